@@ -1,0 +1,46 @@
+"""``asd-ray <verb> …`` is ``python -m asd_ray.<verb> …``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from asd_ray import __version__
+from asd_ray.errors import AsdRayError, unknown
+
+VERBS = {  # verb -> (module that has `main(argv)`, what it does)
+    "data": ("asd_ray.data", "check a dataset, decode it into a bank, or make the demo set"),
+    "evaluate": ("asd_ray.evaluate", "score submission files with the official metrics of a DCASE year"),
+    "ledger": ("asd_ray.ledger.__main__", "list, show, verify, import, export or compact stored trials"),
+}
+
+EXAMPLES = """\
+examples:
+  asd-ray data demo demo/
+  asd-ray data check demo/
+  asd-ray data --help"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv == ["--version"]:
+        print(f"asd_ray {__version__}")
+        return 0
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: asd-ray <verb> …        (the same as python -m asd_ray.<verb> …)\n\nverbs:")
+        for verb, (_, summary) in VERBS.items():
+            print(f"  {verb:<10} {summary}")
+        print(f"\n{EXAMPLES}")
+        return 0
+    verb, *rest = argv
+    if verb not in VERBS:
+        error: AsdRayError = unknown("verb", verb, VERBS)
+        print(f"asd-ray: {error}", file=sys.stderr)
+        return 2
+    status: int = importlib.import_module(VERBS[verb][0]).main(rest)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""What every verb shares: a parser whose help ends with examples, and one way to fail."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from asd_ray import __version__
+from asd_ray.errors import AsdRayError
+
+
+def parser(verb: str, description: str, examples: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of ``asd-ray <verb>``; `examples` are whole command lines, shown last in ``--help``."""
+    made = argparse.ArgumentParser(
+        prog=f"asd-ray {verb}",
+        description=description,
+        epilog=epilog(examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--version", action="version", version=f"asd_ray {__version__}")
+    made.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return made
+
+
+def subparser(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, examples: Sequence[str]
+) -> argparse.ArgumentParser:
+    """One sub-verb such as ``check`` of ``asd-ray data check``, with examples of its own."""
+    return actions.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=epilog(examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def epilog(examples: Sequence[str]) -> str:
+    return "examples:\n" + "\n".join(f"  {line}" for line in examples)
+
+
+def run(made: argparse.ArgumentParser, act: Callable[[argparse.Namespace], int], argv: Sequence[str] | None) -> int:
+    """Parse, act, and turn what the user can mend into one message and exit status 2."""
+    args = made.parse_args(argv)
+    try:
+        status = act(args)
+        sys.stdout.flush()
+        return status
+    except AsdRayError as error:
+        if args.debug:
+            traceback.print_exc()
+        print(f"{made.prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{made.prog}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `… | head` closed the pipe: not an error, but nothing more can be printed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

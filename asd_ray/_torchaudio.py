@@ -1,0 +1,44 @@
+"""torchaudio, importable on any torch: the one place that imports it.
+
+torchaudio's last releases link their compiled extension against CUDA, so on a CPU-only torch ``import torchaudio``
+raises OSError although all we need from it (transforms, functional) is plain Python. There the extension's module is
+replaced, before the import, by one that says "not available"; on a torch with CUDA nothing is touched.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+
+def load() -> types.ModuleType:
+    """Import torchaudio, with the stand-in for its extension where the real one cannot be loaded."""
+    try:
+        return importlib.import_module("torchaudio")
+    except OSError:
+        _forget("torchaudio")
+        sys.modules["torchaudio._extension"] = _stand_in()
+        return importlib.import_module("torchaudio")
+
+
+def _stand_in() -> types.ModuleType:
+    module = types.ModuleType("torchaudio._extension")
+    module.__dict__.update(_IS_TORCHAUDIO_EXT_AVAILABLE=False, _IS_ALIGN_AVAILABLE=False, fail_if_no_align=_unchanged)
+    return module
+
+
+def _unchanged(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+def _forget(package: str) -> None:
+    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        del sys.modules[name]
+
+
+torchaudio = load()
+transforms = importlib.import_module("torchaudio.transforms")
+functional = importlib.import_module("torchaudio.functional")

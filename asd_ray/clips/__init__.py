@@ -1,0 +1,1 @@
+"""What was recorded: layouts, the clip table, the bank of decoded audio, the synthetic demo set."""

@@ -1,0 +1,341 @@
+"""The decoded audio of one machine: an append-only file of samples, its index, and how it survives a kill.
+
+    <cache>/banks/<dataset>/<machine>-<rate>-<channel>-<key>/   samples.i16, index.parquet, store.json, boot
+    <cache>/banks/<dataset>/.<machine>-<rate>-<channel>-<root>.part/   samples.i16, journal: the build in progress
+    <cache>/banks/<dataset>/.<machine>-<rate>-<channel>-<root>.lock    held by the one process that builds
+
+The key is a hash of every file's path, size and modification time, so a changed file makes another store; clips
+that did not change are taken from the unfinished build or from the store before. The rename of the finished folder
+is the commit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import platform
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xxhash
+
+from asd_ray._files import InUse, locked, make_folder, remove_unused, storage_error
+from asd_ray.clips.audio import Samples, UnreadableClip, read_samples
+from asd_ray.clips.table import Problem
+from asd_ray.errors import AsdRayError, listing
+
+VERSION = 1
+CHUNK = 16  # clips a task: one write and one journal entry a chunk; 5 MB of 10 s clips
+ROOM = CHUNK * 200_000  # samples of a chunk; clips that do not fit get memory of their own
+HEAD = 512  # samples' worth of a wav header that stands before them in the room, and of what may follow them
+RECORD = np.dtype(
+    [("file", "<u8"), ("channels", "<u4"), ("rate", "<u4"), ("frames", "<u8")]  # file: hash of path, size and time
+    + [("offset", "<u8"), ("length", "<u8"), ("digest", "V16")]  # in samples, not bytes
+)
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How files become samples; part of the key."""
+
+    rate: int = 16_000
+    channel: int | str = 0
+
+
+class UnreadableClips(AsdRayError):
+    """All files of a machine that cannot be decoded, named at once."""
+
+    def __init__(self, machine: str, problems: Sequence[Problem]) -> None:
+        super().__init__(f"{len(problems)} clips of {machine} cannot be used:\n{listing(problems)}")
+        self.problems = list(problems)
+
+
+class Store:
+    """One finished store, open for reading; files are in the order of their paths."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        about = json.loads((folder / "store.json").read_text())
+        self.root = Path(about["root"])
+        index = pd.read_parquet(folder / "index.parquet")
+        self.records: npt.NDArray[np.void] = np.zeros(len(index), RECORD)
+        for name in RECORD.names or ():
+            if name != "digest":
+                self.records[name] = index[name].to_numpy()
+        self.records["digest"] = np.array([bytes.fromhex(d) for d in index["digest"]], "V16")
+        self._paths = pd.Index(index["path"])
+        samples = folder / "samples.i16"
+        if samples.stat().st_size != about["bytes"]:
+            raise ValueError(f"{samples} has {samples.stat().st_size} bytes, not {about['bytes']}")
+        self._in_use = InUse(folder / "store.json")
+        self.samples: Samples = np.memmap(samples, np.int16, "r") if about["bytes"] else np.zeros(0, np.int16)
+        self._survived()
+
+    def _survived(self) -> None:
+        """A build does not wait for the disk. If this machine went down since, look once whether all was written."""
+        marker = self.folder / "boot"
+        built, now = marker.read_text().split(), boot()
+        if built[0] == now[0] and built != now:
+            if self.broken():
+                raise ValueError("its samples were lost when this machine went down")
+            with contextlib.suppress(OSError):
+                marker.write_text(" ".join(now))
+
+    def positions(self, paths: pd.Series) -> npt.NDArray[np.intp]:
+        """Where the files of `paths` stand."""
+        found: npt.NDArray[np.intp] = self._paths.get_indexer(pd.Index(paths))
+        return found
+
+    def clip(self, position: int) -> Samples:
+        start = int(self.records["offset"][position])
+        return self.samples[start : start + int(self.records["length"][position])]
+
+    def broken(self) -> list[int]:
+        """Positions whose samples no longer have the digest they were stored with."""
+        return [i for i in range(len(self.records)) if digest(self.clip(i)) != self.records["digest"][i].tobytes()]
+
+
+def boot() -> list[str]:
+    """This node, and its time since power-on."""
+    try:
+        return [platform.node() or "?", Path("/proc/sys/kernel/random/boot_id").read_text().strip()]
+    except OSError:
+        return [platform.node() or "?", "unknown"]
+
+
+def digest(samples: Samples) -> bytes:
+    return xxhash.xxh3_128_digest(samples.data)
+
+
+def file_hashes(files: pd.DataFrame) -> npt.NDArray[np.uint64]:
+    """What tells that a file is still the one that was decoded; paths are relative, so a dataset may be mounted
+    elsewhere on another node."""
+    lines = map("{}\t{}\t{}".format, files["path"], files["size"], files["mtime_ns"])
+    return np.fromiter((xxhash.xxh3_64_intdigest(line.encode()) for line in lines), np.uint64, len(files))
+
+
+def store_key(files: pd.DataFrame, decoding: Decoding) -> str:
+    about = f"{VERSION} {decoding.rate} {decoding.channel}".encode()
+    return hashlib.blake2b(about + file_hashes(files).tobytes(), digest_size=8).hexdigest()
+
+
+def open_store(folder: Path) -> Store | None:
+    """The finished store in `folder`; None where there is none, or where it is broken (which is logged)."""
+    if not folder.is_dir():
+        return None
+    try:
+        return Store(folder)
+    except (OSError, ValueError, LookupError) as error:  # pyarrow's errors are ValueErrors and OSErrors
+        log.warning("%s: broken (%s), it is built again", folder, error)
+        return None
+
+
+def build_store(
+    folder: Path,
+    root: Path,
+    machine: str,
+    files: pd.DataFrame,
+    decoding: Decoding,
+    *,
+    progress: Callable[[int], None],
+    waiting: Callable[[], None],
+    workers: int,
+) -> Store:
+    """Build `folder`, or wait for the process that builds it now; `progress` is told how many clips were added."""
+    make_folder(folder.parent, "the bank")
+    same_root = hashlib.blake2b(str(root).encode(), digest_size=4).hexdigest()
+    part = folder.with_name(f".{_family(folder)}-{same_root}.part")
+    try:
+        with locked(part.with_suffix(".lock"), waiting):
+            done = open_store(folder)
+            if done is None:
+                shutil.rmtree(folder, ignore_errors=True)
+                part.mkdir(exist_ok=True)
+                _Build(part, folder, root, files, decoding, progress, workers).run(machine)
+                os.rename(part, folder)
+                done = Store(folder)
+            else:
+                progress(len(files))
+    except OSError as error:
+        raise storage_error(error, folder.parent, "the bank") from error
+    _remove_superseded(folder, root)
+    return done
+
+
+def _family(folder: Path) -> str:
+    """The name without the key: stores of the same machine, rate and channel."""
+    return folder.name.rpartition("-")[0]
+
+
+def _older(folder: Path, root: Path) -> list[Store]:
+    """Stores of the same machine in other states of the same folder."""
+    stores = (open_store(other) for other in folder.parent.glob(f"{_family(folder)}-*") if other != folder)
+    return [store for store in stores if store is not None and store.root == root]
+
+
+def _remove_superseded(folder: Path, root: Path) -> None:
+    for old in [store.folder for store in _older(folder, root)]:  # our own use of them ends with the list
+        remove_unused(old, old / "store.json")
+
+
+class _Build:
+    """The build in progress: decodes in threads (reading and decoding run outside the interpreter's lock)."""
+
+    def __init__(
+        self,
+        part: Path,
+        folder: Path,
+        root: Path,
+        files: pd.DataFrame,
+        decoding: Decoding,
+        progress: Callable[[int], None],
+        workers: int,
+    ) -> None:
+        self.part, self.folder, self.root = part, folder, root
+        self.decoding, self.progress, self.workers = decoding, progress, workers
+        self.paths = files["path"].tolist()
+        self.files = files
+        self.records = np.zeros(len(files), RECORD)
+        self.records["file"] = file_hashes(files)
+        self.have = np.zeros(len(files), bool)
+        self.end = 0  # samples in the file so far
+        self.lock = threading.Lock()
+        self.mine = threading.local()
+        self.problems: list[Problem] = []
+
+    def run(self, machine: str) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self.samples = os.open(self.part / "samples.i16", flags, 0o666)
+        self.journal = os.open(self.part / "journal", flags | os.O_APPEND, 0o666)
+        try:
+            self._resume()
+            self._copy_unchanged()
+            self._decode_missing()
+            if self.problems:
+                raise UnreadableClips(machine, sorted(self.problems, key=lambda p: p.path))
+            os.ftruncate(self.samples, self.end * 2)
+        finally:
+            os.close(self.samples)
+            os.close(self.journal)
+        self._finish()
+
+    def _resume(self) -> None:
+        """Take over what an earlier build wrote down before it was killed, or stopped at a clip that was broken,
+        as far as the samples are really there. Samples of files that changed since stay in the file, unused."""
+        written = np.fromfile(self.part / "journal", RECORD)  # a torn last record is not read
+        os.ftruncate(self.journal, written.nbytes)
+        at = {int(file): i for i, file in enumerate(self.records["file"])}
+        for record in written:
+            start, length, i = int(record["offset"]), int(record["length"]), at.get(int(record["file"]))
+            self.end = max(self.end, start + length)
+            if i is None:
+                continue
+            kept = os.pread(self.samples, 2 * length, 2 * start)
+            if xxhash.xxh3_128_digest(kept) == record["digest"].tobytes():
+                self.records[i] = record
+                self.have[i] = True
+        self.progress(int(self.have.sum()))
+
+    def _copy_unchanged(self) -> None:
+        """Clips that an older store of this folder already holds are copied, not decoded again."""
+        for store in _older(self.folder, self.root):
+            wanted = {int(self.records["file"][i]): i for i in np.flatnonzero(~self.have).tolist()}
+            old = [n for n, file in enumerate(store.records["file"].tolist()) if file in wanted]
+            for start in range(0, len(old), CHUNK):
+                chunk = old[start : start + CHUNK]
+                records = store.records[chunk].copy()
+                new = [wanted[file] for file in records["file"].tolist()]
+                self._append(new, [np.array(store.clip(n)) for n in chunk], records)
+
+    def _decode_missing(self) -> None:
+        missing = np.flatnonzero(~self.have)
+        chunks = [missing[i : i + CHUNK] for i in range(0, len(missing), CHUNK)]
+        with ThreadPoolExecutor(self.workers, "asd_ray-decode") as pool:
+            try:
+                for _ in pool.map(self._decode_chunk, chunks):
+                    pass
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _decode_chunk(self, chunk: npt.NDArray[np.intp]) -> None:
+        at: list[int] = []
+        decoded: list[Samples] = []
+        told: list[tuple[int, int, int]] = []
+        root, room, rate, channel = str(self.root), self._room(), self.decoding.rate, self.decoding.channel
+        for i in chunk.tolist():
+            path = f"{root}/{self.paths[i]}"
+            try:
+                samples, header = read_samples(path, rate=rate, channel=channel, room=room)
+            except UnreadableClip as problem:
+                with self.lock:
+                    self.problems.append(Problem("error", path, problem.rule, problem.cure))
+                continue
+            at.append(i)
+            decoded.append(samples)
+            told.append((header.channels, header.rate, header.frames))
+            room = room[len(samples) + HEAD :]  # this clip may lie in there, so the next must not overwrite it
+        records = np.zeros(len(at), RECORD)
+        records["file"] = self.records["file"][at]
+        if told:
+            records["channels"], records["rate"], records["frames"] = np.array(told, np.uint64).T
+        records["digest"] = np.array([digest(samples) for samples in decoded], "V16")
+        self._append(at, decoded, records)
+
+    def _room(self) -> Samples:
+        """This thread's memory for one chunk of decoded clips; used again for the next."""
+        if not hasattr(self.mine, "room"):
+            self.mine.room = np.empty(ROOM, np.int16)
+        room: Samples = self.mine.room
+        return room
+
+    def _append(self, at: list[int], clips: list[Samples], records: npt.NDArray[np.void]) -> None:
+        """Samples first, then the journal: what the journal names is in the file."""
+        if not at:
+            return
+        lengths = np.array([len(samples) for samples in clips], np.uint64)
+        with self.lock:
+            start = self.end
+            self.end += int(lengths.sum())
+        records["length"], records["offset"] = lengths, start + np.cumsum(lengths) - lengths
+        write_all(self.samples, clips, 2 * start)
+        os.write(self.journal, records.tobytes())
+        with self.lock:
+            self.records[at] = records
+            self.have[at] = True
+            self.progress(len(at))
+
+    def _finish(self) -> None:
+        index = self.files[["path"]].reset_index(drop=True)
+        for name in RECORD.names or ():
+            if name != "digest":
+                index[name] = self.records[name]
+        index["digest"] = [d.tobytes().hex() for d in self.records["digest"]]
+        index.to_parquet(self.part / "index.parquet")
+        about = {"version": VERSION, "root": str(self.root), "rate": self.decoding.rate, "bytes": 2 * self.end}
+        (self.part / "store.json").write_text(json.dumps(about, indent=1) + "\n")
+        (self.part / "boot").write_text(" ".join(boot()))
+        (self.part / "journal").unlink()
+
+
+def write_all(descriptor: int, buffers: Sequence[Samples], at: int) -> None:
+    """pwritev until all is written: a nearly full disk writes a part and only then says so."""
+    views = [memoryview(np.ascontiguousarray(b).view(np.uint8)) for b in buffers if len(b)]  # type: ignore[arg-type]
+    while views:
+        wrote = os.pwritev(descriptor, views[:1024], at)
+        at += wrote
+        while views and wrote >= len(views[0]):
+            wrote -= len(views.pop(0))
+        if wrote:
+            views[0] = views[0][wrote:]

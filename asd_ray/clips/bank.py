@@ -1,0 +1,220 @@
+"""The bank: the decoded audio of a clip table, one memory map a machine, shared by all processes of a node."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xxhash
+
+from asd_ray._files import cache_root
+from asd_ray.clips._store import RECORD, Decoding, Store, UnreadableClips, build_store, open_store, store_key
+from asd_ray.clips.audio import MEAN, Samples
+from asd_ray.clips.scan import scan
+from asd_ray.clips.table import MEASURED, ClipTable, Problem
+from asd_ray.errors import AsdRayError
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]  # clips done, clips in all
+
+
+class Bank:
+    """Decoded clips of a table, opened by `open_bank`. Rows of `frame` and positions are the same thing.
+
+    `frame` has the clip table's columns, the MEASURED ones among them, and `digest` (of the decoded samples).
+    """
+
+    def __init__(self, table: ClipTable, stores: dict[str, Store], decoding: Decoding) -> None:
+        self.table, self.decoding = table, decoding
+        self._stores = stores
+        frame = table.frame.copy()
+        self._position = np.zeros(len(frame), np.intp)
+        records = np.zeros(len(frame), RECORD)
+        for machine, store in stores.items():
+            rows = np.flatnonzero(frame["machine"] == machine)
+            self._position[rows] = store.positions(frame["path"].iloc[rows])
+            records[rows] = store.records[self._position[rows]]
+        for name in ("rate", "channels", "frames"):
+            frame[name] = records[name].astype(np.int64)
+        frame["seconds"] = frame["frames"] / frame["rate"]
+        frame["digest"] = [d.tobytes().hex() for d in records["digest"]]
+        self.frame = frame[[*table.frame.columns, *(m for m in MEASURED if m not in table.frame), "digest"]]
+        self.lengths: npt.NDArray[np.int64] = records["length"].astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def samples(self, row: int) -> Samples:
+        """The clip in row `row`: a read-only view of the memory map, int16 at `decoding.rate`."""
+        return self._stores[str(self.frame["machine"].iat[row])].clip(int(self._position[row]))
+
+    def folder(self, machine: str) -> Path:
+        """Where the samples of one machine lie."""
+        return self._stores[machine].folder
+
+    def select(
+        self, machine: str | None = None, *, split: str | None = None, id: str | None = None, domain: str | None = None
+    ) -> ClipSet:
+        """The clips of one machine, split, id, domain, or all: what a detector fits on or scores."""
+        wanted = np.ones(len(self), bool)
+        for column, value in (("machine", machine), ("split", split), ("id", id), ("domain", domain)):
+            if value is not None:
+                wanted &= (self.frame[column] == value).to_numpy()
+        return ClipSet(self, np.flatnonzero(wanted))
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Machine -> hash of names, labels, splits and decoded samples: equal on every computer that has equal data,
+        wherever it lies and whatever container it is stored in."""
+        columns = ["clip", "id", "domain", "split", "label", "attributes", "digest"]
+        hashes = {}
+        for machine, rows in self.frame.groupby("machine", sort=True):
+            lines = sorted("\t".join(row) for row in rows[columns].itertuples(index=False, name=None))
+            text = "\n".join([f"{self.decoding.rate}", *lines])
+            hashes[str(machine)] = xxhash.xxh3_128_hexdigest(text.encode())
+        return hashes
+
+    @property
+    def notes(self) -> list[Problem]:
+        """What was decided in decoding: clips resampled, channels left out."""
+        return decoding_notes(self.frame, self.decoding)
+
+    def verify(self) -> list[str]:
+        """Paths whose stored samples no longer have their digest (a failing disk); reads everything."""
+        broken = {m: set(store.broken()) for m, store in self._stores.items()}
+        rows = zip(self.frame["machine"], self._position.tolist(), self.frame["path"], strict=True)
+        return [path for machine, position, path in rows if position in broken[machine]]
+
+
+class ClipSet:
+    """Some clips of a bank, in a fixed order."""
+
+    def __init__(self, bank: Bank, rows: npt.NDArray[np.intp]) -> None:
+        self.bank, self.rows = bank, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        return self.bank.frame.iloc[self.rows].reset_index(drop=True)
+
+    @property
+    def rate(self) -> int:
+        return self.bank.decoding.rate
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        return self.bank.lengths[self.rows]
+
+    def samples(self, i: int) -> Samples:
+        return self.bank.samples(int(self.rows[i]))
+
+    def take(self, positions: npt.ArrayLike) -> ClipSet:
+        """The clips at `positions` of this set (indices or a boolean mask)."""
+        return ClipSet(self.bank, self.rows[np.asarray(positions)])
+
+    def batches(self, size: int) -> Iterator[tuple[npt.NDArray[np.intp], Samples]]:
+        """(positions, int16 array [clips, samples]) of at most `size` clips of exactly equal length.
+
+        Clips are grouped by length, never padded: a padded clip has other features than the clip itself.
+        """
+        lengths = self.lengths
+        order = np.argsort(lengths, kind="stable")
+        edges = np.flatnonzero(np.diff(lengths[order])) + 1
+        for group in np.split(order, edges):
+            for start in range(0, len(group), size):
+                positions = group[start : start + size]
+                stacked = np.empty((len(positions), int(lengths[positions[0]])), np.int16)
+                for slot, position in zip(stacked, positions, strict=True):
+                    slot[:] = self.samples(int(position))
+                yield positions, stacked
+
+
+def open_bank(
+    table: ClipTable | str | Path,
+    *,
+    rate: int = 16_000,
+    channel: int | str = 0,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> Bank:
+    """The bank of a table (or of a dataset's folder): opened where it is complete, built or finished where not.
+
+    Builders on one node take turns a machine; every other process finds the finished store. All clips that cannot
+    be read are named in one error, after all that can be read were decoded and kept.
+    """
+    if not isinstance(table, ClipTable):
+        table = scan(table)
+    decoding = Decoding(rate, as_channel(channel))
+    if rate < 1:
+        raise AsdRayError(f"rate must be at least 1 Hz but got {rate}")
+    home = cache_root(cache) / "banks" / (table.root.name or "root")
+    done, stores, problems = 0, {}, []
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(done, len(table))
+
+    for machine, files in table.frame.sort_values("path").groupby("machine"):
+        folder = home / f"{machine}-{rate}-{decoding.channel}-{store_key(files, decoding)}"
+        store = open_store(folder)
+        before = done
+        if store is not None:
+            advance(len(files))
+        else:
+            try:
+                store = build_store(
+                    folder,
+                    table.root,
+                    str(machine),
+                    files,
+                    decoding,
+                    progress=advance,
+                    waiting=lambda: log.warning("%s: another process builds it, waiting", folder),  # noqa: B023
+                    workers=workers or os.cpu_count() or 1,
+                )
+            except UnreadableClips as error:
+                problems += error.problems
+                advance(before + len(files) - done)
+                continue
+        stores[str(machine)] = store
+    if problems:
+        raise UnreadableClips(table.root.name, problems)
+    return Bank(table, stores, decoding)
+
+
+def as_channel(channel: int | str) -> int | str:
+    """``0``, ``"0"`` or ``"mean"``."""
+    if channel == MEAN or (isinstance(channel, int) and channel >= 0):
+        return channel
+    if isinstance(channel, str) and channel.isdecimal():
+        return int(channel)
+    raise AsdRayError(f"channel must be a number from 0, or 'mean', but got {channel!r}")
+
+
+def decoding_notes(frame: pd.DataFrame, decoding: Decoding) -> list[Problem]:
+    notes = []
+    for rate, rows in frame[frame["rate"] != decoding.rate].groupby("rate"):
+        lost = f"; they hold nothing above {int(str(rate)) // 2} Hz" if int(str(rate)) < decoding.rate else ""
+        rule = f"{len(rows)} clips are at {rate} Hz and are resampled to {decoding.rate} Hz{lost}"
+        notes.append(Problem("note", _examples(rows), rule, "choose another rate with --rate"))
+    for channels, rows in frame[frame["channels"] > 1].groupby("channels"):
+        used = "the mean of all channels" if decoding.channel == MEAN else f"channel {decoding.channel}"
+        rule = f"{len(rows)} clips have {channels} channels; {used} is used"
+        notes.append(Problem("note", _examples(rows), rule, "choose with --channel N or --channel mean"))
+    return notes
+
+
+def _examples(rows: pd.DataFrame) -> str:
+    return f"{rows['path'].iat[0]}" + (" …" if len(rows) > 1 else "")

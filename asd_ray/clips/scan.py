@@ -1,0 +1,124 @@
+"""From a folder to a clip table: walk, choose a layout, name clips, read what lies beside them, judge the whole."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from asd_ray.clips._tree import Tree, walk
+from asd_ray.clips.labels import read_beside
+from asd_ray.clips.layouts import Layout, Named, choose
+from asd_ray.clips.table import ANOMALY, NORMAL, TEST, TRAIN, Clip, ClipTable, Problem, frame_of
+from asd_ray.errors import AsdRayError, listing, unknown
+
+
+def scan(
+    root: str | Path,
+    *,
+    layout: str | None = None,
+    labels: Path | None = None,
+    split_seed: int = 0,
+    machines: Sequence[str] | None = None,
+) -> ClipTable:
+    """Name every clip below `root`; no audio file is opened. Headers are read by the bank or by `check`."""
+    tree = walk(Path(root))
+    chosen, notes = choose(tree, layout)
+    named = chosen.name_clips(tree, split_seed=split_seed)
+    if not named.clips:
+        raise AsdRayError(
+            f"{tree.root}: read as {chosen.name}, but none of {len(tree.audio)} audio files is named as it expects "
+            f"({chosen.expected}); the first is {tree.audio[0].path}; rename them, or name another --layout"
+        )
+    clips, beside = read_beside(tree, named.clips, chosen.year, labels)
+    if machines:
+        _all_known(machines, {c.machine for c in clips})
+        clips = [c for c in clips if c.machine in set(machines)]
+    _no_twins(tree, clips)
+    problems = [*notes, *named.problems, *beside, *_left_out(tree, named, chosen)]
+    return ClipTable(
+        frame=frame_of(clips),
+        root=tree.root,
+        layout=chosen.name,
+        year=chosen.year,
+        split_seed=named.split_seed,
+        problems=(*problems, *unsearchable(frame_of(clips))),
+    )
+
+
+def _all_known(machines: Sequence[str], found: set[str]) -> None:
+    for machine in machines:
+        if machine not in found:
+            raise unknown("machine", machine, found)
+
+
+def _no_twins(tree: Tree, clips: Sequence[Clip]) -> None:
+    """(machine, split, clip) is what everything joins on, so two files must not share it."""
+    paths: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for c in clips:
+        paths[c.machine, c.split, c.clip].append(c.path)
+    twins = [" and ".join(same) for same in paths.values() if len(same) > 1]
+    if twins:
+        raise AsdRayError(
+            f"{tree.root}: {len(twins)} clips are there twice under the same machine, split and name; "
+            f"give the folder of one dataset, or remove one of each:\n{listing(twins)}"
+        )
+
+
+def _left_out(tree: Tree, named: Named, layout: Layout) -> list[Problem]:
+    cure = f"{layout.name} expects names such as {layout.expected}; rename or remove it"
+    problems = [
+        Problem("warning", f.path, "left out: not named as this layout names clips", cure) for f in named.misnamed
+    ]
+    return problems + [
+        Problem(
+            "warning", f.path, "left out: only wav and flac are read", f"convert it: ffmpeg -i {f.name} {f.stem}.flac"
+        )
+        for f in tree.other_audio
+    ]
+
+
+def unsearchable(frame: pd.DataFrame) -> list[Problem]:
+    """Machines for which a search cannot run, as warnings, plus an error where that is all of them.
+
+    A search trains on normal clips and is judged on labelled test clips of both kinds.
+    """
+    problems = []
+    for machine, rows in frame.groupby("machine"):
+        lacks = _lacks(rows)
+        if lacks:
+            problems.append(Problem("warning", str(machine), f"cannot be searched: {lacks[0]}", lacks[1]))
+    if len(problems) == frame["machine"].nunique():
+        problems.append(Problem("error", "dataset", "no machine can be searched", "see the reason of each machine"))
+    return problems + _ids_without_training(frame)
+
+
+def _lacks(rows: pd.DataFrame) -> tuple[str, str] | None:
+    test = Counter(rows.loc[rows["split"] == TEST, "label"])
+    if not ((rows["split"] == TRAIN) & (rows["label"] == NORMAL)).any():
+        return (
+            "it has no normal training clips",
+            "add its train/ folder (DCASE: the development or additional training set)",
+        )
+    if not test:
+        return "it has no test clips", "add its test/ folder; without one it can be trained and scored, not measured"
+    if not test[NORMAL] and not test[ANOMALY]:
+        return "no test clip has a label", "add the label list of the evaluation set, below the folder or with --labels"
+    for label in (NORMAL, ANOMALY):
+        if not test[label]:
+            return f"its test clips include no {label} one", "AUC needs both; add some"
+    return None
+
+
+def _ids_without_training(frame: pd.DataFrame) -> list[Problem]:
+    """Test clips of an id that no training clip has: 2020's evaluation ids without additional training data."""
+    problems = []
+    for machine, rows in frame.groupby("machine"):
+        trained = set(rows.loc[rows["split"] == TRAIN, "id"])
+        lone = sorted(set(rows.loc[rows["split"] == TEST, "id"]) - trained)
+        if lone and trained:
+            rule = f"test clips of id {', '.join(lone)} have no training clips of that id"
+            problems.append(Problem("warning", str(machine), rule, "add the additional training set, if there is one"))
+    return problems

@@ -1,0 +1,242 @@
+"""``asd-ray data``: check a dataset, decode it into a bank, or make the synthetic demo set."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from asd_ray._cli import parser, run, subparser
+
+EXAMPLES = [
+    "asd-ray data demo demo/                         # make the synthetic demo set",
+    "asd-ray data check demo/                        # what is there, and every problem with its cure",
+    "asd-ray data bank demo/                         # decode it once for all later runs",
+]
+CHECK_EXAMPLES = [
+    "asd-ray data check datasets/dcase2023t2/",
+    "asd-ray data check mimii/ --layout mimii --split-seed 1 --channel mean",
+    "asd-ray data check dcase2022/ --labels eval_lists/ --machine fan --table clips.csv",
+    "asd-ray data check recordings/ --headers        # quick: open every file, decode none",
+]
+BANK_EXAMPLES = [
+    "asd-ray data bank datasets/dcase2023t2/",
+    "asd-ray data bank /shared/dcase2020 --machine fan --cache /local/nvme/asd_ray",
+    "asd-ray data bank mimii/ --channel 3 --verify",
+]
+DEMO_EXAMPLES = [
+    "asd-ray data demo demo/",
+    "asd-ray data demo demo_full/ --size full --seed 1",
+    "asd-ray data demo demo_fan/ --machine fan --size tiny",
+]
+SHOWN = 15  # problems of one kind shown in full; --json has all of them
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = parser("data", "Check a dataset, decode it into a bank, or make the synthetic demo set.", EXAMPLES)
+    actions = made.add_subparsers(dest="action", required=True, metavar="check|bank|demo")
+    check = subparser(actions, "check", "print what a dataset holds and every problem, with its cure", CHECK_EXAMPLES)
+    _dataset_options(check)
+    check.add_argument("--headers", action="store_true", help="only open every file, decode none")
+    check.add_argument("--table", type=Path, metavar="FILE", help="also write the clip table (.csv or .parquet)")
+    check.add_argument("--json", action="store_true", help="print counts and all problems as JSON")
+    check.set_defaults(act=_check)
+    bank = subparser(actions, "bank", "decode a dataset once a node, for all later runs", BANK_EXAMPLES)
+    _dataset_options(bank)
+    bank.add_argument("--cache", type=Path, metavar="DIR", help="where (default: $ASD_RAY_CACHE or ~/.cache/asd_ray)")
+    bank.add_argument("--verify", action="store_true", help="read everything back and compare digests")
+    bank.set_defaults(act=_bank)
+    demo = subparser(actions, "demo", "make the synthetic demo set, laid out as a DCASE 2022 dev set", DEMO_EXAMPLES)
+    demo.add_argument("folder", type=Path, help="where to; it must be new, empty, or an earlier demo set")
+    demo.add_argument("--size", default="small", help="tiny, small, medium or full (as DCASE 2022); default small")
+    demo.add_argument("--machine", action="append", metavar="NAME", help="only this machine; may be repeated")
+    demo.add_argument("--seconds", type=float, help="length of a clip (default: the size's own)")
+    demo.add_argument("--seed", type=int, default=0)
+    demo.set_defaults(act=_demo)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    return run(made, lambda args: int(args.act(args)), argv)
+
+
+def _dataset_options(to: argparse.ArgumentParser) -> None:
+    to.add_argument("folder", type=Path, help="the dataset's folder")
+    to.add_argument("--layout", metavar="NAME", help="dcase2020 … dcase2026, mimii, folders (default: detected)")
+    to.add_argument("--labels", type=Path, metavar="DIR", help="evaluation label lists kept outside the folder")
+    to.add_argument("--machine", action="append", metavar="NAME", help="only this machine; may be repeated")
+    to.add_argument("--split-seed", type=int, default=0, metavar="N", help="where the dataset has no test split")
+    to.add_argument("--rate", type=int, default=16_000, metavar="HZ", help="others are resampled (default 16000)")
+    to.add_argument("--channel", default="0", metavar="N", help="which channel, or 'mean' (default 0)")
+    to.add_argument("--workers", type=int, metavar="N", help="threads (default: all cores)")
+
+
+def _check(args: argparse.Namespace) -> int:
+    from asd_ray.clips._store import Decoding
+    from asd_ray.clips.bank import as_channel
+    from asd_ray.clips.check import check
+    from asd_ray.clips.scan import scan
+
+    table = scan(args.folder, layout=args.layout, labels=args.labels, split_seed=args.split_seed, machines=args.machine)
+    decoding = Decoding(args.rate, as_channel(args.channel))
+    with _progress("checking", quiet=args.json) as progress:
+        checked = check(table, decoding, decode=not args.headers, progress=progress, workers=args.workers)
+    if args.table is not None:
+        _write_table(checked.table.frame, args.table)
+    if args.json:
+        _print_json(checked)
+    else:
+        _print_check(checked, decoded=not args.headers)
+    return 0 if checked.ok else 1
+
+
+def _bank(args: argparse.Namespace) -> int:
+    from asd_ray.clips.bank import open_bank
+    from asd_ray.clips.scan import scan
+
+    table = scan(args.folder, layout=args.layout, labels=args.labels, split_seed=args.split_seed, machines=args.machine)
+    started = time.perf_counter()
+    with _progress("decoding") as progress:
+        bank = open_bank(
+            table, rate=args.rate, channel=args.channel, cache=args.cache, progress=progress, workers=args.workers
+        )
+    took = time.perf_counter() - started
+    size = 2 * int(bank.lengths.sum()) / 2**20
+    print(f"{len(bank)} clips of {len(table.machines)} machines, {size:.0f} MiB of samples, ready in {took:.1f} s:")
+    for machine, fingerprint in bank.fingerprints.items():
+        print(f"  {machine:<16} {fingerprint}  {bank.folder(machine)}")
+    for note in bank.notes:
+        print(f"note: {note}")
+    if args.verify:
+        broken = bank.verify()
+        for path in broken:
+            print(f"error: {path}: its stored samples changed; delete the store's folder above and run this again")
+        print(f"verified {len(bank)} clips, {len(broken)} broken")
+        return 1 if broken else 0
+    return 0
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from asd_ray.clips.demo import make_demo
+
+    with _progress("making") as progress:
+        folder = make_demo(
+            args.folder,
+            size=args.size,
+            machines=args.machine,
+            seed=args.seed,
+            seconds=args.seconds,
+            progress=progress,
+        )
+    print(f"the demo set is in {folder}; look at it with: asd-ray data check {folder}")
+    return 0
+
+
+@contextmanager
+def _progress(what: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, so that what is printed can be piped."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task(f"{what} clips", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print_check(checked: object, *, decoded: bool) -> None:
+    import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
+
+    from asd_ray.clips.check import Checked, summary
+
+    assert isinstance(checked, Checked)
+    table, console = checked.table, Console(highlight=False, soft_wrap=True)
+    rows = summary(table.frame)
+    console.print(f"{table.root}  ·  layout {table.layout}", markup=False)
+    shown = Table()
+    for name in rows.columns:
+        if name in ("test unlabelled", "supplemental") and not rows[name].any():
+            continue
+        shown.add_column(name, justify="right" if pd.api.types.is_numeric_dtype(rows[name]) else "left")
+    for _, row in rows.iterrows():
+        shown.add_row(*(str(row[str(column.header)]) for column in shown.columns))
+    Console(width=None, highlight=False).print(shown)
+    hours = table.frame["seconds"].sum() / 3600
+    how = "decoded to the end" if decoded else "headers read"
+    console.print(f"{len(table)} readable clips ({how}), {hours:.2f} h, {len(table.machines)} machines")
+    _print_problems(checked, console.print)
+    console.print("a search can run on this" if checked.ok else "a search cannot run on this: mend the errors above")
+
+
+def _print_problems(checked: object, say: Callable[[str], None]) -> None:
+    from rich.markup import escape
+
+    from asd_ray.clips.check import Checked
+
+    assert isinstance(checked, Checked)
+    groups = defaultdict(list)
+    for problem in checked.table.problems:
+        groups[problem.severity].append(problem)
+    for severity, colour in (("error", "red"), ("warning", "yellow"), ("note", "cyan")):
+        for problem in groups[severity][:SHOWN]:
+            say(f"[{colour}]{severity}[/]: {escape(str(problem))}")
+        if len(groups[severity]) > SHOWN:
+            say(f"[{colour}]{severity}[/]: … and {len(groups[severity]) - SHOWN} more; --json lists all")
+
+
+def _print_json(checked: object) -> None:
+    import dataclasses
+
+    from asd_ray.clips.check import Checked, summary
+
+    assert isinstance(checked, Checked)
+    table = checked.table
+    answer = {
+        "root": str(table.root),
+        "layout": table.layout,
+        "year": table.year,
+        "split_seed": table.split_seed,
+        "ok": checked.ok,
+        "clips": len(table),
+        "cells": summary(table.frame).to_dict(orient="records"),
+        "severities": Counter(p.severity for p in table.problems),
+        "problems": [dataclasses.asdict(p) for p in table.problems],
+    }
+    print(json.dumps(answer, indent=1, ensure_ascii=False))
+
+
+def _write_table(frame: object, path: Path) -> None:
+    import pandas as pd
+
+    from asd_ray.errors import AsdRayError
+
+    assert isinstance(frame, pd.DataFrame)
+    if path.suffix not in (".csv", ".parquet"):
+        raise AsdRayError(f"{path}: a clip table is written as .csv or .parquet; change its ending")
+    try:
+        frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path, index=False)
+    except OSError as error:
+        raise AsdRayError(f"{path}: cannot be written ({error.strerror}); name another file") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

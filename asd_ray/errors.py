@@ -1,0 +1,29 @@
+"""The one root exception, and the words that every error shares."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AsdRayError(Exception):
+    """A problem the user can mend: the message names the path, the rule and the cure.
+
+    The command line prints the message and exits 2; ``--debug`` shows the traceback.
+    """
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> AsdRayError:
+    """``unknown layout 'dcase202'; did you mean 'dcase2020'? known: …``"""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ";"
+    return AsdRayError(f"unknown {kind} {name!r}{hint} known: {', '.join(known)}")
+
+
+def listing(items: Iterable[object], most: int = 20) -> str:
+    """An indented list for a message; a long one is cut and says how much was left out."""
+    lines = [f"  {item}" for item in items]
+    if len(lines) > most:
+        lines = [*lines[:most], f"  … and {len(lines) - most} more"]
+    return "\n".join(lines)

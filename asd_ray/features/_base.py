@@ -1,0 +1,107 @@
+"""What a front end is: a named, hashed, frozen object that turns batches of waves into features."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from asd_ray.errors import AsdRayError
+
+FULL_SCALE = 32768.0  # int16 samples become floats in [-1, 1), as soundfile, librosa and torchaudio read them
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontEnd:
+    """Base of the four kinds. A front end has no state and no device: it computes where its input lies.
+
+    `seconds` cuts every clip to that length; with ``short="repeat"`` shorter clips are repeated up to it, so that
+    nets of fixed input length can have them. Without `seconds` features are as ragged as the clips.
+    """
+
+    KIND: ClassVar[str] = ""
+    VERSION: ClassVar[int] = 1  # raised when the same parameters give other numbers
+
+    rate: int = 16_000
+    seconds: float | None = None
+    short: str = "keep"  # or "repeat"
+
+    def __post_init__(self) -> None:
+        must_be(self, "rate", self.rate >= 1, "at least 1 Hz")
+        must_be(self, "short", self.short in ("keep", "repeat"), "'keep' or 'repeat'")
+        must_be(self, "seconds", self.seconds is None or self.seconds > 0, "above 0, or None")
+        must_be(self, "short", self.short == "keep" or self.seconds is not None, "'keep' unless seconds is given")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat and JSON-serialisable; `asd_ray.features.front_end` takes it back."""
+        return {"kind": self.KIND, **dataclasses.asdict(self)}
+
+    @property
+    def hash(self) -> str:
+        """Short hash of kind, version and every parameter: part of a trial's name and of cache keys."""
+        text = json.dumps({"version": self.VERSION, **self.to_dict()}, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+    def heard(self, samples: int) -> int:
+        """How many samples of a clip of `samples` are used."""
+        if self.seconds is None:
+            return samples
+        whole = round(self.seconds * self.rate)
+        return whole if self.short == "repeat" else min(samples, whole)
+
+    def frames(self, samples: int) -> int:
+        """Frames that a clip of `samples` gives: 313 for 10 s at 16 kHz, hop 512, centred."""
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one frame, e.g. ``(128,)`` mels."""
+        raise NotImplementedError
+
+    def transform(self, waves: Tensor) -> Tensor:
+        """[clips, samples] float waves of one length -> [clips, frames, *shape]."""
+        raise NotImplementedError
+
+    def __call__(self, waves: Tensor) -> Tensor:
+        """[clips, samples] of one length, int16 or float in [-1, 1) -> [clips, frames, *shape] on the same device.
+
+        On a CPU the batch goes through in small blocks, so that its spectra stay in the processor's cache: about
+        four times the speed of one pass over 64 clips.
+        """
+        if waves.ndim != 2:
+            raise AsdRayError(f"a front end takes [clips, samples] but got a shape of {tuple(waves.shape)}")
+        heard = self.heard(waves.shape[1])
+        if self.frames(waves.shape[1]) < 1:
+            raise AsdRayError(
+                f"clips of {waves.shape[1]} samples are too short for one frame of {self.KIND}; "
+                f"remove them, or use a front end with seconds=… and short='repeat'"
+            )
+        with torch.no_grad():
+            step = max(1, round(BLOCK / heard)) if waves.device.type == "cpu" else len(waves)
+            out = waves.new_empty((len(waves), self.frames(waves.shape[1]), *self.shape), dtype=torch.float32)
+            for start in range(0, len(waves), step):
+                out[start : start + step] = self.transform(_floats(_fit(waves[start : start + step], heard)))
+        return out
+
+
+BLOCK = 480_000  # samples in one block on a CPU: 3 clips of 10 s, whose spectra are about 8 MB
+
+
+def must_be(owner: object, name: str, holds: bool, rule: str) -> None:
+    if not holds:
+        raise AsdRayError(f"{name} of {type(owner).__name__} must be {rule} but got {getattr(owner, name)!r}")
+
+
+def _fit(waves: Tensor, heard: int) -> Tensor:
+    if waves.shape[1] < heard:
+        waves = waves.repeat(1, -(-heard // waves.shape[1]))
+    return waves[:, :heard]
+
+
+def _floats(waves: Tensor) -> Tensor:
+    return waves.float().mul_(1 / FULL_SCALE) if waves.dtype == torch.int16 else waves.float()

@@ -1,0 +1,73 @@
+"""Windows over ragged clips: strided views and index arithmetic, never a loop over windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from asd_ray.errors import AsdRayError
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where the windows of many clips start in their concatenated frames. Window w belongs to clip `clip[w]`."""
+
+    start: Ints
+    clip: Ints
+    counts: Ints  # windows a clip
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+def windows_of(lengths: npt.ArrayLike, size: int, hop: int = 1) -> Windows:
+    """Every full window of `size` frames at each clip's start, start + hop, …; none crosses two clips.
+
+    A clip of T frames has (T - size) // hop + 1: 309 of 5 in 313, 32 of 64 at hop 8.
+    """
+    if size < 1 or hop < 1:
+        raise AsdRayError(f"size and hop of windows must be at least 1 but got {size} and {hop}")
+    lengths = np.asarray(lengths, np.int64)
+    short = np.flatnonzero(lengths < size)
+    if len(short):
+        raise AsdRayError(
+            f"{len(short)} of {len(lengths)} clips have fewer frames than a window of {size} (clip {short[0]} has "
+            f"{lengths[short[0]]}); use a front end with seconds=… and short='repeat', or a smaller window"
+        )
+    counts = (lengths - size) // hop + 1
+    clip = np.repeat(np.arange(len(lengths)), counts)
+    first = np.cumsum(counts) - counts  # index of each clip's first window
+    begin = np.cumsum(lengths) - lengths
+    start = begin[clip] + (np.arange(len(clip)) - first[clip]) * hop
+    return Windows(start, clip, counts, size)
+
+
+def vectors(frames: Tensor, size: int) -> Tensor:
+    """[frames, mels] -> [frames - size + 1, size·mels], frame-major, without a copy: row s is frames s … s+size-1.
+
+    Rows that cross two clips are there too; index with `Windows.start`.
+    """
+    if frames.ndim != 2 or not frames.is_contiguous():
+        raise AsdRayError(f"vectors() needs contiguous [frames, mels] but got a shape of {tuple(frames.shape)}")
+    width = frames.shape[1]
+    return frames.as_strided((len(frames) - size + 1, size * width), (width, 1))
+
+
+def images(frames: Tensor, size: int) -> Tensor:
+    """[frames, mels] -> [frames - size + 1, mels, size], without a copy: mel × time pictures for 2-D nets."""
+    return frames.unfold(0, size, 1)
+
+
+def per_clip(values: Tensor, windows: Windows, how: str) -> Tensor:
+    """One number a clip from one number a window: `how` is mean, sum, max or min."""
+    if how not in ("mean", "sum", "max", "min"):
+        raise AsdRayError(f"how must be mean, sum, max or min but got {how!r}")
+    lengths = torch.as_tensor(windows.counts, device=values.device)
+    return torch.segment_reduce(values, how, lengths=lengths)

@@ -1,0 +1,27 @@
+"""The wave itself, for detectors that learn their own front end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from asd_ray.features._base import FrontEnd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raw(FrontEnd):
+    """Samples as floats in [-1, 1): a frame is one sample."""
+
+    KIND: ClassVar[str] = "raw"
+
+    def frames(self, samples: int) -> int:
+        return self.heard(samples)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return ()
+
+    def transform(self, waves: Tensor) -> Tensor:
+        return waves

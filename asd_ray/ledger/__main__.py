@@ -1,0 +1,228 @@
+"""``asd-ray ledger ls|show|verify|export|import|compact``: what a run remembers."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asd_ray import _cli
+from asd_ray.errors import AsdRayError, listing
+
+if TYPE_CHECKING:
+    from asd_ray.ledger.store import Ledger
+
+EXAMPLES = (
+    "asd-ray ledger ls runs/fan",
+    "asd-ray ledger show runs/fan fan-autoencoder-0007",
+    "asd-ray ledger import runs/fan other_teams.csv",
+    "asd-ray ledger verify s3://bucket/runs/fan",
+)
+RUN = "the run's folder, or s3://bucket/folder[?endpoint_override=http://host:port]"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return _cli.run(make_parser(), lambda args: ACTIONS[args.action](args), argv)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    made = _cli.parser("ledger", "List, show, verify, import, export or compact the trials of a run.", EXAMPLES)
+    actions = made.add_subparsers(dest="action", required=True, metavar="ls|show|verify|export|import|compact")
+
+    ls = _cli.subparser(
+        actions,
+        "ls",
+        "list the trials, from the footers of their files",
+        ["asd-ray ledger ls runs/fan --sort objective --limit 10", "asd-ray ledger ls runs/fan --status failed --json"],
+    )
+    _run_and_filters(ls)
+    ls.add_argument("--sort", choices=("number", "objective", "seconds", "created"), default="number")
+    ls.add_argument("--limit", type=int, default=50, help="rows to print, 0 for all (default %(default)s)")
+    ls.add_argument("--json", action="store_true", help="all records as a JSON array")
+
+    show = _cli.subparser(
+        actions,
+        "show",
+        "show one trial: its record, and a summary of its scores",
+        ["asd-ray ledger show runs/fan fan-autoencoder-0007", "asd-ray ledger show runs/fan t3f9 --machine fan --json"],
+    )
+    show.add_argument("run", metavar="RUN", help=RUN)
+    show.add_argument("trial", metavar="TRIAL", help="its name, or the beginning of its hash")
+    show.add_argument("--machine", help="of this machine, when several have a trial of that name")
+    show.add_argument("--json", action="store_true", help="the record as JSON")
+
+    verify = _cli.subparser(
+        actions,
+        "verify",
+        "read every file wholly, set broken ones aside, exit 1 if anything was wrong",
+        ["asd-ray ledger verify runs/fan", "asd-ray ledger verify s3://bucket/runs/fan"],
+    )
+    verify.add_argument("run", metavar="RUN", help=RUN)
+
+    export = _cli.subparser(
+        actions,
+        "export",
+        "write the scores as one long CSV or Parquet table, which import takes back",
+        [
+            "asd-ray ledger export runs/fan fan.csv --machine fan --split test",
+            "asd-ray ledger export runs/fan all.parquet",
+        ],
+    )
+    _run_and_filters(export, status="complete")
+    export.add_argument("table", metavar="TABLE", type=Path, help="the file to write or replace, .csv or .parquet")
+    export.add_argument("--split", action="append", choices=("train", "held_out", "test"), help="default: all")
+    export.add_argument("--best-variants", action="store_true", help="of each trial only the variant it names as best")
+
+    take = _cli.subparser(
+        actions,
+        "import",
+        "store other people's scores: a long table, or an official submission folder",
+        [
+            "asd-ray ledger import runs/fan table.csv",
+            "asd-ray ledger import runs/2020 submissions/Team_task2_1 --year 2020 --truth ground_truth",
+        ],
+    )
+    take.add_argument("run", metavar="RUN", help=RUN + "; made if it is not there")
+    take.add_argument(
+        "what",
+        metavar="TABLE|FOLDER",
+        type=Path,
+        help="CSV or Parquet with system, machine, id|section, clip|file, score, and maybe domain, split, label, "
+        "variant; or a folder of official submission files",
+    )
+    take.add_argument("--year", type=int, help="the DCASE year of a submission folder")
+    take.add_argument("--truth", type=Path, help="the folder of that year's ground truth, for labels and domains")
+
+    compact = _cli.subparser(
+        actions,
+        "compact",
+        "merge many small files into few; safe to stop, and beside a running search",
+        ["asd-ray ledger compact runs/fan", "asd-ray ledger compact s3://bucket/runs/fan --trials 200"],
+    )
+    compact.add_argument("run", metavar="RUN", help=RUN)
+    compact.add_argument("--trials", type=int, default=500, help="at most in a file (default %(default)s)")
+    return made
+
+
+def _run_and_filters(made: argparse.ArgumentParser, status: str | None = None) -> None:
+    made.add_argument("run", metavar="RUN", help=RUN)
+    made.add_argument("--machine", help="only this machine")
+    made.add_argument("--family", help="only this family")
+    made.add_argument(
+        "--status", choices=("complete", "pruned", "failed"), default=status, help=f"default: {status or 'all'}"
+    )
+
+
+def _open(args: argparse.Namespace) -> Ledger:
+    from asd_ray.ledger.store import Ledger
+
+    return Ledger(args.run).require()
+
+
+def _ls(args: argparse.Namespace) -> int:
+    from asd_ray.ledger.show import print_json, print_records, sort_records
+
+    records = _open(args).records(args.machine, args.family)
+    records = [record for record in records if args.status in (None, record.status)]
+    records = sort_records(records, args.sort)
+    if args.json:
+        print_json(records)
+    else:
+        print_records(records, args.limit)
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    from asd_ray.ledger.show import find, print_trial
+
+    ledger = _open(args)
+    record = find(ledger, args.trial, args.machine)
+    if args.json:
+        print(record.to_json())
+    else:
+        print_trial(ledger, record)
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from asd_ray.ledger.verifying import verify
+
+    report = verify(_open(args))
+    trials = ", ".join(f"{count} {status}" for status, count in sorted(report.trials.items())) or "none"
+    print(f"checked {report.files} files ({report.compact_files} of them compact), every row: {report.rows} scores")
+    print(f"trials: {trials}")
+    if report.leftovers or report.in_flight:
+        print(f"temporary files: {report.leftovers} of dead writers removed, {report.in_flight} young ones left alone")
+    if report.duplicates:
+        print(f"{report.duplicates} trials are in two files, as a stopped compaction leaves them; compact again")
+    for title, lines in (("set aside", report.set_aside), ("rescued", report.rescued), ("problems", report.problems)):
+        if lines:
+            print(f"{title}:\n{listing(lines, most=1000)}")
+    print("clean" if report.is_clean else f"{len(report.set_aside)} set aside, {len(report.problems)} problems")
+    return 0 if report.is_clean else 1
+
+
+def _export(args: argparse.Namespace) -> int:
+    from asd_ray.ledger.exporting import export_table
+    from asd_ray.ledger.schema import SPLITS
+
+    trials, rows = export_table(
+        _open(args),
+        args.table,
+        machine=args.machine,
+        family=args.family,
+        splits=args.split or SPLITS,
+        statuses=[args.status],
+        best_variants=args.best_variants,
+    )
+    print(f"{args.table}: {rows} scores of {trials} trials")
+    return 0
+
+
+def _import(args: argparse.Namespace) -> int:
+    from asd_ray.ledger.importing import import_submission, import_table
+    from asd_ray.ledger.store import Ledger
+
+    ledger = Ledger(args.run)
+    if args.what.is_dir():
+        if args.year is None:
+            raise AsdRayError(f"{args.what}: of which DCASE year are these submission files? say --year, such as 2020")
+        report = import_submission(ledger, args.what, args.year, args.truth)
+    elif args.year is not None or args.truth is not None:
+        raise AsdRayError(f"{args.what}: --year and --truth go with a submission folder, but this is not a folder")
+    else:
+        report = import_table(ledger, args.what)
+    for record in report.stored:
+        print(f"stored {record.name} of {record.machine} as {record.trial}")
+    for record in report.present:
+        print(f"{record.name} of {record.machine} was there already, as {record.trial}")
+    for note in report.notes:
+        print(f"note: {note}")
+    print(f"{report.rows} scores read; {len(report.stored)} trials stored, {len(report.present)} were there already")
+    return 0
+
+
+def _compact(args: argparse.Namespace) -> int:
+    from asd_ray.ledger.compacting import compact
+
+    report = compact(_open(args), trials=args.trials)
+    print(
+        f"{report.trials} trials in {report.written} new files, {report.removed} old files removed, "
+        f"{report.leftovers} temporary files of dead writers removed; {report.families} families looked at"
+    )
+    return 0
+
+
+ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "ls": _ls,
+    "show": _show,
+    "verify": _verify,
+    "export": _export,
+    "import": _import,
+    "compact": _compact,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

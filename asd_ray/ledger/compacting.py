@@ -1,0 +1,127 @@
+"""Many small files into few large ones, without a moment in which a trial is not readable."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from asd_ray.errors import AsdRayError
+from asd_ray.ledger.files import Stored
+from asd_ray.ledger.record import TrialRecord
+from asd_ray.ledger.store import LISTINGS, Ledger, best_of
+from asd_ray.ledger.trial_file import Entry, FileError, encode, read_entries, read_trial
+from asd_ray.ledger.verifying import remove_leftovers
+
+TRIALS = 500  # at most in a file
+BYTES = 128 << 20  # at most merged into a file, which is made in memory
+
+
+@dataclass
+class CompactReport:
+    families: int = 0  # (machine, family) that were looked at
+    trials: int = 0  # now in a new compact file
+    written: int = 0
+    removed: int = 0
+    leftovers: int = 0  # temporary files of writers that died
+
+
+def compact(ledger: Ledger, *, trials: int = TRIALS) -> CompactReport:
+    """Merge the files of each (machine, family) into files of at most `trials` trials.
+
+    A new file is complete and read back before an old one is removed, and readers take a trial that two files hold
+    once. So it may be killed at any point and started again, and run beside searches, readers and itself.
+    """
+    if trials < 2:
+        raise AsdRayError(f"a compact file holds at least 2 trials but {trials} were asked for")
+    report = CompactReport(leftovers=remove_leftovers(ledger)[0])
+    for machine, family in sorted({entry.key[:2] for entry in ledger.entries()}):
+        report.families += 1
+        again = LISTINGS
+        while again:
+            try:
+                _compact_family(ledger, machine, family, trials, report)
+                break
+            except FileNotFoundError:  # another compaction got there first: look again
+                again -= 1
+            except _LeftOutError:  # a broken file, now named and ignored
+                continue
+    return report
+
+
+class _LeftOutError(Exception):
+    pass
+
+
+def _compact_family(ledger: Ledger, machine: str, family: str, trials: int, report: CompactReport) -> None:
+    by_file: dict[Stored, list[Entry]] = {}
+    for entry in ledger.entries(machine, family):
+        by_file.setdefault(entry.stored, []).append(entry)
+    for group in _plan(by_file, trials):
+        _merge(ledger, machine, family, {stored: by_file[stored] for stored in group}, report)
+    _remove_shadowed(ledger, machine, family, report)
+
+
+def _plan(by_file: dict[Stored, list[Entry]], trials: int) -> list[list[Stored]]:
+    """Which files become one. A full file stays as it is, so compacting again and again costs little."""
+    groups: list[list[Stored]] = [[]]
+    count = size = 0
+    for stored in sorted(by_file, key=lambda stored: (by_file[stored][0].record.number, stored.path)):
+        if len(by_file[stored]) >= trials or stored.size >= BYTES:
+            continue
+        if count + len(by_file[stored]) > trials or size + stored.size > BYTES:
+            groups.append([])
+            count = size = 0
+        groups[-1].append(stored)
+        count += len(by_file[stored])
+        size += stored.size
+    return [group for group in groups if len(group) > 1]
+
+
+def _merge(
+    ledger: Ledger, machine: str, family: str, sources: dict[Stored, list[Entry]], report: CompactReport
+) -> None:
+    entries = [entry for each in sources.values() for entry in each]
+    # A name of its own each time: a compact file never changes, so whoever removes one removes what it has seen.
+    target = ledger.layout.compact_file(machine, family, uuid.uuid4().hex[:16])
+    ledger.files.put(target, encode(_trials(ledger, entries)))
+    stored = ledger.files.stat(target)
+    if stored is None or [e.key for e in read_entries(ledger.files, stored)] != [e.key for e in entries]:
+        raise AsdRayError(f"{ledger.layout.url(target)}: does not read back as it was written; check the disk")
+    report.written += 1
+    report.trials += len(entries)
+    for source in sources:
+        report.removed += _remove(ledger, source)
+
+
+def _trials(ledger: Ledger, entries: Sequence[Entry]) -> Iterator[tuple[TrialRecord, dict[str, Any]]]:
+    for entry in entries:
+        try:
+            yield entry.record, read_trial(ledger.files, entry)
+        except FileError as error:
+            ledger.leave_out(entry.stored, error)
+            raise _LeftOutError from error
+
+
+def _remove_shadowed(ledger: Ledger, machine: str, family: str, report: CompactReport) -> None:
+    """Remove files whose every trial a better file holds, as a killed compaction leaves them."""
+    every = ledger.all_entries(machine, family)
+    best = best_of(every)
+    by_file: dict[Stored, list[Entry]] = {}
+    for entry in every:
+        by_file.setdefault(entry.stored, []).append(entry)
+    for stored, entries in by_file.items():
+        winners = [best[entry.key] for entry in entries]
+        if all(winner.stored != stored for winner in winners):
+            for _ in _trials(ledger, winners):  # the better ones must be whole before the others may go
+                pass
+            report.removed += _remove(ledger, stored)
+
+
+def _remove(ledger: Ledger, stored: Stored) -> bool:
+    """Remove a file unless it was written anew since it was read."""
+    if ledger.files.stat(stored.path) != stored:
+        return False
+    ledger.files.remove(stored.path)
+    return True

@@ -1,0 +1,214 @@
+"""The few file operations of the ledger, with one meaning on a local disk and on S3: `put` is all or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+
+from asd_ray.errors import AsdRayError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from asd_ray.ledger.run_layout import RunLayout
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+PATIENT = 9  # attempts on S3 in a commit: with AWS's back-off about a minute, so an outage costs no trained trial
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One file as listed; all of it together tells a replaced file from the old one."""
+
+    path: str
+    size: int
+    stamp: float  # when it was written, in seconds
+    inode: int = 0  # two files of one size may be written within one tick of a disk's clock; 0 on S3
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
+class Files(Protocol):
+    layout: RunLayout
+    workers: int  # threads that read at once
+
+    def patient(self) -> Files: ...  # the same, but outlasting a short outage: for commits
+
+    def list(self, folder: str) -> list[Stored]: ...  # every file below, none when the folder is not there
+
+    def stat(self, path: str) -> Stored | None: ...  # None when it is not there
+
+    def open(self, path: str) -> Any: ...  # a pyarrow.NativeFile for random access; FileNotFoundError when gone
+
+    def put(self, path: str, data: Any) -> None: ...  # the whole file or nothing; replaces
+
+    def move(self, source: str, target: str) -> None: ...
+
+    def remove(self, path: str) -> None: ...  # no error when it is already gone
+
+
+def is_io_error(error: OSError) -> bool:
+    """Whether the disk or the network failed, as opposed to bytes that are not Parquet (pyarrow raises both)."""
+    return error.errno is not None or "AWS Error" in str(error)
+
+
+def parallel(files: Files, act: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    with ThreadPoolExecutor(files.workers) as pool:
+        yield from pool.map(act, items)
+
+
+class LocalFiles:
+    def __init__(self, layout: RunLayout) -> None:
+        self.layout = layout
+        self.workers = min(4, os.cpu_count() or 1)
+
+    def patient(self) -> LocalFiles:
+        return self
+
+    def list(self, folder: str) -> list[Stored]:
+        found: list[Stored | None] = []
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    found += self.list(entry.path) if entry.is_dir() else [self.stat(entry.path)]
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            raise _unreadable(folder, error) from error
+        return sorted((stored for stored in found if stored), key=lambda stored: stored.path)
+
+    def stat(self, path: str) -> Stored | None:
+        try:
+            status = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        return Stored(path, status.st_size, status.st_mtime, status.st_ino)
+
+    def open(self, path: str) -> Any:
+        import pyarrow as pa
+
+        return pa.OSFile(path)  # not a memory map: a file cut short under a map kills the process with SIGBUS
+
+    def put(self, path: str, data: Any) -> None:
+        """Write aside under a dot name in the same folder, then rename: no reader ever sees half a file."""
+        folder, _, name = path.rpartition("/")
+        aside = f"{folder}/.{name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
+        try:
+            os.makedirs(folder, exist_ok=True)
+            with open(aside, "wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(aside, path)
+            _sync_folder(folder)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(aside)
+            refuse(path, error)
+
+    def move(self, source: str, target: str) -> None:
+        try:
+            os.makedirs(target.rpartition("/")[0], exist_ok=True)
+            os.replace(source, target)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            refuse(target, error)
+
+    def remove(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+class S3Files:
+    workers = 32  # waits for the network, not for a core
+
+    def __init__(self, layout: RunLayout, attempts: int = 3) -> None:
+        self.layout = layout
+        self.filesystem = layout.filesystem(attempts)
+
+    def patient(self) -> S3Files:
+        return S3Files(self.layout, PATIENT)
+
+    def list(self, folder: str) -> list[Stored]:
+        from pyarrow import fs
+
+        with self._explained(folder):
+            infos = self.filesystem.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
+        return sorted((stored for stored in map(_stored, infos) if stored), key=lambda stored: stored.path)
+
+    def stat(self, path: str) -> Stored | None:
+        with self._explained(path):
+            return _stored(self.filesystem.get_file_info(path))
+
+    def open(self, path: str) -> Any:
+        with self._explained(path):
+            return self.filesystem.open_input_file(path)
+
+    def put(self, path: str, data: Any) -> None:
+        """One put: S3 shows the object whole or not at all."""
+        with self._explained(path), self.filesystem.open_output_stream(path) as out:
+            out.write(data)
+
+    def move(self, source: str, target: str) -> None:
+        with self._explained(target):
+            self.filesystem.copy_file(source, target)
+            self.filesystem.delete_file(source)
+
+    def remove(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError), self._explained(path):
+            self.filesystem.delete_file(path)
+
+    @contextlib.contextmanager
+    def _explained(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise AsdRayError(
+                f"s3://{path}: S3 refused or did not answer; nothing already stored was harmed. Check the bucket, "
+                f"AWS credentials and the endpoint, then run the same command again ({error})"
+            ) from error
+
+
+def _stored(info: Any) -> Stored | None:
+    """S3 tells whole seconds of one object but milliseconds in a listing; only whole seconds can be compared."""
+    return Stored(info.path, info.size, int(info.mtime.timestamp()) if info.mtime else 0) if info.is_file else None
+
+
+def _sync_folder(folder: str) -> None:
+    """Make the rename itself survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unreadable(path: str, error: OSError) -> AsdRayError:
+    return AsdRayError(f"{path}: cannot be read ({error.strerror or error}); check the disk and the permissions")
+
+
+def refuse(path: str, error: OSError) -> NoReturn:
+    if error.errno in FULL:
+        raise AsdRayError(
+            f"{path}: disk full (or over a quota): the file was not written, nothing already stored was harmed. Free "
+            "some space, or name a run on another disk, then run the same command again"
+        ) from error
+    raise AsdRayError(
+        f"{path}: cannot be written ({error.strerror or error}); nothing already stored was harmed. Make the run's "
+        "folder writable, or name another run"
+    ) from error

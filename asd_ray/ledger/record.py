@@ -1,0 +1,138 @@
+"""What is remembered of one trial beside its scores, and the hash that is its name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from asd_ray.errors import AsdRayError, unknown
+from asd_ray.ledger.run_layout import check_name, check_trial
+from asd_ray.ledger.schema import SCHEMA_VERSION
+
+STATUSES = ("complete", "pruned", "failed")  # best first: a better one is never replaced by a worse one
+SOURCES = ("search", "import")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial of one machine; a trial trained over several machines has one record a machine, of the same name."""
+
+    trial: str  # trial_hash of all that determines the result
+    name: str  # for people: fan-autoencoder-0007; of an imported system, the system
+    machine: str
+    family: str
+    number: int = 0  # within the study; 0 is the paper's setting
+    params: dict[str, Any] = field(default_factory=dict)  # flat: names to numbers, text, booleans or None
+    seed: int = 0
+    status: str = "complete"
+    epochs: int = 0
+    objective: float | None = None
+    objective_parts: dict[str, float] = field(default_factory=dict)
+    protocol: str = ""
+    variant: str = ""  # the best one, if one was chosen
+    intermediate: dict[int, float] = field(default_factory=dict)  # epoch -> value
+    error: str = ""
+    seconds: float | None = None
+    peak_memory_mb: float | None = None
+    device: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    dataset: str = ""
+    data_fingerprint: str = ""
+    front_end: str = ""  # hash of the front end
+    created: str = field(default_factory=_now)  # UTC, ISO 8601
+    source: str = "search"
+    schema: int = SCHEMA_VERSION
+    extra: dict[str, Any] = field(default_factory=dict)  # what later versions add
+
+    def __post_init__(self) -> None:
+        check_trial(self.trial)
+        check_name("machine", self.machine)
+        check_name("family", self.family)
+        if self.status not in STATUSES:
+            raise unknown("status", self.status, STATUSES)
+        if self.source not in SOURCES:
+            raise unknown("source", self.source, SOURCES)
+        if self.objective is not None and not math.isfinite(self.objective):
+            raise AsdRayError(
+                f"the objective of trial {self.name} is {self.objective}; a trial without a finite objective is "
+                "stored with objective None"
+            )
+        nested = [key for key, value in self.params.items() if isinstance(value, dict | list | tuple | set)]
+        if nested:
+            raise AsdRayError(f"the parameter {nested[0]!r} of trial {self.name} is nested; parameters are flat")
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), allow_nan=False, separators=(",", ":"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As strict JSON can hold it: a NaN among the intermediate values or parts becomes null."""
+        return {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
+
+    @classmethod
+    def from_json(cls, text: str) -> TrialRecord:
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> TrialRecord:
+        """The record as stored; fields this version does not know are kept in `extra`."""
+        known = {each.name for each in fields(cls)}
+        given = {key: value for key, value in stored.items() if key in known}
+        strange = {key: value for key, value in stored.items() if key not in known}
+        given["intermediate"] = {int(epoch): _number(value) for epoch, value in given.get("intermediate", {}).items()}
+        given["objective_parts"] = {part: _number(value) for part, value in given.get("objective_parts", {}).items()}
+        given["extra"] = {**given.get("extra", {}), **strange}
+        return cls(**given)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.trial}, machine {self.machine}, family {self.family})"
+
+
+def trial_hash(**determinants: Any) -> str:
+    """The trial's name: a letter and 12 hex digits over canonical JSON of everything that determines the result.
+
+    The letter keeps every reader of Parquet, CSV or YAML from taking ``00120119`` or ``12e45678`` for a number.
+    """
+    try:
+        text = json.dumps(
+            determinants, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True, default=_python
+        )
+    except (TypeError, ValueError) as error:
+        raise AsdRayError(
+            f"a trial cannot be named by {determinants}: {error}; give finite numbers, text, None, lists and "
+            "dictionaries of them"
+        ) from error
+    return "t" + hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def _python(value: Any) -> Any:
+    """numpy's numbers and arrays as Python's own."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{value!r} is no JSON value")
+
+
+def _plain(value: Any) -> Any:
+    """`value` as strict JSON can hold it."""
+    if value is None or isinstance(value, str | int):  # bool is an int
+        return value
+    if isinstance(value, dict):
+        return {str(_plain(key)): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    raise AsdRayError(f"a trial record holds {value!r} of type {type(value).__name__}; it keeps only JSON values")
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

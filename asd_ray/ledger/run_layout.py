@@ -1,0 +1,168 @@
+"""The one object that builds the paths of a run, on a local disk or on S3."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from asd_ray.errors import AsdRayError, unknown
+
+if TYPE_CHECKING:
+    from asd_ray.ledger.files import Files
+
+NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
+TRIAL = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,63}")  # starts with a letter: no reader can take it for a number
+S3_OPTIONS = ("endpoint_override", "region", "scheme")
+
+
+def check_name(kind: str, name: str) -> str:
+    """`name` if it can be a folder's name as it is; so no machine, family or system can leave the run's folder."""
+    if not NAME.fullmatch(name):
+        raise AsdRayError(
+            f"the {kind} name {name!r} must be 1 to 128 of the characters A-Z a-z 0-9 _ . + - and must not start with "
+            "a dot, because it names a folder of the ledger; rename it"
+        )
+    return name
+
+
+def check_trial(trial: str) -> str:
+    if not TRIAL.fullmatch(trial) or trial.startswith("compact-"):
+        raise AsdRayError(
+            f"the trial name {trial!r} must be a letter followed by up to 63 of A-Z a-z 0-9 _ + - and must not start "
+            "with 'compact-'; make one with asd_ray.ledger.trial_hash"
+        )
+    return trial
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """Where everything of one run lies: ``RunLayout("runs/fan")`` or ``RunLayout("s3://bucket/runs/fan")``.
+
+    An S3 address may end in ``?endpoint_override=http://host:port&region=…``; without it AWS_ENDPOINT_URL_S3,
+    AWS_ENDPOINT_URL, AWS_REGION and AWS's own credential chain are used. All paths are strings in the terms of
+    `files()`: a local path, or ``bucket/key``. The object is small and pickles.
+    """
+
+    root: str
+    is_s3: bool = field(init=False)
+    base: str = field(init=False, repr=False)
+    _options: dict[str, str] = field(init=False, repr=False, compare=False, hash=False)
+
+    def __init__(self, root: str | Path) -> None:
+        text = os.fspath(root)
+        if re.match(r"s3:/[^/]", text):  # pathlib folds the two slashes of a URL into one
+            text = text.replace("s3:/", "s3://", 1)
+        is_s3 = text.startswith("s3://")
+        base, options = _parse_s3(text) if is_s3 else (_parse_local(text), {})
+        for name, value in (("root", text), ("is_s3", is_s3), ("base", base), ("_options", options)):
+            object.__setattr__(self, name, value)
+
+    # -- folders and files ---------------------------------------------------------------------------------------
+
+    @property
+    def ledger(self) -> str:
+        return f"{self.base}/ledger"
+
+    @property
+    def set_aside(self) -> str:
+        """Where files that cannot be read are moved; beside the ledger, so that a Parquet reader never meets them."""
+        return f"{self.base}/ledger_set_aside"
+
+    @property
+    def ensembles(self) -> str:
+        return f"{self.base}/ensembles"
+
+    @property
+    def report(self) -> str:
+        return f"{self.base}/report"
+
+    @property
+    def checkpoints(self) -> str:
+        return f"{self.base}/checkpoints"
+
+    @property
+    def models(self) -> str:
+        return f"{self.base}/models"
+
+    def machine_folder(self, machine: str) -> str:
+        return f"{self.ledger}/machine={check_name('machine', machine)}"
+
+    def family_folder(self, machine: str, family: str) -> str:
+        return f"{self.machine_folder(machine)}/family={check_name('family', family)}"
+
+    def trial_file(self, machine: str, family: str, trial: str) -> str:
+        return f"{self.family_folder(machine, family)}/{check_trial(trial)}.parquet"
+
+    def compact_file(self, machine: str, family: str, key: str) -> str:
+        return f"{self.family_folder(machine, family)}/compact-{key}.parquet"
+
+    def set_aside_file(self, path: str) -> str:
+        """Where the ledger's file `path` goes when it cannot be read."""
+        return f"{self.set_aside}/{path.removeprefix(self.ledger).lstrip('/')}"
+
+    def url(self, path: str) -> str:
+        """`path` as a user would type it."""
+        return f"s3://{path}" if self.is_s3 else path
+
+    # -- the file system -----------------------------------------------------------------------------------------
+
+    def files(self) -> Files:
+        """The few file operations the ledger needs, on this run's file system."""
+        from asd_ray.ledger.files import LocalFiles, S3Files
+
+        return S3Files(self) if self.is_s3 else LocalFiles(self)
+
+    def filesystem(self, attempts: int = 3) -> Any:
+        """The pyarrow file system of this run; `attempts` is how often S3 is asked before it counts as failed."""
+        from pyarrow import fs
+
+        if not self.is_s3:
+            return fs.LocalFileSystem()
+        return fs.S3FileSystem(
+            **self._options,
+            allow_delayed_open=True,  # one put for a small object, instead of a multipart upload's three requests
+            retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=attempts),
+        )
+
+
+def _parse_local(text: str) -> str:
+    if "://" in text:
+        scheme = text.split("://")[0]
+        raise AsdRayError(f"{text}: a run is a local folder or s3://bucket/folder; {scheme}:// is not read")
+    if not text:
+        raise AsdRayError("the path of the run is empty; name a folder such as runs/fan or s3://bucket/runs/fan")
+    return os.path.abspath(os.path.expanduser(text))
+
+
+def _parse_s3(text: str) -> tuple[str, dict[str, str]]:
+    """The base ``bucket/key`` and the options of pyarrow's S3FileSystem."""
+    parts = urlsplit(text)
+    if "@" in parts.netloc:
+        raise AsdRayError(
+            f"s3://…@{parts.netloc.rpartition('@')[2]}{parts.path}: keys do not belong in an address, where logs show "
+            "them; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or use a profile"
+        )
+    if not parts.netloc:
+        raise AsdRayError(f"{text}: the bucket is missing; write s3://bucket/folder")
+    given = dict(parse_qsl(parts.query))
+    for option in given:
+        if option not in S3_OPTIONS:
+            raise unknown("option of an s3:// address", option, S3_OPTIONS)
+    endpoint = given.get("endpoint_override") or _environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    options = {key: value for key, value in given.items() if key != "endpoint_override"}
+    if endpoint:
+        scheme, _, host = endpoint.rpartition("://")
+        options["endpoint_override"] = host.rstrip("/")
+        options.setdefault("scheme", scheme or "https")
+    if region := _environment("AWS_REGION", "AWS_DEFAULT_REGION") or ("us-east-1" if endpoint else ""):
+        options.setdefault("region", region)
+    key = "/".join(part for part in parts.path.split("/") if part)
+    return f"{parts.netloc}/{key}".rstrip("/"), options
+
+
+def _environment(*names: str) -> str:
+    return next((value for name in names if (value := os.environ.get(name))), "")

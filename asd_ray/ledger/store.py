@@ -1,0 +1,210 @@
+"""The ledger: commit a trial, list the trials, read their scores."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asd_ray.errors import AsdRayError
+from asd_ray.ledger.files import Stored, parallel
+from asd_ray.ledger.record import STATUSES, TrialRecord
+from asd_ray.ledger.run_layout import RunLayout
+from asd_ray.ledger.schema import COLUMNS, SPLITS, checked
+from asd_ray.ledger.trial_file import BadFileError, Entry, FileError, encode, is_compact, read_entries, read_trial
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from asd_ray.ledger.files import Files
+
+LOGGER = logging.getLogger("asd_ray.ledger")
+LISTINGS = 5  # how often a listing is made again because a compaction removed files under it
+
+
+class Ledger:
+    """The trials of one run. Cheap to make and to pickle; any number of processes may read and commit at once.
+
+    Footers that were read are remembered by path, size and time, so asking again costs one listing.
+    """
+
+    def __init__(self, run: str | Path | RunLayout) -> None:
+        self.layout = run if isinstance(run, RunLayout) else RunLayout(run)
+        self.files = self.layout.files()
+        self._writing: Files | None = None  # made by the first commit
+        self._read: dict[Stored, list[Entry]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Ledger, (self.layout,)
+
+    def __repr__(self) -> str:
+        return f"Ledger({self.layout.root!r})"
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def commit(self, record: TrialRecord, scores: Any = None, *, replace: bool = False) -> bool:
+        """Store a trial and its scores (a DataFrame or Arrow table with `schema.COLUMNS`), all or nothing.
+
+        A complete trial that has its file stays as it is, and False is returned, so several writers of one trial do no
+        harm and an ensemble's numbers do not change under it; `replace` overwrites it. A pruned or failed trial gives
+        way to a newer one of the same or a better status.
+        """
+        by_split = {} if scores is None or not len(scores) else checked(scores, str(record))
+        self._check_status(record, by_split)
+        path = self.layout.trial_file(record.machine, record.family, record.trial)
+        content = encode([(record, by_split)])
+        self._writing = files = self._writing or self.files.patient()
+        if not replace and _is_better(files, path, record):
+            return False
+        files.put(path, content)
+        return True
+
+    def _check_status(self, record: TrialRecord, by_split: dict[str, Any]) -> None:
+        if record.status == "complete" and not by_split:
+            raise AsdRayError(f"{record} is complete but has no scores; give them, or store it as failed")
+        if record.status == "failed" and by_split:
+            raise AsdRayError(f"{record} failed but has scores; a failed trial is stored without")
+        variants = {variant for rows in by_split.values() for variant in rows["variant"].unique().to_pylist()}
+        if record.variant and by_split and record.variant not in variants:
+            raise AsdRayError(f"{record} names {record.variant!r} as its best variant, but has {sorted(variants)}")
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def records(self, machine: str | None = None, family: str | None = None) -> list[TrialRecord]:
+        """The records of all trials, from footers only, in order of machine, family and number."""
+        return [entry.record for entry in self.entries(machine, family)]
+
+    def has(self, machine: str, family: str, trial: str) -> bool:
+        """Whether the trial is stored, whatever its status; a broken file does not count."""
+        single = self.files.stat(self.layout.trial_file(machine, family, trial))
+        if single and self._entries_of(single):
+            return True
+        return any(entry.record.trial == trial for entry in self.entries(machine, family))
+
+    def scores(self, record: TrialRecord, splits: Sequence[str] = SPLITS) -> pd.DataFrame:
+        """The long table of one trial's scores: clip, id, domain, split, label, variant, score."""
+        import pandas as pd
+
+        rows = self.rows(record, splits)
+        if not rows:
+            return pd.DataFrame({name: pd.Series(dtype="float32" if name == "score" else "str") for name in COLUMNS})
+        import pyarrow as pa
+
+        table = pa.concat_tables(list(rows.values()))
+        made: pd.DataFrame = table.to_pandas()
+        return made
+
+    def rows(self, record: TrialRecord, splits: Sequence[str] = SPLITS) -> dict[str, Any]:
+        """The same by split as Arrow tables, sorted by variant and clip."""
+        for _ in range(LISTINGS):
+            found = self._find(record)
+            if found is None:
+                raise AsdRayError(
+                    f"{self.layout.url(self.layout.ledger)} holds no {record}; list what it holds with: "
+                    f"python -m asd_ray.ledger ls {self.layout.root}"
+                )
+            try:
+                return read_trial(self.files, found, splits)
+            except FileNotFoundError:  # a compaction moved it meanwhile
+                continue
+            except FileError as error:  # another file may hold the trial too
+                self.leave_out(found.stored, error)
+        raise AsdRayError(f"{record} moves faster than it can be read; wait for the compaction to end")
+
+    def _find(self, record: TrialRecord) -> Entry | None:
+        """Where a trial lies: its own file, if that is of this record's status, else the best file that holds it."""
+        key = (record.machine, record.family, record.trial)
+        single = self.files.stat(self.layout.trial_file(*key))
+        for entry in (self._entries_of(single) if single else None) or []:
+            if entry.record.status == record.status:
+                return entry
+        return next((entry for entry in self.entries(record.machine, record.family) if entry.key == key), None)
+
+    # -- files ---------------------------------------------------------------------------------------------------
+
+    def entries(self, machine: str | None = None, family: str | None = None) -> list[Entry]:
+        """Every trial once, from the best file that holds it; broken files are named in a warning and skipped."""
+        return sorted(best_of(self.all_entries(machine, family)).values(), key=_order)
+
+    def trial_files(self, machine: str | None = None, family: str | None = None) -> list[Stored]:
+        """The Parquet files of the ledger; temporary files of writers, which start with a dot, are no part of it."""
+        folder = self.layout.ledger
+        if machine is not None:
+            folder = self.layout.machine_folder(machine)
+            if family is not None:
+                folder = self.layout.family_folder(machine, family)
+        inside = f"/family={family}/" if family is not None else "/"
+        return [
+            stored
+            for stored in self.files.list(folder)
+            if stored.name.endswith(".parquet") and not stored.name.startswith(".") and inside in stored.path
+        ]
+
+    def require(self) -> Ledger:
+        """This ledger, or a message when there is no such run."""
+        if not self.files.list(self.layout.ledger):
+            raise AsdRayError(
+                f"{self.layout.root}: no run here (no trial below {self.layout.url(self.layout.ledger)}); give the "
+                "folder that a search printed at its end, or start one with: asd-ray ledger import RUN TABLE"
+            )
+        return self
+
+    def all_entries(self, machine: str | None = None, family: str | None = None) -> list[Entry]:
+        """Every trial of every file: one that is being compacted may come twice.
+
+        A folder that changes while it is listed may show neither the new compact file nor the old ones, so it is
+        listed again after reading, until no file was taken away and no compact one was added in between.
+        """
+        listed = self.trial_files(machine, family)
+        for _ in range(LISTINGS):
+            found = list(parallel(self.files, self._entries_of, listed))
+            before, listed = {stored.path for stored in listed}, self.trial_files(machine, family)
+            after = {stored.path for stored in listed}
+            if before <= after and not any(is_compact(path) for path in after - before):
+                break
+        return [entry for entries in found for entry in entries or []]
+
+    def _entries_of(self, stored: Stored) -> list[Entry] | None:
+        """The trials of a file; none if it is broken, None if it is gone."""
+        if stored not in self._read:
+            try:
+                self._read[stored] = read_entries(self.files, stored)
+            except FileNotFoundError:
+                return None
+            except FileError as error:
+                self.leave_out(stored, error)
+        return self._read[stored]
+
+    def leave_out(self, stored: Stored, error: FileError) -> None:
+        """Name a file that cannot be used, once, and read it no more until it changes."""
+        cure = f". Set it aside with: python -m asd_ray.ledger verify {self.layout.root}"
+        LOGGER.warning("%s; skipped%s", error, cure if isinstance(error, BadFileError) else "")
+        self._read[stored] = []
+
+
+def _is_better(files: Files, path: str, record: TrialRecord) -> bool:
+    """Whether the file at `path` must not give way to `record`."""
+    stored = files.stat(path)
+    if stored is None:
+        return False
+    try:
+        found = read_entries(files, stored)[0].record
+    except (FileNotFoundError, BadFileError):  # vanished or broken: written anew
+        return False
+    worse = STATUSES.index(record.status) - STATUSES.index(found.status)
+    return worse > 0 or (worse == 0 and found.status == "complete")
+
+
+def best_of(entries: Iterable[Entry]) -> dict[tuple[str, str, str], Entry]:
+    """Of each trial the entry that counts."""
+    best: dict[tuple[str, str, str], Entry] = {}
+    for entry in entries:
+        if entry.key not in best or entry.rank > best[entry.key].rank:
+            best[entry.key] = entry
+    return best
+
+
+def _order(entry: Entry) -> tuple[str, str, int, str, str]:
+    record = entry.record
+    return record.machine, record.family, record.number, record.name, record.trial

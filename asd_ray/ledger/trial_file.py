@@ -1,0 +1,256 @@
+"""One Parquet file of the ledger: trials and their scores in, trials and their scores out.
+
+A file holds one trial (``<trial>.parquet``) or many (``compact-….parquet``). A row group holds one split of one trial,
+sorted by variant and clip, so a reader takes only the splits it wants, and only the score column when the clips are
+known. The records are JSON in the file's key-value metadata; readers of records never touch a row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from asd_ray.errors import AsdRayError
+from asd_ray.ledger.files import Stored, is_io_error
+from asd_ray.ledger.record import STATUSES, TrialRecord
+from asd_ray.ledger.schema import COLUMNS, SCHEMA_VERSION, SPLITS, STORED, clips_digest, variant_runs
+
+if TYPE_CHECKING:
+    from asd_ray.ledger.files import Files
+
+SCHEMA_KEY = b"asd_ray.schema"
+TRIALS_KEY = b"asd_ray.trials"
+TAIL = 1 << 16  # bytes: the footer of one trial's file is far smaller, so one read gets it
+WHOLE = 1 << 20  # bytes: a smaller file is read in one go
+
+
+class FileError(AsdRayError):
+    """One file of the ledger cannot be used; readers name it and go on."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url}: {reason}")
+        self.reason = reason
+
+
+class BadFileError(FileError):
+    """A file whose bytes are wrong for ever: it is set aside."""
+
+
+class UnreadableFileError(FileError):
+    """A file that cannot be read here and now (no permission, disk or network error, a newer version): left alone."""
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """Where one split of one trial lies: its row group, and how many rows each variant has there."""
+
+    row_group: int
+    variants: tuple[str, ...]
+    rows: tuple[int, ...]
+    clips: tuple[str, ...]  # clips_digest of each variant
+
+    def slices(self) -> dict[str, slice]:
+        """variant -> its rows within the row group."""
+        starts = _starts(self.rows)
+        return {v: slice(start, start + n) for v, start, n in zip(self.variants, starts, self.rows, strict=True)}
+
+    @property
+    def total(self) -> int:
+        return sum(self.rows)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trial as found in one file."""
+
+    record: TrialRecord
+    stored: Stored
+    splits: dict[str, SplitRows] = field(default_factory=dict)
+
+    @property
+    def is_compact(self) -> bool:
+        return is_compact(self.stored.path)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.record.machine, self.record.family, self.record.trial
+
+    @property
+    def rank(self) -> tuple[int, bool, str, str]:
+        """Larger wins where a trial is found twice: complete before failed, then the single file, which is newer."""
+        return -STATUSES.index(self.record.status), not self.is_compact, self.record.created, self.stored.path
+
+
+def is_compact(path: str) -> bool:
+    return path.rpartition("/")[2].startswith("compact-")
+
+
+def encode(trials: Iterable[tuple[TrialRecord, dict[str, Any]]]) -> Any:
+    """The bytes of a file with these records and rows (by split, as `schema.checked` gives them), taken one by one."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text = pa.dictionary(pa.int32(), pa.string())
+    schema = pa.schema([(name, pa.float32() if name == "score" else text) for name in STORED])
+    described = []
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink, schema, compression="zstd", use_dictionary=[n for n in STORED if n != "score"], write_statistics=False
+    ) as writer:
+        row_group = 0
+        for record, by_split in trials:
+            splits = {}
+            for split, rows in by_split.items():
+                writer.write_table(_stored_rows(rows, record.trial, schema), row_group_size=len(rows))
+                splits[split] = _describe(rows, row_group)
+                row_group += 1
+            described.append({"record": record.to_dict(), "splits": splits})
+        writer.add_key_value_metadata({SCHEMA_KEY: str(SCHEMA_VERSION), TRIALS_KEY: json.dumps(described)})
+    return sink.getvalue()
+
+
+def read_entries(files: Files, stored: Stored) -> list[Entry]:
+    """The trials in a file, from its footer alone.
+
+    FileNotFoundError when it is gone, BadFileError when it is no file of ours, UnreadableFileError when it may be one.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    url = files.layout.url(stored.path)
+    footer = _footer(files, stored, url)
+    try:
+        metadata = pq.read_metadata(pa.BufferReader(footer))
+    except (pa.ArrowException, OSError) as error:
+        raise BadFileError(url, f"not a whole Parquet file ({_first_line(error)})") from error
+    entries = parse_metadata(metadata.metadata or {}, stored, url)
+    if not entries:
+        raise BadFileError(url, "holds no trial")
+    for entry in entries:
+        expected = stored.path if entry.is_compact else files.layout.trial_file(*entry.key)
+        if stored.path != expected or not stored.path.startswith(files.layout.family_folder(*entry.key[:2]) + "/"):
+            raise BadFileError(url, f"holds {entry.record}, which belongs in {files.layout.url(expected)}")
+        groups = [rows.row_group for rows in entry.splits.values()]
+        sizes = [rows.total for rows in entry.splits.values()]
+        if any(group >= metadata.num_row_groups for group in groups) or sizes != [
+            metadata.row_group(group).num_rows for group in groups
+        ]:
+            raise BadFileError(url, f"its rows are not the rows that its record of {entry.record.name} describes")
+    return entries
+
+
+def parse_metadata(metadata: dict[bytes, bytes], stored: Stored, url: str) -> list[Entry]:
+    """The entries described by a file's key-value metadata."""
+    if SCHEMA_KEY not in metadata or TRIALS_KEY not in metadata:
+        raise BadFileError(url, "a Parquet file, but without the record of a trial: not a file of this ledger")
+    version = metadata[SCHEMA_KEY].decode(errors="replace")
+    if version.isdigit() and int(version) > SCHEMA_VERSION:
+        raise UnreadableFileError(
+            url, f"written by a newer asd_ray (schema {version}, this one reads {SCHEMA_VERSION}); upgrade asd_ray"
+        )
+    try:
+        if version != str(SCHEMA_VERSION):
+            raise ValueError(f"schema version {version!r}")
+        return [
+            Entry(
+                TrialRecord.from_dict(trial["record"]),
+                stored,
+                {split: _split_rows(where) for split, where in trial["splits"].items()},
+            )
+            for trial in json.loads(metadata[TRIALS_KEY])
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError, AsdRayError) as error:
+        raise BadFileError(url, f"the record in its metadata cannot be read ({error!r})") from error
+
+
+def read_rows(files: Files, stored: Stored, row_groups: Sequence[int], columns: Sequence[str] = COLUMNS) -> list[Any]:
+    """The tables of some row groups of a file, which is opened once; errors as in `read_entries`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not row_groups:
+        return []
+    url = files.layout.url(stored.path)
+    try:
+        with files.open(stored.path) as source:
+            whole = source.size() <= WHOLE
+            opened = pq.ParquetFile(pa.BufferReader(source.read_buffer()) if whole else source, pre_buffer=not whole)
+            sizes = [opened.metadata.row_group(group).num_rows for group in row_groups]
+            table = opened.read_row_groups(list(row_groups), columns=list(columns), use_threads=False)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, IndexError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and is_io_error(error):
+            raise _cannot_read(files, url, error) from error
+        raise BadFileError(url, f"its rows cannot be read ({_first_line(error)})") from error
+    return [table.slice(start, size) for start, size in zip(_starts(sizes), sizes, strict=True)]
+
+
+def read_trial(files: Files, entry: Entry, splits: Sequence[str] = SPLITS) -> dict[str, Any]:
+    """The rows of one trial by split, with text as plain text, sorted by variant and clip."""
+    import pyarrow as pa
+
+    wanted = [split for split in SPLITS if split in splits and split in entry.splits]
+    tables = read_rows(files, entry.stored, [entry.splits[split].row_group for split in wanted])
+    plain = pa.schema([(name, pa.float32() if name == "score" else pa.string()) for name in COLUMNS])
+    return {split: table.cast(plain) for split, table in zip(wanted, tables, strict=True)}
+
+
+def _footer(files: Files, stored: Stored, url: str) -> Any:
+    """The last bytes of a file, enough to hold its footer."""
+    import pyarrow as pa
+
+    try:
+        with files.open(stored.path) as source:
+            size = source.size()
+            tail = _last(source, size, TAIL)
+            needed = int.from_bytes(tail[-8:-4], "little") + 12 if len(tail) >= 12 else 0
+            if len(tail) < needed <= size:
+                tail = _last(source, size, needed)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _cannot_read(files, url, error) from error
+    return pa.py_buffer(tail)
+
+
+def _last(source: Any, size: int, count: int) -> bytes:
+    source.seek(max(0, size - count))
+    read: bytes = source.read()
+    return read
+
+
+def _stored_rows(rows: Any, trial: str, schema: Any) -> Any:
+    import numpy as np
+    import pyarrow as pa
+
+    name = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int32)), pa.array([trial]))
+    columns = [rows[each] if each == "score" else rows[each].dictionary_encode() for each in COLUMNS]
+    return pa.table([name, *columns], schema=schema)
+
+
+def _describe(rows: Any, row_group: int) -> dict[str, Any]:
+    variants, counts = variant_runs(rows)
+    digests = [clips_digest(rows.slice(start, count)) for start, count in zip(_starts(counts), counts, strict=True)]
+    return {"row_group": row_group, "variants": variants, "rows": counts, "clips": digests}
+
+
+def _starts(sizes: Sequence[int]) -> list[int]:
+    return [0, *accumulate(sizes)][: len(sizes)]
+
+
+def _split_rows(where: dict[str, Any]) -> SplitRows:
+    return SplitRows(where["row_group"], tuple(where["variants"]), tuple(where["rows"]), tuple(where["clips"]))
+
+
+def _cannot_read(files: Files, url: str, error: OSError) -> AsdRayError:
+    """On S3 a failed read is an outage, which must not pass for a smaller ledger; on a disk it is that one file."""
+    reason = f"cannot be read ({_first_line(error)}); check the disk, the network and the permissions"
+    return AsdRayError(f"{url}: {reason}") if files.layout.is_s3 else UnreadableFileError(url, reason)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

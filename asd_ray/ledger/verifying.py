@@ -1,0 +1,150 @@
+"""Look at every byte of a ledger, and set aside what is no whole file of it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from asd_ray.errors import AsdRayError
+from asd_ray.ledger.files import Stored, parallel
+from asd_ray.ledger.schema import checked, clips_digest
+from asd_ray.ledger.store import Ledger
+from asd_ray.ledger.trial_file import BadFileError, Entry, FileError, encode, is_compact, read_entries, read_trial
+
+TEMPORARY = re.compile(r"\..+\.tmp")
+DEAD_AFTER = 3600.0  # seconds: no writer takes an hour between opening its temporary file and renaming it
+
+
+@dataclass
+class VerifyReport:
+    """What was checked, what was found, what was done."""
+
+    files: int = 0
+    compact_files: int = 0
+    trials: Counter[str] = field(default_factory=Counter)  # status -> trials
+    rows: int = 0
+    duplicates: int = 0  # trials in two files, as a compaction that was killed leaves them: harmless
+    set_aside: list[str] = field(default_factory=list)
+    rescued: list[str] = field(default_factory=list)  # whole trials taken out of a broken compact file
+    problems: list[str] = field(default_factory=list)  # named, and left where they are
+    leftovers: int = 0  # temporary files of dead writers, removed
+    in_flight: int = 0  # temporary files younger than an hour
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.set_aside and not self.problems
+
+
+@dataclass
+class _Checked:
+    """One file: its whole trials, and what is wrong with it."""
+
+    stored: Stored
+    whole: list[tuple[Entry, int]] = field(default_factory=list)  # with the number of rows
+    bad: list[str] = field(default_factory=list)
+    unreadable: str = ""
+
+
+def verify(ledger: Ledger) -> VerifyReport:
+    """Read every file wholly and check it against its own record; broken ones go to the run's `ledger_set_aside`."""
+    report = VerifyReport()
+    report.leftovers, report.in_flight = remove_leftovers(ledger)
+    seen: set[tuple[str, str, str]] = set()
+    for checked_file in parallel(ledger.files, lambda stored: _check(ledger, stored), ledger.trial_files()):
+        if checked_file is None:
+            continue
+        report.files += 1
+        report.compact_files += is_compact(checked_file.stored.path)
+        for entry, rows in [] if checked_file.bad else checked_file.whole:
+            report.duplicates += entry.key in seen
+            report.trials[entry.record.status] += entry.key not in seen
+            report.rows += rows if entry.key not in seen else 0
+            seen.add(entry.key)
+        if checked_file.unreadable:
+            report.problems.append(checked_file.unreadable)
+        if checked_file.bad:
+            _set_aside(ledger, checked_file, report)
+    report.problems += _strangers(ledger)
+    return report
+
+
+def remove_leftovers(ledger: Ledger) -> tuple[int, int]:
+    """Remove the temporary files of writers that died; how many there were, and how many may still be written."""
+    removed = young = 0
+    for stored in ledger.files.list(ledger.layout.ledger):
+        if TEMPORARY.fullmatch(stored.name):
+            if time.time() - stored.stamp > DEAD_AFTER:
+                ledger.files.remove(stored.path)
+                removed += 1
+            else:
+                young += 1
+    return removed, young
+
+
+def _check(ledger: Ledger, stored: Stored) -> _Checked | None:
+    found = _Checked(stored)
+    try:
+        for entry in read_entries(ledger.files, stored):
+            try:
+                found.whole.append((entry, _check_trial(ledger, entry)))
+            except BadFileError as error:
+                found.bad.append(error.reason)
+    except FileNotFoundError:  # compacted meanwhile
+        return None
+    except BadFileError as error:
+        found.bad.append(error.reason)
+    except FileError as error:
+        found.unreadable = str(error)
+    return found
+
+
+def _check_trial(ledger: Ledger, entry: Entry) -> int:
+    """The number of rows of a trial, all of which keep the rules and are the ones its record describes."""
+    url = ledger.layout.url(entry.stored.path)
+    rows = 0
+    for split, table in read_trial(ledger.files, entry).items():
+        try:
+            kept = checked(table, str(entry.record))
+        except AsdRayError as error:
+            raise BadFileError(url, " ".join(str(error).split())) from error
+        if set(kept) != {split} or not kept[split].equals(table):
+            raise BadFileError(url, f"the rows of {entry.record} are not those of {split}, sorted by variant and clip")
+        where = entry.splits[split]
+        for variant, digest in zip(where.variants, where.clips, strict=True):
+            part = where.slices()[variant]
+            part_rows = table.slice(part.start, part.stop - part.start)
+            if part_rows["variant"].unique().to_pylist() != [variant] or clips_digest(part_rows) != digest:
+                raise BadFileError(url, f"the clips of {entry.record}, variant {variant!r}, are not its record's")
+        rows += len(table)
+    return rows
+
+
+def _set_aside(ledger: Ledger, found: _Checked, report: VerifyReport) -> None:
+    """Move a broken file away with its reason beside it; whole trials of a broken compact file are kept."""
+    files, stored = ledger.files, found.stored
+    if files.stat(stored.path) != stored:  # written anew, or gone, since it was read
+        return
+    for entry, _ in found.whole:
+        target = ledger.layout.trial_file(*entry.key)
+        if files.stat(target) is None:
+            files.put(target, encode([(entry.record, read_trial(files, entry))]))
+        report.rescued.append(str(entry.record))
+    target = ledger.layout.set_aside_file(stored.path)
+    number = 0
+    while files.stat(aside := f"{target}.{number}" if number else target) is not None:
+        number += 1
+    files.move(stored.path, aside)
+    reason = "; ".join(found.bad)
+    files.put(f"{aside}.reason.txt", f"{ledger.layout.url(stored.path)}: {reason}\n".encode())
+    report.set_aside.append(f"{ledger.layout.url(stored.path)}: {reason} -> {ledger.layout.url(aside)}")
+
+
+def _strangers(ledger: Ledger) -> list[str]:
+    return [
+        f"{ledger.layout.url(stored.path)}: no file of a ledger, and other readers of the folder stumble over it; move "
+        "it elsewhere"
+        for stored in ledger.files.list(ledger.layout.ledger)
+        if not stored.name.endswith(".parquet") and not stored.name.startswith((".", "_"))
+    ]

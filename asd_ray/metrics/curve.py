@@ -1,0 +1,89 @@
+"""The area under the ROC curve, whole (AUC) and up to a false positive rate (pAUC), as scikit-learn defines them.
+
+Ties count one half. pAUC is the area up to `max_fpr`, the last segment cut by linear interpolation, in McClish's
+scale: 0.5 for chance, 1 for a perfect detector, and below 0.5 for one that is worse than chance.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_ray.errors import AsdRayError
+from asd_ray.metrics import _pairs
+from asd_ray.metrics.labels import both_classes
+
+MAX_FPR = 0.1  # of all DCASE years
+
+
+def auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """sklearn's ``roc_auc_score(labels, scores)``; higher scores are more anomalous."""
+    return float(auc_batch(labels, np.asarray(scores)[None])[0])
+
+
+def pauc(labels: npt.ArrayLike, scores: npt.ArrayLike, max_fpr: float = MAX_FPR) -> float:
+    """sklearn's ``roc_auc_score(labels, scores, max_fpr=max_fpr)``."""
+    return float(pauc_batch(labels, np.asarray(scores)[None], max_fpr)[0])
+
+
+def auc_batch(labels: npt.ArrayLike, scores: npt.ArrayLike) -> _pairs.Floats:
+    """AUC of each row of `scores` [candidates, clips], all over the same clips: one number a candidate."""
+    return _batch(labels, scores, 1.0)
+
+
+def pauc_batch(labels: npt.ArrayLike, scores: npt.ArrayLike, max_fpr: float = MAX_FPR) -> _pairs.Floats:
+    """pAUC of each row of `scores` [candidates, clips]."""
+    if not 0 < max_fpr <= 1:
+        raise AsdRayError(f"max_fpr must be in (0, 1] but got {max_fpr}")
+    return _batch(labels, scores, max_fpr)
+
+
+def mauc(labels: npt.ArrayLike, scores: npt.ArrayLike, ids: npt.ArrayLike) -> float:
+    """The smallest AUC over a machine's ids: what the STgram papers call mAUC."""
+    truth, given, of = np.asarray(labels), np.asarray(scores), np.asarray(ids)
+    return min(auc(truth[of == each], given[of == each]) for each in np.unique(of))
+
+
+def auc_of(pairs: _pairs.Pairs, group: int) -> _pairs.Floats:
+    """AUC of one group of normals against all anomalies."""
+    below, upto = pairs.below[:, group], pairs.upto[:, group]
+    wins = 2 * below.sum(axis=1) if upto is below else (below + upto).sum(axis=1)
+    return np.asarray(wins / (2.0 * pairs.normals[group] * below.shape[1]))
+
+
+def pauc_of(pairs: _pairs.Pairs, max_fpr: float) -> _pairs.Floats:
+    """pAUC of all normals together against all anomalies."""
+    normals = sum(pairs.normals)
+    upto = pairs.upto.sum(axis=1)
+    ties = None if pairs.upto is pairs.below else upto - pairs.below.sum(axis=1)
+    return mcclish(areas(normals - upto, ties, max_fpr * normals).mean(axis=1) / normals, max_fpr)
+
+
+def areas(above: _pairs.Ints, ties: _pairs.Ints | None, limit: float) -> _pairs.Floats:
+    """What each anomaly adds to the area under the curve left of `limit`, both counted in normal clips.
+
+    An anomaly with `above` normals above it lifts the curve by one from there on; where `ties` normals share its
+    score, the curve climbs to that one along a straight line across them.
+    """
+    room = limit - above
+    if ties is None:
+        return np.asarray(np.maximum(room, 0.0))
+    climbed = np.clip(room, 0.0, ties)
+    return np.asarray(np.maximum(room - ties, 0.0) + climbed**2 / (2 * np.maximum(ties, 1)))
+
+
+def mcclish(area: _pairs.Floats, max_fpr: float) -> _pairs.Floats:
+    """The raw area up to `max_fpr` (at most `max_fpr`) in the scale where chance is 0.5 and perfect is 1."""
+    chance = 0.5 * max_fpr**2
+    return 0.5 * (1 + (area - chance) / (max_fpr - chance))
+
+
+def _batch(labels: npt.ArrayLike, scores: npt.ArrayLike, max_fpr: float) -> _pairs.Floats:
+    truth = both_classes(labels, "AUC" if max_fpr == 1 else "pAUC")
+    group = truth * np.int8(_pairs.ANOMALY)
+    given = _pairs.matrix(scores, len(truth))
+    out = np.empty(len(given))
+    for first, block in _pairs.chunks(given):
+        pairs = _pairs.count(block, group)
+        out[first : first + len(block)] = auc_of(pairs, 0) if max_fpr == 1 else pauc_of(pairs, max_fpr)
+    return out

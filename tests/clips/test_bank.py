@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asd_ray.clips import _store
+from asd_ray.clips.bank import UnreadableClips, open_bank
+from asd_ray.clips.scan import scan
+from asd_ray.errors import AsdRayError
+
+Make = Callable[..., Path]
+
+STEP_DOWN = """
+import os
+if os.geteuid() == 0:  # root writes anywhere
+    os.setegid(65534)
+    os.seteuid(65534)
+"""
+# Builds the bank of argv[1] slowly, saying after every chunk how many clips were decoded by this process.
+BUILD = """
+import sys, time
+from asd_ray.clips import _store
+from asd_ray.clips.bank import open_bank
+decoded, read = 0, _store.read_samples
+def count(*args, **kwargs):
+    global decoded
+    decoded += 1
+    return read(*args, **kwargs)
+_store.read_samples = count
+def progress(done, total):
+    print("done", done, flush=True)
+    time.sleep(float(sys.argv[2]))
+bank = open_bank(sys.argv[1], progress=progress, workers=2)
+print("decoded", decoded, *bank.fingerprints.values(), flush=True)
+"""
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that were decoded since the test began."""
+    names: list[str] = []
+    read = _store.read_samples
+
+    def count(path: str, **how: object) -> object:
+        names.append(Path(path).name)
+        return read(path, **how)
+
+    monkeypatch.setattr(_store, "read_samples", count)
+    return names
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_the_bank_holds_what_soundfile_reads(dataset: Make, suffix: str) -> None:
+    bank = open_bank(dataset(clips=40, machines=("fan", "pump"), suffix=suffix))
+    assert len(bank) == 84
+    for i, path in enumerate(bank.frame["path"]):
+        assert np.array_equal(bank.samples(i), soundfile.read(bank.table.root / path, dtype="int16")[0])
+    assert not bank.samples(0).flags.writeable
+    assert bank.verify() == []
+
+
+def test_ragged_stereo_and_other_rates_are_decoded_and_said(tmp_path: Path, record: Make) -> None:
+    root = tmp_path / "data"
+    record(root / "normal" / "a.wav", seconds=0.5)
+    record(root / "normal" / "b.wav", seconds=0.7, channels=2)
+    record(root / "normal" / "c.flac", seconds=1.0, rate=44_100)
+    record(root / "abnormal" / "d.wav", seconds=0.3, subtype="FLOAT")
+    bank = open_bank(root)
+    assert dict(zip(bank.frame["clip"], bank.lengths.tolist(), strict=True)) == {
+        "normal/a.wav": 8_000,
+        "normal/b.wav": 11_200,
+        "normal/c.flac": 16_000,
+        "abnormal/d.wav": 4_800,
+    }
+    said = " ".join(map(str, bank.notes))
+    assert "44100 Hz and are resampled to 16000 Hz" in said
+    assert "2 channels; channel 0 is used" in said
+
+
+def test_batches_hold_equally_long_clips_and_every_clip_once(tmp_path: Path, record: Make) -> None:
+    for i, seconds in enumerate([0.5, 0.3, 0.5, 0.5, 0.3, 0.2]):
+        record(tmp_path / "data" / "normal" / f"{i}.wav", seconds=seconds)
+    clips = open_bank(tmp_path / "data").select()
+    batches = [(positions.tolist(), waves.shape) for positions, waves in clips.batches(2)]
+    assert batches == [([5], (1, 3200)), ([1, 4], (2, 4800)), ([0, 2], (2, 8000)), ([3], (1, 8000))]
+    for positions, waves in clips.batches(3):
+        for position, wave in zip(positions, waves, strict=True):
+            assert np.array_equal(wave, clips.samples(position))
+
+
+def test_select_and_take(dataset: Make) -> None:
+    bank = open_bank(dataset(clips=5, machines=("fan", "pump")))
+    train = bank.select("pump", split="train")
+    assert (len(train), set(train.frame["machine"]), set(train.frame["split"])) == (5, {"pump"}, {"train"})
+    some = train.take([3, 1])
+    assert np.array_equal(some.samples(0), train.samples(3))
+    assert len(bank.select(domain="target")) == 0
+
+
+def test_a_finished_bank_is_opened_not_built(dataset: Make, decoded: list[str]) -> None:
+    root = dataset()
+    first = open_bank(root)
+    decoded.clear()
+    again = open_bank(root)
+    assert decoded == []
+    assert first.fingerprints == again.fingerprints
+
+
+def test_a_changed_file_alone_is_decoded_again(dataset: Make, decoded: list[str], record: Make) -> None:
+    root = dataset()
+    before = open_bank(root)
+    changed = sorted((root / "dev_data/fan/train").iterdir())[3]
+    old_folder = before.folder("fan")
+    fingerprint = before.fingerprints
+    decoded.clear()
+    record(changed, seconds=0.6, seed=99)
+    after = open_bank(root)
+    assert decoded == [changed.name]
+    assert after.fingerprints != fingerprint
+    assert np.array_equal(after.samples(3), soundfile.read(changed, dtype="int16")[0])
+    assert old_folder.exists()  # `before` still reads it
+    assert before.verify() == []
+    del before
+    record(changed, seconds=0.7, seed=100)
+    open_bank(root)
+    assert not old_folder.exists()
+
+
+def test_labels_and_splits_do_not_touch_the_audio(tmp_path: Path, record: Make, decoded: list[str]) -> None:
+    for i in range(6):
+        record(tmp_path / "data/fan/id_00/normal" / f"{i:08d}.wav", seed=i)
+        record(tmp_path / "data/fan/id_00/abnormal" / f"{i:08d}.wav", seed=10 + i)
+    first = open_bank(scan(tmp_path / "data"))
+    other = open_bank(scan(tmp_path / "data", split_seed=1))
+    assert len(decoded) == 12
+    assert first.fingerprints != other.fingerprints
+    by_path = dict(zip(first.frame["path"], first.frame["digest"], strict=True))
+    assert by_path == dict(zip(other.frame["path"], other.frame["digest"], strict=True))
+
+
+def test_the_fingerprint_is_the_content_not_the_place_or_the_container(dataset: Make, tmp_path: Path) -> None:
+    root = dataset()
+    copy = tmp_path / "elsewhere" / "copy"
+    for path in root.rglob("*.wav"):
+        target = copy / path.relative_to(root).with_suffix(".flac")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(target, soundfile.read(path, dtype="int16")[0], 16_000)
+    assert open_bank(root).fingerprints == open_bank(copy).fingerprints
+
+
+@pytest.mark.parametrize("option", [{"channel": "mean"}, {"rate": 8_000}])
+def test_other_decoding_is_another_bank(tmp_path: Path, record: Make, option: dict[str, object]) -> None:
+    record(tmp_path / "data/normal/a.wav", channels=2)
+    first, other = open_bank(tmp_path / "data"), open_bank(tmp_path / "data", **option)  # type: ignore[arg-type]
+    assert first.fingerprints != other.fingerprints
+
+
+@pytest.mark.parametrize(
+    ("option", "message"), [({"channel": "left"}, "channel must be"), ({"rate": 0}, "rate must be")]
+)
+def test_wrong_options_are_named(dataset: Make, option: dict[str, object], message: str) -> None:
+    with pytest.raises(AsdRayError, match=message):
+        open_bank(dataset(), **option)  # type: ignore[arg-type]
+
+
+def test_all_broken_clips_are_named_at_once_and_the_rest_is_kept(
+    dataset: Make, decoded: list[str], record: Make
+) -> None:
+    root = dataset(machines=("fan", "pump"))
+    good = {}
+    for machine in ("fan", "pump"):
+        path = sorted((root / "dev_data" / machine / "train").iterdir())[2]
+        good[path] = path.read_bytes()
+        path.write_bytes(good[path][:300])
+    with pytest.raises(UnreadableClips) as raised:
+        open_bank(root)
+    assert all(str(path) in str(raised.value) for path in good)
+    assert "truncated" in str(raised.value)
+    decoded.clear()
+    for path, content in good.items():
+        path.write_bytes(content)
+    bank = open_bank(root)
+    assert decoded == [path.name for path in good]
+    assert (len(bank), bank.verify()) == (28, [])
+
+
+def test_a_killed_build_is_finished_by_the_next_process(
+    dataset: Make, python: Callable[..., object], decoded: list[str]
+) -> None:
+    root = dataset(clips=300, suffix="flac")
+    child = python(BUILD, root, 0.05)
+    for line in child.stdout:  # type: ignore[attr-defined]
+        if int(line.split()[1]) >= 64:
+            break
+    os.kill(child.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    child.wait()  # type: ignore[attr-defined]
+    bank = open_bank(root)
+    assert 0 < len(decoded) <= 302 - 64
+    for i, path in enumerate(bank.frame["path"]):
+        assert np.array_equal(bank.samples(i), soundfile.read(bank.table.root / path, dtype="int16")[0])
+
+
+def test_what_a_killed_build_left_is_checked_before_it_is_used(dataset: Make, python: Callable[..., object]) -> None:
+    root = dataset(clips=100)
+    child = python(BUILD, root, 0.05)
+    for line in child.stdout:  # type: ignore[attr-defined]
+        if int(line.split()[1]) >= 64:
+            break
+    os.kill(child.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    child.wait()  # type: ignore[attr-defined]
+    (part,) = Path(os.environ["ASD_RAY_CACHE"]).rglob(".*.part")
+    with open(part / "samples.i16", "r+b") as samples:  # a machine that lost power: journal there, samples not
+        samples.write(bytes(50_000))
+    with open(part / "journal", "ab") as journal:
+        journal.write(b"torn")
+    bank = open_bank(root)
+    for i, path in enumerate(bank.frame["path"]):
+        assert np.array_equal(bank.samples(i), soundfile.read(bank.table.root / path, dtype="int16")[0])
+
+
+def test_two_builders_at_once_share_the_work(dataset: Make, python: Callable[..., object]) -> None:
+    root = dataset(clips=150, suffix="flac")
+    both = [python(BUILD, root, 0.01) for _ in range(2)]
+    ends = [child.communicate()[0].splitlines()[-1].split() for child in both]  # type: ignore[attr-defined]
+    assert sorted(int(end[1]) for end in ends) == [0, 152]
+    assert ends[0][2] == ends[1][2]
+
+
+@pytest.mark.parametrize("damage", ["samples", "index", "about"])
+def test_a_broken_bank_is_built_again(dataset: Make, damage: str) -> None:
+    root = dataset()
+    bank = open_bank(root)
+    folder, fingerprints = bank.folder("fan"), bank.fingerprints
+    del bank
+    file = folder / {"samples": "samples.i16", "index": "index.parquet", "about": "store.json"}[damage]
+    file.write_bytes(file.read_bytes()[:100])
+    assert open_bank(root).fingerprints == fingerprints
+
+
+def test_after_a_power_cut_the_samples_are_looked_at_once(dataset: Make, decoded: list[str]) -> None:
+    root = dataset()
+    bank = open_bank(root)
+    folder, fingerprints = bank.folder("fan"), bank.fingerprints
+    del bank
+    node = (folder / "boot").read_text().split()[0]
+    (folder / "boot").write_text(f"{node} an-earlier-boot")
+    decoded.clear()
+    assert open_bank(root).fingerprints == fingerprints
+    assert decoded == []
+    (folder / "boot").write_text(f"{node} an-earlier-boot")
+    with open(folder / "samples.i16", "r+b") as file:
+        file.write(bytes(1000))  # written, so the file has its length, but never reached the disk
+    assert open_bank(root).verify() == []
+    assert len(decoded) == 14
+
+
+def test_verify_names_the_clip_whose_samples_rotted(dataset: Make) -> None:
+    bank = open_bank(dataset())
+    path = bank.folder("fan") / "samples.i16"
+    with open(path, "r+b") as file:
+        file.seek(path.stat().st_size - 10)
+        file.write(b"rot")
+    assert len(bank.verify()) == 1
+
+
+def test_a_read_only_shared_bank_is_usable(open_folder: Path, dataset: Make, python: Callable[..., object]) -> None:
+    shutil.copytree(dataset(), open_folder / "data")
+    open_bank(open_folder / "data", cache=open_folder / "cache")
+    for path in [*open_folder.rglob("*"), open_folder]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    code = (
+        "import sys, asd_ray.clips.bank, pyarrow.parquet\n"
+        + STEP_DOWN
+        + "bank = asd_ray.clips.bank.open_bank(sys.argv[1], cache=sys.argv[2])\nprint(len(bank), bank.verify())\n"
+    )
+    out, error = python(code, open_folder / "data", open_folder / "cache").communicate()  # type: ignore[attr-defined]
+    open_folder.chmod(0o755)
+    assert (out.strip(), error) == ("14 []", "")
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_with_a_cure(
+    open_folder: Path, dataset: Make, python: Callable[..., object]
+) -> None:
+    shutil.copytree(dataset(), open_folder / "data")
+    (open_folder / "cache").mkdir(mode=0o555)
+    code = (
+        "import sys, asd_ray.clips.bank, pyarrow.parquet\n"
+        + STEP_DOWN
+        + "asd_ray.clips.bank.open_bank(sys.argv[1], cache=sys.argv[2])\n"
+    )
+    _, error = python(code, open_folder / "data", open_folder / "cache").communicate()  # type: ignore[attr-defined]
+    assert "cannot write the bank" in error
+    assert "--cache DIR or $ASD_RAY_CACHE" in error
+
+
+def test_a_full_disk_is_said_and_the_build_goes_on_later(dataset: Make, python: Callable[..., object]) -> None:
+    root = dataset(clips=200)
+    limited = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n" + BUILD
+    _, error = python(limited, root, 0).communicate()  # type: ignore[attr-defined]
+    assert "disk full while writing the bank" in error
+    assert open_bank(root).verify() == []

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asd_ray.clips._store import Decoding
+from asd_ray.clips.check import Checked, check, summary
+from asd_ray.clips.scan import scan
+
+Make = Callable[..., Path]
+
+
+def checked(root: Path, **how: object) -> Checked:
+    return check(scan(root), Decoding(), **how)  # type: ignore[arg-type]
+
+
+def said(found: Checked, severity: str) -> list[str]:
+    return [str(p) for p in found.table.problems if p.severity == severity]
+
+
+def test_a_good_dataset_is_ok_and_counted(dataset: Make) -> None:
+    found = checked(dataset(clips=5, machines=("fan", "pump")))
+    assert found.ok
+    assert said(found, "error") == said(found, "warning") == []
+    rows = summary(found.table.frame)
+    assert rows[["machine", "id", "domain", "train", "test normal", "test anomaly"]].to_numpy().tolist() == [
+        ["fan", "00", "source", 5, 1, 1],
+        ["pump", "00", "source", 5, 1, 1],
+    ]
+    assert rows[["seconds", "Hz", "channels"]].to_numpy().tolist() == [["0.5", "16000", "1"]] * 2
+
+
+def test_every_problem_is_named_at_once(dataset: Make, record: Make) -> None:
+    root = dataset(clips=8)
+    train = sorted((root / "dev_data/fan/train").iterdir())
+    train[0].write_bytes(b"")
+    train[1].write_bytes(train[1].read_bytes()[:500])
+    soundfile.write(train[2], np.zeros(8000), 16_000)
+    soundfile.write(train[3], np.sign(np.random.default_rng(0).normal(size=8000)), 16_000)
+    record(train[4], seconds=0.2)
+    record(train[5], rate=44_100, channels=2)
+    (train[6].parent / "hello.wav").write_bytes(train[6].read_bytes())
+    (train[6].parent / "hello.mp3").write_bytes(b"ID3")
+    found = checked(root)
+    errors, warnings, notes = (" ".join(said(found, s)) for s in ("error", "warning", "note"))
+    assert not found.ok
+    assert f"{train[0].name}: the file is empty" in errors
+    assert f"{train[1].name}: truncated" in errors
+    assert f"{train[2].name}: silent" in warnings
+    assert f"{train[3].name}: clipped: 100%" in warnings
+    assert f"{train[4].name}: only 0.20 s where 0.5 s are usual" in warnings
+    assert "hello.wav: left out: not named" in warnings
+    assert "hello.mp3: left out: only wav and flac" in warnings
+    assert "at 44100 Hz and are resampled" in notes
+    assert "2 channels; channel 0 is used" in notes
+
+
+def test_decoding_finds_what_a_header_hides(dataset: Make) -> None:
+    root = dataset(clips=4, suffix="flac")
+    path = sorted((root / "dev_data/fan/train").iterdir())[1]
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert checked(root, decode=False).ok
+    assert f"{path.name}: " in " ".join(said(checked(root), "error"))
+
+
+def folder(root: Path, record: Make, *names: str) -> Path:
+    for i, name in enumerate(names):
+        record(root / name, seed=i)
+    return root
+
+
+UNSEARCHABLE = [
+    (["normal/a.wav", "normal/b.wav"], "it has no test clips"),
+    (["abnormal/a.wav"], "it has no normal training clips"),
+    (["train/normal/a.wav", "test/normal/b.wav"], "its test clips include no anomaly one"),
+    (["train/normal/a.wav", "test/abnormal/b.wav"], "its test clips include no normal one"),
+]
+
+
+@pytest.mark.parametrize(("names", "why"), UNSEARCHABLE)
+def test_a_dataset_that_no_search_can_use_says_why(tmp_path: Path, record: Make, names: list[str], why: str) -> None:
+    found = checked(folder(tmp_path / "data", record, *names))
+    assert not found.ok
+    assert why in " ".join(said(found, "warning"))
+    assert "no machine can be searched" in " ".join(said(found, "error"))
+
+
+def test_an_evaluation_set_without_labels_does_not_stop_the_others(dataset: Make, record: Make) -> None:
+    root = dataset(clips=3)
+    record(root / "eval_data/Vacuum/train/section_00_source_train_normal_0001_.wav")
+    record(root / "eval_data/Vacuum/test/section_00_0001.wav")
+    found = checked(root)
+    assert found.ok
+    assert "Vacuum: cannot be searched: no test clip has a label; add the label list" in " ".join(
+        said(found, "warning")
+    )
+
+
+def test_a_machine_that_loses_its_only_anomaly_to_a_broken_file_is_named(dataset: Make) -> None:
+    root = dataset(clips=3)
+    next((root / "dev_data/fan/test").glob("*anomaly*")).write_bytes(b"")
+    assert "its test clips include no anomaly one" in " ".join(said(checked(root), "warning"))
+
+
+def test_test_ids_without_training_clips_are_a_warning(tmp_path: Path, record: Make) -> None:
+    names = ["fan/train/normal_id_00_00000000.wav", "fan/test/normal_id_00_00000001.wav"]
+    names += ["fan/test/anomaly_id_00_00000000.wav", "fan/test/id_01_00000000.wav"]
+    found = checked(folder(tmp_path / "data", record, *names))
+    assert "test clips of id 01 have no training clips of that id" in " ".join(said(found, "warning"))

@@ -1,0 +1,94 @@
+"""What several tests need: small recordings, real recordings, a cache of their own, an unprivileged process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or fills the user's cache."""
+    monkeypatch.setenv("ASD_RAY_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    if not (SHARED / "realdata").is_dir():
+        pytest.skip("the real recordings are not beside this checkout")
+    return SHARED / "realdata"
+
+
+@pytest.fixture
+def record() -> Callable[..., Path]:
+    """Write one recording of seeded noise: `record(path, seconds=0.5, rate=16000, channels=1, subtype="PCM_16")`."""
+
+    def write(
+        path: Path, *, seconds: float = 0.5, rate: int = 16_000, channels: int = 1, seed: int = 0, **how: str
+    ) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng([seed, len(path.name)]).normal(0, 0.1, (round(seconds * rate), channels))
+        soundfile.write(path, noise[:, 0] if channels == 1 else noise, rate, **how)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, record: Callable[..., Path]) -> Callable[..., Path]:
+    """A DCASE 2022 shaped folder: `dataset(clips=12, machines=("fan",), suffix="wav")`."""
+
+    def make(clips: int = 12, machines: tuple[str, ...] = ("fan",), suffix: str = "wav", seconds: float = 0.5) -> Path:
+        root = tmp_path / "data"
+        for m, machine in enumerate(machines):
+            folder = root / "dev_data" / machine
+            for i in range(clips):
+                seed = 1000 * m + i
+                train = folder / "train" / f"section_00_source_train_normal_{i:04d}_vel_{i % 3}.{suffix}"
+                record(train, seconds=seconds, seed=seed)
+            for i, label in enumerate(("normal", "anomaly")):
+                test = folder / "test" / f"section_00_source_test_{label}_0000_vel_1.{suffix}"
+                record(test, seconds=seconds, seed=5000 + seed + i)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a Python process on some code; every one that is still alive at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(code: str, *arguments: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A temporary folder that an unprivileged user may enter (pytest's own may not be entered)."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)

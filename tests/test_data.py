@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from asd_ray.data import main
+
+Make = Callable[..., Path]
+
+
+def test_check_prints_what_is_there(dataset: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(dataset())]) == 0
+    out = capsys.readouterr().out
+    assert "layout dcase2023" in out
+    assert "fan" in out
+    assert "14 readable clips (decoded to the end)" in out
+    assert out.endswith("a search can run on this\n")
+
+
+def test_check_exits_1_where_a_search_could_not_run(dataset: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    root = dataset()
+    broken = next((root / "dev_data/fan/train").iterdir())
+    broken.write_bytes(b"")
+    assert main(["check", str(root)]) == 1
+    out = capsys.readouterr().out
+    assert f"error: dev_data/fan/train/{broken.name}: the file is empty (0 bytes); copy or download it again" in out
+    assert "a search cannot run on this" in out
+
+
+def test_check_as_json_has_every_problem(dataset: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    root = dataset(clips=40)
+    for path in sorted((root / "dev_data/fan/train").iterdir())[:30]:
+        path.write_bytes(b"")
+    assert main(["check", str(root), "--json", "--headers"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["ok"], answer["layout"], answer["year"], answer["clips"]) == (False, "dcase2023", 2023, 12)
+    assert answer["severities"]["error"] == 30
+    assert len([p for p in answer["problems"] if p["severity"] == "error" and p["cure"]]) == 30
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_check_writes_the_clip_table_with_the_drawn_split(tmp_path: Path, record: Make, suffix: str) -> None:
+    for i in range(4):
+        record(tmp_path / f"data/normal/{i}.wav", seed=i)
+    record(tmp_path / "data/abnormal/0.wav", seed=9)
+    table = tmp_path / f"clips.{suffix}"
+    assert main(["check", str(tmp_path / "data"), "--table", str(table)]) == 0
+    frame = pd.read_csv(table, dtype={"id": str}) if suffix == "csv" else pd.read_parquet(table)
+    assert frame["split"].value_counts().to_dict() == {"train": 3, "test": 2}
+    assert set(frame["id"]) == {"00"}
+
+
+def test_bank_is_built_opened_and_verified(dataset: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    root = dataset()
+    assert main(["bank", str(root)]) == 0
+    first = capsys.readouterr().out
+    assert main(["bank", str(root), "--verify"]) == 0
+    second = capsys.readouterr().out
+    assert first.splitlines()[1] == second.splitlines()[1]  # machine, fingerprint, folder
+    assert "verified 14 clips, 0 broken" in second
+    assert os.environ["ASD_RAY_CACHE"] in second
+
+
+def test_bank_names_all_broken_clips_and_exits_2(dataset: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    root = dataset(machines=("fan", "pump"))
+    for machine in ("fan", "pump"):
+        next((root / "dev_data" / machine / "train").iterdir()).write_bytes(b"")
+    assert main(["bank", str(root)]) == 2
+    error = capsys.readouterr().err
+    assert "2 clips of data cannot be used" in error
+    assert "dev_data/fan/train" in error
+    assert "dev_data/pump/train" in error
+
+
+def test_the_demo_set_goes_through_the_same_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "demo"
+    assert main(["demo", str(folder), "--size", "tiny", "--machine", "fan"]) == 0
+    assert f"asd-ray data check {folder}" in capsys.readouterr().out
+    assert main(["check", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "layout dcase2022" in out
+    assert "warning" not in out
+    assert main(["bank", str(folder)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["check", "{data}", "--layout", "dcase20222"], "unknown layout 'dcase20222'; did you mean 'dcase2022'?"),
+        (["check", "{data}", "--machine", "fam"], "unknown machine 'fam'; did you mean 'fan'?"),
+        (["check", "{data}", "--channel", "left"], "channel must be a number from 0, or 'mean', but got 'left'"),
+        (["check", "{data}", "--table", "clips.xlsx"], "a clip table is written as .csv or .parquet"),
+        (["bank", "{data}", "--rate", "0"], "rate must be at least 1 Hz but got 0"),
+    ],
+)
+def test_wrong_words_are_answered_with_the_cure(
+    dataset: Make, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    root = dataset(clips=2)
+    assert main([word.format(data=root) for word in words]) == 2
+    assert message in capsys.readouterr().err

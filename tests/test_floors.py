@@ -1,0 +1,67 @@
+"""The house rules of the design: which floor may import which."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "asd_ray"
+# floor -> floors of ours that it may stand on (modules beside the package's folders belong to every floor)
+FLOORS = {
+    "metrics": set(),
+    "ledger": {"metrics"},  # the official file shapes, for imports
+    "clips": {"metrics"},  # the same, for evaluation labels
+    "features": {"clips"},
+}
+NEVER = {  # floor -> packages that it must not import, not even inside a function
+    "metrics": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
+    "ledger": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
+    "clips": {"ray", "optuna", "torchaudio"},
+    "features": {"ray", "optuna", "torchaudio"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_a_floor_stands_only_on_those_below(floor: str) -> None:
+    files = sorted((PACKAGE / floor).rglob("*.py"))
+    assert len(files) > 3
+    for path in files:
+        names = imported(path)
+        assert not {name.split(".")[0] for name in names} & NEVER[floor], path
+        ours = {name.split(".")[1] for name in names if name.startswith("asd_ray.")} & set(FLOORS)
+        assert ours <= FLOORS[floor] | {floor}, path
+
+
+def test_every_floor_that_exists_has_its_rules() -> None:
+    assert {p.parent.name for p in PACKAGE.glob("*/__init__.py")} == set(FLOORS)
+
+
+def test_torchaudio_is_imported_in_one_place() -> None:
+    users = [p.name for p in PACKAGE.rglob("*.py") if any(n.split(".")[0] == "torchaudio" for n in imported(p))]
+    assert users == []  # _torchaudio.py imports it by name, after it has made that possible
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [("asd_ray.evaluate", "torch ray optuna pandas"), ("asd_ray.ledger.__main__", "torch ray optuna")]
+    + [("asd_ray.data", "torch ray optuna pandas"), ("asd_ray.metrics", "torch ray optuna")]
+    + [("asd_ray.clips.scan", "torch ray optuna"), ("asd_ray.__main__", "torch ray optuna pandas numpy")],
+)
+def test_what_must_start_quickly_loads_nothing_heavy(module: str, heavy: str) -> None:
+    code = f"import sys, {module}; print(*(set('{heavy}'.split()) & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == ""
