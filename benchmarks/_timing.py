@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 Row = tuple[str, str, float, str]  # what, reference, ratio of speeds (above 1: ours is faster), detail
 

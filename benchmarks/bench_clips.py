@@ -19,7 +19,7 @@ from asd_ray.clips.scan import scan
 from benchmarks._timing import Row, compare
 
 SECONDS, RATE = 10, 16_000
-CLIPS = {"wav": 1500, "flac": 400}
+CLIPS = {"wav": 4000, "flac": 400}
 LIBROSA = 60  # clips of the librosa loop, scaled to all
 
 

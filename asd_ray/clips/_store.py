@@ -1,6 +1,6 @@
 """The decoded audio of one machine: an append-only file of samples, its index, and how it survives a kill.
 
-    <cache>/banks/<dataset>/<machine>-<rate>-<channel>-<key>/   samples.i16, index.parquet, store.json, boot
+    <cache>/banks/<dataset>/<machine>-<rate>-<channel>-<key>/   samples.i16, records.npy, store.json, boot
     <cache>/banks/<dataset>/.<machine>-<rate>-<channel>-<root>.part/   samples.i16, journal: the build in progress
     <cache>/banks/<dataset>/.<machine>-<rate>-<channel>-<root>.lock    held by the one process that builds
 
@@ -68,13 +68,10 @@ class Store:
         self.folder = folder
         about = json.loads((folder / "store.json").read_text())
         self.root = Path(about["root"])
-        index = pd.read_parquet(folder / "index.parquet")
-        self.records: npt.NDArray[np.void] = np.zeros(len(index), RECORD)
-        for name in RECORD.names or ():
-            if name != "digest":
-                self.records[name] = index[name].to_numpy()
-        self.records["digest"] = np.array([bytes.fromhex(d) for d in index["digest"]], "V16")
-        self._paths = pd.Index(index["path"])
+        self.records: npt.NDArray[np.void] = np.load(folder / "records.npy")
+        self._paths = pd.Index(about["paths"])
+        if self.records.dtype != RECORD or len(self.records) != len(self._paths):
+            raise ValueError("records.npy does not fit store.json")
         samples = folder / "samples.i16"
         if samples.stat().st_size != about["bytes"]:
             raise ValueError(f"{samples} has {samples.stat().st_size} bytes, not {about['bytes']}")
@@ -127,7 +124,7 @@ def file_hashes(files: pd.DataFrame) -> npt.NDArray[np.uint64]:
 
 def store_key(files: pd.DataFrame, decoding: Decoding) -> str:
     about = f"{VERSION} {decoding.rate} {decoding.channel}".encode()
-    return hashlib.blake2b(about + file_hashes(files).tobytes(), digest_size=8).hexdigest()
+    return hashlib.blake2b(about + files["file"].to_numpy().tobytes(), digest_size=8).hexdigest()
 
 
 def open_store(folder: Path) -> Store | None:
@@ -136,7 +133,7 @@ def open_store(folder: Path) -> Store | None:
         return None
     try:
         return Store(folder)
-    except (OSError, ValueError, LookupError) as error:  # pyarrow's errors are ValueErrors and OSErrors
+    except (OSError, ValueError, LookupError) as error:
         log.warning("%s: broken (%s), it is built again", folder, error)
         return None
 
@@ -152,9 +149,12 @@ def build_store(
     waiting: Callable[[], None],
     workers: int,
 ) -> Store:
-    """Build `folder`, or wait for the process that builds it now; `progress` is told how many clips were added."""
+    """Build `folder`, or wait for the process that builds it now; `progress` is told how many clips were added.
+
+    `files` has the columns path and file (of `file_hashes`), sorted by path.
+    """
     make_folder(folder.parent, "the bank")
-    same_root = hashlib.blake2b(str(root).encode(), digest_size=4).hexdigest()
+    same_root = hashlib.blake2b(f"{VERSION} {root}".encode(), digest_size=4).hexdigest()
     part = folder.with_name(f".{_family(folder)}-{same_root}.part")
     try:
         with locked(part.with_suffix(".lock"), waiting):
@@ -205,9 +205,8 @@ class _Build:
         self.part, self.folder, self.root = part, folder, root
         self.decoding, self.progress, self.workers = decoding, progress, workers
         self.paths = files["path"].tolist()
-        self.files = files
         self.records = np.zeros(len(files), RECORD)
-        self.records["file"] = file_hashes(files)
+        self.records["file"] = files["file"]
         self.have = np.zeros(len(files), bool)
         self.end = 0  # samples in the file so far
         self.lock = threading.Lock()
@@ -317,14 +316,10 @@ class _Build:
             self.progress(len(at))
 
     def _finish(self) -> None:
-        index = self.files[["path"]].reset_index(drop=True)
-        for name in RECORD.names or ():
-            if name != "digest":
-                index[name] = self.records[name]
-        index["digest"] = [d.tobytes().hex() for d in self.records["digest"]]
-        index.to_parquet(self.part / "index.parquet")
+        np.save(self.part / "records.npy", self.records)
         about = {"version": VERSION, "root": str(self.root), "rate": self.decoding.rate, "bytes": 2 * self.end}
-        (self.part / "store.json").write_text(json.dumps(about, indent=1) + "\n")
+        about["paths"] = self.paths
+        (self.part / "store.json").write_text(json.dumps(about))
         (self.part / "boot").write_text(" ".join(boot()))
         (self.part / "journal").unlink()
 

@@ -14,7 +14,16 @@ import pandas as pd
 import xxhash
 
 from asd_ray._files import cache_root
-from asd_ray.clips._store import RECORD, Decoding, Store, UnreadableClips, build_store, open_store, store_key
+from asd_ray.clips._store import (
+    RECORD,
+    Decoding,
+    Store,
+    UnreadableClips,
+    build_store,
+    file_hashes,
+    open_store,
+    store_key,
+)
 from asd_ray.clips.audio import MEAN, Samples
 from asd_ray.clips.scan import scan
 from asd_ray.clips.table import MEASURED, ClipTable, Problem
@@ -166,7 +175,8 @@ def open_bank(
         if progress is not None:
             progress(done, len(table))
 
-    for machine, files in table.frame.sort_values("path").groupby("machine"):
+    named = table.frame[["machine", "path"]].assign(file=file_hashes(table.frame)).sort_values("path")
+    for machine, files in named.groupby("machine"):
         folder = home / f"{machine}-{rate}-{decoding.channel}-{store_key(files, decoding)}"
         store = open_store(folder)
         before = done

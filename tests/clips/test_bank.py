@@ -239,7 +239,7 @@ def test_a_broken_bank_is_built_again(dataset: Make, damage: str) -> None:
     bank = open_bank(root)
     folder, fingerprints = bank.folder("fan"), bank.fingerprints
     del bank
-    file = folder / {"samples": "samples.i16", "index": "index.parquet", "about": "store.json"}[damage]
+    file = folder / {"samples": "samples.i16", "index": "records.npy", "about": "store.json"}[damage]
     file.write_bytes(file.read_bytes()[:100])
     assert open_bank(root).fingerprints == fingerprints
 
