@@ -11,8 +11,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asd_ray._cli import parser, run, subparser
+
+if TYPE_CHECKING:  # pandas is imported where it is used, so that --help answers at once
+    import pandas as pd
+
+    from asd_ray.clips.check import Checked
 
 EXAMPLES = [
     "asd-ray data demo demo/                         # make the synthetic demo set",
@@ -105,7 +111,7 @@ def _bank(args: argparse.Namespace) -> int:
         )
     took = time.perf_counter() - started
     size = 2 * int(bank.lengths.sum()) / 2**20
-    print(f"{len(bank)} clips of {len(table.machines)} machines, {size:.0f} MiB of samples, ready in {took:.1f} s:")
+    print(f"{len(bank)} clips of {_machines(len(table.machines))}, {size:.0f} MiB of samples, ready in {took:.1f} s:")
     for machine, fingerprint in bank.fingerprints.items():
         print(f"  {machine:<16} {fingerprint}  {bank.folder(machine)}")
     for note in bank.notes:
@@ -161,14 +167,13 @@ def _progress(what: str, quiet: bool = False) -> Iterator[Callable[[int, int], N
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _print_check(checked: object, *, decoded: bool) -> None:
+def _print_check(checked: Checked, *, decoded: bool) -> None:
     import pandas as pd
     from rich.console import Console
     from rich.table import Table
 
-    from asd_ray.clips.check import Checked, summary
+    from asd_ray.clips.check import summary
 
-    assert isinstance(checked, Checked)
     table, console = checked.table, Console(highlight=False, soft_wrap=True)
     rows = summary(table.frame)
     console.print(f"{table.root}  ·  layout {table.layout}", markup=False)
@@ -182,17 +187,18 @@ def _print_check(checked: object, *, decoded: bool) -> None:
     Console(width=None, highlight=False).print(shown)
     hours = table.frame["seconds"].sum() / 3600
     how = "decoded to the end" if decoded else "headers read"
-    console.print(f"{len(table)} readable clips ({how}), {hours:.2f} h, {len(table.machines)} machines")
+    console.print(f"{len(table)} readable clips ({how}), {hours:.2f} h, {_machines(len(table.machines))}")
     _print_problems(checked, console.print)
     console.print("a search can run on this" if checked.ok else "a search cannot run on this: mend the errors above")
 
 
-def _print_problems(checked: object, say: Callable[[str], None]) -> None:
+def _machines(count: int) -> str:
+    return "1 machine" if count == 1 else f"{count} machines"
+
+
+def _print_problems(checked: Checked, say: Callable[[str], None]) -> None:
     from rich.markup import escape
 
-    from asd_ray.clips.check import Checked
-
-    assert isinstance(checked, Checked)
     groups = defaultdict(list)
     for problem in checked.table.problems:
         groups[problem.severity].append(problem)
@@ -203,12 +209,11 @@ def _print_problems(checked: object, say: Callable[[str], None]) -> None:
             say(f"[{colour}]{severity}[/]: … and {len(groups[severity]) - SHOWN} more; --json lists all")
 
 
-def _print_json(checked: object) -> None:
+def _print_json(checked: Checked) -> None:
     import dataclasses
 
-    from asd_ray.clips.check import Checked, summary
+    from asd_ray.clips.check import summary
 
-    assert isinstance(checked, Checked)
     table = checked.table
     answer = {
         "root": str(table.root),
@@ -224,12 +229,9 @@ def _print_json(checked: object) -> None:
     print(json.dumps(answer, indent=1, ensure_ascii=False))
 
 
-def _write_table(frame: object, path: Path) -> None:
-    import pandas as pd
-
+def _write_table(frame: pd.DataFrame, path: Path) -> None:
     from asd_ray.errors import AsdRayError
 
-    assert isinstance(frame, pd.DataFrame)
     if path.suffix not in (".csv", ".parquet"):
         raise AsdRayError(f"{path}: a clip table is written as .csv or .parquet; change its ending")
     try:

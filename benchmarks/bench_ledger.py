@@ -1,6 +1,6 @@
 """The ledger at the size of a long search: trials written, listed and read into a matrix, against plain Parquet.
 
-ASD_RAY_BENCH_TRIALS=500 python -m benchmarks.bench_ledger      a quick look; default 5,000
+ASD_RAY_BENCH_TRIALS=500 python -m benchmarks ledger      a quick look; default 5,000
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from asd_ray.ledger import Ledger, TrialRecord, candidate_matrix, compact, long_scores, trial_hash
+from benchmarks._timing import Row, seconds
 
 TRIALS = int(os.environ.get("ASD_RAY_BENCH_TRIALS", "5000"))
 CLIPS = 1200
 SUBSET = 500  # trials of a reference, which is timed a trial
 
 
-def run() -> Iterator[tuple[str, str, float, str]]:
-    """(what, reference, our speed / the reference's, detail)"""
+def run() -> Iterator[Row]:
     folder = Path(tempfile.mkdtemp(prefix="bench-ledger-"))
     try:
         yield from _run(folder)
@@ -33,18 +32,18 @@ def run() -> Iterator[tuple[str, str, float, str]]:
         shutil.rmtree(folder)
 
 
-def _run(folder: Path) -> Iterator[tuple[str, str, float, str]]:
+def _run(folder: Path) -> Iterator[Row]:
     rng = np.random.default_rng(0)
     clips = _clips()
     tables = [long_scores(clips, {"mse": rng.normal(size=CLIPS)}) for _ in range(20)]
-    size = f"{TRIALS:,} trials x {CLIPS:,} clips"
+    size = f"{TRIALS:,} trials × {CLIPS:,} clips"
     some = min(SUBSET, TRIALS)
     ledger = Ledger(folder / "run")
 
     plain = folder / "plain"
     plain.mkdir()
-    bare = _timed(lambda: _write_bare(plain, tables, some)) / some
-    ours = _timed(lambda: _commit(ledger, tables, TRIALS)) / TRIALS
+    bare = seconds(lambda: _write_bare(plain, tables, some)) / some
+    ours = seconds(lambda: _commit(ledger, tables, TRIALS)) / TRIALS
     yield (
         f"ledger: {size} written",
         "bare pyarrow write_table",
@@ -54,8 +53,8 @@ def _run(folder: Path) -> Iterator[tuple[str, str, float, str]]:
     )
 
     paths = ledger.trial_files()
-    whole = _timed(lambda: [pq.read_table(stored.path, partitioning=None) for stored in paths[:some]]) / some
-    ours = _timed(lambda: _expect(len(Ledger(folder / "run").records()), TRIALS)) / TRIALS
+    whole = seconds(lambda: [pq.read_table(stored.path, partitioning=None) for stored in paths[:some]]) / some
+    ours = seconds(lambda: _expect(len(Ledger(folder / "run").records()), TRIALS)) / TRIALS
     yield (
         f"ledger: {size} listed",
         "each file read whole",
@@ -63,20 +62,20 @@ def _run(folder: Path) -> Iterator[tuple[str, str, float, str]]:
         f"{ours * TRIALS:.2f} s, {ours * 1e3:.2f} ms a trial against {whole * 1e3:.2f} ms ({some} read)",
     )
 
-    pivot = _timed(lambda: _pivot([Path(stored.path) for stored in paths[:some]])) / some
-    ours = _timed(lambda: _matrix(folder / "run")) / TRIALS
+    pivot = seconds(lambda: _pivot([Path(stored.path) for stored in paths[:some]])) / some
+    ours = seconds(lambda: _matrix(folder / "run")) / TRIALS
     yield (
         f"ledger: {size} into a matrix",
-        "pandas read_parquet, concat, pivot",
+        "pyarrow read_table, pandas concat and pivot",
         pivot / ours,
         f"{ours * TRIALS:.2f} s, {ours * 1e3:.2f} ms a trial against {pivot * 1e3:.2f} ms ({some} pivoted)",
     )
 
-    spent = _timed(lambda: compact(ledger))
-    ours = _timed(lambda: _matrix(folder / "run")) / TRIALS
+    spent = seconds(lambda: compact(ledger))
+    ours = seconds(lambda: _matrix(folder / "run")) / TRIALS
     yield (
         f"ledger: {size} into a matrix, compacted",
-        "pandas read_parquet, concat, pivot",
+        "pyarrow read_table, pandas concat and pivot",
         pivot / ours,
         f"{ours * TRIALS:.2f} s; compacting took {spent:.1f} s",
     )
@@ -132,14 +131,3 @@ def _matrix(run_folder: Path) -> None:
 def _expect(found: int, wanted: int) -> None:
     if found != wanted:
         raise AssertionError(f"found {found} trials, not {wanted}")
-
-
-def _timed(act: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    act()
-    return time.perf_counter() - started
-
-
-if __name__ == "__main__":
-    for what, reference, ratio, detail in run():
-        print(f"{what}: {ratio:.2f} x {reference}, {detail}", flush=True)

@@ -121,7 +121,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
                 "supplemental": int((clips["split"] == "supplemental").sum()),
                 "seconds": _span(clips["seconds"]),
                 "Hz": _each(clips["rate"]),
-                "channels": _each(clips["channels"]),
+                "ch": _each(clips["channels"]),
             }
         )
     return pd.DataFrame(rows)

@@ -53,7 +53,7 @@ def import_submission(ledger: Ledger, folder: str | Path, year: int, truth: str 
     for name, default in DEFAULTS.items():
         if name not in frame:
             frame[name] = default
-    return _store(ledger, frame, submission.system)
+    return _store(ledger, frame, f"dcase{submission.year}")
 
 
 def _store(ledger: Ledger, frame: pd.DataFrame, origin: str) -> ImportReport:

@@ -31,7 +31,7 @@ def test_a_good_dataset_is_ok_and_counted(dataset: Make) -> None:
         ["fan", "00", "source", 5, 1, 1],
         ["pump", "00", "source", 5, 1, 1],
     ]
-    assert rows[["seconds", "Hz", "channels"]].to_numpy().tolist() == [["0.5", "16000", "1"]] * 2
+    assert rows[["seconds", "Hz", "ch"]].to_numpy().tolist() == [["0.5", "16000", "1"]] * 2
 
 
 def test_every_problem_is_named_at_once(dataset: Make, record: Make) -> None:

@@ -29,7 +29,7 @@ NAMES = [
     (
         "dcase2021",
         "dev_data/fan/train/section_00_source_train_normal_0000_strength_1_ambient.wav",
-        ("fan", "00", S, "train", "normal", {}),  # an odd number of words is no list of pairs
+        ("fan", "00", S, "train", "normal", {"tail": "strength_1_ambient"}),  # no pairs: kept whole
     ),
     (
         "dcase2021",

@@ -54,9 +54,14 @@ def split_home(file: File, root_name: str, folders: Sequence[str]) -> tuple[str,
 
 
 def pairs(text: str) -> dict[str, str]:
-    """``car_B1_spd_31V_mic_1`` -> {car: B1, spd: 31V, mic: 1}; ``noAttribute``, "" and odd leftovers give nothing."""
+    """``car_B1_spd_31V_mic_1`` -> {car: B1, spd: 31V, mic: 1}; ``noAttribute`` and "" give nothing.
+
+    2021 also has tails that are no pairs, such as ``strength_1_ambient``: they are kept whole.
+    """
     words = [word for word in text.split("_") if word]
-    return dict(zip(words[::2], words[1::2], strict=True)) if len(words) % 2 == 0 else {}
+    if len(words) % 2 == 0:
+        return dict(zip(words[::2], words[1::2], strict=True))
+    return {} if len(words) == 1 else {"tail": "_".join(words)}
 
 
 def official(file: File) -> str:
