@@ -79,6 +79,10 @@ class Store:
         self.samples: Samples = np.memmap(samples, np.int16, "r") if about["bytes"] else np.zeros(0, np.int16)
         self._survived()
 
+    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
+        """Another process opens the memory map itself."""
+        return Store, (self.folder,)
+
     def _survived(self) -> None:
         """A build does not wait for the disk. If this machine went down since, look once whether all was written."""
         marker = self.folder / "boot"
@@ -116,14 +120,14 @@ def digest(samples: Samples) -> bytes:
 
 
 def file_hashes(files: pd.DataFrame) -> npt.NDArray[np.uint64]:
-    """What tells that a file is still the one that was decoded; paths are relative, so a dataset may be mounted
-    elsewhere on another node."""
+    """What tells that a file is still the one that was decoded; paths are relative to the root."""
     lines = map("{}\t{}\t{}".format, files["path"], files["size"], files["mtime_ns"])
     return np.fromiter((xxhash.xxh3_64_intdigest(line.encode()) for line in lines), np.uint64, len(files))
 
 
-def store_key(files: pd.DataFrame, decoding: Decoding) -> str:
-    about = f"{VERSION} {decoding.rate} {decoding.channel}".encode()
+def store_key(root: Path, files: pd.DataFrame, decoding: Decoding) -> str:
+    """What the store is of. The root is part of it: two datasets may have files of equal names, sizes and times."""
+    about = f"{VERSION} {decoding.rate} {decoding.channel} {root}".encode("utf-8", "surrogateescape")
     return hashlib.blake2b(about + files["file"].to_numpy().tobytes(), digest_size=8).hexdigest()
 
 
@@ -133,7 +137,7 @@ def open_store(folder: Path) -> Store | None:
         return None
     try:
         return Store(folder)
-    except (OSError, ValueError, LookupError) as error:
+    except (OSError, EOFError, ValueError, TypeError, LookupError) as error:
         log.warning("%s: broken (%s), it is built again", folder, error)
         return None
 
@@ -209,6 +213,7 @@ class _Build:
         self.records["file"] = files["file"]
         self.have = np.zeros(len(files), bool)
         self.end = 0  # samples in the file so far
+        self.written = 0  # bytes in the journal
         self.lock = threading.Lock()
         self.mine = threading.local()
         self.problems: list[Problem] = []
@@ -216,7 +221,7 @@ class _Build:
     def run(self, machine: str) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         self.samples = os.open(self.part / "samples.i16", flags, 0o666)
-        self.journal = os.open(self.part / "journal", flags | os.O_APPEND, 0o666)
+        self.journal = os.open(self.part / "journal", flags, 0o666)
         try:
             self._resume()
             self._copy_unchanged()
@@ -234,6 +239,10 @@ class _Build:
         as far as the samples are really there. Samples of files that changed since stay in the file, unused."""
         written = np.fromfile(self.part / "journal", RECORD)  # a torn last record is not read
         os.ftruncate(self.journal, written.nbytes)
+        self.written = written.nbytes
+        there = os.fstat(self.samples).st_size // 2
+        ends = written["offset"].astype(np.float64) + written["length"]
+        written = written[ends <= there]  # a machine that lost power may leave a journal of anything
         at = {int(file): i for i, file in enumerate(self.records["file"])}
         for record in written:
             start, length, i = int(record["offset"]), int(record["length"]), at.get(int(record["file"]))
@@ -309,7 +318,9 @@ class _Build:
             self.end += int(lengths.sum())
         records["length"], records["offset"] = lengths, start + np.cumsum(lengths) - lengths
         write_all(self.samples, clips, 2 * start)
-        os.write(self.journal, records.tobytes())
+        with self.lock:
+            write_all(self.journal, [records.view(np.int16)], self.written)
+            self.written += records.nbytes
         with self.lock:
             self.records[at] = records
             self.have[at] = True

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from asd_ray.clips.table import Problem
 from asd_ray.errors import AsdRayError
 
 AUDIO = frozenset({".wav", ".flac"})
@@ -41,6 +42,7 @@ class Tree:
     audio: tuple[File, ...]
     csv: tuple[File, ...]
     other_audio: tuple[File, ...]  # sound in a format that we do not read
+    problems: tuple[Problem, ...] = ()  # folders that could not be read, names that are no text
 
 
 def walk(root: Path) -> Tree:
@@ -54,8 +56,14 @@ def walk(root: Path) -> Tree:
     audio: list[File] = []
     csv: list[File] = []
     other: list[File] = []
+    problems: list[Problem] = []
+
+    def unreadable(error: OSError) -> None:
+        rule = f"left out: cannot be read ({error.strerror})"
+        problems.append(Problem("warning", _text(str(error.filename)), rule, "mend its permissions, or remove it"))
+
     seen: set[tuple[int, int]] = set()  # folders visited: a link to a parent must not make us walk for ever
-    for folder, names, files in os.walk(root, followlinks=True, onerror=_unreadable):
+    for folder, names, files in os.walk(root, followlinks=True, onerror=unreadable):
         status = os.stat(folder)
         if (status.st_dev, status.st_ino) in seen:
             names.clear()
@@ -68,13 +76,19 @@ def walk(root: Path) -> Tree:
             kind = audio if suffix in AUDIO else csv if suffix == ".csv" else other if suffix in OTHER_AUDIO else None
             if kind is None or name.startswith("."):
                 continue
+            path = prefix + name
+            if _text(path) != path:
+                cure = "rename it (convmv can rename many)"
+                problems.append(Problem("warning", _text(path), "left out: its name is not UTF-8 text", cure))
+                continue
             try:
                 found = os.stat(os.path.join(folder, name))
-                kind.append(File(prefix + name, found.st_size, found.st_mtime_ns))
-            except FileNotFoundError:  # a dangling link: the header pass names it as unreadable
-                kind.append(File(prefix + name, -1, 0))
-    return Tree(root, *(tuple(sorted(kind, key=lambda f: f.path)) for kind in (audio, csv, other)))
+                kind.append(File(path, found.st_size, found.st_mtime_ns))
+            except OSError:  # a dangling link or a loop: the header pass names it as unreadable
+                kind.append(File(path, -1, 0))
+    audio, csv, other = (sorted(kind, key=lambda f: f.path) for kind in (audio, csv, other))
+    return Tree(root, tuple(audio), tuple(csv), tuple(other), tuple(problems))
 
 
-def _unreadable(error: OSError) -> None:
-    raise AsdRayError(f"{error.filename}: cannot be read ({error.strerror}); mend its permissions")
+def _text(path: str) -> str:
+    return path.encode("utf-8", "replace").decode()

@@ -82,6 +82,8 @@ def plain_wav(head: bytes | memoryview, size: int) -> Header | None:
         (tag, channels, rate, _, block, bits), length, at = found
     if tag != 1 or bits != 16 or block != 2 * channels or 0 in (channels, rate):
         return None
+    if length >= 0x7FFFFF00:  # written to a pipe, where the length is not known: all that follows
+        length = size - at
     if at + length > size:
         rule = f"truncated: the header says {length // block} samples, the file holds {(size - at) // block}"
         raise UnreadableClip(rule, _AGAIN)

@@ -177,7 +177,7 @@ def open_bank(
 
     named = table.frame[["machine", "path"]].assign(file=file_hashes(table.frame)).sort_values("path")
     for machine, files in named.groupby("machine"):
-        folder = home / f"{machine}-{rate}-{decoding.channel}-{store_key(files, decoding)}"
+        folder = home / f"{machine}-{rate}-{decoding.channel}-{store_key(table.root, files, decoding)}"
         store = open_store(folder)
         before = done
         if store is not None:

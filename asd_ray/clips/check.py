@@ -69,6 +69,8 @@ def check(
     )
     # Judged again on what can be read: a machine may have lost its only anomaly.
     lost = [p for p in unsearchable(readable) if p not in table.problems] if broken else []
+    for machine in sorted(set(frame["machine"]) - set(readable["machine"])):
+        lost.append(Problem("warning", machine, "cannot be searched: none of its clips can be read", "mend them"))
     rest = [*found, *_unusually_short(readable), *decoding_notes(readable, decoding)]
     return Checked(table.with_frame(readable, *broken, *lost, *rest))
 

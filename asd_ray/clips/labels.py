@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asd_ray.clips._tree import File, Tree
 from asd_ray.clips.layouts._base import pairs
-from asd_ray.clips.layouts._sections import _LABELLED
+from asd_ray.clips.layouts._sections import _LABELLED, hidden_name
 from asd_ray.clips.table import ANOMALY, NORMAL, TEST, UNKNOWN, Clip, Problem, attributes_text
 from asd_ray.errors import AsdRayError
 
@@ -26,14 +26,19 @@ def read_beside(
 ) -> tuple[list[Clip], list[Problem]]:
     """`clips` completed by the csv files in the tree, and by `labels` (a folder of label lists kept elsewhere)."""
     if year is None:
+        if labels is not None:
+            raise AsdRayError(
+                f"{labels}: label lists go with a DCASE layout; name it with --layout, or leave --labels out"
+            )
         return list(clips), []
     problems: list[Problem] = []
     known: dict[Key, dict[str, str]] = {}
     for file in tree.csv:
-        if _ATTRIBUTES.fullmatch(file.name):
-            known.update(_attributes(tree.root / file.path, file, clips, problems))
-        elif not _LIST.fullmatch(file.name) and _header(tree.root / file.path) == _CORRESPONDENCE:
-            known.update(_published_later(tree.root / file.path, clips))
+        try:
+            known.update(_attributes_in(tree, file, clips, problems))
+        except (OSError, UnicodeError, csv.Error) as error:
+            cure = "save it as UTF-8 text, or remove it if it is not of this dataset"
+            problems.append(Problem("warning", file.path, f"left out: cannot be read as csv ({error})", cure))
     done = [
         dataclasses.replace(c, attributes=attributes_text(known[c.machine, c.clip]))
         if (c.machine, c.clip) in known
@@ -41,8 +46,21 @@ def read_beside(
         for c in clips
     ]
     for folder in _label_folders(tree, labels):
-        done = _labelled(done, folder, year, problems)
+        try:
+            done = _labelled(done, folder, year, problems)
+        except AsdRayError as error:
+            if labels is not None:
+                raise
+            problems.append(Problem("warning", str(folder), f"label lists left out: {error}", "mend or remove them"))
     return done, problems
+
+
+def _attributes_in(tree: Tree, file: File, clips: Sequence[Clip], problems: list[Problem]) -> dict[Key, dict[str, str]]:
+    if _ATTRIBUTES.fullmatch(file.name):
+        return _attributes(tree.root / file.path, file, clips, problems)
+    if not _LIST.fullmatch(file.name) and _header(tree.root / file.path) == _CORRESPONDENCE:
+        return _published_later(tree.root / file.path, clips)
+    return {}
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
@@ -110,10 +128,11 @@ def _labelled(clips: Iterable[Clip], folder: Path, year: int, problems: list[Pro
     from asd_ray.metrics.truth import read_truth
 
     clips = list(clips)
-    truth = {(row.machine, str(row.clip)): row for row in read_truth(folder, year).itertuples()}
+    truth = {(row.machine, hidden_name(str(row.clip))): row for row in read_truth(folder, year).itertuples()}
     hidden = {(c.machine, c.clip) for c in clips if c.split == TEST and c.label == UNKNOWN}
     unlisted = [key for key in hidden if key not in truth]
-    absent = [key for key in truth if key not in hidden and key[0] in {c.machine for c in clips}]
+    here, machines = {(c.machine, c.clip) for c in clips if c.split == TEST}, {c.machine for c in clips}
+    absent = [key for key in truth if key not in here and key[0] in machines]
     if unlisted:
         rule = f"has no label for {len(unlisted)} test clips, e.g. {'/'.join(min(unlisted))}"
         problems.append(Problem("warning", str(folder), rule, "they get scores but are not measured"))

@@ -37,7 +37,7 @@ def scan(
         _all_known(machines, {c.machine for c in clips})
         clips = [c for c in clips if c.machine in set(machines)]
     _no_twins(tree, clips)
-    problems = [*notes, *named.problems, *beside, *_left_out(tree, named, chosen)]
+    problems = [*tree.problems, *notes, *named.problems, *beside, *_left_out(tree, named, chosen)]
     return ClipTable(
         frame=frame_of(clips),
         root=tree.root,
@@ -92,7 +92,7 @@ def unsearchable(frame: pd.DataFrame) -> list[Problem]:
             problems.append(Problem("warning", str(machine), f"cannot be searched: {lacks[0]}", lacks[1]))
     if len(problems) == frame["machine"].nunique():
         problems.append(Problem("error", "dataset", "no machine can be searched", "see the reason of each machine"))
-    return problems + _ids_without_training(frame)
+    return problems + _ids_without_training(frame) + _ids_without_score(frame)
 
 
 def _lacks(rows: pd.DataFrame) -> tuple[str, str] | None:
@@ -121,4 +121,19 @@ def _ids_without_training(frame: pd.DataFrame) -> list[Problem]:
         if lone and trained:
             rule = f"test clips of id {', '.join(lone)} have no training clips of that id"
             problems.append(Problem("warning", str(machine), rule, "add the additional training set, if there is one"))
+    return problems
+
+
+def _ids_without_score(frame: pd.DataFrame) -> list[Problem]:
+    """Ids that will have no AUC although their machine has: official scores are per id, and per domain from 2021."""
+    problems = []
+    test = frame[(frame["split"] == TEST) & frame["label"].isin((NORMAL, ANOMALY))]
+    for (machine, id), rows in test.groupby(["machine", "id"]):
+        labels, domains = set(rows["label"]), set(rows["domain"])
+        lacks = [label for label in (NORMAL, ANOMALY) if label not in labels]
+        quiet = set(rows.loc[rows["label"] == NORMAL, "domain"])
+        lacks += [f"{NORMAL} {domain}" for domain in sorted(domains - quiet) if not lacks and domain]
+        if lacks and set(test.loc[test["machine"] == machine, "label"]) == {NORMAL, ANOMALY}:
+            rule = f"id {id} has no {' and no '.join(lacks)} test clip, so no score of its own"
+            problems.append(Problem("warning", str(machine), rule, "add some, or leave that id out"))
     return problems

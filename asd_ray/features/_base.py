@@ -32,10 +32,22 @@ class FrontEnd:
     short: str = "keep"  # or "repeat"
 
     def __post_init__(self) -> None:
+        self._to_declared_types()
         must_be(self, "rate", self.rate >= 1, "at least 1 Hz")
         must_be(self, "short", self.short in ("keep", "repeat"), "'keep' or 'repeat'")
-        must_be(self, "seconds", self.seconds is None or self.seconds > 0, "above 0, or None")
+        must_be(self, "seconds", self.seconds is None or self.seconds * self.rate >= 1, "a sample or more, or None")
         must_be(self, "short", self.short == "keep" or self.seconds is not None, "'keep' unless seconds is given")
+
+    def _to_declared_types(self) -> None:
+        """``seconds=10`` and ``seconds=10.0`` are one front end and must have one hash; True is no number of mels."""
+        for field in dataclasses.fields(self):
+            value, declared = getattr(self, field.name), str(field.type).split(" | ")
+            if isinstance(value, int) and not isinstance(value, bool) and "float" in declared:
+                object.__setattr__(self, field.name, float(value))
+            elif isinstance(value, float) and value.is_integer() and "int" in declared:
+                object.__setattr__(self, field.name, int(value))
+            elif type(value).__name__.replace("NoneType", "None") not in declared:
+                must_be(self, field.name, False, " or ".join(declared))
 
     def to_dict(self) -> dict[str, Any]:
         """Flat and JSON-serialisable; `asd_ray.features.front_end` takes it back."""

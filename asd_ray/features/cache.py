@@ -52,7 +52,7 @@ class FeatureCache:
     def __init__(self, cache: str | Path | None = None, *, cap_gib: float | None = None) -> None:
         self.folder = cache_root(cache) / "features"
         self.cap = int(_cap(cap_gib) * 2**30)
-        self._open: dict[str, _Entry] = {}  # verified in this process
+        self._verified: dict[Path, int] = {}  # entries whose digest this object has checked, and their inode
 
     def get(
         self, front_end: FrontEnd, clips: ClipSet, *, device: torch.device | str = "cpu", dtype: str = "float32"
@@ -61,7 +61,7 @@ class FeatureCache:
 
         The raw wave is not stored: the bank already is its memory map.
         """
-        if front_end.KIND == Raw.KIND:
+        if front_end.KIND == Raw.KIND or len(clips) == 0:
             return extract(front_end, clips, device=device, dtype=dtype)
         frame = clips.frame
         machines = list(dict.fromkeys(frame["machine"]))
@@ -82,12 +82,10 @@ class FeatureCache:
     ) -> _Entry:
         key = _key(front_end, digests, dtype)
         path = self.folder / f"{key}.feat"
-        entry = self._open.get(key) or self._read(path)
+        entry = self._read(path)
         if entry is None:
-            entry = self._make(path, front_end, clips, device, dtype)
-        else:
-            _touch(path)
-        self._open[key] = entry
+            return self._make(path, front_end, clips, device, dtype)
+        _touch(path)
         return entry
 
     def _make(self, path: Path, front_end: FrontEnd, clips: ClipSet, device: torch.device | str, dtype: str) -> _Entry:
@@ -99,11 +97,13 @@ class FeatureCache:
             return self._in_memory(front_end, clips, device, dtype)
         try:
             make_folder(self.folder, "features")
-            with locked(self.folder / f".lock-{int(path.stem[:8], 16) % STRIPES}"):
+            with locked(self.folder / f".lock-{_stripe(path.name)}"):
                 entry = self._read(path)  # somebody else may have written it while we waited
                 if entry is None:
+                    self._remove_leftovers(path)
                     self._evict(size)
                     self._write(path, front_end, clips, lengths, device, dtype)
+                    self._evict(0)  # others may have written at the same time
                     entry = self._read(path)
         except (OSError, AsdRayError) as error:
             if isinstance(error, AsdRayError) and not isinstance(error.__cause__, OSError):
@@ -143,8 +143,7 @@ class FeatureCache:
             frames = np.memmap(aside, numpy_dtype(dtype), "r+", offset, shape)
             extract_into(frames, front_end, clips, device=device)
             header["digest"] = _digest(frames)
-            frames.flush()
-            del frames
+            del frames  # not flushed: a kill leaves it to the kernel, and after a power cut the digest is wrong
             with open(aside, "r+b") as file:
                 file.write(_header_bytes(header))
             os.replace(aside, path)
@@ -158,17 +157,25 @@ class FeatureCache:
                 magic, length = file.read(8), int.from_bytes(file.read(8), "little")
                 if magic != MAGIC or not 0 < length < 2**30:
                     raise ValueError("not a file of features")
-                header = json.loads(file.read(length))
+                header, inode = json.loads(file.read(length)), os.fstat(file.fileno()).st_ino
             shape, lengths = tuple(header["shape"]), np.array(header["lengths"], np.int64)
             frames: Array = np.memmap(path, numpy_dtype(header["dtype"]), "r", _padded(16 + length), shape)
-            if lengths.sum() != shape[0] or _digest(frames) != header["digest"]:
+            known = self._verified.get(path) == inode
+            if lengths.sum() != shape[0] or not (known or _digest(frames) == header["digest"]):
                 raise ValueError("its digest is wrong")
+            self._verified[path] = inode
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("%s: broken (%s), it is computed again", path, error)
             return None
         return _Entry(frames, np.cumsum(lengths) - lengths, lengths)
+
+    def _remove_leftovers(self, path: Path) -> None:
+        """What killed writers of this stripe left; nobody else writes there while we hold its lock."""
+        for file in self.folder.glob(".*.tmp"):
+            if _stripe(file.name[1:]) == _stripe(path.name):
+                file.unlink(missing_ok=True)
 
     def _evict(self, room: int) -> None:
         """Remove the least recently used entries until `room` more bytes stay below the cap."""
@@ -192,6 +199,11 @@ def _key(front_end: FrontEnd, digests: list[str], dtype: str) -> str:
     numpy_dtype(dtype)
     text = "\n".join([front_end.hash, dtype, *digests])
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def _stripe(name: str) -> int:
+    """Which lock guards the entry of that name."""
+    return int(name[:8], 16) % STRIPES
 
 
 def _cap(gib: float | None) -> float:

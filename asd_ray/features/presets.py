@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from asd_ray.errors import AsdRayError, unknown
+from asd_ray.errors import unknown
 from asd_ray.features._base import FrontEnd
 from asd_ray.features.raw import Raw
 from asd_ray.features.spectral import Complex, LogMel, Magnitude
@@ -50,7 +50,4 @@ def front_end(spec: str | Mapping[str, Any] | FrontEnd) -> FrontEnd:
     for name in fields:
         if name not in known:
             raise unknown(f"parameter of {kind}", name, known)
-    try:
-        return KINDS[kind](**fields)
-    except TypeError as error:
-        raise AsdRayError(f"front end {dict(spec)!r}: {error}; each parameter is a number, a word or null") from error
+    return KINDS[kind](**fields)

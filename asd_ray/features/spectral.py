@@ -84,6 +84,7 @@ class LogMel(Spectral):
         must_be(self, "floor", self.floor > 0, "above 0")
         must_be(self, "floor_rule", self.floor_rule in ("max", "add"), "'max' or 'add'")
         must_be(self, "top_db", self.top_db is None or self.top_db > 0, "above 0, or None")
+        must_be(self, "fmin", 0 <= self.fmin < (self.fmax or self.rate / 2), "from 0 and below fmax or rate / 2")
         must_be(self, "fmax", self.fmax is None or self.fmin < self.fmax <= self.rate / 2, "in (fmin, rate / 2]")
 
     @property

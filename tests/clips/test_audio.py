@@ -63,6 +63,13 @@ def test_a_wav_with_chunks_before_its_samples_is_read(tmp_path: Path, record: Re
     assert np.array_equal(read_samples(path, rate=16_000, channel=0)[0], np.frombuffer(whole[44:], "<i2"))
 
 
+def test_a_wav_written_to_a_pipe_is_read_to_its_end(tmp_path: Path, record: Record) -> None:
+    path = record(tmp_path / "a.wav")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:40] + b"\xff\xff\xff\xff" + whole[44:])
+    assert np.array_equal(read_samples(path, rate=16_000, channel=0)[0], np.frombuffer(whole[44:], "<i2"))
+
+
 def test_an_extensible_wav_is_left_to_soundfile(tmp_path: Path, record: Record) -> None:
     path = record(tmp_path / "a.wav", format="WAVEX")
     assert plain_wav(path.read_bytes()[:1024], path.stat().st_size) is None

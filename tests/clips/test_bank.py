@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import signal
 from collections.abc import Callable
@@ -233,15 +234,49 @@ def test_two_builders_at_once_share_the_work(dataset: Make, python: Callable[...
     assert ends[0][2] == ends[1][2]
 
 
-@pytest.mark.parametrize("damage", ["samples", "index", "about"])
-def test_a_broken_bank_is_built_again(dataset: Make, damage: str) -> None:
+@pytest.mark.parametrize("left", [100, 0])
+@pytest.mark.parametrize("damage", ["samples", "index", "about", "boot"])
+def test_a_broken_bank_is_built_again(dataset: Make, damage: str, left: int) -> None:
     root = dataset()
     bank = open_bank(root)
     folder, fingerprints = bank.folder("fan"), bank.fingerprints
     del bank
-    file = folder / {"samples": "samples.i16", "index": "records.npy", "about": "store.json"}[damage]
-    file.write_bytes(file.read_bytes()[:100])
+    file = folder / {"samples": "samples.i16", "index": "records.npy", "about": "store.json", "boot": "boot"}[damage]
+    file.write_bytes(file.read_bytes()[:left])
     assert open_bank(root).fingerprints == fingerprints
+
+
+def test_a_dataset_of_equal_names_sizes_and_times_is_not_mistaken(tmp_path: Path, record: Make) -> None:
+    for place, seed in (("A", 1), ("B", 2)):
+        path = record(tmp_path / place / "fan" / "normal" / "a.wav", seed=seed)
+        os.utime(path, ns=(10**18, 10**18))
+    first, second = open_bank(tmp_path / "A/fan"), open_bank(tmp_path / "B/fan")
+    assert np.array_equal(second.samples(0), soundfile.read(tmp_path / "B/fan/normal/a.wav", dtype="int16")[0])
+    assert first.fingerprints != second.fingerprints
+
+
+def test_a_pickled_bank_opens_the_memory_map_itself(dataset: Make) -> None:
+    bank = open_bank(dataset(seconds=2.0))
+    content = pickle.dumps(bank)
+    assert len(content) < 2 * int(bank.lengths.sum()) / 10
+    copy = pickle.loads(content)
+    assert np.array_equal(copy.samples(3), bank.samples(3))
+    del copy
+    assert bank.verify() == []
+
+
+@pytest.mark.parametrize("journal", [bytes(range(256)) * 9, b"\xff" * 460, b"short"])
+def test_a_journal_of_anything_is_no_obstacle(dataset: Make, journal: bytes) -> None:
+    root = dataset(clips=4)
+    broken = next((root / "dev_data/fan/train").iterdir())
+    good = broken.read_bytes()
+    broken.write_bytes(b"")
+    with pytest.raises(UnreadableClips):
+        open_bank(root)
+    (part,) = Path(os.environ["ASD_RAY_CACHE"]).rglob(".*.part")
+    (part / "journal").write_bytes(journal)
+    broken.write_bytes(good)
+    assert open_bank(root).verify() == []
 
 
 def test_after_a_power_cut_the_samples_are_looked_at_once(dataset: Make, decoded: list[str]) -> None:

@@ -112,3 +112,26 @@ def test_test_ids_without_training_clips_are_a_warning(tmp_path: Path, record: M
     names += ["fan/test/anomaly_id_00_00000000.wav", "fan/test/id_01_00000000.wav"]
     found = checked(folder(tmp_path / "data", record, *names))
     assert "test clips of id 01 have no training clips of that id" in " ".join(said(found, "warning"))
+
+
+def test_an_id_or_a_domain_that_cannot_be_scored_is_a_warning(tmp_path: Path, record: Make) -> None:
+    names = ["fan/train/normal_id_00_00000000.wav", "fan/train/normal_id_02_00000000.wav"]
+    names += ["fan/test/normal_id_00_00000001.wav", "fan/test/anomaly_id_00_00000000.wav"]
+    names += ["fan/test/anomaly_id_02_00000000.wav"]
+    found = checked(folder(tmp_path / "data", record, *names))
+    assert "fan: id 02 has no normal test clip, so no score of its own" in " ".join(said(found, "warning"))
+    root = folder(
+        tmp_path / "later",
+        record,
+        "fan/train/section_00_source_train_normal_0000_.wav",
+        "fan/test/section_00_source_test_normal_0000_.wav",
+        "fan/test/section_00_target_test_anomaly_0000_.wav",
+    )
+    assert "id 00 has no normal target test clip" in " ".join(said(checked(root), "warning"))
+
+
+def test_when_no_clip_can_be_read_the_machine_is_named(dataset: Make) -> None:
+    root = dataset(clips=2)
+    for path in root.rglob("*.wav"):
+        path.write_bytes(b"")
+    assert "fan: cannot be searched: none of its clips can be read" in " ".join(said(checked(root), "warning"))

@@ -89,6 +89,40 @@ def test_label_lists_give_evaluation_clips_their_label_and_domain(tmp_path: Path
         assert row(table, SHORT[1])["attributes"] == {"m-n": "X"}
 
 
+@pytest.mark.parametrize("form", ["section_03_test_{}.wav", "section_03_{}_.wav"])
+def test_other_forms_of_a_hidden_name_find_their_label(tmp_path: Path, form: str) -> None:
+    root = touch(tmp_path / "data", *(f"eval_data/fan/test/{form.format(f'{i:04d}')}" for i in range(3)))
+    baselines_list(root)
+    table = scan(root, layout="dcase2022")
+    assert table.frame["label"].tolist() == ["normal", "anomaly", "normal"]
+    assert table.frame["clip"].tolist() == SHORT
+
+
+def test_both_shapes_of_a_list_side_by_side_are_no_problem(tmp_path: Path) -> None:
+    root = touch(tmp_path / "data", *EVAL)
+    evaluators_lists(root / "a")
+    baselines_list(root / "b")
+    assert "not here" not in " ".join(map(str, scan(root, layout="dcase2022").problems))
+
+
+@pytest.mark.parametrize("name", ["notes.csv", "fan/attributes_00.csv", "eval_data_list_2026.csv"])
+def test_a_csv_that_cannot_be_used_is_a_warning(tmp_path: Path, name: str) -> None:
+    root = touch(tmp_path / "data", *EVAL)
+    (root / "eval_data/fan").mkdir(exist_ok=True)
+    path = root / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes("Gehäuse,Ölpumpe\n".encode("latin-1"))
+    problems = scan(root, layout="dcase2022").problems
+    assert len(problems) > 0
+    assert all(p.cure for p in problems)
+
+
+def test_labels_without_a_year_are_an_error(tmp_path: Path) -> None:
+    root = touch(tmp_path / "data", "normal/a.wav")
+    with pytest.raises(AsdRayError, match="label lists go with a DCASE layout"):
+        scan(root, labels=tmp_path)
+
+
 def test_the_label_list_of_2020(tmp_path: Path) -> None:
     root = touch(tmp_path / "data", "fan/test/id_01_00000000.wav", "fan/test/id_01_00000001.wav")
     write(

@@ -100,6 +100,11 @@ NAMES = [
         ("fan", "00", "", "supplemental", "unknown", {"supplemental": "noise", "m": "1"}),
     ),
     (
+        "dcase2025",
+        "dev_data/fan/supplemental/section_00_machine_clean_0001_.wav",
+        ("fan", "00", "", "supplemental", "normal", {"supplemental": "machine"}),
+    ),
+    (
         "dcase2026",
         "dev_data/ToyCarEmu/train/section_00_source_train_normal_0000_.wav",
         ("ToyCarEmu", "00", S, "train", "normal", {}),
@@ -111,6 +116,7 @@ NAMES = [
         "-6_dB_fan/fan/id_00/abnormal/00000000.wav",
         ("fan_-6dB", "00", "", "test", "anomaly", {"snr": "-6dB"}),
     ),
+    ("mimii", "pump/6dB/id_00/abnormal/00000000.wav", ("pump_6dB", "00", "", "test", "anomaly", {"snr": "6dB"})),
     ("mimii", "6dB/pump/id_00/abnormal/00000000.wav", ("pump_6dB", "00", "", "test", "anomaly", {"snr": "6dB"})),
     ("folders", "normal/a.wav", ("data", "00", "", "train", "normal", {})),
     ("folders", "press/abnormal/b c.flac", ("press", "00", "", "test", "anomaly", {})),
@@ -164,6 +170,10 @@ DETECTED = [
     ("dcase2024", ["dcase2024t2/dev_data/raw/fan/train/section_00_source_train_normal_0000_m-n_W.wav"]),
     ("dcase2024", ["ToothBrush/test/section_00_0001.wav", "Scanner/test/section_00_0001.wav"]),
     ("dcase2024", ["gearbox/train/section_00_source_train_normal_0001_noAttribute.wav"]),
+    ("dcase2021", ["dcase2022/fan/source_test/section_00_source_test_normal_0000.wav"]),
+    ("dcase2022", ["dcase2021/fan/test/section_01_source_test_normal_0000.wav"]),
+    ("dcase2023", ["dcase2019/dcase2020_work/fan/test/section_00_source_test_normal_0000.wav"]),
+    ("dcase2024", ["fan/test/section_00_0001.wav", "eval_data_list_2024.csv"]),
     ("dcase2023", ["ToyDrone/test/section_00_0001.wav"]),
     ("dcase2026", ["ToyDrone/test/section_00_0001.wav", "SewingMachine/test/section_00_0001.wav"]),
     ("dcase2025", ["bearing/train/section_00_source_train_normal_0001_noAttribute.wav"]),
@@ -282,3 +292,22 @@ def test_real_mimii_and_real_dcase_are_recognised(realdata: Path) -> None:
     assert (mimii.layout, len(mimii), mimii.machines) == ("mimii", 120, ["fan", "pump", "slider", "valve"])
     assert (dcase.layout, len(dcase), dcase.machines) == ("dcase2023", 110, ["ToyCar"])
     assert not [p for p in dcase.problems if p.severity != "note"]
+
+
+def test_hidden_clips_have_the_name_of_lists_and_submissions(tmp_path: Path) -> None:
+    names = {
+        "section_03_test_0001.wav": "section_03_0001.wav",
+        "section_03_0002_.wav": "section_03_0002.wav",
+        "section_03_0003.wav": "section_03_0003.wav",
+    }
+    table = scan(touch(tmp_path / "data", *(f"fan/test/{name}" for name in names)), layout="dcase2022")
+    assert dict(zip(table.frame["path"].str[9:], table.frame["clip"], strict=True)) == names
+
+
+def test_a_name_that_is_no_text_is_left_out_and_said(tmp_path: Path) -> None:
+    root = touch(tmp_path / "data", "fan/train/normal_id_00_00000000.wav")
+    (root / "fan/train" / b"normal_id_00_0000000\xff.wav".decode("utf-8", "surrogateescape")).write_bytes(b"x")
+    (root / "fan/train/normal_id_00_00000002.wav").symlink_to("normal_id_00_00000002.wav")
+    table = scan(root)
+    assert len(table) == 2
+    assert "its name is not UTF-8" in " ".join(map(str, table.problems))

@@ -20,9 +20,13 @@ MEL = PRESETS["baseline"]
 FILL = """
 import sys
 from asd_ray.clips.bank import open_bank
-from asd_ray.features import FeatureCache, PRESETS
+from asd_ray.features import FeatureCache, LogMel, PRESETS
 bank = open_bank(sys.argv[1])
 print("open", flush=True)
+for front in sys.argv[3:]:
+    FeatureCache(cap_gib=float(sys.argv[2])).get(LogMel(fmin=float(front)), bank.select("fan"))
+if sys.argv[3:]:
+    sys.exit()
 for _ in range(int(sys.argv[2])):
     made = FeatureCache().get(PRESETS["baseline"], bank.select("fan"))
 print(float(made.tensor().double().sum()), flush=True)
@@ -180,6 +184,20 @@ def test_concurrent_writers_write_one_entry(dataset: Make, python: Callable[...,
     assert len(entries()) == 1
 
 
+def test_concurrent_writers_of_different_entries_keep_the_cap(dataset: Make, python: Callable[..., object]) -> None:
+    root = dataset(clips=30)
+    open_bank(root)
+    cap = 2.5 * 32 * 16 * 128 * 4  # bytes of two and a half entries
+    many = [python(FILL, root, cap / 2**30, *range(3 * n, 3 * n + 3)) for n in range(3)]
+    assert [child.wait() for child in many] == [0, 0, 0]  # type: ignore[attr-defined]
+    assert 1 <= len(entries()) <= 2
+
+
+def test_no_clips_are_no_features(bank: Bank) -> None:
+    none = bank.select("fan", domain="target")
+    assert FeatureCache().get(MEL, none).tensor().shape == (0, 128)
+
+
 def test_a_killed_writer_leaves_nothing_that_is_read(dataset: Make, python: Callable[..., object]) -> None:
     root = dataset(clips=200)
     clips = open_bank(root).select("fan")
@@ -190,7 +208,9 @@ def test_a_killed_writer_leaves_nothing_that_is_read(dataset: Make, python: Call
         time.sleep(0.001)
     os.kill(child.pid, signal.SIGKILL)  # type: ignore[attr-defined]
     child.wait()  # type: ignore[attr-defined]
+    assert list(folder.glob(".*.tmp"))
     assert torch.equal(FeatureCache().get(MEL, clips).tensor(), extract(MEL, clips).tensor())
+    assert not list(folder.glob(".*.tmp"))  # the next writer cleared it away
 
 
 def test_a_full_disk_costs_the_cache_not_the_trial(dataset: Make, python: Callable[..., object]) -> None:

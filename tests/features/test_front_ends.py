@@ -147,6 +147,7 @@ def test_complex_is_the_magnitude_and_a_phase() -> None:
 
 def test_the_hash_changes_with_every_parameter_and_with_nothing_else() -> None:
     assert LogMel().hash == LogMel(n_fft=1024).hash == front_end({"kind": "log_mel"}).hash
+    assert LogMel(seconds=10, fmin=0, n_fft=1024.0).hash == LogMel(seconds=10.0, fmin=0.0).hash  # type: ignore[arg-type]
     changed: list[FrontEnd] = [
         LogMel(n_fft=2048),
         LogMel(hop=256),
@@ -191,7 +192,10 @@ WRONG = [
     ({"kind": "log_mel", "fmax": 9_000.0}, "fmax of LogMel must be in"),
     ({"kind": "log_mel", "short": "repeat"}, "unless seconds is given"),
     ({"kind": "log_mel", "n_ftt": 512}, "unknown parameter of log_mel 'n_ftt'; did you mean 'n_fft'"),
-    ({"kind": "log_mel", "n_fft": "big"}, "each parameter is a number"),
+    ({"kind": "log_mel", "n_fft": "big"}, "n_fft of LogMel must be int but got 'big'"),
+    ({"kind": "log_mel", "mels": True}, "mels of LogMel must be int but got True"),
+    ({"kind": "log_mel", "fmin": 9_000}, "fmin of LogMel must be from 0 and below fmax"),
+    ({"kind": "log_mel", "seconds": 1e-6}, "seconds of LogMel must be a sample or more"),
     ({"kind": "logmel"}, "unknown kind of front end 'logmel'; did you mean 'log_mel'"),
     ("basline", "unknown front end 'basline'; did you mean 'baseline'"),
 ]

@@ -43,7 +43,7 @@ def choose(tree: Tree, name: str | None) -> tuple[Layout, list[Problem]]:
         return LAYOUTS["dcase2020"], []
     if sections:
         year, notes = year_of_sections(tree)
-        return LAYOUTS.get(f"dcase{year}", LAYOUTS["dcase2026"]), notes
+        return LAYOUTS[f"dcase{year}"], notes
     mimii, folders = LAYOUTS["mimii"].claims(tree), LAYOUTS["folders"].claims(tree)
     if mimii and mimii == folders:
         return LAYOUTS["mimii"], []

@@ -14,7 +14,7 @@ _LABELLED = re.compile(r"section_(\d{2})_(source|target)_(train|test)_(normal|an
 # Evaluation clips: domain known in 2021, hidden later; the README of 2022 writes `_test_`, its lists do not.
 _HIDDEN = re.compile(r"section_(\d{2})_(?:(source|target)_)?(?:test_)?(\d+)_?")
 # 2025: clean machine sound, or noise without the machine. Only the `machine` form is documented in full.
-_SUPPLEMENTAL = re.compile(r"section_(\d{2})_(?:.*_)?(machine|noise)_(\d+)(?:_(.*))?")
+_SUPPLEMENTAL = re.compile(r"section_(\d{2})_(?:.*_)?(machine|noise)(?:_[^\d_][^_]*)*_(\d+)(?:_(.*))?")
 
 
 def claims(tree: Tree, folders: Mapping[str, str]) -> int:
@@ -51,7 +51,7 @@ def section_clip(file: File, root_name: str, folders: Mapping[str, str]) -> Clip
         label = NORMAL if kind == "machine" else UNKNOWN  # noise holds no machine at all
         known = {"supplemental": kind, **pairs(tail or "")}
         return clip(file, name=official(file), machine=machine, id=id, split=split, label=label, attributes=known)
-    match = _LABELLED.fullmatch(file.stem)
+    match, name = _LABELLED.fullmatch(file.stem), official(file)
     if match is not None:
         id, domain, said, label, _, tail = match.groups()
         if said != split or (split == "train" and label != NORMAL):
@@ -62,11 +62,12 @@ def section_clip(file: File, root_name: str, folders: Mapping[str, str]) -> Clip
             return None
         id, domain, _ = match.groups()
         domain, label, tail = domain or "", UNKNOWN, ""
+        name = hidden_name(name)
     if home[1].endswith("_test") and domain != home[1].removesuffix("_test"):
         return None  # 2021: a target clip in source_test/
     return clip(
         file,
-        name=official(file),
+        name=name,
         machine=machine,
         id=id,
         domain=domain,
@@ -74,6 +75,16 @@ def section_clip(file: File, root_name: str, folders: Mapping[str, str]) -> Clip
         label=label,
         attributes=pairs(tail or ""),
     )
+
+
+def hidden_name(name: str) -> str:
+    """``section_03_test_0000.wav``, ``section_03_0000_.wav`` -> ``section_03_0000.wav``, as lists and submissions
+    say; 2021's name its domain: ``section_03_source_test_0000.wav``. Other names stay as they are."""
+    match = _HIDDEN.fullmatch(name.removesuffix(".wav"))
+    if match is None:
+        return name
+    id, domain, number = match.groups()
+    return f"section_{id}_{domain}_test_{number}.wav" if domain else f"section_{id}_{number}.wav"
 
 
 def _prefer_revised(named: Named) -> None:

@@ -47,9 +47,10 @@ class Mimii:
         id = _ID.fullmatch(parts[-2])
         if id is None:
             return None
-        machine = parts[-3]
-        snr = next((found for part in reversed(parts[:-3]) if (found := snr_of(part))), "")
-        below_root = any(snr_of(part) for part in parts[1:-3])
+        machine = parts[-4] if snr_of(parts[-3]) and len(parts) > 3 else parts[-3]  # fan/6dB/id_00 or 6dB/fan/id_00
+        above = [(depth, found) for depth, part in enumerate(parts[:-2]) if part != machine and (found := snr_of(part))]
+        depth, snr = above[-1] if above else (0, "")
+        below_root = depth > 0
         return (f"{machine}_{snr}" if below_root else machine), id[1], parts[-1], snr
 
 
