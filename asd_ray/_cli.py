@@ -29,13 +29,22 @@ def subparser(
     actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, examples: Sequence[str]
 ) -> argparse.ArgumentParser:
     """One sub-verb such as ``check`` of ``asd-ray data check``, with examples of its own."""
-    return actions.add_parser(
+    made = actions.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
         epilog=epilog(examples),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    made.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error")
+    return made
+
+
+def positive(text: str) -> int:
+    """For `type=` of an option that counts something."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 but got {text!r}")
+    return int(text)
 
 
 def epilog(examples: Sequence[str]) -> str:

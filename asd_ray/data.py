@@ -11,14 +11,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from asd_ray._cli import parser, run, subparser
+from asd_ray._cli import parser, positive, run, subparser
+from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # pandas is imported where it is used, so that --help answers at once
     import pandas as pd
 
     from asd_ray.clips.check import Checked
+    from asd_ray.clips.table import Problem
 
 EXAMPLES = [
     "asd-ray data demo demo/                         # make the synthetic demo set",
@@ -75,9 +77,9 @@ def _dataset_options(to: argparse.ArgumentParser) -> None:
     to.add_argument("--labels", type=Path, metavar="DIR", help="evaluation label lists kept outside the folder")
     to.add_argument("--machine", action="append", metavar="NAME", help="only this machine; may be repeated")
     to.add_argument("--split-seed", type=int, default=0, metavar="N", help="where the dataset has no test split")
-    to.add_argument("--rate", type=int, default=16_000, metavar="HZ", help="others are resampled (default 16000)")
+    to.add_argument("--rate", type=positive, default=16_000, metavar="HZ", help="others are resampled (default 16000)")
     to.add_argument("--channel", default="0", metavar="N", help="which channel, or 'mean' (default 0)")
-    to.add_argument("--workers", type=int, metavar="N", help="threads (default: all cores)")
+    to.add_argument("--workers", type=positive, metavar="N", help="threads (default: all cores)")
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -88,6 +90,8 @@ def _check(args: argparse.Namespace) -> int:
 
     table = scan(args.folder, layout=args.layout, labels=args.labels, split_seed=args.split_seed, machines=args.machine)
     decoding = Decoding(args.rate, as_channel(args.channel))
+    if args.table is not None:
+        _can_be_written(args.table)
     with _progress("checking", quiet=args.json) as progress:
         checked = check(table, decoding, decode=not args.headers, progress=progress, workers=args.workers)
     if args.table is not None:
@@ -114,8 +118,7 @@ def _bank(args: argparse.Namespace) -> int:
     print(f"{len(bank)} clips of {_machines(len(table.machines))}, {size:.0f} MiB of samples, ready in {took:.1f} s:")
     for machine, fingerprint in bank.fingerprints.items():
         print(f"  {machine:<16} {fingerprint}  {bank.folder(machine)}")
-    for note in bank.notes:
-        print(f"note: {note}")
+    _print_problems([*table.problems, *bank.notes])
     if args.verify:
         broken = bank.verify()
         for path in broken:
@@ -175,20 +178,22 @@ def _print_check(checked: Checked, *, decoded: bool) -> None:
     from asd_ray.clips.check import summary
 
     table, console = checked.table, Console(highlight=False, soft_wrap=True)
+    wide = None if console.is_terminal else 160  # what reads a pipe has no width of its own
     rows = summary(table.frame)
     console.print(f"{table.root}  ·  layout {table.layout}", markup=False)
     shown = Table()
     for name in rows.columns:
         if name in ("test unlabelled", "supplemental") and not rows[name].any():
             continue
-        shown.add_column(name, justify="right" if pd.api.types.is_numeric_dtype(rows[name]) else "left")
+        justify: Literal["left", "right"] = "right" if pd.api.types.is_numeric_dtype(rows[name]) else "left"
+        shown.add_column(name, justify=justify, no_wrap=name in ("machine", "id", "domain", "Hz"))
     for _, row in rows.iterrows():
         shown.add_row(*(str(row[str(column.header)]) for column in shown.columns))
-    Console(width=None, highlight=False).print(shown)
+    Console(width=wide, highlight=False).print(shown)
     hours = table.frame["seconds"].sum() / 3600
     how = "decoded to the end" if decoded else "headers read"
     console.print(f"{len(table)} readable clips ({how}), {hours:.2f} h, {_machines(len(table.machines))}")
-    _print_problems(checked, console.print)
+    _print_problems(table.problems)
     console.print("a search can run on this" if checked.ok else "a search cannot run on this: mend the errors above")
 
 
@@ -196,11 +201,13 @@ def _machines(count: int) -> str:
     return "1 machine" if count == 1 else f"{count} machines"
 
 
-def _print_problems(checked: Checked, say: Callable[[str], None]) -> None:
+def _print_problems(problems: Sequence[Problem]) -> None:
+    from rich.console import Console
     from rich.markup import escape
 
+    say = Console(highlight=False, soft_wrap=True).print
     groups = defaultdict(list)
-    for problem in checked.table.problems:
+    for problem in problems:
         groups[problem.severity].append(problem)
     for severity, colour in (("error", "red"), ("warning", "yellow"), ("note", "cyan")):
         for problem in groups[severity][:SHOWN]:
@@ -229,11 +236,15 @@ def _print_json(checked: Checked) -> None:
     print(json.dumps(answer, indent=1, ensure_ascii=False))
 
 
-def _write_table(frame: pd.DataFrame, path: Path) -> None:
-    from asd_ray.errors import AsdRayError
-
+def _can_be_written(path: Path) -> None:
+    """Before the long part, not after it."""
     if path.suffix not in (".csv", ".parquet"):
         raise AsdRayError(f"{path}: a clip table is written as .csv or .parquet; change its ending")
+    if not path.absolute().parent.is_dir():
+        raise AsdRayError(f"{path}: its folder does not exist; make it, or name another file")
+
+
+def _write_table(frame: pd.DataFrame, path: Path) -> None:
     try:
         frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path, index=False)
     except OSError as error:

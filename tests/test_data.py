@@ -95,7 +95,8 @@ def test_the_demo_set_goes_through_the_same_layout(tmp_path: Path, capsys: pytes
         (["check", "{data}", "--machine", "fam"], "unknown machine 'fam'; did you mean 'fan'?"),
         (["check", "{data}", "--channel", "left"], "channel must be a number from 0, or 'mean', but got 'left'"),
         (["check", "{data}", "--table", "clips.xlsx"], "a clip table is written as .csv or .parquet"),
-        (["bank", "{data}", "--rate", "0"], "rate must be at least 1 Hz but got 0"),
+        (["check", "{data}", "--table", "no/such/clips.csv"], "its folder does not exist"),
+        (["check", "{data}", "--machine", "fam", "--debug"], "Traceback"),
     ],
 )
 def test_wrong_words_are_answered_with_the_cure(
@@ -104,3 +105,32 @@ def test_wrong_words_are_answered_with_the_cure(
     root = dataset(clips=2)
     assert main([word.format(data=root) for word in words]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--rate", "0"], ["--rate", "-5"], ["--workers", "-1"], ["--workers", "two"]])
+@pytest.mark.parametrize("action", ["check", "bank"])
+def test_a_count_below_1_is_refused(capsys: pytest.CaptureFixture[str], action: str, words: list[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main([action, "data", *words])
+    assert raised.value.code == 2
+    assert "must be a number from 1" in capsys.readouterr().err
+
+
+def test_bank_says_what_was_left_out_and_how_the_split_was_drawn(
+    tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("normal/a.wav", "normal/b.wav", "abnormal/c.wav", "other/x.wav"):
+        record(tmp_path / "data" / name)
+    assert main(["bank", str(tmp_path / "data")]) == 0
+    out = capsys.readouterr().out
+    assert "other/x.wav: left out" in out
+    assert "one was drawn (seed 0)" in out
+
+
+def test_a_piped_table_keeps_its_words_whole(tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    machine = "BlowerDustCollectorOfTheSecondFloor"
+    record(tmp_path / f"data/{machine}/train/section_00_source_train_normal_0000_.wav")
+    assert main(["check", str(tmp_path / "data")]) == 1
+    out = capsys.readouterr().out
+    assert machine in out
+    assert "16000" in out

@@ -4,9 +4,9 @@
     <cache>/banks/<dataset>/.<machine>-<rate>-<channel>-<root>.part/   samples.i16, journal: the build in progress
     <cache>/banks/<dataset>/.<machine>-<rate>-<channel>-<root>.lock    held by the one process that builds
 
-The key is a hash of every file's path, size and modification time, so a changed file makes another store; clips
-that did not change are taken from the unfinished build or from the store before. The rename of the finished folder
-is the commit.
+The key is a hash of the dataset's folder and of every file's path, size and modification time, so a changed file
+makes another store; clips that did not change are taken from the unfinished build or from the store before. The
+rename of the finished folder is the commit. Nodes that share one cache must see the dataset under the same path.
 """
 
 from __future__ import annotations
