@@ -64,13 +64,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _evaluate(args: argparse.Namespace) -> int:
     from asd_ray.metrics import match, official_score, read_submission, read_truth
 
+    if args.truth.is_file():
+        raise AsdRayError(f"{args.truth} is a file; name its folder: --truth {args.truth.parent}")
     truth = read_truth(args.truth, args.year)
     folders = [system for given in args.submission for system in _systems(given)]
     scored: dict[Path, Official] = {}
     failed = []
     for folder in folders:
         try:
-            table = match(truth, read_submission(folder, args.year), scores_only=args.scores_only)
+            submission = read_submission(folder, args.year, scores_only=args.scores_only)
+            table = match(truth, submission, scores_only=args.scores_only)
+            for stray in submission.strays:  # nothing is missing, so it is none of the files that count
+                print(f"warning: {folder}: {stray}", file=sys.stderr)
             scored[folder] = official_score(table, args.year, bug_compatible=args.bug_compatible)
         except AsdRayError as error:
             failed.append(str(error))
@@ -87,7 +92,7 @@ def _systems(folder: Path) -> list[Path]:
     """The folder itself, or, if it holds no csv file, the folders below it that do."""
     if not folder.is_dir():
         raise AsdRayError(f"{folder}: no such folder; --submission takes a folder of csv files")
-    holding = sorted({path.parent for path in folder.rglob("*.csv") if not path.name.startswith(".")})
+    holding = sorted({path.parent for path in folder.rglob("*.csv") if path.name[0] != "." and path.is_file()})
     return [folder] if folder in holding or not holding else holding
 
 

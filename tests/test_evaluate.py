@@ -102,6 +102,22 @@ def test_input_that_cannot_be_scored_exits_2_with_one_message(dcase2020, capsys,
     assert "Traceback" not in err
 
 
+def test_a_stray_file_is_said_and_the_system_is_scored(dcase2020, capsys):
+    (dcase2020 / "teams/A/notes.csv").write_text("mine")
+    (dcase2020 / "teams/C/folder.csv").mkdir(parents=True)
+    assert main([*arguments(dcase2020, "teams"), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert list(json.loads(out)["systems"]) == ["A", "B"]
+    assert f"warning: {dcase2020 / 'teams/A'}: notes.csv is misnamed" in err
+
+
+def test_truth_given_as_a_file_says_to_name_its_folder(dcase2020, capsys):
+    given = arguments(dcase2020, "teams/A")
+    given[3] = str(dcase2020 / "truth/eval_data_list.csv")
+    assert main(given) == 2
+    assert f"is a file; name its folder: --truth {dcase2020 / 'truth'}" in capsys.readouterr().err
+
+
 def golden(year: int, system: str, *options: str) -> list[str]:
     folder = GOLDEN / f"dcase{year}"
     if not folder.is_dir():

@@ -124,7 +124,9 @@ def _open(args: argparse.Namespace) -> Ledger:
 def _ls(args: argparse.Namespace) -> int:
     from asd_ray.ledger.show import print_json, print_records, sort_records
 
-    records = _open(args).records(args.machine, args.family)
+    ledger = _open(args)
+    ledger.check_known(args.machine, args.family)
+    records = ledger.records(args.machine, args.family)
     records = [record for record in records if args.status in (None, record.status)]
     records = sort_records(records, args.sort)
     if args.json:
@@ -156,7 +158,8 @@ def _verify(args: argparse.Namespace) -> int:
     if report.leftovers or report.in_flight:
         print(f"temporary files: {report.leftovers} of dead writers removed, {report.in_flight} young ones left alone")
     if report.duplicates:
-        print(f"{report.duplicates} trials are in two files, as a stopped compaction leaves them; compact again")
+        why = "as a stopped compaction or a retried failure leaves them"
+        print(f"{report.duplicates} trials are in two files, {why}; compact again")
     for title, lines in (("set aside", report.set_aside), ("rescued", report.rescued), ("problems", report.problems)):
         if lines:
             print(f"{title}:\n{listing(lines, most=1000)}")
@@ -168,7 +171,7 @@ def _export(args: argparse.Namespace) -> int:
     from asd_ray.ledger.exporting import export_table
     from asd_ray.ledger.schema import SPLITS
 
-    trials, rows = export_table(
+    exported = export_table(
         _open(args),
         args.table,
         machine=args.machine,
@@ -177,7 +180,11 @@ def _export(args: argparse.Namespace) -> int:
         statuses=[args.status],
         best_variants=args.best_variants,
     )
-    print(f"{args.table}: {rows} scores of {trials} trials")
+    print(f"{args.table}: {exported.rows} scores of {exported.trials} trials")
+    if exported.left_out:
+        print(
+            f"{exported.left_out} trials were left out, because their files are broken; see: ledger verify {args.run}"
+        )
     return 0
 
 

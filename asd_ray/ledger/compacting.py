@@ -11,7 +11,7 @@ from asd_ray.errors import AsdRayError
 from asd_ray.ledger.files import Stored
 from asd_ray.ledger.record import TrialRecord
 from asd_ray.ledger.store import LISTINGS, Ledger, best_of
-from asd_ray.ledger.trial_file import Entry, FileError, encode, read_entries, read_trial
+from asd_ray.ledger.trial_file import Entry, FileError, encode, is_compact, read_entries, read_trial
 from asd_ray.ledger.verifying import remove_leftovers
 
 TRIALS = 500  # at most in a file
@@ -31,7 +31,8 @@ def compact(ledger: Ledger, *, trials: int = TRIALS) -> CompactReport:
     """Merge the files of each (machine, family) into files of at most `trials` trials.
 
     A new file is complete and read back before an old one is removed, and readers take a trial that two files hold
-    once. So it may be killed at any point and started again, and run beside searches, readers and itself.
+    once. Failed and pruned trials may be written anew at any time, so they keep their own files until the trial is
+    complete. So it may be killed at any point and started again, and run beside searches, readers and itself.
     """
     if trials < 2:
         raise AsdRayError(f"a compact file holds at least 2 trials but {trials} were asked for")
@@ -57,7 +58,8 @@ class _LeftOutError(Exception):
 def _compact_family(ledger: Ledger, machine: str, family: str, trials: int, report: CompactReport) -> None:
     by_file: dict[Stored, list[Entry]] = {}
     for entry in ledger.entries(machine, family):
-        by_file.setdefault(entry.stored, []).append(entry)
+        if entry.is_compact or entry.record.status == "complete":
+            by_file.setdefault(entry.stored, []).append(entry)
     for group in _plan(by_file, trials):
         _merge(ledger, machine, family, {stored: by_file[stored] for stored in group}, report)
     _remove_shadowed(ledger, machine, family, report)
@@ -105,7 +107,7 @@ def _trials(ledger: Ledger, entries: Sequence[Entry]) -> Iterator[tuple[TrialRec
 
 
 def _remove_shadowed(ledger: Ledger, machine: str, family: str, report: CompactReport) -> None:
-    """Remove files whose every trial a better file holds, as a killed compaction leaves them."""
+    """Remove files whose every trial a better file holds, as a killed compaction or a retried failure leaves them."""
     every = ledger.all_entries(machine, family)
     best = best_of(every)
     by_file: dict[Stored, list[Entry]] = {}
@@ -113,7 +115,8 @@ def _remove_shadowed(ledger: Ledger, machine: str, family: str, report: CompactR
         by_file.setdefault(entry.stored, []).append(entry)
     for stored, entries in by_file.items():
         winners = [best[entry.key] for entry in entries]
-        if all(winner.stored != stored for winner in winners):
+        lasting = is_compact(stored.path) or all(winner.record.status == "complete" for winner in winners)
+        if lasting and all(winner.stored != stored for winner in winners):
             for _ in _trials(ledger, winners):  # the better ones must be whole before the others may go
                 pass
             report.removed += _remove(ledger, stored)

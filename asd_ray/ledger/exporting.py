@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,14 @@ from asd_ray.ledger.trial_file import Entry, FileError, read_trial
 
 COLUMNS = ("system", "machine", "id", "domain", "split", "clip", "label", "variant", "score", "family", "trial")
 BATCH = 500_000  # rows written at once
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # of something that is no local file
+
+
+@dataclass
+class Exported:
+    trials: int = 0
+    rows: int = 0
+    left_out: int = 0  # trials whose files are broken
 
 
 def export_table(
@@ -28,30 +38,35 @@ def export_table(
     splits: Sequence[str] = SPLITS,
     statuses: Sequence[str] = ("complete",),
     best_variants: bool = False,
-) -> tuple[int, int]:
-    """Write the chosen trials to a .csv or .parquet file, which is whole or not there; (trials, rows) written.
+) -> Exported:
+    """Write the chosen trials to a .csv or .parquet file, which is whole or not there.
+
+    A trial whose file turns out broken is named in a warning and left out.
 
     `system` is the trial's name, with its hash where two trials of a machine have one name.
     """
     path = Path(path)
+    if ADDRESS.match(str(path)):  # pathlib has folded the two slashes
+        raise AsdRayError(f"{path}: an export is a file on a local disk; name one such as all.csv and copy it there")
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise AsdRayError(f"{path}: an export ends in .csv or .parquet, so that its format is known")
+    ledger.check_known(machine, family)
     chosen = [entry for entry in ledger.entries(machine, family) if entry.record.status in statuses]
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    rows = 0
+    done = Exported()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _writer(aside, path.suffix.lower()) as writer:
-            for table in _batches(_tables(ledger, chosen, splits, best_variants)):
+            for table in _batches(_tables(ledger, chosen, splits, best_variants, done)):
                 writer.write_table(table)
-                rows += len(table)
+                done.rows += len(table)
         os.replace(aside, path)
     except OSError as error:
         refuse(str(path), error)
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
-    return len(chosen), rows
+    return done
 
 
 def _writer(path: Path, suffix: str) -> Any:
@@ -65,7 +80,9 @@ def _writer(path: Path, suffix: str) -> Any:
     return pq.ParquetWriter(path, schema, compression="zstd")
 
 
-def _tables(ledger: Ledger, entries: Sequence[Entry], splits: Sequence[str], best_variants: bool) -> Iterator[Any]:
+def _tables(
+    ledger: Ledger, entries: Sequence[Entry], splits: Sequence[str], best_variants: bool, done: Exported
+) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -79,16 +96,28 @@ def _tables(ledger: Ledger, entries: Sequence[Entry], splits: Sequence[str], bes
             "family": record.family,
             "trial": record.trial,
         }
-        try:
-            by_split = read_trial(ledger.files, entry, splits)
-        except (FileNotFoundError, FileError):  # moved by a compaction, or broken: the ledger looks again, or says so
-            by_split = ledger.rows(record, splits)
+        by_split = _rows(ledger, entry, splits)
+        if by_split is None:
+            done.left_out += 1
+            continue
+        done.trials += 1
         for rows in by_split.values():
             if best_variants and record.variant:
                 rows = rows.filter(pc.equal(rows["variant"], record.variant))
             yield pa.table(
                 {name: pa.repeat(pa.scalar(same[name]), len(rows)) if name in same else rows[name] for name in COLUMNS}
             )
+
+
+def _rows(ledger: Ledger, entry: Entry, splits: Sequence[str]) -> dict[str, Any] | None:
+    """A trial's rows; None if its file is broken and no other holds it."""
+    try:
+        return read_trial(ledger.files, entry, splits)
+    except FileNotFoundError:  # moved by a compaction: the ledger looks again
+        pass
+    except FileError as error:
+        ledger.leave_out(entry.stored, error)
+    return ledger.rows_if_any(entry.record, splits)
 
 
 def _batches(tables: Iterator[Any]) -> Iterator[Any]:

@@ -44,7 +44,8 @@ class Files(Protocol):
 
     def patient(self) -> Files: ...  # the same, but outlasting a short outage: for commits
 
-    def list(self, folder: str) -> list[Stored]: ...  # every file below, none when the folder is not there
+    # every file below whose name begins so, none when the folder is not there
+    def list(self, folder: str, prefix: str = "") -> list[Stored]: ...
 
     def stat(self, path: str) -> Stored | None: ...  # None when it is not there
 
@@ -52,7 +53,7 @@ class Files(Protocol):
 
     def put(self, path: str, data: Any) -> None: ...  # the whole file or nothing; replaces
 
-    def move(self, source: str, target: str) -> None: ...
+    def move(self, source: str, target: str) -> None: ...  # FileNotFoundError when the source is gone
 
     def remove(self, path: str) -> None: ...  # no error when it is already gone
 
@@ -75,12 +76,15 @@ class LocalFiles:
     def patient(self) -> LocalFiles:
         return self
 
-    def list(self, folder: str) -> list[Stored]:
+    def list(self, folder: str, prefix: str = "") -> list[Stored]:
         found: list[Stored | None] = []
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    found += self.list(entry.path) if entry.is_dir() else [self.stat(entry.path)]
+                    if entry.is_dir():
+                        found += self.list(entry.path, prefix)
+                    elif entry.name.startswith(prefix):  # a stat each is what listing costs
+                        found.append(self.stat(entry.path))
         except (FileNotFoundError, NotADirectoryError):
             pass
         except OSError as error:
@@ -128,8 +132,15 @@ class LocalFiles:
             refuse(target, error)
 
     def remove(self, path: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             os.unlink(path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise AsdRayError(
+                f"{path}: cannot be removed ({error.strerror or error}); nothing stored was harmed. Make its folder "
+                "writable, or leave it to the file's owner"
+            ) from error
 
 
 class S3Files:
@@ -142,12 +153,13 @@ class S3Files:
     def patient(self) -> S3Files:
         return S3Files(self.layout, PATIENT)
 
-    def list(self, folder: str) -> list[Stored]:
+    def list(self, folder: str, prefix: str = "") -> list[Stored]:
         from pyarrow import fs
 
         with self._explained(folder):
             infos = self.filesystem.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
-        return sorted((stored for stored in map(_stored, infos) if stored), key=lambda stored: stored.path)
+        found = (stored for stored in map(_stored, infos) if stored and stored.name.startswith(prefix))
+        return sorted(found, key=lambda stored: stored.path)
 
     def stat(self, path: str) -> Stored | None:
         with self._explained(path):
@@ -163,9 +175,14 @@ class S3Files:
             out.write(data)
 
     def move(self, source: str, target: str) -> None:
-        with self._explained(target):
-            self.filesystem.copy_file(source, target)
-            self.filesystem.delete_file(source)
+        try:
+            with self._explained(target):
+                self.filesystem.copy_file(source, target)
+                self.filesystem.delete_file(source)
+        except AsdRayError as error:
+            if self.stat(source) is None:  # S3 says so in words of its own
+                raise FileNotFoundError(source) from error
+            raise
 
     def remove(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError), self._explained(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.long_table import DEFAULTS, read_long_table
 from asd_ray.ledger.record import TrialRecord, trial_hash
-from asd_ray.ledger.schema import COLUMNS, checked, clips_digest
+from asd_ray.ledger.schema import COLUMNS, checked
 from asd_ray.ledger.store import Ledger
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FAMILY = "import"
+FACTS = "known_facts"  # how many labels and domains an import came with: one that knows more replaces it
 
 
 @dataclass
@@ -41,8 +43,12 @@ def import_submission(ledger: Ledger, folder: str | Path, year: int, truth: str 
     """Store an official submission folder; with the folder of the ground truth also its labels and domains."""
     from asd_ray.metrics.submission import match, read_submission, read_truth  # pandas and scikit-learn: only here
 
-    submission = read_submission(Path(folder), year)
+    submission = read_submission(Path(folder), year, scores_only=True)
+    notes: list[str] = []
     if truth is not None:
+        if Path(truth).is_file():
+            raise AsdRayError(f"{truth} is a file; name its folder: {Path(truth).parent}")
+        notes = [f"left alone: {stray}" for stray in submission.strays]
         frame = match(read_truth(Path(truth), year), submission, scores_only=True)
         frame["label"] = frame["label"].map({0: "normal", 1: "anomaly"})
     else:
@@ -53,24 +59,29 @@ def import_submission(ledger: Ledger, folder: str | Path, year: int, truth: str 
     for name, default in DEFAULTS.items():
         if name not in frame:
             frame[name] = default
-    return _store(ledger, frame, f"dcase{submission.year}")
+    return _store(ledger, frame, f"dcase{submission.year}", notes)
 
 
-def _store(ledger: Ledger, frame: pd.DataFrame, origin: str) -> ImportReport:
+def _store(ledger: Ledger, frame: pd.DataFrame, origin: str, notes: Sequence[str] = ()) -> ImportReport:
     """Check everything, then commit: importing again after a kill ends with the same ledger."""
-    report = ImportReport()
+    report = ImportReport(notes=list(notes))
     made = [
         _trial(str(system), str(machine), rows, origin, report)
         for (system, machine), rows in frame.groupby(["system", "machine"], sort=True)
     ]
-    known = {(record.machine, record.name): record.trial for record in ledger.records(family=FAMILY)}
+    records = ledger.records(family=FAMILY)
+    known = {(record.machine, record.name): record.trial for record in records}
+    facts = {(record.machine, record.trial): record.extra.get(FACTS, 0) for record in records}
     for record, rows in made:
         before = known.get((record.machine, record.name), record.trial)
         if before != record.trial:
             report.notes.append(
                 f"{record.name} of {record.machine} was imported before with other scores, as {before}; both are kept"
             )
-        new = not ledger.has(record.machine, FAMILY, record.trial) and ledger.commit(record, rows)
+        stored = facts.get((record.machine, record.trial))
+        new = (stored is None or record.extra[FACTS] > stored) and ledger.commit(
+            record, rows, replace=stored is not None
+        )
         (report.stored if new else report.present).append(record)
     return report
 
@@ -94,14 +105,15 @@ def _trial(
         variant=variants[0] if len(variants) == 1 else "",
         source="import",
         dataset=origin,
+        extra={FACTS: int((table["label"] != "unknown").sum() + (table["domain"] != "").sum())},
     )
     return record, table
 
 
 def _digest(by_split: dict[str, Any]) -> str:
-    """A hash of the rows, whatever their order was."""
+    """A hash of the scores, whatever the order of the rows and whatever is known of label and domain."""
     made = hashlib.blake2b(digest_size=16)
     for split, rows in sorted(by_split.items()):
-        made.update(f"{split} {clips_digest(rows)} {','.join(rows['variant'].to_pylist())}".encode())
+        made.update(repr((split, *(rows[name].to_pylist() for name in ("clip", "id", "variant")))).encode())
         made.update(rows["score"].to_numpy().tobytes())
     return made.hexdigest()

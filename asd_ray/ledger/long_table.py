@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asd_ray.errors import AsdRayError, listing
-from asd_ray.ledger.run_layout import NAME
+from asd_ray.ledger.run_layout import NAME, wrong_name
 from asd_ray.ledger.schema import DOMAINS, LABELS, SPLITS
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _read_csv(path: Path) -> _Read:
 
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            header_line = file.readline()
+            skipped, header_line = next(((n, line) for n, line in enumerate(file) if line.strip()), (0, ""))
         delimiter = max(",;\t", key=header_line.count)
         header = next(csv.reader([header_line], delimiter=delimiter), [])
         ragged: list[Any] = []  # rows with too few or too many values
@@ -88,7 +88,7 @@ def _read_csv(path: Path) -> _Read:
 
         table = arrow_csv.read_csv(
             path,
-            read_options=arrow_csv.ReadOptions(use_threads=False),
+            read_options=arrow_csv.ReadOptions(use_threads=False, skip_rows=skipped),
             parse_options=arrow_csv.ParseOptions(
                 delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip
             ),
@@ -116,7 +116,7 @@ class _Lines(Sequence[int]):
         """(first line, last line, number of values) of each row but the header; an empty line is no row."""
         with self._path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=self._delimiter)
-            next(reader, None)
+            next((row for row in reader if any(map(str.strip, row))), None)  # the header, after blank lines
             before = reader.line_num
             for row in reader:
                 if row:
@@ -209,9 +209,10 @@ def _check(read: _Read) -> None:
         read.wrong(frame[name] == "", f"{name} is empty")
     for machine in frame["machine"].unique():
         if machine and not NAME.fullmatch(machine):
-            read.wrong(
-                frame["machine"] == machine, f"the machine name {machine!r} has characters other than A-Za-z0-9_.+-"
-            )
+            read.wrong(frame["machine"] == machine, wrong_name("machine", machine))
+    for each in frame["id"].unique():
+        if each and not NAME.fullmatch(each):  # official submission files are named by it
+            read.wrong(frame["id"] == each, wrong_name("id", each, "because it names a file of a submission"))
     for name, allowed in ALLOWED.items():
         for word in sorted(set(frame[name].unique()) - set(allowed)):
             read.wrong(frame[name] == word, f"{name} {word!r} is not one of {', '.join(map(repr, allowed))}")
@@ -219,11 +220,17 @@ def _check(read: _Read) -> None:
         finite = np.isfinite(frame["score"].astype("float32"))
     read.wrong(~finite, "the score is not a finite number (float32)")
     twice = frame.duplicated(["system", "machine", "variant", "split", "clip"])
-    read.wrong(twice, "the clip stands in the table before, for the same system, machine, variant and split")
+    of_one_id = frame.duplicated(["system", "machine", "variant", "split", "clip", "id"])
+    read.wrong(of_one_id, "the clip stands in the table before, for the same system, machine, variant and split")
+    read.wrong(
+        twice & ~of_one_id,
+        "the clip stands in the table before, under another id; use the path below the machine's folder as clip",
+    )
 
 
 def _float(value: Any) -> float:
+    """As in the official files, where Python's 1_000 is no number either."""
     try:
-        return float(value)
+        return float("nan" if "_" in str(value) else value)
     except (TypeError, ValueError):
         return float("nan")

@@ -19,13 +19,17 @@ TRIAL = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,63}")  # starts with a letter: no 
 S3_OPTIONS = ("endpoint_override", "region", "scheme")
 
 
+def wrong_name(kind: str, name: str, why: str = "because it names a folder of the ledger") -> str:
+    return (
+        f"the {kind} name {name!r} must be 1 to 128 of the characters A-Z a-z 0-9 _ . + - and must not start with a "
+        f"dot, {why}; rename it"
+    )
+
+
 def check_name(kind: str, name: str) -> str:
     """`name` if it can be a folder's name as it is; so no machine, family or system can leave the run's folder."""
     if not NAME.fullmatch(name):
-        raise AsdRayError(
-            f"the {kind} name {name!r} must be 1 to 128 of the characters A-Z a-z 0-9 _ . + - and must not start with "
-            "a dot, because it names a folder of the ledger; rename it"
-        )
+        raise AsdRayError(wrong_name(kind, name))
     return name
 
 
@@ -94,8 +98,10 @@ class RunLayout:
     def family_folder(self, machine: str, family: str) -> str:
         return f"{self.machine_folder(machine)}/family={check_name('family', family)}"
 
-    def trial_file(self, machine: str, family: str, trial: str) -> str:
-        return f"{self.family_folder(machine, family)}/{check_trial(trial)}.parquet"
+    def trial_file(self, machine: str, family: str, trial: str, status: str = "complete") -> str:
+        """A trial that failed or was pruned has a file of its own, so it can never overwrite the complete one."""
+        outcome = "" if status == "complete" else f".{status}"  # no trial's name holds a dot
+        return f"{self.family_folder(machine, family)}/{check_trial(trial)}{outcome}.parquet"
 
     def compact_file(self, machine: str, family: str, key: str) -> str:
         return f"{self.family_folder(machine, family)}/compact-{key}.parquet"

@@ -7,12 +7,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asd_ray.errors import AsdRayError
+from asd_ray.errors import AsdRayError, unknown
 from asd_ray.ledger.files import Stored, parallel
 from asd_ray.ledger.record import STATUSES, TrialRecord
 from asd_ray.ledger.run_layout import RunLayout
 from asd_ray.ledger.schema import COLUMNS, SPLITS, checked
-from asd_ray.ledger.trial_file import BadFileError, Entry, FileError, encode, is_compact, read_entries, read_trial
+from asd_ray.ledger.trial_file import (
+    COMPACT,
+    BadFileError,
+    Entry,
+    FileError,
+    encode,
+    is_compact,
+    read_entries,
+    read_trial,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,19 +55,38 @@ class Ledger:
     def commit(self, record: TrialRecord, scores: Any = None, *, replace: bool = False) -> bool:
         """Store a trial and its scores (a DataFrame or Arrow table with `schema.COLUMNS`), all or nothing.
 
-        A complete trial that has its file stays as it is, and False is returned, so several writers of one trial do no
-        harm and an ensemble's numbers do not change under it; `replace` overwrites it. A pruned or failed trial gives
-        way to a newer one of the same or a better status.
+        A complete trial stays as it is, be it compacted or not, and False is returned, so several writers of one trial
+        do no harm and an ensemble's numbers do not change under it; with `replace` a complete one takes its place. A
+        pruned or failed trial gives way to a newer one of the same or a better status.
         """
         by_split = {} if scores is None or not len(scores) else checked(scores, str(record))
         self._check_status(record, by_split)
-        path = self.layout.trial_file(record.machine, record.family, record.trial)
+        path = self.layout.trial_file(record.machine, record.family, record.trial, record.status)
         content = encode([(record, by_split)])
         self._writing = files = self._writing or self.files.patient()
-        if not replace and _is_better(files, path, record):
+        if self._must_stay(files, record, replace):
             return False
         files.put(path, content)
         return True
+
+    def _must_stay(self, files: Files, record: TrialRecord, replace: bool) -> bool:
+        """Whether the ledger holds a trial that must not give way to `record`: in files of its own, or compacted."""
+        key = (record.machine, record.family, record.trial)
+        final = STATUSES[: STATUSES.index(record.status)]
+        if record.status == "complete" and not replace:
+            final = ("complete",)
+        if not final:
+            return False
+        for status in final:
+            single = files.stat(self.layout.trial_file(*key, status))
+            if single and _holds_trial(files, single):
+                return True
+        for _ in range(LISTINGS):
+            compacts = files.list(self.layout.family_folder(*key[:2]), COMPACT)
+            found = [self._entries_of(stored, files) for stored in compacts]
+            if None not in found:  # else another compaction merged it meanwhile
+                break
+        return any(e.key == key and e.record.status in final for entries in found for e in entries or [])
 
     def _check_status(self, record: TrialRecord, by_split: dict[str, Any]) -> None:
         if record.status == "complete" and not by_split:
@@ -77,9 +105,10 @@ class Ledger:
 
     def has(self, machine: str, family: str, trial: str) -> bool:
         """Whether the trial is stored, whatever its status; a broken file does not count."""
-        single = self.files.stat(self.layout.trial_file(machine, family, trial))
-        if single and self._entries_of(single):
-            return True
+        for status in STATUSES:
+            single = self.files.stat(self.layout.trial_file(machine, family, trial, status))
+            if single and self._entries_of(single):
+                return True
         return any(entry.record.trial == trial for entry in self.entries(machine, family))
 
     def scores(self, record: TrialRecord, splits: Sequence[str] = SPLITS) -> pd.DataFrame:
@@ -97,13 +126,20 @@ class Ledger:
 
     def rows(self, record: TrialRecord, splits: Sequence[str] = SPLITS) -> dict[str, Any]:
         """The same by split as Arrow tables, sorted by variant and clip."""
+        rows = self.rows_if_any(record, splits)
+        if rows is None:
+            raise AsdRayError(
+                f"{self.layout.url(self.layout.ledger)} holds no {record}; list what it holds with: "
+                f"python -m asd_ray.ledger ls {self.layout.root}"
+            )
+        return rows
+
+    def rows_if_any(self, record: TrialRecord, splits: Sequence[str] = SPLITS) -> dict[str, Any] | None:
+        """The same, or None when no file that can be read holds the trial."""
         for _ in range(LISTINGS):
             found = self._find(record)
             if found is None:
-                raise AsdRayError(
-                    f"{self.layout.url(self.layout.ledger)} holds no {record}; list what it holds with: "
-                    f"python -m asd_ray.ledger ls {self.layout.root}"
-                )
+                return None
             try:
                 return read_trial(self.files, found, splits)
             except FileNotFoundError:  # a compaction moved it meanwhile
@@ -113,13 +149,14 @@ class Ledger:
         raise AsdRayError(f"{record} moves faster than it can be read; wait for the compaction to end")
 
     def _find(self, record: TrialRecord) -> Entry | None:
-        """Where a trial lies: its own file, if that is of this record's status, else the best file that holds it."""
+        """Where a trial lies: its own file of this record's status, else the best file that holds it, unless worse."""
         key = (record.machine, record.family, record.trial)
-        single = self.files.stat(self.layout.trial_file(*key))
+        single = self.files.stat(self.layout.trial_file(*key, record.status))
         for entry in (self._entries_of(single) if single else None) or []:
-            if entry.record.status == record.status:
-                return entry
-        return next((entry for entry in self.entries(record.machine, record.family) if entry.key == key), None)
+            return entry
+        found = next((entry for entry in self.entries(record.machine, record.family) if entry.key == key), None)
+        worse = found is not None and STATUSES.index(found.record.status) > STATUSES.index(record.status)
+        return None if worse else found
 
     # -- files ---------------------------------------------------------------------------------------------------
 
@@ -150,6 +187,17 @@ class Ledger:
             )
         return self
 
+    def check_known(self, machine: str | None, family: str | None) -> None:
+        """Raise if there are trials, but none of this machine, or none of this family of it."""
+        if (machine is None and family is None) or self.entries(machine, family):
+            return
+        records = self.records()
+        machines = {record.machine for record in records}
+        if machine is not None and machine not in machines:
+            raise unknown("machine", machine, machines)
+        if family is not None:
+            raise unknown("family", family, {r.family for r in records if machine in (None, r.machine)})
+
     def all_entries(self, machine: str | None = None, family: str | None = None) -> list[Entry]:
         """Every trial of every file: one that is being compacted may come twice.
 
@@ -165,11 +213,11 @@ class Ledger:
                 break
         return [entry for entries in found for entry in entries or []]
 
-    def _entries_of(self, stored: Stored) -> list[Entry] | None:
+    def _entries_of(self, stored: Stored, files: Files | None = None) -> list[Entry] | None:
         """The trials of a file; none if it is broken, None if it is gone."""
         if stored not in self._read:
             try:
-                self._read[stored] = read_entries(self.files, stored)
+                self._read[stored] = read_entries(files or self.files, stored)
             except FileNotFoundError:
                 return None
             except FileError as error:
@@ -183,17 +231,12 @@ class Ledger:
         self._read[stored] = []
 
 
-def _is_better(files: Files, path: str, record: TrialRecord) -> bool:
-    """Whether the file at `path` must not give way to `record`."""
-    stored = files.stat(path)
-    if stored is None:
-        return False
+def _holds_trial(files: Files, stored: Stored) -> bool:
+    """Whether a file is whole; one of a newer version is not ours to write over, so that raises."""
     try:
-        found = read_entries(files, stored)[0].record
+        return bool(read_entries(files, stored))
     except (FileNotFoundError, BadFileError):  # vanished or broken: written anew
         return False
-    worse = STATUSES.index(record.status) - STATUSES.index(found.status)
-    return worse > 0 or (worse == 0 and found.status == "complete")
 
 
 def best_of(entries: Iterable[Entry]) -> dict[tuple[str, str, str], Entry]:

@@ -1,6 +1,7 @@
 """One Parquet file of the ledger: trials and their scores in, trials and their scores out.
 
-A file holds one trial (``<trial>.parquet``) or many (``compact-….parquet``). A row group holds one split of one trial,
+A file holds one trial (``<trial>.parquet``; ``<trial>.failed.parquet``, ``<trial>.pruned.parquet`` if it came to
+that) or many (``compact-….parquet``). A row group holds one split of one trial,
 sorted by variant and clip, so a reader takes only the splits it wants, and only the score column when the clips are
 known. The records are JSON in the file's key-value metadata; readers of records never touch a row.
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 SCHEMA_KEY = b"asd_ray.schema"
 TRIALS_KEY = b"asd_ray.trials"
+COMPACT = "compact-"  # how the name of a compact file begins
 TAIL = 1 << 16  # bytes: the footer of one trial's file is far smaller, so one read gets it
 WHOLE = 1 << 20  # bytes: a smaller file is read in one go
 
@@ -85,7 +87,7 @@ class Entry:
 
 
 def is_compact(path: str) -> bool:
-    return path.rpartition("/")[2].startswith("compact-")
+    return path.rpartition("/")[2].startswith(COMPACT)
 
 
 def encode(trials: Iterable[tuple[TrialRecord, dict[str, Any]]]) -> Any:
@@ -98,7 +100,12 @@ def encode(trials: Iterable[tuple[TrialRecord, dict[str, Any]]]) -> Any:
     described = []
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
-        sink, schema, compression="zstd", use_dictionary=[n for n in STORED if n != "score"], write_statistics=False
+        sink,
+        schema,
+        compression="zstd",
+        use_dictionary=[n for n in STORED if n != "score"],
+        write_statistics=False,
+        write_page_checksum=True,  # a flipped bit in a score is still a score: nothing else would tell
     ) as writer:
         row_group = 0
         for record, by_split in trials:
@@ -130,7 +137,7 @@ def read_entries(files: Files, stored: Stored) -> list[Entry]:
     if not entries:
         raise BadFileError(url, "holds no trial")
     for entry in entries:
-        expected = stored.path if entry.is_compact else files.layout.trial_file(*entry.key)
+        expected = stored.path if entry.is_compact else files.layout.trial_file(*entry.key, entry.record.status)
         if stored.path != expected or not stored.path.startswith(files.layout.family_folder(*entry.key[:2]) + "/"):
             raise BadFileError(url, f"holds {entry.record}, which belongs in {files.layout.url(expected)}")
         groups = [rows.row_group for rows in entry.splits.values()]
@@ -177,7 +184,11 @@ def read_rows(files: Files, stored: Stored, row_groups: Sequence[int], columns: 
     try:
         with files.open(stored.path) as source:
             whole = source.size() <= WHOLE
-            opened = pq.ParquetFile(pa.BufferReader(source.read_buffer()) if whole else source, pre_buffer=not whole)
+            opened = pq.ParquetFile(
+                pa.BufferReader(source.read_buffer()) if whole else source,
+                pre_buffer=not whole,
+                page_checksum_verification=True,
+            )
             sizes = [opened.metadata.row_group(group).num_rows for group in row_groups]
             table = opened.read_row_groups(list(row_groups), columns=list(columns), use_threads=False)
     except FileNotFoundError:

@@ -25,7 +25,7 @@ class VerifyReport:
     compact_files: int = 0
     trials: Counter[str] = field(default_factory=Counter)  # status -> trials
     rows: int = 0
-    duplicates: int = 0  # trials in two files, as a compaction that was killed leaves them: harmless
+    duplicates: int = 0  # trials in two files, as a killed compaction or a retried failure leaves them: harmless
     set_aside: list[str] = field(default_factory=list)
     rescued: list[str] = field(default_factory=list)  # whole trials taken out of a broken compact file
     problems: list[str] = field(default_factory=list)  # named, and left where they are
@@ -50,37 +50,47 @@ class _Checked:
 def verify(ledger: Ledger) -> VerifyReport:
     """Read every file wholly and check it against its own record; broken ones go to the run's `ledger_set_aside`."""
     report = VerifyReport()
-    report.leftovers, report.in_flight = remove_leftovers(ledger)
-    seen: set[tuple[str, str, str]] = set()
+    report.leftovers, report.in_flight, report.problems = remove_leftovers(ledger)
+    best: dict[tuple[str, str, str], tuple[Entry, int]] = {}
     for checked_file in parallel(ledger.files, lambda stored: _check(ledger, stored), ledger.trial_files()):
         if checked_file is None:
             continue
         report.files += 1
         report.compact_files += is_compact(checked_file.stored.path)
         for entry, rows in [] if checked_file.bad else checked_file.whole:
-            report.duplicates += entry.key in seen
-            report.trials[entry.record.status] += entry.key not in seen
-            report.rows += rows if entry.key not in seen else 0
-            seen.add(entry.key)
+            report.duplicates += entry.key in best
+            if entry.key not in best or entry.rank > best[entry.key][0].rank:
+                best[entry.key] = entry, rows
         if checked_file.unreadable:
             report.problems.append(checked_file.unreadable)
         if checked_file.bad:
-            _set_aside(ledger, checked_file, report)
+            try:
+                _set_aside(ledger, checked_file, report)
+            except AsdRayError as error:
+                url = ledger.layout.url(checked_file.stored.path)
+                reason = "; ".join(checked_file.bad)
+                report.problems.append(f"{url}: {reason}; broken, could not be set aside: {error}")
+    report.trials = Counter(entry.record.status for entry, _ in best.values())
+    report.rows = sum(rows for _, rows in best.values())
     report.problems += _strangers(ledger)
     return report
 
 
-def remove_leftovers(ledger: Ledger) -> tuple[int, int]:
-    """Remove the temporary files of writers that died; how many there were, and how many may still be written."""
+def remove_leftovers(ledger: Ledger) -> tuple[int, int, list[str]]:
+    """Remove the temporary files of dead writers: how many, how many may still be written, and which would not go."""
     removed = young = 0
+    problems = []
     for stored in ledger.files.list(ledger.layout.ledger):
         if TEMPORARY.fullmatch(stored.name):
-            if time.time() - stored.stamp > DEAD_AFTER:
+            if time.time() - stored.stamp <= DEAD_AFTER:
+                young += 1
+                continue
+            try:
                 ledger.files.remove(stored.path)
                 removed += 1
-            else:
-                young += 1
-    return removed, young
+            except AsdRayError as error:  # another user's: harmless, as no reader looks at it
+                problems.append(str(error))
+    return removed, young, problems
 
 
 def _check(ledger: Ledger, stored: Stored) -> _Checked | None:
@@ -127,7 +137,7 @@ def _set_aside(ledger: Ledger, found: _Checked, report: VerifyReport) -> None:
     if files.stat(stored.path) != stored:  # written anew, or gone, since it was read
         return
     for entry, _ in found.whole:
-        target = ledger.layout.trial_file(*entry.key)
+        target = ledger.layout.trial_file(*entry.key, entry.record.status)
         if files.stat(target) is None:
             files.put(target, encode([(entry.record, read_trial(files, entry))]))
         report.rescued.append(str(entry.record))
@@ -135,7 +145,10 @@ def _set_aside(ledger: Ledger, found: _Checked, report: VerifyReport) -> None:
     number = 0
     while files.stat(aside := f"{target}.{number}" if number else target) is not None:
         number += 1
-    files.move(stored.path, aside)
+    try:
+        files.move(stored.path, aside)
+    except FileNotFoundError:  # another verify was first
+        return
     reason = "; ".join(found.bad)
     files.put(f"{aside}.reason.txt", f"{ledger.layout.url(stored.path)}: {reason}\n".encode())
     report.set_aside.append(f"{ledger.layout.url(stored.path)}: {reason} -> {ledger.layout.url(aside)}")

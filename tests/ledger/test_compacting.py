@@ -7,6 +7,7 @@ import pytest
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, compact, verify
+from asd_ray.ledger.trial_file import encode
 
 
 def files_of(ledger: Ledger) -> list[Path]:
@@ -27,8 +28,10 @@ def assert_same(ledger: Ledger, before: dict[str, pd.DataFrame]) -> None:
 def test_compacting_changes_files_but_nothing_that_is_read(filled: Ledger) -> None:
     records, before = filled.records(), scores_of(filled)
     report = compact(filled)
-    assert (report.trials, report.written, report.removed) == (6, 1, 6)
-    assert [path.name.startswith("compact-") for path in files_of(filled)] == [True]
+    assert (report.trials, report.written, report.removed) == (5, 1, 5)
+    failed = f"{records[5].trial}.failed.parquet"  # it may be tried again at any time, so it keeps its own file
+    assert [path.name for path in files_of(filled) if not path.name.startswith("compact-")] == [failed]
+    assert len(files_of(filled)) == 2
     assert Ledger(filled.layout).records() == records
     assert_same(filled, before)
     assert verify(filled).is_clean
@@ -46,8 +49,8 @@ def test_compacting_again_does_nothing_and_later_trials_join(filled: Ledger, tri
     assert compact(filled).written == 0
     filled.commit(*trial(7))
     before = scores_of(filled)
-    assert compact(filled).trials == 7
-    assert len(files_of(filled)) == 1
+    assert compact(filled).trials == 6
+    assert len(files_of(filled)) == 2
     assert_same(filled, before)
 
 
@@ -87,7 +90,10 @@ def test_a_retried_trial_replaces_its_failure_in_a_compact_file(filled: Ledger, 
 
 def test_a_failure_never_hides_a_compacted_success(filled: Ledger, record) -> None:
     compact(filled)
-    filled.commit(record(2, status="failed", objective=None, variant=""))
+    failed = record(2, status="failed", objective=None, variant="")
+    assert not filled.commit(failed)
+    path = Path(filled.layout.trial_file("fan", "ae", failed.trial, "failed"))
+    path.write_bytes(bytes(encode([(failed, {})])))  # as one that looked before the compaction
     assert filled.records()[2].status == "complete"
     assert compact(filled).removed == 1
     assert filled.records()[2].status == "complete"
@@ -96,19 +102,20 @@ def test_a_failure_never_hides_a_compacted_success(filled: Ledger, record) -> No
 @pytest.mark.parametrize("which", ["single", "compact"])
 def test_what_a_killed_compaction_leaves_twice_is_read_once_and_cleaned(filled: Ledger, which: str) -> None:
     before = scores_of(filled)
-    copies = {path: path.read_bytes() for path in files_of(filled)}
+    copies = {path: path.read_bytes() for path in files_of(filled) if not path.name.endswith(".failed.parquet")}
     compact(filled)
     if which == "compact":  # two compactions at once wrote the same trials
-        copies = {path.with_name("compact-0000.parquet"): path.read_bytes() for path in files_of(filled)}
+        [path] = (path for path in files_of(filled) if path.name.startswith("compact-"))
+        copies = {path.with_name("compact-0000.parquet"): path.read_bytes()}
     for path, content in copies.items():
         path.write_bytes(content)
     ledger = Ledger(filled.layout)
     assert len(ledger.records()) == 6
     report = verify(ledger)
     assert report.is_clean
-    assert report.duplicates == 6
+    assert report.duplicates == 5
     compact(ledger)
-    assert len(files_of(ledger)) == 1
+    assert len(files_of(ledger)) == 2
     assert_same(ledger, before)
 
 
@@ -127,7 +134,7 @@ def test_a_broken_file_does_not_stop_the_rest(filled: Ledger, trial) -> None:
     path = Path(filled.layout.trial_file("fan", "ae", trial(2)[0].trial))
     path.write_bytes(path.read_bytes()[:-50])
     ledger = Ledger(filled.layout)
-    assert compact(ledger).trials == 5
+    assert compact(ledger).trials == 4
     assert path.exists()
     assert len(ledger.records()) == 5
 
@@ -145,6 +152,48 @@ def test_a_file_written_anew_during_compaction_stays(filled: Ledger, trial, reco
     ledger.files.put = commit_then_put
     compact(ledger)
     assert Ledger(filled.layout).records()[5].status == "complete"
+
+
+@pytest.mark.parametrize("status", ["failed", "pruned"])
+def test_a_trial_committed_between_compactions_stat_and_unlink_stays(
+    ledger: Ledger, trial, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a compaction removes, it is never the file that a retry has just made complete."""
+    for number in range(3):
+        ledger.commit(*trial(number))
+    record, scores = trial(3, status=status)
+    ledger.commit(record, None if status == "failed" else scores)
+    retried, better = trial(3)
+    compacting = Ledger(ledger.layout)
+    remove = compacting.files.remove
+    committed = []
+
+    def commit_then_remove(path: str) -> None:
+        if retried.trial in path:
+            committed.append(ledger.commit(retried, better))
+        remove(path)
+
+    monkeypatch.setattr(compacting.files, "remove", commit_then_remove)
+    compact(compacting)
+    if not committed:  # nothing of the trial was removed
+        assert ledger.commit(retried, better)
+    compact(compacting)
+    found = [each for each in Ledger(ledger.layout).records() if each.number == 3]
+    assert [each.status for each in found] == ["complete"]
+    assert len(ledger.scores(found[0])) == len(better)
+    assert not any(status in path.name for path in files_of(ledger)), "a failure that was made good is cleaned away"
+
+
+def test_a_second_commit_of_a_compacted_trial_changes_nothing(filled: Ledger, trial) -> None:
+    compact(filled)
+    before = scores_of(filled)
+    record, scores = trial(2)
+    for writer in (filled, Ledger(filled.layout)):
+        assert not writer.commit(record, scores.assign(score=0.0))
+        assert not writer.commit(*trial(2, status="pruned"))
+    assert_same(filled, before)
+    assert filled.commit(record, scores.assign(score=0.0), replace=True)
+    assert filled.scores(record)["score"].eq(0).all()
 
 
 def test_too_small_a_file_is_refused(filled: Ledger) -> None:

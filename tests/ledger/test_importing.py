@@ -10,6 +10,7 @@ import pytest
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, candidate_matrix, compact, export_table, import_submission, import_table
+from asd_ray.ledger.exporting import Exported
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "dcase2020"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden data of DCASE 2020 is not beside the project")
@@ -59,6 +60,10 @@ def test_every_system_of_a_table_becomes_a_candidate(ledger: Ledger, tmp_path: P
         ),
         ("only what is needed", "system,machine,id,clip,score\nA,fan,00,a.wav,0.25\nA,fan,02,b.wav,1.5\n"),
         ("ids of 2020", "system,machine,id,filename,anomaly_score\nA,fan,id_00,a.wav,0.25\nA,fan,id_02,b.wav,1.5\n"),
+        (
+            "blank lines before the header",
+            "\n  \n\nsystem,machine,id,clip,score\nA,fan,00,a.wav,0.25\n\nA,fan,02,b.wav,1.5\n",
+        ),
         ("semicolons", "system;machine;id;clip;score\nA;fan;00;a.wav;0.25\nA;fan;02;b.wav;1.5\n"),
         ("tabs", "system\tmachine\tid\tclip\tscore\nA\tfan\t00\ta.wav\t0.25\nA\tfan\t02\tb.wav\t1.5\n"),
         ("other columns and order", "note,score,clip,id,machine,system\nx,1.5,b.wav,02,fan,A\ny,0.25,a.wav,00,fan,A\n"),
@@ -116,6 +121,37 @@ def test_scores_that_float32_cannot_tell_apart_are_said(ledger: Ledger, tmp_path
     assert any("1 more ties" in note for note in import_table(ledger, write(tmp_path, text)).notes)
 
 
+def test_labels_that_come_later_replace_an_import_without_them(ledger: Ledger, tmp_path: Path) -> None:
+    bare = "\n".join(",".join(line.split(",")[i] for i in (0, 1, 2, 3, 7)) for line in GOOD.splitlines())
+    for compacted in (False, True):
+        import_table(ledger, write(tmp_path, bare, "bare.csv"))
+        if compacted:
+            compact(ledger)
+        report = import_table(ledger, write(tmp_path, GOOD))
+        assert (len(report.stored), report.notes) == ((2, []) if not compacted else (0, []))
+        assert len(import_table(ledger, write(tmp_path, bare, "bare.csv")).present) == 2
+    made = candidate_matrix(ledger, "fan")
+    assert made.scores.shape == (2, 2)
+    assert made.clips["label"].tolist() == ["normal", "anomaly"]
+    assert made.clips["domain"].tolist() == ["source", "target"]
+
+
+def test_an_import_lists_the_ledger_once_whatever_the_number_of_systems(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f"S{number},fan,00,a.wav,{number}" for number in range(20)]
+    path = write(tmp_path, "\n".join(["system,machine,id,clip,score", *rows]))
+    whole = ledger.files.list
+    listings: list[str] = []
+    monkeypatch.setattr(
+        ledger.files, "list", lambda folder, prefix="": listings.append(prefix) or whole(folder, prefix)
+    )
+    for stored in (20, 0):
+        listings.clear()
+        assert len(import_table(ledger, path).stored) == stored
+        assert 0 < len([prefix for prefix in listings if not prefix]) < 20, "a commit looks for compact files alone"
+
+
 BAD = """\
 system,machine,id,clip,domain,split,label,score
 A,fan,00,a.wav,source,test,normal,0.25
@@ -163,6 +199,14 @@ def test_all_problems_of_a_table_are_named_with_their_lines_and_nothing_is_store
         ("system,machine,id,section,clip,score\nA,fan,1,1,a.wav,1\n", "columns id and section mean the same"),
         ("system,machine,id,clip,score\n", "no row"),
         ("", "not a CSV table"),
+        ("\n\nsystem,machine,id,clip,score\nA,fan,00,a.wav,x\n", "line 4: the score is not a finite number"),
+        ("system,machine,id,clip,score\nA,fan,00,a.wav,1_000\n", "line 2: the score is not a finite number"),
+        ("system,machine,id,clip,score\nA,.fan,00,a.wav,1\n", "line 2: .* must not start with a dot.*; rename it"),
+        ("system,machine,id,clip,score\nA,fan,0/0,a.wav,1\n", "line 2: the id name '0/0' must be 1 to 128"),
+        (
+            "system,machine,id,clip,score\nA,fan,00,a.wav,1\nA,fan,02,a.wav,1\n",
+            "line 3: .*under another id; use the path below the machine's folder as clip",
+        ),
         ("id_00_0.wav,0.5\nid_00_1.wav,0.6\n", "column system is missing"),
         (
             GOOD.replace("A,fan,02,b.wav", 'A,fan,02,"b.wav'),
@@ -213,7 +257,7 @@ def test_parquet_tables_join_too_and_numeric_ids_are_refused(ledger: Ledger, tmp
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_an_export_imports_to_the_same_scores(filled: Ledger, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"all{suffix}"
-    assert export_table(filled, path) == (5, 5 * 24)
+    assert export_table(filled, path) == Exported(5, 5 * 24)
     other = Ledger(tmp_path / "other")
     import_table(other, path)
     for split in ("train", "test"):
@@ -232,11 +276,11 @@ def test_exports_are_chosen_by_machine_family_split_status_and_variant(ledger: L
     ledger.commit(*trial(1, status="pruned"))
     path = tmp_path / "out" / "some.parquet"
     choices = {"machine": "fan", "family": "ae", "splits": ["test"], "best_variants": True}
-    assert export_table(ledger, path, **choices) == (1, 8)
+    assert export_table(ledger, path, **choices) == Exported(1, 8)
     table = pq.read_table(path).to_pandas()
     assert set(table["variant"]) == {"mse"}
     assert set(table["split"]) == {"test"}
-    assert export_table(ledger, path, statuses=["pruned"], splits=["test"])[0] == 1
+    assert export_table(ledger, path, statuses=["pruned"], splits=["test"]).trials == 1
 
 
 def test_trials_of_one_name_are_told_apart_in_an_export(ledger: Ledger, trial, tmp_path: Path) -> None:
@@ -275,12 +319,14 @@ def test_official_submissions_join_with_labels_and_score_as_published(ledger: Le
 
 
 @needs_golden
-def test_a_submission_without_truth_has_unknown_labels(ledger: Ledger) -> None:
+def test_a_submission_imported_again_with_truth_gains_its_labels(ledger: Ledger) -> None:
     folder = GOLDEN / "submissions" / "Haunschmid_CPJKU_task2_1"
     import_submission(ledger, folder, 2020)
-    import_submission(ledger, folder, 2020, GOLDEN / "ground_truth")
-    made = candidate_matrix(ledger, "pump")
-    assert len(made.scores) == 2
+    assert set(candidate_matrix(ledger, "pump").clips["label"]) == {"unknown"}
+    assert len(import_submission(ledger, folder, 2020, GOLDEN / "ground_truth").stored) == 6
+    assert len(import_submission(ledger, folder, 2020).present) == 6, "what knows less replaces nothing"
+    made = candidate_matrix(Ledger(ledger.layout), "pump")
+    assert len(made.scores) == 1
     assert set(made.clips["label"]) == {"normal", "anomaly"}
 
 

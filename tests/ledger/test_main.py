@@ -9,6 +9,7 @@ import pytest
 
 from asd_ray.ledger import Ledger
 from asd_ray.ledger.__main__ import ACTIONS, main
+from asd_ray.ledger.trial_file import encode
 
 TABLE = "system,machine,id,clip,label,score\nA,fan,00,a.wav,0,0.25\nA,fan,00,b.wav,1,0.5\n"
 
@@ -29,8 +30,49 @@ def test_ls_json_is_all_records(filled: Ledger, run: Path, capsys: pytest.Captur
     assert (record["name"], record["error"], record["objective"]) == ("fan-ae-0005", "out of memory", None)
     assert main(["ls", str(run), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 6
-    assert main(["ls", str(run), "--json", "--machine", "pump"]) == 0
-    assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--machine", "fam"], "unknown machine 'fam'; did you mean 'fan'?"),
+        (["--machine", "fan", "--family", "ea"], "unknown family 'ea'"),
+        (["--family", "aee"], "unknown family 'aee'; did you mean 'ae'?"),
+    ],
+)
+def test_a_mistyped_machine_or_family_is_named_before_anything_is_written(
+    filled: Ledger, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("mine")
+    for act in (["ls", str(run)], ["export", str(run), str(table)]):
+        assert main([*act, *arguments]) == 2
+        assert message in capsys.readouterr().err
+    assert table.read_text() == "mine"
+
+
+def test_an_export_leaves_out_what_is_broken_and_says_how_much(
+    filled: Ledger, run: Path, record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(filled.layout.trial_file("fan", "ae", record(2).trial))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + b"\xff" * 400 + whole[404:])
+    failed = record(2, status="failed", objective=None, variant="")
+    Path(filled.layout.trial_file("fan", "ae", failed.trial, "failed")).write_bytes(bytes(encode([(failed, {})])))
+    assert main(["export", str(run), str(tmp_path / "all.csv")]) == 0
+    out = capsys.readouterr().out
+    assert "96 scores of 4 trials" in out
+    assert "1 trials were left out" in out
+
+
+def test_an_export_to_an_address_is_refused(
+    filled: Ledger, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    assert main(["export", str(run), "s3://bucket/all.csv"]) == 2
+    assert "s3:/bucket/all.csv: an export is a file on a local disk; name one" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_show_finds_a_trial_by_name_or_hash(
@@ -96,6 +138,7 @@ def test_import_export_and_compact_report_what_they_did(
         (["import", "{empty}", "{empty}/none.csv"], "no such file"),
         (["import", "{empty}", "{empty}"], "of which DCASE year"),
         (["import", "{empty}", "{table}", "--year", "2020"], "not a folder"),
+        (["import", "{empty}", "{empty}", "--year", "2020", "--truth", "{table}"], "is a file; name its folder"),
         (["ls", "gs://bucket/run"], "gs:// is not read"),
     ],
 )

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.ledger import Ledger, TrialRecord, candidate_matrix
+from asd_ray.ledger.schema import STORED
 from asd_ray.ledger.trial_file import SCHEMA_KEY, TRIALS_KEY
 
 
@@ -126,6 +127,52 @@ def test_a_better_outcome_is_never_replaced_by_a_worse_one(
     assert [(r.status, r.error) for r in ledger.records()] == [(stays, f"as {stays}")]
 
 
+@pytest.mark.parametrize("status", ["failed", "pruned"])
+def test_a_worse_outcome_overwrites_nothing_even_if_it_looked_before_the_better_one_came(
+    ledger: Ledger, trial, status: str
+) -> None:
+    late, other = Ledger(ledger.layout), trial(status=status)
+    put = late.files.put
+
+    def commit_then_put(path: str, data: object) -> None:
+        ledger.commit(*trial())
+        put(path, data)
+
+    late.files.put = commit_then_put
+    late.commit(other[0], None if status == "failed" else other[1])
+    [found] = Ledger(ledger.layout).records()
+    assert found.status == "complete"
+    assert len(ledger.scores(found)) == len(trial()[1])
+    assert ledger.has("fan", "ae", found.trial)
+
+
+def test_a_pruned_trial_is_found_and_read_from_its_own_file(ledger: Ledger, run: Path, trial) -> None:
+    record, scores = trial(status="pruned")
+    ledger.commit(record, scores)
+    assert [path.name for path in run.rglob("*.parquet")] == [f"{record.trial}.pruned.parquet"]
+    assert ledger.has("fan", "ae", record.trial)
+    assert len(ledger.scores(record)) == len(scores)
+
+
+def damage_score(path: Path) -> None:
+    """Flip bits inside the scores of the first row group; every byte of it is still some float."""
+    column = pq.read_metadata(path).row_group(0).column(STORED.index("score"))
+    whole = bytearray(path.read_bytes())
+    middle = column.data_page_offset + column.total_compressed_size - 12
+    for at in range(middle, middle + 4):
+        whole[at] ^= 0x01
+    path.write_bytes(bytes(whole))
+
+
+def test_a_damaged_score_is_never_read(filled: Ledger, trial, caplog: pytest.LogCaptureFixture) -> None:
+    record, _ = trial(2)
+    damage_score(path_of(filled, record))
+    ledger = Ledger(filled.layout)
+    assert candidate_matrix(ledger, "fan", "train").candidates["number"].unique().tolist() == [0, 1, 3, 4]
+    with pytest.raises(AsdRayError, match="holds no fan-ae-0002"):
+        Ledger(filled.layout).scores(record)
+
+
 def test_wrong_commits_are_refused_and_leave_nothing(ledger: Ledger, run: Path, trial) -> None:
     record, scores = trial()
     wrong = [
@@ -199,8 +246,8 @@ def test_a_file_that_vanishes_while_it_is_read_is_looked_for_again(filled: Ledge
     reader = Ledger(filled.layout)
     listed = reader.files.list
 
-    def list_then_compact(folder: str):
-        found = listed(folder)
+    def list_then_compact(folder: str, prefix: str = ""):
+        found = listed(folder, prefix)
         reader.files.list = listed
         compact(filled)
         return found

@@ -55,6 +55,58 @@ def test_a_second_broken_file_of_the_same_name_overwrites_nothing(filled: Ledger
     assert [aside.read_bytes(), aside.with_name(aside.name + ".1").read_bytes()] == [b"first", b"second"]
 
 
+def test_a_damaged_score_is_set_aside(filled: Ledger, trial) -> None:
+    path = path_of(filled, trial(2)[0])
+    broken_files.damage_score(path)
+    report = verify(filled)
+    assert len(report.set_aside) == 1
+    assert str(path) in report.set_aside[0]
+
+
+def refuse(*_: object) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_what_cannot_be_set_aside_or_removed_is_a_problem_and_verify_goes_on(
+    filled: Ledger, trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [path_of(filled, trial(number)[0]) for number in (1, 2)]
+    for path in paths:
+        path.write_bytes(b"half")
+    old = paths[0].with_name(".t1.parquet.12-ab.tmp")
+    old.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200,) * 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", refuse)
+        patched.setattr(os, "unlink", refuse)
+        report = verify(Ledger(filled.layout))
+    assert (report.files, report.leftovers, report.set_aside) == (6, 0, [])
+    assert sum("broken, could not be set aside" in each for each in report.problems) == 2
+    assert sum(f"{old}: cannot be removed" in each for each in report.problems) == 1
+    assert len(verify(Ledger(filled.layout)).set_aside) == 2
+
+
+def test_what_another_verify_has_set_aside_is_no_problem(
+    filled: Ledger, trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path_of(filled, trial(2)[0]).write_bytes(b"half")
+    ledger = Ledger(filled.layout)
+    move = ledger.files.move
+
+    def verify_then_move(source: str, target: str) -> None:
+        assert len(verify(Ledger(filled.layout)).set_aside) == 1
+        move(source, target)
+
+    monkeypatch.setattr(ledger.files, "move", verify_then_move)
+    assert verify(ledger).is_clean
+
+
+def test_a_retried_failure_is_counted_as_what_it_became(filled: Ledger, trial) -> None:
+    filled.commit(*trial(5))
+    report = verify(filled)
+    assert (dict(report.trials), report.rows, report.duplicates) == ({"complete": 6}, 6 * 24, 1)
+
+
 def change_rows(path: Path, change) -> None:
     """Rewrite a file with the same metadata and row groups but other rows."""
     file = pq.ParquetFile(path)
@@ -129,14 +181,14 @@ def test_temporary_files_are_removed_when_their_writer_must_be_dead(filled: Ledg
 
 def test_whole_trials_are_rescued_from_a_broken_compact_file(filled: Ledger, trial) -> None:
     compact(filled)
-    [path] = Path(filled.layout.ledger).rglob("*.parquet")
+    [path] = Path(filled.layout.ledger).rglob("compact-*.parquet")
     group = pq.read_metadata(path).row_group(2)  # a row group of the second trial
     start = group.column(0).dictionary_page_offset
     whole = path.read_bytes()
     path.write_bytes(whole[:start] + b"\xff" * 200 + whole[start + 200 :])
     report = verify(Ledger(filled.layout))
     assert len(report.set_aside) == 1
-    assert len(report.rescued) == 5
+    assert len(report.rescued) == 4
     ledger = Ledger(filled.layout)
     assert verify(ledger).is_clean
     assert len(ledger.records()) == 5

@@ -170,3 +170,11 @@ def test_year_without_a_known_rule_is_refused(world, year, message):
 def test_table_that_cannot_be_scored_says_why(world, spoil, message):
     with pytest.raises(AsdRayError, match=message):
         official_score(spoil(world(2023).table), 2023)
+
+
+def test_domains_of_2020_may_be_missing(world):
+    table = world(2020).table
+    table["domain"] = np.array([(None, "", "source")[number % 3] for number in range(len(table))], dtype=object)
+    assert official_score(table, 2020).machines
+    with pytest.raises(AsdRayError, match="2023 knows the domains source and target but the table of scores has ''"):
+        official_score(table, 2023)

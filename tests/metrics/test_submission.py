@@ -74,6 +74,69 @@ def test_two_exports_of_one_section_are_named(world):
     assert "are of the same machine and section; keep one" in problems(made)
 
 
+EXPORT = "{}_DCASE2023T2fan_section_00_test_seed1_Eval.csv"
+
+
+def export_of_another(made, *kinds):
+    """Files that a baseline might have left in the folder: all scores 9, all decisions 1."""
+    for kind, value in (("anomaly_score", "9"), ("decision_result", "1")):
+        if kind in kinds:
+            official = made.submission / f"{kind}_fan_section_00_test.csv"
+            (made.submission / EXPORT.format(kind)).write_bytes(official.read_bytes())
+            edit(made.submission / EXPORT.format(kind), lambda rows, value=value: [[row[0], value] for row in rows])
+
+
+BOTH = ("anomaly_score", "decision_result")
+
+
+@pytest.mark.parametrize("kinds", [BOTH, BOTH[:1], BOTH[1:]])
+def test_an_export_never_takes_the_place_of_official_scores_when_scores_alone_count(world, kinds):
+    made = world(2023)
+    export_of_another(made, *kinds)
+    for path in made.submission.glob("decision_result_*_section_00_test.csv"):
+        path.unlink()
+    submission = read_submission(made.submission, 2023, scores_only=True)
+    assert submission.files["anomaly_score", ("fan", "00", "")] == FAN
+    expect_the_worlds_values(made, match(read_truth(made.truth, 2023), submission, scores_only=True))
+
+
+def test_scores_that_gave_way_to_an_export_are_not_scored_alone(world):
+    made = world(2023)
+    export_of_another(made, *BOTH)
+    (made.submission / "decision_result_fan_section_00_test.csv").unlink()
+    table = matched(made)
+    assert set(table.loc[table["machine"] == "fan", "score"]) == {9.0}, "the evaluators take the pair that is whole"
+    assert f"{FAN} gave way to a baseline's own export" in problems(made, scores_only=True)
+
+
+def test_official_scores_stay_beside_exported_scores_without_decisions(world):
+    made = world(2023)
+    export_of_another(made, "anomaly_score")
+    (made.submission / "decision_result_fan_section_00_test.csv").unlink()
+    assert read_submission(made.submission, 2023).files["anomaly_score", ("fan", "00", "")] == FAN
+    assert "decision_result_fan_section_00_test.csv is missing" in problems(made)
+
+
+def test_official_scores_with_exported_decisions_are_two_systems(world):
+    made = world(2023)
+    export_of_another(made, "decision_result")
+    (made.submission / "decision_result_fan_section_00_test.csv").unlink()
+    assert f"{FAN}, {EXPORT.format('decision_result')}: official files beside exports, neither whole" in problems(made)
+
+
+def test_a_stray_file_is_a_problem_only_if_something_is_missing(world):
+    made = world(2023)
+    (made.submission / "notes.csv").write_text("mine")
+    (made.submission / "folder.csv").mkdir()
+    submission = read_submission(made.submission, 2023)
+    assert submission.misnamed == ["notes.csv"]
+    assert submission.problems == submission.strays
+    assert len(submission.strays) == 1
+    expect_the_worlds_values(made, matched(made))
+    edit(made.submission / FAN, lambda rows: rows[1:])
+    assert "notes.csv is misnamed" in problems(made)
+
+
 def test_long_names_are_known(world, tmp_path):
     made = world(2020)
     long = dict(zip(zip(made.table["machine"], made.table["clip"], strict=True), made.table["long"], strict=True))
