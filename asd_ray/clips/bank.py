@@ -45,6 +45,7 @@ class Bank:
         self._stores = stores
         frame = table.frame.copy()
         self._position = np.zeros(len(frame), np.intp)
+        self._store = [stores[machine] for machine in frame["machine"]]
         records = np.zeros(len(frame), RECORD)
         for machine, store in stores.items():
             rows = np.flatnonzero(frame["machine"] == machine)
@@ -62,7 +63,7 @@ class Bank:
 
     def samples(self, row: int) -> Samples:
         """The clip in row `row`: a read-only view of the memory map, int16 at `decoding.rate`."""
-        return self._stores[str(self.frame["machine"].iat[row])].clip(int(self._position[row]))
+        return self._store[row].clip(int(self._position[row]))
 
     def folder(self, machine: str) -> Path:
         """Where the samples of one machine lie."""

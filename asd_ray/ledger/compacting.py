@@ -91,6 +91,7 @@ def _merge(
     stored = ledger.files.stat(target)
     if stored is None or [e.key for e in read_entries(ledger.files, stored)] != [e.key for e in entries]:
         raise AsdRayError(f"{ledger.layout.url(target)}: does not read back as it was written; check the disk")
+    ledger.files.put(ledger.layout.compacted_mark(machine, family), target.encode())  # before the sources go
     report.written += 1
     report.trials += len(entries)
     for source in sources:

@@ -106,6 +106,10 @@ class RunLayout:
     def compact_file(self, machine: str, family: str, key: str) -> str:
         return f"{self.family_folder(machine, family)}/compact-{key}.parquet"
 
+    def compacted_mark(self, machine: str, family: str) -> str:
+        """Written anew whenever a compact file was added: asking for it is cheaper than listing the folder."""
+        return f"{self.family_folder(machine, family)}/.compacted"
+
     def set_aside_file(self, path: str) -> str:
         """Where the ledger's file `path` goes when it cannot be read."""
         return f"{self.set_aside}/{path.removeprefix(self.ledger).lstrip('/')}"

@@ -43,6 +43,7 @@ class Ledger:
         self.files = self.layout.files()
         self._writing: Files | None = None  # made by the first commit
         self._read: dict[Stored, list[Entry]] = {}
+        self._compact_trials: dict[tuple[str, str], tuple[Stored, dict[str, list[str]]]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Ledger, (self.layout,)
@@ -81,12 +82,25 @@ class Ledger:
             single = files.stat(self.layout.trial_file(*key, status))
             if single and _holds_trial(files, single):
                 return True
-        for _ in range(LISTINGS):
-            compacts = files.list(self.layout.family_folder(*key[:2]), COMPACT)
-            found = [self._entries_of(stored, files) for stored in compacts]
-            if None not in found:  # else another compaction merged it meanwhile
-                break
-        return any(e.key == key and e.record.status in final for entries in found for e in entries or [])
+        compacted = self._compacted(files, record.machine, record.family)
+        return any(status in final for status in compacted.get(record.trial, ()))
+
+    def _compacted(self, files: Files, machine: str, family: str) -> dict[str, list[str]]:
+        """Trials in compact files and their statuses; looked up again only when a compaction has left its mark."""
+        mark = files.stat(self.layout.compacted_mark(machine, family))
+        if mark is None:
+            return {}
+        if self._compact_trials.get((machine, family), (None, {}))[0] != mark:
+            for _ in range(LISTINGS):
+                compacts = files.list(self.layout.family_folder(machine, family), COMPACT)
+                found = [self._entries_of(stored, files) for stored in compacts]
+                if None not in found:  # else another compaction merged it meanwhile
+                    break
+            trials: dict[str, list[str]] = {}
+            for entry in (entry for entries in found for entry in entries or []):
+                trials.setdefault(entry.record.trial, []).append(entry.record.status)
+            self._compact_trials[machine, family] = (mark, trials)
+        return self._compact_trials[machine, family][1]
 
     def _check_status(self, record: TrialRecord, by_split: dict[str, Any]) -> None:
         if record.status == "complete" and not by_split:

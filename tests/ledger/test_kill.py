@@ -72,8 +72,8 @@ def test_kill_9_at_the_rename_shows_all_of_a_trial_or_nothing(run: Path, start_p
     assert len(ledger.records()) == 1
 
 
-# The compaction of four trials renames once, then removes four files; it is killed at each of these steps.
-@pytest.mark.parametrize("step", range(6))
+# The compaction of four trials renames twice (file, mark), then removes four files; killed at each step.
+@pytest.mark.parametrize("step", range(7))
 def test_kill_9_at_any_step_of_a_compaction_loses_nothing(run: Path, ledger: Ledger, start_python, trial, step) -> None:
     trials = [trial(number) for number in range(4)]
     for each in trials:
@@ -96,7 +96,7 @@ def test_kill_9_at_any_step_of_a_compaction_loses_nothing(run: Path, ledger: Led
         run,
         step,
     )
-    assert process.wait(timeout=60) == (-9 if step < 5 else 0)
+    assert process.wait(timeout=60) == (-9 if step < 6 else 0)
     assert verify(Ledger(run)).is_clean
     assert len(Ledger(run).records()) == 4
     compact(Ledger(run))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger import Ledger, TrialRecord, candidate_matrix
+from asd_ray.ledger import Ledger, TrialRecord, candidate_matrix, compact
 from asd_ray.ledger.schema import STORED
 from asd_ray.ledger.trial_file import SCHEMA_KEY, TRIALS_KEY
 
@@ -240,7 +240,6 @@ def test_temporary_files_are_no_part_of_the_ledger(filled: Ledger, trial) -> Non
 
 
 def test_a_file_that_vanishes_while_it_is_read_is_looked_for_again(filled: Ledger, trial) -> None:
-    from asd_ray.ledger import compact
 
     record, scores = trial(3)
     reader = Ledger(filled.layout)
@@ -268,3 +267,21 @@ def test_asking_for_what_is_not_there_says_what_to_do(ledger: Ledger, record) ->
         ledger.scores(record())
     assert ledger.records() == []
     assert not ledger.has("fan", "ae", "t1")
+
+
+def test_new_trials_cost_no_listing_however_many_there_are(ledger, trial, monkeypatch) -> None:
+    for number in range(3):
+        ledger.commit(*trial(number))
+    compact(ledger)
+    ledger.commit(*trial(3))
+    listed = []
+    real = type(ledger.files).list
+    monkeypatch.setattr(type(ledger.files), "list", lambda self, *where: listed.append(where) or real(self, *where))
+    for number in range(4, 7):
+        ledger.commit(*trial(number))
+    assert ledger.commit(*trial(1)) is False  # compacted, and known to be
+    assert listed == []
+    compact(Ledger(ledger.layout))  # by somebody else
+    listed.clear()
+    assert ledger.commit(*trial(5)) is False
+    assert len(listed) == 1
