@@ -1,11 +1,15 @@
-# make test     .venv if need be, install, all tests
+# make search   .venv if need be, install, a first search: the demo set's fan, a few minutes
+# make test     the same set-up, all tests
 # make lint     ruff and mypy --strict
 # make bench    the benchmark table of the README
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 STAMP  := $(VENV)/.installed
 
-.PHONY: test lint bench clean
+.PHONY: search test lint bench clean
+search: $(STAMP)
+	$(VENV)/bin/python -m asd_ray.search fan
+
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest
 

@@ -12,6 +12,7 @@ from asd_ray.errors import AsdRayError, unknown
 VERBS = {  # verb -> (module that has `main(argv)`, what it does)
     "data": ("asd_ray.data", "check a dataset, decode it into a bank, or make the demo set"),
     "evaluate": ("asd_ray.evaluate", "score submission files with the official metrics of a DCASE year"),
+    "search": ("asd_ray.search", "let Ray Tune and Optuna try every detector family for your machines"),
     "ledger": ("asd_ray.ledger.__main__", "list, show, verify, import, export or compact stored trials"),
 }
 
@@ -19,6 +20,7 @@ EXAMPLES = """\
 examples:
   asd-ray data demo demo/
   asd-ray data check demo/
+  asd-ray search fan
   asd-ray data --help"""
 
 

@@ -11,6 +11,7 @@ from asd_ray.__main__ import VERBS, main
 ACTIONS = {
     "data": ["check", "bank", "demo"],
     "evaluate": [],
+    "search": [],
     "ledger": ["ls", "show", "verify", "export", "import", "compact"],
 }
 HELPS = [[verb, *action] for verb, actions in ACTIONS.items() for action in [[], *([a] for a in actions)]]
@@ -22,7 +23,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_verb_is_tried() -> None:
     assert set(ACTIONS) == set(VERBS)
-    assert len(HELPS) == 12
+    assert len(HELPS) == 13
 
 
 @pytest.mark.parametrize("words", HELPS, ids=" ".join)

@@ -16,12 +16,16 @@ FLOORS = {
     "ledger": {"metrics"},  # the official file shapes, for imports
     "clips": {"metrics"},  # the same, for evaluation labels
     "features": {"clips"},
+    "detectors": {"clips", "features"},
+    "tuning": {"clips", "features", "detectors", "metrics", "ledger"},
 }
 NEVER = {  # floor -> packages that it must not import, not even inside a function
     "metrics": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
     "ledger": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
     "clips": {"ray", "optuna", "torchaudio"},
     "features": {"ray", "optuna", "torchaudio"},
+    "detectors": {"ray", "optuna", "torchaudio"},
+    "tuning": {"torchaudio"},
 }
 
 
@@ -58,7 +62,11 @@ def test_torchaudio_is_imported_in_one_place() -> None:
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [("asd_ray.evaluate", "torch ray optuna pandas"), ("asd_ray.ledger.__main__", "torch ray optuna")]
-    + [("asd_ray.data", "torch ray optuna pandas"), ("asd_ray.metrics", "torch ray optuna")]
+    + [
+        ("asd_ray.data", "torch ray optuna pandas"),
+        ("asd_ray.search", "torch ray optuna pandas"),
+        ("asd_ray.metrics", "torch ray optuna"),
+    ]
     + [("asd_ray.clips.scan", "torch ray optuna"), ("asd_ray.__main__", "torch ray optuna pandas numpy")],
 )
 def test_what_must_start_quickly_loads_nothing_heavy(module: str, heavy: str) -> None:

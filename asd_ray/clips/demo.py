@@ -44,15 +44,19 @@ def make_demo(
     machines: Sequence[str] | None = None,
     seed: int = 0,
     seconds: float | None = None,
+    grow: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Make the demo set in `folder`, or finish it, and return the folder.
 
-    A folder that already holds it whole is left alone; one that holds anything else is refused.
+    A folder that already holds it whole is left alone; one that holds anything else is refused. With `grow` a folder
+    that holds other machines of the same settings keeps them and gets these too.
     `progress(done, all)` is called after each clip, from the calling thread.
     """
     folder = Path(folder)
     job = _Job.checked(folder, size, machines, seed, seconds)
+    if grow:
+        job = job.grown(size, seed, seconds)
     try:
         return _make(job, progress)
     except OSError as error:
@@ -116,6 +120,23 @@ class _Job:
             raise AsdRayError(f"machines is empty; leave it out for all of them or choose from {', '.join(MACHINES)}")
         clips = tuple(clip for name in chosen for clip in planned(asked, name))
         return cls(folder, size, asked, chosen, seed, clips)
+
+    def grown(self, size: str, seed: int, seconds: float | None) -> _Job:
+        """This job and the machines that the folder already has, if they are of the same settings."""
+        for marker in (self.folder / MARKER, self.folder / UNFINISHED):
+            with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+                there = json.loads(marker.read_text(encoding="utf-8"))["machines"]
+                if not set(there) <= set(MACHINES):
+                    continue
+                both = _Job.checked(self.folder, size, [*there, *self.machines], seed, seconds)
+                alone = _Job.checked(self.folder, size, there, seed, seconds)
+                if marker.read_text(encoding="utf-8") == alone.settings() and set(there) != set(both.machines):
+                    (self.folder / UNFINISHED).write_text(both.settings(), encoding="utf-8")
+                    (self.folder / MARKER).unlink(missing_ok=True)
+                    return both
+                if set(there) == set(both.machines):
+                    return both
+        return self
 
     def settings(self) -> str:
         """The text of the marker: what decides every byte of the set."""

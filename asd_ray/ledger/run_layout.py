@@ -92,6 +92,11 @@ class RunLayout:
     def models(self) -> str:
         return f"{self.base}/models"
 
+    @property
+    def locks(self) -> str:
+        """Lock files of searches at work, on a local disk."""
+        return f"{self.base}/locks"
+
     def machine_folder(self, machine: str) -> str:
         return f"{self.ledger}/machine={check_name('machine', machine)}"
 

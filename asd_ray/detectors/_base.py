@@ -1,0 +1,82 @@
+"""The contract of a detector: what a family's class must offer, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from asd_ray.clips.bank import ClipSet
+from asd_ray.features import FeatureCache, FrontEnd
+
+Scores = dict[str, npt.NDArray[np.floating]]
+State = dict[str, Any]  # tensors, numbers, text, and dictionaries of them: what torch.load(weights_only=True) reads
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial asks of Ray by default. `gpu` is a share of one card; on a computer without one it is 0."""
+
+    cpu: float = 1.0
+    gpu: float = 0.0
+    suits_cpu: bool = True  # whether a search without a GPU runs this family unless it is named
+
+    def __post_init__(self) -> None:
+        if not (self.cpu > 0 and self.gpu >= 0 and (self.gpu <= 1 or self.gpu == int(self.gpu))):
+            raise ValueError(f"resources need cpu above 0, and gpu a share up to 1 or a whole number, but got {self}")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What whoever drives gives to a detector: never a parameter, never part of a trial's name except the seed."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    seed: int = 0
+    features: FeatureCache = field(default_factory=FeatureCache)
+
+    def generator(self) -> torch.Generator:
+        """A stream of random numbers of this trial's own, on the CPU so that every device draws the same."""
+        return torch.Generator().manual_seed(self.seed)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What `fit` yields once an epoch. A loss that is not finite ends the trial as failed."""
+
+    epoch: int  # from 1
+    losses: dict[str, float]
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """``Detector(context, **params)``, then `fit`, then `score`.
+
+    Parameters are keyword-only, flat and JSON-serialisable, none names a path or a device. A family that trains in
+    epochs calls their number `epochs` and its batch size `batch_size`: a cap on epochs and the cure for a full
+    memory are applied to these names.
+    """
+
+    RESOURCES: ClassVar[Resources]
+
+    def __init__(self, context: Context, **params: Any) -> None: ...
+
+    @property
+    def front_end(self) -> FrontEnd: ...
+
+    def fit(self, train: ClipSet) -> Iterator[Progress]:
+        """Learn from normal clips; yields once an epoch, after which `score` may be called before going on."""
+        ...
+
+    def score(self, clips: ClipSet) -> Scores:
+        """variant -> one float a clip, higher is more anomalous, always finite. Before `fit`: AsdRayError."""
+        ...
+
+    def state(self) -> State:
+        """All that `score` needs; a detector made with the same parameters scores the same after `load(state)`."""
+        ...
+
+    def load(self, state: State) -> None: ...

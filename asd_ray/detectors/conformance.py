@@ -1,0 +1,373 @@
+"""What every family must do, as checks that run on any, a user's own among them; `EXAMPLES` says how.
+
+The sound is synthetic: two humming machines, whose anomalies have a loud foreign tone or knocks. A check that fails
+says in one sentence which rule of `asd_ray/detectors/_base.py` is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import inspect
+import io
+import math
+import random
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+
+from asd_ray._cli import parser, run
+from asd_ray.clips.bank import Bank, ClipSet, open_bank
+from asd_ray.detectors._base import Context, Detector, Progress, Resources, Scores
+from asd_ray.detectors._trials import DrawingTrial, FixedTrial, is_scalar
+from asd_ray.detectors.families import Family, Space, family
+from asd_ray.errors import AsdRayError
+from asd_ray.features import FeatureCache
+
+RATE = 16_000
+EPOCHS = 3  # of a family that trains in epochs
+TO_LEARN = {"epochs": 12, "batch_size": 16}  # for the one check of what it learned: some 700 steps, as clips are few
+LEAST_AUC = 0.8
+DRAWS = 50
+EXAMPLES = [
+    "python -m asd_ray.detectors.conformance twfr_gmm",
+    "python -m asd_ray.detectors.conformance mine.detector:Mine    # PAPER and space(trial) in the same file",
+    "python -m asd_ray.detectors.conformance mine.detector:Mine --space mine_space.py --seconds 10",
+]
+
+
+@dataclass
+class Workspace:
+    """Where the checks find sound to learn from: made on first use below `folder`, and kept."""
+
+    folder: Path
+    seconds: float = 1.0  # length of a clip; more for a detector whose windows are longer
+    device: str = "cpu"
+    space: Path | None = None  # a search space other than the family's own
+    _made: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+
+    def context(self, seed: int = 0) -> Context:
+        return Context(torch.device(self.device), seed, FeatureCache(self.folder / "cache"))
+
+    def bank(self, kind: str) -> Bank:
+        """``plain``: 12 + 8 clips of two ids; ``ragged``: unequal lengths; ``planted``: 32 + 32, to learn from."""
+        if ("bank", kind) not in self._made:
+            _record_machine(self.folder / kind, {"planted": (16, 8)}.get(kind, (6, 2)), self.seconds, kind == "ragged")
+            self._made["bank", kind] = open_bank(self.folder / kind, cache=self.folder / "cache", workers=1)
+        bank: Bank = self._made["bank", kind]
+        return bank
+
+    def new(self, tested: Family, *, seed: int = 0, **quick: int) -> Detector:
+        """A detector with the paper's setting, but few epochs; what is asked of `quick` counts where it is known."""
+        asked = {"epochs": EPOCHS, **quick}
+        return tested.detector(self.context(seed), **{k: v for k, v in asked.items() if k in tested.parameters})
+
+    def fitted(self, tested: Family, kind: str = "plain") -> Detector:
+        """A detector that has learned; shared by the checks that only ask it for scores."""
+        if (tested, kind) not in self._made:
+            self._made[tested, kind] = _fit(self.new(tested), self.bank(kind))
+        detector: Detector = self._made[tested, kind]
+        return detector
+
+    def search_space(self, tested: Family) -> Space:
+        return tested.search_space(self.space)
+
+
+def check_resources(tested: Family, workspace: Workspace) -> None:
+    """RESOURCES is what one trial asks of Ray."""
+    found = tested.detector.RESOURCES
+    assert isinstance(found, Resources), f"RESOURCES must be a Resources(cpu=…, gpu=…) but is {found!r}"
+
+
+def check_parameters(tested: Family, workspace: Workspace) -> None:
+    """Keyword-only, with defaults that are flat JSON, and none names a path, a device or the seed."""
+    for name, each in list(inspect.signature(tested.detector.__init__).parameters.items())[2:]:
+        assert each.kind is inspect.Parameter.KEYWORD_ONLY, f"{name} must be keyword-only: put * before it"
+        assert not {"path", "device", "seed"} & set(name.split("_")), f"no parameter may be {name}: Context gives it"
+        assert is_scalar(each.default), f"the default of {name} must be a number, text, bool or None: {each.default!r}"
+
+
+def check_unknown_parameter(tested: Family, workspace: Workspace) -> None:
+    """A misspelt parameter is an error, not a trial like the last one."""
+    try:
+        tested.detector(workspace.context(), no_such_parameter=1)
+    except (TypeError, AsdRayError):
+        return
+    raise AssertionError("a parameter that does not exist, no_such_parameter, was taken without an error")
+
+
+def check_paper(tested: Family, workspace: Workspace) -> None:
+    """PAPER names every parameter, and its values are the defaults."""
+    paper = workspace.search_space(tested).paper
+    assert set(paper) == tested.parameters, (
+        f"PAPER and the class differ in parameters: {', '.join(sorted(set(paper) ^ tested.parameters))}"
+    )
+    for name, each in inspect.signature(tested.detector.__init__).parameters.items():
+        if name in paper:
+            assert is_scalar(paper[name]), f"PAPER[{name!r}] must be a number, text, bool or None: {paper[name]!r}"
+            same = paper[name] == each.default and type(paper[name]) is type(each.default)
+            assert same, f"PAPER[{name!r}] is {paper[name]!r} but the default of the class is {each.default!r}"
+
+
+def check_paper_lies_in_the_space(tested: Family, workspace: Workspace) -> None:
+    """A search can start at the paper's setting: every one of its values is one that `space` may draw."""
+    found = workspace.search_space(tested)
+    trial = FixedTrial(found.paper)
+    given = found.space(trial)
+    for name, value in given.items():
+        assert name in found.paper, f"space() gives {name}, which is not in PAPER"
+        assert value == found.paper[name], f"space() makes {name}={value!r} of PAPER's {found.paper[name]!r}"
+    assert set(trial.asked) <= set(given), f"space() draws but does not give {sorted(set(trial.asked) - set(given))}"
+
+
+def check_draws_construct(tested: Family, workspace: Workspace) -> None:
+    """Every setting that the space may draw is one that the class takes."""
+    found = workspace.search_space(tested)
+    for seed in range(DRAWS):
+        trial = DrawingTrial(seed)
+        given = found.space(trial)
+        lost = set(given) - tested.parameters
+        assert not lost, f"space() gives {sorted(lost)}, which the class does not take"
+        assert all(map(is_scalar, given.values())), f"space() may only give numbers, text, bool and None: {given}"
+        try:
+            front_end = tested.detector(workspace.context(), **{**found.paper, **given}).front_end
+        except Exception as error:
+            raise AssertionError(f"space() drew {given}, which the class refuses: {error}") from error
+        assert front_end.hash, f"no front end with {given}"
+
+
+def check_progress(tested: Family, workspace: Workspace) -> None:
+    """`fit` yields Progress 1, 2, … with finite losses, and no more of them than `epochs`."""
+    steps = list(workspace.new(tested).fit(workspace.bank("plain").select(split="train")))
+    assert steps, "fit yielded nothing; yield Progress(epoch, losses) once an epoch, at least once"
+    assert all(isinstance(step, Progress) for step in steps), f"fit must yield Progress but gave {steps[0]!r}"
+    epochs = [step.epoch for step in steps]
+    assert epochs == list(range(1, len(steps) + 1)), f"epochs must count from 1 but are {epochs}"
+    assert "epochs" not in tested.parameters or len(steps) <= EPOCHS, f"{len(steps)} epochs where {EPOCHS} were asked"
+    for step in steps:
+        assert all(map(math.isfinite, step.losses.values())), f"losses must be finite but are {step.losses}"
+
+
+def check_scores(tested: Family, workspace: Workspace) -> None:
+    """One finite number a clip and variant, for equally long clips."""
+    _assert_scores(workspace.fitted(tested).score(_test(workspace)), 8)
+
+
+def check_unequal_lengths(tested: Family, workspace: Workspace) -> None:
+    """Clips of one machine may differ in length, in training and in test."""
+    _assert_scores(workspace.fitted(tested, "ragged").score(_test(workspace, "ragged")), 8)
+
+
+def check_variants(tested: Family, workspace: Workspace) -> None:
+    """The names of the variants are the same whatever is scored."""
+    detector, test = workspace.fitted(tested), _test(workspace)
+    names = list(detector.score(test))
+    assert names, "score gave no variant; give {name: scores}"
+    assert all(isinstance(n, str) and n.strip() for n in names), f"names of variants must not be empty: {names}"
+    again = [list(detector.score(clips)) for clips in (test, test.take([0]), test.take([5, 2]))]
+    assert all(other == names for other in again), f"variants were {names}, then {again}"
+
+
+def check_clips_are_scored_alone(tested: Family, workspace: Workspace) -> None:
+    """A clip's score does not depend on which others are scored beside it, nor on their order."""
+    for kind in ("plain", "ragged"):
+        detector, test = workspace.fitted(tested, kind), _test(workspace, kind)
+        together = detector.score(test)
+        alone = [detector.score(test.take([i])) for i in range(len(test))]
+        _assert_same(together, {v: np.concatenate([one[v] for one in alone]) for v in together}, "scored one by one")
+        backwards = detector.score(test.take(np.arange(len(test))[::-1]))
+        _assert_same(together, {v: values[::-1] for v, values in backwards.items()}, "scored in another order")
+
+
+def check_seed(tested: Family, workspace: Workspace) -> None:
+    """The seed decides every random draw; the global generators decide none. Another seed works, too."""
+    first = workspace.fitted(tested).score(_test(workspace))
+    torch.rand(7), np.random.rand(7), random.random()  # who draws from these scores otherwise now
+    second = _fit(workspace.new(tested), workspace.bank("plain")).score(_test(workspace))
+    _assert_same(first, second, "fitted again with the same seed", 1e-6 if workspace.device == "cpu" else 1e-4)
+    _assert_scores(_fit(workspace.new(tested, seed=1), workspace.bank("plain")).score(_test(workspace)), 8)
+
+
+def check_score_before_fit(tested: Family, workspace: Workspace) -> None:
+    """A detector that has learned nothing says so."""
+    detector = workspace.new(tested)
+    detector.fit(workspace.bank("plain").select(split="train"))  # a generator that nobody asked has not begun
+    try:
+        detector.score(_test(workspace))
+    except AsdRayError:
+        return
+    raise AssertionError("score before fit must raise AsdRayError")
+
+
+def check_scores_while_fitting(tested: Family, workspace: Workspace) -> None:
+    """After each epoch `score` works, and whether it was called does not change what is learned after it."""
+    detector, test = workspace.new(tested), _test(workspace)
+    for _ in detector.fit(workspace.bank("plain").select(split="train")):
+        _assert_scores(detector.score(test), 8)
+    _assert_same(workspace.fitted(tested).score(test), detector.score(test), "scored after every epoch of fit", 1e-4)
+
+
+def check_state(tested: Family, workspace: Workspace) -> None:
+    """What `state` gives survives a file of tensors and plain values, and a new detector scores the same with it."""
+    detector, file = workspace.fitted(tested), io.BytesIO()
+    torch.save(detector.state(), file)
+    file.seek(0)
+    try:
+        read = torch.load(file, weights_only=True)
+    except Exception as error:
+        raise AssertionError("state() may hold tensors, numbers, text and dictionaries of them only") from error
+    other = workspace.new(tested, seed=1)
+    other.load(read)
+    _assert_same(detector.score(_test(workspace)), other.score(_test(workspace)), "loaded from its state", 1e-6)
+
+
+def check_labels_are_not_read(tested: Family, workspace: Workspace) -> None:
+    """Labels, and file names that tell them, change nothing."""
+    detector, test = workspace.fitted(tested), _test(workspace)
+    scores = detector.score(test)
+    swapped, hidden = copy.copy(test.bank), copy.copy(test.bank)
+    label, clip = test.bank.frame["label"], [f"section_00_{i:04d}.wav" for i in range(len(test.bank))]
+    swapped.frame = test.bank.frame.assign(label=label.map({"normal": "anomaly", "anomaly": "normal"}))
+    hidden.frame = test.bank.frame.assign(label="unknown", clip=clip, path=clip)
+    _assert_same(scores, detector.score(ClipSet(swapped, test.rows)), "scored with its labels swapped", 0)
+    _assert_same(scores, detector.score(ClipSet(hidden, test.rows)), "scored with its labels hidden", 0)
+
+
+def check_planted_anomalies(tested: Family, workspace: Workspace) -> None:
+    """Loud foreign tones and knocks get higher scores than the hum that was learned."""
+    bank = workspace.bank("planted")
+    detector = _fit(workspace.new(tested, **TO_LEARN), bank)
+    aucs: dict[str, list[float]] = {}
+    for id in ("00", "01"):
+        test = bank.select(split="test", id=id)
+        anomalous = (test.frame["label"] == "anomaly").to_numpy()
+        for variant, scores in detector.score(test).items():
+            higher = scores[anomalous][:, None] > scores[~anomalous]
+            aucs.setdefault(variant, []).append(float(higher.mean()))
+    best = max(float(np.mean(each)) for each in aucs.values())
+    assert best > LEAST_AUC, (
+        f"AUC of the best variant on planted anomalies is {best:.2f}, not above {LEAST_AUC}; higher must be anomalous"
+    )
+
+
+Check = Callable[[Family, Workspace], None]
+CHECKS: tuple[Check, ...] = (
+    check_resources,
+    check_parameters,
+    check_unknown_parameter,
+    check_paper,
+    check_paper_lies_in_the_space,
+    check_draws_construct,
+    check_progress,
+    check_scores,
+    check_unequal_lengths,
+    check_variants,
+    check_clips_are_scored_alone,
+    check_seed,
+    check_score_before_fit,
+    check_scores_while_fitting,
+    check_state,
+    check_labels_are_not_read,
+    check_planted_anomalies,
+)
+
+
+def _fit(detector: Detector, bank: Bank) -> Detector:
+    for _ in detector.fit(bank.select(split="train")):
+        pass
+    return detector
+
+
+def _test(workspace: Workspace, kind: str = "plain") -> ClipSet:
+    return workspace.bank(kind).select(split="test")
+
+
+def _assert_scores(scores: Scores, clips: int) -> None:
+    assert isinstance(scores, dict), f"score must give a dictionary variant -> scores but gave {type(scores).__name__}"
+    for variant, values in scores.items():
+        right = isinstance(values, np.ndarray) and np.issubdtype(values.dtype, np.floating)
+        assert right, f"scores of {variant!r} must be a numpy array of floats but are {type(values).__name__}"
+        assert values.shape == (clips,), f"scores of {variant!r} have shape {values.shape} for {clips} clips"
+        assert np.isfinite(values).all(), f"scores of {variant!r} must be finite but are {values.tolist()}"
+
+
+def _assert_same(expected: Scores, found: Scores, when: str, tolerance: float = 1e-4) -> None:
+    assert list(expected) == list(found), f"variants differ when {when}: {list(expected)}, {list(found)}"
+    for variant, values in expected.items():
+        np.testing.assert_allclose(
+            found[variant], values, rtol=tolerance, atol=tolerance / 100, err_msg=f"scores of {variant!r}, {when}"
+        )
+
+
+def _record_machine(folder: Path, clips: tuple[int, int], seconds: float, ragged: bool) -> None:
+    """Named as DCASE 2022: of each id `clips[0]` to train (a quarter target domain) and twice `clips[1]` to test."""
+    for i, id in enumerate(("00", "01")):
+        draw = np.random.default_rng([i, *clips])
+        kinds = [("train", "normal", clips[0]), ("test", "normal", clips[1]), ("test", "anomaly", clips[1])]
+        for split, label, count in kinds:
+            (folder / "dev_data" / "fan" / split).mkdir(parents=True, exist_ok=True)
+            for n in range(count):
+                domain = "target" if n % 4 == 3 or (label, n) == ("anomaly", 1) else "source"
+                samples = round(RATE * seconds * (draw.uniform(1, 1.6) if ragged else 1))
+                sound = _hum(draw, samples, 110.0 * (i + 2), ("", "tone", "knocks")[(n % 2 + 1) * (label == "anomaly")])
+                name = f"section_{id}_{domain}_{split}_{label}_{n:04d}_vel_1.wav"
+                soundfile.write(folder / "dev_data" / "fan" / split / name, sound, RATE, subtype="PCM_16")
+
+
+def _hum(draw: np.random.Generator, samples: int, hz: float, fault: str) -> npt.NDArray[np.float64]:
+    """Partials of a slightly wandering speed over noise; with a fault, a tone or knocks as loud as the hum."""
+    time = np.arange(samples) / RATE
+    speed = hz * draw.uniform(0.98, 1.02)
+    sound = draw.normal(0, 0.01, samples)
+    for partial in range(1, 7):
+        sound += 0.1 / partial * draw.uniform(0.8, 1.25) * np.sin(2 * np.pi * (speed * partial * time + draw.random()))
+    if fault == "tone":
+        sound += 0.2 * np.sin(2 * np.pi * draw.uniform(2500, 4500) * time)
+    elif fault == "knocks":
+        since = (time + draw.random()) % 0.2  # five a second
+        sound += 0.5 * np.exp(-since / 0.01) * draw.normal(0, 1, samples)
+    return np.clip(sound, -0.999, 0.999)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = parser("conformance", "Check that a family of detectors keeps to the contract.", EXAMPLES)
+    made.prog = "python -m asd_ray.detectors.conformance"
+    made.add_argument("family", help="a family's name, or your own as package.module:Class")
+    made.add_argument("--space", type=Path, metavar="FILE", help="its search space (default: the family's own)")
+    made.add_argument("--seconds", type=float, default=1.0, help="length of a clip (default 1); more for long windows")
+    made.add_argument("--device", default="cpu", help="where to compute (default cpu)")
+    return run(made, _act, argv)
+
+
+def _act(args: argparse.Namespace) -> int:
+    tested = family(args.family)
+    print(f"{tested.target}: {tested.detector.__doc__ or ''}".partition("\n")[0])
+    failed = 0
+    torch.set_num_threads(1)  # with work as small as this, threads would only wait for each other
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder), args.seconds, args.device, args.space)
+        for check in CHECKS:
+            said = "ok"
+            try:
+                check(tested, workspace)
+            except Exception as error:  # whatever a user's class raises
+                failed += 1
+                said = f"FAILED: {str(error).strip()}" if isinstance(error, AssertionError) else f"FAILED: {error!r}"
+                if args.debug:
+                    traceback.print_exc()
+            print(f"{check.__name__.removeprefix('check_').replace('_', ' '):32} {said}", flush=True)
+    print(f"{len(CHECKS) - failed} of {len(CHECKS)} checks passed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""TWFR-GMM: one time-weighted spectrum a clip, one Gaussian mixture a machine and id; no net, seconds to train.
+
+Guan et al., "Time-weighted frequency domain audio representation with GMM estimator for anomalous sound detection",
+ICASSP 2023, after the authors' published code. Sort the frames of each mel bin from loud to quiet, weigh the i-th
+by r^i, and a clip becomes 128 numbers: r = 1 is the mean over time, r = 0 the maximum, which hears knocks.
+
+Published for DCASE 2022 with SMOTE, as AUC source / AUC target / pAUC: development 85.97 / 74.08 / 64.89 (settings
+selected on those labels), evaluation 78.64 / 67.27 / 61.67. The shipped setting differs by machine: r is 1.00 for
+ToyCar and fan, .90 ToyTrain, 1.00 or .80 bearing, .98 or 1.00 gearbox, .88 or .90 slider, .46 valve (the second
+value with SMOTE). As one setting for every machine we chose r = 1, which most of them have, and no SMOTE.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.spatial.distance import cdist
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+from asd_ray.clips.bank import ClipSet
+from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
+from asd_ray.errors import AsdRayError
+from asd_ray.features import PRESETS, FrontEnd
+from asd_ray.features._base import FULL_SCALE, must_be
+
+Floats = npt.NDArray[np.float64]
+BLOCK = 64  # clips sorted at once, and clips that SMOTE makes at once: 40 MB each at 10 s
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What is kept of a fitted mixture: [components, mels], and the upper Cholesky factors of the precisions."""
+
+    means: Floats
+    factors: Floats  # [components, mels, mels]
+
+    def score(self, vectors: Floats) -> Floats:
+        """Minus the largest log density of any one Gaussian; how often each occurs (its weight) does not count."""
+        constant = 0.5 * vectors.shape[1] * np.log(2 * np.pi)
+        scores: Floats = np.full(len(vectors), np.inf)
+        for mean, factor in zip(self.means, self.factors, strict=True):
+            distances = np.square((vectors - mean) @ factor).sum(axis=1)
+            half = np.log(factor.diagonal()).sum()  # of the log determinant
+            scores = np.minimum(scores, 0.5 * distances - half + constant)
+        return scores
+
+
+class TwfrGmm:
+    """One mixture with full covariances, in float64, for each (machine, id).
+
+    An id with fewer different clips than `components` gets as many components as it has different clips. A clip of
+    an id that was not in training is scored by every mixture, and the lowest score counts: it is as normal as the
+    known machine that it resembles most.
+
+    With `smote`, an id whose training clips have domains gets waves interpolated between target clips and one of
+    their `smote_neighbours` nearest neighbours, until there are `smote_ratio` times as many target as source clips.
+    Fewer than two target clips give nothing to interpolate, and nothing is added.
+    """
+
+    RESOURCES: ClassVar[Resources] = Resources(cpu=1, gpu=0)
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        r: float = 1.0,
+        components: int = 2,
+        reg: float = 1e-6,
+        tol: float = 1e-6,
+        smote: bool = False,
+        smote_ratio: float = 0.2,
+        smote_neighbours: int = 3,
+    ) -> None:
+        self.context, self.r, self.components, self.reg, self.tol = context, r, components, reg, tol
+        self.smote, self.smote_ratio, self.smote_neighbours = smote, smote_ratio, smote_neighbours
+        must_be(self, "r", 0 <= r <= 1, "in [0, 1]")
+        must_be(self, "components", type(components) is int and components >= 1, "a whole number from 1")
+        must_be(self, "reg", reg > 0, "above 0")
+        must_be(self, "tol", tol > 0, "above 0")
+        must_be(self, "smote", type(smote) is bool, "True or False")
+        must_be(self, "smote_ratio", 0 < smote_ratio <= 1, "above 0 and at most 1")
+        must_be(self, "smote_neighbours", type(smote_neighbours) is int and smote_neighbours >= 1, "a number from 1")
+        self._mixtures: dict[tuple[str, str], Mixture] = {}
+
+    @property
+    def front_end(self) -> FrontEnd:
+        return PRESETS["twfr"]
+
+    def fit(self, train: ClipSet) -> Iterator[Progress]:
+        if len(train) == 0:
+            raise AsdRayError("TwfrGmm cannot learn from no clips; check the training split of this machine")
+        vectors = self._vectors(train)
+        mixtures, likelihood, clips = {}, 0.0, 0
+        for key, positions in _ids(train).items():
+            mine = vectors[positions]
+            if self.smote:
+                mine = np.concatenate([mine, self._synthetic(train.take(positions))])
+            mixtures[key], mean = self._mixture(key, mine)
+            likelihood, clips = likelihood + mean * len(mine), clips + len(mine)
+        self._mixtures = mixtures
+        yield Progress(1, {"loss": -likelihood / clips})
+
+    def score(self, clips: ClipSet) -> Scores:
+        if not self._mixtures:
+            raise AsdRayError("TwfrGmm cannot score before fit; call fit, or load a state")
+        vectors, scores = self._vectors(clips), np.zeros(len(clips))
+        for key, positions in _ids(clips).items():
+            candidates = [self._mixtures[key]] if key in self._mixtures else list(self._mixtures.values())
+            scores[positions] = np.min([mixture.score(vectors[positions]) for mixture in candidates], axis=0)
+        return {"gmm": scores}
+
+    def state(self) -> State:
+        state: State = {}
+        for (machine, id), mixture in self._mixtures.items():
+            kept = {"means": torch.from_numpy(mixture.means), "factors": torch.from_numpy(mixture.factors)}
+            state.setdefault(machine, {})[id] = kept
+        return state
+
+    def load(self, state: State) -> None:
+        self._mixtures = {
+            (machine, id): Mixture(kept["means"].cpu().numpy(), kept["factors"].cpu().numpy())
+            for machine, ids in state.items()
+            for id, kept in ids.items()
+        }
+
+    def _vectors(self, clips: ClipSet) -> Floats:
+        """[clips, mels]; clips of equal length are sorted together."""
+        features = self.context.features.get(self.front_end, clips, device=self.context.device)
+        vectors = np.empty((len(clips), *self.front_end.shape))
+        for length in np.unique(features.lengths):
+            alike = np.flatnonzero(features.lengths == length)
+            for start in range(0, len(alike), BLOCK):
+                block = alike[start : start + BLOCK]
+                vectors[block] = time_weighted(np.stack([features.clip(i) for i in block.tolist()]), self.r)
+        return vectors
+
+    def _mixture(self, key: tuple[str, str], vectors: Floats) -> tuple[Mixture, float]:
+        """The mixture of one id, and the mean log likelihood of its own clips."""
+        components = min(self.components, len(np.unique(vectors, axis=0)))
+        model = GaussianMixture(
+            components,
+            tol=self.tol,
+            reg_covar=self.reg,
+            # The same seed for every id: what an id learns does not depend on which others there are.
+            random_state=self.context.seed % 2**32,
+        )
+        learned = np.repeat(vectors, 2, axis=0) if len(vectors) == 1 else vectors  # scikit-learn wants two rows
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # 100 rounds are the authors' limit, too
+                mean = float(model.fit(learned).score(learned))
+        except ValueError as error:
+            raise AsdRayError(f"TwfrGmm, {key[0]} id {key[1]}: {error}; raise reg, now {self.reg:g}") from error
+        return Mixture(model.means_, model.precisions_cholesky_), mean
+
+    def _synthetic(self, clips: ClipSet) -> Floats:
+        """Vectors of the clips that SMOTE adds to one id."""
+        domains = clips.frame["domain"].to_numpy(str)
+        target = clips.take(domains == "target")
+        wanted = round(self.smote_ratio * int((domains == "source").sum())) - len(target)
+        made = [np.empty((0, *self.front_end.shape))]
+        if len(target) >= 2 and wanted > 0:
+            shortest = int(target.lengths.min())
+            waves = np.stack([target.samples(i)[:shortest] for i in range(len(target))])
+            pool = waves.astype(np.float32) / np.float32(FULL_SCALE)
+            generator = self.context.generator()
+            for start in range(0, wanted, BLOCK):
+                new = interpolated(pool, min(BLOCK, wanted - start), self.smote_neighbours, generator)
+                frames = self.front_end(torch.from_numpy(new).to(self.context.device))
+                made.append(time_weighted(frames.cpu().numpy(), self.r))
+        return np.concatenate(made)
+
+
+def time_weighted(frames: npt.NDArray[np.floating], r: float) -> Floats:
+    """[clips, frames, mels] -> [clips, mels]: each bin's values from loud to quiet, weighted by r^i over their sum."""
+    if r == 1:
+        mean: Floats = frames.mean(axis=1, dtype=np.float64)
+        return mean
+    rising = np.ascontiguousarray(frames.swapaxes(1, 2))
+    rising.sort(axis=2)
+    weights = np.float64(r) ** np.arange(frames.shape[1])
+    weighted: Floats = rising @ (weights / weights.sum())[::-1]
+    return weighted
+
+
+def interpolated(
+    waves: npt.NDArray[np.float32], count: int, neighbours: int, generator: torch.Generator
+) -> npt.NDArray[np.float32]:
+    """SMOTE: `count` waves, each at a random place between a random wave and one of its nearest neighbours."""
+    distances = cdist(waves, waves)
+    np.fill_diagonal(distances, np.inf)
+    nearest = distances.argsort(axis=1, kind="stable")[:, : min(neighbours, len(waves) - 1)]
+    chosen = torch.randint(len(waves), (count,), generator=generator).numpy()
+    towards = nearest[chosen, torch.randint(nearest.shape[1], (count,), generator=generator).numpy()]
+    shares = torch.rand(count, 1, generator=generator).numpy()
+    between: npt.NDArray[np.float32] = waves[chosen] + shares * (waves[towards] - waves[chosen])
+    return between
+
+
+def _ids(clips: ClipSet) -> dict[tuple[str, str], npt.NDArray[np.intp]]:
+    """(machine, id) -> positions of its clips."""
+    frame = clips.frame
+    positions: dict[tuple[str, str], list[int]] = {}
+    for i, key in enumerate(zip(frame["machine"], frame["id"], strict=True)):
+        positions.setdefault(key, []).append(i)
+    return {key: np.array(mine, np.intp) for key, mine in positions.items()}

@@ -1,0 +1,287 @@
+"""``asd-ray search``: find out which detectors, with which parameters, hear this machine's faults."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asd_ray._cli import parser, positive, run
+from asd_ray.errors import AsdRayError
+
+if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so that --help answers at once
+    from rich.console import Console
+
+    from asd_ray.clips.table import ClipTable
+    from asd_ray.tuning.plan import Plan, Wishes
+    from asd_ray.tuning.search import Search
+
+EXAMPLES = [
+    "asd-ray search fan                                   # no data given: the synthetic demo set",
+    "asd-ray search fan --data dcase2023t2/ --trials 40",
+    "asd-ray search --data dcase2023t2/ --time 8h         # all machines of the dataset",
+    "asd-ray search fan pump --data d/ --families autoencoder,idnn,my.module:MyDetector",
+    "asd-ray search fan --data d/ --families idnn --space my_idnn.py --serial",
+]
+DEMO = {"trials": 8, "epochs_cap": 20}  # a first look of a few minutes on two cores
+TRIALS = 20
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    made = parser(
+        "search",
+        "Search detector families and their parameters for machines, into the ledger of a run. The same command goes "
+        "on where a stopped one ended; a larger --trials adds to it.",
+        EXAMPLES,
+    )
+    made.add_argument("machines", nargs="*", metavar="MACHINE", help="such as fan (default: all of the dataset)")
+    made.add_argument("--data", type=Path, metavar="DIR", help="the dataset (default: make and use the demo set)")
+    made.add_argument("--run", metavar="RUN", help="folder or s3://… of results (default: runs/<name of the dataset>)")
+    made.add_argument("--families", type=_names, default=(), metavar="A,B", help="names, package.module:Class, or all")
+    made.add_argument("--trials", type=positive, metavar="N", help=f"of each machine and family (default {TRIALS})")
+    made.add_argument("--time", type=_duration, metavar="30m", help="start no trial after this long")
+    made.add_argument("--epochs-cap", type=positive, metavar="N", help="train no trial for longer")
+    made.add_argument("--seed", type=_seed, default=0, metavar="N", help="of trials and of Optuna (default 0)")
+    made.add_argument("--space", action="append", default=[], metavar="[FAMILY=]FILE", help="replaces search_spaces/")
+    made.add_argument(
+        "--checkpoint", choices=("last", "oracle"), default="last", help="oracle: the epoch best by test labels"
+    )
+    made.add_argument("--held-out", type=float, default=0.1, metavar="P", help="share of normals kept from training")
+    made.add_argument("--serial", action="store_true", help="in this process, without Ray: for debugging")
+    made.add_argument("--cpus", type=positive, metavar="N", help="that Ray may use (default: all)")
+    made.add_argument("--cpus-per-trial", type=_amount, metavar="N", help="instead of the family's own")
+    made.add_argument("--gpus-per-trial", type=_amount, metavar="N", help="such as 0.25: four trials a card")
+    made.add_argument("--no-dashboard", action="store_true", help="start Ray without its dashboard")
+    data = made.add_argument_group("how the dataset is read (see asd-ray data check)")
+    data.add_argument("--layout", metavar="NAME")
+    data.add_argument("--labels", type=Path, metavar="DIR")
+    data.add_argument("--split-seed", type=int, default=0, metavar="N")
+    data.add_argument("--rate", type=positive, default=16_000, metavar="HZ")
+    data.add_argument("--channel", default="0", metavar="N")
+    data.add_argument("--cache", type=Path, metavar="DIR")
+    return run(made, _search, argv)
+
+
+def _search(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
+    _refuse_early(args)
+    table = _table(args, console)
+    if args.serial:
+        return _run(args, table, console, dashboard=None)
+    from asd_ray.tuning.dispatch import ray_started
+
+    with ray_started(cpus=args.cpus, dashboard=not args.no_dashboard) as dashboard:
+        return _run(args, table, console, dashboard)
+
+
+def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard: str | None) -> int:
+    from asd_ray.clips.bank import as_channel, open_bank
+    from asd_ray.data import _progress
+    from asd_ray.ledger import Ledger
+    from asd_ray.tuning.board import Board, leaderboard
+    from asd_ray.tuning.data import DataSource
+    from asd_ray.tuning.locks import StudyLocks
+    from asd_ray.tuning.plan import chosen_families, make_plan
+    from asd_ray.tuning.search import Search, interruptible, run_serially
+
+    has_gpu = _has_gpu(args.serial)
+    wishes = _wishes(args, table)
+    families, left_out = chosen_families(wishes, has_gpu)
+    source = DataSource(table, args.rate, as_channel(args.channel), str(args.cache) if args.cache else None)
+    with _progress("decoding") as progress:
+        source.use(open_bank(table, rate=args.rate, channel=source.channel, cache=args.cache, progress=progress))
+    ledger = Ledger(args.run or f"runs/{source.name}")
+    locks = StudyLocks(ledger.layout)
+    try:
+        plan = make_plan(wishes, source, ledger, locks, families, has_gpu)
+        _say_plan(plan, wishes, left_out, console, dashboard)
+        deadline = None if args.time is None else time.monotonic() + args.time
+        search = Search(plan.studies, source, ledger, deadline=deadline)
+        cpus, gpus = (1.0, 1.0) if args.serial else _resources(plan)
+        board = Board(search, 1 if args.serial else cpus / max(1e-9, plan.studies[0].share.cpu), console)
+        try:
+            with interruptible(search, console.print), board.shown():
+                if any(study.missing for study in plan.studies):
+                    if args.serial:
+                        run_serially(search, board.turn)
+                    else:
+                        from asd_ray.tuning.dispatch import run_on_ray
+
+                        run_on_ray(search, cpus, gpus, board.turn)
+        except KeyboardInterrupt:
+            console.print("stopped now: trials in flight are not stored")
+            search.abandon()
+            search.stopping = "Ctrl-C"
+        leaderboard(plan.studies, console)
+        return _say_end(search, ledger.layout.root, console)
+    finally:
+        locks.release()
+
+
+def _table(args: argparse.Namespace, console: Console) -> ClipTable:
+    from asd_ray.clips.scan import scan
+
+    if args.data is None:
+        from asd_ray._files import cache_root
+        from asd_ray.clips.demo import make_demo
+        from asd_ray.data import _progress
+
+        folder = cache_root(args.cache) / "demo"
+        console.print(
+            f"no --data given: the synthetic demo set is made and used, in {folder} (your own: --data FOLDER, see "
+            "asd-ray data check)"
+        )
+        with _progress("making") as progress:
+            make_demo(folder, machines=args.machines or None, grow=True, progress=progress)
+        return scan(folder, machines=args.machines)
+    table = scan(
+        args.data, layout=args.layout, labels=args.labels, split_seed=args.split_seed, machines=args.machines or None
+    )
+    errors = [problem for problem in table.problems if problem.severity == "error"]
+    if errors:
+        from asd_ray.errors import listing
+
+        raise AsdRayError(f"{args.data}: a search cannot run on this dataset:\n{listing(errors)}")
+    for problem in table.problems:
+        if problem.severity == "warning":
+            console.print(f"[yellow]warning[/]: {problem}")
+    return table
+
+
+def _wishes(args: argparse.Namespace, table: ClipTable) -> Wishes:
+    from asd_ray.tuning.plan import Wishes
+
+    demo = DEMO if args.data is None else {"trials": TRIALS}
+    machines = args.machines or _searchable(table)
+    return Wishes(
+        machines=list(dict.fromkeys(machines)),
+        families=args.families,
+        spaces=args.space,
+        trials=args.trials or demo["trials"],
+        epochs_cap=args.epochs_cap or demo.get("epochs_cap"),
+        seed=args.seed,
+        held_out=args.held_out,
+        checkpoint=args.checkpoint,
+        cpus_per_trial=args.cpus_per_trial,
+        gpus_per_trial=args.gpus_per_trial,
+    )
+
+
+def _searchable(table: ClipTable) -> list[str]:
+    lacking = {p.path for p in table.problems if p.rule.startswith("cannot be searched")}
+    return [machine for machine in table.machines if machine not in lacking]
+
+
+def _refuse_early(args: argparse.Namespace) -> None:
+    """At once, before data is made or Ray is started."""
+    from asd_ray.detectors import family
+
+    for name in args.families:
+        if name != "all":
+            assert family(name).detector
+    if not 0 <= args.held_out <= 0.5:
+        raise AsdRayError(f"--held-out must be a share between 0 and 0.5 but got {args.held_out:g}")
+    if not args.gpus_per_trial:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise AsdRayError(
+            f"--gpus-per-trial {args.gpus_per_trial:g}: torch sees no GPU here; leave the option out to search on "
+            "CPUs, or install the CUDA build of torch where there is one"
+        )
+
+
+def _has_gpu(serial: bool) -> bool:
+    if serial:
+        import torch
+
+        return torch.cuda.is_available()
+    from asd_ray.tuning.dispatch import cluster
+
+    return cluster()[1] > 0
+
+
+def _resources(plan: Plan) -> tuple[float, float]:
+    from asd_ray.tuning.dispatch import check_resources
+
+    return check_resources(plan.studies)
+
+
+def _say_plan(plan: Plan, wishes: Wishes, left_out: list[str], console: Console, dashboard: str | None) -> None:
+    for line in plan.elsewhere:
+        console.print(f"note: {line}; left to it")
+    if not plan.studies:
+        raise AsdRayError("every study of this command is being searched already; wait for it, or choose another --run")
+    for note in plan.notes:
+        console.print(f"note: {note}")
+    if left_out:
+        console.print(f"left out, since they want a GPU: {', '.join(left_out)}; include them with --families all")
+    first = plan.studies[0]
+    cap = f", at most {wishes.epochs_cap} epochs each (--epochs-cap)" if wishes.epochs_cap else ""
+    console.print(
+        f"{len(plan.studies)} studies of {wishes.trials} trials{cap}: {', '.join(study.name for study in plan.studies)}"
+    )
+    judge = "AUC and pAUC of each id" if first.settings.year is None else f"DCASE {first.settings.year}'s AUC and pAUC"
+    console.print(
+        f"objective: harmonic mean of {judge} on the labelled test clips. Protocol oracle: these labels choose "
+        "parameters and variants, so the numbers are optimistic"
+    )
+    stored = sum(study.count() for study in plan.studies)
+    if stored:
+        console.print(f"{stored} trials are stored already and are not run again")
+    if dashboard:
+        console.print(f"Ray dashboard: http://{dashboard}")
+
+
+def _say_end(search: Search, root: str, console: Console) -> int:
+    stored = sum(study.count() for study in search.studies)
+    missing = sum(max(0, study.wanted - study.count()) for study in search.studies)
+    for study in search.studies:
+        if study.exhausted:
+            console.print(f"note: {study.name} has no untried parameters left; its space is small")
+    console.print(f"{search.ended} trials run now, {stored} in all. The run is in {root}")
+    console.print(f"every trial: asd-ray ledger ls {root} --sort objective")
+    if search.error:
+        raise AsdRayError(f"{search.error}\nall {stored} stored trials are kept; mend that and run the same command")
+    if search.stopping:
+        console.print(f"ended early ({search.stopping}): {missing} trials are missing; run the same command to go on")
+    return 130 if search.stopping == "Ctrl-C" else 0
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+def _duration(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if not found or float(found[1]) == 0:
+        raise argparse.ArgumentTypeError(f"must be a number with s, m, h or d, such as 30m, but got {text!r}")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def _amount(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not (0 <= value <= 1 or value.is_integer()) or value < 0:
+        raise argparse.ArgumentTypeError(f"must be a share up to 1 or a whole number but got {text!r}")
+    return value
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a number from 0 but got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

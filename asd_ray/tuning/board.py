@@ -1,0 +1,115 @@
+"""What a person sees of a search: the live table, and the leaderboard at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from asd_ray.ledger import TrialRecord
+from asd_ray.tuning.search import Search
+from asd_ray.tuning.study import Study
+
+EVERY = 10.0  # seconds between two lines where the output is no terminal
+SHOWN = 10  # rows of the leaderboard
+
+
+class Board:
+    """A live table on a terminal; elsewhere a line now and then."""
+
+    def __init__(self, search: Search, slots: float, console: Console) -> None:
+        self._search, self._slots, self._console = search, max(1.0, slots), console
+        self._live: Live | None = None
+        self._said = time.monotonic()
+        self._drawn = 0.0
+
+    @contextmanager
+    def shown(self) -> Iterator[Board]:
+        if not self._console.is_terminal:
+            yield self
+            return
+        with Live(console=self._console, get_renderable=self.table, refresh_per_second=2) as self._live:
+            yield self
+        self._live = None
+
+    def turn(self) -> None:
+        """Called often, from the thread that runs the search."""
+        now = time.monotonic()
+        if self._live is None and not self._console.is_terminal and now - self._said >= EVERY:
+            self._said = now
+            self.say_line()
+
+    def say_line(self) -> None:
+        for study in self._search.studies:
+            cells = ", ".join(
+                f"{name} {value}" for name, value in zip(COLUMNS[1:], self._row(study)[1:], strict=True) if value
+            )
+            self._console.print(f"{study.name}: {cells}", highlight=False, soft_wrap=True)
+
+    def table(self) -> Table:
+        minutes = (time.monotonic() - self._search.started) / 60
+        note = f", {self._search.stopping}: no new trials" if self._search.stopping else ""
+        made = Table(title=f"{minutes:.1f} min{note}", title_justify="left")
+        for name in COLUMNS:
+            made.add_column(name, justify="left" if name == "study" else "right", no_wrap=True)
+        for study in list(self._search.studies):
+            made.add_row(*self._row(study))
+        return made
+
+    def _row(self, study: Study) -> list[str]:
+        best = study.best
+        return [
+            study.name,
+            f"{study.count()}/{study.wanted}",
+            str(sum(run.study is study for run in list(self._search.running.values()))),
+            str(study.count("pruned")),
+            str(study.count("failed")),
+            "" if best is None else f"{best.objective:.4f} {best.variant}",
+            self._left(study),
+        ]
+
+    def _left(self, study: Study) -> str:
+        """What is missing and runs, at this study's mean, on its part of the slots: a rough guess."""
+        each, busy = (
+            self._search.seconds_a_trial(study),
+            sum(bool(s.missing or s.running) for s in self._search.studies),
+        )
+        todo = study.missing + study.running / 2
+        if not each or not todo or self._search.stopping:
+            return ""
+        seconds = todo * each * max(1.0, busy / self._slots)
+        return f"~{seconds:.0f} s" if seconds < 100 else f"~{seconds / 60:.0f} min"
+
+
+COLUMNS = ("study", "done", "running", "pruned", "failed", "best", "time left")
+
+
+def leaderboard(studies: list[Study], console: Console) -> None:
+    """The best trials of each machine, with the paper's own settings among them, and every failure's reason."""
+    for machine in dict.fromkeys(study.machine for study in studies):
+        records = [r for s in studies if s.machine == machine for r in s.records.values()]
+        ranked = sorted((r for r in records if r.objective is not None), key=lambda r: -(r.objective or 0))
+        shown = [(place, r) for place, r in enumerate(ranked, 1) if place <= SHOWN or r.extra.get("paper")]
+        table = Table(title=f"{machine}: {len(ranked)} complete trials", title_justify="left")
+        for name in ("", "trial", "variant", "objective", "AUC", "pAUC", "epochs", "seconds", ""):
+            table.add_column(name, justify="left" if name in ("trial", "variant", "") else "right", no_wrap=True)
+        for place, record in shown:
+            told = [record.variant, f"{record.objective:.4f}", *_means(record), str(record.epochs)]
+            paper = "paper" if record.extra.get("paper") else ""
+            table.add_row(str(place), record.name, *told, f"{record.seconds or 0:.1f}", paper)
+        if ranked:
+            console.print(table)
+        for record in records:
+            if record.status == "failed":
+                console.print(f"failed: {record.name}: {record.error}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _means(record: TrialRecord) -> tuple[str, str]:
+    parts = record.objective_parts
+    aucs = [value for name, value in parts.items() if "/auc" in name]
+    paucs = [value for name, value in parts.items() if "/pauc" in name]
+    return tuple(f"{sum(v) / len(v):.4f}" if v else "" for v in (aucs, paucs))  # type: ignore[return-value]

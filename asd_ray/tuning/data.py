@@ -1,0 +1,78 @@
+"""The clips that a trial needs, opened once a process from what the driver tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from asd_ray.clips.bank import Bank, ClipSet, open_bank
+from asd_ray.clips.hold_out import hold_out
+from asd_ray.clips.table import NORMAL, TEST, TRAIN, ClipTable
+from asd_ray.features import FeatureCache
+from asd_ray.tuning.judge import Judge
+from asd_ray.tuning.spec import Settings
+
+
+@dataclass(frozen=True)
+class MachineData:
+    """One machine's clips: to train on, held out, and to be judged on."""
+
+    train: ClipSet
+    held_out: ClipSet
+    test: ClipSet
+    judge: Judge
+
+    @property
+    def everything(self) -> ClipSet:
+        """All clips that are scored in the end: test, held out, train."""
+        return ClipSet(self.test.bank, np.concatenate([self.test.rows, self.held_out.rows, self.train.rows]))
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Their table, with the ledger's splits."""
+        parts = (("test", self.test), ("held_out", self.held_out), ("train", self.train))
+        return pd.concat([clips.frame.assign(split=split) for split, clips in parts], ignore_index=True)
+
+
+@dataclass
+class DataSource:
+    """Where the audio is and how it is decoded: small, picklable, the same on every node that sees the dataset."""
+
+    table: ClipTable
+    rate: int = 16_000
+    channel: int | str = 0
+    cache: str | None = None
+    _bank: Bank | None = field(default=None, repr=False)
+    _machines: dict[tuple[str, float, int | None], MachineData] = field(default_factory=dict, repr=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_bank": None, "_machines": {}}  # a process opens its own
+
+    @property
+    def name(self) -> str:
+        return self.table.root.name
+
+    @property
+    def bank(self) -> Bank:
+        if self._bank is None:
+            self._bank = open_bank(self.table, rate=self.rate, channel=self.channel, cache=self.cache)
+        return self._bank
+
+    def use(self, bank: Bank) -> None:
+        """A bank that was opened already, with a progress bar."""
+        self._bank = bank
+
+    def features(self) -> FeatureCache:
+        return FeatureCache(self.cache)
+
+    def machine(self, machine: str, settings: Settings) -> MachineData:
+        key = (machine, settings.held_out, settings.year)
+        if key not in self._machines:
+            train = self.bank.select(machine, split=TRAIN)
+            train = train.take((train.frame["label"] == NORMAL).to_numpy())
+            test = self.bank.select(machine, split=TEST)
+            fitted, held_out = hold_out(train, settings.held_out)
+            self._machines[key] = MachineData(fitted, held_out, test, Judge(machine, test.frame, settings.year))
+        return self._machines[key]

@@ -1,0 +1,125 @@
+"""From a command to studies: which families, which spaces, what each trial gets, and what the ledger already holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asd_ray.detectors import FAMILIES, Family, family
+from asd_ray.errors import AsdRayError
+from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.tuning.data import DataSource
+from asd_ray.tuning.locks import StudyLocks
+from asd_ray.tuning.spec import LAST, Settings
+from asd_ray.tuning.study import Share, Study
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a command asks for beside data and run."""
+
+    machines: Sequence[str]
+    families: Sequence[str] = ()  # empty: all that suit
+    spaces: Sequence[str] = ()  # FILE or FAMILY=FILE
+    trials: int = 20
+    epochs_cap: int | None = None
+    seed: int = 0
+    held_out: float = 0.1
+    checkpoint: str = LAST
+    cpus_per_trial: float | None = None
+    gpus_per_trial: float | None = None
+
+
+@dataclass
+class Plan:
+    studies: list[Study] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)  # studies that another search works on
+
+
+def chosen_families(wishes: Wishes, gpu: bool) -> tuple[list[Family], list[str]]:
+    """The families to search, and the names of those left out because they want a GPU."""
+    if wishes.families and list(wishes.families) != ["all"]:
+        return [family(name) for name in dict.fromkeys(wishes.families)], []
+    everything = [family(name) for name in FAMILIES]
+    if gpu or wishes.families:
+        return everything, []
+    suited = [each for each in everything if each.detector.RESOURCES.suits_cpu]
+    return suited, [each.name for each in everything if each not in suited]
+
+
+def spaces_by_family(wishes: Wishes, families: Sequence[Family]) -> dict[str, Path]:
+    """Which file each ``--space`` replaces."""
+    names = [each.name for each in families]
+    found = {}
+    for text in wishes.spaces:
+        name, sign, path = text.partition("=")
+        if not sign:
+            name, path = (names[0] if len(names) == 1 else Path(text).stem), text
+        if name not in names:
+            raise AsdRayError(
+                f"--space {text}: for which family is it? say --space FAMILY=FILE with one of {', '.join(names)}"
+            )
+        found[name] = Path(path)
+    return found
+
+
+def share_of(each: Family, wishes: Wishes, gpu: bool) -> Share:
+    """What a trial takes: as the command says, else as the family says; no GPU where there is none."""
+    default = each.detector.RESOURCES
+    cpu = default.cpu if wishes.cpus_per_trial is None else wishes.cpus_per_trial
+    if wishes.gpus_per_trial is None:
+        return Share(cpu, default.gpu if gpu else 0.0)
+    return Share(cpu, wishes.gpus_per_trial if default.gpu or wishes.families else 0.0)
+
+
+def make_plan(
+    wishes: Wishes, source: DataSource, ledger: Ledger, locks: StudyLocks, families: Sequence[Family], gpu: bool
+) -> Plan:
+    """The studies of a command, each rebuilt from the ledger; those that another search holds are left to it."""
+    plan = Plan()
+    spaces = spaces_by_family(wishes, families)
+    for machine in wishes.machines:
+        settings = settings_of(machine, wishes, source)
+        data = source.machine(machine, settings)
+        plan.notes += data.judge.notes
+        records = ledger.records(machine)
+        _same_data(machine, records, settings, ledger)
+        for each in families:
+            study = Study(
+                machine,
+                each,
+                each.search_space(spaces.get(each.name)),
+                settings,
+                share=share_of(each, wishes, gpu),
+                seed=wishes.seed,
+                wanted=wishes.trials,
+                records=[r for r in records if r.family == each.name and r.source == "search"],
+            )
+            holder = locks.take(study.name)
+            if holder:
+                plan.elsewhere.append(f"{study.name} is being searched by {holder}")
+            else:
+                plan.studies.append(study)
+    return plan
+
+
+def settings_of(machine: str, wishes: Wishes, source: DataSource) -> Settings:
+    return Settings(
+        fingerprint=source.bank.fingerprints[machine],
+        year=source.table.year,
+        held_out=wishes.held_out,
+        epochs_cap=wishes.epochs_cap,
+        checkpoint=wishes.checkpoint,
+    )
+
+
+def _same_data(machine: str, records: Sequence[TrialRecord], settings: Settings, ledger: Ledger) -> None:
+    """One dataset a run: scores of other clips could not be ensembled with these."""
+    other = [r for r in records if r.source == "search" and r.data_fingerprint != settings.fingerprint]
+    if other:
+        raise AsdRayError(
+            f"{ledger.layout.root} holds {len(other)} trials of {machine} on other clips (dataset {other[0].dataset}, "
+            f"first {other[0].name}); keep one dataset a run: choose another --run"
+        )

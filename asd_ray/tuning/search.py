@@ -1,0 +1,208 @@
+"""The search: all studies of a command, which trial comes next, and what becomes of each; knows nothing of Ray."""
+
+from __future__ import annotations
+
+import signal
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+from asd_ray.errors import AsdRayError
+from asd_ray.ledger import Ledger
+from asd_ray.tuning.data import DataSource
+from asd_ray.tuning.spec import TrialSpec
+from asd_ray.tuning.study import Study
+from asd_ray.tuning.trial import Outcome, Reached, record_extra, record_of
+
+Fits = Callable[[Study], bool]
+LIVES = 2  # how often a trial may lose its worker (killed, its node gone) before it counts as failed
+
+
+@dataclass
+class Running:
+    """A trial that a worker has."""
+
+    spec: TrialSpec
+    study: Study
+    epoch: int = 0
+    seconds: float = 0.0
+    intermediate: dict[int, float] = field(default_factory=dict)
+
+
+class Search:
+    """Asks the studies in turn, tells them how trials ended, and commits what no worker can: pruned, and lost."""
+
+    def __init__(
+        self, studies: list[Study], source: DataSource, ledger: Ledger, *, deadline: float | None = None
+    ) -> None:
+        self.studies, self.source, self.ledger = studies, source, ledger
+        self.deadline = deadline  # of time.monotonic(): no trial starts after it
+        self.started = time.monotonic()
+        self.running: dict[str, Running] = {}  # trial hash -> a trial in flight
+        self.ended = 0  # trials that this command has finished
+        self.stopping = ""  # why no more trials are started
+        self.error = ""  # what ends the search as a failure
+        self._again: list[Running] = []
+        self._lost: dict[str, int] = {}
+
+    # -- which trial comes next ----------------------------------------------------------------------------------
+
+    def next(self, fits: Fits = lambda study: True) -> TrialSpec | None:
+        """A trial to run now, of a study that `fits` into what is free; None: not now, see `over`."""
+        if self.deadline is not None and time.monotonic() > self.deadline and not self.stopping:
+            self.stop("the time is up")
+        if self.stopping:
+            return None
+        for waiting in self._again:
+            if fits(waiting.study):
+                self._again.remove(waiting)
+                return self._start(waiting.spec, waiting.study)
+        for study in sorted(self.studies, key=self._turn):
+            if study.missing and fits(study) and self._in_time(study):
+                try:
+                    spec = study.ask()
+                except AsdRayError as error:  # a space that raises for some draw
+                    self.error = str(error)
+                    self.stop("a search space failed")
+                    return None
+                if spec is not None:
+                    return self._start(spec, study)
+        return None
+
+    @property
+    def over(self) -> bool:
+        """Nothing runs and nothing will be started."""
+        if self.running:
+            return False
+        return bool(self.stopping) or not (self._again or any(s.missing and self._in_time(s) for s in self.studies))
+
+    def stop(self, why: str) -> None:
+        """Start no more trials; those that run go on."""
+        self.stopping = self.stopping or why
+
+    def _turn(self, study: Study) -> float:
+        """Every study advances at the same share of what it wants, so none is left alone at the end."""
+        return (study.wanted - study.missing) / max(1, study.wanted)
+
+    def _in_time(self, study: Study) -> bool:
+        """Whether a trial that takes as long as this study's others would end before the deadline."""
+        if self.deadline is None:
+            return True
+        return time.monotonic() + 0.8 * self.seconds_a_trial(study) < self.deadline
+
+    def seconds_a_trial(self, study: Study) -> float:
+        times = [r.seconds for r in list(study.records.values()) if r.seconds and r.status != "failed"]
+        return statistics.fmean(times) if times else 0.0
+
+    def _start(self, spec: TrialSpec, study: Study) -> TrialSpec:
+        self.running[spec.hash] = Running(spec, study)
+        return spec
+
+    # -- what becomes of it --------------------------------------------------------------------------------------
+
+    def reached(self, spec: TrialSpec, what: Reached) -> bool:
+        """A sign of life; whether the trial is to be stopped now."""
+        run = self.running.get(spec.hash)
+        if run is None:
+            return False
+        run.epoch, run.seconds = what.epoch, what.seconds
+        if what.value is None:
+            return False
+        run.intermediate[what.epoch] = what.value
+        return run.study.report(spec, what.epoch, what.value)
+
+    def finished(self, spec: TrialSpec, outcome: Outcome) -> None:
+        """A worker says that it has stored the trial, or why it could not."""
+        run = self.running.pop(spec.hash, None)
+        if run is None:
+            return
+        if outcome.unstored:
+            self._refused(run, outcome.unstored)
+            return
+        self.ended += 1
+        run.study.tell(spec, outcome.record)
+
+    def pruned(self, spec: TrialSpec) -> None:
+        """The trial was stopped at a rung: stored here, with what it had reached."""
+        run = self.running.pop(spec.hash, None)
+        if run is not None:
+            self._store(run, "pruned")
+
+    def lost(self, spec: TrialSpec) -> None:
+        """Its worker died. What it stored counts; else it runs once more, and then it is failed."""
+        run = self.running.pop(spec.hash, None)
+        if run is None:
+            return
+        stored = [r for r in self.ledger.records(spec.machine, spec.family) if r.trial == spec.hash]
+        if stored:
+            self.ended += 1
+            run.study.tell(spec, stored[0])
+            return
+        self._lost[spec.hash] = self._lost.get(spec.hash, 0) + 1
+        if self._lost[spec.hash] < LIVES:
+            self._again.append(Running(spec, run.study))
+        else:
+            self._store(run, "failed", error=f"its worker died {LIVES} times: killed, or the computer is out of memory")
+
+    def abandon(self) -> None:
+        """What runs or waits now is not stored; the same command starts it anew."""
+        for run in [*self.running.values(), *self._again]:
+            run.study.forget(run.spec)
+        self.running.clear()
+        self._again.clear()
+
+    def _store(self, run: Running, status: str, error: str = "") -> None:
+        what = {"epochs": run.epoch, "intermediate": run.intermediate, "seconds": round(run.seconds, 3), "error": error}
+        record = record_of(run.spec, self.source, status, extra=record_extra(run.spec), **what)
+        try:
+            self.ledger.commit(record)
+        except AsdRayError as failure:
+            self._refused(run, str(failure))
+            return
+        self.ended += 1
+        run.study.tell(run.spec, record)
+
+    def _refused(self, run: Running, why: str) -> None:
+        """The ledger did not take a trial: a full disk, as a rule. Going on would only lose more."""
+        run.study.forget(run.spec)
+        self.error = self.error or why
+        self.stop("a trial could not be stored")
+
+
+@contextmanager
+def interruptible(search: Search, say: Callable[[str], None]) -> Iterator[None]:
+    """Ctrl-C once: finish what runs, start nothing new. Twice: KeyboardInterrupt, now."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if search.stopping == "Ctrl-C":
+            raise KeyboardInterrupt
+        search.stopping = "Ctrl-C"
+        count = len(search.running)
+        say(f"stopping: {count} running trial{'s' * (count != 1)} will be finished; Ctrl-C again to stop now")
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def run_serially(search: Search, turn: Callable[[], None] = lambda: None) -> None:
+    """Every trial in this process, one after another, without Ray."""
+    import torch
+
+    from asd_ray.tuning.trial import run_trial
+
+    while (spec := search.next()) is not None:
+        turn()
+        device = torch.device("cuda" if spec.gpu > 0 else "cpu")
+        for event in (trial := run_trial(spec, search.source, search.ledger, device)):
+            if isinstance(event, Outcome):
+                search.finished(spec, event)
+            elif search.reached(spec, event):
+                trial.close()
+                search.pruned(spec)
+            turn()

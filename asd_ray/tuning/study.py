@@ -1,0 +1,216 @@
+"""One study: what Optuna knows of one machine and family, rebuilt from the ledger, and what it asks for next."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import optuna
+from optuna.trial import FixedTrial, TrialState, create_trial
+
+from asd_ray.detectors import Family
+from asd_ray.detectors.families import Space
+from asd_ray.errors import AsdRayError
+from asd_ray.ledger import TrialRecord
+from asd_ray.tuning.halving import Halving
+from asd_ray.tuning.spec import Settings, TrialSpec
+
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+ATTEMPTS = 60  # draws of parameters that were all tried already, after which a space counts as exhausted
+GUIDED = 5  # of them by TPE, which may insist on a point; the rest at random
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one trial of a study takes of the cluster."""
+
+    cpu: float
+    gpu: float
+
+
+class Study:
+    """Asks Optuna for trials and tells it how they ended. `wanted` counts every stored trial of this seed."""
+
+    def __init__(
+        self,
+        machine: str,
+        family: Family,
+        space: Space,
+        settings: Settings,
+        *,
+        share: Share,
+        seed: int,
+        wanted: int,
+        records: Iterable[TrialRecord] = (),
+    ) -> None:
+        self.machine, self.family, self.space, self.settings = machine, family, space, settings
+        self.share, self.seed, self.wanted = share, seed, wanted
+        self.exhausted = False
+        self.records: dict[str, TrialRecord] = {}  # trial hash -> every stored trial of this study and its settings
+        self.elsewhere = 0  # stored trials of this machine and family that are of other settings or another space
+        self._numbers: set[int] = set()
+        self._asked: dict[str, optuna.trial.Trial] = {}  # trial hash -> the Optuna trial that awaits its end
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._study = optuna.create_study(direction="maximize", study_name=self.name, pruner=Halving())
+        self._paper = self._paper_draw()
+        for record in records:
+            self._remember(record)
+        self._paper_asked = any(r.seed == seed and r.extra.get("paper") for r in self.records.values())
+
+    @property
+    def name(self) -> str:
+        return f"{self.machine}-{self.family.name}"
+
+    @property
+    def optuna_study(self) -> optuna.Study:
+        return self._study
+
+    def count(self, status: str | None = None) -> int:
+        """Stored trials of this seed."""
+        return sum(r.seed == self.seed and status in (None, r.status) for r in list(self.records.values()))
+
+    @property
+    def running(self) -> int:
+        return len(self._asked)
+
+    @property
+    def missing(self) -> int:
+        """How many more may be started."""
+        return 0 if self.exhausted else max(0, self.wanted - self.count() - self.running)
+
+    @property
+    def best(self) -> TrialRecord | None:
+        scored = [r for r in list(self.records.values()) if r.status == "complete" and r.objective is not None]
+        return max(scored, key=lambda r: r.objective or 0.0, default=None)
+
+    def ask(self) -> TrialSpec | None:
+        """The next trial that is neither stored nor running; the paper's setting first. None: nothing new to try.
+
+        The sampler is seeded anew for every number, so a search that was killed goes on as if it had not been (as
+        long as no draw repeats an earlier one: Optuna is told of those, and the ledger does not keep them).
+        """
+        number = next(n for n in range(len(self._numbers) + 1) if n not in self._numbers)
+        for attempt in range(ATTEMPTS):
+            paper = not self._paper_asked
+            self._study.sampler = self._sampler(number, attempt)
+            if paper:
+                self._paper_asked = True
+                self._study.enqueue_trial(self._paper)
+            trial = self._study.ask()
+            spec = self._spec(number, self._draw(trial), paper)
+            trial.set_user_attr("epochs", spec.epochs)
+            known = self.records.get(spec.hash)
+            if known is not None and known.status == "complete":
+                self._study.tell(trial, known.objective)
+            elif known is not None or spec.hash in self._asked:
+                self._study.tell(trial, state=TrialState.FAIL)
+            else:
+                self._asked[spec.hash] = trial
+                self._numbers.add(number)
+                return spec
+        self.exhausted = True
+        return None
+
+    def report(self, spec: TrialSpec, epoch: int, value: float) -> bool:
+        """A value at a rung; whether the trial is to be stopped. The paper's setting always runs to its end."""
+        trial = self._asked.get(spec.hash)
+        if trial is None:
+            return False
+        trial.report(value, epoch)
+        return not spec.paper and trial.should_prune()
+
+    def tell(self, spec: TrialSpec, record: TrialRecord) -> None:
+        """The trial is stored as `record` says."""
+        trial = self._asked.pop(spec.hash)
+        self.records[record.trial] = record
+        value = record.objective if record.status == "complete" else None
+        self._study.tell(trial, value, state=STATES[record.status])
+
+    def forget(self, spec: TrialSpec) -> None:
+        """The trial was not finished and is not stored: it may be asked for again by a later command."""
+        self._study.tell(self._asked.pop(spec.hash), state=TrialState.FAIL)
+        self._numbers.discard(spec.number)
+
+    def _spec(self, number: int, params: dict[str, Any], paper: bool) -> TrialSpec:
+        return TrialSpec(
+            machine=self.machine,
+            family=self.family.name,
+            target=self.family.target,
+            number=number,
+            params=params,
+            seed=self.seed,
+            settings=self.settings,
+            paper=paper,
+            cpu=self.share.cpu,
+            gpu=self.share.gpu,
+        )
+
+    def _sampler(self, number: int, attempt: int) -> optuna.samplers.BaseSampler:
+        text = f"{self.seed} {self.name} {number} {attempt}"
+        seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest())
+        if attempt >= GUIDED:
+            return optuna.samplers.RandomSampler(seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+
+    def _draw(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
+        try:
+            drawn = self.space.space(trial)
+        except Exception as error:
+            raise AsdRayError(f"{self.space.path}: space(trial) raised {type(error).__name__}: {error}") from error
+        strange = sorted(set(drawn) - set(self.space.paper))
+        if strange:
+            raise AsdRayError(
+                f"{self.space.path}: space() gives {strange[0]!r}, which PAPER does not have; add it there"
+            )
+        return {**self.space.paper, **drawn}
+
+    def _paper_draw(self) -> dict[str, Any]:
+        """The paper's values of what the space suggests, after a check that they lie inside it."""
+        strange = sorted(set(self.space.paper) - self.family.parameters)
+        if strange:
+            raise AsdRayError(
+                f"{self.space.path}: PAPER has {strange[0]!r}, which {self.family.target} does not take; it takes "
+                f"{', '.join(sorted(self.family.parameters))}"
+            )
+        fixed = FixedTrial(self.space.paper)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Optuna only warns of a value outside its range
+            drawn = self._draw(fixed)
+        if drawn != self.space.paper:
+            wrong = sorted(name for name in drawn if drawn[name] != self.space.paper[name])
+            raise AsdRayError(
+                f"{self.space.path}: with PAPER's values space() gives another {wrong[0]!r}; each suggested name must "
+                "be the parameter's own"
+            )
+        return {name: self.space.paper[name] for name in fixed.distributions}
+
+    def _remember(self, record: TrialRecord) -> None:
+        """A stored trial joins the study if this study could have drawn that very trial: its space and settings."""
+        self._numbers.add(record.number)
+        fixed = FixedTrial(record.params)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                params = self._draw(fixed)
+            spec = replace(self._spec(record.number, params, False), seed=record.seed)
+            if spec.hash != record.trial or params != record.params:
+                raise ValueError("of other settings")
+            names = fixed.distributions
+            trial = create_trial(
+                state=STATES[record.status],
+                value=record.objective if record.status == "complete" else None,
+                params={name: record.params[name] for name in names},
+                distributions=names,
+                intermediate_values=record.intermediate,
+                user_attrs={"epochs": spec.epochs},
+            )
+            self._study.add_trial(trial)
+        except Exception:  # a record of other settings, or of a space that a user's file has replaced
+            self.elsewhere += 1
+            return
+        self.records[record.trial] = record

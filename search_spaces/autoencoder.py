@@ -1,0 +1,31 @@
+"""Autoencoder of the DCASE task 2 baselines: Koizumi et al., DCASE 2020; Harada et al., EUSIPCO 2023.
+
+PAPER is the program of 2023 on; that of 2020 is edition "2020" with batches of 512, of 2021 and 2022 edition "2021".
+"""
+
+from typing import Any
+
+PAPER: dict[str, Any] = {
+    "edition": "2023",
+    "frames": 5,
+    "hidden": 128,
+    "layers": 4,
+    "bottleneck": 8,
+    "lr": 1e-3,
+    "batch_size": 256,
+    "epochs": 100,
+    "validation": 0.1,
+}
+
+
+def space(trial: Any) -> dict[str, Any]:
+    return {
+        "edition": trial.suggest_categorical("edition", ["2020", "2021", "2023"]),
+        "frames": trial.suggest_int("frames", 1, 11),
+        "hidden": trial.suggest_categorical("hidden", [64, 128, 256, 512]),
+        "layers": trial.suggest_int("layers", 1, 5),
+        "bottleneck": trial.suggest_int("bottleneck", 2, 64, log=True),
+        "lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [256, 512, 1024, 2048]),
+        "epochs": trial.suggest_int("epochs", 20, 100),
+    }

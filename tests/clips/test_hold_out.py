@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asd_ray.clips.bank import ClipSet, open_bank
+from asd_ray.clips.hold_out import hold_out
+from asd_ray.errors import AsdRayError
+
+GROUPS = {("00", "source"): 20, ("00", "target"): 3, ("01", "source"): 10, ("01", "target"): 1}
+
+
+@pytest.fixture
+def clips(tmp_path: Path, record: Callable[..., Path]) -> ClipSet:
+    for (section, domain), count in GROUPS.items():
+        for i in range(count):
+            name = f"section_{section}_{domain}_train_normal_{i:04d}_vel_1.wav"
+            record(tmp_path / "data" / "dev_data" / "fan" / "train" / name, seconds=0.1, seed=i)
+    return open_bank(tmp_path / "data", workers=1).select("fan", split="train")
+
+
+def names(clips: ClipSet) -> set[str]:
+    return set(clips.frame["clip"])
+
+
+@pytest.mark.parametrize(
+    ("fraction", "expected"),
+    [(0.0, (0, 0, 0, 0)), (0.1, (2, 0, 1, 0)), (0.25, (5, 1, 3, 0)), (0.5, (10, 2, 5, 0))],
+)
+def test_each_id_and_domain_gives_its_share_and_keeps_one(
+    clips: ClipSet, fraction: float, expected: tuple[int, ...]
+) -> None:
+    fitted, held = hold_out(clips, fraction)
+    frame = held.frame
+    assert tuple(int(((frame["id"] == i) & (frame["domain"] == d)).sum()) for i, d in GROUPS) == expected
+    assert not names(fitted) & names(held)
+    assert names(fitted) | names(held) == names(clips)
+    assert {(i, d) for i, d in zip(fitted.frame["id"], fitted.frame["domain"], strict=True)} == set(GROUPS)
+
+
+def test_the_same_clips_are_held_out_whatever_their_order(clips: ClipSet) -> None:
+    fitted, held = hold_out(clips, 0.25)
+    shuffled = clips.take(np.random.default_rng(0).permutation(len(clips)))
+    again = hold_out(shuffled, 0.25)
+    assert (names(again[0]), names(again[1])) == (names(fitted), names(held))
+
+
+def test_a_larger_share_holds_out_the_same_clips_and_more(clips: ClipSet) -> None:
+    assert names(hold_out(clips, 0.1)[1]) < names(hold_out(clips, 0.3)[1])
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 0.51, float("nan")])
+def test_a_share_out_of_bounds_is_refused(clips: ClipSet, fraction: float) -> None:
+    with pytest.raises(AsdRayError, match=f"must be between 0 and 0.5 but got {fraction}"):
+        hold_out(clips, fraction)

@@ -1,0 +1,58 @@
+"""What the tests of detectors share: synthetic machines made once, banks of any waves, a user's own module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+import torch
+
+from asd_ray.clips.bank import Bank, open_bank
+from asd_ray.detectors.conformance import Workspace
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """With work as small as here, threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The sound of the conformance suite; what a family has learned of it is kept for all tests."""
+    return Workspace(tmp_path_factory.mktemp("conformance"))
+
+
+@pytest.fixture
+def bank_of(tmp_path: Path) -> Callable[[dict[str, npt.NDArray[np.floating]]], Bank]:
+    """A bank of given waves: ``bank_of({"fan/train/section_00_source_train_normal_0000_vel_1": wave})``."""
+
+    def make(waves: dict[str, npt.NDArray[np.floating]]) -> Bank:
+        for name, wave in waves.items():
+            path = tmp_path / "waves" / "dev_data" / f"{name}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, wave, 16_000, subtype="PCM_16")
+        return open_bank(tmp_path / "waves", workers=1)
+
+    return make
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """A module that Python can import in this test: ``module("mine", "PAPER = {}")``."""
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / "modules" / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write

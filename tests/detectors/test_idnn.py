@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from asd_ray.clips.bank import Bank, open_bank
+from asd_ray.detectors import Context
+from asd_ray.detectors.idnn import IDNN, pairs_of
+from asd_ray.errors import AsdRayError
+from asd_ray.features import vectors
+
+SMALL: dict[str, Any] = {"epochs": 2, "batch_size": 64, "hidden": 16}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tensors as small as these are slower on two threads, and far slower on two busy cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def bank(dataset: Callable[..., Path]) -> Bank:
+    return open_bank(dataset(clips=6))
+
+
+def fitted(bank: Bank, seed: int = 0) -> IDNN:
+    detector = IDNN(Context(seed=seed), **SMALL)
+    for _ in detector.fit(bank.select(split="train")):
+        pass
+    return detector
+
+
+def test_the_net_is_that_of_the_paper() -> None:
+    net = IDNN(Context())._new_net()
+    shapes = [tuple(each.weight.shape) for each in net if isinstance(each, nn.Linear)]
+    widths = [512, 128, 64, 32, 16, 32, 64, 128, 128]
+    assert shapes == [(out, into) for into, out in zip(widths, widths[1:], strict=False)]
+    assert [type(each).__name__ for each in net] == ["Linear", "BatchNorm1d", "ReLU"] * 7 + ["Linear"]
+    # 65,664 + 8,256 + 2,080 + 528 + 544 + 2,112 + 8,320 + 16,512 of the linear layers, 2 × 464 of the normalisation
+    assert sum(each.numel() for each in net.parameters()) == 104_016 + 928
+
+
+@pytest.mark.parametrize("size", [3, 5, 7])
+def test_the_middle_frame_is_wanted_and_not_heard(size: int) -> None:
+    frames = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    at, middle = torch.tensor([6]), 6 + size // 2
+    given, wanted = pairs_of(frames, size)(at)
+    around = [frames[6 + k] for k in range(size) if k != size // 2]
+    assert torch.equal(given[0], torch.cat(around))
+    assert torch.equal(wanted[0], frames[middle])
+    changed = frames.clone()
+    changed[middle] += 1
+    other_given, other_wanted = pairs_of(changed, size)(at)
+    assert torch.equal(other_given, given)
+    assert torch.equal(other_wanted, wanted + 1)
+
+
+def test_scores_are_the_mean_and_the_largest_error_of_a_clip(bank: Bank) -> None:
+    detector, test = fitted(bank), bank.select(split="test")
+    scores = detector.score(test)
+    features = detector.context.features.get(detector.front_end, test)
+    for i in range(len(test)):
+        rows = vectors(torch.from_numpy(np.array(features.clip(i))), 5)
+        with torch.no_grad():
+            made = detector._net(torch.cat([rows[:, :256], rows[:, 384:]], 1))
+        errors = (made - rows[:, 256:384]).square().mean(1)
+        assert scores["mean"][i] == pytest.approx(float(errors.mean()), rel=1e-5)
+        assert scores["max"][i] == pytest.approx(float(errors.max()), rel=1e-5)
+
+
+def test_the_same_seed_gives_the_same_scores_whoever_asks_in_between(bank: Bank) -> None:
+    test, during = bank.select(split="test"), IDNN(Context(seed=1), **SMALL)
+    losses = []
+    for progress in during.fit(bank.select(split="train")):
+        during.score(test)
+        losses.append(progress.losses)
+    assert [set(each) for each in losses] == [{"train"}] * 2
+    again, other = fitted(bank, 1).score(test), fitted(bank, 2).score(test)
+    for variant, values in during.score(test).items():
+        np.testing.assert_array_equal(values, again[variant])
+        assert (values != other[variant]).all()
+
+
+def test_a_clip_alone_scores_as_among_others(bank: Bank) -> None:
+    detector, every = fitted(bank), bank.select()
+    together = detector.score(every)
+    for i in range(len(every)):
+        for variant, values in detector.score(every.take([i])).items():
+            np.testing.assert_allclose(values, together[variant][[i]], rtol=1e-5)
+    assert all(len(values) == 0 for values in detector.score(every.take(np.zeros(len(every), bool))).values())
+
+
+def test_state_survives_a_file_and_training_on(bank: Bank) -> None:
+    detector, test = IDNN(Context(), **SMALL), bank.select(split="test")
+    training = detector.fit(bank.select(split="train"))
+    next(training)
+    state, scores, file = detector.state(), detector.score(test), io.BytesIO()
+    next(training)
+    torch.save(state, file)
+    file.seek(0)
+    other = IDNN(Context(seed=9), **SMALL)
+    other.load(torch.load(file, weights_only=True))
+    for variant, values in scores.items():
+        np.testing.assert_array_equal(other.score(test)[variant], values)
+
+
+def test_errors_name_the_cure(bank: Bank) -> None:
+    for ask in (lambda d: d.score(bank.select()), lambda d: d.state()):
+        with pytest.raises(AsdRayError, match="before fit"):
+            ask(IDNN(Context()))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ({"frames": 4}, "frames of IDNN must be odd but got 4"),
+        ({"frames": 1}, "frames of IDNN must be a whole number of at least 3"),
+        ({"hidden": 12}, "hidden of IDNN must be a multiple of 8 but got 12"),
+        ({"lr": 0.0}, "lr of IDNN must be above 0"),
+        ({"batch_size": 1}, "batch_size of IDNN must be a whole number of at least 2"),
+    ],
+)
+def test_a_bad_parameter_is_named(parameter: dict[str, Any], message: str) -> None:
+    with pytest.raises(AsdRayError, match=message):
+        IDNN(Context(), **parameter)

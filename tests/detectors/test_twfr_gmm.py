@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+
+from asd_ray.clips.bank import Bank, ClipSet
+from asd_ray.detectors import Context
+from asd_ray.detectors.twfr_gmm import TwfrGmm, interpolated, time_weighted
+from asd_ray.errors import AsdRayError
+from asd_ray.features import FeatureCache
+
+FRAMES = np.random.default_rng(0).normal(-40, 10, (3, 21, 5)).astype(np.float32)
+MakeBank = Callable[[dict[str, Any]], Bank]
+
+
+def noise(seed: int, samples: int = 8000, level: float = 0.1) -> Any:
+    return np.random.default_rng(seed).normal(0, level, samples)
+
+
+def train_name(n: int, id: str = "00", domain: str = "source", machine: str = "fan") -> str:
+    return f"{machine}/train/section_{id}_{domain}_train_normal_{n:04d}_vel_1"
+
+
+def fitted(tmp_path: Path, clips: ClipSet, **params: Any) -> TwfrGmm:
+    detector = TwfrGmm(Context(features=FeatureCache(tmp_path / "cache")), **params)
+    (step,) = detector.fit(clips)
+    assert step.epoch == 1
+    return detector
+
+
+def test_r_1_is_the_mean_and_r_0_the_maximum() -> None:
+    np.testing.assert_allclose(time_weighted(FRAMES, 1.0), FRAMES.mean(axis=1), rtol=1e-5)
+    np.testing.assert_array_equal(time_weighted(FRAMES, 0.0), FRAMES.max(axis=1))
+
+
+@pytest.mark.parametrize("r", [0.02, 0.46, 0.9, 0.98, 1 - 1e-9])
+def test_between_them_loud_frames_weigh_more(r: float) -> None:
+    expected = np.zeros((3, 5))
+    for clip in range(3):
+        for mel in range(5):
+            loud_first = sorted(FRAMES[clip, :, mel].tolist(), reverse=True)
+            weights = [r**i for i in range(21)]
+            expected[clip, mel] = sum(w * x for w, x in zip(weights, loud_first, strict=True)) / sum(weights)
+    np.testing.assert_allclose(time_weighted(FRAMES, r), expected, rtol=1e-6)
+
+
+def test_the_score_is_the_density_of_the_nearest_gaussian_without_its_weight(tmp_path: Path, bank_of: MakeBank) -> None:
+    waves = {train_name(n): noise(n, level=0.1 if n < 9 else 0.3) for n in range(12)}
+    clips = bank_of(waves).select()
+    detector = fitted(tmp_path, clips, reg=1e-1, r=0.5)
+    (kept,) = detector.state()["fan"].values()
+    means, factors = kept["means"].numpy(), kept["factors"].numpy()
+    assert means.shape == (2, 128)
+    features = detector.context.features.get(detector.front_end, clips)
+    vectors = np.stack([time_weighted(features.clip(i)[None], 0.5)[0] for i in range(len(clips))])
+    densities = [
+        multivariate_normal(mean, np.linalg.inv(factor @ factor.T)).logpdf(vectors)
+        for mean, factor in zip(means, factors, strict=True)
+    ]
+    np.testing.assert_allclose(detector.score(clips)["gmm"], -np.max(densities, axis=0), rtol=1e-6)
+
+
+def test_unequal_lengths_are_each_pooled_over_their_own_frames(tmp_path: Path, bank_of: MakeBank) -> None:
+    clips = bank_of({train_name(n): noise(n, 4000 + 1000 * (n % 3)) for n in range(7)}).select()
+    detector = TwfrGmm(Context(features=FeatureCache(tmp_path / "cache")), r=0.9)
+    vectors = detector._vectors(clips)
+    for i in range(len(clips)):
+        np.testing.assert_allclose(vectors[i], detector._vectors(clips.take([i]))[0], rtol=1e-7)
+
+
+@pytest.mark.parametrize(("clips", "components"), [(1, 1), (2, 2), (3, 3), (9, 4)])
+def test_there_are_no_more_components_than_clips(
+    tmp_path: Path, bank_of: MakeBank, clips: int, components: int
+) -> None:
+    detector = fitted(tmp_path, bank_of({train_name(n): noise(n) for n in range(clips)}).select(), components=4)
+    assert len(detector.state()["fan"]["00"]["means"]) == components
+
+
+@pytest.mark.parametrize("wave", [noise(0), np.zeros(8000)], ids=["noise", "silence"])
+def test_equal_clips_count_once(tmp_path: Path, bank_of: MakeBank, wave: Any) -> None:
+    clips = bank_of({train_name(n): wave for n in range(5)}).select()
+    detector = fitted(tmp_path, clips, components=4)
+    assert len(detector.state()["fan"]["00"]["means"]) == 1
+    assert np.isfinite(detector.score(clips)["gmm"]).all()
+
+
+def test_a_mixture_belongs_to_one_id_of_one_machine(tmp_path: Path, bank_of: MakeBank) -> None:
+    keys = [("fan", "00"), ("fan", "01"), ("pump", "00")]
+    waves = {train_name(n, id, machine=m): noise(100 * k + n) for k, (m, id) in enumerate(keys) for n in range(4)}
+    bank = bank_of(waves)
+    together = fitted(tmp_path, bank.select())
+    assert {(machine, id) for machine, ids in together.state().items() for id in ids} == set(keys)
+    for machine, id in keys:
+        mine = bank.select(machine, id=id)
+        alone = fitted(tmp_path, mine)
+        np.testing.assert_array_equal(together.score(mine)["gmm"], alone.score(mine)["gmm"])
+
+
+def test_an_id_that_was_never_trained_is_scored_by_the_mixture_it_fits_best(tmp_path: Path, bank_of: MakeBank) -> None:
+    waves = {train_name(n, id): noise(10 * int(id) + n) for id in ("00", "01") for n in range(4)}
+    waves["fan/test/section_02_source_test_normal_0000_vel_1"] = noise(99)
+    bank = bank_of(waves)
+    new = bank.select("fan", id="02")
+    detector = fitted(tmp_path, bank.select(split="train"))
+    alone = []
+    for id in ("00", "01"):
+        alone.append(fitted(tmp_path, bank.select(split="train", id=id)).score(new)["gmm"][0])
+    assert detector.score(new)["gmm"][0] == min(alone)
+    assert len(set(alone)) == 2
+
+
+def smote_bank(bank_of: MakeBank, target: int) -> Bank:
+    names = [train_name(n) for n in range(20)] + [train_name(n, domain="target") for n in range(target)]
+    return bank_of({name: noise(i, 6000 if i % 2 else 5000) for i, name in enumerate(names)})
+
+
+@pytest.mark.parametrize(
+    ("target", "ratio", "added"), [(2, 0.2, 2), (2, 0.5, 8), (4, 0.2, 0), (1, 0.2, 0), (0, 0.2, 0)]
+)
+def test_smote_adds_clips_up_to_the_ratio(
+    tmp_path: Path, bank_of: MakeBank, target: int, ratio: float, added: int
+) -> None:
+    clips = smote_bank(bank_of, target).select()
+    detector = TwfrGmm(Context(features=FeatureCache(tmp_path / "cache")), smote=True, smote_ratio=ratio)
+    assert detector._synthetic(clips).shape == (added, 128)
+    plain, smoted = fitted(tmp_path, clips), fitted(tmp_path, clips, smote=True, smote_ratio=ratio)
+    same = np.array_equal(plain.score(clips)["gmm"], smoted.score(clips)["gmm"])
+    assert same == (added == 0)
+
+
+def test_smote_hears_the_front_end_of_its_waves(tmp_path: Path, bank_of: MakeBank) -> None:
+    wave = noise(0)  # between two equal waves there is only that wave
+    waves = {train_name(n): noise(n) for n in range(10)} | {train_name(n, domain="target"): wave for n in range(2)}
+    clips = bank_of(waves).select()
+    detector = TwfrGmm(Context(features=FeatureCache(tmp_path / "cache")), smote=True, smote_ratio=0.5)
+    itself = detector._vectors(clips.take(clips.frame["domain"] == "target"))[0]
+    np.testing.assert_allclose(detector._synthetic(clips), np.tile(itself, (3, 1)), rtol=1e-4)
+
+
+def test_smote_makes_waves_between_neighbours() -> None:
+    corners = np.array([[0, 0], [1, 0], [0, 1], [50, 50], [51, 50], [50, 51]], np.float32)
+    new = interpolated(corners, 200, 2, torch.Generator().manual_seed(0))
+    assert new.shape == (200, 2)
+    assert new.dtype == np.float32
+    near = new[(new < 10).all(axis=1)]
+    assert 0 < len(near) < 200  # of both triangles …
+    assert ((new < 2) | (new > 49)).all()  # … and none between the two
+    on_an_edge = (near == 0).any(axis=1) | np.isclose(near.sum(axis=1), 1)
+    assert ((near >= 0) & (near <= 1)).all()
+    assert on_an_edge.all()
+    assert len(np.unique(near, axis=0)) == len(near)
+
+
+def test_smote_takes_all_there_are_where_neighbours_are_few() -> None:
+    new = interpolated(np.array([[0.0], [1.0]], np.float32), 20, 3, torch.Generator().manual_seed(0))
+    assert ((new >= 0) & (new <= 1)).all()
+    assert len(np.unique(new)) == 20
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"r": 1.5}, "r of TwfrGmm must be in \\[0, 1\\] but got 1.5"),
+        ({"r": float("nan")}, "r of TwfrGmm"),
+        ({"components": 0}, "components of TwfrGmm"),
+        ({"components": 2.5}, "components of TwfrGmm must be a whole number from 1 but got 2.5"),
+        ({"reg": 0}, "reg of TwfrGmm"),
+        ({"tol": -1}, "tol of TwfrGmm"),
+        ({"smote": 1}, "smote of TwfrGmm must be True or False"),
+        ({"smote_ratio": 0.0}, "smote_ratio of TwfrGmm"),
+        ({"smote_neighbours": 0}, "smote_neighbours of TwfrGmm"),
+    ],
+)
+def test_bad_parameters_are_refused(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(AsdRayError, match=message):
+        TwfrGmm(Context(), **params)
+
+
+def test_no_clips_are_refused(tmp_path: Path, bank_of: MakeBank) -> None:
+    none = bank_of({train_name(0): noise(0)}).select(id="07")
+    with pytest.raises(AsdRayError, match="cannot learn from no clips"):
+        fitted(tmp_path, none)
+
+
+def test_a_covariance_that_cannot_be_inverted_names_the_cure(tmp_path: Path, bank_of: MakeBank) -> None:
+    clips = bank_of({train_name(n): noise(n) for n in range(4)}).select()
+    with pytest.raises(AsdRayError, match="fan id 00: .* raise reg"):
+        fitted(tmp_path, clips, components=1, reg=1e-300)

@@ -1,0 +1,132 @@
+"""What the verb refuses, before anything is searched; no test here starts Ray."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from asd_ray.search import main
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the default run is a folder here
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The message of a command that ends with status 2 within seconds."""
+
+    def run(*words: object) -> str:
+        began = time.monotonic()
+        try:
+            status = main([*map(str, words)])
+        except SystemExit as error:  # argparse's own
+            status = error.code
+        assert status == 2
+        assert time.monotonic() - began < 20
+        message = capsys.readouterr().err
+        assert "Traceback" not in message
+        return message
+
+    return run
+
+
+@pytest.mark.parametrize("share", ["1", "0.25"])
+def test_a_gpu_that_is_not_there_is_refused_at_once(
+    refused: Callable[..., str], share: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    message = refused("fan", "--gpus-per-trial", share)
+    assert f"--gpus-per-trial {share}: torch sees no GPU here; leave the option out to search on CPUs" in message
+    assert list(tmp_path.iterdir()) == []  # no demo set was made
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--time", "soon"], "must be a number with s, m, h or d, such as 30m, but got 'soon'"),
+        (["--time", "30"], "such as 30m, but got '30'"),
+        (["--time", "0m"], "such as 30m, but got '0m'"),
+        (["--time", "-5m"], "--time"),
+        (["--trials", "0"], "must be a number from 1 but got '0'"),
+        (["--epochs-cap", "x"], "must be a number from 1 but got 'x'"),
+        (["--seed", "-1"], "--seed"),
+        (["--seed", "x"], "must be a number from 0 but got 'x'"),
+        (["--gpus-per-trial", "1.5"], "must be a share up to 1 or a whole number but got '1.5'"),
+        (["--cpus-per-trial", "nan"], "must be a share up to 1 or a whole number but got 'nan'"),
+        (["--cpus-per-trial", "inf"], "must be a share up to 1 or a whole number but got 'inf'"),
+        (["--checkpoint", "best"], "invalid choice: 'best'"),
+    ],
+    ids=" ".join,
+)
+def test_nonsense_is_refused_with_what_is_wanted(refused: Callable[..., str], words: list[str], told: str) -> None:
+    assert told in refused("fan", *words)
+
+
+def test_an_unknown_family_has_a_guess(refused: Callable[..., str], dataset: Callable[..., Path]) -> None:
+    message = refused("fan", "--data", dataset(), "--serial", "--families", "autoencodr")
+    assert "unknown family 'autoencodr'; did you mean 'autoencoder'? known: autoencoder, " in message
+
+
+def test_a_class_that_cannot_be_imported_is_said(refused: Callable[..., str], dataset: Callable[..., Path]) -> None:
+    message = refused("fan", "--data", dataset(), "--serial", "--families", "no_such_module:Mine")
+    assert "family no_such_module:Mine: No module named 'no_such_module'" in message
+    assert "set PYTHONPATH" in message
+
+
+def test_an_unknown_machine_of_the_demo_set_has_a_guess(refused: Callable[..., str]) -> None:
+    assert "unknown demo machine 'fam'; did you mean 'fan'?" in refused("fam", "--serial")
+
+
+def test_an_unknown_machine_of_a_dataset_has_a_guess(refused: Callable[..., str], dataset: Callable[..., Path]) -> None:
+    message = refused("fam", "--data", dataset(), "--serial")
+    assert "unknown machine 'fam'; did you mean 'fan'?" in message
+
+
+def test_a_folder_that_is_not_there_is_named(refused: Callable[..., str], tmp_path: Path) -> None:
+    assert str(tmp_path / "nowhere") in refused("fan", "--data", tmp_path / "nowhere", "--serial")
+
+
+def test_a_space_of_no_certain_family_asks_for_which(refused: Callable[..., str], dataset: Callable[..., Path]) -> None:
+    families = ("--families", "autoencoder,idnn")
+    message = refused("fan", "--data", dataset(), "--serial", *families, "--space", "mine.py")
+    assert "--space mine.py: for which family is it? say --space FAMILY=FILE with one of autoencoder, idnn" in message
+    message = refused("fan", "--data", dataset(), "--serial", *families, "--space", "twfr_gmm=mine.py")
+    assert "--space twfr_gmm=mine.py: for which family is it?" in message
+
+
+def test_a_space_file_that_is_not_there_is_named(refused: Callable[..., str], dataset: Callable[..., Path]) -> None:
+    message = refused("fan", "--data", dataset(), "--serial", "--families", "idnn", "--space", "mine.py")
+    assert "mine.py: no such file; give a Python file with PAPER and def space(trial)" in message
+
+
+@pytest.mark.parametrize("share", ["0.6", "-0.1"])
+def test_a_held_out_share_out_of_bounds_is_refused(
+    refused: Callable[..., str], dataset: Callable[..., Path], share: str
+) -> None:
+    message = refused("fan", "--data", dataset(), "--serial", "--families", "idnn", f"--held-out={share}")
+    assert f"--held-out must be a share between 0 and 0.5 but got {share}" in message
+
+
+def test_help_answers_without_torch_ray_or_optuna(python: Callable[..., object]) -> None:
+    process = python(
+        """
+        import sys
+        from asd_ray.search import main
+        try:
+            main(["--help"])
+        except SystemExit:
+            print({"torch", "ray", "optuna", "pandas"} & set(sys.modules))
+        """
+    )
+    assert process.communicate(timeout=60)[0].endswith("set()\n")  # type: ignore[attr-defined]
+
+
+def test_no_test_here_started_ray() -> None:
+    ray = sys.modules.get("ray")
+    assert ray is None or not ray.is_initialized()

@@ -1,0 +1,98 @@
+"""One small machine, and searches of a tiny detector on it: serial, into a ledger of the test's own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from asd_ray.clips.scan import scan
+from asd_ray.detectors import Family
+from asd_ray.detectors.families import Space
+from asd_ray.ledger import Ledger
+from asd_ray.tuning.data import DataSource
+from asd_ray.tuning.search import Search, run_serially
+from asd_ray.tuning.spec import Settings
+from asd_ray.tuning.study import Share, Study
+
+PAPER: dict[str, Any] = {"x": 0.75, "epochs": 9, "batch_size": 64, "behaviour": ""}
+
+
+@dataclasses.dataclass
+class Bench:
+    """Makes studies of `families_for_tests:Tiny` over what the ledger holds, and runs them in this process."""
+
+    source: DataSource
+    ledger: Ledger
+
+    def settings(self, **changes: Any) -> Settings:
+        fingerprint = self.source.bank.fingerprints["fan"]
+        return dataclasses.replace(Settings(fingerprint=fingerprint, year=2022), **changes)
+
+    def study(
+        self,
+        wanted: int = 6,
+        *,
+        space: Callable[[Any], dict[str, Any]] | None = None,
+        seed: int = 0,
+        settings: dict[str, Any] | None = None,
+        **paper: Any,
+    ) -> Study:
+        """A study as `make_plan` makes it; `paper` changes single values of the paper's setting."""
+
+        def own(trial: Any) -> dict[str, Any]:
+            return {"x": trial.suggest_float("x", 0.0, 1.0)}
+
+        return Study(
+            "fan",
+            Family("tiny", "families_for_tests:Tiny"),
+            Space("space_for_tests.py", PAPER | paper, space or own),
+            self.settings(**(settings or {})),
+            share=Share(1.0, 0.0),
+            seed=seed,
+            wanted=wanted,
+            records=self.ledger.records("fan", "tiny"),
+        )
+
+    def search(self, study: Study, **how: Any) -> Search:
+        search = Search([study], self.source, self.ledger, **how)
+        run_serially(search)
+        return search
+
+    @property
+    def records(self) -> list[Any]:
+        return sorted(self.ledger.records("fan"), key=lambda record: record.number)
+
+
+@pytest.fixture(scope="session")
+def small_machine(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
+    """24 normal clips to train on, 24 to test on: half of each domain, a third anomalous and louder."""
+    root = tmp_path_factory.mktemp("small") / "machine"
+    plan = [("train", "normal", 1.0, 12), ("test", "normal", 1.0, 8), ("test", "anomaly", 3.0, 4)]
+    for split, label, level, count in plan:
+        folder = root / "dev_data" / "fan" / split
+        folder.mkdir(parents=True, exist_ok=True)
+        for domain in ("source", "target"):
+            for i in range(count):
+                rng = np.random.default_rng([len(split), len(label), len(domain) + (domain == "target"), i])
+                wave = rng.normal(0, 0.05 * level * rng.uniform(0.8, 1.2), 1600)
+                name = f"section_00_{domain}_{split}_{label}_{i:04d}_vel_1.wav"
+                soundfile.write(folder / name, wave, 16_000, subtype="PCM_16")
+    source = DataSource(scan(root), cache=str(tmp_path_factory.mktemp("cache")))
+    assert len(source.bank) == 48
+    return source
+
+
+@pytest.fixture
+def bench(small_machine: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    monkeypatch.setattr("asd_ray.tuning.trial.free", lambda device: None)  # a full collection takes longer than a trial
+    threads = torch.get_num_threads()
+    yield Bench(small_machine, Ledger(tmp_path / "run"))
+    torch.set_num_threads(threads)  # every trial sets its own

@@ -1,0 +1,255 @@
+"""Searches with a real Ray, as a user starts them: in a process of their own, which can be killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import soundfile
+
+from asd_ray.ledger import Ledger, TrialRecord, verify
+
+HERE = Path(__file__).parent
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DCASE 2022 shaped set in which anomalies are a little louder."""
+    root = tmp_path_factory.mktemp("data") / "loud"
+    draw = np.random.default_rng(0)
+    for split, label, count, gain in (("train", "normal", 8, 1), ("test", "normal", 6, 1), ("test", "anomaly", 6, 1.1)):
+        for domain in ("source", "target"):
+            for i in range(count):
+                path = root / "fan" / split / f"section_00_{domain}_{split}_{label}_{i:04d}_vel_{i}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(path, draw.normal(0, 0.1, 8000) * gain * draw.uniform(0.9, 1.1), 16_000)
+    return root
+
+
+@pytest.fixture
+def start(tmp_path: Path, data: Path) -> Iterator[Start]:
+    """Start `asd-ray search fan` on the data in a session of its own; what is left of it at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+    (tmp_path / "notes").mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "ASD_RAY_TEST_NOTES": str(tmp_path / "notes")}
+
+    def begin(families: str, *more: str) -> subprocess.Popen[str]:
+        names = ",".join(name if "_" in name or name.islower() else f"ray_families:{name}" for name in families.split())
+        command = [sys.executable, "-m", "asd_ray.search", "fan", "--data", data, "--run", tmp_path / "run"]
+        process = subprocess.Popen(
+            [*map(str, command), "--families", names, "--no-dashboard", "--cpus", "2", *more],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            for each in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+                each.kill()
+        process.wait()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "run")
+
+
+def finish(process: subprocess.Popen[str], status: int = 0) -> str:
+    said = process.communicate(timeout=150)[0]
+    assert process.returncode == status, said
+    return said
+
+
+def wait(what: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 60) -> None:
+    limit = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < limit, "it did not happen"
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+
+
+def statuses(ledger: Ledger) -> Counter[tuple[str, str]]:
+    return Counter((record.family, record.status) for record in ledger.records())
+
+
+def fits(tmp_path: Path) -> Counter[str]:
+    return Counter(path.read_text() for path in (tmp_path / "notes").glob("*.txt"))
+
+
+def test_a_killed_driver_loses_only_what_was_in_flight(start: Start, ledger: Ledger, tmp_path: Path) -> None:
+    first = start("Slow", "--trials", "6")
+    wait(lambda: len(ledger.records()) >= 2, first)
+    children = psutil.Process(first.pid).children(recursive=True)
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    assert not psutil.wait_procs(children, timeout=30)[1]  # Ray's processes end with their driver
+    kept = {record.trial: record for record in ledger.records()}
+    assert 2 <= len(kept) < 6
+
+    said = finish(start("Slow", "--trials", "6"))
+    records = ledger.records()
+    assert f"{len(kept)} trials are stored already" in said
+    assert statuses(ledger) == {("slow", "complete"): 6}
+    assert sorted(record.number for record in records) == [0, 1, 2, 3, 4, 5]
+    assert all(kept[record.trial] == record for record in records if record.trial in kept)
+    assert all(fits(tmp_path)[f"Slow {record.params['x']}"] == 1 for record in kept.values())
+    assert verify(ledger).is_clean
+
+
+def test_forty_more_trials_are_had_by_asking_for_more(start: Start, ledger: Ledger, tmp_path: Path) -> None:
+    finish(start("Loud", "--trials", "3"))
+    before = {record.trial for record in ledger.records()}
+    said = finish(start("Loud", "--trials", "43"))
+    assert "40 trials run now, 43 in all" in said
+    assert statuses(ledger) == {("loud", "complete"): 43}
+    assert before < {record.trial for record in ledger.records()}
+    assert max(fits(tmp_path).values()) == 1
+    assert "0 trials run now, 43 in all" in finish(start("Loud", "--trials", "43"))
+
+
+def test_a_trial_whose_worker_is_killed_runs_once_more(start: Start, ledger: Ledger) -> None:
+    finish(start("DiesOnce", "--trials", "4"))
+    assert statuses(ledger) == {("dies_once", "complete"): 4}
+
+
+def test_what_goes_wrong_in_a_trial_stays_in_that_trial(start: Start, ledger: Ledger) -> None:
+    said = finish(start("Diverges Raises Hungry Insatiable Loud", "--trials", "2"))
+    assert statuses(ledger) == {
+        ("diverges", "failed"): 2,
+        ("raises", "failed"): 2,
+        ("hungry", "complete"): 2,
+        ("insatiable", "failed"): 2,
+        ("loud", "complete"): 2,
+    }
+    by_family = {record.family: record for record in ledger.records()}
+    assert "nan after epoch 1" in by_family["diverges"].error
+    assert by_family["raises"].error == "ValueError: this family is broken"
+    assert "batch_size 256 and again with 128" in by_family["insatiable"].error
+    assert by_family["hungry"].extra["out_of_memory"] == "batch_size 256 halved to 128"
+    assert "failed: fan-raises-0000: ValueError: this family is broken" in said
+
+
+def test_two_searches_into_one_run_take_different_studies(start: Start, ledger: Ledger, tmp_path: Path) -> None:
+    first = start("Waits", "--trials", "4")
+    wait(lambda: len(fits(tmp_path)) >= 1, first)
+    second = start("Waits Loud", "--trials", "4")
+    third = start("Waits", "--trials", "4")
+    assert re.search(rf"fan-waits is being searched by process {first.pid} on", finish(second))
+    assert "every study of this command is being searched already" in finish(third, status=2)
+    (tmp_path / "notes" / "go").touch()
+    finish(first)
+    assert statuses(ledger) == {("waits", "complete"): 4, ("loud", "complete"): 4}
+    assert max(fits(tmp_path).values()) == 1
+    assert verify(ledger).is_clean
+
+
+def test_a_full_disk_ends_the_search_with_the_cure_and_keeps_what_is_stored(start: Start, ledger: Ledger) -> None:
+    said = finish(start("FillsTheDisk", "--trials", "8"), status=2)
+    assert "run the same command" in said
+    stored = statuses(ledger)
+    assert 1 <= stored["fills_the_disk", "complete"] < 8
+    assert len(stored) == 1
+    assert verify(ledger).is_clean
+
+
+def test_ctrl_c_finishes_what_runs_and_starts_nothing(start: Start, ledger: Ledger, tmp_path: Path) -> None:
+    process = start("Slower", "--trials", "9")
+    wait(lambda: len(fits(tmp_path)) == 2, process)
+    os.killpg(process.pid, signal.SIGINT)  # the whole group, as a terminal does
+    said = finish(process, status=130)
+    assert "Ctrl-C again to stop now" in said
+    assert "7 trials are missing; run the same command to go on" in said
+    assert statuses(ledger) == {("slower", "complete"): 2}
+
+
+def test_ctrl_c_twice_stops_at_once(start: Start, ledger: Ledger, tmp_path: Path) -> None:
+    process = start("Slower", "--trials", "9")
+    wait(lambda: len(fits(tmp_path)) >= 1, process)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGINT)
+    assert "stopped now: trials in flight are not stored" in finish(process, status=130)
+    assert len(ledger.records()) < 2
+
+
+def test_a_gpu_that_is_not_there_is_said_within_ten_seconds(start: Start) -> None:
+    if Path("/dev/nvidia0").exists():
+        pytest.skip("there is a GPU here")
+    began = time.monotonic()
+    said = finish(start("WantsGpu", "--gpus-per-trial", "1"), status=2)
+    assert time.monotonic() - began < 10
+    assert "leave the option out to search on CPUs" in said
+
+
+def test_trials_stopped_at_a_rung_are_pruned_in_optuna_and_in_the_ledger(
+    start: Start, ledger: Ledger, tmp_path: Path, data: Path
+) -> None:
+    space = tmp_path / "steps.py"
+    space.write_text(
+        'PAPER = {"x": 0.5, "epochs": 9, "batch_size": 256}\n\n\ndef space(trial):\n'
+        '    return {"x": trial.suggest_float("x", 0, 1)}\n'
+    )
+    code = """
+    import sys
+    import asd_ray.tuning.search as search
+    made = []
+    class Watched(search.Search):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            made.append(self)
+    search.Search = Watched
+    from asd_ray.search import main
+    status = main(sys.argv[1:])
+    for trial in made[0].studies[0].optuna_study.trials:
+        print("optuna", trial.state.name, len(trial.intermediate_values))
+    sys.exit(status)
+    """
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    options = ["fan", "--data", data, "--run", tmp_path / "run", "--families", "ray_families:Steps", "--space", space]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(line[4:] for line in code.splitlines()), *map(str, options)]
+        + ["--trials", "12", "--no-dashboard", "--cpus", "2"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = Counter(line.split()[1] for line in done.stdout.splitlines() if line.startswith("optuna"))
+    stored = Counter(record.status for record in ledger.records())
+    assert told == {"PRUNED": stored["pruned"], "COMPLETE": stored["complete"]}
+    assert stored["pruned"] >= 3
+    assert sum(stored.values()) == 12
+    pruned = [record for record in ledger.records() if record.status == "pruned"]
+    assert all(record.intermediate and record.epochs in (1, 3) and record.number > 0 for record in pruned)
+
+
+def test_serial_and_ray_give_the_same_scores(start: Start, tmp_path: Path, ledger: Ledger) -> None:
+    options = ["--trials", "1", "--epochs-cap", "2"]
+    finish(start("autoencoder twfr_gmm", *options, "--run", str(tmp_path / "serial"), "--serial"))
+    finish(start("autoencoder twfr_gmm", *options))
+
+    def stored(of: Ledger) -> dict[str, tuple[TrialRecord, bytes]]:
+        return {r.trial: (r, of.scores(r)["score"].to_numpy().tobytes()) for r in of.records()}
+
+    serial, with_ray = stored(Ledger(tmp_path / "serial")), stored(ledger)
+    assert serial.keys() == with_ray.keys()
+    assert len(serial) == 2
+    assert all(serial[trial][1] == with_ray[trial][1] for trial in serial)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asd_ray.errors import AsdRayError
+from asd_ray.metrics import hmean, objective
+from asd_ray.tuning.judge import Judge
+
+BOTH = ("source", "target")
+
+
+def clips(*groups: tuple[str, str, tuple[str, ...]], each: int = 5) -> pd.DataFrame:
+    """`each` clips of every (id, label, domains)."""
+    rows = [(i, label, domain) for i, label, domains in groups for domain in domains for _ in range(each)]
+    return pd.DataFrame(rows, columns=["id", "label", "domain"])
+
+
+FULL = clips(("00", "normal", BOTH), ("00", "anomaly", BOTH), ("01", "normal", BOTH), ("01", "anomaly", BOTH))
+
+
+def scores(test: pd.DataFrame, *names: str) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {name: rng.normal(size=len(test)) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("year", "used", "cells", "told"),
+    [
+        (None, None, {"auc", "pauc"}, "AUC and pAUC of each id"),
+        (2020, 2020, {"auc", "pauc"}, "DCASE 2020"),
+        (2021, 2021, {"auc_source", "auc_target", "pauc_source", "pauc_target"}, "DCASE 2021"),
+        (2022, 2022, {"auc_source", "auc_target", "pauc"}, "DCASE 2022"),
+        (2025, 2025, {"auc_source", "auc_target", "pauc"}, "DCASE 2025"),
+        (2026, 2025, {"auc_source", "auc_target", "pauc"}, "DCASE 2025"),
+    ],
+)
+def test_the_cells_are_those_of_the_year(year: int | None, used: int | None, cells: set[str], told: str) -> None:
+    judge = Judge("fan", FULL, year)
+    made = scores(FULL, "a")
+    verdict = judge(made)
+    assert judge.year == used
+    assert told in judge.cells
+    assert set(verdict.parts) == {f"{i}/{cell}" for i in ("00", "01") for cell in cells}
+    assert verdict.objective == pytest.approx(hmean(list(verdict.parts.values())))
+    assert verdict.objective == objective(FULL, made["a"][None], used)[0]
+
+
+def test_a_year_to_come_is_said_to_be_judged_by_the_newest_known() -> None:
+    assert Judge("fan", FULL, 2026).notes == ["fan: the score of 2026 is not known yet, 2025's is used"]
+    assert Judge("fan", FULL, 2025).notes == []
+
+
+def test_the_best_variant_is_chosen_by_the_test_labels() -> None:
+    truth = (FULL["label"] == "anomaly").to_numpy(float)
+    verdict = Judge("fan", FULL, 2022)({"wrong": -truth, "right": truth, "middling": scores(FULL, "x")["x"]})
+    assert (verdict.variant, verdict.objective) == ("right", 1.0)
+
+
+def test_equal_variants_are_decided_by_name_whatever_their_order() -> None:
+    same = scores(FULL, "x")["x"]
+    judge = Judge("fan", FULL, 2022)
+    assert judge({"b": same, "a": same}).variant == judge({"a": same, "b": same}).variant == "a"
+
+
+def test_an_id_that_lacks_labels_does_not_count_and_is_named() -> None:
+    test = pd.concat([clips(("02", "normal", BOTH), ("03", "unknown", BOTH)), FULL], ignore_index=True)
+    judge = Judge("fan", test, 2022)
+    assert judge.notes == ["fan: id 02, 03 does not count: it lacks a label or a domain"]
+    made = scores(test, "a")
+    assert judge(made) == Judge("fan", FULL, 2022)({"a": made["a"][20:]})
+
+
+def test_clips_without_label_among_labelled_ones_do_not_count() -> None:
+    test = pd.concat([clips(("00", "unknown", BOTH)), FULL], ignore_index=True)
+    made = scores(test, "a")
+    assert Judge("fan", test, 2022)(made) == Judge("fan", FULL, 2022)({"a": made["a"][10:]})
+
+
+@pytest.mark.parametrize(
+    ("year", "groups"),
+    [
+        (2022, [("00", "normal", ("source",)), ("00", "anomaly", BOTH)]),
+        (2021, [("00", "normal", BOTH), ("00", "anomaly", ("source",))]),
+        (2023, [("00", "normal", ("",)), ("00", "anomaly", ("",))]),
+    ],
+)
+def test_clips_that_do_not_fill_the_years_cells_are_judged_by_id(year: int, groups: list[Any]) -> None:
+    test = clips(*groups)
+    judge = Judge("fan", test, year)
+    assert judge.year is None
+    assert judge.notes == [f"fan: its labelled test clips do not fill {year}'s cells; AUC and pAUC of each id are used"]
+    assert set(judge(scores(test, "a")).parts) == {"00/auc", "00/pauc"}
+
+
+@pytest.mark.parametrize("year", [None, 2020, 2022])
+@pytest.mark.parametrize("groups", [[("00", "normal", BOTH)], [("00", "unknown", BOTH)], []], ids=len)
+def test_no_usable_id_is_an_error_that_names_machine_and_cure(year: int | None, groups: list[Any]) -> None:
+    with pytest.raises(AsdRayError, match=r"^fan: no id has normal and anomalous test clips.*asd-ray data check"):
+        Judge("fan", clips(*groups), year)

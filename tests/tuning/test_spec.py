@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from asd_ray.tuning.spec import ORACLE, Settings, TrialSpec, rungs
+
+
+def spec(**changes: Any) -> TrialSpec:
+    plain = TrialSpec("fan", "tiny", "mine:Tiny", 7, {"lr": 0.1, "epochs": 30}, 0, Settings("f", 2022))
+    settings = {k: changes.pop(k) for k in list(changes) if k in plain.settings.told()}
+    return dataclasses.replace(plain, settings=dataclasses.replace(plain.settings, **settings), **changes)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"),
+    [(None, []), (0, []), (1, []), (2, []), (3, [1]), (9, [1, 3]), (20, [2, 6]), (100, [3, 11, 33]), (27, [1, 3, 9])],
+)
+def test_rungs(epochs: int | None, expected: list[int]) -> None:
+    assert rungs(epochs) == expected
+
+
+def test_rungs_are_distinct_and_before_the_end() -> None:
+    for epochs in range(1, 400):
+        found = rungs(epochs)
+        assert found == sorted(set(found))
+        assert all(0 < at < epochs for at in found)
+
+
+def test_a_name_tells_machine_family_and_number() -> None:
+    assert spec().name == "fan-tiny-0007"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"machine": "pump"},
+        {"target": "mine:Other"},
+        {"params": {"lr": 0.2, "epochs": 30}},
+        {"held_out": 0.2},
+        {"checkpoint": ORACLE},
+        {"fingerprint": "g"},
+        {"year": None},
+        {"epochs_cap": 29},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_whatever_determines_the_result_is_in_the_hash(changes: dict[str, Any]) -> None:
+    assert spec(**changes).hash != spec().hash
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"number": 8}, {"cpu": 2.0}, {"gpu": 0.5}, {"paper": True}, {"epochs_cap": 30}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_does_not_is_not(changes: dict[str, Any]) -> None:
+    assert spec(**changes).hash == spec().hash
+
+
+def test_a_cap_cuts_the_epochs_that_the_detector_gets_and_not_the_params() -> None:
+    capped = spec(epochs_cap=5)
+    assert (capped.params["epochs"], capped.effective["epochs"], capped.epochs) == (30, 5, 5)
+    assert spec(epochs_cap=50).effective == spec().effective
+
+
+def test_a_cap_leaves_a_family_without_epochs_alone() -> None:
+    plain, capped = (spec(params={"k": 3}, epochs_cap=cap) for cap in (None, 5))
+    assert capped.hash == plain.hash
+    assert capped.effective == {"k": 3}
+    assert capped.epochs is None
+
+
+def test_a_spec_travels_as_plain_values() -> None:
+    there = spec(checkpoint=ORACLE, gpu=0.25, paper=True)
+    assert TrialSpec.from_dict(json.loads(json.dumps(there.to_dict()))) == there

@@ -1,0 +1,191 @@
+"""What a study asks for, what it tells Optuna, and how it is rebuilt from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asd_ray.detectors import Family
+from asd_ray.errors import AsdRayError
+from asd_ray.tuning.spec import ORACLE
+from asd_ray.tuning.study import Share, Study
+
+
+def two_parameters(trial: Any) -> dict[str, Any]:
+    return {"x": trial.suggest_float("x", 0.0, 1.0), "epochs": trial.suggest_categorical("epochs", [3, 9])}
+
+
+def seen_by_optuna(study: Study) -> list[Any]:
+    # a trial that Optuna is told of as pruned gets its last intermediate value as value; its sampler uses these alone
+    seen = [
+        (t.state.name, t.value if t.state.name == "COMPLETE" else None, t.params, t.intermediate_values, t.user_attrs)
+        for t in study.optuna_study.trials
+    ]
+    return sorted(seen, key=repr)
+
+
+def test_pruned_trials_are_pruned_in_optuna_and_in_the_ledger(bench: Any) -> None:
+    study = bench.search(bench.study(8)).studies[0]
+    pruned = [record for record in bench.records if record.status == "pruned"]
+    assert len(pruned) == study.count("pruned") > 0
+    for record in pruned:
+        assert (record.objective, record.error) == (None, "")
+        assert record.epochs == max(record.intermediate) in (1, 3)
+        assert bench.ledger.scores(record).empty
+    told = [t for t in study.optuna_study.trials if t.state.name == "PRUNED"]
+    assert sorted(map(str, (t.intermediate_values for t in told))) == sorted(str(r.intermediate) for r in pruned)
+
+
+def test_a_trial_is_pruned_only_when_enough_are_at_its_rung(bench: Any) -> None:
+    bench.search(bench.study(8))
+    assert all(record.status == "complete" for record in bench.records[:2])
+
+
+def test_the_papers_setting_is_never_pruned(bench: Any) -> None:
+    bench.search(bench.study(4))
+    study = bench.study(2, seed=1)
+    paper, other = study.ask(), study.ask()
+    assert (paper.paper, other.paper) == (True, False)
+    assert not study.report(paper, 3, -1.0)
+    assert study.report(other, 3, -2.0)
+
+
+def test_a_study_rebuilt_from_the_ledger_is_the_study_that_ran(bench: Any) -> None:
+    ran = bench.search(bench.study(12, space=two_parameters, behaviour="raises")).studies[0]
+    rebuilt = bench.study(12, space=two_parameters, behaviour="raises")
+    assert {r.status for r in bench.records} == {"complete", "pruned", "failed"}
+    assert seen_by_optuna(rebuilt) == seen_by_optuna(ran)
+    assert rebuilt.count() == 12
+    assert rebuilt.missing == 0
+    assert rebuilt.best == ran.best
+
+
+def test_a_rebuilt_study_asks_for_what_the_study_that_ran_would_ask(bench: Any) -> None:
+    ran = bench.search(bench.study(11, space=two_parameters)).studies[0]
+    assert bench.study(20, space=two_parameters).ask() == ran.ask()
+
+
+def test_another_seed_adds_trials_of_its_own_with_the_papers_setting_again(bench: Any) -> None:
+    bench.search(bench.study(3))
+    assert bench.search(bench.study(3, seed=1)).ended == 3
+    assert [(r.number, r.seed, r.extra["paper"]) for r in bench.records] == [
+        (0, 0, True), (1, 0, False), (2, 0, False), (3, 1, True), (4, 1, False), (5, 1, False),
+    ]  # fmt: skip
+    assert len({r.trial for r in bench.records}) == 6
+    assert bench.study(3).missing == bench.study(3, seed=1).missing == 0
+    assert len(bench.study(3, seed=1).optuna_study.trials) == 6
+
+
+def test_a_cap_that_cuts_nothing_is_the_same_study(bench: Any) -> None:
+    bench.search(bench.study(2, settings={"epochs_cap": 20}))
+    assert bench.search(bench.study(3)).ended == 1
+    assert bench.search(bench.study(3)).ended == 0
+    assert len(bench.records) == 3
+
+
+def test_trials_of_another_value_that_the_space_does_not_suggest_are_left_aside(bench: Any) -> None:
+    bench.search(bench.study(2))
+    other = bench.study(2, epochs=3)
+    assert (other.count(), other.elsewhere) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"held_out": 0.2}, {"checkpoint": ORACLE}, {"epochs_cap": 5}], ids=lambda changes: next(iter(changes))
+)
+def test_trials_of_other_settings_are_another_study(bench: Any, settings: dict[str, Any]) -> None:
+    bench.search(bench.study(2))
+    other = bench.study(2, settings=settings)
+    assert (other.count(), other.missing, other.elsewhere) == (0, 2, 2)
+    assert bench.search(other).ended == 2
+    assert [record.number for record in bench.records] == [0, 1, 2, 3]
+    assert bench.records[2].extra["paper"]
+    assert bench.study(2).missing == bench.study(2, settings=settings).missing == 0
+
+
+def test_a_cap_cuts_epochs(bench: Any) -> None:
+    bench.search(bench.study(1, settings={"epochs_cap": 5}))
+    (record,) = bench.records
+    assert (record.epochs, record.params["epochs"], sorted(record.intermediate)) == (5, 9, [1])
+
+
+def test_what_is_forgotten_is_asked_for_again_under_the_same_number(bench: Any) -> None:
+    study = bench.study(3)
+    paper, second = study.ask(), study.ask()
+    assert (study.running, study.missing) == (2, 1)
+    study.forget(second)
+    again = study.ask()
+    assert (paper.number, second.number, again.number) == (0, 1, 1)
+    assert (study.running, study.missing) == (2, 1)
+
+
+def test_trials_in_flight_are_never_the_same(bench: Any) -> None:
+    study = bench.study(20, space=lambda trial: {"x": trial.suggest_int("x", 0, 5) / 1}, x=3)
+    specs = list(iter(study.ask, None))
+    assert len({spec.hash for spec in specs}) == len(specs) == 6
+    assert study.exhausted
+    assert study.missing == 0
+
+
+def test_trials_outside_a_space_that_was_replaced_are_left_aside(bench: Any) -> None:
+    bench.search(bench.study(6))
+    inside = [r for r in bench.records if 0.7 <= r.params["x"] <= 0.8]
+    study = bench.study(6, space=lambda trial: {"x": trial.suggest_float("x", 0.7, 0.8)})
+    assert (study.count(), study.elsewhere) == (len(inside), 6 - len(inside))
+    assert inside  # the paper's
+
+
+# -- space files ------------------------------------------------------------------------------------------------------
+
+GOOD = 'PAPER = {"x": 0.75}\ndef space(trial):\n    return {"x": trial.suggest_float("x", 0.0, 1.0)}\n'
+
+
+@pytest.fixture
+def study_of(bench: Any, tmp_path: Path) -> Callable[[str], Study]:
+    def make(text: str) -> Study:
+        path = tmp_path / "own_space.py"
+        path.write_text(text)
+        tiny = Family("tiny", "families_for_tests:Tiny")
+        return Study("fan", tiny, tiny.search_space(path), bench.settings(), share=Share(1, 0), seed=0, wanted=4)
+
+    return make
+
+
+def test_a_good_space_file_is_used(study_of: Callable[[str], Study]) -> None:
+    paper = study_of(GOOD).ask()
+    assert paper is not None
+    assert paper.params == {"x": 0.75}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (('{"x": 0.75}', '{"x": 0.75, "depth": 3}'), "PAPER has 'depth', which families_for_tests:Tiny does not take; "
+         "it takes batch_size, behaviour, epochs, x"),
+        (('return {"x"', 'return {"depth"'), "space() gives 'depth', which PAPER does not have; add it there"),
+        (("0.0, 1.0", "0.8, 1.0"), "out of the range"),
+        (('"x", 0.0', '"y", 0.0'), "space(trial) raised ValueError: The value of the parameter 'y' is not found"),
+        (("    return", "    1 / 0\n    return"), "space(trial) raised ZeroDivisionError: division by zero"),
+        (("1.0)}", "1.0) / 2}"), "with PAPER's values space() gives another 'x'; each suggested name must be"),
+        (("PAPER", "paper"), "a search space needs PAPER = {…} (the paper's setting) and def space(trial)"),
+        (("def space", "def spice"), "a search space needs PAPER"),
+        (("def space", "import no_such_module\ndef space"), "cannot be run (ModuleNotFoundError: No module named"),
+    ],
+    ids=lambda change: change[1].strip() if isinstance(change, tuple) else "",
+)  # fmt: skip
+def test_a_bad_space_file_is_named_with_the_cure(
+    study_of: Callable[[str], Study], tmp_path: Path, change: tuple[str, str], told: str
+) -> None:
+    with pytest.raises(AsdRayError) as raised:
+        study_of(GOOD.replace(*change))
+    assert str(raised.value).startswith(f"{tmp_path / 'own_space.py'}: ")
+    assert told in str(raised.value)
+
+
+def test_a_space_that_raises_later_is_named(study_of: Callable[[str], Study], tmp_path: Path) -> None:
+    study = study_of(GOOD.replace("    return", "    if trial.number:\n        raise KeyError('lr')\n    return"))
+    assert study.ask() is not None
+    with pytest.raises(AsdRayError, match=r"own_space\.py: space\(trial\) raised KeyError: 'lr'"):
+        study.ask()
