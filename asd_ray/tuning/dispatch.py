@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import shutil
@@ -19,7 +20,7 @@ from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.search import Search
 from asd_ray.tuning.spec import TrialSpec
 from asd_ray.tuning.study import Study
-from asd_ray.tuning.trial import Outcome, Reached, free, run_trial
+from asd_ray.tuning.trial import Outcome, Reached, run_trial
 
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # read when ray.tune is imported
 os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # five files a trial; the ledger holds all of it
@@ -50,6 +51,7 @@ class TrialWorker(tune.Trainable):
         assert source is not None
         assert ledger is not None
         self._source, self._ledger = source, ledger
+        gc.freeze()  # what was imported is here to stay: collecting after each trial then takes no tenth of a second
         self._trial: Generator[Reached | Outcome, None, None] | None = None
         self._begin(config)
 
@@ -80,7 +82,6 @@ class TrialWorker(tune.Trainable):
         if self._trial is not None:
             self._trial.close()
         self._trial = None
-        free(torch.device("cpu"))
 
 
 def _given_device() -> torch.device:

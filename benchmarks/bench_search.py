@@ -1,0 +1,123 @@
+"""What dispatch costs: Ray's overhead a trial, how busy the slots are, and the memory of a worker that serves many."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from asd_ray.clips.bank import ClipSet
+from asd_ray.clips.demo import make_demo
+from asd_ray.clips.scan import scan
+from asd_ray.detectors import Context, Progress, Resources, Scores, State, family
+from asd_ray.features import PRESETS, FrontEnd
+from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.tuning.data import DataSource
+from asd_ray.tuning.locks import StudyLocks
+from asd_ray.tuning.plan import Wishes, make_plan
+from asd_ray.tuning.search import Search, run_serially
+from benchmarks._timing import Row
+
+SLOTS = 2
+LIMIT = 0.4  # seconds of overhead a trial
+PAPER = {"x": 0.5}
+
+
+def space(trial: Any) -> dict[str, Any]:
+    return {"x": trial.suggest_float("x", 0.0, 1.0)}
+
+
+class Nothing:
+    """Learns nothing, and scores every clip alike but for its place."""
+
+    RESOURCES: ClassVar[Resources] = Resources(cpu=1)
+    SECONDS = 0.0
+
+    def __init__(self, context: Context, *, x: float = 0.5) -> None:
+        self.x = x
+
+    @property
+    def front_end(self) -> FrontEnd:
+        return PRESETS["raw"]
+
+    def fit(self, train: ClipSet) -> Iterator[Progress]:
+        time.sleep(self.SECONDS * (0.5 + self.x))
+        yield Progress(1, {})
+
+    def score(self, clips: ClipSet) -> Scores:
+        return {"nothing": np.arange(len(clips), dtype=np.float64)}
+
+    def state(self) -> State:
+        return {}
+
+    def load(self, state: State) -> None:
+        """There is nothing to restore."""
+
+
+class Sleeps(Nothing):
+    """Half a slot's second and a half, by its parameter: trials of unequal length."""
+
+    SECONDS = 2.0
+
+
+def run() -> Iterator[Row]:
+    from asd_ray.tuning.dispatch import ray_started
+
+    with tempfile.TemporaryDirectory() as folder, ray_started(cpus=SLOTS, dashboard=False):
+        root = make_demo(Path(folder) / "demo", size="tiny", machines=["fan"])
+        source = DataSource(scan(root), cache=f"{folder}/cache")
+        records, _ = _searched(source, f"{folder}/nothing", "benchmarks.bench_search:Nothing", 60)
+        ends = sorted(datetime.fromisoformat(record.created).timestamp() for record in records)
+        with_ray = (ends[-1] - ends[0]) / (len(ends) - 1)
+        started = time.perf_counter()
+        _searched(source, f"{folder}/serial", "benchmarks.bench_search:Nothing", 60, serial=True)
+        serial = (time.perf_counter() - started) / 60
+        detail = (
+            f"{with_ray:.2f} s a trial between the first and the last of 60, of which the trial itself {serial:.2f} s"
+        )
+        yield "a trial that does nothing, on Ray", f"{LIMIT} s a trial", LIMIT / with_ray, detail
+
+        records, wall = _searched(source, f"{folder}/sleeps", "benchmarks.bench_search:Sleeps", 30)
+        busy = sum(record.seconds or 0 for record in records) / SLOTS
+        first = min(datetime.fromisoformat(r.created).timestamp() - (r.seconds or 0) for r in records)
+        span = max(datetime.fromisoformat(r.created).timestamp() for r in records) - first
+        yield (
+            "trials of 1 to 3 s, unequal, on 2 slots",
+            "both slots busy all the time",
+            busy / span,
+            f"{busy / span:.0%} busy from the first worker's start on; {wall:.0f} s in all, with that start",
+        )
+
+        records, _ = _searched(source, f"{folder}/memory", "autoencoder", 50, epochs_cap=1)
+        peaks = [record.peak_memory_mb or 0 for record in sorted(records, key=lambda record: record.number)]
+        early, late = statistics.median(peaks[5:15]), statistics.median(peaks[-10:])
+        yield (
+            "memory of workers after 50 autoencoders",
+            "after the first few",
+            early / late,
+            f"{late:.0f} MB at the peak of trials 41 to 50 against {early:.0f} MB of 6 to 15, in reused workers",
+        )
+
+
+def _searched(
+    source: DataSource, run: str, name: str, trials: int, *, serial: bool = False, epochs_cap: int | None = None
+) -> tuple[list[TrialRecord], float]:
+    """The records of a search, and how long it took."""
+    from asd_ray.tuning.dispatch import run_on_ray
+
+    wishes = Wishes(["fan"], [name], trials=trials, epochs_cap=epochs_cap)
+    ledger = Ledger(run)
+    plan = make_plan(wishes, source, ledger, StudyLocks(ledger.layout), [family(name)], gpu=False)
+    search = Search(plan.studies, source, ledger)
+    started = time.perf_counter()
+    if serial:
+        run_serially(search)
+    else:
+        run_on_ray(search, SLOTS, 0)
+    return ledger.records(), time.perf_counter() - started
