@@ -127,6 +127,6 @@ def test_a_broken_space_is_said_with_its_file(tmp_path: Path, text: str | None, 
 
 
 def test_a_class_without_a_space_beside_it_is_said(module: Module) -> None:
-    module("spaceless_family", "class Bare: ...")
+    module("spaceless_family", "class Bare:\n    RESOURCES = fit = score = state = load = None\n")
     with pytest.raises(AsdRayError, match="spaceless_family:Bare: a search space needs PAPER"):
         family("spaceless_family:Bare").search_space()
