@@ -8,12 +8,11 @@ import logging
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from asd_ray._cli import parser, positive, run, subparser
+from asd_ray._cli import parser, positive, progress_bar, run, subparser
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # pandas is imported where it is used, so that --help answers at once
@@ -92,7 +91,7 @@ def _check(args: argparse.Namespace) -> int:
     decoding = Decoding(args.rate, as_channel(args.channel))
     if args.table is not None:
         _can_be_written(args.table)
-    with _progress("checking", quiet=args.json) as progress:
+    with progress_bar("checking", quiet=args.json) as progress:
         checked = check(table, decoding, decode=not args.headers, progress=progress, workers=args.workers)
     if args.table is not None:
         _write_table(checked.table.frame, args.table)
@@ -109,7 +108,7 @@ def _bank(args: argparse.Namespace) -> int:
 
     table = scan(args.folder, layout=args.layout, labels=args.labels, split_seed=args.split_seed, machines=args.machine)
     started = time.perf_counter()
-    with _progress("decoding") as progress:
+    with progress_bar("decoding") as progress:
         bank = open_bank(
             table, rate=args.rate, channel=args.channel, cache=args.cache, progress=progress, workers=args.workers
         )
@@ -131,7 +130,7 @@ def _bank(args: argparse.Namespace) -> int:
 def _demo(args: argparse.Namespace) -> int:
     from asd_ray.clips.demo import make_demo
 
-    with _progress("making") as progress:
+    with progress_bar("making") as progress:
         folder = make_demo(
             args.folder,
             size=args.size,
@@ -142,32 +141,6 @@ def _demo(args: argparse.Namespace) -> int:
         )
     print(f"the demo set is in {folder}; look at it with: asd-ray data check {folder}")
     return 0
-
-
-@contextmanager
-def _progress(what: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, so that what is printed can be piped."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task(f"{what} clips", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print_check(checked: Checked, *, decoded: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import re
 import sys
 import time
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asd_ray._cli import parser, positive, run
+from asd_ray._cli import parser, positive, progress_bar, run
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so that --help answers at once
@@ -83,7 +84,6 @@ def _search(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard: str | None) -> int:
     from asd_ray.clips.bank import as_channel, open_bank
-    from asd_ray.data import _progress
     from asd_ray.ledger import Ledger
     from asd_ray.tuning.board import Board, leaderboard
     from asd_ray.tuning.data import DataSource
@@ -95,7 +95,7 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
     wishes = _wishes(args, table)
     families, left_out = chosen_families(wishes, has_gpu)
     source = DataSource(table, args.rate, as_channel(args.channel), str(args.cache) if args.cache else None)
-    with _progress("decoding") as progress:
+    with progress_bar("decoding") as progress:
         source.use(open_bank(table, rate=args.rate, channel=source.channel, cache=args.cache, progress=progress))
     ledger = Ledger(args.run or f"runs/{source.name}")
     locks = StudyLocks(ledger.layout)
@@ -110,6 +110,7 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
             with interruptible(search, console.print), board.shown():
                 if any(study.missing for study in plan.studies):
                     if args.serial:
+                        gc.freeze()  # as dispatch.TrialWorker does
                         run_serially(search, board.turn)
                     else:
                         from asd_ray.tuning.dispatch import run_on_ray
@@ -131,14 +132,13 @@ def _table(args: argparse.Namespace, console: Console) -> ClipTable:
     if args.data is None:
         from asd_ray._files import cache_root
         from asd_ray.clips.demo import make_demo
-        from asd_ray.data import _progress
 
         folder = cache_root(args.cache) / "demo"
         console.print(
             f"no --data given: the synthetic demo set is made and used, in {folder} (your own: --data FOLDER, see "
             "asd-ray data check)"
         )
-        with _progress("making") as progress:
+        with progress_bar("making") as progress:
             make_demo(folder, machines=args.machines or None, grow=True, progress=progress)
         return scan(folder, machines=args.machines)
     table = scan(
@@ -224,14 +224,13 @@ def _say_plan(plan: Plan, wishes: Wishes, left_out: list[str], console: Console,
         console.print(f"note: {note}")
     if left_out:
         console.print(f"left out, since they want a GPU: {', '.join(left_out)}; include them with --families all")
-    first = plan.studies[0]
+    cells = " or ".join(sorted(plan.cells))
     cap = f", at most {wishes.epochs_cap} epochs each (--epochs-cap)" if wishes.epochs_cap else ""
     console.print(
         f"{len(plan.studies)} studies of {wishes.trials} trials{cap}: {', '.join(study.name for study in plan.studies)}"
     )
-    judge = "AUC and pAUC of each id" if first.settings.year is None else f"DCASE {first.settings.year}'s AUC and pAUC"
     console.print(
-        f"objective: harmonic mean of {judge} on the labelled test clips. Protocol oracle: these labels choose "
+        f"objective: harmonic mean of {cells} on the labelled test clips. Protocol oracle: these labels choose "
         "parameters and variants, so the numbers are optimistic"
     )
     stored = sum(study.count() for study in plan.studies)

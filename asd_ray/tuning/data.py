@@ -47,8 +47,10 @@ class DataSource:
     _bank: Bank | None = field(default=None, repr=False)
     _machines: dict[tuple[str, float, int | None], MachineData] = field(default_factory=dict, repr=False)
 
+    _features: FeatureCache | None = field(default=None, repr=False)
+
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_bank": None, "_machines": {}}  # a process opens its own
+        return {**self.__dict__, "_bank": None, "_machines": {}, "_features": None}  # a process opens its own
 
     @property
     def name(self) -> str:
@@ -64,8 +66,12 @@ class DataSource:
         """A bank that was opened already, with a progress bar."""
         self._bank = bank
 
+    @property
     def features(self) -> FeatureCache:
-        return FeatureCache(self.cache)
+        """One a process: it checks the digest of an entry once, not once a trial."""
+        if self._features is None:
+            self._features = FeatureCache(self.cache)
+        return self._features
 
     def machine(self, machine: str, settings: Settings) -> MachineData:
         key = (machine, settings.held_out, settings.year)

@@ -26,7 +26,6 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # read when ray.tune is import
 os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # five files a trial; the ledger holds all of it
 os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is `search.interruptible`'s
 os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "1000000"  # Tune's own snapshot is never used: the ledger is the truth
-os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
 os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"
 os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "64"  # the search itself starts no more than fit
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -134,9 +133,6 @@ class Asker(_NotInSnapshots, Searcher):
     def save(self, checkpoint_path: str) -> None:
         with open(checkpoint_path, "wb"):
             pass  # Tune wants a file
-
-    def restore(self, checkpoint_path: str) -> None:
-        raise NotImplementedError("a search is never restored from Tune's snapshot: run the same command again")
 
 
 class Stopper(_NotInSnapshots, FIFOScheduler):

@@ -12,7 +12,7 @@ from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.locks import StudyLocks
 from asd_ray.tuning.spec import LAST, Settings
-from asd_ray.tuning.study import Share, Study
+from asd_ray.tuning.study import Share, Study, study_name
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Wishes:
 class Plan:
     studies: list[Study] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    cells: set[str] = field(default_factory=set)  # what the objective is the mean of
     elsewhere: list[str] = field(default_factory=list)  # studies that another search works on
 
 
@@ -84,9 +85,15 @@ def make_plan(
         settings = settings_of(machine, wishes, source)
         data = source.machine(machine, settings)
         plan.notes += data.judge.notes
-        records = ledger.records(machine)
-        _same_data(machine, records, settings, ledger)
+        plan.cells.add(data.judge.cells)
+        _same_data(machine, ledger.records(machine), settings, ledger)
         for each in families:
+            name = study_name(machine, each)
+            holder = locks.take(name)  # before the ledger is read: whoever held it may have stored until now
+            if holder:
+                plan.elsewhere.append(f"{name} is being searched by {holder}")
+                continue
+            records = ledger.records(machine, each.name)
             study = Study(
                 machine,
                 each,
@@ -95,13 +102,9 @@ def make_plan(
                 share=share_of(each, wishes, gpu),
                 seed=wishes.seed,
                 wanted=wishes.trials,
-                records=[r for r in records if r.family == each.name and r.source == "search"],
+                records=[record for record in records if record.source == "search"],
             )
-            holder = locks.take(study.name)
-            if holder:
-                plan.elsewhere.append(f"{study.name} is being searched by {holder}")
-            else:
-                plan.studies.append(study)
+            plan.studies.append(study)
     return plan
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import statistics
 import time
@@ -197,7 +196,6 @@ def run_serially(search: Search, turn: Callable[[], None] = lambda: None) -> Non
 
     from asd_ray.tuning.trial import run_trial
 
-    gc.freeze()  # see dispatch.TrialWorker.setup
     while (spec := search.next()) is not None:
         turn()
         device = torch.device("cuda" if spec.gpu > 0 else "cpu")

@@ -31,6 +31,10 @@ class Share:
     gpu: float
 
 
+def study_name(machine: str, family: Family) -> str:
+    return f"{machine}-{family.name}"
+
+
 class Study:
     """Asks Optuna for trials and tells it how they ended. `wanted` counts every stored trial of this seed."""
 
@@ -62,7 +66,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        return f"{self.machine}-{self.family.name}"
+        return study_name(self.machine, self.family)
 
     @property
     def optuna_study(self) -> optuna.Study:

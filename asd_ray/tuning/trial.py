@@ -158,7 +158,7 @@ def _with_less_memory(run: _Run, data: MachineData) -> Generator[Reached, None, 
 
 def _fit_and_score(run: _Run, data: MachineData, params: dict[str, Any]) -> Generator[Reached, None, Scored]:
     spec = run.spec
-    context = Context(run.device, spec.seed, run.source.features())
+    context = Context(run.device, spec.seed, run.source.features)
     detector = Family(spec.family, spec.target).detector(context, **params)
     run.front_end = detector.front_end.hash
     compared, looked_at = set(rungs(spec.epochs)), _looked_at(spec)
