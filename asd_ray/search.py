@@ -93,7 +93,7 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
 
     has_gpu = _has_gpu(args.serial)
     wishes = _wishes(args, table)
-    families, left_out = chosen_families(wishes, has_gpu)
+    families, left_out = chosen_families(wishes.families, has_gpu)
     source = DataSource(table, args.rate, as_channel(args.channel), str(args.cache) if args.cache else None)
     with progress_bar("decoding") as progress:
         source.use(open_bank(table, rate=args.rate, channel=source.channel, cache=args.cache, progress=progress))
@@ -181,11 +181,11 @@ def _searchable(table: ClipTable) -> list[str]:
 
 def _refuse_early(args: argparse.Namespace) -> None:
     """At once, before data is made or Ray is started."""
-    from asd_ray.detectors import family
+    from asd_ray.tuning.plan import chosen_families, spaces_by_family
 
-    for name in args.families:
-        if name != "all":
-            assert family(name).detector
+    families, _ = chosen_families(args.families, gpu=True)
+    assert all(each.detector for each in families)
+    spaces_by_family(args.space, families)
     if not 0 <= args.held_out <= 0.5:
         raise AsdRayError(f"--held-out must be a share between 0 and 0.5 but got {args.held_out:g}")
     if not args.gpus_per_trial:

@@ -92,17 +92,29 @@ def test_a_folder_that_is_not_there_is_named(refused: Callable[..., str], tmp_pa
     assert str(tmp_path / "nowhere") in refused("fan", "--data", tmp_path / "nowhere", "--serial")
 
 
-def test_a_space_of_no_certain_family_asks_for_which(refused: Callable[..., str], dataset: Callable[..., Path]) -> None:
+def test_a_space_of_no_certain_family_asks_for_which(refused: Callable[..., str]) -> None:
     families = ("--families", "autoencoder,idnn")
-    message = refused("fan", "--data", dataset(), "--serial", *families, "--space", "mine.py")
+    message = refused("fan", *families, "--space", "mine.py")
     assert "--space mine.py: for which family is it? say --space FAMILY=FILE with one of autoencoder, idnn" in message
-    message = refused("fan", "--data", dataset(), "--serial", *families, "--space", "twfr_gmm=mine.py")
+    message = refused("fan", *families, "--space", "twfr_gmm=mine.py")
     assert "--space twfr_gmm=mine.py: for which family is it?" in message
 
 
-def test_a_space_file_that_is_not_there_is_named(refused: Callable[..., str], dataset: Callable[..., Path]) -> None:
-    message = refused("fan", "--data", dataset(), "--serial", "--families", "idnn", "--space", "mine.py")
-    assert "mine.py: no such file; give a Python file with PAPER and def space(trial)" in message
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "mine.py: no such file; give a Python file with PAPER and def space(trial)"),
+        ("PAPER = {", "mine.py: cannot be run (SyntaxError: "),
+        ("PAPER = {}", "mine.py: a search space needs PAPER = {…} (the paper's setting) and def space(trial)"),
+    ],
+)
+def test_a_space_file_that_cannot_serve_is_refused_before_anything_is_made(
+    refused: Callable[..., str], tmp_path: Path, text: str | None, told: str
+) -> None:
+    if text is not None:
+        (tmp_path / "mine.py").write_text(text)
+    assert told in refused("fan", "--families", "idnn", "--space", tmp_path / "mine.py")
+    assert not {each.name for each in tmp_path.iterdir()} - {"mine.py"}  # no demo set
 
 
 @pytest.mark.parametrize("share", ["0.6", "-0.1"])

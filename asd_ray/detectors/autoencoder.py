@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _training as training
 from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
+from asd_ray.detectors._dense import DenseNet
 from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
@@ -78,7 +79,7 @@ class Autoencoder:
             training.check_whole(self, name, 1)
         training.check_recipe(self)
         training.check_fraction(self, "validation")
-        self._net: nn.Sequential | None = None
+        self._net: DenseNet | None = None
         self._precisions: dict[str, Tensor] | None = None  # None: to be made from _learned
         self._learned: Learned | None = None
 
@@ -144,14 +145,14 @@ class Autoencoder:
         self._net, self._learned = net, None
         self._precisions = {domain: matrix.to(self.context.device) for domain, matrix in state["precisions"].items()}
 
-    def _new_net(self) -> nn.Sequential:
+    def _new_net(self) -> DenseNet:
         inputs, side = self.frames * self.front_end.shape[0], [self.hidden] * self.layers
-        net = training.dense_net(inputs, [*side, self.bottleneck, *side], inputs, momentum=0.01, eps=1e-3)
+        net = DenseNet(inputs, [*side, self.bottleneck, *side], inputs, momentum=0.01, eps=1e-3)
         if self.edition != "2023":
-            training.glorot(net)
+            net.glorot()
         return net
 
-    def _ready(self, wanted: str) -> nn.Sequential:
+    def _ready(self, wanted: str) -> DenseNet:
         if self._net is None:
             raise AsdRayError(f"{wanted} of Autoencoder was asked for before fit; call fit or load first")
         return self._net.eval()

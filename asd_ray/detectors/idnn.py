@@ -22,11 +22,12 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _training as training
 from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
+from asd_ray.detectors._dense import DenseNet
 from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
@@ -59,7 +60,7 @@ class IDNN:
         training.check_whole(self, "hidden", 8)
         must_be(self, "hidden", hidden % 8 == 0, "a multiple of 8")
         training.check_recipe(self)
-        self._net: nn.Sequential | None = None
+        self._net: DenseNet | None = None
 
     @property
     def front_end(self) -> FrontEnd:
@@ -95,12 +96,12 @@ class IDNN:
         net.load_state_dict(state["net"])
         self._net = net
 
-    def _new_net(self) -> nn.Sequential:
+    def _new_net(self) -> DenseNet:
         mels = self.front_end.shape[0]
         half = [self.hidden, self.hidden // 2, self.hidden // 4]
-        return training.dense_net((self.frames - 1) * mels, [*half, self.hidden // 8, *half[::-1]], mels)
+        return DenseNet((self.frames - 1) * mels, [*half, self.hidden // 8, *half[::-1]], mels)
 
-    def _ready(self, wanted: str) -> nn.Sequential:
+    def _ready(self, wanted: str) -> DenseNet:
         if self._net is None:
             raise AsdRayError(f"{wanted} of IDNN was asked for before fit; call fit or load first")
         return self._net.eval()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asd_ray.detectors import FAMILIES, Family, family
+from asd_ray.detectors.families import Space
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning.data import DataSource
@@ -39,22 +40,22 @@ class Plan:
     elsewhere: list[str] = field(default_factory=list)  # studies that another search works on
 
 
-def chosen_families(wishes: Wishes, gpu: bool) -> tuple[list[Family], list[str]]:
+def chosen_families(names: Sequence[str], gpu: bool) -> tuple[list[Family], list[str]]:
     """The families to search, and the names of those left out because they want a GPU."""
-    if wishes.families and list(wishes.families) != ["all"]:
-        return [family(name) for name in dict.fromkeys(wishes.families)], []
+    if names and list(names) != ["all"]:
+        return [family(name) for name in dict.fromkeys(names)], []
     everything = [family(name) for name in FAMILIES]
-    if gpu or wishes.families:
+    if gpu or names:
         return everything, []
     suited = [each for each in everything if each.detector.RESOURCES.suits_cpu]
     return suited, [each.name for each in everything if each not in suited]
 
 
-def spaces_by_family(wishes: Wishes, families: Sequence[Family]) -> dict[str, Path]:
-    """Which file each ``--space`` replaces."""
+def spaces_by_family(texts: Sequence[str], families: Sequence[Family]) -> dict[str, Space]:
+    """The space of each family: its own, or the one that a ``--space`` text names for it."""
     names = [each.name for each in families]
-    found = {}
-    for text in wishes.spaces:
+    replaced = {}
+    for text in texts:
         name, sign, path = text.partition("=")
         if not sign:
             name, path = (names[0] if len(names) == 1 else Path(text).stem), text
@@ -62,8 +63,8 @@ def spaces_by_family(wishes: Wishes, families: Sequence[Family]) -> dict[str, Pa
             raise AsdRayError(
                 f"--space {text}: for which family is it? say --space FAMILY=FILE with one of {', '.join(names)}"
             )
-        found[name] = Path(path)
-    return found
+        replaced[name] = Path(path)
+    return {each.name: each.search_space(replaced.get(each.name)) for each in families}
 
 
 def share_of(each: Family, wishes: Wishes, gpu: bool) -> Share:
@@ -80,7 +81,7 @@ def make_plan(
 ) -> Plan:
     """The studies of a command, each rebuilt from the ledger; those that another search holds are left to it."""
     plan = Plan()
-    spaces = spaces_by_family(wishes, families)
+    spaces = spaces_by_family(wishes.spaces, families)
     for machine in wishes.machines:
         settings = settings_of(machine, wishes, source)
         data = source.machine(machine, settings)
@@ -97,7 +98,7 @@ def make_plan(
             study = Study(
                 machine,
                 each,
-                each.search_space(spaces.get(each.name)),
+                spaces[each.name],
                 settings,
                 share=share_of(each, wishes, gpu),
                 seed=wishes.seed,
