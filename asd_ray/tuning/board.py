@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from asd_ray.ledger import TrialRecord
-from asd_ray.tuning.search import Search
+from asd_ray.tuning.search import Running, Search
 from asd_ray.tuning.study import Study
 
 EVERY = 10.0  # seconds between two lines where the output is no terminal
@@ -65,7 +65,7 @@ class Board:
         return [
             study.name,
             f"{study.count()}/{study.wanted}",
-            str(sum(run.study is study for run in list(self._search.running.values()))),
+            str(len(self._runs(study))),
             str(study.count("pruned")),
             str(study.count("failed")),
             "" if best is None else f"{best.objective:.4f} {best.variant}",
@@ -73,16 +73,18 @@ class Board:
         ]
 
     def _left(self, study: Study) -> str:
-        """What is missing and runs, at this study's mean, on its part of the slots: a rough guess."""
-        each, busy = (
-            self._search.seconds_a_trial(study),
-            sum(bool(s.missing or s.running) for s in self._search.studies),
-        )
-        todo = study.missing + study.running / 2
-        if not each or not todo or self._search.stopping:
+        """What is missing, and the rest of what runs, at this study's mean, on its part of the slots: a rough guess."""
+        each = self._search.seconds_a_trial(study)
+        if not each or not (study.missing or study.running) or self._search.stopping:
             return ""
-        seconds = todo * each * max(1.0, busy / self._slots)
+        now = time.monotonic()
+        rests = [max(0.0, run.started + each - now) for run in self._runs(study)]
+        busy = sum(bool(s.missing or s.running) for s in self._search.studies)
+        seconds = max((study.missing * each + sum(rests)) * busy / self._slots, *rests, 0.0)
         return f"~{seconds:.0f} s" if seconds < 100 else f"~{seconds / 60:.0f} min"
+
+    def _runs(self, study: Study) -> list[Running]:
+        return [run for run in list(self._search.running.values()) if run.study is study]
 
 
 COLUMNS = ("study", "done", "running", "pruned", "failed", "best", "time left")

@@ -27,6 +27,7 @@ class Running:
 
     spec: TrialSpec
     study: Study
+    started: float = field(default_factory=time.monotonic)
     epoch: int = 0
     seconds: float = 0.0
     intermediate: dict[int, float] = field(default_factory=dict)
