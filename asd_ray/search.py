@@ -237,7 +237,7 @@ def _say_plan(plan: Plan, wishes: Wishes, left_out: list[str], console: Console,
     if stored:
         console.print(f"{stored} trials are stored already and are not run again")
     if dashboard:
-        console.print(f"Ray dashboard: http://{dashboard}")
+        console.print(f"Ray dashboard: http://{dashboard} (it asks for the token that `ray get-auth-token` prints)")
 
 
 def _say_end(search: Search, root: str, console: Console) -> int:

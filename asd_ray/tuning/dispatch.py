@@ -59,6 +59,11 @@ class TrialWorker(tune.Trainable):
         self._begin(new_config)
         return True
 
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        spec = config["spec"]
+        return tune.PlacementGroupFactory([{"CPU": spec["cpu"], **({"GPU": spec["gpu"]} if spec["gpu"] else {})}])
+
     def _begin(self, config: dict[str, Any]) -> None:
         self._spec = TrialSpec.from_dict(config["spec"])
         print(f":actor_name:{self._spec.name}", flush=True)  # Ray's log monitor takes the prefix of lines from this
@@ -202,10 +207,11 @@ def run_on_ray(search: Search, cpus: float, gpus: float, turn: Callable[[], None
     """Run the search to its end on the Ray that is running; what Ray writes is removed afterwards."""
     asker = Asker(search, cpus, gpus)
     worker = tune.with_parameters(TrialWorker, source=search.source, ledger=search.ledger)
+    worker.__qualname__ = TrialWorker.__qualname__  # as the dashboard calls its class
     folder = tempfile.mkdtemp(prefix="asd_ray_tune_")
     try:
         tune.Tuner(
-            tune.with_resources(worker, _resources),
+            worker,
             tune_config=tune.TuneConfig(
                 search_alg=asker,
                 scheduler=Stopper(search, asker),
@@ -225,11 +231,6 @@ def run_on_ray(search: Search, cpus: float, gpus: float, turn: Callable[[], None
         ).fit()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-    spec = config["spec"]
-    return tune.PlacementGroupFactory([{"CPU": spec["cpu"], **({"GPU": spec["gpu"]} if spec["gpu"] else {})}])
 
 
 def _name(trial: Any) -> str:
