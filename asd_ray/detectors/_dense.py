@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-Step = Callable[[Tensor, Tensor], Tensor]  # what goes in, what should come out -> mean squared error; sets gradients
+Slopes = Callable[[Tensor, Tensor], Tensor]  # what goes in, what should come out -> mean squared error; sets gradients
 
 _below_zero = torch.ops.aten.threshold_backward.default
 _normalised = torch.ops.aten.native_batch_norm_backward.default
@@ -60,7 +60,7 @@ def flattened(net: nn.Module) -> tuple[Tensor, Tensor]:
     return weights, gradients
 
 
-def by_autograd(net: DenseNet, gradients: Tensor) -> Step:
+def by_autograd(net: DenseNet, gradients: Tensor) -> Slopes:
     def step(given: Tensor, wanted: Tensor) -> Tensor:
         with torch.autocast("cuda", torch.bfloat16, enabled=given.is_cuda):
             made = net(given)
@@ -72,7 +72,7 @@ def by_autograd(net: DenseNet, gradients: Tensor) -> Step:
     return step
 
 
-def by_hand(net: DenseNet) -> Step:
+def by_hand(net: DenseNet) -> Slopes:
     """As `by_autograd`, in float32, of a flattened net in training mode. The counters of batches stay at 0."""
     *linears, last = (each for each in net if isinstance(each, nn.Linear))
     norms = [each for each in net if isinstance(each, nn.BatchNorm1d)]

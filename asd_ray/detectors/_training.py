@@ -7,7 +7,7 @@ its first frame, so that a batch is one index_select of 256 rows and the vectors
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -26,6 +26,7 @@ from asd_ray.features._base import must_be
 
 CHUNK = 4096  # vectors at once where nothing is learned: about 10 MB of input, as quick on a CPU as any larger one
 
+Step = Callable[[Tensor], dict[str, Tensor]]  # positions of a batch -> its mean losses, after a step of learning
 Pairs = Callable[[Tensor], tuple[Tensor, Tensor]]  # first frames of a batch -> what goes in, what should come out
 
 
@@ -69,10 +70,10 @@ def made_with_seed(make: Callable[[], DenseNet], context: Context) -> DenseNet:
         return make().to(context.device)
 
 
-def frames_of(front_end: FrontEnd, clips: ClipSet, size: int, context: Context) -> tuple[Tensor, Windows]:
+def frames_of(front_end: FrontEnd, clips: ClipSet, size: int, context: Context, hop: int = 1) -> tuple[Tensor, Windows]:
     """All frames of `clips` as one tensor on the device, and where their windows of `size` start in it."""
     features = context.features.get(front_end, clips, device=context.device)
-    return features.tensor(context.device), windows_of(features.lengths, size)
+    return features.tensor(context.device), windows_of(features.lengths, size, hop)
 
 
 def rows_of(frames: Tensor, size: int) -> Callable[[Tensor], Tensor]:
@@ -80,6 +81,12 @@ def rows_of(frames: Tensor, size: int) -> Callable[[Tensor], Tensor]:
     on a CPU: about 0.7 of the time of gathering single frames, a quarter of that of ``view[starts]``."""
     view = vectors(frames, size) if len(frames) else frames  # no clips, no rows
     return lambda starts: view.index_select(0, starts)
+
+
+def pictures_of(frames: Tensor, size: int) -> Callable[[Tensor], Tensor]:
+    """First frames -> their pictures, [n, 1, mels, size]: mel by time, gathered as `rows_of` gathers vectors."""
+    row, mels = rows_of(frames, size), frames.shape[1]
+    return lambda starts: row(starts).view(-1, 1, size, mels).transpose(2, 3)
 
 
 def split_tail(count: int, fraction: float) -> tuple[Tensor, Tensor]:
@@ -103,31 +110,51 @@ def batches(order: Tensor, size: int) -> list[Tensor]:
     return pieces
 
 
+def run_epochs(
+    nets: Sequence[nn.Module], step: Step, count: int, epochs: int, batch_size: int, generator: torch.Generator
+) -> Iterator[Progress]:
+    """`step` over all of `count` positions in a new order each epoch; yields the mean of each loss after every epoch.
+
+    The nets are put into training mode before each epoch, since whoever scored after the last one left them in eval
+    mode. The loop waits for the device once an epoch, at its end.
+    """
+    if count < 2:
+        raise AsdRayError(f"training needs 2 vectors or more but got {count}; give it more or longer clips")
+    device = next(nets[0].parameters()).device
+    for epoch in range(1, epochs + 1):
+        for net in nets:
+            net.train()
+        sums: dict[str, Tensor] = {}
+        for batch in batches(torch.randperm(count, generator=generator).to(device), batch_size):
+            for name, loss in step(batch).items():
+                sums[name] = sums.get(name, 0) + loss.detach() * len(batch)
+        yield Progress(epoch, {name: float(total) / count for name, total in sums.items()})
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 in matrix products and convolutions on a GPU; nothing on a CPU."""
+    return torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda")
+
+
 def train(
     net: DenseNet, pairs: Pairs, starts: Tensor, held_out: Tensor, recipe: Recipe, generator: torch.Generator
 ) -> Iterator[Progress]:
-    """Minimise the mean squared error over `starts`, in a new order each epoch; yields after every epoch.
-
-    `starts` and `held_out` are first frames, on the CPU. The loop waits for the device once an epoch, at its end.
-    """
-    if len(starts) < 2:
-        raise AsdRayError(f"training needs 2 vectors or more but got {len(starts)}; give it more or longer clips")
+    """Minimise the mean squared error over `starts`; `starts` and `held_out` are first frames."""
     device = next(net.parameters()).device
     weights, gradients = flattened(net)
-    step = by_hand(net) if device.type == "cpu" else by_autograd(net, gradients)
+    slopes = by_hand(net) if device.type == "cpu" else by_autograd(net, gradients)
     optimiser = torch.optim.Adam([weights], lr=recipe.lr, eps=recipe.adam_eps, fused=True)
-    held_out = held_out.to(device)
-    for epoch in range(1, recipe.epochs + 1):
-        net.train()  # whoever scored since the last epoch left it in eval mode
-        order = starts[torch.randperm(len(starts), generator=generator)].to(device)
-        total = torch.zeros((), device=device)
-        for batch in batches(order, recipe.batch_size):
-            total += step(*pairs(batch)) * len(batch)
-            optimiser.step()
-        losses = {"train": float(total) / len(starts)}
+    starts, held_out = starts.to(device), held_out.to(device)
+
+    def step(at: Tensor) -> dict[str, Tensor]:
+        loss = slopes(*pairs(starts[at]))
+        optimiser.step()
+        return {"train": loss}
+
+    for progress in run_epochs([net], step, len(starts), recipe.epochs, recipe.batch_size, generator):
         if len(held_out):
-            losses["validation"] = _mean_loss(net, pairs, held_out)
-        yield Progress(epoch, losses)
+            progress.losses["validation"] = _mean_loss(net, pairs, held_out)
+        yield progress
 
 
 @torch.inference_mode()
