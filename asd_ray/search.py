@@ -57,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--cpus", type=positive, metavar="N", help="that Ray may use (default: all)")
     made.add_argument("--cpus-per-trial", type=_amount, metavar="N", help="instead of the family's own")
     made.add_argument("--gpus-per-trial", type=_amount, metavar="N", help="such as 0.25: four trials a card")
+    made.add_argument(
+        "--jointly", action="store_true", help="every trial learns from all these machines together, as STgram-MFN does"
+    )
     made.add_argument("--no-dashboard", action="store_true", help="start Ray without its dashboard")
     data = made.add_argument_group("how the dataset is read (see asd-ray data check)")
     data.add_argument("--layout", metavar="NAME")
@@ -164,6 +167,7 @@ def _wishes(args: argparse.Namespace, table: ClipTable) -> Wishes:
         machines=list(dict.fromkeys(machines)),
         families=args.families,
         spaces=args.space,
+        jointly=args.jointly and len(set(machines)) > 1,
         trials=args.trials or demo["trials"],
         epochs_cap=args.epochs_cap or demo.get("epochs_cap"),
         seed=args.seed,

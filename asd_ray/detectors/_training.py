@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import TypeGuard, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from asd_ray.features._base import must_be
 CHUNK = 4096  # vectors at once where nothing is learned: about 10 MB of input, as quick on a CPU as any larger one
 
 Step = Callable[[Tensor], dict[str, Tensor]]  # positions of a batch -> its mean losses, after a step of learning
+Net = TypeVar("Net", bound=nn.Module)
 Pairs = Callable[[Tensor], tuple[Tensor, Tensor]]  # first frames of a batch -> what goes in, what should come out
 
 
@@ -63,7 +64,7 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def made_with_seed(make: Callable[[], DenseNet], context: Context) -> DenseNet:
+def made_with_seed(make: Callable[[], Net], context: Context) -> Net:
     """The net that `make` gives for this trial's seed, on its device; the process's own stream is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(context.seed)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from asd_ray.ledger import TrialRecord
 from asd_ray.tuning.search import Running, Search
+from asd_ray.tuning.spec import called
 from asd_ray.tuning.study import Study
 
 EVERY = 10.0  # seconds between two lines where the output is no terminal
@@ -92,8 +93,8 @@ COLUMNS = ("study", "done", "running", "pruned", "failed", "best", "time left")
 
 def leaderboard(studies: list[Study], console: Console) -> None:
     """The best trials of each machine, with the paper's own settings among them, and every failure's reason."""
-    for machine in dict.fromkeys(study.machine for study in studies):
-        records = [r for s in studies if s.machine == machine for r in s.records.values()]
+    for machine in dict.fromkeys(called(study.machines) for study in studies):
+        records = [r for s in studies if called(s.machines) == machine for r in s.records.values()]
         ranked = sorted((r for r in records if r.objective is not None), key=lambda r: -(r.objective or 0))
         shown = [(place, r) for place, r in enumerate(ranked, 1) if place <= SHOWN or r.extra.get("paper")]
         table = Table(title=f"{machine}: {len(ranked)} complete trials", title_justify="left")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,8 +11,9 @@ import pandas as pd
 from asd_ray.clips.bank import Bank, ClipSet, open_bank
 from asd_ray.clips.hold_out import hold_out
 from asd_ray.clips.table import NORMAL, TEST, TRAIN, ClipTable
+from asd_ray.detectors import Scores
 from asd_ray.features import FeatureCache
-from asd_ray.tuning.judge import Judge
+from asd_ray.tuning.judge import Judge, Verdict
 from asd_ray.tuning.spec import Settings
 
 
@@ -34,6 +36,35 @@ class MachineData:
         """Their table, with the ledger's splits."""
         parts = (("test", self.test), ("held_out", self.held_out), ("train", self.train))
         return pd.concat([clips.frame.assign(split=split) for split, clips in parts], ignore_index=True)
+
+
+class TrialData:
+    """What a trial learns from and is judged on: the clips of one machine, or of several together."""
+
+    def __init__(self, parts: Sequence[MachineData]) -> None:
+        self.parts = tuple(parts)
+        self.train = _joined([part.train for part in parts])
+        self.test = _joined([part.test for part in parts])
+        self.everything = _joined([part.everything for part in parts])
+
+    def by_machine(self, scores: Scores) -> list[Scores]:
+        """Scores of `everything`, or of `test`, as one dictionary a machine."""
+        given = len(next(iter(scores.values())))
+        sizes = [len(part.test if given == len(self.test) else part.everything) for part in self.parts]
+        ends = np.cumsum(sizes)[:-1]
+        split = {variant: np.split(values, ends) for variant, values in scores.items()}
+        return [{variant: pieces[n] for variant, pieces in split.items()} for n in range(len(self.parts))]
+
+    def judge(self, scores: Scores) -> list[Verdict]:
+        """A verdict a machine, of scores of `everything` or of `test`: the test clips come first in both."""
+        return [
+            part.judge({variant: values[: len(part.test)] for variant, values in own.items()})
+            for part, own in zip(self.parts, self.by_machine(scores), strict=True)
+        ]
+
+
+def _joined(sets: Sequence[ClipSet]) -> ClipSet:
+    return ClipSet(sets[0].bank, np.concatenate([clips.rows for clips in sets]))
 
 
 @dataclass
@@ -72,6 +103,9 @@ class DataSource:
         if self._features is None:
             self._features = FeatureCache(self.cache)
         return self._features
+
+    def trial(self, machines: Sequence[str], settings: Settings) -> TrialData:
+        return TrialData([self.machine(machine, settings) for machine in machines])
 
     def machine(self, machine: str, settings: Settings) -> MachineData:
         key = (machine, settings.held_out, settings.year)

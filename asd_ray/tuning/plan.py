@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 from asd_ray.detectors import FAMILIES, Family, family
 from asd_ray.detectors.families import Space
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.ledger import Ledger, TrialRecord, trial_hash
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.locks import StudyLocks
 from asd_ray.tuning.spec import LAST, Settings
 from asd_ray.tuning.study import Share, Study, study_name
+from asd_ray.tuning.trial import stored
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Wishes:
     machines: Sequence[str]
     families: Sequence[str] = ()  # empty: all that suit
     spaces: Sequence[str] = ()  # FILE or FAMILY=FILE
+    jointly: bool = False  # each trial learns from all the machines together
     trials: int = 20
     epochs_cap: int | None = None
     seed: int = 0
@@ -83,35 +86,35 @@ def make_plan(
     plan = Plan()
     spaces = spaces_by_family(wishes.spaces, families)
     for machine in wishes.machines:
-        settings = settings_of(machine, wishes, source)
-        data = source.machine(machine, settings)
-        plan.notes += data.judge.notes
-        plan.cells.add(data.judge.cells)
-        _same_data(machine, ledger.records(machine), settings, ledger)
-        for each in families:
-            name = study_name(machine, each)
-            holder = locks.take(name)  # before the ledger is read: whoever held it may have stored until now
-            if holder:
-                plan.elsewhere.append(f"{name} is being searched by {holder}")
-                continue
-            records = ledger.records(machine, each.name)
-            study = Study(
-                machine,
-                each,
-                spaces[each.name],
-                settings,
-                share=share_of(each, wishes, gpu),
-                seed=wishes.seed,
-                wanted=wishes.trials,
-                records=[record for record in records if record.source == "search"],
-            )
-            plan.studies.append(study)
+        judge = source.machine(machine, settings_of([machine], wishes, source)).judge
+        plan.notes += judge.notes
+        plan.cells.add(judge.cells)
+        _same_data(machine, ledger.records(machine), source.bank.fingerprints[machine], ledger)
+    groups = [wishes.machines] if wishes.jointly else [[machine] for machine in wishes.machines]
+    for machines, each in itertools.product(groups, families):
+        name = study_name(machines, each)
+        holder = locks.take(name)  # before the ledger is read: whoever held it may have stored until now
+        if holder:
+            plan.elsewhere.append(f"{name} is being searched by {holder}")
+            continue
+        study = Study(
+            machines,
+            each,
+            spaces[each.name],
+            settings_of(machines, wishes, source),
+            share=share_of(each, wishes, gpu),
+            seed=wishes.seed,
+            wanted=wishes.trials,
+            records=stored(ledger, machines, each.name),
+        )
+        plan.studies.append(study)
     return plan
 
 
-def settings_of(machine: str, wishes: Wishes, source: DataSource) -> Settings:
+def settings_of(machines: Sequence[str], wishes: Wishes, source: DataSource) -> Settings:
+    of = {machine: source.bank.fingerprints[machine] for machine in machines}
     return Settings(
-        fingerprint=source.bank.fingerprints[machine],
+        fingerprint=of[machines[0]] if len(of) == 1 else trial_hash(**of),
         year=source.table.year,
         held_out=wishes.held_out,
         epochs_cap=wishes.epochs_cap,
@@ -119,9 +122,9 @@ def settings_of(machine: str, wishes: Wishes, source: DataSource) -> Settings:
     )
 
 
-def _same_data(machine: str, records: Sequence[TrialRecord], settings: Settings, ledger: Ledger) -> None:
+def _same_data(machine: str, records: Sequence[TrialRecord], fingerprint: str, ledger: Ledger) -> None:
     """One dataset a run: scores of other clips could not be ensembled with these."""
-    other = [r for r in records if r.source == "search" and r.data_fingerprint != settings.fingerprint]
+    other = [r for r in records if r.source == "search" and r.data_fingerprint != fingerprint]
     if other:
         raise AsdRayError(
             f"{ledger.layout.root} holds {len(other)} trials of {machine} on other clips (dataset {other[0].dataset}, "

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import Any
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.spec import TrialSpec
 from asd_ray.tuning.study import Study
-from asd_ray.tuning.trial import Outcome, Reached, record_extra, record_of
+from asd_ray.tuning.trial import Outcome, Reached, commit, record_extra, records_of, stored
 
 Fits = Callable[[Study], bool]
 LIVES = 2  # how often a trial may lose its worker (killed, its node gone) before it counts as failed
@@ -137,10 +138,10 @@ class Search:
         run = self.running.pop(spec.hash, None)
         if run is None:
             return
-        stored = [r for r in self.ledger.records(spec.machine, spec.family) if r.trial == spec.hash]
-        if stored:
+        found = [r for r in stored(self.ledger, spec.machines, spec.family) if r.trial == spec.hash]
+        if found:
             self.ended += 1
-            run.study.tell(spec, stored[0])
+            run.study.tell(spec, found[0])
             return
         self._lost[spec.hash] = self._lost.get(spec.hash, 0) + 1
         if self._lost[spec.hash] < LIVES:
@@ -156,15 +157,19 @@ class Search:
         self._again.clear()
 
     def _store(self, run: Running, status: str, error: str = "") -> None:
-        what = {"epochs": run.epoch, "intermediate": run.intermediate, "seconds": round(run.seconds, 3), "error": error}
-        record = record_of(run.spec, self.source, status, extra=record_extra(run.spec), **what)
-        try:
-            self.ledger.commit(record)
-        except AsdRayError as failure:
-            self._refused(run, str(failure))
+        what: dict[str, Any] = {
+            "epochs": run.epoch,
+            "intermediate": run.intermediate,
+            "seconds": round(run.seconds, 3),
+            "error": error,
+        }
+        records = records_of(run.spec, self.source, status, extra=record_extra(run.spec), **what)
+        outcome = commit(self.ledger, records)
+        if outcome.unstored:
+            self._refused(run, outcome.unstored)
             return
         self.ended += 1
-        run.study.tell(run.spec, record)
+        run.study.tell(run.spec, outcome.record)
 
     def _refused(self, run: Running, why: str) -> None:
         """The ledger did not take a trial: a full disk, as a rule. Going on would only lose more."""

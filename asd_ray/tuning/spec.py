@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from asd_ray.ledger import trial_hash
 
+JOINT = "joint"  # in names, in place of a machine: trained over several machines together
 LAST, ORACLE = "last", "oracle"  # which epoch's scores are kept: the last, or the best by test labels
 REDUCTION = 3  # of the trials that reach a rung, a third goes on
 
@@ -15,7 +17,7 @@ REDUCTION = 3  # of the trials that reach a rung, a third goes on
 class Settings:
     """What all trials of a study share beside family and data; trials of other settings are another study."""
 
-    fingerprint: str  # of the machine's clips
+    fingerprint: str  # of the machine's clips, or of all the machines' that are trained together
     year: int | None
     held_out: float = 0.1
     epochs_cap: int | None = None
@@ -27,9 +29,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One trial to run: `params` as drawn, `seed`, and under which settings."""
+    """One trial to run: `params` as drawn, `seed`, and under which settings.
 
-    machine: str
+    Trained over several machines it has one file in the ledger for each of them, all of the same hash and name.
+    """
+
+    machines: tuple[str, ...]
     family: str
     target: str  # package.module:Class
     number: int
@@ -43,7 +48,7 @@ class TrialSpec:
 
     @property
     def name(self) -> str:
-        return f"{self.machine}-{self.family}-{self.number:04d}"
+        return f"{called(self.machines)}-{self.family}-{self.number:04d}"
 
     @property
     def effective(self) -> dict[str, Any]:
@@ -62,16 +67,22 @@ class TrialSpec:
     def hash(self) -> str:
         told = self.settings.told()
         del told["epochs_cap"]  # counts only where it cuts, and then it shows in the effective epochs
-        return trial_hash(
-            machine=self.machine, family=self.target, params=self.effective, seed=self.seed, settings=told
-        )
+        where: dict[str, Any] = {"machine": self.machines[0]}
+        if len(self.machines) > 1:
+            where = {"machines": sorted(self.machines)}
+        return trial_hash(**where, family=self.target, params=self.effective, seed=self.seed, settings=told)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, told: dict[str, Any]) -> TrialSpec:
-        return cls(**{**told, "settings": Settings(**told["settings"])})
+        return cls(**{**told, "machines": tuple(told["machines"]), "settings": Settings(**told["settings"])})
+
+
+def called(machines: Sequence[str]) -> str:
+    """What names of studies and trials say in the place of the machine."""
+    return machines[0] if len(machines) == 1 else JOINT
 
 
 def rungs(epochs: int | None) -> list[int]:

@@ -1,10 +1,13 @@
-"""One study: what Optuna knows of one machine and family, rebuilt from the ledger, and what it asks for next."""
+"""One study: what Optuna knows of one machine, or several together, and family; what it asks for next.
+
+It is rebuilt from the ledger every time.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +19,7 @@ from asd_ray.detectors.families import Space
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import TrialRecord
 from asd_ray.tuning.halving import Halving
-from asd_ray.tuning.spec import Settings, TrialSpec
+from asd_ray.tuning.spec import Settings, TrialSpec, called
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 ATTEMPTS = 60  # draws of parameters that were all tried already, after which a space counts as exhausted
@@ -31,8 +34,8 @@ class Share:
     gpu: float
 
 
-def study_name(machine: str, family: Family) -> str:
-    return f"{machine}-{family.name}"
+def study_name(machines: Sequence[str], family: Family) -> str:
+    return f"{called(machines)}-{family.name}"
 
 
 class Study:
@@ -40,7 +43,7 @@ class Study:
 
     def __init__(
         self,
-        machine: str,
+        machines: Sequence[str],
         family: Family,
         space: Space,
         settings: Settings,
@@ -50,7 +53,7 @@ class Study:
         wanted: int,
         records: Iterable[TrialRecord] = (),
     ) -> None:
-        self.machine, self.family, self.space, self.settings = machine, family, space, settings
+        self.machines, self.family, self.space, self.settings = tuple(machines), family, space, settings
         self.share, self.seed, self.wanted = share, seed, wanted
         self.exhausted = False
         self.records: dict[str, TrialRecord] = {}  # trial hash -> every stored trial of this study and its settings
@@ -66,7 +69,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        return study_name(self.machine, self.family)
+        return study_name(self.machines, self.family)
 
     @property
     def optuna_study(self) -> optuna.Study:
@@ -140,7 +143,7 @@ class Study:
 
     def _spec(self, number: int, params: dict[str, Any], paper: bool) -> TrialSpec:
         return TrialSpec(
-            machine=self.machine,
+            machines=self.machines,
             family=self.family.name,
             target=self.family.target,
             number=number,

@@ -7,10 +7,11 @@ import gc
 import importlib.metadata
 import math
 import resource
+import statistics
 import time
 import traceback
-from collections.abc import Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -20,9 +21,9 @@ import torch
 from asd_ray.detectors import Context, Detector, Family, Scores
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord, long_scores
-from asd_ray.tuning.data import DataSource, MachineData
+from asd_ray.tuning.data import DataSource, TrialData
 from asd_ray.tuning.judge import PROTOCOL, Verdict
-from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
+from asd_ray.tuning.spec import JOINT, ORACLE, TrialSpec, rungs
 
 PATIENCE = 2.0  # seconds after which a trial that has reached no rung gives a sign of life
 PACKAGES = ("asd_ray", "torch", "torchaudio", "numpy", "scikit-learn", "ray", "optuna")
@@ -45,7 +46,7 @@ class Outcome:
     unstored: str = ""
 
 
-Scored = tuple[Scores, Verdict]
+Scored = tuple[Scores, list[Verdict]]  # of every clip, and a verdict a machine
 
 
 class TrialFailed(Exception):
@@ -69,11 +70,13 @@ class _Run:
     def seconds(self) -> float:
         return time.perf_counter() - self.started
 
-    def record(self, status: str, **what: Any) -> TrialRecord:
-        return record_of(
+    def records(self, status: str, each: Sequence[dict[str, Any]] | None = None, **what: Any) -> list[TrialRecord]:
+        """A record a machine; `each` says what differs between them."""
+        return records_of(
             self.spec,
             self.source,
             status,
+            each,
             epochs=self.epochs,
             intermediate=self.intermediate,
             seconds=round(self.seconds, 3),
@@ -97,42 +100,75 @@ def run_trial(
     run = _Run(spec, source, device)
     try:
         try:
-            data = source.machine(spec.machine, spec.settings)
-            scores, verdict = yield from _with_less_memory(run, data)
-            table = long_scores(data.frame, scores)
+            data = source.trial(spec.machines, spec.settings)
+            scores, verdicts = yield from _with_less_memory(run, data)
+            own = zip(data.parts, data.by_machine(scores), strict=True)
+            tables = [long_scores(part.frame, of_machine) for part, of_machine in own]
         except Exception as error:  # whatever a detector raises ends this trial, not the search
             why, trace = _told(error), {"traceback": traceback.format_exc(limit=-8)}
-            yield _commit(ledger, run.record("failed", error=why, extra=trace), None)
+            yield commit(ledger, run.records("failed", error=why, extra=trace))
             return
-        kept = {"variant": verdict.variant, "objective": verdict.objective, "objective_parts": verdict.parts}
-        yield _commit(ledger, run.record("complete", **kept), table)
+        found = [{"variant": v.variant, "objective": v.objective, "objective_parts": v.parts} for v in verdicts]
+        yield commit(ledger, run.records("complete", found), tables)
     finally:
         free(device)
 
 
-def record_of(spec: TrialSpec, source: DataSource, status: str, **what: Any) -> TrialRecord:
-    return TrialRecord(
-        trial=spec.hash,
-        name=spec.name,
-        machine=spec.machine,
-        family=spec.family,
-        number=spec.number,
-        params=spec.params,
-        seed=spec.seed,
-        status=status,
-        protocol=PROTOCOL,
-        versions=_versions(),
-        dataset=source.name,
-        data_fingerprint=spec.settings.fingerprint,
-        **what,
-    )
+def records_of(
+    spec: TrialSpec, source: DataSource, status: str, each: Sequence[dict[str, Any]] | None = None, **what: Any
+) -> list[TrialRecord]:
+    """A record for each machine of a trial; `each` says what differs between them."""
+    return [
+        TrialRecord(
+            trial=spec.hash,
+            name=spec.name,
+            machine=machine,
+            family=spec.family,
+            number=spec.number,
+            params=spec.params,
+            seed=spec.seed,
+            status=status,
+            protocol=PROTOCOL,
+            versions=_versions(),
+            dataset=source.name,
+            data_fingerprint=source.bank.fingerprints[machine],
+            **what,
+            **own,
+        )
+        for machine, own in zip(spec.machines, each or [{}] * len(spec.machines), strict=True)
+    ]
 
 
 def record_extra(spec: TrialSpec) -> dict[str, Any]:
-    return {"settings": spec.settings.told(), "target": spec.target, "paper": spec.paper}
+    told = {"settings": spec.settings.told(), "target": spec.target, "paper": spec.paper}
+    return told if len(spec.machines) == 1 else {**told, "machines": list(spec.machines)}
 
 
-def _with_less_memory(run: _Run, data: MachineData) -> Generator[Reached, None, Scored]:
+def as_one(records: Sequence[TrialRecord]) -> TrialRecord:
+    """What a study is told of a trial of several machines: the mean of their objectives, and all their cells."""
+    if len(records) == 1:
+        return records[0]
+    objectives = [each.objective for each in records if each.objective is not None]
+    return replace(
+        records[0],
+        machine=JOINT,
+        objective=statistics.fmean(objectives) if len(objectives) == len(records) else None,
+        objective_parts={f"{each.machine}/{cell}": v for each in records for cell, v in each.objective_parts.items()},
+        variant=", ".join(dict.fromkeys(each.variant for each in records if each.variant)),
+    )
+
+
+def stored(ledger: Ledger, machines: Sequence[str], family: str) -> list[TrialRecord]:
+    """Trials of a search over these machines; one that is not stored for each of them is none yet."""
+    found: dict[str, list[TrialRecord]] = {}
+    for machine in machines:
+        for record in ledger.records(machine, family):
+            if record.source == "search":
+                found.setdefault(record.trial, []).append(record)
+    return [as_one(records) for records in found.values() if len(records) == len(machines)]
+
+
+def _with_less_memory(run: _Run, data: TrialData) -> Generator[Reached, None, Scored]:
     """Out of memory once: the trial starts again with half the batch, which is recorded. Twice: it fails."""
     params = run.spec.effective
     try:
@@ -156,7 +192,7 @@ def _with_less_memory(run: _Run, data: MachineData) -> Generator[Reached, None, 
         ) from error
 
 
-def _fit_and_score(run: _Run, data: MachineData, params: dict[str, Any]) -> Generator[Reached, None, Scored]:
+def _fit_and_score(run: _Run, data: TrialData, params: dict[str, Any]) -> Generator[Reached, None, Scored]:
     spec = run.spec
     context = Context(run.device, spec.seed, run.source.features)
     detector = Family(spec.family, spec.target).detector(context, **params)
@@ -171,10 +207,10 @@ def _fit_and_score(run: _Run, data: MachineData, params: dict[str, Any]) -> Gene
                 raise TrialFailed(f"its loss {name!r} is {loss} after epoch {epoch}; a lower lr may help")
         if epoch in looked_at:
             scored = _score_all(detector, data)
-            if best is None or scored[1].objective > best[0]:
-                best = scored[1].objective, epoch, scored
+            if best is None or _objective(scored[1]) > best[0]:
+                best = _objective(scored[1]), epoch, scored
         if epoch in compared and epoch != spec.epochs:
-            value = data.judge(_finite(detector.score(data.test))).objective
+            value = _objective(data.judge(_finite(detector.score(data.test))))
             run.intermediate[epoch] = value
             yield Reached(epoch, value, run.seconds)
             spoke = time.perf_counter()
@@ -195,9 +231,13 @@ def _looked_at(spec: TrialSpec) -> set[int]:
     return {*range(step, spec.epochs + 1, step), spec.epochs}
 
 
-def _score_all(detector: Detector, data: MachineData) -> Scored:
+def _score_all(detector: Detector, data: TrialData) -> Scored:
     scores = _finite(detector.score(data.everything))
-    return scores, data.judge({variant: values[: len(data.test)] for variant, values in scores.items()})
+    return scores, data.judge(scores)
+
+
+def _objective(verdicts: Sequence[Verdict]) -> float:
+    return statistics.fmean(each.objective for each in verdicts)
 
 
 def _finite(scores: Scores) -> Scores:
@@ -208,12 +248,13 @@ def _finite(scores: Scores) -> Scores:
     return scores
 
 
-def _commit(ledger: Ledger, record: TrialRecord, table: Any) -> Outcome:
+def commit(ledger: Ledger, records: Sequence[TrialRecord], tables: Sequence[Any] | None = None) -> Outcome:
     try:
-        ledger.commit(record, table)
+        for record, table in zip(records, tables or [None] * len(records), strict=True):
+            ledger.commit(record, table)
     except AsdRayError as error:
-        return Outcome(record, unstored=str(error))
-    return Outcome(record)
+        return Outcome(as_one(records), unstored=str(error))
+    return Outcome(as_one(records))
 
 
 def _told(error: Exception) -> str:

@@ -50,7 +50,7 @@ class Bench:
             return {"x": trial.suggest_float("x", 0.0, 1.0)}
 
         return Study(
-            "fan",
+            ["fan"],
             Family("tiny", "families_for_tests:Tiny"),
             Space("space_for_tests.py", PAPER | paper, space or own),
             self.settings(**(settings or {})),
@@ -70,23 +70,36 @@ class Bench:
         return sorted(self.ledger.records("fan"), key=lambda record: record.number)
 
 
-@pytest.fixture(scope="session")
-def small_machine(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
+def record(folder: Path, machine: str) -> None:
     """24 normal clips to train on, 24 to test on: half of each domain, a third anomalous and louder."""
-    root = tmp_path_factory.mktemp("small") / "machine"
     plan = [("train", "normal", 1.0, 12), ("test", "normal", 1.0, 8), ("test", "anomaly", 3.0, 4)]
     for split, label, level, count in plan:
-        folder = root / "dev_data" / "fan" / split
-        folder.mkdir(parents=True, exist_ok=True)
+        place = folder / "dev_data" / machine / split
+        place.mkdir(parents=True, exist_ok=True)
         for domain in ("source", "target"):
             for i in range(count):
                 rng = np.random.default_rng([len(split), len(label), len(domain) + (domain == "target"), i])
                 wave = rng.normal(0, 0.05 * level * rng.uniform(0.8, 1.2), 1600)
                 name = f"section_00_{domain}_{split}_{label}_{i:04d}_vel_1.wav"
-                soundfile.write(folder / name, wave, 16_000, subtype="PCM_16")
-    source = DataSource(scan(root), cache=str(tmp_path_factory.mktemp("cache")))
-    assert len(source.bank) == 48
+                soundfile.write(place / name, wave, 16_000, subtype="PCM_16")
+
+
+def source_of(folder: Path, *machines: str) -> DataSource:
+    for machine in machines:
+        record(folder / "small", machine)
+    source = DataSource(scan(folder / "small"), cache=str(folder / "cache"))
+    assert len(source.bank) == 48 * len(machines)
     return source
+
+
+@pytest.fixture(scope="session")
+def small_machine(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
+    return source_of(tmp_path_factory.mktemp("one"), "fan")
+
+
+@pytest.fixture(scope="session")
+def two_machines(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
+    return source_of(tmp_path_factory.mktemp("two"), "fan", "pump")
 
 
 @pytest.fixture

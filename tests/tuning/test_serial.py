@@ -199,9 +199,9 @@ def test_a_trial_that_was_stored_before_its_worker_died_counts(bench: Any) -> No
 
 def test_studies_advance_side_by_side(bench: Any) -> None:
     one, two = bench.study(3), bench.study(3)
-    two.machine = "pump"  # never run, only asked
+    two.machines = ("pump",)  # never run, only asked
     search = Search([one, two], bench.source, bench.ledger)
-    machines = [spec.machine for spec in iter(search.next, None)]
+    machines = [spec.machines[0] for spec in iter(search.next, None)]
     assert machines == ["fan", "pump"] * 3
     search.abandon()
     assert (search.running, one.missing, two.missing) == ({}, 3, 3)

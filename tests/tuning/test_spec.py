@@ -10,7 +10,7 @@ from asd_ray.tuning.spec import ORACLE, Settings, TrialSpec, rungs
 
 
 def spec(**changes: Any) -> TrialSpec:
-    plain = TrialSpec("fan", "tiny", "mine:Tiny", 7, {"lr": 0.1, "epochs": 30}, 0, Settings("f", 2022))
+    plain = TrialSpec(("fan",), "tiny", "mine:Tiny", 7, {"lr": 0.1, "epochs": 30}, 0, Settings("f", 2022))
     settings = {k: changes.pop(k) for k in list(changes) if k in plain.settings.told()}
     return dataclasses.replace(plain, settings=dataclasses.replace(plain.settings, **settings), **changes)
 
@@ -38,7 +38,7 @@ def test_a_name_tells_machine_family_and_number() -> None:
     "changes",
     [
         {"seed": 1},
-        {"machine": "pump"},
+        {"machines": ("pump",)},
         {"target": "mine:Other"},
         {"params": {"lr": 0.2, "epochs": 30}},
         {"held_out": 0.2},
