@@ -1,21 +1,130 @@
-"""From a classifier's logits to scores of clips: the part that every family of classifiers shares."""
+"""What every family of classifiers shares: scores of clips from logits and from embeddings, and its state."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _training as training
+from asd_ray.detectors._base import Context, Scores, State
+from asd_ray.detectors._classes import Classes
+from asd_ray.detectors.backends import Backend, Backends, Gmm, ids_of, named, targets_of
 from asd_ray.features import Windows, per_clip
 
 EPS = sys.float_info.epsilon
 MOST = 256  # windows at once where nothing is learned
 VARIANTS = ("probability", "log_odds", "nll", "log_odds_2021")
 
+WIDE = 256  # dimensions above which a mixture has no full covariances
+
 Gather = Callable[[Tensor], Tensor]  # first frames of windows -> what the net hears of them
+Inputs = Callable[[ClipSet], tuple[Gather, Windows]]
+
+
+class Standardised(nn.Module):
+    """A net of pictures from which the training set's mean is taken, in its standard deviations."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("deviation", torch.ones(()))
+
+    def learn(self, frames: Tensor) -> None:
+        self.mean, self.deviation = frames.mean(), frames.std().clamp(min=1e-6)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        made: Tensor = self.net((pictures - self.mean) / self.deviation)
+        return made
+
+
+@dataclass
+class Classifier:
+    """A trained net and head of some classes, and banks of its embeddings, one an id.
+
+    The banks are learned of the clips in `train` when first asked for, and anew once training has `moved`.
+    """
+
+    context: Context
+    inputs: Inputs
+    net: nn.Module
+    head: nn.Module
+    classes: Classes
+    backends: str  # names
+    train: ClipSet | None = None
+    banks: Backends | None = None
+
+    def hear(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings and logits, without any margin."""
+        with training.autocast(self.context.device):
+            embedding = self.net(pictures)
+        return embedding, self.head.logits(embedding)  # type: ignore[operator]
+
+    def moved(self) -> None:
+        self.banks = None
+
+    def settled(self) -> None:
+        """Training is over: the banks are learned, and the training clips given back."""
+        self._bank()
+        self.train = None
+
+    def score(self, clips: ClipSet) -> Scores:
+        scores, embeddings = self._scores(clips)
+        if self.backends:
+            scores |= self._bank().score(embeddings, ids_of(clips))
+        return {name: training.as_scores(values) for name, values in scores.items()}
+
+    def state(self) -> State:
+        return {
+            "net": training.plain(self.net),
+            "head": training.plain(self.head),
+            "classes": {str(number): name for number, name in enumerate(self.classes.names)},
+            "banks": self._bank().state() if self.backends else {},
+        }
+
+    def load(self, state: State) -> None:
+        self.net.load_state_dict(state["net"])
+        self.head.load_state_dict(state["head"])
+        self.banks, self.train = self._new_banks(), None
+        self.banks.load(state["banks"])
+
+    def _scores(self, clips: ClipSet) -> tuple[dict[str, Tensor], Tensor]:
+        gather, windows = self.inputs(clips)
+        self.net.eval(), self.head.eval()
+        return clip_scores(self.hear, gather, windows, self.classes.allowed(clips.frame).to(self.context.device))
+
+    def _bank(self) -> Backends:
+        if self.banks is None:
+            assert self.train is not None
+            banks = self._new_banks()
+            if self.backends:
+                banks.fit(self._scores(self.train)[1], ids_of(self.train), targets_of(self.train))
+            self.banks = banks
+        return self.banks
+
+    def _new_banks(self) -> Backends:
+        width = next(iter(self.head.parameters())).shape[-1]
+        return Backends(backends_for(self.backends, width), seed=self.context.seed)
+
+
+def classes_in(state: State) -> Classes:
+    """The classes of a stored classifier."""
+    return Classes([state["classes"][str(number)] for number in range(len(state["classes"]))])
+
+
+def backends_for(names: str, width: int = 0) -> dict[str, Backend]:
+    """``"knn, gmm"``, or none, for embeddings so wide; in wide ones a mixture has diagonal covariances."""
+    found = named(names) if names else {}
+    diagonal = {name: replace(each, covariance="diag") for name, each in found.items() if isinstance(each, Gmm)}
+    return {**found, **diagonal} if width > WIDE else found
 
 
 def window_scores(logits: Tensor, allowed: Tensor) -> dict[str, Tensor]:
@@ -45,14 +154,15 @@ def clip_scores(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Mean scores of each clip's windows, and its mean embedding. `hear` gives embeddings and logits of a batch.
 
-    `allowed` is [clips, classes] on the device.
+    `allowed` is [clips, classes] on the device; what a head knows beyond these, as warped classes, is none's own.
     """
     parts: list[dict[str, Tensor]] = []
     embeddings: list[Tensor] = []
     for part, inside in training.by_clips(windows, MOST):
         embedding, logits = hear(gather(training.starts_of(inside, allowed.device)))
         of_window = torch.from_numpy(inside.clip).to(allowed.device)
-        found = window_scores(logits, allowed[part][of_window])
+        own = nn.functional.pad(allowed[part][of_window], (0, logits.shape[1] - allowed.shape[1]))
+        found = window_scores(logits, own)
         parts.append({name: per_clip(values, inside, "mean") for name, values in found.items()})
         embeddings.append(per_clip(embedding.float(), inside, "mean"))
     scores = {name: torch.cat([each[name] for each in parts]) for name in VARIANTS if parts}

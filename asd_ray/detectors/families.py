@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 FAMILIES: dict[str, str] = {
     "autoencoder": "asd_ray.detectors.autoencoder:Autoencoder",
+    "flow_aff": "asd_ray.detectors.flow_aff:FlowAff",
+    "group_made": "asd_ray.detectors.group_made:GroupMade",
+    "id_classifier": "asd_ray.detectors.id_classifier:IdClassifier",
     "idnn": "asd_ray.detectors.idnn:IDNN",
     "twfr_gmm": "asd_ray.detectors.twfr_gmm:TwfrGmm",
 }

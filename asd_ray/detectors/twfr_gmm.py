@@ -12,44 +12,22 @@ value with SMOTE). As one setting for every machine we chose r = 1, which most o
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.spatial.distance import cdist
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
+from asd_ray.detectors.backends import Learned, interpolated, log_densities, mixture
 from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FrontEnd
 from asd_ray.features._base import FULL_SCALE, must_be
 
 Floats = npt.NDArray[np.float64]
 BLOCK = 64  # clips sorted at once, and clips that SMOTE makes at once: 40 MB each at 10 s
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """What is kept of a fitted mixture: [components, mels], and the upper Cholesky factors of the precisions."""
-
-    means: Floats
-    factors: Floats  # [components, mels, mels]
-
-    def score(self, vectors: Floats) -> Floats:
-        """Minus the largest log density of any one Gaussian; how often each occurs (its weight) does not count."""
-        constant = 0.5 * vectors.shape[1] * np.log(2 * np.pi)
-        scores: Floats = np.full(len(vectors), np.inf)
-        for mean, factor in zip(self.means, self.factors, strict=True):
-            distances = np.square((vectors - mean) @ factor).sum(axis=1)
-            half = np.log(factor.diagonal()).sum()  # of the log determinant
-            scores = np.minimum(scores, 0.5 * distances - half + constant)
-        return scores
 
 
 class TwfrGmm:
@@ -87,7 +65,7 @@ class TwfrGmm:
         must_be(self, "smote", type(smote) is bool, "True or False")
         must_be(self, "smote_ratio", 0 < smote_ratio <= 1, "above 0 and at most 1")
         must_be(self, "smote_neighbours", type(smote_neighbours) is int and smote_neighbours >= 1, "a number from 1")
-        self._mixtures: dict[tuple[str, str], Mixture] = {}
+        self._mixtures: dict[tuple[str, str], Learned] = {}
 
     @property
     def front_end(self) -> FrontEnd:
@@ -113,19 +91,18 @@ class TwfrGmm:
         vectors, scores = self._vectors(clips), np.zeros(len(clips))
         for key, positions in _ids(clips).items():
             candidates = [self._mixtures[key]] if key in self._mixtures else list(self._mixtures.values())
-            scores[positions] = np.min([mixture.score(vectors[positions]) for mixture in candidates], axis=0)
+            scores[positions] = np.min([_scores(each, vectors[positions]) for each in candidates], axis=0)
         return {"gmm": scores}
 
     def state(self) -> State:
         state: State = {}
-        for (machine, id), mixture in self._mixtures.items():
-            kept = {"means": torch.from_numpy(mixture.means), "factors": torch.from_numpy(mixture.factors)}
-            state.setdefault(machine, {})[id] = kept
+        for (machine, id), learned in self._mixtures.items():
+            state.setdefault(machine, {})[id] = dict(learned)
         return state
 
     def load(self, state: State) -> None:
         self._mixtures = {
-            (machine, id): Mixture(kept["means"].cpu().numpy(), kept["factors"].cpu().numpy())
+            (machine, id): {name: tensor.cpu() for name, tensor in kept.items()}
             for machine, ids in state.items()
             for id, kept in ids.items()
         }
@@ -141,24 +118,16 @@ class TwfrGmm:
                 vectors[block] = time_weighted(np.stack([features.clip(i) for i in block.tolist()]), self.r)
         return vectors
 
-    def _mixture(self, key: tuple[str, str], vectors: Floats) -> tuple[Mixture, float]:
+    def _mixture(self, key: tuple[str, str], vectors: Floats) -> tuple[Learned, float]:
         """The mixture of one id, and the mean log likelihood of its own clips."""
-        components = min(self.components, len(np.unique(vectors, axis=0)))
-        model = GaussianMixture(
-            components,
-            tol=self.tol,
-            reg_covar=self.reg,
-            # The same seed for every id: what an id learns does not depend on which others there are.
-            random_state=self.context.seed % 2**32,
-        )
-        learned = np.repeat(vectors, 2, axis=0) if len(vectors) == 1 else vectors  # scikit-learn wants two rows
+        rows = torch.from_numpy(vectors)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # 100 rounds are the authors' limit, too
-                mean = float(model.fit(learned).score(learned))
-        except ValueError as error:
-            raise AsdRayError(f"TwfrGmm, {key[0]} id {key[1]}: {error}; raise reg, now {self.reg:g}") from error
-        return Mixture(model.means_, model.precisions_cholesky_), mean
+            # The same seed for every id: what an id learns does not depend on which others there are.
+            found = mixture(rows, self.components, "full", self.reg, self.tol, self.context.seed)
+        except AsdRayError as error:
+            raise AsdRayError(f"TwfrGmm, {key[0]} id {key[1]}: {error}") from error
+        densities = log_densities(rows, found["means"], found["factors"]) + found["weights"].log()
+        return found, float(densities.logsumexp(1).mean())
 
     def _synthetic(self, clips: ClipSet) -> Floats:
         """Vectors of the clips that SMOTE adds to one id."""
@@ -169,11 +138,11 @@ class TwfrGmm:
         if len(target) >= 2 and wanted > 0:
             shortest = int(target.lengths.min())
             waves = np.stack([target.samples(i)[:shortest] for i in range(len(target))])
-            pool = waves.astype(np.float32) / np.float32(FULL_SCALE)
+            pool = torch.from_numpy(waves.astype(np.float32) / np.float32(FULL_SCALE))
             generator = self.context.generator()
             for start in range(0, wanted, BLOCK):
                 new = interpolated(pool, min(BLOCK, wanted - start), self.smote_neighbours, generator)
-                frames = self.front_end(torch.from_numpy(new).to(self.context.device))
+                frames = self.front_end(new.to(self.context.device))
                 made.append(time_weighted(frames.cpu().numpy(), self.r))
         return np.concatenate(made)
 
@@ -190,18 +159,10 @@ def time_weighted(frames: npt.NDArray[np.floating], r: float) -> Floats:
     return weighted
 
 
-def interpolated(
-    waves: npt.NDArray[np.float32], count: int, neighbours: int, generator: torch.Generator
-) -> npt.NDArray[np.float32]:
-    """SMOTE: `count` waves, each at a random place between a random wave and one of its nearest neighbours."""
-    distances = cdist(waves, waves)
-    np.fill_diagonal(distances, np.inf)
-    nearest = distances.argsort(axis=1, kind="stable")[:, : min(neighbours, len(waves) - 1)]
-    chosen = torch.randint(len(waves), (count,), generator=generator).numpy()
-    towards = nearest[chosen, torch.randint(nearest.shape[1], (count,), generator=generator).numpy()]
-    shares = torch.rand(count, 1, generator=generator).numpy()
-    between: npt.NDArray[np.float32] = waves[chosen] + shares * (waves[towards] - waves[chosen])
-    return between
+def _scores(learned: Learned, vectors: Floats) -> Floats:
+    """Minus the largest log density of any one Gaussian; how often each occurs (its weight) does not count."""
+    densities: Floats = log_densities(torch.from_numpy(vectors), learned["means"], learned["factors"]).amax(1).numpy()
+    return -densities
 
 
 def _ids(clips: ClipSet) -> dict[tuple[str, str], npt.NDArray[np.intp]]:

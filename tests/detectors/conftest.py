@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,19 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The sound of the conformance suite; what a family has learned of it is kept for all tests."""
-    return Workspace(tmp_path_factory.mktemp("conformance"))
+def workspaces(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Workspace]:
+    """The sound of the conformance suite, in clips of so many seconds; what a family has learned of it is kept."""
+
+    @cache
+    def of(seconds: float) -> Workspace:
+        return Workspace(tmp_path_factory.mktemp("conformance"), seconds)
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def workspace(workspaces: Callable[[float], Workspace]) -> Workspace:
+    return workspaces(1.0)
 
 
 @pytest.fixture

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from scipy.stats import multivariate_normal
 
 from asd_ray.clips.bank import Bank, ClipSet
 from asd_ray.detectors import Context
-from asd_ray.detectors.twfr_gmm import TwfrGmm, interpolated, time_weighted
+from asd_ray.detectors.twfr_gmm import TwfrGmm, time_weighted
 from asd_ray.errors import AsdRayError
 from asd_ray.features import FeatureCache
 
@@ -141,26 +140,6 @@ def test_smote_hears_the_front_end_of_its_waves(tmp_path: Path, bank_of: MakeBan
     detector = TwfrGmm(Context(features=FeatureCache(tmp_path / "cache")), smote=True, smote_ratio=0.5)
     itself = detector._vectors(clips.take(clips.frame["domain"] == "target"))[0]
     np.testing.assert_allclose(detector._synthetic(clips), np.tile(itself, (3, 1)), rtol=1e-4)
-
-
-def test_smote_makes_waves_between_neighbours() -> None:
-    corners = np.array([[0, 0], [1, 0], [0, 1], [50, 50], [51, 50], [50, 51]], np.float32)
-    new = interpolated(corners, 200, 2, torch.Generator().manual_seed(0))
-    assert new.shape == (200, 2)
-    assert new.dtype == np.float32
-    near = new[(new < 10).all(axis=1)]
-    assert 0 < len(near) < 200  # of both triangles …
-    assert ((new < 2) | (new > 49)).all()  # … and none between the two
-    on_an_edge = (near == 0).any(axis=1) | np.isclose(near.sum(axis=1), 1)
-    assert ((near >= 0) & (near <= 1)).all()
-    assert on_an_edge.all()
-    assert len(np.unique(near, axis=0)) == len(near)
-
-
-def test_smote_takes_all_there_are_where_neighbours_are_few() -> None:
-    new = interpolated(np.array([[0.0], [1.0]], np.float32), 20, 3, torch.Generator().manual_seed(0))
-    assert ((new >= 0) & (new <= 1)).all()
-    assert len(np.unique(new)) == 20
 
 
 @pytest.mark.parametrize(

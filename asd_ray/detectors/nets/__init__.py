@@ -1,0 +1,1 @@
+"""Parts of nets that several families share."""

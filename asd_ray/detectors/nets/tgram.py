@@ -1,0 +1,37 @@
+"""What STgram and TASTgram add to the log-mel picture: a learned picture of the wave, and temporal attention.
+
+Tgram: Liu, Guan, Zhu, Wang, "Anomalous Sound Detection Using Spectral-Temporal Information Fusion", ICASSP 2022.
+Temporal attention: Choi, Choi, "Noisy-ArcMix: Additive Noisy Angular Margin Loss Combined With Mixup for Anomalous
+Sound Detection", 2023.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Tgram(nn.Module):
+    """Waves, [n, samples] -> [n, mels, frames]: as many frames as the centred log-mel picture of the same hop has.
+
+    The paper says "layer normalisation"; the authors' code normalises each channel over its time steps, with a weight
+    for each step, hence the fixed number of `frames`: 313 for 10 s at 16 kHz.
+    """
+
+    def __init__(self, frames: int = 313, *, mels: int = 128, window: int = 1024, hop: int = 512) -> None:
+        super().__init__()
+        self.filters = nn.Conv1d(1, mels, window, hop, window // 2, bias=False)
+        layers: list[nn.Module] = []
+        for _ in range(3):
+            layers += [nn.LayerNorm(frames), nn.LeakyReLU(0.2, inplace=True)]
+            layers += [nn.Conv1d(mels, mels, 3, padding=1, bias=False)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, waves: Tensor) -> Tensor:
+        made: Tensor = self.layers(self.filters(waves.unsqueeze(1)))
+        return made
+
+
+def temporal_attention(pictures: Tensor) -> Tensor:
+    """[…, mels, time]: each frame times the sigmoid of its largest plus its mean value over the mels."""
+    return pictures * torch.sigmoid(pictures.amax(-2, keepdim=True) + pictures.mean(-2, keepdim=True))

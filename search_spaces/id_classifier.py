@@ -1,0 +1,41 @@
+"""Classifiers of machine ids with augmented labels: Giri et al., DCASE 2020; and the official MobileNetV2 of 2021/22.
+
+PAPER is MobileNetV2 with both augmentations. The official baseline is channels 3, mix "none", warps 0, lr 1e-5,
+test_hop 1, the batch and the epochs as in PAPER.
+"""
+
+from typing import Any
+
+PAPER: dict[str, Any] = {
+    "net": "mobilenet_v2",
+    "channels": 1,
+    "head": "softmax",
+    "scale": 30.0,
+    "margin": 0.5,
+    "mix": "both",
+    "warps": 2,
+    "frames": 64,
+    "hop": 8,
+    "test_hop": 8,
+    "backends": "knn,lof,maha,gmm",
+    "lr": 1e-3,
+    "batch_size": 32,
+    "epochs": 20,
+}
+
+
+def space(trial: Any) -> dict[str, Any]:
+    head = trial.suggest_categorical("head", ["softmax", "arcface"])
+    given = {
+        "net": trial.suggest_categorical("net", ["mobilenet_v2", "resnet50"]),
+        "head": head,
+        "mix": trial.suggest_categorical("mix", ["none", "before", "after", "both"]),
+        "warps": trial.suggest_int("warps", 0, 4),
+        "lr": trial.suggest_float("lr", 1e-5, 3e-3, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
+        "epochs": trial.suggest_int("epochs", 5, 40),
+    }
+    if head == "arcface":
+        given["scale"] = trial.suggest_float("scale", 10.0, 60.0)
+        given["margin"] = trial.suggest_float("margin", 0.1, 1.0)
+    return given

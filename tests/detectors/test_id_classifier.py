@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from asd_ray.clips.bank import Bank
+from asd_ray.detectors import Context, Scores
+from asd_ray.detectors._classify import VARIANTS, Classifier
+from asd_ray.detectors.heads import ArcFace, Softmax
+from asd_ray.detectors.id_classifier import IdClassifier, _Changes
+from asd_ray.errors import AsdRayError
+from asd_ray.features import FeatureCache
+
+MakeBank = Callable[[dict[str, npt.NDArray[np.floating]]], Bank]
+SMALL: dict[str, Any] = {"epochs": 1, "batch_size": 8, "frames": 32}
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return Context(features=FeatureCache(tmp_path / "cache"))
+
+
+@pytest.fixture
+def bank(bank_of: MakeBank) -> Bank:
+    """Two ids of three clips to learn from, of 40 frames each, and one to test."""
+    draw = np.random.default_rng(0)
+    names = [f"fan/{split}/section_0{id}_source_{split}_normal_{i:04d}_vel_{i}"
+             for id in (0, 1) for split, count in (("train", 3), ("test", 1)) for i in range(count)]  # fmt: skip
+    return bank_of({name: draw.normal(0, 0.1, 512 * 39) for name in names})
+
+
+def fitted(context: Context, bank: Bank, **params: Any) -> IdClassifier:
+    detector = IdClassifier(context, **{**SMALL, **params})
+    assert len(list(detector.fit(bank.select(split="train")))) == 1
+    return detector
+
+
+def classifier(detector: IdClassifier) -> Classifier:
+    assert detector._classifier is not None
+    return detector._classifier
+
+
+def differ(one: Scores, other: Scores, variant: str = "nll") -> bool:
+    return not np.allclose(one[variant], other[variant])
+
+
+def test_variants_are_those_of_logits_and_of_embeddings(context: Context, bank: Bank) -> None:
+    scores = fitted(context, bank).score(bank.select(split="test"))
+    assert list(scores) == [*VARIANTS, "knn", "lof", "maha", "gmm"]
+    assert list(fitted(context, bank, backends="").score(bank.select(split="test"))) == list(VARIANTS)
+
+
+def test_every_setting_learns_something_else(context: Context, bank: Bank) -> None:
+    test = bank.select(split="test")
+    settings: list[dict[str, Any]] = [
+        {"mix": "none", "warps": 0},
+        {"mix": "before", "warps": 0},
+        {"mix": "after", "warps": 0},
+        {"mix": "none", "warps": 1},
+        {"mix": "none", "warps": 0, "channels": 3},
+        {"mix": "none", "warps": 0, "net": "resnet50"},
+        {"mix": "none", "warps": 0, "head": "arcface"},
+    ]
+    found = [fitted(context, bank, **each, backends="").score(test) for each in settings]
+    assert all(differ(found[i], found[j]) for i in range(len(found)) for j in range(i))
+
+
+def test_the_head_has_a_class_for_each_id_and_each_of_its_warps(context: Context, bank: Bank) -> None:
+    plain = classifier(fitted(context, bank, warps=0, backends=""))
+    assert isinstance(plain.head, Softmax)
+    assert plain.head.linear.weight.shape == (2, 1280)
+    warped = classifier(fitted(context, bank, warps=2, head="arcface", backends=""))
+    assert isinstance(warped.head, ArcFace)
+    assert warped.head.weight.shape == (6, 1280)
+    assert warped.classes.names == ["fan/00", "fan/01"]
+
+
+def test_windows_of_test_have_a_hop_of_their_own(context: Context, bank: Bank) -> None:
+    made = fitted(context, bank, hop=8, test_hop=1, backends="")
+    assert classifier(made).inputs(bank.select(split="test"))[1].counts.tolist() == [9, 9]
+    assert fitted(context, bank, test_hop=8)._inputs(bank.select(split="test"))[1].counts.tolist() == [2, 2]
+
+
+def test_a_batch_is_mixed_and_its_shares_are_told(context: Context) -> None:
+    changed = _Changes(IdClassifier(context, mix="after", warps=2), 3, 16)
+    pictures, labels = torch.randn(200, 1, 16, 8), torch.arange(200) % 3
+    mixed, first, second, weights = changed(pictures, labels)
+    assert set(first.tolist()) == set(range(9))
+    assert torch.equal(first % 3, labels)
+    whole = weights == 1
+    assert 60 < int(whole.sum()) < 140
+    untouched = whole & (first < 3)
+    assert torch.equal(mixed[untouched], pictures[untouched])
+    assert not any(torch.equal(a, b) for a, b in zip(mixed[~whole], pictures[~whole], strict=True))
+    assert bool(((weights >= 0) & (weights <= 1)).all())
+    assert not torch.equal(first, second)
+
+
+def test_without_augmentation_a_batch_stays_as_it_is(context: Context) -> None:
+    changed = _Changes(IdClassifier(context, mix="none", warps=0), 3, 16)
+    pictures, labels = torch.randn(20, 1, 16, 8), torch.arange(20) % 3
+    mixed, first, second, weights = changed(pictures, labels)
+    assert torch.equal(mixed, pictures)
+    assert torch.equal(first, second)
+    assert weights.tolist() == [1] * 20
+
+
+def test_attributes_serve_where_there_is_one_id(context: Context, bank: Bank) -> None:
+    one = bank.select(split="train", id="00")
+    detector = IdClassifier(context, **SMALL)
+    list(detector.fit(one))
+    assert classifier(detector).classes.names == [f'fan/00/{{"vel": "{i}"}}' for i in range(3)]
+    assert all(np.isfinite(values).all() for values in detector.score(bank.select(split="test")).values())
+
+
+def test_one_class_needs_warps(context: Context, bank: Bank) -> None:
+    one = bank.select(split="train", id="00").take([0])
+    with pytest.raises(AsdRayError, match="a classifier needs clips of 2 classes or more"):
+        next(iter(IdClassifier(context, **SMALL, warps=0).fit(one)))
+    assert next(iter(IdClassifier(context, **SMALL, warps=1).fit(one))).epoch == 1
+
+
+def test_state_survives_a_file(context: Context, bank: Bank) -> None:
+    detector, file, test = fitted(context, bank), io.BytesIO(), bank.select(split="test")
+    torch.save(detector.state(), file)
+    file.seek(0)
+    other = IdClassifier(context, **SMALL)
+    other.load(torch.load(file, weights_only=True))
+    for variant, values in detector.score(test).items():
+        np.testing.assert_allclose(other.score(test)[variant], values, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"net": "vgg"}, "net of IdClassifier must be one of mobilenet_v2, resnet50 but got 'vgg'"),
+        ({"mix": "never"}, "mix of IdClassifier must be one of none, before, after, both"),
+        ({"warps": -1}, "warps of IdClassifier must be a whole number of at least 0"),
+        ({"backends": "knnn"}, "unknown backend 'knnn'; did you mean 'knn'"),
+        ({"channels": 2}, "channels of IdClassifier must be 1 or 3"),
+        ({"margin": 2.0}, "margin of IdClassifier must be in"),
+    ],
+)
+def test_parameters_out_of_bounds_are_refused(context: Context, params: dict[str, Any], message: str) -> None:
+    with pytest.raises(AsdRayError, match=message):
+        IdClassifier(context, **params)
+
+
+def test_score_before_fit_is_refused(context: Context, bank: Bank) -> None:
+    with pytest.raises(AsdRayError, match="score of IdClassifier was asked for before fit"):
+        IdClassifier(context).score(bank.select())
