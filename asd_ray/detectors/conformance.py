@@ -54,6 +54,7 @@ class Workspace:
     seconds: float = 1.0  # length of a clip; more for a detector whose windows are longer
     device: str = "cpu"
     space: Path | None = None  # a search space other than the family's own
+    smaller: dict[str, Any] = field(default_factory=dict)  # parameters that make a large detector quick to try
     _made: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def context(self, seed: int = 0) -> Context:
@@ -69,7 +70,7 @@ class Workspace:
 
     def new(self, tested: Family, *, seed: int = 0, **quick: int) -> Detector:
         """A detector with the paper's setting, but few epochs; what is asked of `quick` counts where it is known."""
-        asked = {"epochs": EPOCHS, **quick}
+        asked = {"epochs": EPOCHS, **quick, **self.smaller}
         return tested.detector(self.context(seed), **{k: v for k, v in asked.items() if k in tested.parameters})
 
     def fitted(self, tested: Family, kind: str = "plain") -> Detector:

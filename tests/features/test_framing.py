@@ -54,6 +54,10 @@ def test_windows_are_gathered_a_clip(how: str) -> None:
     assert per_clip(values, windows, how).tolist() == pytest.approx(expected)
 
 
+def test_no_clips_have_no_scores() -> None:
+    assert per_clip(torch.zeros(0), windows_of([], 5), "mean").shape == (0,)
+
+
 def test_a_clip_shorter_than_a_window_is_named() -> None:
     with pytest.raises(AsdRayError, match=r"1 of 3 clips have fewer frames than a window of 64 .clip 1 has 20."):
         windows_of([100, 20, 64], 64)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,13 @@ CONVOLUTIONS = 512 + 32_768 + 131_072 + 524_288 + 2_097_152 + 2_097_152
 # a gain and a shift for each of 32·64², 64·32², 128·16², 256·8² and 512·4² values
 LAYER_NORMS = 2 * (131_072 + 65_536 + 32_768 + 16_384 + 8_192)
 BATCH_NORMS = 2 * (32 + 64 + 128 + 256 + 512)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 def parameters(net: nn.Module) -> int:
