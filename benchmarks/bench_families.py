@@ -1,0 +1,89 @@
+"""What every family costs: clips learned from and scored a second, on one thread, and the share that its nets take.
+
+The nets' share is the time inside their forward, backward and the optimiser's steps; families whose gradients are
+written out, or that have no net, are left out. Paper's settings, but for fewer clips and smaller batches where an
+epoch would take minutes.
+"""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import nn
+
+from asd_ray.clips.bank import open_bank
+from asd_ray.clips.demo import make_demo
+from asd_ray.detectors import FAMILIES, Context, family
+from asd_ray.features import FeatureCache
+from benchmarks._timing import Row
+
+CLIPS = 24  # of 10 s
+LESS: dict[str, tuple[int, dict[str, Any]]] = {"aegan_ad": (2, {"batch_size": 64}), "id_classifier": (12, {})}
+WITHOUT = ("autoencoder", "idnn", "twfr_gmm")
+
+
+def run() -> Iterator[Row]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            bank = open_bank(make_demo(Path(folder) / "demo", size="tiny", machines=["fan"]), cache=Path(folder) / "c")
+            features = FeatureCache(Path(folder) / "cache")
+            for name in (name for name in FAMILIES if name not in WITHOUT):
+                count, changes = LESS.get(name, (CLIPS, {}))
+                train = bank.select(split="train")
+                chosen = train.take([round(i * (len(train) - 1) / (count - 1)) for i in range(count)])
+                detector = family(name).detector(Context(features=features), **{**changes, "epochs": 1})
+                features.get(detector.front_end, chosen)
+                epoch, started = detector.fit(chosen), time.perf_counter()
+                with _clock() as inside:
+                    next(iter(epoch))
+                    learning = time.perf_counter() - started
+                started = time.perf_counter()
+                detector.score(chosen)  # what it keeps of the training clips is made here, too
+                scoring = time.perf_counter() - started
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+                share = inside() / learning
+                detail = (
+                    f"{count / learning:.2f} clips of 10 s a second learned, {count / scoring:.2f} scored; "
+                    f"{1 - share:.0%} outside the nets; peak so far {peak:,.0f} MB"
+                )
+                yield f"an epoch of {name}, 1 thread", "its nets and optimisers alone", share, detail
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _clock() -> Iterator[Callable[[], float]]:
+    """Seconds inside the outermost calls of modules, of backward and gradients, and of Adam's steps."""
+    total, depth = 0.0, 0
+
+    def timed(work: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            nonlocal total, depth
+            depth += 1
+            started = time.perf_counter()
+            try:
+                return work(*given, **named)
+            finally:
+                depth -= 1
+                if depth == 0:
+                    total += time.perf_counter() - started
+
+        return call
+
+    with (
+        patch.object(nn.Module, "__call__", timed(nn.Module.__call__)),
+        patch.object(torch.Tensor, "backward", timed(torch.Tensor.backward)),
+        patch.object(torch.autograd, "grad", timed(torch.autograd.grad)),
+        patch.object(torch.optim.Adam, "step", timed(torch.optim.Adam.step)),
+    ):
+        yield lambda: total

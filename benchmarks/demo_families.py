@@ -1,0 +1,70 @@
+"""What every family learns of the demo set: a table of family × machine, printed.
+
+    python benchmarks/demo_families.py RUN [--families all] [--epochs 10] [--seeds 2] [--size small]
+
+Each cell is the objective (harmonic mean of the AUC and pAUC cells of DCASE 2022, best variant) of the paper's setting,
+shortened to so many epochs: the mean over seeds, and the least. The trials are those of `asd-ray search --serial`, so
+the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from asd_ray.clips.demo import MACHINES, make_demo
+from asd_ray.clips.scan import scan
+from asd_ray.detectors import FAMILIES
+from asd_ray.ledger import Ledger
+from asd_ray.tuning.data import DataSource
+from asd_ray.tuning.locks import StudyLocks
+from asd_ray.tuning.plan import Wishes, chosen_families, make_plan
+from asd_ray.tuning.search import Search, run_serially
+
+
+def main() -> int:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("run", type=Path, help="folder of the run; the demo set is made beside it")
+    made.add_argument("--families", default=",".join(FAMILIES))
+    made.add_argument("--machines", default=",".join(MACHINES))
+    made.add_argument("--epochs", type=int, default=10)
+    made.add_argument("--seeds", type=int, default=2)
+    made.add_argument("--size", default="small")
+    args = made.parse_args()
+    machines, names = args.machines.split(","), args.families.split(",")
+    source = DataSource(scan(make_demo(args.run.parent / "demo", size=args.size, machines=machines, grow=True)))
+    ledger, families = Ledger(args.run), chosen_families(names, gpu=False)[0]
+    gc.freeze()
+    for seed in range(args.seeds):
+        for each in families:
+            locks = StudyLocks(ledger.layout)
+            wishes = Wishes(machines, [each.name], trials=1, epochs_cap=args.epochs, seed=seed)
+            run_serially(Search(make_plan(wishes, source, ledger, locks, [each], gpu=False).studies, source, ledger))
+            locks.release()
+            print(f"{each.name}, seed {seed}: done", file=sys.stderr, flush=True)
+    print(table(ledger, [each.name for each in families], args.epochs))
+    return 0
+
+
+def table(ledger: Ledger, families: list[str], epochs: int) -> str:
+    rows = [
+        (record.family, record.machine, record.objective, record.seconds)
+        for record in ledger.records()
+        if record.family in families and record.extra.get("paper") and record.extra["settings"]["epochs_cap"] == epochs
+    ]
+    frame = pd.DataFrame(rows, columns=["family", "machine", "objective", "seconds"])
+    of = frame.groupby(["family", "machine"])["objective"]
+    cells = of.mean().map("{:.2f}".format) + of.min().map(" ({:.2f})".format)
+    wide = cells.unstack("machine")
+    wide["seconds a trial"] = frame.groupby("family")["seconds"].mean().map("{:.0f}".format)
+    lines = ["| family | " + " | ".join(wide.columns) + " |", "|---" * (len(wide.columns) + 1) + "|"]
+    lines += [f"| {family} | " + " | ".join(map(str, row)) + " |" for family, row in wide.iterrows()]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
