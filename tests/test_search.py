@@ -70,7 +70,7 @@ def test_nonsense_is_refused_with_what_is_wanted(refused: Callable[..., str], wo
 
 def test_an_unknown_family_has_a_guess(refused: Callable[..., str], dataset: Callable[..., Path]) -> None:
     message = refused("fan", "--data", dataset(), "--serial", "--families", "autoencodr")
-    assert "unknown family 'autoencodr'; did you mean 'autoencoder'? known: aegan_ad, autoencoder, " in message
+    assert "unknown family 'autoencodr'; did you mean 'autoencoder'? known: aegan_ad, anogan, autoencoder, " in message
 
 
 def test_a_class_that_cannot_be_imported_is_said(refused: Callable[..., str], dataset: Callable[..., Path]) -> None:

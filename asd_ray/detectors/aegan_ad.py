@@ -28,7 +28,7 @@ but 0.05 for ToyConveyor and valve).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 import torch
@@ -36,16 +36,16 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, mse_loss
 
 from asd_ray.clips.bank import ClipSet
+from asd_ray.detectors import _pictures as pictures
 from asd_ray.detectors import _training as training
 from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
+from asd_ray.detectors._pictures import SIZE, WINDOWS
 from asd_ray.detectors.backends import Backend, Backends, Knn, Lof, Mahalanobis, MeanCosine, targets_of
 from asd_ray.detectors.nets import dcgan
 from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FrontEnd, Windows, per_clip
 from asd_ray.features._base import must_be
 
-SIZE = 128  # mels, and frames of a window
-WINDOWS = 256  # at once where nothing is learned: about 0.3 GB
 MATCHINGS = ("mean", "mean_std")
 BANKS: dict[str, Backend] = {
     "D_maha": Mahalanobis(),
@@ -157,7 +157,7 @@ class AeganAd:
         training.check_recipe(self)
         training.check_fraction(self, "beta1")
         self._nets: Nets | None = None
-        self._low, self._high = -1.0, 1.0  # of the training frames
+        self._scale = pictures.Scale()
         self._banks: Backends | None = None  # None: to be made from _learned
         self._learned: Learned | None = None
 
@@ -169,8 +169,8 @@ class AeganAd:
         if len(train) < 2:
             raise AsdRayError(f"AeganAd compares clips and needs 2 or more to learn from but got {len(train)}")
         frames, windows = training.frames_of(self.front_end, train, SIZE, self.context, self.hop)
-        self._low, self._high = (float(value) for value in frames.aminmax())
-        frames, generator = self._scaled(frames), self.context.generator()
+        self._scale, generator = pictures.Scale.of(frames), self.context.generator()
+        frames = self._scale(frames)
         self._nets, self._banks, self._learned = self._new_nets(), None, Learned(frames, windows, targets_of(train))
         starts, whole = training.starts_of(windows), len(windows) - len(windows) % min(self.batch_size, len(windows))
 
@@ -190,7 +190,7 @@ class AeganAd:
     def score(self, clips: ClipSet) -> Scores:
         nets, banks = self._ready("score"), self._learned_banks()
         frames, windows = training.frames_of(self.front_end, clips, SIZE, self.context, self.hop)
-        features, means, least, most = over_windows(nets, self._scaled(frames), windows)
+        features, means, least, most = over_windows(nets, self._scale(frames), windows)
         of_ten_seconds = (self.front_end.frames(10 * self.front_end.rate) - SIZE) // self.hop + 1
         found = banks.score(features, ["all"] * len(features))
         scores = {name: training.as_scores(values) for name, values in found.items()}
@@ -204,8 +204,7 @@ class AeganAd:
         return {
             "nets": training.plain(nets),
             "banks": self._learned_banks().state(),
-            "low": self._low,
-            "high": self._high,
+            "scale": asdict(self._scale),
         }
 
     def load(self, state: State) -> None:
@@ -213,7 +212,7 @@ class AeganAd:
         nets.load_state_dict(state["nets"])
         self._nets, self._learned, self._banks = nets, None, Backends(BANKS)
         self._banks.load(state["banks"])
-        self._low, self._high = state["low"], state["high"]
+        self._scale = pictures.Scale(**state["scale"])
 
     def _step(
         self, nets: Nets, picture: Callable[[Tensor], Tensor], heard: Tensor, generator: torch.Generator
@@ -250,18 +249,8 @@ class AeganAd:
 
         return step
 
-    def _scaled(self, frames: Tensor) -> Tensor:
-        """The frames, in place: -1 is the least value of the training frames, 1 the largest."""
-        middle, half = (self._high + self._low) / 2, (self._high - self._low) / 2
-        return frames.sub_(middle).div_(half or 1.0)
-
     def _new_nets(self) -> Nets:
-        nets = training.made_with_seed(
-            lambda: Nets(self.channels, self.latent, self.norm, self.first_norm), self.context
-        )
-        if self.context.device.type == "cuda":
-            nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return nets
+        return pictures.new_nets(lambda: Nets(self.channels, self.latent, self.norm, self.first_norm), self.context)
 
     def _ready(self, wanted: str) -> Nets:
         if self._nets is None:

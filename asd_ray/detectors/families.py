@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 FAMILIES: dict[str, str] = {
     "aegan_ad": "asd_ray.detectors.aegan_ad:AeganAd",
+    "anogan": "asd_ray.detectors.anogan:AnoGan",
     "autoencoder": "asd_ray.detectors.autoencoder:Autoencoder",
+    "complex_net": "asd_ray.detectors.complex_net:ComplexNet",
     "flow_aff": "asd_ray.detectors.flow_aff:FlowAff",
+    "ganomaly": "asd_ray.detectors.ganomaly:Ganomaly",
     "group_made": "asd_ray.detectors.group_made:GroupMade",
     "id_classifier": "asd_ray.detectors.id_classifier:IdClassifier",
     "idnn": "asd_ray.detectors.idnn:IDNN",

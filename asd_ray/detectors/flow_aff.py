@@ -31,7 +31,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -41,10 +40,11 @@ from asd_ray.detectors import _training as training
 from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
 from asd_ray.detectors._classes import Classes
 from asd_ray.detectors._dense import flattened
+from asd_ray.detectors._places import Places
 from asd_ray.detectors.nets.glow import Glow
 from asd_ray.detectors.nets.maf import MAF
 from asd_ray.errors import AsdRayError
-from asd_ray.features import PRESETS, FrontEnd, Windows, per_clip
+from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
 
 WEIGHT_DECAY = 1e-5
@@ -118,7 +118,7 @@ class FlowAff:
         self._learned = learned = _Learned(net, mean, deviation.clamp_min(LEAST_DEVIATION), ids)
         generator = self.context.generator()
         gather = self._gather(learned.standardised(frames))
-        places = _Places(windows, ids.labels(_by_id(train.frame)), frames.device)
+        places = Places(windows, ids.labels(_by_id(train.frame)), frames.device)
         if isinstance(net, Glow):
             some = torch.randint(len(places), (FIRST,), generator=generator).to(frames.device)
             net.initialise(gather(places(some, generator)[0]))
@@ -216,25 +216,6 @@ class _Learned:
 
     def standardised(self, frames: Tensor) -> Tensor:
         return (frames - self.mean) / self.deviation
-
-
-class _Places:
-    """Where training hears: as many windows of a clip as fit into it side by side, at places drawn anew each time."""
-
-    def __init__(self, windows: Windows, ids: Tensor, device: torch.device) -> None:
-        counts = windows.counts  # of all windows that a clip has, one a frame
-        first = torch.from_numpy(windows.start[np.cumsum(counts) - counts])
-        fit = torch.from_numpy((counts + windows.size - 1) // windows.size)
-        each = (torch.repeat_interleave(every, fit).to(device) for every in (first, torch.from_numpy(counts), ids))
-        self._first, self._counts, self._ids = each
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __call__(self, at: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """First frames of windows, and their ids."""
-        share = torch.rand(len(at), dtype=torch.float64, generator=generator).to(at.device)
-        return self._first[at] + (share * self._counts[at]).long(), self._ids[at]
 
 
 def _by_id(frame: pd.DataFrame) -> pd.DataFrame:

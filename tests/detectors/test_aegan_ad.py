@@ -139,7 +139,7 @@ def test_scores_of_the_generator_are_those_of_every_window(fitted: AeganAd, bank
     scores, features = fitted.score(test), fitted.context.features.get(fitted.front_end, test)
     for i in range(len(test)):
         frames = torch.from_numpy(np.array(features.clip(i)))
-        scaled = 2 * (frames - fitted._low) / (fitted._high - fitted._low) - 1
+        scaled = 2 * (frames - fitted._scale.low) / (fitted._scale.high - fitted._scale.low) - 1
         real = torch.stack([scaled[at : at + 128].T[None] for at in (0, 2, 4)])
         nets = fitted._nets
         made = nets.decoder(nets.encoder(real))
@@ -165,7 +165,12 @@ def test_the_bank_holds_the_mean_features_of_every_training_clip(fitted: AeganAd
     kept = fitted.state()["banks"]["all"]["D_knn"]["bank"]
     assert kept.shape == (6, 32)  # 16 × channels
     for i in range(len(train)):
-        scaled = 2 * (torch.from_numpy(np.array(features.clip(i))) - fitted._low) / (fitted._high - fitted._low) - 1
+        scaled = (
+            2
+            * (torch.from_numpy(np.array(features.clip(i))) - fitted._scale.low)
+            / (fitted._scale.high - fitted._scale.low)
+            - 1
+        )
         real = torch.stack([scaled[at : at + 128].T[None] for at in (0, 2, 4)])
         torch.testing.assert_close(kept[i].float(), critic.features(real).mean(0), rtol=1e-4, atol=1e-6)
 
@@ -187,7 +192,7 @@ def test_scores_of_the_critic_are_those_of_the_banks(fitted: AeganAd, bank: Bank
 @torch.no_grad()
 def _features(detector: AeganAd, clips: ClipSet) -> npt.NDArray[np.float64]:
     frames, windows = training.frames_of(detector.front_end, clips, 128, detector.context, 2)
-    pictures = training.pictures_of(detector._scaled(frames), 128)(training.starts_of(windows))
+    pictures = training.pictures_of(detector._scale(frames), 128)(training.starts_of(windows))
     features = detector._nets.critic.features(pictures).double()
     return np.stack([features[torch.from_numpy(windows.clip == i)].mean(0).numpy() for i in range(len(clips))])
 
@@ -275,9 +280,9 @@ def test_a_step_follows_the_losses_of_the_paper() -> None:
 
 def test_pictures_lie_between_minus_one_and_one_in_training_only(fitted: AeganAd, bank: Bank) -> None:
     frames, _ = training.frames_of(fitted.front_end, bank.select(split="train"), 128, fitted.context)
-    scaled = fitted._scaled(frames.clone())
+    scaled = fitted._scale(frames.clone())
     assert (float(scaled.min()), float(scaled.max())) == pytest.approx((-1, 1))
-    assert float(fitted._scaled(frames + 10).max()) > 1  # a louder clip is not cut off
+    assert float(fitted._scale(frames + 10).max()) > 1  # a louder clip is not cut off
 
 
 def test_silence_can_be_learned(bank_of: Callable[..., Bank]) -> None:

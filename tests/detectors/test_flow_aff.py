@@ -12,11 +12,11 @@ from torch import Tensor
 from asd_ray.clips.bank import Bank, ClipSet
 from asd_ray.detectors import Context
 from asd_ray.detectors.conformance import Workspace
-from asd_ray.detectors.flow_aff import FlowAff, _fall, _Places
+from asd_ray.detectors.flow_aff import FlowAff, _fall
 from asd_ray.detectors.nets.glow import Glow
 from asd_ray.detectors.nets.maf import MAF
 from asd_ray.errors import AsdRayError
-from asd_ray.features import PRESETS, windows_of
+from asd_ray.features import PRESETS
 
 MAF_SMALL: dict[str, Any] = {"epochs": 2, "batch_size": 32, "hidden": 16, "blocks": 2, "lr": 1e-2}
 GLOW_SMALL: dict[str, Any] = {
@@ -107,18 +107,6 @@ def test_the_affinity_loss_makes_other_ids_less_likely_than_likelihood_alone_doe
         gaps[loss] = float((found[every, 1 - own] - found[every, own]).mean())
     assert steps[-1]["affinity"] < 0.9 * steps[0]["affinity"]
     assert gaps["affinity"] > gaps["plain"] + 0.05
-
-
-def test_training_hears_as_many_windows_as_fit_side_by_side_at_any_place() -> None:
-    windows = windows_of([5, 23, 14], 5)
-    places = _Places(windows, torch.tensor([2, 0, 1]), torch.device("cpu"))
-    assert len(places) == 1 + 4 + 2
-    generator, at = torch.Generator().manual_seed(0), torch.arange(7)
-    drawn = [places(at, generator) for _ in range(300)]
-    assert all(ids.tolist() == [2, 0, 0, 0, 0, 1, 1] for _, ids in drawn)
-    starts = torch.stack([starts for starts, _ in drawn])
-    for column, possible in enumerate([{0}, *[set(range(5, 24))] * 4, *[set(range(28, 38))] * 2]):
-        assert set(starts[:, column].tolist()) == possible
 
 
 def test_the_learning_rate_falls_to_a_tenth_between_0_3_and_0_9_of_the_epochs() -> None:

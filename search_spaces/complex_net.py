@@ -1,0 +1,37 @@
+"""Classifiers of machine ids that hear the complex spectrum: Kim et al., EUSIPCO 2021.
+
+PAPER is the last row of their Table II; batch, epochs, test_hop and backends are ours. At `width_factor` 0.7072 the
+channels are 31 and 62, as in a public Deep Complex U-Net.
+"""
+
+from typing import Any
+
+PAPER: dict[str, Any] = {
+    "encoder": "complex",
+    "attention": True,
+    "mix": False,
+    "width_factor": 1.0,
+    "head_channels": 4,
+    "frames": 64,
+    "test_hop": 32,
+    "backends": "knn,lof,maha,gmm",
+    "lr": 1e-4,
+    "batch_size": 32,
+    "epochs": 50,
+}
+
+
+def space(trial: Any) -> dict[str, Any]:
+    given = {
+        "encoder": trial.suggest_categorical("encoder", ["complex", "magnitude", "log_mel"]),
+        "mix": trial.suggest_categorical("mix", [False, True]),
+        "width_factor": trial.suggest_categorical("width_factor", [0.5, 0.7072, 1.0]),
+        "head_channels": trial.suggest_categorical("head_channels", [4, 8, 16, 32]),
+        "frames": trial.suggest_categorical("frames", [32, 64, 128]),
+        "lr": trial.suggest_float("lr", 3e-5, 1e-3, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
+        "epochs": trial.suggest_int("epochs", 20, 100),
+    }
+    if given["encoder"] == "complex":
+        given["attention"] = trial.suggest_categorical("attention", [True, False])
+    return given

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import copy
+import io
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from asd_ray.clips.bank import Bank, open_bank
+from asd_ray.detectors import Context
+from asd_ray.detectors import anogan as module
+from asd_ray.detectors.anogan import AnoGan, nearest, unlikeness
+from asd_ray.errors import AsdRayError
+
+SMALL: dict[str, Any] = {
+    "epochs": 2,
+    "batch_size": 4,
+    "channels": 2,
+    "latent": 4,
+    "hop": 2,
+    "score_hop": 4,
+    "steps": 3,
+    "search_lr": 0.1,
+}
+
+
+@pytest.fixture
+def bank(dataset: Callable[..., Path]) -> Bank:
+    """4 clips to train and 2 to test, of 132 frames: 3 windows at hop 2, 2 at hop 4."""
+    return open_bank(dataset(clips=4, seconds=4.2))
+
+
+def learned(bank: Bank, seed: int = 0, **changes: Any) -> AnoGan:
+    detector = AnoGan(Context(seed=seed), **{**SMALL, **changes})
+    for _ in detector.fit(bank.select(split="train")):
+        pass
+    return detector
+
+
+def drawn(*shape: int) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def test_the_nets_are_those_of_dcgan() -> None:
+    nets = AnoGan(Context())._new_nets()
+    # 4×4 convolutions 1-64-128-256-512-1024; gain and bias of each channel of the norms
+    trunk = 16 * (64 + 64 * 128 + 128 * 256 + 256 * 512 + 512 * 1024) + 2 * (128 + 256 + 512 + 1024)
+    assert sum(each.numel() for each in nets.generator.parameters()) == trunk + 2 * 64 + 16 * 1024 * 100
+    assert sum(each.numel() for each in nets.discriminator.parameters()) == trunk + 16 * 1024
+    made = nets.made(torch.randn(2, 100, generator=torch.Generator().manual_seed(0)))
+    assert made.shape == (2, 1, 128, 128)
+    assert float(made.detach().abs().max()) <= 1
+    assert nets.discriminator(made).shape == (2,)
+    assert isinstance(nets.discriminator.features[1], nn.LeakyReLU)  # no norm after the first convolution
+
+
+def test_a_step_follows_the_losses_of_dcgan() -> None:
+    """The gradients left behind are those of the discriminator, then of the generator that it doubts."""
+    detector, real = AnoGan(Context(), **SMALL), drawn(3, 1, 128, 128)
+    nets = detector._new_nets()
+    before = copy.deepcopy(nets)
+    generator = torch.Generator().manual_seed(5)
+    losses = detector._step(nets, lambda at: real[at], generator)(torch.arange(3))
+
+    made = before.made(torch.randn((3, 4), generator=generator.manual_seed(5)))
+    chances = [before.discriminator(each).sigmoid() for each in (real, made.detach())]
+    judged = -(chances[0].log().mean() + (1 - chances[1]).log().mean()) / 2
+    judged.backward()
+    doubted = -nets.discriminator(made).sigmoid().log().mean()  # of the discriminator after its step
+    slopes = torch.autograd.grad(doubted, list(before.generator.parameters()))
+
+    torch.testing.assert_close(losses["discriminator"], judged, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(losses["generator"], doubted, rtol=1e-4, atol=1e-6)
+    for mine, other in zip(nets.discriminator.parameters(), before.discriminator.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, rtol=1e-3, atol=1e-6)
+    for each, slope in zip(nets.generator.parameters(), slopes, strict=True):
+        torch.testing.assert_close(each.grad, slope, rtol=1e-3, atol=1e-6)
+    assert float(slopes[0].abs().max()) > 1e-4  # far above the tolerance
+    assert all(each.requires_grad for each in nets.parameters())
+
+
+def test_unlikeness_weighs_pictures_and_features() -> None:
+    made, real = torch.zeros(2, 1, 2, 2), torch.tensor([1.0, -2.0, 3.0, 0.0]).view(1, 1, 2, 2)
+    found, wanted = torch.ones(2, 3, 1, 1), torch.tensor([1.0, 5.0]).view(2, 1, 1, 1).expand(2, 3, 1, 1)
+    # 6 from the pictures of both; 0 and 3 × 4 from the features
+    expected = torch.tensor([0.9 * 6, 0.9 * 6 + 0.1 * 12])
+    torch.testing.assert_close(unlikeness(made, real, found, wanted, 0.1), expected)
+
+
+def test_nearest_goes_down_each_loss_alone() -> None:
+    wanted = drawn(5, 3)
+
+    def loss(codes: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
+        return (codes - to).abs().sum(1)
+
+    begin = torch.zeros(5, 3)
+    together = nearest(lambda codes: loss(codes, wanted), begin, 300, 0.01)
+    assert float(loss(together, wanted).max()) < 0.1 * float(loss(begin, wanted).min())
+    assert torch.equal(begin, torch.zeros(5, 3))
+    for i in range(5):
+        alone = nearest(lambda codes, i=i: loss(codes, wanted[i : i + 1]), begin[:1], 300, 0.01)
+        torch.testing.assert_close(alone[0], together[i])
+    # the first step of Adam is as long as lr, against the slope
+    once = nearest(lambda codes: loss(codes, wanted), begin, 1, 0.01)
+    torch.testing.assert_close(once, 0.01 * wanted.sign(), rtol=1e-4, atol=0)
+
+
+def test_more_steps_find_nearer_pictures(bank: Bank) -> None:
+    detector, test, found = learned(bank), bank.select(split="test"), []
+    nets = detector._nets.train()
+    for each in nets.generator.modules():
+        if isinstance(each, nn.BatchNorm2d):
+            each.momentum = 1.0  # what the few steps of a test have not taught the norms
+    with torch.no_grad():
+        nets.made(torch.randn((64, 4), generator=torch.Generator().manual_seed(0)))
+    state = detector.state()
+    for steps in (1, 10, 40):
+        other = AnoGan(Context(), **{**SMALL, "steps": steps, "search_lr": 0.02})
+        other.load(state)
+        found.append(other.score(test)["loss_mean"])
+    assert (found[1] < found[0]).all()
+    assert (found[2] < found[1]).all()
+
+
+def test_scores_are_what_is_left_of_every_window(bank: Bank) -> None:
+    detector, test = learned(bank, weight=0.3), bank.select(split="test")
+    scores, features = detector.score(test), detector.context.features.get(detector.front_end, test)
+    low, high, nets = detector._scale.low, detector._scale.high, detector._nets
+    for i in range(len(test)):
+        scaled = 2 * (torch.from_numpy(np.array(features.clip(i))) - low) / (high - low) - 1
+        real = torch.stack([scaled[at : at + 128].T[None] for at in (0, 4)])
+        codes = torch.zeros(2, 4, requires_grad=True)
+        adam, left = torch.optim.Adam([codes], lr=0.1), []
+        for _ in range(3 + 1):
+            made = nets.generator(codes.view(2, 4, 1, 1))
+            unlike = (nets.discriminator.features(made) - nets.discriminator.features(real)).abs().sum((1, 2, 3))
+            left.append(0.7 * (made - real).abs().sum((1, 2, 3)) + 0.3 * unlike)
+            adam.zero_grad()
+            left[-1].sum().backward()
+            adam.step()
+        assert scores["loss_mean"][i] == pytest.approx(float(left[3].detach().mean()), rel=1e-4)
+        assert scores["loss_max"][i] == pytest.approx(float(left[3].detach().max()), rel=1e-4)
+        assert scores["loss_mean"][i] < scores["loss_max"][i]
+    empty = detector.score(test.take(np.zeros(len(test), bool)))
+    assert {name: len(values) for name, values in empty.items()} == {"loss_mean": 0, "loss_max": 0}
+
+
+def test_a_score_does_not_depend_on_what_is_searched_beside_it(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, clips = learned(bank, steps=10), bank.select()
+    together = detector.score(clips)
+    monkeypatch.setattr(module, "SEARCHED", 3)
+    in_parts, alone = detector.score(clips), [detector.score(clips.take([i])) for i in range(len(clips))]
+    for variant, values in together.items():
+        np.testing.assert_allclose(in_parts[variant], values, rtol=1e-4)
+        np.testing.assert_allclose(np.concatenate([each[variant] for each in alone]), values, rtol=1e-4)
+
+
+def test_both_nets_learn_and_scoring_leaves_no_trace(bank: Bank) -> None:
+    test, during = bank.select(split="test"), AnoGan(Context(seed=1), **SMALL)
+    before = during._new_nets().state_dict()
+    for progress in during.fit(bank.select(split="train")):
+        assert set(progress.losses) == {"generator", "discriminator"}
+        assert all(map(math.isfinite, progress.losses.values()))
+        during.score(test)
+        assert all(each.requires_grad for each in during._nets.parameters())
+    assert all(not torch.equal(before[name], value) for name, value in during._nets.named_parameters())
+    again, other = learned(bank, 1).score(test), learned(bank, 2).score(test)
+    for variant, values in during.score(test).items():
+        np.testing.assert_array_equal(values, again[variant])
+        assert (values != other[variant]).any()
+
+
+def test_state_survives_a_file_and_training_on(bank: Bank) -> None:
+    detector, test = AnoGan(Context(), **SMALL), bank.select(split="test")
+    epochs = detector.fit(bank.select(split="train"))
+    next(epochs)
+    state, scores, file = detector.state(), detector.score(test), io.BytesIO()
+    next(epochs)
+    torch.save(state, file)
+    file.seek(0)
+    other = AnoGan(Context(seed=9), **SMALL)
+    other.load(torch.load(file, weights_only=True))
+    for variant, values in scores.items():
+        np.testing.assert_array_equal(other.score(test)[variant], values)
+        assert (detector.score(test)[variant] != values).all()
+
+
+def test_errors_name_the_cure(bank: Bank) -> None:
+    for ask in (lambda d: d.score(bank.select()), lambda d: d.state()):
+        with pytest.raises(AsdRayError, match="before fit"):
+            ask(AnoGan(Context()))
+    train = bank.select(split="train")
+    with pytest.raises(AsdRayError, match="needs clips to learn from but got none"):
+        next(AnoGan(Context()).fit(train.take(np.zeros(len(train), bool))))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ({"hop": 0}, "hop of AnoGan must be a whole number of at least 1 but got 0"),
+        ({"score_hop": 0}, "score_hop of AnoGan must be a whole number of at least 1"),
+        ({"steps": 0}, "steps of AnoGan must be a whole number of at least 1"),
+        ({"search_lr": 0.0}, "search_lr of AnoGan must be above 0"),
+        ({"weight": 1.1}, r"weight of AnoGan must be in \[0, 1\]"),
+        ({"beta1": 1.0}, r"beta1 of AnoGan must be in \[0, 1\)"),
+        ({"lr": 0.0}, "lr of AnoGan must be above 0"),
+        ({"batch_size": 1}, "batch_size of AnoGan must be a whole number of at least 2"),
+    ],
+)
+def test_a_bad_parameter_is_named(parameter: dict[str, Any], message: str) -> None:
+    with pytest.raises(AsdRayError, match=message):
+        AnoGan(Context(), **parameter)

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import copy
+import io
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from asd_ray.clips.bank import Bank, open_bank
+from asd_ray.detectors import Context
+from asd_ray.detectors import _pictures as pictures
+from asd_ray.detectors.ganomaly import Ganomaly
+from asd_ray.errors import AsdRayError
+from asd_ray.features import windows_of
+
+SMALL: dict[str, Any] = {"epochs": 2, "batch_size": 4, "channels": 2, "latent": 4, "hop": 2}
+
+
+@pytest.fixture
+def bank(dataset: Callable[..., Path]) -> Bank:
+    """4 clips to train and 2 to test, of 132 frames: 3 windows at hop 2."""
+    return open_bank(dataset(clips=4, seconds=4.2))
+
+
+def learned(bank: Bank, seed: int = 0, **changes: Any) -> Ganomaly:
+    detector = Ganomaly(Context(seed=seed), **{**SMALL, **changes})
+    for _ in detector.fit(bank.select(split="train")):
+        pass
+    return detector
+
+
+def drawn(*shape: int) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def test_the_nets_are_those_of_the_paper() -> None:
+    nets = Ganomaly(Context())._new_nets()
+    # 4×4 convolutions 1-64-128-256-512-1024; gain and bias of each channel of the norms, of which the first has none
+    trunk = 16 * (64 + 64 * 128 + 128 * 256 + 256 * 512 + 512 * 1024) + 2 * (128 + 256 + 512 + 1024)
+    code, verdict = 16 * 1024 * 100, 16 * 1024
+    parts = (nets.generator.encoder, nets.generator.decoder, nets.generator.again, nets.discriminator)
+    assert [sum(each.numel() for each in part.parameters()) for part in parts] == [
+        trunk + code,
+        trunk + code + 2 * 64,  # the decoder has a norm more
+        trunk + code,
+        trunk + verdict,
+    ]
+    nets, real = nets.eval(), drawn(1, 1, 128, 128)
+    made, first, second = nets.generator(real)
+    assert made.shape == real.shape
+    assert first.shape == second.shape == (1, 100)
+    assert nets.discriminator.features(real).shape == (1, 1024, 4, 4)
+    assert nets.discriminator(real).shape == (1,)
+    assert {each.negative_slope for each in nets.modules() if isinstance(each, nn.LeakyReLU)} == {0.2}
+
+
+def test_the_encoders_are_two_and_begin_differently() -> None:
+    generator = Ganomaly(Context(), **SMALL)._new_nets().generator
+    assert not torch.equal(generator.encoder[0].weight, generator.again[0].weight)
+
+
+def test_a_step_follows_the_losses_of_the_paper() -> None:
+    """The gradients left behind by a step are those of the three losses, then of the discriminator's."""
+    detector, real = Ganomaly(Context(), **SMALL, w_adv=2.0, w_con=30.0, w_enc=3.0), drawn(3, 1, 128, 128)
+    nets = detector._new_nets()
+    before = copy.deepcopy(nets)
+    losses = detector._step(nets, lambda at: real[at])(torch.arange(3))
+
+    code = before.generator.encoder(real)
+    made = before.generator.decoder(code)
+    code_made, trunk = before.generator.again(made), before.discriminator.features
+    adversarial = (trunk(real) - trunk(made)).square().mean()
+    context, encoder = (real - made).abs().mean(), (code - code_made).square().mean()
+    slopes = torch.autograd.grad(2 * adversarial + 30 * context + 3 * encoder, list(before.generator.parameters()))
+    chances = [before.discriminator(each).sigmoid() for each in (real, made.detach())]
+    judged = -(chances[0].log().mean() + (1 - chances[1]).log().mean()) / 2
+    judged.backward()
+
+    expected = {"adversarial": adversarial, "context": context, "encoder": encoder, "discriminator": judged}
+    assert set(losses) == set(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value, rtol=1e-4, atol=1e-7)
+    for each, slope in zip(nets.generator.parameters(), slopes, strict=True):
+        torch.testing.assert_close(each.grad, slope, rtol=1e-3, atol=1e-5)
+    assert float(slopes[0].abs().max()) > 1e-3  # far above the tolerance
+    for mine, other in zip(nets.discriminator.parameters(), before.discriminator.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("loss", "begins_again"), [(9e-6, True), (2e-5, False)])
+def test_a_discriminator_without_mistakes_begins_again(
+    loss: float, begins_again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector, real = Ganomaly(Context(), **SMALL), drawn(3, 1, 128, 128)
+    nets, mistaken = detector._new_nets(), pictures.mistaken
+    before = copy.deepcopy(nets.discriminator.state_dict())
+    step = detector._step(nets, lambda at: real[at])
+
+    def small(of_real: torch.Tensor, of_fake: torch.Tensor) -> torch.Tensor:
+        found = mistaken(of_real, of_fake)
+        return found - found.detach() + loss
+
+    step(torch.arange(3))
+    assert not _equal(before, nets.discriminator.state_dict())
+    monkeypatch.setattr(pictures, "mistaken", small)
+    step(torch.arange(3))
+    assert _equal(before, nets.discriminator.state_dict()) == begins_again
+
+
+def _equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_scores_are_those_of_every_window(bank: Bank) -> None:
+    detector, test = learned(bank), bank.select(split="test")
+    scores, features = detector.score(test), detector.context.features.get(detector.front_end, test)
+    low, high, generator = detector._scale.low, detector._scale.high, detector._generator
+    for i in range(len(test)):
+        scaled = 2 * (torch.from_numpy(np.array(features.clip(i))) - low) / (high - low) - 1
+        real = torch.stack([scaled[at : at + 128].T[None] for at in (0, 2, 4)])
+        code = generator.encoder(real)
+        unlike = (code - generator.again(generator.decoder(code))).square().mean((1, 2, 3)).detach()
+        assert scores["z_mean"][i] == pytest.approx(float(unlike.mean()), rel=1e-3)
+        assert scores["z_max"][i] == pytest.approx(float(unlike.max()), rel=1e-3)
+        assert scores["z_mean"][i] < scores["z_max"][i]
+    empty = detector.score(test.take(np.zeros(len(test), bool)))
+    assert {name: len(values) for name, values in empty.items()} == {"z_mean": 0, "z_max": 0}
+
+
+def test_all_parts_learn(bank: Bank) -> None:
+    detector = Ganomaly(Context(), **SMALL)
+    before = detector._new_nets().generator.state_dict()
+    losses = [progress.losses for progress in detector.fit(bank.select(split="train"))]
+    weights = dict(detector._generator.named_parameters())
+    assert all(not torch.equal(before[name], value) for name, value in weights.items())
+    assert all(math.isfinite(value) for each in losses for value in each.values())
+    assert losses[1]["context"] < losses[0]["context"]
+
+
+def test_scoring_in_between_changes_nothing_and_the_seed_does(bank: Bank) -> None:
+    test, during = bank.select(split="test"), Ganomaly(Context(seed=1), **SMALL)
+    for _ in during.fit(bank.select(split="train")):
+        during.score(test)
+    again, other = learned(bank, 1).score(test), learned(bank, 2).score(test)
+    for variant, values in during.score(test).items():
+        np.testing.assert_array_equal(values, again[variant])
+        assert (values != other[variant]).any()
+
+
+def test_state_survives_a_file_and_training_on(bank: Bank) -> None:
+    detector, test = Ganomaly(Context(), **SMALL), bank.select(split="test")
+    epochs = detector.fit(bank.select(split="train"))
+    next(epochs)
+    state, scores, file = detector.state(), detector.score(test), io.BytesIO()
+    next(epochs)
+    torch.save(state, file)
+    file.seek(0)
+    other = Ganomaly(Context(seed=9), **SMALL)
+    other.load(torch.load(file, weights_only=True))
+    for variant, values in scores.items():
+        np.testing.assert_array_equal(other.score(test)[variant], values)
+        assert (detector.score(test)[variant] != values).all()
+
+
+def test_the_scale_is_that_of_training_works_in_place_and_cuts_nothing_off() -> None:
+    scale = pictures.Scale.of(torch.tensor([[-3.0, 5.0], [1.0, 2.0]]))
+    assert (scale.low, scale.high) == (-3.0, 5.0)
+    frames = torch.tensor([[-3.0, 5.0], [1.0, 9.0]])
+    assert scale(frames) is frames
+    torch.testing.assert_close(frames, torch.tensor([[-1.0, 1.0], [0.0, 2.0]]))
+    silence = torch.full((2, 2), -100.0)
+    assert torch.equal(pictures.Scale.of(silence)(silence), torch.zeros(2, 2))
+
+
+@pytest.mark.parametrize("most", [1, 2, 100])
+def test_windows_are_measured_in_their_order_however_many_at_once(most: int) -> None:
+    frames, windows = drawn(270, 128), windows_of([132, 138], 128, 2)
+    found = pictures.of_windows(lambda real: real[:, 0, 3, 5], frames, windows, most)
+    assert torch.equal(found, torch.stack([frames[at + 5, 3] for at in windows.start]))
+    assert len(pictures.of_windows(lambda real: real, frames[:0], windows_of([], 128), most)) == 0
+
+
+def test_errors_name_the_cure(bank: Bank) -> None:
+    for ask in (lambda d: d.score(bank.select()), lambda d: d.state()):
+        with pytest.raises(AsdRayError, match="before fit"):
+            ask(Ganomaly(Context()))
+    train = bank.select(split="train")
+    with pytest.raises(AsdRayError, match="needs clips to learn from but got none"):
+        next(Ganomaly(Context()).fit(train.take(np.zeros(len(train), bool))))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ({"hop": 0}, "hop of Ganomaly must be a whole number of at least 1 but got 0"),
+        ({"channels": 0}, "channels of Ganomaly must be a whole number of at least 1"),
+        ({"latent": 1.5}, "latent of Ganomaly must be a whole number of at least 1"),
+        ({"w_adv": -1.0}, "w_adv of Ganomaly must be 0 or more"),
+        ({"w_adv": 0.0, "w_con": 0.0, "w_enc": 0.0}, "w_con of Ganomaly must be above 0 where w_adv and w_enc are 0"),
+        ({"beta1": 1.0}, r"beta1 of Ganomaly must be in \[0, 1\)"),
+        ({"lr": 0.0}, "lr of Ganomaly must be above 0"),
+        ({"batch_size": 1}, "batch_size of Ganomaly must be a whole number of at least 2"),
+    ],
+)
+def test_a_bad_parameter_is_named(parameter: dict[str, Any], message: str) -> None:
+    with pytest.raises(AsdRayError, match=message):
+        Ganomaly(Context(), **parameter)
