@@ -27,6 +27,7 @@ from asd_ray.features._base import must_be
 CHUNK = 4096  # vectors at once where nothing is learned: about 10 MB of input, as quick on a CPU as any larger one
 
 Step = Callable[[Tensor], dict[str, Tensor]]  # positions of a batch -> its mean losses, after a step of learning
+T = TypeVar("T")
 Net = TypeVar("Net", bound=nn.Module)
 Pairs = Callable[[Tensor], tuple[Tensor, Tensor]]  # first frames of a batch -> what goes in, what should come out
 
@@ -71,10 +72,26 @@ def made_with_seed(make: Callable[[], Net], context: Context) -> Net:
         return make().to(context.device)
 
 
+def after_fit(owner: object, learned: T | None, wanted: str) -> T:
+    """What `owner` has learned, for `score` or `state`."""
+    if learned is None:
+        raise AsdRayError(f"{wanted} of {type(owner).__name__} was asked for before fit; call fit or load first")
+    return learned
+
+
 def frames_of(front_end: FrontEnd, clips: ClipSet, size: int, context: Context, hop: int = 1) -> tuple[Tensor, Windows]:
-    """All frames of `clips` as one tensor on the device, and where their windows of `size` start in it."""
+    """All frames of `clips` as one tensor on the device, and where their windows of `size` start in it.
+
+    The frames of a clip that is shorter than a window are repeated up to one.
+    """
     features = context.features.get(front_end, clips, device=context.device)
-    return features.tensor(context.device), windows_of(features.lengths, size, hop)
+    frames, lengths = features.tensor(context.device), features.lengths
+    if len(lengths) and lengths.min() < size:
+        whole = np.maximum(lengths, size)
+        within = np.arange(whole.sum()) - np.repeat(np.cumsum(whole) - whole, whole)
+        at = np.repeat(np.cumsum(lengths) - lengths, whole) + within % np.repeat(lengths, whole)
+        frames, lengths = frames[torch.from_numpy(at).to(frames.device)], whole
+    return frames, windows_of(lengths, size, hop)
 
 
 def rows_of(frames: Tensor, size: int) -> Callable[[Tensor], Tensor]:

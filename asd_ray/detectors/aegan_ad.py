@@ -253,9 +253,7 @@ class AeganAd:
         return pictures.new_nets(lambda: Nets(self.channels, self.latent, self.norm, self.first_norm), self.context)
 
     def _ready(self, wanted: str) -> Nets:
-        if self._nets is None:
-            raise AsdRayError(f"{wanted} of AeganAd was asked for before fit; call fit or load first")
-        return self._nets.eval()
+        return training.after_fit(self, self._nets, wanted).eval()
 
     def _learned_banks(self) -> Backends:
         """Of the mean features of all training clips in one, learned again when training has moved on since."""

@@ -172,9 +172,7 @@ class AnoGan:
         return pictures.new_nets(lambda: Nets(self.channels, self.latent), self.context)
 
     def _ready(self, wanted: str) -> Nets:
-        if self._nets is None:
-            raise AsdRayError(f"{wanted} of AnoGan was asked for before fit; call fit or load first")
-        return self._nets.eval()
+        return training.after_fit(self, self._nets, wanted).eval()
 
 
 def unlikeness(made: Tensor, real: Tensor, found: Tensor, wanted: Tensor, weight: float) -> Tensor:

@@ -31,7 +31,6 @@ from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _training as training
 from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
 from asd_ray.detectors._dense import DenseNet
-from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
 
@@ -153,9 +152,7 @@ class Autoencoder:
         return net
 
     def _ready(self, wanted: str) -> DenseNet:
-        if self._net is None:
-            raise AsdRayError(f"{wanted} of Autoencoder was asked for before fit; call fit or load first")
-        return self._net.eval()
+        return training.after_fit(self, self._net, wanted).eval()
 
     def _precision(self) -> dict[str, Tensor]:
         """Inverse covariances by domain, made again when training has moved on since."""

@@ -39,7 +39,6 @@ from asd_ray.detectors._classes import Classes
 from asd_ray.detectors._places import Places
 from asd_ray.detectors.heads import Softmax, divergence
 from asd_ray.detectors.nets.complex import LEAST_FRAMES, ComplexEncoder, RealEncoder
-from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FrontEnd, Windows
 from asd_ray.features._base import must_be
 
@@ -142,9 +141,7 @@ class ComplexNet:
         self._classifier = made
 
     def _ready(self, wanted: str) -> classify.Classifier:
-        if self._classifier is None:
-            raise AsdRayError(f"{wanted} of ComplexNet was asked for before fit; call fit or load first")
-        return self._classifier
+        return training.after_fit(self, self._classifier, wanted)
 
     def _new(self, classes: Classes) -> classify.Classifier:
         net, head = training.made_with_seed(lambda: self._modules(len(classes)), self.context)

@@ -201,10 +201,9 @@ class FlowAff:
         return Glow(*shape, classes=ids, width=self.glow_width, steps=self.glow_steps, levels=self.glow_levels)
 
     def _ready(self, wanted: str) -> _Learned:
-        if self._learned is None:
-            raise AsdRayError(f"{wanted} of FlowAff was asked for before fit; call fit or load first")
-        self._learned.net.eval()
-        return self._learned
+        learned = training.after_fit(self, self._learned, wanted)
+        learned.net.eval()
+        return learned
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,4 @@ class Ganomaly:
         return pictures.new_nets(lambda: Nets(self.channels, self.latent), self.context)
 
     def _ready(self, wanted: str) -> Generator:
-        if self._generator is None:
-            raise AsdRayError(f"{wanted} of Ganomaly was asked for before fit; call fit or load first")
-        return self._generator.eval()
+        return training.after_fit(self, self._generator, wanted).eval()

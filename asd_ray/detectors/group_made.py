@@ -31,7 +31,6 @@ from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _training as training
 from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
 from asd_ray.detectors.nets.made import MaskedLinear, hidden_degrees, hidden_mask
-from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
 
@@ -125,9 +124,7 @@ class GroupMade:
         return GroupMadeNet(degrees(self.order, self.frames), self.front_end.shape[0], widths, self.components)
 
     def _ready(self, wanted: str) -> GroupMadeNet:
-        if self._net is None:
-            raise AsdRayError(f"{wanted} of GroupMade was asked for before fit; call fit or load first")
-        return self._net.eval()
+        return training.after_fit(self, self._net, wanted).eval()
 
 
 def degrees(order: str, frames: int) -> list[int]:

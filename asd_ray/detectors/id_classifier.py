@@ -43,7 +43,6 @@ from asd_ray.detectors._classes import Classes
 from asd_ray.detectors.heads import ArcFace, Softmax, divergence
 from asd_ray.detectors.nets.mobilenet_v2 import MobileNetV2
 from asd_ray.detectors.nets.resnet import ResNet50
-from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FrontEnd, Windows
 from asd_ray.features._base import must_be
 
@@ -146,9 +145,7 @@ class IdClassifier:
         self._classifier = made
 
     def _ready(self, wanted: str) -> classify.Classifier:
-        if self._classifier is None:
-            raise AsdRayError(f"{wanted} of IdClassifier was asked for before fit; call fit or load first")
-        return self._classifier
+        return training.after_fit(self, self._classifier, wanted)
 
     def _new(self, classes: Classes) -> classify.Classifier:
         net, head = training.made_with_seed(lambda: self._modules(len(classes) * (1 + self.warps)), self.context)

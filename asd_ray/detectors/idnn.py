@@ -28,7 +28,6 @@ from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _training as training
 from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
 from asd_ray.detectors._dense import DenseNet
-from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
 
@@ -102,9 +101,7 @@ class IDNN:
         return DenseNet((self.frames - 1) * mels, [*half, self.hidden // 8, *half[::-1]], mels)
 
     def _ready(self, wanted: str) -> DenseNet:
-        if self._net is None:
-            raise AsdRayError(f"{wanted} of IDNN was asked for before fit; call fit or load first")
-        return self._net.eval()
+        return training.after_fit(self, self._net, wanted).eval()
 
 
 def pairs_of(frames: Tensor, size: int) -> training.Pairs:
