@@ -1,24 +1,28 @@
-"""What every family of classifiers shares: scores of clips from logits and from embeddings, and its state."""
+"""What every family of classifiers shares: how it learns, scores of clips from logits and embeddings, its state."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _training as training
-from asd_ray.detectors._base import Context, Scores, State
+from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors._classes import Classes
 from asd_ray.detectors.backends import Backend, Backends, Gmm, ids_of, named, targets_of
+from asd_ray.detectors.heads import ArcFace
 from asd_ray.features import Windows, per_clip
 
 EPS = sys.float_info.epsilon
 MOST = 256  # windows at once where nothing is learned
 VARIANTS = ("probability", "log_odds", "nll", "log_odds_2021")
+WITH_MARGIN = "nll_margin"  # of a head that has one
 
 WIDE = 256  # dimensions above which a mixture has no full covariances
 
@@ -48,9 +52,9 @@ class Standardised(nn.Module):
 
 @dataclass
 class Classifier:
-    """A trained net and head of some classes, and banks of its embeddings, one an id.
+    """A net and a head of some classes, and banks of the net's embeddings, one an id.
 
-    The banks are learned of the clips in `train` when first asked for, and anew once training has `moved`.
+    The banks are learned of the clips in `train` when first asked for, and anew after every epoch.
     """
 
     context: Context
@@ -62,19 +66,39 @@ class Classifier:
     train: ClipSet | None = None
     banks: Backends | None = None
 
-    def hear(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings and logits, without any margin."""
-        with training.autocast(self.context.device):
-            embedding = self.net(pictures)
-        return embedding, self.head.logits(embedding)  # type: ignore[operator]
+    def parameters(self) -> list[nn.Parameter]:
+        return [each for module in (self.net, self.head) for each in module.parameters() if each.requires_grad]
 
-    def moved(self) -> None:
-        self.banks = None
+    def learn(
+        self,
+        train: ClipSet,
+        losses: training.Step,
+        count: int,
+        optimiser: Optimizer,
+        epochs: int,
+        batch_size: int,
+        generator: torch.Generator,
+    ) -> Iterator[Progress]:
+        """Epochs over `count` positions of samples made of `train`; of the `losses`, "train" is made smaller."""
 
-    def settled(self) -> None:
-        """Training is over: the banks are learned, and the training clips given back."""
+        def step(at: Tensor) -> dict[str, Tensor]:
+            found = losses(at)
+            optimiser.zero_grad()
+            found["train"].backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            return found
+
+        self.train = train
+        for progress in training.run_epochs([self.net, self.head], step, count, epochs, batch_size, generator):
+            self.banks = None
+            yield progress
         self._bank()
-        self.train = None
+        self.train = None  # given back
+
+    def embedded(self, pictures: Tensor) -> Tensor:
+        with training.autocast(self.context.device):
+            made: Tensor = self.net(pictures)
+        return made
 
     def score(self, clips: ClipSet) -> Scores:
         scores, embeddings = self._scores(clips)
@@ -96,10 +120,28 @@ class Classifier:
         self.banks, self.train = self._new_banks(), None
         self.banks.load(state["banks"])
 
+    @torch.inference_mode()
     def _scores(self, clips: ClipSet) -> tuple[dict[str, Tensor], Tensor]:
+        """Mean scores of each clip's windows, and its mean embedding.
+
+        What a head knows beyond the classes, as warped ones, is no clip's own.
+        """
         gather, windows = self.inputs(clips)
+        device, allowed = self.context.device, self.classes.allowed(clips.frame)
         self.net.eval(), self.head.eval()
-        return clip_scores(self.hear, gather, windows, self.classes.allowed(clips.frame).to(self.context.device))
+        parts: list[dict[str, Tensor]] = []
+        for part, inside in training.by_clips(windows, MOST):
+            embedding = self.embedded(gather(training.starts_of(inside, device)))
+            own = allowed[part][torch.from_numpy(inside.clip)].to(device)
+            found = head_scores(self.head, embedding, own)
+            means = {name: per_clip(values, inside, "mean") for name, values in found.items()}
+            parts.append({**means, "": per_clip(embedding.float(), inside, "mean")})
+        if not parts:
+            nothing = torch.empty(0, dtype=torch.float64)
+            return dict.fromkeys(variants_of(self.head), nothing), nothing.view(0, 1)
+        joined = {name: torch.cat([each[name] for each in parts]) for name in parts[0]}
+        embeddings = joined.pop("")
+        return joined, embeddings
 
     def _bank(self) -> Backends:
         if self.banks is None:
@@ -127,6 +169,21 @@ def backends_for(names: str, width: int = 0) -> dict[str, Backend]:
     return {**found, **diagonal} if width > WIDE else found
 
 
+def variants_of(head: nn.Module) -> list[str]:
+    return [*VARIANTS, WITH_MARGIN] if isinstance(head, ArcFace) else [*VARIANTS]
+
+
+def head_scores(head: nn.Module, embedding: Tensor, allowed: Tensor) -> dict[str, Tensor]:
+    """`window_scores` of what a head says without a margin; `nll_margin` is −log p with it, as Liu et al. score."""
+    logits = head.logits(embedding)  # type: ignore[operator]
+    allowed = nn.functional.pad(allowed, (0, logits.shape[1] - allowed.shape[1]))
+    found = window_scores(logits, allowed)
+    if isinstance(head, ArcFace):
+        own = logits.masked_fill(~allowed, -torch.inf).argmax(1)
+        found[WITH_MARGIN] = cross_entropy(head.logits(embedding, own).double(), own, reduction="none")
+    return found
+
+
 def window_scores(logits: Tensor, allowed: Tensor) -> dict[str, Tensor]:
     """Scores of windows whose clip may be of any of the `allowed` classes; its own is the likeliest of these.
 
@@ -146,24 +203,3 @@ def window_scores(logits: Tensor, allowed: Tensor) -> dict[str, Tensor]:
         "nll": nll,
         "log_odds_2021": ((1 - p).clamp(min=EPS) - p.clamp(min=EPS).log()).log(),
     }
-
-
-@torch.inference_mode()
-def clip_scores(
-    hear: Callable[[Tensor], tuple[Tensor, Tensor]], gather: Gather, windows: Windows, allowed: Tensor
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Mean scores of each clip's windows, and its mean embedding. `hear` gives embeddings and logits of a batch.
-
-    `allowed` is [clips, classes] on the device; what a head knows beyond these, as warped classes, is none's own.
-    """
-    parts: list[dict[str, Tensor]] = []
-    embeddings: list[Tensor] = []
-    for part, inside in training.by_clips(windows, MOST):
-        embedding, logits = hear(gather(training.starts_of(inside, allowed.device)))
-        of_window = torch.from_numpy(inside.clip).to(allowed.device)
-        own = nn.functional.pad(allowed[part][of_window], (0, logits.shape[1] - allowed.shape[1]))
-        found = window_scores(logits, own)
-        parts.append({name: per_clip(values, inside, "mean") for name, values in found.items()})
-        embeddings.append(per_clip(embedding.float(), inside, "mean"))
-    scores = {name: torch.cat([each[name] for each in parts]) for name in VARIANTS if parts}
-    return scores, torch.cat(embeddings) if embeddings else torch.empty(0, 0)

@@ -99,7 +99,7 @@ class ComplexNet:
         classes = Classes.of(train.frame)
         frames, windows = training.frames_of(self.front_end, train, self.frames, self.context)
         device, made = self.context.device, self._new(classes)
-        made.train, self._classifier = train, made
+        self._classifier = made
         net, head = made.net, made.head
         assert isinstance(net, classify.Standardised)
         assert isinstance(head, _Heads)
@@ -108,26 +108,17 @@ class ComplexNet:
             net.mean.zero_()  # to take a number away would turn phases
         picture, generator = self._pictures(frames), self.context.generator()
         places = Places(windows, classes.labels(train.frame), device)
-        optimiser = torch.optim.Adam([*net.parameters(), *head.parameters()], lr=self.lr, fused=True)
+        optimiser = torch.optim.Adam(made.parameters(), lr=self.lr, fused=True)
 
-        def step(at: Tensor) -> dict[str, Tensor]:
+        def losses(at: Tensor) -> dict[str, Tensor]:
             starts, labels = places(at, generator)
             pictures, soft = picture(starts), nn.functional.one_hot(labels, len(classes)).float()
             if self.mix:
                 pictures, soft = _mixed(pictures, labels, len(classes), generator)
-            with training.autocast(device):
-                embedding = net(pictures)
-            losses = [divergence(logits, soft) for logits in head.each(embedding)]
-            total = torch.stack(losses).sum()
-            optimiser.zero_grad()
-            total.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            return {"train": total, **dict(zip(LOSSES, losses, strict=False))}
+            each = [divergence(logits, soft) for logits in head.each(made.embedded(pictures))]
+            return {"train": torch.stack(each).sum(), **dict(zip(LOSSES, each, strict=False))}
 
-        for progress in training.run_epochs([net, head], step, len(places), self.epochs, self.batch_size, generator):
-            made.moved()
-            yield progress
-        made.settled()
+        yield from made.learn(train, losses, len(places), optimiser, self.epochs, self.batch_size, generator)
 
     def score(self, clips: ClipSet) -> Scores:
         return self._ready("score").score(clips)

@@ -175,8 +175,9 @@ def check_variants(tested: Family, workspace: Workspace) -> None:
     names = list(detector.score(test))
     assert names, "score gave no variant; give {name: scores}"
     assert all(isinstance(n, str) and n.strip() for n in names), f"names of variants must not be empty: {names}"
-    again = [list(detector.score(clips)) for clips in (test, test.take([0]), test.take([5, 2]))]
+    again = [list(detector.score(clips)) for clips in (test, test.take([0]), test.take([5, 2]), _none_of(test))]
     assert all(other == names for other in again), f"variants were {names}, then {again}"
+    _assert_scores(detector.score(_none_of(test)), 0)
 
 
 def check_clips_are_scored_alone(tested: Family, workspace: Workspace) -> None:
@@ -200,14 +201,21 @@ def check_seed(tested: Family, workspace: Workspace) -> None:
 
 
 def check_score_before_fit(tested: Family, workspace: Workspace) -> None:
-    """A detector that has learned nothing says so."""
+    """A detector that has learned nothing says so, and one that is given nothing to learn from."""
     detector = workspace.new(tested)
-    detector.fit(workspace.bank("plain").select(split="train"))  # a generator that nobody asked has not begun
-    try:
-        detector.score(_test(workspace))
-    except AsdRayError:
-        return
-    raise AssertionError("score before fit must raise AsdRayError")
+    train = workspace.bank("plain").select(split="train")
+    detector.fit(train)  # a generator that nobody asked has not begun
+    asked: dict[str, Callable[[], object]] = {
+        "score before fit": lambda: detector.score(_test(workspace)),
+        "state before fit": detector.state,
+        "fit of no clips": lambda: list(detector.fit(_none_of(train))),
+    }
+    for what, ask in asked.items():
+        try:
+            ask()
+        except AsdRayError:
+            continue
+        raise AssertionError(f"{what} must raise AsdRayError")
 
 
 def check_scores_while_fitting(tested: Family, workspace: Workspace) -> None:
@@ -219,9 +227,17 @@ def check_scores_while_fitting(tested: Family, workspace: Workspace) -> None:
 
 
 def check_state(tested: Family, workspace: Workspace) -> None:
-    """What `state` gives survives a file of tensors and plain values, and a new detector scores the same with it."""
-    detector, file = workspace.fitted(tested), io.BytesIO()
-    torch.save(detector.state(), file)
+    """What `state` gives survives a file of tensors and plain values, and a new detector scores the same with it.
+
+    It is taken after an epoch: what is learned later must not change it.
+    """
+    detector, file = workspace.new(tested), io.BytesIO()
+    steps = detector.fit(workspace.bank("plain").select(split="train"))
+    next(steps)
+    state, scores = detector.state(), detector.score(_test(workspace))
+    for _ in steps:
+        pass
+    torch.save(state, file)
     file.seek(0)
     try:
         read = torch.load(file, weights_only=True)
@@ -229,7 +245,7 @@ def check_state(tested: Family, workspace: Workspace) -> None:
         raise AssertionError("state() may hold tensors, numbers, text and dictionaries of them only") from error
     other = workspace.new(tested, seed=1)
     other.load(read)
-    _assert_same(detector.score(_test(workspace)), other.score(_test(workspace)), "loaded from its state", 1e-6)
+    _assert_same(scores, other.score(_test(workspace)), "loaded from its state", 1e-6)
 
 
 def check_labels_are_not_read(tested: Family, workspace: Workspace) -> None:
@@ -287,6 +303,10 @@ def _fit(detector: Detector, bank: Bank) -> Detector:
     for _ in detector.fit(bank.select(split="train")):
         pass
     return detector
+
+
+def _none_of(clips: ClipSet) -> ClipSet:
+    return clips.take(np.zeros(len(clips), bool))
 
 
 def _test(workspace: Workspace, kind: str = "plain") -> ClipSet:

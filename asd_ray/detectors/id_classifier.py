@@ -109,29 +109,20 @@ class IdClassifier:
         classes = Classes.of(train.frame, least=1 if self.warps else 2)
         frames, windows = training.frames_of(self.front_end, train, self.frames, self.context, self.hop)
         device, made = self.context.device, self._new(classes)
-        made.train, self._classifier = train, made
+        self._classifier = made
         assert isinstance(made.net, classify.Standardised)
         made.net.learn(frames)
         picture, starts = self._pictures(frames), training.starts_of(windows, device)
         labels = classes.labels(train.frame)[torch.from_numpy(windows.clip)].to(device)
-        optimiser = torch.optim.Adam([*made.net.parameters(), *made.head.parameters()], lr=self.lr, fused=True)
+        optimiser = torch.optim.Adam(made.parameters(), lr=self.lr, fused=True)
         changed = _Changes(self, len(classes), frames.shape[1])
 
-        def step(at: Tensor) -> dict[str, Tensor]:
+        def losses(at: Tensor) -> dict[str, Tensor]:
             pictures, first, second, weights = changed(picture(starts[at]), labels[at])
-            with training.autocast(device):
-                embedding = made.net(pictures)
-            loss = self._loss(made.head, embedding, first, second, weights)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            return {"train": loss}
+            return {"train": self._loss(made.head, made.embedded(pictures), first, second, weights)}
 
-        nets, generator = [made.net, made.head], self.context.generator()
-        for progress in training.run_epochs(nets, step, len(starts), self.epochs, self.batch_size, generator):
-            made.moved()
-            yield progress
-        made.settled()
+        generator = self.context.generator()
+        yield from made.learn(train, losses, len(starts), optimiser, self.epochs, self.batch_size, generator)
 
     def score(self, clips: ClipSet) -> Scores:
         return self._ready("score").score(clips)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 
 from asd_ray.clips.bank import ClipSet
+from asd_ray.detectors import _training as training
 from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
 from asd_ray.detectors.backends import Learned, interpolated, log_densities, mixture
 from asd_ray.errors import AsdRayError
@@ -86,17 +87,16 @@ class TwfrGmm:
         yield Progress(1, {"loss": -likelihood / clips})
 
     def score(self, clips: ClipSet) -> Scores:
-        if not self._mixtures:
-            raise AsdRayError("TwfrGmm cannot score before fit; call fit, or load a state")
+        mixtures = training.after_fit(self, self._mixtures or None, "score")
         vectors, scores = self._vectors(clips), np.zeros(len(clips))
         for key, positions in _ids(clips).items():
-            candidates = [self._mixtures[key]] if key in self._mixtures else list(self._mixtures.values())
+            candidates = [mixtures[key]] if key in mixtures else list(mixtures.values())
             scores[positions] = np.min([_scores(each, vectors[positions]) for each in candidates], axis=0)
         return {"gmm": scores}
 
     def state(self) -> State:
         state: State = {}
-        for (machine, id), learned in self._mixtures.items():
+        for (machine, id), learned in training.after_fit(self, self._mixtures or None, "state").items():
             state.setdefault(machine, {})[id] = dict(learned)
         return state
 

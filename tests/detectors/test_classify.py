@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
+from asd_ray.clips.bank import Bank
+from asd_ray.detectors import Context
 from asd_ray.detectors import _classify as classify
+from asd_ray.detectors._classes import Classes
+from asd_ray.detectors._training import pictures_of
+from asd_ray.detectors.heads import ArcFace
 from asd_ray.features import windows_of
 
 
@@ -38,19 +45,42 @@ def test_a_certain_window_still_has_an_order() -> None:
     assert all(bool(values.isfinite().all()) for values in found.values())
 
 
-def test_a_clip_has_the_mean_of_its_windows() -> None:
-    frames = torch.arange(24.0).view(24, 1)
-    windows = windows_of([10, 14], 4, 3)
+class First(nn.Module):
+    """An embedding of one number, the first of a picture; of two classes it speaks for the first."""
 
-    def hear(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        first = pictures[:, 0, 0, :1]
-        return first, torch.cat([first, torch.zeros_like(first)], 1)
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2, 1))
 
-    from asd_ray.detectors._training import pictures_of
+    def forward(self, pictures: Tensor) -> Tensor:
+        return pictures[:, 0, 0, :1]
 
-    allowed = torch.tensor([[True, False], [False, True]])
-    scores, embeddings = classify.clip_scores(hear, pictures_of(frames, 4), windows, allowed)
+    def logits(self, embedding: Tensor, labels: Tensor | None = None) -> Tensor:
+        return torch.cat([embedding, torch.zeros_like(embedding)], 1)
+
+
+def test_a_clip_has_the_mean_of_its_windows(bank_of: Callable[..., Bank]) -> None:
+    names = [f"fan/train/section_0{id}_source_train_normal_0000_vel_1" for id in (0, 1)]
+    clips = bank_of({name: np.zeros(2000) for name in names}).select()
+    windows, picture = windows_of([10, 14], 4, 3), pictures_of(torch.arange(24.0).view(24, 1), 4)
+    made = classify.Classifier(
+        Context(), lambda clips: (picture, windows), First(), First(), Classes(["fan/00", "fan/01"]), "", clips
+    )
+    scores, embeddings = made._scores(clips)
     assert windows.start.tolist() == [0, 3, 6, 10, 13, 16, 19]
     assert embeddings.tolist() == [[3.0], [14.5]]
     np.testing.assert_allclose(scores["log_odds"], [-3, 14.5])
     assert list(scores) == list(classify.VARIANTS)
+
+
+def test_a_margin_makes_the_own_class_less_likely_and_is_the_loss_of_training() -> None:
+    head, embedding = (
+        ArcFace(4, 3, scale=5.0, margin=0.3),
+        torch.randn(6, 4, generator=torch.Generator().manual_seed(0)),
+    )
+    own = torch.tensor([0, 1, 2, 0, 1, 2])
+    found = classify.head_scores(head, embedding, nn.functional.one_hot(own, 3).bool())
+    assert bool((found["nll_margin"] > found["nll"]).all())
+    loss = nn.functional.cross_entropy(head.logits(embedding, own), own)
+    assert found["nll_margin"].mean().item() == pytest.approx(loss.item(), rel=1e-5)
+    assert classify.variants_of(head) == list(found)

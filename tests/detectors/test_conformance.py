@@ -54,9 +54,15 @@ class Distance:
 
     def spectra(self, clips: ClipSet) -> torch.Tensor:
         features = self.context.features.get(self.front_end, clips)
-        return torch.stack([torch.from_numpy(features.clip(i).mean(axis=0)) for i in range(len(clips))])
+        return (
+            torch.empty(0, 128)
+            if not len(clips)
+            else torch.stack([torch.from_numpy(features.clip(i).mean(axis=0)) for i in range(len(clips))])
+        )
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
+        if len(train) == 0:
+            raise AsdRayError("nothing to learn from")
         spectra, generator = self.spectra(train), self.context.generator()
         for epoch in range(1, self.epochs + 1):
             chosen = spectra[torch.randperm(len(spectra), generator=generator)[:4]].mean(dim=0)
@@ -69,6 +75,8 @@ class Distance:
         return {"far": (self.spectra(clips) - self.centre).abs().pow(self.power).mean(dim=1).numpy()}
 
     def state(self) -> State:
+        if self.centre is None:
+            raise AsdRayError("state before fit")
         return {"centre": self.centre}
 
     def load(self, state: State) -> None:
@@ -203,6 +211,34 @@ class ScoresBeforeFit(Distance):
         return {"far": np.zeros(len(clips))} if self.centre is None else super().score(clips)
 
 
+class StateBeforeFit(Distance):
+    def state(self) -> State:
+        return {} if self.centre is None else super().state()
+
+
+class LearnsFromNothing(Distance):
+    def fit(self, train: ClipSet) -> Iterator[Progress]:
+        yield from super().fit(train) if len(train) else [Progress(1, {})]
+
+
+class FailsOfNoClips(Distance):
+    def score(self, clips: ClipSet) -> Scores:
+        return {"far": np.atleast_1d(super().score(clips)["far"].max())} if not len(clips) else super().score(clips)
+
+
+class StateThatLearnsOn(Distance):
+    """The tensor that training writes into."""
+
+    def fit(self, train: ClipSet) -> Iterator[Progress]:
+        for progress in super().fit(train):
+            kept = self.__dict__.setdefault("kept", torch.empty_like(self.centre))
+            kept.copy_(self.centre)
+            yield progress
+
+    def state(self) -> State:
+        return super().state() and {"centre": self.kept}
+
+
 class ReadyOnlyAtTheEnd(Distance):
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         for step in super().fit(train):
@@ -268,6 +304,10 @@ BROKEN: list[tuple[type[Distance], Check, str]] = [
     (GlobalTorchStream, suite.check_seed, "fitted again with the same seed"),
     (GlobalPythonStream, suite.check_seed, "fitted again with the same seed"),
     (ScoresBeforeFit, suite.check_score_before_fit, "must raise AsdRayError"),
+    (StateBeforeFit, suite.check_score_before_fit, "state before fit must raise AsdRayError"),
+    (LearnsFromNothing, suite.check_score_before_fit, "fit of no clips must raise AsdRayError"),
+    (FailsOfNoClips, suite.check_variants, "zero-size array|have shape \\(1,\\) for 0 clips"),
+    (StateThatLearnsOn, suite.check_state, "loaded from its state"),
     (ReadyOnlyAtTheEnd, suite.check_scores_while_fitting, "score before fit"),
     (LearnsFromBeingAsked, suite.check_scores_while_fitting, "scored after every epoch"),
     (StateOfObjects, suite.check_state, "may hold tensors, numbers, text"),
