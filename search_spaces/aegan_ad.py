@@ -1,7 +1,7 @@
 """AEGAN-AD: Jiang et al., "Unsupervised Anomaly Detection and Localization of Machine Audio", ICASSP 2023.
 
-PAPER is its setting for DCASE 2022; norm, first_norm, matching and beta1 differ by machine there, and are those that
-most machines have.
+PAPER is its setting for DCASE 2022; norm, matching and beta1 differ by machine there, and are those that most machines
+have. So does first_norm, which bearing, fan and ToyCar lack there and nothing lacks for DCASE 2020.
 """
 
 from typing import Any

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -20,7 +21,8 @@ from asd_ray.detectors.heads import ArcFace
 from asd_ray.features import Windows, per_clip
 
 EPS = sys.float_info.epsilon
-MOST = 256  # windows at once where nothing is learned
+MOST = 256
+CLIPS = 256  # scored at once: 0.3 GB of complex spectra of 10 s
 VARIANTS = ("probability", "log_odds", "nll", "log_odds_2021")
 WITH_MARGIN = "nll_margin"  # of a head that has one
 
@@ -65,6 +67,8 @@ class Classifier:
     backends: str  # names
     train: ClipSet | None = None
     banks: Backends | None = None
+    smote_ratio: float = 0.0
+    most: int = MOST  # windows at once where nothing is learned
 
     def parameters(self) -> list[nn.Parameter]:
         return [each for module in (self.net, self.head) for each in module.parameters() if each.requires_grad]
@@ -95,9 +99,10 @@ class Classifier:
         self._bank()
         self.train = None  # given back
 
-    def embedded(self, pictures: Tensor) -> Tensor:
-        with training.autocast(self.context.device):
-            made: Tensor = self.net(pictures)
+    def embedded(self, *pictures: Tensor | None) -> Tensor:
+        """In half precision while the net learns only: scores of normal clips lie closer together than that tells."""
+        with training.autocast(self.context.device, self.net.training):
+            made: Tensor = self.net(*pictures)
         return made
 
     def score(self, clips: ClipSet) -> Scores:
@@ -126,16 +131,19 @@ class Classifier:
 
         What a head knows beyond the classes, as warped ones, is no clip's own.
         """
-        gather, windows = self.inputs(clips)
-        device, allowed = self.context.device, self.classes.allowed(clips.frame)
+        device = self.context.device
         self.net.eval(), self.head.eval()
         parts: list[dict[str, Tensor]] = []
-        for part, inside in training.by_clips(windows, MOST):
-            embedding = self.embedded(gather(training.starts_of(inside, device)))
-            own = allowed[part][torch.from_numpy(inside.clip)].to(device)
-            found = head_scores(self.head, embedding, own)
-            means = {name: per_clip(values, inside, "mean") for name, values in found.items()}
-            parts.append({**means, "": per_clip(embedding.float(), inside, "mean")})
+        for first in range(0, len(clips), CLIPS):
+            some = clips.take(np.arange(first, min(first + CLIPS, len(clips))))
+            gather, windows = self.inputs(some)
+            allowed = self.classes.allowed(some.frame)
+            for part, inside in training.by_clips(windows, self.most):
+                embedding = self.embedded(gather(training.starts_of(inside, device)))
+                own = allowed[part][torch.from_numpy(inside.clip)].to(device)
+                found = head_scores(self.head, embedding, own)
+                means = {name: per_clip(values, inside, "mean") for name, values in found.items()}
+                parts.append({**means, "": per_clip(embedding.float(), inside, "mean")})
         if not parts:
             nothing = torch.empty(0, dtype=torch.float64)
             return dict.fromkeys(variants_of(self.head), nothing), nothing.view(0, 1)
@@ -154,7 +162,7 @@ class Classifier:
 
     def _new_banks(self) -> Backends:
         width = next(iter(self.head.parameters())).shape[-1]
-        return Backends(backends_for(self.backends, width), seed=self.context.seed)
+        return Backends(backends_for(self.backends, width), smote_ratio=self.smote_ratio, seed=self.context.seed)
 
 
 def classes_in(state: State) -> Classes:

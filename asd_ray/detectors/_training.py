@@ -67,7 +67,7 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 def made_with_seed(make: Callable[[], Net], context: Context) -> Net:
     """The net that `make` gives for this trial's seed, on its device; the process's own stream is left as it was."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[context.device] if context.device.type == "cuda" else []):
         torch.manual_seed(context.seed)
         return make().to(context.device)
 
@@ -149,9 +149,9 @@ def run_epochs(
         yield Progress(epoch, {name: float(total) / count for name, total in sums.items()})
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 in matrix products and convolutions on a GPU; nothing on a CPU."""
-    return torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda")
+def autocast(device: torch.device, learning: bool = True) -> torch.autocast:
+    """bfloat16 in matrix products and convolutions on a GPU while a net learns; nothing on a CPU."""
+    return torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda" and learning)
 
 
 def train(

@@ -12,9 +12,9 @@ The paper's setting is written from memory: 500 steps, the weight 0.1 and 20 epo
 paper has images of 64 × 64 and not audio, so that window, front end and scale are those of AEGAN-AD, to be compared
 with it, and generator and discriminator have one layer more. They learn from windows that start every 8 frames, with
 the batches and Adam of GANomaly; searched for are windows side by side, with Adam at 0.01 and torch's other settings.
-The features are those before the verdict. A search begins at the code of zeros, the middle of all codes, with the
-norms at rest, so that a score depends neither on chance nor on the other clips. The score is the mean or the largest
-over a clip's windows.
+What is left of a clip behind its last whole window is not heard: 57 of 313 frames. The features are those before the
+verdict. A search begins at the code of zeros, the middle of all codes, with the norms at rest, so that a score depends
+neither on chance nor on the other clips. The score is the mean or the largest over a clip's windows.
 
 Published, harmonic mean of AUC source, AUC target and pAUC in per cent, DCASE 2022 development, in the table of Jiang
 et al. 2023: bearing 52.70, fan 41.89, gearbox 49.45, slider 48.77, ToyCar 41.41.

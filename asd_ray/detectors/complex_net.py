@@ -14,8 +14,9 @@ a layer has one slope of PReLU for each channel and part; between the two layers
 the convolutions behind the encoder nothing; a real encoder has the first of these convolutions and one loss. With
 `mix` half of the pictures are mixtures of two, in shares drawn uniformly, where the paper speaks of all ids at once.
 An epoch hears of a clip as many pictures as fit side by side, at places drawn anew; scored are pictures at half
-overlap, and a clip's score is their mean. Batches of 32 and 50 epochs are ours. Of the paper's 45 and 90 channels it
-is unknown whether they are complex ones; if not, as in a public Deep Complex U-Net, `width_factor` is 1 / √2.
+overlap, which leaves out up to half a picture at a clip's end, and a clip's score is their mean. Batches of 32 and 50
+epochs are ours. Of the paper's 45 and 90 channels it is unknown whether they are complex ones; if not, as in a public
+Deep Complex U-Net, `width_factor` is 1 / √2.
 
 Published, AUC in per cent, DCASE 2020 development, fan, pump, slider, valve, average: log-mel with mix 81.92, 89.82,
 94.25, 91.65, 89.41; magnitude with mix 84.10, 90.02, 97.95, 92.07, 91.03; magnitude 86.75, 96.72, 97.62, 94.37, 93.86;

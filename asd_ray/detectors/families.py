@@ -31,6 +31,7 @@ FAMILIES: dict[str, str] = {
     "group_made": "asd_ray.detectors.group_made:GroupMade",
     "id_classifier": "asd_ray.detectors.id_classifier:IdClassifier",
     "idnn": "asd_ray.detectors.idnn:IDNN",
+    "stgram": "asd_ray.detectors.stgram:StgramMfn",
     "twfr_gmm": "asd_ray.detectors.twfr_gmm:TwfrGmm",
 }
 

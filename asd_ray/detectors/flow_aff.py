@@ -50,6 +50,7 @@ from asd_ray.features._base import must_be
 WEIGHT_DECAY = 1e-5
 LEAST_DEVIATION = 0.1  # dB: a bin that never changes in training stays finite where it does
 FIRST = 512  # pictures that set Glow's activation normalisation
+MOST_UNLIKELY = 1e36  # foreign sound grows from block to block; its likelihood must not end as infinity
 AT_ONCE = 4096, 256  # vectors and pictures scored at once: some ten MB a layer
 
 
@@ -151,13 +152,13 @@ class FlowAff:
         frames, windows = training.frames_of(self.front_end, clips, self._size, self.context, self._hop)
         gather = self._gather(learned.standardised(frames))
         every = torch.arange(len(learned.ids), device=frames.device)
-        table = torch.empty(len(clips), len(every), device=frames.device)
+        table = torch.empty(len(clips), len(every), dtype=torch.float64, device=frames.device)
         most = AT_ONCE[1] if self.flow == "glow" else AT_ONCE[0] // len(every)
         with torch.inference_mode():
             for part, inside in training.by_clips(windows, most):
                 given = gather(training.starts_of(inside, frames.device))
                 likely = learned.net.log_prob(given, every.expand(len(given), -1)) / self._dimensions
-                table[part] = per_clip(-likely, inside, "mean")
+                table[part] = per_clip(-likely.double().clamp_min(-MOST_UNLIKELY), inside, "mean")
         own, place = table.masked_fill(~learned.ids.allowed(clips.frame).to(table.device), torch.inf).min(1)
         ratio = own
         if len(every) > 1:

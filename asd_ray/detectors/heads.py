@@ -118,7 +118,7 @@ class AdaProj(nn.Module):
         cos = self._cosines(embedding)
         if labels is not None and self.training:
             soft = _soft(labels, cos.shape[1])
-            exponents = torch.where(soft < 1, self.scale * cos.detach(), 0)
+            exponents = torch.where(soft < 1, self.scale * cos.detach(), -torch.inf)
             self.scale.copy_(_adapted(exponents, _angles(cos), soft))
         return self.scale * cos
 
@@ -162,9 +162,14 @@ def divergence(logits: Tensor, soft: Tensor) -> Tensor:
     return kl_div(logits.log_softmax(1), soft, reduction="batchmean")
 
 
+def arcmix(head: Head, embedding: Tensor, first: Tensor, second: Tensor, weights: Tensor) -> Tensor:
+    """Loss of mixtures of class `first`, weighing `weights`, with class `second`, each with its own margin."""
+    losses = [cross_entropy(head.logits(embedding, labels), labels, reduction="none") for labels in (first, second)]
+    return torch.lerp(losses[1], losses[0], weights).mean()
+
+
 def noisy_arcmix(head: Head, embedding: Tensor, first: Tensor, second: Tensor, weights: Tensor) -> Tensor:
-    """Loss of mixtures of class `first`, weighing `weights`, with class `second`; the margin is that of `first` in both
-    terms."""
+    """As `arcmix`, with the margin of `first` in both terms."""
     logits = head.logits(embedding, first)
     of_first, of_second = (cross_entropy(logits, labels, reduction="none") for labels in (first, second))
     return (weights * of_first + (1 - weights) * of_second).mean()

@@ -21,6 +21,9 @@ from asd_ray.errors import AsdRayError
 MOST_LOG_SCALE = 5.0  # of what a split predicts: densities stay finite however foreign the sound
 
 
+LEAST_SPREAD = 0.1  # of a channel of standardised pictures, in which silence has none
+
+
 class ActNorm(nn.Module):
     """A scale and a shift a channel, set by `Glow.initialise` so that its pictures leave with mean 0, deviation 1."""
 
@@ -42,7 +45,7 @@ class ActNorm(nn.Module):
     def _set(self, x: Tensor) -> None:
         spread, mean = torch.std_mean(x, (0, 2, 3), keepdim=True, correction=0)
         self.shift.copy_(-mean)
-        self.log_scale.copy_(-spread.clamp_min(1e-6).log())
+        self.log_scale.copy_(-spread.clamp_min(LEAST_SPREAD).log())
         self.pending = False
 
 
