@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--held-out", type=float, default=0.1, metavar="P", help="share of normals kept from training")
     made.add_argument("--serial", action="store_true", help="in this process, without Ray: for debugging")
     made.add_argument("--cpus", type=positive, metavar="N", help="that Ray may use (default: all)")
-    made.add_argument("--cpus-per-trial", type=_amount, metavar="N", help="instead of the family's own")
+    made.add_argument("--cpus-per-trial", type=_above_0, metavar="N", help="instead of the family's own")
     made.add_argument("--gpus-per-trial", type=_amount, metavar="N", help="such as 0.25: four trials a card")
     made.add_argument(
         "--jointly", action="store_true", help="every trial learns from all these machines together, as STgram-MFN does"
@@ -167,7 +167,7 @@ def _wishes(args: argparse.Namespace, table: ClipTable) -> Wishes:
         machines=list(dict.fromkeys(machines)),
         families=args.families,
         spaces=args.space,
-        jointly=args.jointly and len(set(machines)) > 1,
+        jointly=args.jointly,
         trials=args.trials or demo["trials"],
         epochs_cap=args.epochs_cap or demo.get("epochs_cap"),
         seed=args.seed,
@@ -240,13 +240,19 @@ def _say_plan(plan: Plan, wishes: Wishes, left_out: list[str], console: Console,
     stored = sum(study.count() for study in plan.studies)
     if stored:
         console.print(f"{stored} trials are stored already and are not run again")
+    for study in plan.studies:
+        if study.elsewhere:
+            console.print(
+                f"note: {study.name}: {study.elsewhere} stored trials of other settings or of another search space do "
+                "not count here"
+            )
     if dashboard:
         console.print(f"Ray dashboard: http://{dashboard} (it asks for the token that `ray get-auth-token` prints)")
 
 
 def _say_end(search: Search, root: str, console: Console) -> int:
     stored = sum(study.count() for study in search.studies)
-    missing = sum(max(0, study.wanted - study.count()) for study in search.studies)
+    missing = sum(study.missing for study in search.studies)
     for study in search.studies:
         if study.exhausted:
             console.print(f"note: {study.name} has no untried parameters left; its space is small")
@@ -275,8 +281,18 @@ def _amount(text: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not (0 <= value <= 1 or value.is_integer()) or value < 0:
-        raise argparse.ArgumentTypeError(f"must be a share up to 1 or a whole number but got {text!r}")
+    is_share = value <= 1 and value == round(value, 4)  # Ray knows no finer one
+    if value < 0 or not (is_share or value.is_integer()):
+        raise argparse.ArgumentTypeError(
+            f"must be a share up to 1 in steps of 0.0001, or a whole number, but got {text!r}"
+        )
+    return value
+
+
+def _above_0(text: str) -> float:
+    value = _amount(text)
+    if not value:
+        raise argparse.ArgumentTypeError(f"must be above 0, for every trial computes, but got {text!r}")
     return value
 
 

@@ -68,7 +68,7 @@ class Nothing:
 
 
 class Sleeps(Nothing):
-    """Half a slot's second and a half, by its parameter: trials of unequal length."""
+    """Takes 1 to 3 seconds, as its parameter says: trials of unequal length."""
 
     SECONDS = 2.0
 

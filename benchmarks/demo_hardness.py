@@ -167,7 +167,7 @@ def main() -> None:
         with ThreadPoolExecutor(2) as pool:
             heard = list(pool.map(lambda clip: hear(folder, clip, args.seed), planned(SIZES[args.size], machine)))
         winners[machine] = show(machine, heard, args.by_fault)
-    print("\nbest: " + ", ".join(f"{machine}: {name}" for machine, name in winners.items()))
+    print("\nbest (protocol oracle): " + ", ".join(f"{machine}: {name}" for machine, name in winners.items()))
 
 
 def show(machine: str, heard: Sequence[Heard], faults: bool) -> str:

@@ -57,9 +57,12 @@ def test_a_gpu_that_is_not_there_is_refused_at_once(
         (["--epochs-cap", "x"], "must be a number from 1 but got 'x'"),
         (["--seed", "-1"], "--seed"),
         (["--seed", "x"], "must be a number from 0 but got 'x'"),
-        (["--gpus-per-trial", "1.5"], "must be a share up to 1 or a whole number but got '1.5'"),
-        (["--cpus-per-trial", "nan"], "must be a share up to 1 or a whole number but got 'nan'"),
-        (["--cpus-per-trial", "inf"], "must be a share up to 1 or a whole number but got 'inf'"),
+        (["--gpus-per-trial", "1.5"], "must be a share up to 1 in steps of 0.0001, or a whole number, but got '1.5'"),
+        (["--gpus-per-trial", "0.33333"], "must be a share up to 1 in steps of 0.0001"),
+        (["--cpus-per-trial", "nan"], "must be a share up to 1 in steps of 0.0001, or a whole number, but got 'nan'"),
+        (["--cpus-per-trial", "inf"], "must be a share up to 1 in steps of 0.0001, or a whole number, but got 'inf'"),
+        (["--cpus-per-trial", "0"], "must be above 0, for every trial computes, but got '0'"),
+        (["--cpus-per-trial", "-1"], "--cpus-per-trial"),
         (["--checkpoint", "best"], "invalid choice: 'best'"),
     ],
     ids=" ".join,
@@ -123,6 +126,38 @@ def test_a_held_out_share_out_of_bounds_is_refused(
 ) -> None:
     message = refused("fan", "--data", dataset(), "--serial", "--families", "idnn", f"--held-out={share}")
     assert f"--held-out must be a share between 0 and 0.5 but got {share}" in message
+
+
+@pytest.fixture
+def said(dataset: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What a serial search of a tiny dataset prints."""
+    data = dataset()
+
+    def run(*words: str) -> str:
+        assert main([*words, "--data", str(data), "--families", "twfr_gmm", "--serial"]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_a_search_that_ends_early_for_want_of_time_says_so(
+    said: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asd_ray.tuning.search.Search.seconds_a_trial", lambda self, study: 1000.0)
+    told = said("fan", "--trials", "3", "--time", "100s")
+    assert "ended early (the time is up): 3 trials are missing; run the same command to go on" in told
+
+
+def test_jointly_over_one_machine_is_noted(said: Callable[..., str]) -> None:
+    told = said("fan", "--trials", "1", "--jointly")
+    assert "note: --jointly changes nothing: fan is the only machine" in told
+    assert "1 trials run now, 1 in all" in told
+
+
+def test_stored_trials_that_do_not_count_are_told(said: Callable[..., str]) -> None:
+    said("fan", "--trials", "1")
+    told = said("fan", "--trials", "1", "--held-out", "0.2")
+    assert "note: fan-twfr_gmm: 1 stored trials of other settings or of another search space do not count here" in told
 
 
 def test_help_answers_without_torch_ray_or_optuna(python: Callable[..., object]) -> None:

@@ -26,6 +26,7 @@ FAMILIES: dict[str, str] = {
     "anogan": "asd_ray.detectors.anogan:AnoGan",
     "autoencoder": "asd_ray.detectors.autoencoder:Autoencoder",
     "complex_net": "asd_ray.detectors.complex_net:ComplexNet",
+    "embedding_knn": "asd_ray.detectors.embedding_knn:EmbeddingKnn",
     "flow_aff": "asd_ray.detectors.flow_aff:FlowAff",
     "ganomaly": "asd_ray.detectors.ganomaly:Ganomaly",
     "group_made": "asd_ray.detectors.group_made:GroupMade",

@@ -212,7 +212,7 @@ class StgramMfn:
 
     def _modules(self, classes: int) -> nn.ModuleList:
         arcface = self.head == "arcface"
-        net = Stgram(self.front_end, self.inputs, self.net, self._samples, unit=arcface)
+        net = Stgram(self.front_end, self.inputs, self.net, self.front_end.heard(1), unit=arcface)
         if arcface:
             return nn.ModuleList([net, ArcFace(net.width, classes, scale=self.scale, margin=self.margin)])
         return nn.ModuleList([net, Softmax(net.width, classes)])
@@ -222,11 +222,7 @@ class StgramMfn:
         return waves, waves.windows
 
     def _waves(self, clips: ClipSet) -> Waves:
-        return Waves(clips, self._samples, self.context.device)
-
-    @property
-    def _samples(self) -> int:
-        return self.front_end.heard(1)
+        return Waves(clips, self.front_end, self.context.device)
 
 
 def _share(epoch: int, *, after: int, of: int) -> float:

@@ -4,6 +4,7 @@ from asd_ray.metrics.cells import cells_batch, objective
 from asd_ray.metrics.curve import MAX_FPR, auc, auc_batch, mauc, pauc, pauc_batch
 from asd_ray.metrics.decisions import Detection, detection, f1
 from asd_ray.metrics.jackknife import Jackknife, jackknife
+from asd_ray.metrics.judging import Judged, judged
 from asd_ray.metrics.means import hmean
 from asd_ray.metrics.official import Official, official_score
 from asd_ray.metrics.submission import Submission, match, read_submission, read_truth
@@ -15,6 +16,7 @@ __all__ = [
     "YEARS",
     "Detection",
     "Jackknife",
+    "Judged",
     "Official",
     "Submission",
     "auc",
@@ -24,6 +26,7 @@ __all__ = [
     "f1",
     "hmean",
     "jackknife",
+    "judged",
     "match",
     "mauc",
     "objective",

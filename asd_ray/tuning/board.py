@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from asd_ray.ledger import TrialRecord
+from asd_ray.tuning.judge import PROTOCOL
 from asd_ray.tuning.search import Running, Search
 from asd_ray.tuning.spec import called
 from asd_ray.tuning.study import Study
@@ -97,7 +98,8 @@ def leaderboard(studies: list[Study], console: Console) -> None:
         records = [r for s in studies if called(s.machines) == machine for r in s.records.values()]
         ranked = sorted((r for r in records if r.objective is not None), key=lambda r: -(r.objective or 0))
         shown = [(place, r) for place, r in enumerate(ranked, 1) if place <= SHOWN or r.extra.get("paper")]
-        table = Table(title=f"{machine}: {len(ranked)} complete trials", title_justify="left")
+        title = f"{machine}: {len(ranked)} complete trials, protocol {PROTOCOL}"
+        table = Table(title=title, title_justify="left")
         for name in ("", "trial", "variant", "objective", "AUC", "pAUC", "epochs", "seconds", ""):
             table.add_column(name, justify="left" if name in ("trial", "variant", "") else "right", no_wrap=True)
         for place, record in shown:

@@ -45,12 +45,14 @@ class TrialData:
         self.parts = tuple(parts)
         self.train = _joined([part.train for part in parts])
         self.test = _joined([part.test for part in parts])
-        self.everything = _joined([part.everything for part in parts])
+        everything = [part.everything for part in parts]
+        self.everything = _joined(everything)
+        self._test_sizes, self._sizes = [len(part.test) for part in parts], [len(each) for each in everything]
 
     def by_machine(self, scores: Scores) -> list[Scores]:
         """Scores of `everything`, or of `test`, as one dictionary a machine."""
         given = len(next(iter(scores.values())))
-        sizes = [len(part.test if given == len(self.test) else part.everything) for part in self.parts]
+        sizes = self._test_sizes if given == len(self.test) else self._sizes
         ends = np.cumsum(sizes)[:-1]
         split = {variant: np.split(values, ends) for variant, values in scores.items()}
         return [{variant: pieces[n] for variant, pieces in split.items()} for n in range(len(self.parts))]
@@ -77,11 +79,12 @@ class DataSource:
     cache: str | None = None
     _bank: Bank | None = field(default=None, repr=False)
     _machines: dict[tuple[str, float, int | None], MachineData] = field(default_factory=dict, repr=False)
-
+    _trials: dict[tuple[tuple[str, ...], float, int | None], TrialData] = field(default_factory=dict, repr=False)
     _features: FeatureCache | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_bank": None, "_machines": {}, "_features": None}  # a process opens its own
+        closed: dict[str, object] = {"_bank": None, "_machines": {}, "_trials": {}, "_features": None}
+        return {**self.__dict__, **closed}  # a process opens its own
 
     @property
     def name(self) -> str:
@@ -105,7 +108,10 @@ class DataSource:
         return self._features
 
     def trial(self, machines: Sequence[str], settings: Settings) -> TrialData:
-        return TrialData([self.machine(machine, settings) for machine in machines])
+        key = (tuple(machines), settings.held_out, settings.year)
+        if key not in self._trials:
+            self._trials[key] = TrialData([self.machine(machine, settings) for machine in machines])
+        return self._trials[key]
 
     def machine(self, machine: str, settings: Settings) -> MachineData:
         key = (machine, settings.held_out, settings.year)

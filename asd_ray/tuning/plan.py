@@ -13,9 +13,8 @@ from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord, trial_hash
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.locks import StudyLocks
-from asd_ray.tuning.spec import LAST, Settings
+from asd_ray.tuning.spec import LAST, Settings, called
 from asd_ray.tuning.study import Share, Study, study_name
-from asd_ray.tuning.trial import stored
 
 
 @dataclass(frozen=True)
@@ -89,15 +88,19 @@ def make_plan(
         judge = source.machine(machine, settings_of([machine], wishes, source)).judge
         plan.notes += judge.notes
         plan.cells.add(judge.cells)
-        _same_data(machine, ledger.records(machine), source.bank.fingerprints[machine], ledger)
-    groups = [wishes.machines] if wishes.jointly else [[machine] for machine in wishes.machines]
-    for machines, each in itertools.product(groups, families):
+    free = []
+    for machines, each in itertools.product(_groups(wishes, plan), families):
         name = study_name(machines, each)
         holder = locks.take(name)  # before the ledger is read: whoever held it may have stored until now
         if holder:
             plan.elsewhere.append(f"{name} is being searched by {holder}")
-            continue
-        study = Study(
+        else:
+            free.append((machines, each))
+    records = {machine: ledger.records(machine) for machine in wishes.machines}
+    for machine in wishes.machines:
+        _same_data(machine, records[machine], source.bank.fingerprints[machine], ledger)
+    plan.studies = [
+        Study(
             machines,
             each,
             spaces[each.name],
@@ -105,10 +108,23 @@ def make_plan(
             share=share_of(each, wishes, gpu),
             seed=wishes.seed,
             wanted=wishes.trials,
-            records=stored(ledger, machines, each.name),
+            records=itertools.chain.from_iterable(records[machine] for machine in machines),
         )
-        plan.studies.append(study)
+        for machines, each in free
+    ]
     return plan
+
+
+def _groups(wishes: Wishes, plan: Plan) -> list[list[str]]:
+    """The machines that each trial learns from; of several in one order, since what is learnt depends on it."""
+    if not wishes.jointly:
+        return [[machine] for machine in wishes.machines]
+    machines = sorted(wishes.machines)
+    if len(machines) == 1:
+        plan.notes.append(f"--jointly changes nothing: {machines[0]} is the only machine")
+    else:
+        plan.notes.append(f"{called(machines)} stands for {', '.join(machines)} together")
+    return [machines]
 
 
 def settings_of(machines: Sequence[str], wishes: Wishes, source: DataSource) -> Settings:

@@ -15,8 +15,9 @@ from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.spec import TrialSpec
+from asd_ray.tuning.stored import held
 from asd_ray.tuning.study import Study
-from asd_ray.tuning.trial import Outcome, Reached, commit, record_extra, records_of, stored
+from asd_ray.tuning.trial import Outcome, Reached, commit, record_extra, records_of
 
 Fits = Callable[[Study], bool]
 LIVES = 2  # how often a trial may lose its worker (killed, its node gone) before it counts as failed
@@ -62,16 +63,19 @@ class Search:
             if fits(waiting.study):
                 self._again.remove(waiting)
                 return self._start(waiting.spec, waiting.study)
-        for study in sorted(self.studies, key=self._turn):
-            if study.missing and fits(study) and self._in_time(study):
-                try:
-                    spec = study.ask()
-                except AsdRayError as error:  # a space that raises for some draw
-                    self.error = str(error)
-                    self.stop("a search space failed")
-                    return None
-                if spec is not None:
-                    return self._start(spec, study)
+        ready = [study for study in sorted(self.studies, key=self._turn) if study.missing and fits(study)]
+        in_time = [study for study in ready if self._in_time(study)]
+        for study in in_time:
+            try:
+                spec = study.ask()
+            except AsdRayError as error:  # a space that raises for some draw
+                self.error = str(error)
+                self.stop("a search space failed")
+                return None
+            if spec is not None:
+                return self._start(spec, study)
+        if len(in_time) < len(ready) and not self.running:  # what runs may yet show that trials take less
+            self.stop("the time is up")
         return None
 
     @property
@@ -79,7 +83,7 @@ class Search:
         """Nothing runs and nothing will be started."""
         if self.running:
             return False
-        return bool(self.stopping) or not (self._again or any(s.missing and self._in_time(s) for s in self.studies))
+        return bool(self.stopping) or not (self._again or any(study.missing for study in self.studies))
 
     def stop(self, why: str) -> None:
         """Start no more trials; those that run go on."""
@@ -138,10 +142,10 @@ class Search:
         run = self.running.pop(spec.hash, None)
         if run is None:
             return
-        found = [r for r in stored(self.ledger, spec.machines, spec.family) if r.trial == spec.hash]
-        if found:
+        found = held(self.ledger, spec.machines, spec.family, spec.hash)
+        if found is not None:
             self.ended += 1
-            run.study.tell(spec, found[0])
+            run.study.tell(spec, found)
             return
         self._lost[spec.hash] = self._lost.get(spec.hash, 0) + 1
         if self._lost[spec.hash] < LIVES:

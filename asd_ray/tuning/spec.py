@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from asd_ray.ledger import trial_hash
 
-JOINT = "joint"  # in names, in place of a machine: trained over several machines together
 LAST, ORACLE = "last", "oracle"  # which epoch's scores are kept: the last, or the best by test labels
 REDUCTION = 3  # of the trials that reach a rung, a third goes on
 
@@ -44,7 +43,6 @@ class TrialSpec:
     paper: bool = False
     cpu: float = 1.0
     gpu: float = 0.0
-    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -81,8 +79,8 @@ class TrialSpec:
 
 
 def called(machines: Sequence[str]) -> str:
-    """What names of studies and trials say in the place of the machine."""
-    return machines[0] if len(machines) == 1 else JOINT
+    """What names of studies and trials say in the place of the machine: joint-3fa9 for several, by a hash of them."""
+    return machines[0] if len(machines) == 1 else f"joint-{trial_hash(machines=sorted(machines))[1:5]}"
 
 
 def rungs(epochs: int | None) -> list[int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
-from optuna.trial import FixedTrial, TrialState, create_trial
+from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from asd_ray.detectors import Family
 from asd_ray.detectors.families import Space
@@ -20,6 +20,7 @@ from asd_ray.errors import AsdRayError
 from asd_ray.ledger import TrialRecord
 from asd_ray.tuning.halving import Halving
 from asd_ray.tuning.spec import Settings, TrialSpec, called
+from asd_ray.tuning.stored import whole_and_half
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 ATTEMPTS = 60  # draws of parameters that were all tried already, after which a space counts as exhausted
@@ -39,7 +40,10 @@ def study_name(machines: Sequence[str], family: Family) -> str:
 
 
 class Study:
-    """Asks Optuna for trials and tells it how they ended. `wanted` counts every stored trial of this seed."""
+    """Asks Optuna for trials and tells it how they ended. `wanted` counts every stored trial of this seed.
+
+    `records` are those that the ledger holds of its machines; what is of other studies is left aside.
+    """
 
     def __init__(
         self,
@@ -58,13 +62,17 @@ class Study:
         self.exhausted = False
         self.records: dict[str, TrialRecord] = {}  # trial hash -> every stored trial of this study and its settings
         self.elsewhere = 0  # stored trials of this machine and family that are of other settings or another space
+        self._halves: dict[str, TrialSpec] = {}  # trial hash -> a trial that lacks the file of some machine
         self._numbers: set[int] = set()
         self._asked: dict[str, optuna.trial.Trial] = {}  # trial hash -> the Optuna trial that awaits its end
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(direction="maximize", study_name=self.name, pruner=Halving())
         self._paper = self._paper_draw()
-        for record in records:
+        whole, halves = whole_and_half(records, self.machines, family.name)
+        for record in whole:
             self._remember(record)
+        for record in halves:
+            self._take_up(record)
         self._paper_asked = any(r.seed == seed and r.extra.get("paper") for r in self.records.values())
 
     @property
@@ -96,9 +104,13 @@ class Study:
     def ask(self) -> TrialSpec | None:
         """The next trial that is neither stored nor running; the paper's setting first. None: nothing new to try.
 
+        Before them comes what is stored for some of its machines only, under its own number.
         The sampler is seeded anew for every number, so a search that was killed goes on as if it had not been (as
         long as no draw repeats an earlier one: Optuna is told of those, and the ledger does not keep them).
         """
+        for spec in self._halves.values():
+            if spec.hash not in self._asked:
+                return self._ask_again(spec)
         number = next(n for n in range(len(self._numbers) + 1) if n not in self._numbers)
         for attempt in range(ATTEMPTS):
             paper = not self._paper_asked
@@ -121,6 +133,14 @@ class Study:
         self.exhausted = True
         return None
 
+    def _ask_again(self, spec: TrialSpec) -> TrialSpec:
+        self._study.enqueue_trial(spec.params)
+        trial = self._study.ask()
+        self._draw(trial)
+        trial.set_user_attr("epochs", spec.epochs)
+        self._asked[spec.hash] = trial
+        return spec
+
     def report(self, spec: TrialSpec, epoch: int, value: float) -> bool:
         """A value at a rung; whether the trial is to be stopped. The paper's setting always runs to its end."""
         trial = self._asked.get(spec.hash)
@@ -132,6 +152,7 @@ class Study:
     def tell(self, spec: TrialSpec, record: TrialRecord) -> None:
         """The trial is stored as `record` says."""
         trial = self._asked.pop(spec.hash)
+        self._halves.pop(spec.hash, None)
         self.records[record.trial] = record
         value = record.objective if record.status == "complete" else None
         self._study.tell(trial, value, state=STATES[record.status])
@@ -139,7 +160,8 @@ class Study:
     def forget(self, spec: TrialSpec) -> None:
         """The trial was not finished and is not stored: it may be asked for again by a later command."""
         self._study.tell(self._asked.pop(spec.hash), state=TrialState.FAIL)
-        self._numbers.discard(spec.number)
+        if spec.hash not in self._halves:
+            self._numbers.discard(spec.number)
 
     def _spec(self, number: int, params: dict[str, Any], paper: bool) -> TrialSpec:
         return TrialSpec(
@@ -197,18 +219,34 @@ class Study:
         return {name: self.space.paper[name] for name in fixed.distributions}
 
     def _remember(self, record: TrialRecord) -> None:
-        """A stored trial joins the study if this study could have drawn that very trial: its space and settings."""
+        """A stored trial joins the study if this study could have drawn that very trial."""
         self._numbers.add(record.number)
+        known = self._recognised(record)
+        if known is None:
+            self.elsewhere += 1
+            return
+        self._study.add_trial(known[1])
+        self.records[record.trial] = record
+
+    def _take_up(self, record: TrialRecord) -> None:
+        """A trial that is stored for some of its machines keeps its number, and runs again if it is of this seed."""
+        self._numbers.add(record.number)
+        known = self._recognised(record)
+        if known is not None and record.seed == self.seed:
+            self._halves[record.trial] = known[0]
+
+    def _recognised(self, record: TrialRecord) -> tuple[TrialSpec, FrozenTrial] | None:
+        """The trial anew and as Optuna's; None for one of other settings, or of a space that a file has replaced."""
         fixed = FixedTrial(record.params)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 params = self._draw(fixed)
-            spec = replace(self._spec(record.number, params, False), seed=record.seed)
+            spec = replace(self._spec(record.number, params, bool(record.extra.get("paper"))), seed=record.seed)
             if spec.hash != record.trial or params != record.params:
-                raise ValueError("of other settings")
+                return None
             names = fixed.distributions
-            trial = create_trial(
+            return spec, create_trial(
                 state=STATES[record.status],
                 value=record.objective if record.status == "complete" else None,
                 params={name: record.params[name] for name in names},
@@ -216,8 +254,5 @@ class Study:
                 intermediate_values=record.intermediate,
                 user_attrs={"epochs": spec.epochs},
             )
-            self._study.add_trial(trial)
-        except Exception:  # a record of other settings, or of a space that a user's file has replaced
-            self.elsewhere += 1
-            return
-        self.records[record.trial] = record
+        except Exception:  # whatever the draw of a space raises for values that it does not know
+            return None

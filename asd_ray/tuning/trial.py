@@ -11,7 +11,7 @@ import statistics
 import time
 import traceback
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +23,8 @@ from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord, long_scores
 from asd_ray.tuning.data import DataSource, TrialData
 from asd_ray.tuning.judge import PROTOCOL, Verdict
-from asd_ray.tuning.spec import JOINT, ORACLE, TrialSpec, rungs
+from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
+from asd_ray.tuning.stored import as_one, held
 
 PATIENCE = 2.0  # seconds after which a trial that has reached no rung gives a sign of life
 PACKAGES = ("asd_ray", "torch", "torchaudio", "numpy", "scikit-learn", "ray", "optuna")
@@ -144,30 +145,6 @@ def record_extra(spec: TrialSpec) -> dict[str, Any]:
     return told if len(spec.machines) == 1 else {**told, "machines": list(spec.machines)}
 
 
-def as_one(records: Sequence[TrialRecord]) -> TrialRecord:
-    """What a study is told of a trial of several machines: the mean of their objectives, and all their cells."""
-    if len(records) == 1:
-        return records[0]
-    objectives = [each.objective for each in records if each.objective is not None]
-    return replace(
-        records[0],
-        machine=JOINT,
-        objective=statistics.fmean(objectives) if len(objectives) == len(records) else None,
-        objective_parts={f"{each.machine}/{cell}": v for each in records for cell, v in each.objective_parts.items()},
-        variant=", ".join(dict.fromkeys(each.variant for each in records if each.variant)),
-    )
-
-
-def stored(ledger: Ledger, machines: Sequence[str], family: str) -> list[TrialRecord]:
-    """Trials of a search over these machines; one that is not stored for each of them is none yet."""
-    found: dict[str, list[TrialRecord]] = {}
-    for machine in machines:
-        for record in ledger.records(machine, family):
-            if record.source == "search":
-                found.setdefault(record.trial, []).append(record)
-    return [as_one(records) for records in found.values() if len(records) == len(machines)]
-
-
 def _with_less_memory(run: _Run, data: TrialData) -> Generator[Reached, None, Scored]:
     """Out of memory once: the trial starts again with half the batch, which is recorded. Twice: it fails."""
     params = run.spec.effective
@@ -249,12 +226,15 @@ def _finite(scores: Scores) -> Scores:
 
 
 def commit(ledger: Ledger, records: Sequence[TrialRecord], tables: Sequence[Any] | None = None) -> Outcome:
+    """Store a trial; its study is told what the ledger then holds, which may be better than what was offered."""
+    told = as_one(records)
     try:
-        for record, table in zip(records, tables or [None] * len(records), strict=True):
-            ledger.commit(record, table)
+        taken = [ledger.commit(*each) for each in zip(records, tables or [None] * len(records), strict=True)]
+        if not all(taken):
+            told = held(ledger, [record.machine for record in records], told.family, told.trial) or told
     except AsdRayError as error:
-        return Outcome(as_one(records), unstored=str(error))
-    return Outcome(as_one(records))
+        return Outcome(told, unstored=str(error))
+    return Outcome(told)
 
 
 def _told(error: Exception) -> str:

@@ -45,6 +45,7 @@ SETUPS: dict[str, dict[str, Any]] = {
         },
     },
     "complex_net": {"smaller": {"width_factor": 0.1, "frames": 32, "test_hop": 16, "lr": 0.003}},
+    "embedding_knn": {"smaller": {"seconds": 1.0}},
     "ganomaly": {
         "seconds": 4.1,
         "smaller": {

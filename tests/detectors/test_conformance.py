@@ -20,7 +20,7 @@ from asd_ray.features import PRESETS, FrontEnd
 
 
 def test_what_is_checked() -> None:
-    assert len(FAMILIES) == 11
+    assert len(FAMILIES) == 12
     assert len(CHECKS) == 17
     assert {check.__name__ for check in CHECKS} == {name for name in vars(suite) if name.startswith("check_")}
 

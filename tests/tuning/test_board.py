@@ -67,7 +67,7 @@ def test_the_leaderboard_ranks_and_names_failures(bench: Any) -> None:
     complete = [record for record in bench.records if record.status == "complete"]
     failed = [record for record in bench.records if record.status == "failed"]
     assert failed
-    assert f"fan: {len(complete)} complete trials" in told
+    assert f"fan: {len(complete)} complete trials, protocol oracle" in told
     best = max(complete, key=lambda record: record.objective)
     first = next(line for line in told.splitlines() if line.startswith("│ 1 "))
     assert best.name in first

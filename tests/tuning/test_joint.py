@@ -3,51 +3,73 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asd_ray.detectors import Family
-from asd_ray.ledger import Ledger
+from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.locks import StudyLocks
-from asd_ray.tuning.plan import Wishes, make_plan
+from asd_ray.tuning.plan import Plan, Wishes, make_plan
 from asd_ray.tuning.search import Search, run_serially
-from asd_ray.tuning.spec import JOINT
+from asd_ray.tuning.spec import called
+from asd_ray.tuning.study import study_name
 
 TINY = Family("tiny", "families_for_tests:Tiny")
+BOTH = ("fan", "pump")
+JOINT = called(BOTH)
 
 
 @pytest.fixture
-def search(two_machines: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def plan(two_machines: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Plan]]:
     monkeypatch.syspath_prepend(Path(__file__).parent)
     monkeypatch.setattr("asd_ray.tuning.trial.free", lambda device: None)
+    ledger = Ledger(tmp_path / "run")
+    locks = StudyLocks(ledger.layout)
 
-    held: list[StudyLocks] = []
-
-    def made(trials: int = 3, jointly: bool = True) -> Search:
-        ledger = Ledger(tmp_path / "run")
-        for lock in held:
-            lock.release()
-        held.append(StudyLocks(ledger.layout))
-        wishes = Wishes(["fan", "pump"], [TINY.target], trials=trials, jointly=jointly)
-        plan = make_plan(wishes, two_machines, ledger, held[-1], [TINY], gpu=False)
-        return Search(plan.studies, two_machines, ledger)
+    def made(
+        trials: int = 3,
+        machines: Sequence[str] = BOTH,
+        *,
+        families: Sequence[Family] = (TINY,),
+        jointly: bool = True,
+        seed: int = 0,
+    ) -> Plan:
+        locks.release()  # the last plan's
+        wishes = Wishes(machines, [each.target for each in families], trials=trials, jointly=jointly, seed=seed)
+        return make_plan(wishes, two_machines, ledger, locks, families, gpu=False)
 
     yield made
-    for lock in held:
-        lock.release()
+    locks.release()
+
+
+@pytest.fixture
+def search(plan: Callable[..., Plan], two_machines: DataSource, tmp_path: Path) -> Callable[..., Search]:
+    return lambda *what, **wishes: Search(plan(*what, **wishes).studies, two_machines, Ledger(tmp_path / "run"))
+
+
+def in_order(search: Search, machine: str) -> list[TrialRecord]:
+    return sorted(search.ledger.records(machine), key=lambda record: record.number)
+
+
+def lose(search: Search, machine: str, number: int) -> TrialRecord:
+    """Remove one machine's file of a trial, as when a worker is killed between two files."""
+    lost = next(record for record in search.ledger.records(machine) if record.number == number)
+    layout = search.ledger.layout
+    Path(layout.root, layout.trial_file(machine, "tiny", lost.trial, lost.status)).unlink()
+    return lost
 
 
 def test_one_training_has_a_file_a_machine_of_one_name(search: Any) -> None:
     joint = search()
-    assert [study.name for study in joint.studies] == ["joint-tiny"]
+    assert [study.name for study in joint.studies] == [f"{JOINT}-tiny"]
     run_serially(joint)
-    fan, pump = (sorted(joint.ledger.records(m), key=lambda r: r.number) for m in ("fan", "pump"))
+    fan, pump = (in_order(joint, machine) for machine in BOTH)
     assert [r.trial for r in fan] == [r.trial for r in pump]
-    assert [r.name for r in fan] == [f"joint-tiny-{n:04d}" for n in range(3)]
+    assert [r.name for r in fan] == [f"{JOINT}-tiny-{n:04d}" for n in range(3)]
     assert [r.status for r in fan] == [r.status for r in pump]
     assert {tuple(r.extra["machines"]) for r in fan} == {("fan", "pump")}
     assert [r.data_fingerprint for r in (fan[0], pump[0])] == [
@@ -73,17 +95,81 @@ def test_the_study_is_told_the_mean_over_machines(search: Any) -> None:
     assert max(values) == study.best.objective
 
 
-def test_what_is_stored_for_one_machine_only_runs_again(search: Any) -> None:
-    joint = search()
-    run_serially(joint)
-    lost = next(r for r in joint.ledger.records("pump") if r.number == 0)
-    Path(joint.ledger.layout.root, joint.ledger.layout.trial_file("pump", "tiny", lost.trial, "complete")).unlink()
-    again = search()
-    assert again.studies[0].missing == 1
+@pytest.mark.parametrize("number", [0, 3, 11])
+def test_what_is_stored_for_one_machine_only_runs_again(search: Any, number: int) -> None:
+    run_serially(joint := search(14))
+    lost = lose(joint, "pump", number)
+    again = search(15)
+    assert again.studies[0].missing == 2
     run_serially(again)
-    assert again.ended == 1
-    assert lost.trial in {r.trial for r in again.ledger.records("pump")}
-    assert search().studies[0].missing == 0
+    assert again.ended == 2
+    fan, pump = (in_order(again, machine) for machine in BOTH)
+    assert [r.number for r in fan] == [r.number for r in pump] == list(range(15))
+    assert [r.trial for r in fan] == [r.trial for r in pump]
+    assert (pump[number].trial, pump[number].extra["paper"]) == (lost.trial, number == 0)
+    assert search(15).studies[0].missing == 0
+
+
+def test_what_is_half_stored_and_abandoned_once_more_keeps_its_number(search: Any) -> None:
+    run_serially(joint := search(3))
+    lost = lose(joint, "pump", 1)
+    again = search(5)
+    half, new = again.next(), again.next()
+    assert (half.hash, half.number, new.number) == (lost.trial, 1, 3)
+    again.abandon()
+    assert [again.next().number for _ in range(3)] == [1, 3, 4]
+
+
+def test_another_seed_leaves_what_is_half_stored_alone_but_not_its_number(search: Any) -> None:
+    run_serially(joint := search(3))
+    lose(joint, "pump", 1)
+    run_serially(other := search(1, seed=1))
+    assert other.ended == 1
+    assert [(r.number, r.seed) for r in in_order(other, "pump")] == [(0, 0), (2, 0), (3, 1)]
+    run_serially(search(3))
+    assert [(r.number, r.seed) for r in in_order(other, "pump")] == [(0, 0), (1, 0), (2, 0), (3, 1)]
+
+
+@pytest.mark.parametrize("end", ["pruned", "failed"])
+def test_the_worst_end_over_the_machines_is_the_trials(search: Any, end: str) -> None:
+    run_serially(joint := search(1))
+    lost = lose(joint, "pump", 0)
+    again = search(1)
+    spec = again.next()
+    if end == "pruned":
+        again.pruned(spec)
+    else:
+        again.lost(spec)
+        again.lost(again.next())
+    assert [r.status for m in BOTH for r in again.ledger.records(m)] == ["complete", end]
+    rebuilt = search(1).studies[0]
+    for study in (again.studies[0], rebuilt):
+        assert [(r.trial, r.status, r.objective) for r in study.records.values()] == [(lost.trial, end, None)]
+        assert (study.count(end), study.missing, study.best) == (1, 0, None)
+    assert rebuilt.records[lost.trial].error == again.studies[0].records[lost.trial].error
+
+
+def test_a_study_is_told_what_the_ledger_keeps(search: Any) -> None:
+    late = search(1)
+    spec = late.next()
+    run_serially(again := search(1))  # as another computer may that shares the run on S3, where there are no locks
+    (kept,) = again.studies[0].records.values()
+    late.pruned(spec)
+    assert list(late.studies[0].records.values()) == [kept]
+    assert [trial.state.name for trial in late.studies[0].optuna_study.trials] == ["COMPLETE"]
+
+
+def test_the_order_of_the_machines_is_not_the_commands(search: Any) -> None:
+    spec = search(1, BOTH).next()
+    assert search(1, BOTH[::-1]).next() == spec
+    assert spec.machines == BOTH
+
+
+def test_other_machines_have_other_names(plan: Any) -> None:
+    assert JOINT.startswith("joint-")
+    assert len(JOINT) == len("joint-3fa9")
+    assert study_name(["fan", "valve"], TINY) != study_name(BOTH, TINY) == study_name(BOTH[::-1], TINY)
+    assert f"{JOINT} stands for fan, pump together" in plan().notes
 
 
 def test_a_stopped_and_a_failed_trial_are_stored_for_each_machine(search: Any) -> None:
@@ -91,7 +177,7 @@ def test_a_stopped_and_a_failed_trial_are_stored_for_each_machine(search: Any) -
     first, second = joint.next(), joint.next()
     joint.pruned(first)
     joint.lost(second)
-    assert joint.next() is second or joint.running  # a lost trial runs once more
+    assert joint.next() is second  # a lost trial runs once more
     joint.lost(second)
     for machine in ("fan", "pump"):
         assert sorted(r.status for r in joint.ledger.records(machine)) == ["failed", "pruned"]
@@ -102,6 +188,31 @@ def test_studies_of_single_machines_leave_joint_trials_aside(search: Any) -> Non
     run_serially(search(2))
     alone = search(2, jointly=False)
     assert [(study.name, study.missing, study.elsewhere) for study in alone.studies] == [
-        ("fan-tiny", 2, 2),
-        ("pump-tiny", 2, 2),
+        ("fan-tiny", 2, 0),
+        ("pump-tiny", 2, 0),
     ]
+    assert [alone.next().name for _ in range(4)] == [f"{m}-tiny-000{number}" for number in (0, 1) for m in BOTH]
+
+
+def test_joint_studies_leave_those_of_single_machines_aside(search: Any) -> None:
+    run_serially(search(2, jointly=False))
+    joint = search(2).studies[0]
+    assert (joint.missing, joint.elsewhere, joint.ask().number) == (2, 0, 0)
+
+
+def test_the_ledger_is_read_once_a_machine(plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[Any, ...]] = []
+    records = Ledger.records
+
+    def counted(self: Ledger, *of: Any) -> list[TrialRecord]:
+        read.append(of)
+        return records(self, *of)
+
+    monkeypatch.setattr(Ledger, "records", counted)
+    plan(families=[TINY, Family("also", TINY.target)])
+    assert read == [("fan",), ("pump",)]
+
+
+def test_the_clips_of_a_study_are_put_together_once(two_machines: DataSource, search: Any) -> None:
+    spec = search().next()
+    assert two_machines.trial(spec.machines, spec.settings) is two_machines.trial(spec.machines, spec.settings)

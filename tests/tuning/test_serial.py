@@ -174,7 +174,18 @@ def test_no_trial_is_started_that_would_not_end_before_the_deadline(
 ) -> None:
     monkeypatch.setattr(Search, "seconds_a_trial", lambda self, study: 1000.0)
     search = bench.search(bench.study(5), deadline=time.monotonic() + 100)
-    assert (search.ended, search.over) == (0, True)
+    assert (search.ended, search.over, search.stopping) == (0, True, "the time is up")
+
+
+def test_while_a_trial_runs_the_search_waits_for_what_it_tells_of_the_time(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = Search([bench.study(5)], bench.source, bench.ledger, deadline=time.monotonic() + 100)
+    spec = search.next()
+    monkeypatch.setattr(Search, "seconds_a_trial", lambda self, study: 1000.0)
+    assert (search.next(), search.stopping, search.over) == (None, "", False)
+    search.pruned(spec)
+    assert (search.next(), search.stopping, search.over) == (None, "the time is up", True)
 
 
 def test_a_trial_that_loses_its_worker_runs_once_more_and_then_fails(bench: Any) -> None:

@@ -148,7 +148,7 @@ def study_of(bench: Any, tmp_path: Path) -> Callable[[str], Study]:
         path = tmp_path / "own_space.py"
         path.write_text(text)
         tiny = Family("tiny", "families_for_tests:Tiny")
-        return Study("fan", tiny, tiny.search_space(path), bench.settings(), share=Share(1, 0), seed=0, wanted=4)
+        return Study(["fan"], tiny, tiny.search_space(path), bench.settings(), share=Share(1, 0), seed=0, wanted=4)
 
     return make
 

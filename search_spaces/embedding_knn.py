@@ -1,0 +1,36 @@
+"""Embeddings of spectrum and spectrogram, and distances between them: Wilkinghoff, ICASSP 2023 and DCASE 2024.
+
+PAPER is the setting of the first; the author's code for the second has head "adaproj", and 18 seconds of each clip.
+"""
+
+from typing import Any
+
+PAPER: dict[str, Any] = {
+    "head": "scac",
+    "sub_clusters": 16,
+    "learned": False,
+    "branches": "both",
+    "seconds": 10.0,
+    "mix": 1.0,
+    "alpha": 1.0,
+    "smote_ratio": 0.0,
+    "backends": "knn,knn_ldn,kmeans,lof,maha,gmm",
+    "lr": 1e-3,
+    "batch_size": 64,
+    "epochs": 10,
+}
+
+
+def space(trial: Any) -> dict[str, Any]:
+    return {
+        "head": trial.suggest_categorical("head", ["scac", "adaproj"]),
+        "sub_clusters": trial.suggest_categorical("sub_clusters", [4, 8, 16, 32]),
+        "learned": trial.suggest_categorical("learned", [False, True]),
+        "branches": trial.suggest_categorical("branches", ["both", "fft", "stft"]),
+        "mix": trial.suggest_float("mix", 0.5, 1.0),
+        "alpha": trial.suggest_float("alpha", 0.2, 1.0),
+        "smote_ratio": trial.suggest_categorical("smote_ratio", [0.0, 0.1, 0.2, 0.5]),
+        "lr": trial.suggest_float("lr", 1e-4, 3e-3, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
+        "epochs": trial.suggest_int("epochs", 5, 30),
+    }

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from asd_ray.clips.bank import Bank, ClipSet, open_bank
+from asd_ray.detectors import Context, Scores
+from asd_ray.detectors._classify import VARIANTS, Classifier
+from asd_ray.detectors.embedding_knn import PENALTY, EmbeddingKnn, _optimiser
+from asd_ray.detectors.heads import AdaProj, SubClusterAdaCos
+from asd_ray.errors import AsdRayError
+from asd_ray.features import FeatureCache
+
+Waves = dict[str, npt.NDArray[np.floating]]
+MakeBank = Callable[[Waves], Bank]
+BACKENDS = ["knn", "knn_ldn", "kmeans", "lof", "maha", "gmm"]
+SMALL: dict[str, Any] = {"epochs": 1, "batch_size": 6, "seconds": 0.3, "backends": "knn,kmeans"}
+
+
+def named(id: str, split: str, number: int, domain: str = "source") -> str:
+    return f"fan/{split}/section_{id}_{domain}_{split}_normal_{number:04d}_vel_1"
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return Context(features=FeatureCache(tmp_path / "cache"))
+
+
+@pytest.fixture
+def bank(bank_of: MakeBank) -> Bank:
+    """Two ids of six clips to learn from, two of id 00 from the target domain, and of two to test."""
+    draw, waves = np.random.default_rng(0), {}
+    for id, hum in (("00", 200), ("01", 300)):
+        for number in range(8):
+            domain = "target" if (id, number) in (("00", 4), ("00", 5)) else "source"
+            name = named(id, "train" if number < 6 else "test", number, domain)
+            waves[name] = 0.1 * np.sin(2 * np.pi * hum * np.arange(4800) / 16_000) + draw.normal(0, 0.05, 4800)
+    return bank_of(waves)
+
+
+def fitted(context: Context, clips: ClipSet, **params: Any) -> EmbeddingKnn:
+    detector = EmbeddingKnn(context, **{**SMALL, **params})
+    assert len(list(detector.fit(clips))) == detector.epochs
+    return detector
+
+
+def made_by(detector: EmbeddingKnn) -> Classifier:
+    assert detector._classifier is not None
+    return detector._classifier
+
+
+def same(one: Scores, other: Scores, variant: str = "nll") -> bool:
+    return bool(np.allclose(one[variant], other[variant], rtol=1e-6))
+
+
+def test_variants_are_those_of_logits_and_of_embeddings(context: Context, bank: Bank) -> None:
+    train, test = bank.select(split="train"), bank.select(split="test")
+    all_of_them = EmbeddingKnn(context).backends
+    assert list(fitted(context, train, backends=all_of_them).score(test)) == [*VARIANTS, *BACKENDS]
+    assert list(fitted(context, train, backends="").score(test)) == list(VARIANTS)
+
+
+def test_every_setting_learns_something_else(context: Context, bank: Bank) -> None:
+    train, test = bank.select(split="train"), bank.select(split="test")
+    settings: list[dict[str, Any]] = [
+        {},
+        {"head": "adaproj"},
+        {"sub_clusters": 4},
+        {"learned": True},
+        {"head": "adaproj", "learned": True},
+        {"branches": "fft"},
+        {"branches": "stft"},
+        {"seconds": 0.25},
+        {"mix": 0.5},
+        {"alpha": 0.3},
+        {"lr": 1e-2},
+    ]
+    found = [fitted(context, train, backends="", **each).score(test) for each in settings]
+    assert not any(same(found[i], found[j]) for i in range(len(found)) for j in range(i))
+
+
+@pytest.mark.parametrize(("branches", "width"), [("both", 256), ("fft", 128), ("stft", 128)])
+def test_one_head_hears_all_branches(context: Context, branches: str, width: int) -> None:
+    net, head = EmbeddingKnn(context, branches=branches, sub_clusters=8)._modules(3)
+    assert isinstance(head, SubClusterAdaCos)
+    assert (net.width, tuple(head.weight.shape)) == (width, (24, width))
+    net, head = EmbeddingKnn(context, branches=branches, sub_clusters=8, head="adaproj")._modules(3)
+    assert isinstance(head, AdaProj)
+    assert (net.width, tuple(head.weight.shape)) == (width, (3, 8, width))
+
+
+@pytest.mark.parametrize("head", ["scac", "adaproj"])
+@pytest.mark.parametrize("learned", [False, True])
+def test_centres_stay_as_drawn_unless_learned_and_the_scale_adapts(
+    context: Context, bank: Bank, head: str, learned: bool
+) -> None:
+    detector = fitted(context, bank.select(split="train"), head=head, learned=learned)
+    taught, drawn = made_by(detector).head, made_by_seed(detector)
+    assert torch.equal(taught.weight, drawn.weight) != learned
+    assert float(taught.scale) != float(drawn.scale)
+
+
+def made_by_seed(detector: EmbeddingKnn) -> torch.nn.Module:
+    """The head that this detector began with."""
+    return detector._new(made_by(detector).classes).head
+
+
+def test_mixtures_and_their_labels(context: Context) -> None:
+    waves, labels = torch.randn(400, 50), torch.arange(400) % 4
+    for share, least, most in ((0.0, 0, 0), (0.5, 150, 250), (1.0, 390, 400)):
+        detector = EmbeddingKnn(context, mix=share)
+        heard, soft = detector._mixed(waves, labels, 4, np.random.default_rng(0))
+        changed = (heard != waves).any(1)
+        assert least <= int(changed.sum()) <= most
+        torch.testing.assert_close(soft.sum(1), torch.ones(400))
+        assert torch.equal(soft[~changed], torch.nn.functional.one_hot(labels[~changed], 4).float())
+    shares = soft.gather(1, labels.unsqueeze(1))[:, 0]
+    foreign = shares < 1  # the partner is of another class
+    assert 250 < int(foreign.sum()) < 350
+    assert float(shares[foreign].mean()) == pytest.approx(0.5, abs=0.06)
+    for n in foreign.nonzero()[:20, 0].tolist():
+        rests = heard[n] - shares[n] * waves[n]
+        distances = (rests / (1 - shares[n]) - waves).norm(dim=1)
+        assert soft[n, labels[distances.argmin()]] == pytest.approx(float(1 - shares[n]), abs=1e-5)
+
+
+def test_a_small_alpha_leaves_mostly_one_clip(context: Context) -> None:
+    waves, labels = torch.randn(400, 5), torch.arange(400)
+    of = [
+        EmbeddingKnn(context, alpha=alpha)._mixed(waves, labels, 400, np.random.default_rng(0))[1] for alpha in (1, 0.1)
+    ]
+    even, uneven = ((each.amax(1) < 0.9).float().mean() for each in of)
+    assert float(even) > 0.7
+    assert float(uneven) < 0.3
+
+
+def test_only_layers_of_the_net_are_penalised(context: Context, bank: Bank) -> None:
+    detector = fitted(context, bank.select(split="train"), learned=True)
+    layers, rest = _optimiser(made_by(detector), 0.1).param_groups
+    assert (layers["weight_decay"], rest["weight_decay"]) == (2 * PENALTY, 0)
+    assert len(layers["params"]) == 8 + 1 + 2 * 8 + 3 + 1  # FFT, first convolution, blocks, past them, last
+    assert len(rest["params"]) == 2 * (4 + 2 + 2 * 8 + 1) + 1  # normalisations and the centres
+
+
+def test_smote_adds_target_clips_to_banks_and_changes_nothing_else(context: Context, bank: Bank) -> None:
+    train, test = bank.select(split="train"), bank.select(split="test")
+    without, with_it = (fitted(context, train, smote_ratio=ratio) for ratio in (0.0, 1.0))
+    plain, more = without.state(), with_it.state()
+    for part in ("net", "head"):
+        assert all(torch.equal(plain[part][name], more[part][name]) for name in plain[part])
+    rows = {id: len(more["banks"][f"fan {id}"]["knn"]["bank"]) for id in ("00", "01")}
+    assert rows == {"00": 4 + 4, "01": 6}  # as many target clips as source clips; of id 01 none to begin with
+    assert torch.equal(more["banks"]["fan 00"]["knn"]["bank"][:6], plain["banks"]["fan 00"]["knn"]["bank"])
+    before, after = without.score(test), with_it.score(test)
+    for variant in VARIANTS:
+        np.testing.assert_array_equal(before[variant], after[variant])
+    for variant in ("knn", "kmeans"):
+        np.testing.assert_array_equal(before[variant][2:], after[variant][2:])
+
+
+def test_a_short_clip_is_repeated_and_a_long_one_cut(context: Context, bank: Bank, bank_of: MakeBank) -> None:
+    detector = fitted(context, bank.select(split="train"))
+    wave = np.random.default_rng(1).normal(0, 0.1, 2000)
+    lengths = {
+        0: wave,
+        1: np.tile(wave, 3)[:4800],
+        2: np.concatenate([np.tile(wave, 3)[:4800], 0.5 * wave]),
+        3: wave[:1800],
+    }
+    others = bank_of({named("00", "test", 20 + n): each for n, each in lengths.items()})
+    clips = ClipSet(others, np.flatnonzero(others.frame["clip"].str.contains("_002")))
+    assert clips.lengths.tolist() == [2000, 4800, 6800, 1800]
+    for values in detector.score(clips).values():
+        np.testing.assert_allclose(values[1:3], values[0], rtol=1e-4, atol=1e-7)
+        assert abs(values[3] - values[0]) > 1e-4 * abs(values[0])
+
+
+def test_a_clip_is_scored_alone_as_among_others(context: Context, bank: Bank) -> None:
+    detector, test = fitted(context, bank.select(split="train")), bank.select(split="test")
+    together = detector.score(test)
+    alone = [detector.score(test.take([n])) for n in range(len(test))]
+    for variant, values in together.items():
+        assert len(set(values.tolist())) == len(test)
+        np.testing.assert_allclose([float(each[variant][0]) for each in alone], values, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("head", ["scac", "adaproj"])
+def test_silence_has_scores_and_can_be_learned(context: Context, bank_of: MakeBank, head: str) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, 3, 4800))
+    waves = {named(f"0{id}", "train", n): noise[id, n] * (n > 0) for id in range(2) for n in range(3)}
+    bank = bank_of({**waves, named("00", "test", 3): np.zeros(4800)})
+    detector = fitted(context, bank.select(split="train"), head=head, backends="knn,knn_ldn,kmeans,lof,maha")
+    for values in detector.score(bank.select(split="test")).values():
+        assert np.isfinite(values).all()
+
+
+def test_planted_anomalies_are_heard(context: Context, bank_of: MakeBank) -> None:
+    draw, time = np.random.default_rng(0), np.arange(4800) / 16_000
+    waves: Waves = {}
+    for id, hz in (("00", 220), ("01", 330)):
+        for number in range(16):
+            partials = sum(
+                np.sin(2 * np.pi * hz * k * time + draw.random()) * draw.uniform(0.8, 1.2) / k for k in range(1, 6)
+            )
+            wave = 0.1 * np.asarray(partials) + draw.normal(0, 0.01, 4800)
+            if number >= 14:
+                wave += 0.2 * np.sin(2 * np.pi * draw.uniform(2500, 4500) * time)
+            waves[named(id, "train" if number < 12 else "test", number)] = wave
+    bank = bank_of(waves)
+    detector = fitted(context, bank.select(split="train"), epochs=10, batch_size=8, backends="knn,maha")
+    scores = detector.score(bank.select(split="test"))
+    for variant in ("knn", "maha"):
+        values = scores[variant].reshape(2, 4)  # id by: two normal clips, two with a tone
+        assert (values[:, 2:].min(1) > values[:, :2].max(1)).all(), variant
+
+
+def test_the_loss_falls(context: Context, bank: Bank) -> None:
+    detector = EmbeddingKnn(context, **{**SMALL, "epochs": 6, "mix": 0.0})
+    losses = [step.losses["train"] for step in detector.fit(bank.select(split="train"))]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_state_survives_a_file(context: Context, bank: Bank) -> None:
+    detector, file, test = fitted(context, bank.select(split="train")), io.BytesIO(), bank.select(split="test")
+    torch.save(detector.state(), file)
+    file.seek(0)
+    other = EmbeddingKnn(context, **SMALL)
+    other.load(torch.load(file, weights_only=True))
+    for variant, values in detector.score(test).items():
+        np.testing.assert_allclose(other.score(test)[variant], values, rtol=1e-6)
+
+
+def test_the_front_end_says_what_is_heard(context: Context) -> None:
+    front_ends = [EmbeddingKnn(context, seconds=seconds).front_end for seconds in (10, 10.0, 18.0)]
+    assert [each.frames(160_000) for each in front_ends] == [311, 311, 561]
+    assert front_ends[0].hash == front_ends[1].hash != front_ends[2].hash
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"head": "arcface"}, "head of EmbeddingKnn must be one of scac, adaproj but got 'arcface'"),
+        ({"branches": "mel"}, "branches of EmbeddingKnn must be one of both, fft, stft but got 'mel'"),
+        ({"sub_clusters": 0}, "sub_clusters of EmbeddingKnn must be a whole number of at least 1"),
+        (
+            {"head": "adaproj", "branches": "fft", "sub_clusters": 128},
+            "sub_clusters of EmbeddingKnn must be below the 128 dimensions of the embedding",
+        ),
+        ({"learned": 1}, "learned of EmbeddingKnn must be true or false but got 1"),
+        ({"seconds": 0.1}, "seconds of EmbeddingKnn must be 0.25 or more but got 0.1"),
+        ({"mix": 1.1}, r"mix of EmbeddingKnn must be in \[0, 1\] but got 1.1"),
+        ({"alpha": 0.0}, "alpha of EmbeddingKnn must be above 0"),
+        ({"smote_ratio": -0.1}, r"smote_ratio of EmbeddingKnn must be in \[0, 1\]"),
+        ({"backends": "knnn"}, "unknown backend 'knnn'; did you mean 'knn'"),
+        ({"lr": 0.0}, "lr of EmbeddingKnn must be above 0"),
+    ],
+)
+def test_parameters_out_of_bounds_are_refused(context: Context, params: dict[str, Any], message: str) -> None:
+    with pytest.raises(AsdRayError, match=message):
+        EmbeddingKnn(context, **params)
+
+
+def test_what_cannot_be_learned_or_scored_says_so(context: Context, bank: Bank, tmp_path: Path) -> None:
+    with pytest.raises(AsdRayError, match="score of EmbeddingKnn was asked for before fit"):
+        EmbeddingKnn(context).score(bank.select())
+    with pytest.raises(AsdRayError, match="a classifier needs clips of 2 classes or more"):
+        next(iter(EmbeddingKnn(context, **SMALL).fit(bank.select(split="train", id="00"))))
+    slow = open_bank(tmp_path / "waves", rate=8000, workers=1)
+    with pytest.raises(AsdRayError, match="the front end expects 16000 Hz, the bank holds 8000 Hz"):
+        next(iter(EmbeddingKnn(context, **SMALL).fit(slow.select(split="train"))))
