@@ -18,6 +18,7 @@ FLOORS = {
     "features": {"clips"},
     "detectors": {"clips", "features"},
     "tuning": {"clips", "features", "detectors", "metrics", "ledger"},
+    "ensembling": {"metrics", "ledger"},
 }
 NEVER = {  # floor -> packages that it must not import, not even inside a function
     "metrics": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
@@ -26,6 +27,7 @@ NEVER = {  # floor -> packages that it must not import, not even inside a functi
     "features": {"ray", "optuna", "torchaudio"},
     "detectors": {"ray", "optuna", "torchaudio"},
     "tuning": {"torchaudio"},
+    "ensembling": {"torch", "torchaudio", "ray", "soundfile"},
 }
 
 
@@ -54,6 +56,11 @@ def test_every_floor_that_exists_has_its_rules() -> None:
     assert {p.parent.name for p in PACKAGE.glob("*/__init__.py")} == set(FLOORS)
 
 
+def test_optuna_is_imported_above_tuning_in_one_place() -> None:
+    users = [p.name for p in (PACKAGE / "ensembling").rglob("*.py") if "optuna" in imported(p)]
+    assert users == ["optuna_weights.py"]
+
+
 def test_torchaudio_is_imported_in_one_place() -> None:
     users = [p.name for p in PACKAGE.rglob("*.py") if any(n.split(".")[0] == "torchaudio" for n in imported(p))]
     assert users == []  # _torchaudio.py imports it by name, after it has made that possible
@@ -62,6 +69,7 @@ def test_torchaudio_is_imported_in_one_place() -> None:
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [("asd_ray.evaluate", "torch ray optuna pandas"), ("asd_ray.ledger.__main__", "torch ray optuna")]
+    + [("asd_ray.ensemble", "torch ray optuna pandas numpy"), ("asd_ray.ensembling", "torch ray optuna")]
     + [
         ("asd_ray.data", "torch ray optuna pandas"),
         ("asd_ray.search", "torch ray optuna pandas"),

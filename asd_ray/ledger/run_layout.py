@@ -80,6 +80,10 @@ class RunLayout:
     def ensembles(self) -> str:
         return f"{self.base}/ensembles"
 
+    def ensemble_file(self, machine: str, name: str) -> str:
+        """Of a recipe, or "final"."""
+        return f"{self.ensembles}/{check_name('machine', machine)}/{check_name('recipe', name)}.json"
+
     @property
     def report(self) -> str:
         return f"{self.base}/report"

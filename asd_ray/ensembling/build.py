@@ -1,0 +1,273 @@
+"""From a ledger and a recipe to an ensemble: chosen, combined, measured under every protocol, and written down."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asd_ray.ensembling import bootstrap
+from asd_ray.ensembling.candidates import Candidates, load
+from asd_ray.ensembling.combine import TRANSDUCTIVE
+from asd_ray.ensembling.ensemble_file import FORMAT, Ensemble, combined, scores_of, statistics_to_json
+from asd_ray.ensembling.greedy import Chosen
+from asd_ray.ensembling.protocols import Field, Measured, field_of, measure, possible, together
+from asd_ray.ensembling.recipe import Recipe, recipe_from
+from asd_ray.ensembling.select import check, without_labels
+from asd_ray.ensembling.standardise import Statistics
+from asd_ray.ensembling.threshold import PERCENTILE, threshold
+from asd_ray.errors import AsdRayError
+from asd_ray.metrics import detection
+
+if TYPE_CHECKING:
+    from asd_ray.ledger import Ledger
+
+PACKAGES = ("asd_ray", "numpy", "pandas", "scipy", "pyarrow")
+LABELS = {
+    "oracle": "chosen with the labels of the very clips it is measured on: an upper bound, not a forecast",
+    "crossval": "chosen on folds of the test clips and measured on the fold left out",
+    "cross_id": "chosen on the test clips of the other ids and measured on the id left out",
+    "label_free": "chosen without any test label",
+}
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How ensembles are chosen and measured."""
+
+    maximise: str = "hmean"
+    repeats: int = 3
+    folds: int = 5
+    seed: int = 0
+    draws: int = bootstrap.DRAWS
+    threshold: str = "gamma"
+    percentile: float = PERCENTILE
+
+
+def build(
+    candidates: Candidates, recipe: Recipe, wishes: Wishes, single: Mapping[str, Measured] | None = None
+) -> Ensemble:
+    """The ensemble of a recipe that combines in one way. `single` are the measures of the best single candidate."""
+    candidates = without_constants(candidates)
+    check(recipe, candidates.machine, candidates.table)
+    if not candidates.labelled:
+        return _unmeasured(candidates, recipe, wishes)
+    field = field_of(candidates, recipe.standardise, wishes.maximise)
+    found = measures(field, recipe, wishes)
+    single = measures(field, best_single(recipe), wishes) if single is None else single
+    first = "label_free" if "label_free" in found else "oracle"
+    chosen = found[first].chosen[0]
+    made = _described(candidates, recipe, wishes, chosen, field.statistics)
+    made["metrics"] = _metrics(field, found, single, wishes)
+    made["trail"] = [
+        {"step": step, **_named(candidates, row), "value": value} for step, (row, value) in enumerate(chosen.trail, 1)
+    ]
+    made["selection_frequency"] = _frequency(candidates, found)
+    made["notes"] += candidates.judged.notes
+    if not possible(field, "crossval"):
+        made["notes"].append(
+            "no crossval: an id has fewer than 2 clips of a domain and label; the oracle alone is told"
+        )
+    decided = (
+        together(field, recipe, chosen, np.ones(len(field.rows), bool), rescaled=False) > made["threshold"]["value"]
+    )
+    made["metrics"]["decisions"] = detection(field.judge.clips["label"].to_numpy(), decided)._asdict()
+    return made
+
+
+def measures(field: Field, recipe: Recipe, wishes: Wishes) -> dict[str, Measured]:
+    """Under every protocol that these clips and this recipe allow."""
+    if recipe.select == "label_free":
+        return {"label_free": measure(field, recipe, "label_free")}
+    found = {}
+    for protocol in ("oracle", "crossval", "cross_id"):
+        if not possible(field, protocol):
+            continue
+        found[protocol] = measure(field, recipe, protocol, repeats=wishes.repeats, folds=wishes.folds, seed=wishes.seed)
+    return found
+
+
+def best_single(like: Recipe) -> Recipe:
+    """What every ensemble is compared with, standardised in the same way."""
+    return Recipe("best_single", "best", by=like.by, standardise=like.standardise)
+
+
+def without_constants(candidates: Candidates) -> Candidates:
+    """Equal scores of all test clips say nothing and have no unit: such a candidate is left out and named."""
+    says = np.ptp(candidates.scores, axis=1) > 0
+    if says.all():
+        return candidates
+    if not says.any():
+        raise AsdRayError(
+            f"{candidates.machine}: every candidate gives all test clips one score; their detectors learned nothing"
+        )
+    told = tuple(f"{candidates.told(int(row))} (constant scores)" for row in np.flatnonzero(~says))
+    return replace(candidates.take(np.flatnonzero(says)), left_out=candidates.left_out + told)
+
+
+def verify(ledger: Ledger, ensemble: Mapping[str, Any]) -> dict[str, float]:
+    """Rebuild an ensemble from the ledger: how far each of its numbers is from what the file says.
+
+    Statistics, threshold and every protocol's values are computed anew, over the candidates there were.
+    """
+    recipe, wishes = recipe_from(ensemble["recipe"]), Wishes(**ensemble["wishes"])
+    only = {trial: list(variants) for trial, variants in ensemble["candidates"]["all"].items()}
+    again = build(load(ledger, ensemble["machine"], recipe.by, only=only), recipe, wishes)
+    same = [(each["trial"], each["variant"]) for each in again["members"]]
+    if same != [(each["trial"], each["variant"]) for each in ensemble["members"]]:
+        raise AsdRayError(
+            f"{ensemble['machine']}: the recipe chooses other members now; the file or the ledger was changed"
+        )
+    compared = ("members", "statistics", "threshold", "metrics")
+    old, new = ({key: each.get(key) for key in compared} for each in (ensemble, again))
+    differences = dict(_differences(old, new))
+    stored = scores_of(ledger, ensemble)  # with the file's own statistics, as new clips would be scored
+    test = stored[stored["split"] == "test"]
+    if ensemble["metrics"]:
+        own = field_of(load(ledger, ensemble["machine"], recipe.by, only=only), recipe.standardise, wishes.maximise)
+        value = float(own.judge(test["score"].to_numpy()[None, own.rows])[0])
+        protocol = "label_free" if "label_free" in ensemble["metrics"] else "oracle"
+        differences["from the file's statistics"] = abs(value - ensemble["metrics"][protocol]["value"])
+    return differences
+
+
+def _described(
+    candidates: Candidates, recipe: Recipe, wishes: Wishes, chosen: Chosen, statistics: Statistics
+) -> Ensemble:
+    rows = list(chosen.members)
+    members, own = candidates.take(rows), statistics.take(rows)
+    weights = list(chosen.weights)
+    normal = combined(recipe, own(members.normal_scores, members.normal), weights, members, members.normal)
+    transductive = recipe.by == "test" or recipe.combine[0] in TRANSDUCTIVE
+    every: dict[str, list[str]] = {}
+    for trial, variant in zip(candidates.table["trial"], candidates.table["variant"], strict=True):
+        every.setdefault(trial, []).append(variant)
+    notes = [f"left out: {each}" for each in candidates.left_out]
+    if transductive:
+        notes.append("transductive: scores of test clips that are judged together went into each other, without labels")
+    return {
+        "format": FORMAT,
+        "machine": candidates.machine,
+        "recipe": recipe.to_dict(),
+        "wishes": asdict(wishes),
+        "dataset": {"name": candidates.dataset, "fingerprint": candidates.fingerprint, "year": candidates.year},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": _versions(),
+        "members": [
+            {
+                **_named(members, row),
+                "trial": members.table["trial"].iat[row],
+                "weight": weight,
+                "number": int(members.table["number"].to_numpy()[row]),
+                "params": members.table["params"].iat[row],
+            }
+            for row, weight in enumerate(weights)
+        ],  # fmt: skip
+        "combine": recipe.combine[0],
+        "statistics": statistics_to_json(own),
+        "threshold": threshold(normal, wishes.threshold, wishes.percentile),
+        "metrics": {},
+        "trail": [],
+        "selection_frequency": [],
+        "candidates": {
+            "tried": len(candidates),
+            "families": dict(sorted(Counter(candidates.table["family"]).items())),
+            "left_out": list(candidates.left_out),
+            "digest": candidates.digest,
+            "all": every,
+        },
+        "transductive": transductive,
+        "labels": LABELS["label_free" if recipe.select == "label_free" else "oracle"],
+        "notes": notes,
+    }
+
+
+def _unmeasured(candidates: Candidates, recipe: Recipe, wishes: Wishes) -> Ensemble:
+    if recipe.select != "label_free":
+        raise AsdRayError(
+            f"{candidates.machine}: its test clips have no labels, so recipe {recipe.name} has nothing to choose by; "
+            "use --recipe label_free, which chooses without labels: it gives scores and decisions, and no metrics"
+        )
+    statistics = recipe.standardise.learn(candidates.normal_scores, candidates.normal)
+    made = _described(candidates, recipe, wishes, without_labels(recipe, candidates.table), statistics)
+    made["notes"].append("the test clips have no labels: scores and decisions only, no metrics")
+    return made
+
+
+def _metrics(
+    field: Field, found: Mapping[str, Measured], single: Mapping[str, Measured], wishes: Wishes
+) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for protocol, each in found.items():
+        against = single.get(protocol) or single.get("crossval") or single["oracle"]
+        own, its = (
+            bootstrap.resampled(m.scores, field.judge, draws=wishes.draws, seed=wishes.seed) for m in (each, against)
+        )
+        made[protocol] = {
+            "value": each.value,
+            "interval": list(bootstrap.interval(own)),
+            "cells": {name: value for name, value in each.cells.items() if "/" in name},
+            **{name: each.cells[name] for name in ("auc", "pauc", "hmean")},
+            "per_repeat": each.values.tolist(),
+            "labels": LABELS[protocol],
+            "single": {
+                "value": against.value,
+                "protocol": against.protocol,
+                **{name: against.cells[name] for name in ("auc", "pauc", "hmean")},
+                "name": field.candidates.told(against.chosen[0].members[0]) if against.protocol == "oracle" else "",
+            },
+            "gain": {
+                "value": each.value - against.value,
+                "interval": list(bootstrap.interval(own - its)),
+                "better": bool(bootstrap.interval(own - its)[0] > 0),
+            },
+        }
+    if "oracle" in made and "crossval" in made:
+        made["gap"] = made["oracle"]["value"] - made["crossval"]["value"]
+    return made
+
+
+def _frequency(candidates: Candidates, found: Mapping[str, Measured]) -> list[dict[str, Any]]:
+    """How many of crossval's folds chose a candidate."""
+    if "crossval" not in found:
+        return []
+    folds = found["crossval"].chosen
+    counts = Counter(member for chosen in folds for member in chosen.members)
+    return [
+        {**_named(candidates, row), "trial": candidates.table["trial"].iat[row], "frequency": count / len(folds)}
+        for row, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _named(candidates: Candidates, row: int) -> dict[str, Any]:
+    each = candidates.table.iloc[row]
+    return {"name": each["name"], "family": each["family"], "variant": each["variant"]}
+
+
+def _versions() -> dict[str, str]:
+    made = {}
+    for package in PACKAGES:
+        try:
+            made[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return made
+
+
+def _differences(old: Any, new: Any, where: str = "") -> Sequence[tuple[str, float]]:
+    """Each number's place and how far the two are apart; infinite where one is missing or is other text."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = sorted(set(old) | set(new))
+        return [each for key in keys for each in _differences(old.get(key), new.get(key), f"{where}/{key}".strip("/"))]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return [each for at, (one, other) in pairs for each in _differences(one, other, f"{where}/{at}")]
+    if isinstance(old, float) and isinstance(new, float | int) and not isinstance(new, bool):
+        return [(where, abs(old - new))]
+    return [(where, 0.0 if old == new else math.inf)]

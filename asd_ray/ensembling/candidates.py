@@ -1,0 +1,178 @@
+"""What an ensemble of one machine chooses from: the test scores of every candidate, and scores of normal clips."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from asd_ray.errors import AsdRayError
+from asd_ray.metrics import Judged, judged
+
+if TYPE_CHECKING:
+    from asd_ray.ledger import Ledger, TrialRecord
+
+Floats = npt.NDArray[np.float64]
+BY = ("held_out", "train", "test")  # whose statistics standardise scores
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Every candidate of one machine, over the same clips.
+
+    `table` has a row a candidate: trial, variant, name, family, …, paper (whether of its paper's setting), params.
+    `normal` are the clips that standardise: normal ones that the detectors learned from or that were held out; or,
+    by "test", the test clips themselves, whose labels are not used.
+    """
+
+    machine: str
+    table: pd.DataFrame
+    clips: pd.DataFrame  # of the test split: clip, id, domain, label
+    scores: npt.NDArray[np.float32]  # [candidates, test clips]
+    normal: pd.DataFrame
+    normal_scores: npt.NDArray[np.float32]  # [candidates, normal clips]
+    by: str
+    dataset: str
+    fingerprint: str
+    year: int | None
+    left_out: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def take(self, rows: npt.ArrayLike) -> Candidates:
+        chosen = np.asarray(rows)
+        return Candidates(
+            self.machine,
+            self.table.iloc[chosen].reset_index(drop=True),
+            self.clips,
+            self.scores[chosen],
+            self.normal,
+            self.normal_scores[chosen],
+            self.by,
+            self.dataset,
+            self.fingerprint,
+            self.year,
+            self.left_out,
+        )
+
+    @property
+    def judged(self) -> Judged:
+        return judged(self.machine, self.clips, self.year)
+
+    @property
+    def labelled(self) -> bool:
+        return bool(self.clips["label"].isin(("normal", "anomaly")).any())
+
+    @property
+    def digest(self) -> str:
+        """Of which candidates there are: an ensemble chosen from others is another."""
+        made = hashlib.blake2b(digest_size=8)
+        for trial, variant in zip(self.table["trial"], self.table["variant"], strict=True):
+            made.update(f"{trial} {variant}\n".encode())
+        return made.hexdigest()
+
+    def told(self, row: int) -> str:
+        each = self.table.iloc[row]
+        return f"{each['name']} {each['variant']}"
+
+
+def load(
+    ledger: Ledger, machine: str, by: str = "held_out", *, only: Mapping[str, Sequence[str]] | None = None
+) -> Candidates:
+    """All complete candidates of `machine`, or those of `only`, trial -> variants.
+
+    A candidate without scores of the clips that standardise is left out and named.
+    """
+    from asd_ray.ledger import candidate_matrix
+
+    records = {record.trial: record for record in ledger.records(machine) if record.status == "complete"}
+    _one_dataset(ledger, machine, list(records.values()))
+    test = candidate_matrix(ledger, machine, "test")
+    normal = test if by == "test" else _normals(ledger, machine, by)
+    place = {pair: row for row, pair in enumerate(_pairs(normal.candidates))}
+    asked = None if only is None else {(trial, variant) for trial, those in only.items() for variant in those}
+    pairs = _pairs(test.candidates)
+    kept = [row for row, pair in enumerate(pairs) if pair in place and (asked is None or pair in asked)]
+    left_out = [f"{records[t].name} {v}" for t, v in pairs if (t, v) not in place]
+    if asked is not None and len(kept) < len(asked):
+        missing = sorted(asked - {pairs[row] for row in kept})
+        raise AsdRayError(
+            f"{machine}: the ledger has no complete scores of {missing[0][0]} variant {missing[0][1]!r}"
+            + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+            + "; they were removed or never finished: search again, or choose a new ensemble"
+        )
+    if not kept:
+        raise AsdRayError(_without_normals(machine, by))
+    frame = test.candidates.iloc[kept].reset_index(drop=True)
+    own = [records[trial] for trial in frame["trial"]]
+    return Candidates(
+        machine,
+        frame.assign(
+            paper=np.array([bool(each.extra.get("paper")) for each in own]),
+            params=pd.Series([each.params for each in own], dtype=object),
+        ),
+        test.clips,
+        test.scores[kept],
+        normal.clips,
+        normal.scores[[place[pairs[row]] for row in kept]],
+        by,
+        own[0].dataset,
+        own[0].data_fingerprint,
+        year_of(own),
+        tuple(left_out),
+    )
+
+
+def year_of(records: Sequence[TrialRecord]) -> int | None:
+    """The DCASE year that the search judged by, else that of an imported submission, else none."""
+    for record in records:
+        year = record.extra.get("settings", {}).get("year")
+        if year is not None:
+            return int(year)
+    names = {record.dataset for record in records}
+    years = {int(name.removeprefix("dcase")) for name in names if name.startswith("dcase") and name[5:].isdecimal()}
+    return years.pop() if len(years) == 1 else None
+
+
+def _pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(table["trial"], table["variant"], strict=True))
+
+
+def _normals(ledger: Ledger, machine: str, by: str) -> Any:
+    from asd_ray.ledger import candidate_matrix
+
+    try:
+        return candidate_matrix(ledger, machine, by)
+    except AsdRayError as error:
+        if any(entry.splits.get(by) is not None for entry in ledger.entries(machine)):
+            raise
+        raise AsdRayError(_without_normals(machine, by)) from error
+
+
+def _without_normals(machine: str, by: str) -> str:
+    cures = {"held_out": "--by train, or search with --held-out 0.1", "train": "--by held_out"}
+    return (
+        f"{machine}: no candidate has scores of {by} clips, whose statistics standardise; use "
+        f"{cures.get(by, '--by train')}, or --by test for imported systems (transductive: said so in every output)"
+    )
+
+
+def _one_dataset(ledger: Ledger, machine: str, records: Sequence[TrialRecord]) -> None:
+    if not records:
+        raise AsdRayError(
+            f"{machine}: {ledger.layout.root} holds no complete trial of it; run: asd-ray search {machine}, or see "
+            f"what there is: asd-ray ledger ls {ledger.layout.root}"
+        )
+    sets = sorted({(record.dataset, record.data_fingerprint) for record in records if record.source == "search"})
+    if len(sets) > 1:
+        told = " and ".join(f"{name} ({print_[:8]})" for name, print_ in sets)
+        raise AsdRayError(
+            f"{machine}: the trials of {ledger.layout.root} are of {len(sets)} datasets, {told}; their clips differ, "
+            "so keep one dataset a run"
+        )

@@ -1,0 +1,59 @@
+"""What scores are worth to whoever chooses: the harmonic mean of cells of AUC, of pAUC, or of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from asd_ray.errors import unknown
+from asd_ray.metrics import cells_batch, hmean
+
+Floats = npt.NDArray[np.float64]
+MAXIMISE = ("hmean", "auc", "pauc")
+DIGITS = 6  # to which values are compared, so that rounding decides nothing
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges scores of labelled `clips`, [candidates, clips], by the cells of `year`."""
+
+    clips: pd.DataFrame
+    year: int | None
+    maximise: str = "hmean"
+
+    def __post_init__(self) -> None:
+        if self.maximise not in MAXIMISE:
+            raise unknown("measure to maximise", self.maximise, MAXIMISE)
+
+    def __call__(self, scores: npt.ArrayLike) -> Floats:
+        names, cells = cells_batch(self.clips, scores, self.year)
+        chosen = [place for place, name in enumerate(names) if self.maximise in ("hmean", kind_of(name))]
+        return np.asarray(hmean(cells[:, chosen], axis=1))
+
+    def cells(self, scores: npt.ArrayLike) -> dict[str, float]:
+        """The cells of one row of scores, and the harmonic means of AUC, of pAUC and of all: auc, pauc, hmean."""
+        names, cells = cells_batch(self.clips, np.asarray(scores)[None], self.year)
+        found = dict(zip(names, cells[0].tolist(), strict=True))
+        return found | means(found)
+
+    def of(self, clips: npt.NDArray[np.bool_]) -> Judge:
+        return Judge(self.clips[clips].reset_index(drop=True), self.year, self.maximise)
+
+
+def kind_of(cell: str) -> str:
+    """``00/pauc_source`` -> pauc"""
+    return "pauc" if cell.rpartition("/")[2].startswith("pauc") else "auc"
+
+
+def means(cells: dict[str, float]) -> dict[str, float]:
+    by_kind = {kind: [value for name, value in cells.items() if kind_of(name) == kind] for kind in ("auc", "pauc")}
+    return {kind: hmean(values) for kind, values in by_kind.items()} | {"hmean": hmean(list(cells.values()))}
+
+
+def strata_of(clips: pd.DataFrame) -> dict[str, npt.NDArray[np.intp]]:
+    """Positions of the clips of each id, domain and label, by a name such as ``00/source/normal``."""
+    names = (clips["id"] + "/" + clips["domain"] + "/" + clips["label"]).to_numpy().astype(str)
+    return {str(name): np.flatnonzero(names == name) for name in np.unique(names)}

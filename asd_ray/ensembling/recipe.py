@@ -1,0 +1,187 @@
+"""A recipe: how to choose candidates and combine them. One TOML file each in ensembles/; a user's own works alike."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from asd_ray._shipped import shipped
+from asd_ray.ensembling.candidates import BY
+from asd_ray.ensembling.combine import WAYS
+from asd_ray.ensembling.standardise import Standardiser
+from asd_ray.errors import AsdRayError, unknown
+
+SELECT = ("best", "slots", "best_per_family", "top_k", "greedy", "optuna_weights", "label_free")
+COMBINED_BY_STEPS = ("mean", "max")  # what greedy selection can build up
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Candidates of a family, of some variants and with some parameters: the best of them takes the place."""
+
+    family: str
+    variants: tuple[str, ...] = ()  # none: any
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        told = [f"{name} {value!r}" for name, value in self.params.items()]
+        told += [f"variant {' or '.join(self.variants)}"] if self.variants else []
+        return self.family + (f" ({', '.join(told)})" if told else "")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`combine` may name several ways: each is an ensemble of its own.
+
+    select      what it does, and the fields that it reads
+    best        the best single candidate (of `slots`, where there are some)
+    slots       the best candidate of each of `slots`
+    best_per_family  the best candidate of each family
+    top_k       the `k` best candidates
+    greedy      forward selection with replacement: `size`, `pool`, `bags`, `fraction`
+    optuna_weights   weights of the `k` best of different trials, by `trials` of Optuna
+    label_free  no label: each family's paper setting (of `slots`, where there are some), all variants that are meant
+    """
+
+    name: str
+    select: str
+    combine: tuple[str, ...] = ("mean",)
+    slots: tuple[Slot, ...] = ()
+    k: int = 5
+    size: int = 25
+    pool: int = 1000
+    bags: int = 1
+    fraction: float = 0.5
+    trials: int = 60
+    by: str = "held_out"  # whose statistics standardise: held_out, train or test
+    standardise: Standardiser = field(default_factory=Standardiser)
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        if self.select not in SELECT:
+            raise unknown("way to select", self.select, SELECT)
+        if not self.combine:
+            raise AsdRayError('combine must name one way or more, such as ["mean", "max"]')
+        for how in self.combine:
+            if how not in WAYS:
+                raise unknown("way to combine", how, WAYS)
+            if self.select == "greedy" and how not in COMBINED_BY_STEPS:
+                raise AsdRayError(f"greedy selection combines by {' or '.join(COMBINED_BY_STEPS)} but got {how!r}")
+        if self.select == "optuna_weights" and self.combine != ("mean",):
+            raise AsdRayError('optuna_weights looks for the weights of a mean: combine = ["mean"]')
+        if self.by not in BY:
+            raise unknown("split to standardise by", self.by, BY)
+        for name in ("k", "size", "pool", "bags", "trials"):
+            if getattr(self, name) < 1:
+                raise AsdRayError(f"{name} must be at least 1 but got {getattr(self, name)}")
+        if not 0 < self.fraction <= 1:
+            raise AsdRayError(f"fraction must be in (0, 1] but got {self.fraction}")
+        if self.select == "slots" and not self.slots:
+            raise AsdRayError('select = "slots" needs [[slots]] with a family each')
+
+    def to_dict(self) -> dict[str, Any]:
+        made = asdict(self)
+        return made | {"slots": [asdict(each) for each in self.slots]}
+
+    def ways(self) -> list[Recipe]:
+        """One recipe for each way to combine; of several ways each is named after its own."""
+        if len(self.combine) == 1:
+            return [self]
+        return [replace(self, name=f"{self.name}.{how}", combine=(how,)) for how in self.combine]
+
+    def lacks(self, families: set[str]) -> list[Slot]:
+        return [slot for slot in self.slots if slot.family not in families]
+
+
+def recipe_from(stored: Mapping[str, Any]) -> Recipe:
+    """As `to_dict` gave it."""
+    given = dict(stored)
+    slots = tuple(
+        Slot(each["family"], tuple(each.get("variants", ())), dict(each.get("params", {})))
+        for each in given.pop("slots")
+    )
+    standardise = Standardiser(**given.pop("standardise"))
+    return Recipe(**{**given, "combine": tuple(given["combine"])}, slots=slots, standardise=standardise)
+
+
+def shipped_recipes() -> list[str]:
+    return sorted(path.stem for path in shipped("ensembles").glob("*.toml"))
+
+
+def find_recipe(name: str) -> Recipe:
+    """A shipped recipe by its name, or a user's own by its path (``mine.toml``): data, never run as code."""
+    path = Path(name)
+    if path.suffix != ".toml" and "/" not in name:
+        if name not in shipped_recipes():
+            raise AsdRayError(f"{unknown('recipe', name, shipped_recipes())}; or name a file: mine.toml")
+        path = shipped("ensembles") / f"{name}.toml"
+    return read_recipe(path)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """All problems of a file at once."""
+    try:
+        given = tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise AsdRayError(f"{path}: no such file; shipped recipes: {', '.join(shipped_recipes())}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise AsdRayError(f"{path}: this is no TOML ({error}); see the files in {shipped('ensembles')}") from error
+    problems = list(_problems(given))
+    if not problems:
+        try:
+            return _made(path.stem, given)
+        except AsdRayError as error:
+            problems = [str(error)]
+    raise AsdRayError("\n".join(f"{path}: {problem}" for problem in problems))
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "select": str,
+    "combine": (str, list),
+    "slots": list,
+    "by": str,
+    "standardise": dict,
+    "about": str,
+    "fraction": (int, float),
+}
+
+
+def _problems(given: Mapping[str, Any]) -> list[str]:
+    known = {each.name for each in fields(Recipe)} - {"name"}
+    found = [str(unknown("field", name, known)) for name in given if name not in known]
+    found += [] if "select" in given else [f"select is missing; give one of {', '.join(SELECT)}"]
+    for name, value in given.items():
+        kind = _TYPES.get(name, int)
+        if name in known and (not isinstance(value, kind) or isinstance(value, bool)):
+            found.append(f"{name} must be {_called(kind)} but is {value!r}")
+    slots = given.get("slots")
+    for slot in slots if isinstance(slots, list) else []:
+        if not isinstance(slot, dict) or not isinstance(slot.get("family"), str):
+            found.append(f'a slot needs a family but is {slot!r}; write [[slots]] and family = "idnn"')
+        else:
+            found += [str(unknown("field of a slot", name, ("family", "variants", "params")))
+                      for name in slot if name not in ("family", "variants", "params")]  # fmt: skip
+    standardise = given.get("standardise")
+    own = {each.name for each in fields(Standardiser)}
+    for name in standardise if isinstance(standardise, dict) else {}:
+        found += [] if name in own else [str(unknown("field of standardise", name, own))]
+    return found
+
+
+def _called(kind: type | tuple[type, ...]) -> str:
+    names = {str: "text", list: "a list", dict: "a table", int: "a whole number", float: "a number"}
+    return " or ".join(names[each] for each in (kind if isinstance(kind, tuple) else (kind,)))
+
+
+def _made(name: str, given: dict[str, Any]) -> Recipe:
+    combine = given.pop("combine", ["mean"])
+    slots = tuple(
+        Slot(each["family"], tuple(each.get("variants", ())), dict(each.get("params", {})))
+        for each in given.pop("slots", [])
+    )
+    standardise = Standardiser(**given.pop("standardise", {}))
+    ways = (combine,) if isinstance(combine, str) else tuple(combine)
+    return Recipe(name, **given, combine=ways, slots=slots, standardise=standardise)
