@@ -66,8 +66,8 @@ def check(recipe: Recipe, machine: str, table: pd.DataFrame) -> None:
     needed = lacking if recipe.select == "slots" else lacking if len(lacking) == len(recipe.slots) else []
     if recipe.select == "label_free" and not recipe.slots and not table["paper"].any():
         raise AsdRayError(
-            f"{machine}: recipe {recipe.name.partition('.')[0]} takes the papers' settings, and the ledger has no trial of "
-            "one; search without --no-paper, or choose another recipe"
+            f"{machine}: recipe {recipe.name.partition('.')[0]} takes the papers' settings, and the ledger has no "
+            f"complete trial of one; run: asd-ray search {machine}, or choose another recipe"
         )
     if needed:
         families = ",".join(dict.fromkeys(slot.family for slot in needed))
