@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,8 +46,8 @@ def fitted(bank: Bank) -> AeganAd:
     return learned(bank)
 
 
-def learned(bank: Bank, seed: int = 0, **changes: Any) -> AeganAd:
-    detector = AeganAd(Context(seed=seed), **{**SMALL, **changes})
+def learned(bank: Bank, **changes: Any) -> AeganAd:
+    detector = AeganAd(Context(), **{**SMALL, **changes})
     for _ in detector.fit(bank.select(split="train")):
         pass
     return detector
@@ -129,8 +128,6 @@ def test_a_feature_that_never_varies_has_a_finite_slope() -> None:
 def test_all_nineteen_scores(fitted: AeganAd, bank: Bank) -> None:
     assert len(NAMES) == 19
     assert set(fitted.score(bank.select(split="test"))) == NAMES
-    empty = fitted.score(bank.select().take(np.zeros(len(bank), bool)))
-    assert {name: len(values) for name, values in empty.items()} == dict.fromkeys(NAMES, 0)
 
 
 @torch.no_grad()
@@ -296,35 +293,17 @@ def test_silence_can_be_learned(bank_of: Callable[..., Bank]) -> None:
         assert np.isfinite(values).all()
 
 
-def test_the_same_seed_gives_the_same_scores_whoever_asks_in_between(bank: Bank) -> None:
-    test, during = bank.select(split="test"), AeganAd(Context(seed=1), **SMALL)
-    for _ in during.fit(bank.select(split="train")):
-        during.score(test)
-    again, other = learned(bank, 1).score(test), learned(bank, 2).score(test)
-    for variant, values in during.score(test).items():
-        np.testing.assert_array_equal(values, again[variant])
-        assert (values != other[variant]).any()
+def test_the_same_seed_gives_the_same_scores_whoever_asks_in_between(bank: Bank, seed_alone_decides: Any) -> None:
+    seed_alone_decides(lambda seed: AeganAd(Context(seed=seed), **SMALL), bank)
 
 
-def test_state_survives_a_file_and_training_on(bank: Bank) -> None:
+def test_the_bank_is_of_the_net_as_it_is_now(bank: Bank) -> None:
     detector, test = AeganAd(Context(), **SMALL), bank.select(split="test")
-    epochs = detector.fit(bank.select(split="train"))
-    next(epochs)
-    state, scores, file = detector.state(), detector.score(test), io.BytesIO()
-    next(epochs)
-    torch.save(state, file)
-    file.seek(0)
-    other = AeganAd(Context(seed=9), **SMALL)
-    other.load(torch.load(file, weights_only=True))
-    for variant, values in scores.items():
-        np.testing.assert_array_equal(other.score(test)[variant], values)
-    assert (detector.score(test)["D_cos"] != scores["D_cos"]).all()  # the bank is of the net as it is now
+    first, second = [detector.score(test)["D_cos"] for _ in detector.fit(bank.select(split="train"))]
+    assert (first != second).all()
 
 
 def test_errors_name_the_cure(bank: Bank) -> None:
-    for ask in (lambda d: d.score(bank.select()), lambda d: d.state()):
-        with pytest.raises(AsdRayError, match="before fit"):
-            ask(AeganAd(Context()))
     with pytest.raises(AsdRayError, match="needs 2 or more to learn from but got 1"):
         next(AeganAd(Context()).fit(bank.select(split="train").take([0])))
 

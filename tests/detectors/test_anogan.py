@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -36,8 +35,8 @@ def bank(dataset: Callable[..., Path]) -> Bank:
     return open_bank(dataset(clips=4, seconds=4.2))
 
 
-def learned(bank: Bank, seed: int = 0, **changes: Any) -> AnoGan:
-    detector = AnoGan(Context(seed=seed), **{**SMALL, **changes})
+def learned(bank: Bank, **changes: Any) -> AnoGan:
+    detector = AnoGan(Context(), **{**SMALL, **changes})
     for _ in detector.fit(bank.select(split="train")):
         pass
     return detector
@@ -147,8 +146,6 @@ def test_scores_are_what_is_left_of_every_window(bank: Bank) -> None:
         assert scores["loss_mean"][i] == pytest.approx(float(left[3].detach().mean()), rel=1e-4)
         assert scores["loss_max"][i] == pytest.approx(float(left[3].detach().max()), rel=1e-4)
         assert scores["loss_mean"][i] < scores["loss_max"][i]
-    empty = detector.score(test.take(np.zeros(len(test), bool)))
-    assert {name: len(values) for name, values in empty.items()} == {"loss_mean": 0, "loss_max": 0}
 
 
 def test_a_score_does_not_depend_on_what_is_searched_beside_it(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +158,7 @@ def test_a_score_does_not_depend_on_what_is_searched_beside_it(bank: Bank, monke
         np.testing.assert_allclose(np.concatenate([each[variant] for each in alone]), values, rtol=1e-4)
 
 
-def test_both_nets_learn_and_scoring_leaves_no_trace(bank: Bank) -> None:
+def test_both_nets_learn_and_scoring_leaves_no_trace(bank: Bank, seed_alone_decides: Any) -> None:
     test, during = bank.select(split="test"), AnoGan(Context(seed=1), **SMALL)
     before = during._new_nets().state_dict()
     for progress in during.fit(bank.select(split="train")):
@@ -170,34 +167,7 @@ def test_both_nets_learn_and_scoring_leaves_no_trace(bank: Bank) -> None:
         during.score(test)
         assert all(each.requires_grad for each in during._nets.parameters())
     assert all(not torch.equal(before[name], value) for name, value in during._nets.named_parameters())
-    again, other = learned(bank, 1).score(test), learned(bank, 2).score(test)
-    for variant, values in during.score(test).items():
-        np.testing.assert_array_equal(values, again[variant])
-        assert (values != other[variant]).any()
-
-
-def test_state_survives_a_file_and_training_on(bank: Bank) -> None:
-    detector, test = AnoGan(Context(), **SMALL), bank.select(split="test")
-    epochs = detector.fit(bank.select(split="train"))
-    next(epochs)
-    state, scores, file = detector.state(), detector.score(test), io.BytesIO()
-    next(epochs)
-    torch.save(state, file)
-    file.seek(0)
-    other = AnoGan(Context(seed=9), **SMALL)
-    other.load(torch.load(file, weights_only=True))
-    for variant, values in scores.items():
-        np.testing.assert_array_equal(other.score(test)[variant], values)
-        assert (detector.score(test)[variant] != values).all()
-
-
-def test_errors_name_the_cure(bank: Bank) -> None:
-    for ask in (lambda d: d.score(bank.select()), lambda d: d.state()):
-        with pytest.raises(AsdRayError, match="before fit"):
-            ask(AnoGan(Context()))
-    train = bank.select(split="train")
-    with pytest.raises(AsdRayError, match="needs clips to learn from but got none"):
-        next(AnoGan(Context()).fit(train.take(np.zeros(len(train), bool))))
+    seed_alone_decides(lambda seed: AnoGan(Context(seed=seed), **SMALL), bank)
 
 
 @pytest.mark.parametrize(

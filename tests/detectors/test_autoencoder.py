@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -218,15 +217,6 @@ def test_the_same_seed_gives_the_same_scores(bank: Bank, edition: str) -> None:
         assert (one[variant] != other[variant]).all()
 
 
-def test_a_clip_alone_scores_as_among_others(bank: Bank) -> None:
-    detector, every = fitted(bank), bank.select()
-    together = detector.score(every)
-    for i in range(len(every)):
-        for variant, values in detector.score(every.take([i])).items():
-            np.testing.assert_allclose(values, together[variant][[i]], rtol=1e-5)
-    assert all(len(values) == 0 for values in detector.score(every.take(np.zeros(len(every), bool))).values())
-
-
 def test_chunks_hold_whole_clips_in_order() -> None:
     windows = windows_of([9, 5, 30, 6, 5], 5)
     parts = list(training.by_clips(windows, most=8))
@@ -234,21 +224,7 @@ def test_chunks_hold_whole_clips_in_order() -> None:
     assert np.concatenate([inside.start for _, inside in parts]).tolist() == windows.start.tolist()
 
 
-def test_state_survives_a_file(bank: Bank) -> None:
-    detector, test = fitted(bank), bank.select(split="test")
-    file = io.BytesIO()
-    torch.save(detector.state(), file)
-    file.seek(0)
-    other = Autoencoder(Context(seed=9), **SMALL)
-    other.load(torch.load(file, weights_only=True))
-    for variant, values in detector.score(test).items():
-        np.testing.assert_array_equal(other.score(test)[variant], values)
-
-
 def test_errors_name_the_cure(bank: Bank) -> None:
-    for ask in (lambda d: d.score(bank.select()), lambda d: d.state()):
-        with pytest.raises(AsdRayError, match="before fit"):
-            ask(Autoencoder(Context()))
     with pytest.raises(AsdRayError, match="2 vectors or more"):
         next(iter(Autoencoder(Context()).fit(bank.select(machine="none"))))
 

@@ -21,7 +21,7 @@ from asd_ray.features import PRESETS, FrontEnd
 
 def test_what_is_checked() -> None:
     assert len(FAMILIES) == 12
-    assert len(CHECKS) == 17
+    assert len(CHECKS) == 18
     assert {check.__name__ for check in CHECKS} == {name for name in vars(suite) if name.startswith("check_")}
 
 
@@ -206,6 +206,11 @@ class GlobalPythonStream(Distance):
         return super().fit(train)
 
 
+class LearnsOneThreadsShare(Distance):
+    def fit(self, train: ClipSet) -> Iterator[Progress]:
+        return super().fit(train.take(np.arange(0, len(train), torch.get_num_threads())))
+
+
 class ScoresBeforeFit(Distance):
     def score(self, clips: ClipSet) -> Scores:
         return {"far": np.zeros(len(clips))} if self.centre is None else super().score(clips)
@@ -309,6 +314,7 @@ BROKEN: list[tuple[type[Distance], Check, str]] = [
     (ForgetsTheOrder, suite.check_clips_are_scored_alone, "scored in another order"),
     (GlobalTorchStream, suite.check_seed, "fitted again with the same seed"),
     (GlobalPythonStream, suite.check_seed, "fitted again with the same seed"),
+    (LearnsOneThreadsShare, suite.check_threads, "fitted and scored on two threads"),
     (ScoresBeforeFit, suite.check_score_before_fit, "must raise AsdRayError"),
     (StateBeforeFit, suite.check_score_before_fit, "state before fit must raise AsdRayError"),
     (LearnsFromNothing, suite.check_score_before_fit, "fit of no clips must raise AsdRayError"),

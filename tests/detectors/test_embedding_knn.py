@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from asd_ray.detectors._classify import VARIANTS, Classifier
 from asd_ray.detectors.embedding_knn import PENALTY, EmbeddingKnn, _optimiser
 from asd_ray.detectors.heads import AdaProj, SubClusterAdaCos
 from asd_ray.errors import AsdRayError
-from asd_ray.features import FeatureCache
 
 Waves = dict[str, npt.NDArray[np.floating]]
 MakeBank = Callable[[Waves], Bank]
@@ -26,11 +24,6 @@ SMALL: dict[str, Any] = {"epochs": 1, "batch_size": 6, "seconds": 0.3, "backends
 
 def named(id: str, split: str, number: int, domain: str = "source") -> str:
     return f"fan/{split}/section_{id}_{domain}_{split}_normal_{number:04d}_vel_1"
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Context:
-    return Context(features=FeatureCache(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -182,15 +175,6 @@ def test_a_short_clip_is_repeated_and_a_long_one_cut(context: Context, bank: Ban
         assert abs(values[3] - values[0]) > 1e-4 * abs(values[0])
 
 
-def test_a_clip_is_scored_alone_as_among_others(context: Context, bank: Bank) -> None:
-    detector, test = fitted(context, bank.select(split="train")), bank.select(split="test")
-    together = detector.score(test)
-    alone = [detector.score(test.take([n])) for n in range(len(test))]
-    for variant, values in together.items():
-        assert len(set(values.tolist())) == len(test)
-        np.testing.assert_allclose([float(each[variant][0]) for each in alone], values, rtol=1e-4, atol=1e-6)
-
-
 @pytest.mark.parametrize("head", ["scac", "adaproj"])
 def test_silence_has_scores_and_can_be_learned(context: Context, bank_of: MakeBank, head: str) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, (2, 3, 4800))
@@ -227,16 +211,6 @@ def test_the_loss_falls(context: Context, bank: Bank) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_state_survives_a_file(context: Context, bank: Bank) -> None:
-    detector, file, test = fitted(context, bank.select(split="train")), io.BytesIO(), bank.select(split="test")
-    torch.save(detector.state(), file)
-    file.seek(0)
-    other = EmbeddingKnn(context, **SMALL)
-    other.load(torch.load(file, weights_only=True))
-    for variant, values in detector.score(test).items():
-        np.testing.assert_allclose(other.score(test)[variant], values, rtol=1e-6)
-
-
 def test_the_front_end_says_what_is_heard(context: Context) -> None:
     front_ends = [EmbeddingKnn(context, seconds=seconds).front_end for seconds in (10, 10.0, 18.0)]
     assert [each.frames(160_000) for each in front_ends] == [311, 311, 561]
@@ -267,9 +241,7 @@ def test_parameters_out_of_bounds_are_refused(context: Context, params: dict[str
         EmbeddingKnn(context, **params)
 
 
-def test_what_cannot_be_learned_or_scored_says_so(context: Context, bank: Bank, tmp_path: Path) -> None:
-    with pytest.raises(AsdRayError, match="score of EmbeddingKnn was asked for before fit"):
-        EmbeddingKnn(context).score(bank.select())
+def test_what_cannot_be_learned_says_so(context: Context, bank: Bank, tmp_path: Path) -> None:
     with pytest.raises(AsdRayError, match="a classifier needs clips of 2 classes or more"):
         next(iter(EmbeddingKnn(context, **SMALL).fit(bank.select(split="train", id="00"))))
     slow = open_bank(tmp_path / "waves", rate=8000, workers=1)

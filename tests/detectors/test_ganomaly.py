@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +27,8 @@ def bank(dataset: Callable[..., Path]) -> Bank:
     return open_bank(dataset(clips=4, seconds=4.2))
 
 
-def learned(bank: Bank, seed: int = 0, **changes: Any) -> Ganomaly:
-    detector = Ganomaly(Context(seed=seed), **{**SMALL, **changes})
+def learned(bank: Bank, **changes: Any) -> Ganomaly:
+    detector = Ganomaly(Context(), **{**SMALL, **changes})
     for _ in detector.fit(bank.select(split="train")):
         pass
     return detector
@@ -129,8 +128,6 @@ def test_scores_are_those_of_every_window(bank: Bank) -> None:
         assert scores["z_mean"][i] == pytest.approx(float(unlike.mean()), rel=1e-3)
         assert scores["z_max"][i] == pytest.approx(float(unlike.max()), rel=1e-3)
         assert scores["z_mean"][i] < scores["z_max"][i]
-    empty = detector.score(test.take(np.zeros(len(test), bool)))
-    assert {name: len(values) for name, values in empty.items()} == {"z_mean": 0, "z_max": 0}
 
 
 def test_all_parts_learn(bank: Bank) -> None:
@@ -143,29 +140,8 @@ def test_all_parts_learn(bank: Bank) -> None:
     assert losses[1]["context"] < losses[0]["context"]
 
 
-def test_scoring_in_between_changes_nothing_and_the_seed_does(bank: Bank) -> None:
-    test, during = bank.select(split="test"), Ganomaly(Context(seed=1), **SMALL)
-    for _ in during.fit(bank.select(split="train")):
-        during.score(test)
-    again, other = learned(bank, 1).score(test), learned(bank, 2).score(test)
-    for variant, values in during.score(test).items():
-        np.testing.assert_array_equal(values, again[variant])
-        assert (values != other[variant]).any()
-
-
-def test_state_survives_a_file_and_training_on(bank: Bank) -> None:
-    detector, test = Ganomaly(Context(), **SMALL), bank.select(split="test")
-    epochs = detector.fit(bank.select(split="train"))
-    next(epochs)
-    state, scores, file = detector.state(), detector.score(test), io.BytesIO()
-    next(epochs)
-    torch.save(state, file)
-    file.seek(0)
-    other = Ganomaly(Context(seed=9), **SMALL)
-    other.load(torch.load(file, weights_only=True))
-    for variant, values in scores.items():
-        np.testing.assert_array_equal(other.score(test)[variant], values)
-        assert (detector.score(test)[variant] != values).all()
+def test_the_same_seed_gives_the_same_scores_whoever_asks_in_between(bank: Bank, seed_alone_decides: Any) -> None:
+    seed_alone_decides(lambda seed: Ganomaly(Context(seed=seed), **SMALL), bank)
 
 
 def test_the_scale_is_that_of_training_works_in_place_and_cuts_nothing_off() -> None:
@@ -184,15 +160,6 @@ def test_windows_are_measured_in_their_order_however_many_at_once(most: int) -> 
     found = pictures.of_windows(lambda real: real[:, 0, 3, 5], frames, windows, most)
     assert torch.equal(found, torch.stack([frames[at + 5, 3] for at in windows.start]))
     assert len(pictures.of_windows(lambda real: real, frames[:0], windows_of([], 128), most)) == 0
-
-
-def test_errors_name_the_cure(bank: Bank) -> None:
-    for ask in (lambda d: d.score(bank.select()), lambda d: d.state()):
-        with pytest.raises(AsdRayError, match="before fit"):
-            ask(Ganomaly(Context()))
-    train = bank.select(split="train")
-    with pytest.raises(AsdRayError, match="needs clips to learn from but got none"):
-        next(Ganomaly(Context()).fit(train.take(np.zeros(len(train), bool))))
 
 
 @pytest.mark.parametrize(

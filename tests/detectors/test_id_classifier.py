@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,15 +14,9 @@ from asd_ray.detectors._classify import VARIANTS, Classifier
 from asd_ray.detectors.heads import ArcFace, Softmax
 from asd_ray.detectors.id_classifier import IdClassifier, _Changes
 from asd_ray.errors import AsdRayError
-from asd_ray.features import FeatureCache
 
 MakeBank = Callable[[dict[str, npt.NDArray[np.floating]]], Bank]
 SMALL: dict[str, Any] = {"epochs": 1, "batch_size": 8, "frames": 32}
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Context:
-    return Context(features=FeatureCache(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -127,16 +119,6 @@ def test_one_class_needs_warps(context: Context, bank: Bank) -> None:
     assert next(iter(IdClassifier(context, **SMALL, warps=1).fit(one))).epoch == 1
 
 
-def test_state_survives_a_file(context: Context, bank: Bank) -> None:
-    detector, file, test = fitted(context, bank), io.BytesIO(), bank.select(split="test")
-    torch.save(detector.state(), file)
-    file.seek(0)
-    other = IdClassifier(context, **SMALL)
-    other.load(torch.load(file, weights_only=True))
-    for variant, values in detector.score(test).items():
-        np.testing.assert_allclose(other.score(test)[variant], values, rtol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("params", "message"),
     [
@@ -151,8 +133,3 @@ def test_state_survives_a_file(context: Context, bank: Bank) -> None:
 def test_parameters_out_of_bounds_are_refused(context: Context, params: dict[str, Any], message: str) -> None:
     with pytest.raises(AsdRayError, match=message):
         IdClassifier(context, **params)
-
-
-def test_score_before_fit_is_refused(context: Context, bank: Bank) -> None:
-    with pytest.raises(AsdRayError, match="score of IdClassifier was asked for before fit"):
-        IdClassifier(context).score(bank.select())

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from asd_ray.detectors._classify import VARIANTS, WITH_MARGIN
 from asd_ray.detectors.nets.tgram import temporal_attention
 from asd_ray.detectors.stgram import Stgram, StgramMfn, _share
 from asd_ray.errors import AsdRayError
-from asd_ray.features import PRESETS, FeatureCache
+from asd_ray.features import PRESETS
 
 MakeBank = Callable[[dict[str, npt.NDArray[np.floating]]], Bank]
 SMALL: dict[str, Any] = {
@@ -28,11 +27,6 @@ SMALL: dict[str, Any] = {
     "backends": "",
 }
 SAMPLES = 8000  # of half a second: 16 frames
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Context:
-    return Context(features=FeatureCache(tmp_path / "cache"))
 
 
 @pytest.fixture

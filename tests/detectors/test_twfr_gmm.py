@@ -161,12 +161,6 @@ def test_bad_parameters_are_refused(params: dict[str, Any], message: str) -> Non
         TwfrGmm(Context(), **params)
 
 
-def test_no_clips_are_refused(tmp_path: Path, bank_of: MakeBank) -> None:
-    none = bank_of({train_name(0): noise(0)}).select(id="07")
-    with pytest.raises(AsdRayError, match="cannot learn from no clips"):
-        fitted(tmp_path, none)
-
-
 def test_a_covariance_that_cannot_be_inverted_names_the_cure(tmp_path: Path, bank_of: MakeBank) -> None:
     clips = bank_of({train_name(n): noise(n) for n in range(4)}).select()
     with pytest.raises(AsdRayError, match="fan id 00: .* raise reg"):
