@@ -165,9 +165,27 @@ class Classifier:
         return Backends(backends_for(self.backends, width), smote_ratio=self.smote_ratio, seed=self.context.seed)
 
 
-def classes_in(state: State) -> Classes:
-    """The classes of a stored classifier."""
-    return Classes([state["classes"][str(number)] for number in range(len(state["classes"]))])
+class Kept:
+    """The classifier of a detector, there once `fit` has begun or a state is loaded; `new` makes one of classes."""
+
+    def __init__(self, owner: object, new: Callable[[Classes], Classifier]) -> None:
+        self.owner, self.new = owner, new
+        self.made: Classifier | None = None
+
+    def begun(self, classes: Classes) -> Classifier:
+        self.made = self.new(classes)
+        return self.made
+
+    def score(self, clips: ClipSet) -> Scores:
+        return training.after_fit(self.owner, self.made, "score").score(clips)
+
+    def state(self) -> State:
+        return training.after_fit(self.owner, self.made, "state").state()
+
+    def load(self, state: State) -> None:
+        made = self.new(Classes([state["classes"][str(number)] for number in range(len(state["classes"]))]))
+        made.load(state)
+        self.made = made
 
 
 def backends_for(names: str, width: int = 0) -> dict[str, Backend]:

@@ -90,7 +90,7 @@ class ComplexNet:
             training.check_whole(self, name, 1)
         training.check_recipe(self)
         classify.backends_for(backends)
-        self._classifier: classify.Classifier | None = None
+        self._kept = classify.Kept(self, self._new)
 
     @property
     def front_end(self) -> FrontEnd:
@@ -99,8 +99,7 @@ class ComplexNet:
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         classes = Classes.of(train.frame)
         frames, windows = training.frames_of(self.front_end, train, self.frames, self.context)
-        device, made = self.context.device, self._new(classes)
-        self._classifier = made
+        device, made = self.context.device, self._kept.begun(classes)
         net, head = made.net, made.head
         assert isinstance(net, classify.Standardised)
         assert isinstance(head, _Heads)
@@ -122,18 +121,13 @@ class ComplexNet:
         yield from made.learn(train, losses, len(places), optimiser, self.epochs, self.batch_size, generator)
 
     def score(self, clips: ClipSet) -> Scores:
-        return self._ready("score").score(clips)
+        return self._kept.score(clips)
 
     def state(self) -> State:
-        return self._ready("state").state()
+        return self._kept.state()
 
     def load(self, state: State) -> None:
-        made = self._new(classify.classes_in(state))
-        made.load(state)
-        self._classifier = made
-
-    def _ready(self, wanted: str) -> classify.Classifier:
-        return training.after_fit(self, self._classifier, wanted)
+        self._kept.load(state)
 
     def _new(self, classes: Classes) -> classify.Classifier:
         net, head = training.made_with_seed(lambda: self._modules(len(classes)), self.context)

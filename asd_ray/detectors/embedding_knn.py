@@ -99,7 +99,7 @@ class EmbeddingKnn:
             must_be(self, name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         training.check_recipe(self)
         classify.backends_for(backends)
-        self._classifier: classify.Classifier | None = None
+        self._kept = classify.Kept(self, self._new)
 
     @property
     def front_end(self) -> FrontEnd:
@@ -107,7 +107,7 @@ class EmbeddingKnn:
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         classes, device = Classes.of(train.frame), self.context.device
-        made = self._classifier = self._new(classes)
+        made = self._kept.begun(classes)
         head = made.head
         assert isinstance(head, SubClusterAdaCos | AdaProj)
         waves, labels = self._waves(train), classes.labels(train.frame).to(device)
@@ -121,18 +121,13 @@ class EmbeddingKnn:
         yield from made.learn(train, losses, len(train), optimiser, self.epochs, self.batch_size, generator)
 
     def score(self, clips: ClipSet) -> Scores:
-        return self._ready("score").score(clips)
+        return self._kept.score(clips)
 
     def state(self) -> State:
-        return self._ready("state").state()
+        return self._kept.state()
 
     def load(self, state: State) -> None:
-        made = self._new(classify.classes_in(state))
-        made.load(state)
-        self._classifier = made
-
-    def _ready(self, wanted: str) -> classify.Classifier:
-        return training.after_fit(self, self._classifier, wanted)
+        self._kept.load(state)
 
     def _new(self, classes: Classes) -> classify.Classifier:
         net, head = training.made_with_seed(lambda: self._modules(len(classes)), self.context)

@@ -148,7 +148,7 @@ class StgramMfn:
         training.check_whole(self, "anneal_after", 0)
         training.check_recipe(self)
         classify.backends_for(backends)
-        self._classifier: classify.Classifier | None = None
+        self._kept = classify.Kept(self, self._new)
 
     @property
     def front_end(self) -> FrontEnd:
@@ -162,7 +162,7 @@ class StgramMfn:
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         classes, device = Classes.of(train.frame), self.context.device
-        made = self._classifier = self._new(classes)
+        made = self._kept.begun(classes)
         net, head = made.net, made.head
         assert isinstance(net, Stgram)
         assert isinstance(head, ArcFace | Softmax)
@@ -191,18 +191,13 @@ class StgramMfn:
             schedule.step()
 
     def score(self, clips: ClipSet) -> Scores:
-        return self._ready("score").score(clips)
+        return self._kept.score(clips)
 
     def state(self) -> State:
-        return self._ready("state").state()
+        return self._kept.state()
 
     def load(self, state: State) -> None:
-        made = self._new(classify.classes_in(state))
-        made.load(state)
-        self._classifier = made
-
-    def _ready(self, wanted: str) -> classify.Classifier:
-        return training.after_fit(self, self._classifier, wanted)
+        self._kept.load(state)
 
     def _new(self, classes: Classes) -> classify.Classifier:
         net, head = training.made_with_seed(lambda: self._modules(len(classes)), self.context)

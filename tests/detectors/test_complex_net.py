@@ -35,9 +35,9 @@ def fitted(context: Context, bank: Bank, **params: Any) -> ComplexNet:
 
 
 def modules(detector: ComplexNet) -> tuple[Standardised, Any]:
-    assert detector._classifier is not None
-    assert isinstance(detector._classifier.net, Standardised)
-    return detector._classifier.net, detector._classifier.head
+    assert detector._kept.made is not None
+    assert isinstance(detector._kept.made.net, Standardised)
+    return detector._kept.made.net, detector._kept.made.head
 
 
 def same(one: Scores, other: Scores, variant: str = "nll") -> bool:

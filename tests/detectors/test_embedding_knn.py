@@ -45,8 +45,8 @@ def fitted(context: Context, clips: ClipSet, **params: Any) -> EmbeddingKnn:
 
 
 def made_by(detector: EmbeddingKnn) -> Classifier:
-    assert detector._classifier is not None
-    return detector._classifier
+    assert detector._kept.made is not None
+    return detector._kept.made
 
 
 def same(one: Scores, other: Scores, variant: str = "nll") -> bool:

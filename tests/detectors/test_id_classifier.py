@@ -35,8 +35,8 @@ def fitted(context: Context, bank: Bank, **params: Any) -> IdClassifier:
 
 
 def classifier(detector: IdClassifier) -> Classifier:
-    assert detector._classifier is not None
-    return detector._classifier
+    assert detector._kept.made is not None
+    return detector._kept.made
 
 
 def differ(one: Scores, other: Scores, variant: str = "nll") -> bool:

@@ -50,9 +50,9 @@ def fitted(context: Context, bank: Bank, machine: str | None = "fan", **params: 
 
 
 def net_of(detector: StgramMfn) -> Stgram:
-    assert detector._classifier is not None
-    assert isinstance(detector._classifier.net, Stgram)
-    return detector._classifier.net
+    assert detector._kept.made is not None
+    assert isinstance(detector._kept.made.net, Stgram)
+    return detector._kept.made.net
 
 
 def test_the_paper_has_two_channels_of_313_frames_and_classes_of_unit_embeddings() -> None:
@@ -158,8 +158,8 @@ def test_only_arcface_has_a_score_with_the_margin(context: Context, bank: Bank) 
 
 def test_joint_training_tells_ids_of_all_machines_apart_and_scores_each(context: Context, bank: Bank) -> None:
     detector = fitted(context, bank, machine=None)
-    assert detector._classifier is not None
-    assert detector._classifier.classes.names == ["fan/00", "fan/01", "pump/00", "pump/01"]
+    assert detector._kept.made is not None
+    assert detector._kept.made.classes.names == ["fan/00", "fan/01", "pump/00", "pump/01"]
     alone = fitted(context, bank).score(bank.select(split="test"))
     assert not np.allclose(alone["nll"], detector.score(bank.select(split="test"))["nll"])
 
