@@ -124,10 +124,13 @@ def test_scores_are_those_of_every_window(bank: Bank) -> None:
         scaled = 2 * (torch.from_numpy(np.array(features.clip(i))) - low) / (high - low) - 1
         real = torch.stack([scaled[at : at + 128].T[None] for at in (0, 2, 4)])
         code = generator.encoder(real)
-        unlike = (code - generator.again(generator.decoder(code))).square().mean((1, 2, 3)).detach()
-        assert scores["z_mean"][i] == pytest.approx(float(unlike.mean()), rel=1e-3)
-        assert scores["z_max"][i] == pytest.approx(float(unlike.max()), rel=1e-3)
-        assert scores["z_mean"][i] < scores["z_max"][i]
+        made = generator.decoder(code)
+        of_codes = (code - generator.again(made)).square().mean((1, 2, 3)).detach()
+        of_pictures = (made - real).abs().mean((1, 2, 3)).detach()
+        for name, unlike in (("z", of_codes), ("x", of_pictures)):
+            assert scores[f"{name}_mean"][i] == pytest.approx(float(unlike.mean()), rel=1e-3)
+            assert scores[f"{name}_max"][i] == pytest.approx(float(unlike.max()), rel=1e-3)
+            assert scores[f"{name}_mean"][i] < scores[f"{name}_max"][i]
 
 
 def test_all_parts_learn(bank: Bank) -> None:
