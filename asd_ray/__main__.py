@@ -14,6 +14,7 @@ VERBS = {  # verb -> (module that has `main(argv)`, what it does)
     "evaluate": ("asd_ray.evaluate", "score submission files with the official metrics of a DCASE year"),
     "search": ("asd_ray.search", "let Ray Tune and Optuna try every detector family for your machines"),
     "ensemble": ("asd_ray.ensemble", "choose and combine the best detectors of each machine, and say what it is worth"),
+    "report": ("asd_ray.report", "write the report of a run: one page that needs no network, CSV, JSON, Markdown"),
     "ledger": ("asd_ray.ledger.__main__", "list, show, verify, import, export or compact stored trials"),
 }
 

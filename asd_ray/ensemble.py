@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--seed", type=int, default=0, help="of folds, bags and resampled clips (default 0)")
     add("--threshold", choices=("gamma", "empirical"), default="gamma", help="how it is found of normal scores")
     add("--percentile", type=float, default=90.0, help="of normal scores that decides (default 90)")
-    add("--json", action="store_true", help="print every ensemble as JSON")
+    add("--json", action="store_true", help="print the best ensemble of each machine as JSON, and nothing else")
     add("--verify", metavar="FILE", help="rebuild an ensemble file's numbers from the ledger, and do nothing else")
     return _cli.run(made, _ensemble, argv)
 
@@ -142,7 +142,7 @@ def _of_machine(
                 raise
             notes.append(str(error).removeprefix(f"{machine}: "))
     if not made:
-        raise AsdRayError(f"{machine}: no recipe can be followed:\n  " + "\n  ".join(notes))
+        raise AsdRayError(f"{machine}: no recipe can be followed:\n  " + "\n  ".join(dict.fromkeys(notes)))
     made.sort(key=_rank)
     for each in made:
         each["tried"] = {"recipes": len(made), "chosen_by": "crossval" if _value(each) is not None else "order"}
@@ -235,7 +235,8 @@ def _print_all(ledger: Ledger, finals: Mapping[str, Ensemble]) -> None:
     for protocol in ("crossval", "oracle"):
         values = [each["metrics"].get(protocol, {}).get("value") for each in finals.values()]
         if len(values) > 1 and None not in values:
-            print(f"{protocol}: harmonic mean over {len(values)} machines {hmean(values):.4f}")
+            chosen = ", each the best of its recipes by this very number" if protocol == "crossval" else ""
+            print(f"{protocol}: harmonic mean over {len(values)} machines {hmean(values):.4f}{chosen}")
     if any(each["metrics"] for each in finals.values()):
         print("crossval: chosen on folds of the test clips, measured on the fold left out.")
         print("oracle: chosen with the labels of the very clips it is measured on; an upper bound and no forecast.")

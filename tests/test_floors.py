@@ -19,6 +19,7 @@ FLOORS = {
     "detectors": {"clips", "features"},
     "tuning": {"clips", "features", "detectors", "metrics", "ledger"},
     "ensembling": {"metrics", "ledger"},
+    "reporting": {"ensembling", "metrics", "ledger"},
 }
 NEVER = {  # floor -> packages that it must not import, not even inside a function
     "metrics": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
@@ -28,6 +29,7 @@ NEVER = {  # floor -> packages that it must not import, not even inside a functi
     "detectors": {"ray", "optuna", "torchaudio"},
     "tuning": {"torchaudio"},
     "ensembling": {"torch", "torchaudio", "ray", "soundfile"},
+    "reporting": {"torch", "torchaudio", "ray", "soundfile"},
 }
 
 

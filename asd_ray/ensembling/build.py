@@ -17,18 +17,32 @@ from asd_ray.ensembling.candidates import Candidates, load
 from asd_ray.ensembling.combine import TRANSDUCTIVE
 from asd_ray.ensembling.ensemble_file import FORMAT, Ensemble, combined, scores_of, statistics_to_json
 from asd_ray.ensembling.greedy import Chosen
+from asd_ray.ensembling.judge import MAXIMISE, strata_of
 from asd_ray.ensembling.protocols import Field, Measured, field_of, measure, possible, together
 from asd_ray.ensembling.recipe import Recipe, recipe_from
 from asd_ray.ensembling.select import check, without_labels
 from asd_ray.ensembling.standardise import Statistics
-from asd_ray.ensembling.threshold import PERCENTILE, threshold
-from asd_ray.errors import AsdRayError
+from asd_ray.ensembling.threshold import HOW, PERCENTILE, threshold
+from asd_ray.errors import AsdRayError, unknown
 from asd_ray.metrics import detection
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger
 
 PACKAGES = ("asd_ray", "numpy", "pandas", "scipy", "pyarrow")
+REBUILT = (
+    "dataset",
+    "members",
+    "combine",
+    "statistics",
+    "threshold",
+    "metrics",
+    "trail",
+    "selection_frequency",
+    "candidates",
+    "transductive",
+    "labels",
+)  # the rest is notes, and when and by what the file was made
 LABELS = {
     "oracle": "chosen with the labels of the very clips it is measured on: an upper bound, not a forecast",
     "crossval": "chosen on folds of the test clips and measured on the fold left out",
@@ -48,6 +62,16 @@ class Wishes:
     draws: int = bootstrap.DRAWS
     threshold: str = "gamma"
     percentile: float = PERCENTILE
+
+    def __post_init__(self) -> None:
+        for name, known in (("maximise", MAXIMISE), ("threshold", HOW)):
+            if getattr(self, name) not in known:
+                raise unknown(name, getattr(self, name), known)
+        for name, least in (("folds", 2), ("repeats", 1), ("seed", 0), ("draws", 1)):
+            if getattr(self, name) < least:
+                raise AsdRayError(f"{name} must be {least} or more but got {getattr(self, name)}")
+        if not 0 < self.percentile < 100:
+            raise AsdRayError(f"percentile must be above 0 and below 100 but got {self.percentile}")
 
 
 def build(
@@ -70,6 +94,9 @@ def build(
     ]
     made["selection_frequency"] = _frequency(candidates, found)
     made["notes"] += candidates.judged.notes
+    fewest = min(map(len, strata_of(field.judge.clips).values()))
+    if 1 < fewest < wishes.folds:
+        made["notes"].append(f"crossval has {fewest} folds: an id has no more clips of a domain and label")
     if not possible(field, "crossval"):
         made["notes"].append(
             "no crossval: an id has fewer than 2 clips of a domain and label; the oracle alone is told"
@@ -116,7 +143,13 @@ def verify(ledger: Ledger, ensemble: Mapping[str, Any]) -> dict[str, float]:
 
     Statistics, threshold and every protocol's values are computed anew, over the candidates there were.
     """
-    recipe, wishes = recipe_from(ensemble["recipe"]), Wishes(**ensemble["wishes"])
+    try:
+        recipe, wishes = recipe_from(ensemble["recipe"]), Wishes(**ensemble["wishes"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise AsdRayError(
+            f"{ensemble['machine']}: the ensemble's recipe or wishes are not as this version writes them ({error}); "
+            "choose the ensemble again"
+        ) from error
     only = {trial: list(variants) for trial, variants in ensemble["candidates"]["all"].items()}
     again = build(load(ledger, ensemble["machine"], recipe.by, only=only), recipe, wishes)
     same = [(each["trial"], each["variant"]) for each in again["members"]]
@@ -124,9 +157,7 @@ def verify(ledger: Ledger, ensemble: Mapping[str, Any]) -> dict[str, float]:
         raise AsdRayError(
             f"{ensemble['machine']}: the recipe chooses other members now; the file or the ledger was changed"
         )
-    compared = ("members", "statistics", "threshold", "metrics")
-    old, new = ({key: each.get(key) for key in compared} for each in (ensemble, again))
-    differences = dict(_differences(old, new))
+    differences = dict(_differences(_rebuilt(ensemble), _rebuilt(again)))
     stored = scores_of(ledger, ensemble)  # with the file's own statistics, as new clips would be scored
     test = stored[stored["split"] == "test"]
     if ensemble["metrics"]:
@@ -137,14 +168,22 @@ def verify(ledger: Ledger, ensemble: Mapping[str, Any]) -> dict[str, float]:
     return differences
 
 
+def _rebuilt(ensemble: Mapping[str, Any]) -> dict[str, Any]:
+    """What is compared; a ledger that has grown since leaves out other candidates as well."""
+    candidates = {name: part for name, part in ensemble["candidates"].items() if name != "left_out"}
+    return {key: ensemble.get(key) for key in REBUILT} | {"candidates": candidates}
+
+
 def _described(
     candidates: Candidates, recipe: Recipe, wishes: Wishes, chosen: Chosen, statistics: Statistics
 ) -> Ensemble:
     rows = list(chosen.members)
     members, own = candidates.take(rows), statistics.take(rows)
     weights = list(chosen.weights)
-    normal = combined(recipe, own(members.normal_scores, members.normal), weights, members, members.normal)
-    transductive = recipe.by == "test" or recipe.combine[0] in TRANSDUCTIVE
+    by_rank = recipe.combine[0] in TRANSDUCTIVE  # ranks among test clips cannot be compared with ranks among others
+    scores, clips = (members.scores, members.clips) if by_rank else (members.normal_scores, members.normal)
+    normal = combined(recipe, own(scores, clips), weights, members, clips)
+    transductive = recipe.by == "test" or by_rank
     every: dict[str, list[str]] = {}
     for trial, variant in zip(candidates.table["trial"], candidates.table["variant"], strict=True):
         every.setdefault(trial, []).append(variant)
@@ -171,7 +210,7 @@ def _described(
         ],  # fmt: skip
         "combine": recipe.combine[0],
         "statistics": statistics_to_json(own),
-        "threshold": threshold(normal, wishes.threshold, wishes.percentile),
+        "threshold": threshold(normal, "empirical" if by_rank else wishes.threshold, wishes.percentile),
         "metrics": {},
         "trail": [],
         "selection_frequency": [],

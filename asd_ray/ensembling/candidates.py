@@ -87,7 +87,7 @@ def load(
 ) -> Candidates:
     """All complete candidates of `machine`, or those of `only`, trial -> variants.
 
-    A candidate without scores of the clips that standardise is left out and named.
+    A candidate without scores of the clips that standardise, those that most candidates share, is left out and named.
     """
     from asd_ray.ledger import candidate_matrix
 
@@ -99,7 +99,12 @@ def load(
     asked = None if only is None else {(trial, variant) for trial, those in only.items() for variant in those}
     pairs = _pairs(test.candidates)
     kept = [row for row, pair in enumerate(pairs) if pair in place and (asked is None or pair in asked)]
-    left_out = [f"{records[t].name} {v}" for t, v in pairs if (t, v) not in place]
+    has = {entry.record.trial for entry in ledger.entries(machine) if entry.splits.get(by) is not None}
+    left_out = [
+        f"{records[t].name} {v} ({f'{by} scores of other clips' if t in has else f'no {by} scores'})"
+        for t, v in pairs
+        if (t, v) not in place
+    ]
     if asked is not None and len(kept) < len(asked):
         missing = sorted(asked - {pairs[row] for row in kept})
         raise AsdRayError(
@@ -111,6 +116,8 @@ def load(
         raise AsdRayError(_without_normals(machine, by))
     frame = test.candidates.iloc[kept].reset_index(drop=True)
     own = [records[trial] for trial in frame["trial"]]
+    # of whatever is loaded: the searched ones are of one dataset, and imported ones do not say which clips they are of
+    told = next((each for each in records.values() if each.source == "search"), own[0])
     return Candidates(
         machine,
         frame.assign(
@@ -122,9 +129,9 @@ def load(
         normal.clips,
         normal.scores[[place[pairs[row]] for row in kept]],
         by,
-        own[0].dataset,
-        own[0].data_fingerprint,
-        year_of(own),
+        told.dataset,
+        told.data_fingerprint,
+        year_of(list(records.values())),
         tuple(left_out),
     )
 
@@ -148,7 +155,7 @@ def _normals(ledger: Ledger, machine: str, by: str) -> Any:
     from asd_ray.ledger import candidate_matrix
 
     try:
-        return candidate_matrix(ledger, machine, by)
+        return candidate_matrix(ledger, machine, by, missing="drop")
     except AsdRayError as error:
         if any(entry.splits.get(by) is not None for entry in ledger.entries(machine)):
             raise

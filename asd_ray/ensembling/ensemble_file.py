@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Ensemble = dict[str, Any]  # as the file holds it
 FORMAT = "asd_ray-ensemble/1"
+NEEDED = ("machine", "recipe", "wishes", "dataset", "members", "statistics", "threshold", "metrics", "candidates")
 
 
 def write(ledger: Ledger, ensemble: Mapping[str, Any], *, final: bool = False) -> str:
@@ -37,14 +38,22 @@ def write(ledger: Ledger, ensemble: Mapping[str, Any], *, final: bool = False) -
 
 def read(path: str | Path) -> Ensemble:
     try:
-        made = json.loads(Path(path).read_text())
-    except FileNotFoundError as error:
+        content = Path(path).read_bytes()
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise AsdRayError(f"{path}: no such file; ensembles lie in RUN/ensembles/MACHINE/") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    return _parsed(content, str(path))
+
+
+def _parsed(content: bytes, path: str) -> Ensemble:
+    try:
+        made = json.loads(content)
+    except ValueError as error:
         raise AsdRayError(f"{path}: this is no JSON ({error}); choose the ensemble again") from error
     if not isinstance(made, dict) or made.get("format") != FORMAT:
         told = made.get("format") if isinstance(made, dict) else type(made).__name__
         raise AsdRayError(f"{path}: the format is {told!r} but must be {FORMAT!r}; choose the ensemble again")
+    if lacking := [name for name in NEEDED if name not in made]:
+        raise AsdRayError(f"{path}: it lacks {', '.join(lacking)}; choose the ensemble again")
     return made
 
 
@@ -61,9 +70,8 @@ def ensembles(ledger: Ledger) -> dict[str, dict[str, Ensemble]]:
         folder, _, name = stored.path.rpartition("/")
         if name.endswith(".json") and not name.startswith("."):
             with files.open(stored.path) as file:
-                made = json.loads(file.read())
-            if made.get("format") == FORMAT:
-                found.setdefault(folder.rpartition("/")[2], {})[name.removesuffix(".json")] = made
+                made = _parsed(file.read(), layout.url(stored.path))
+            found.setdefault(folder.rpartition("/")[2], {})[name.removesuffix(".json")] = made
     return found
 
 

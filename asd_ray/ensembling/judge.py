@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from asd_ray.errors import unknown
-from asd_ray.metrics import cells_batch, hmean
+from asd_ray.metrics import Cells, hmean
 
 Floats = npt.NDArray[np.float64]
 MAXIMISE = ("hmean", "auc", "pauc")
@@ -28,15 +29,17 @@ class Judge:
         if self.maximise not in MAXIMISE:
             raise unknown("measure to maximise", self.maximise, MAXIMISE)
 
+    @cached_property
+    def _cells(self) -> Cells:
+        return Cells.of(self.clips, self.year)
+
     def __call__(self, scores: npt.ArrayLike) -> Floats:
-        names, cells = cells_batch(self.clips, scores, self.year)
-        chosen = [place for place, name in enumerate(names) if self.maximise in ("hmean", kind_of(name))]
-        return np.asarray(hmean(cells[:, chosen], axis=1))
+        chosen = [place for place, name in enumerate(self._cells.names) if self.maximise in ("hmean", kind_of(name))]
+        return np.asarray(hmean(self._cells(scores)[:, chosen], axis=1))
 
     def cells(self, scores: npt.ArrayLike) -> dict[str, float]:
         """The cells of one row of scores, and the harmonic means of AUC, of pAUC and of all: auc, pauc, hmean."""
-        names, cells = cells_batch(self.clips, np.asarray(scores)[None], self.year)
-        found = dict(zip(names, cells[0].tolist(), strict=True))
+        found = dict(zip(self._cells.names, self._cells(np.asarray(scores)[None])[0].tolist(), strict=True))
         return found | means(found)
 
     def of(self, clips: npt.NDArray[np.bool_]) -> Judge:

@@ -28,7 +28,7 @@ from asd_ray.ensembling.judge import Judge, strata_of
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.select import choose
 from asd_ray.ensembling.standardise import Standardiser, Statistics
-from asd_ray.errors import AsdRayError
+from asd_ray.errors import AsdRayError, unknown
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -85,6 +85,10 @@ def measure(
     field: Field, recipe: Recipe, protocol: str, *, repeats: int = 3, folds: int = 5, seed: int = 0
 ) -> Measured:
     """One of the protocols; `recipe` combines in one way."""
+    if protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, PROTOCOLS)
+    if protocol == "label_free" and recipe.select != "label_free":
+        raise AsdRayError(f"recipe {recipe.name} chooses by labels, so no number of it is label_free; use crossval")
     if protocol in ("oracle", "label_free"):
         whole = np.ones(len(field.ids), bool)
         chosen = choose(recipe, field.candidates.table, field.scores, field.judge, seed=seed)
@@ -135,6 +139,8 @@ def possible(field: Field, protocol: str) -> bool:
 
 def folds_of(judge: Judge, folds: int, seed: int) -> Iterator[Mask]:
     """Clips held out, fold by fold; each id, domain and label is spread over the folds as evenly as it goes."""
+    if folds < 2:
+        raise AsdRayError(f"crossval needs 2 folds or more but got {folds}")
     draw, frame = np.random.default_rng(seed), judge.clips
     strata = strata_of(frame)
     name, fewest = min(strata.items(), key=lambda item: len(item[1]))

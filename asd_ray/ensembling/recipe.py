@@ -83,8 +83,9 @@ class Recipe:
             raise AsdRayError('select = "slots" needs [[slots]] with a family each')
 
     def to_dict(self) -> dict[str, Any]:
-        made = asdict(self)
-        return made | {"slots": [asdict(each) for each in self.slots]}
+        """As JSON gives it back."""
+        slots = [asdict(each) | {"variants": list(each.variants)} for each in self.slots]
+        return asdict(self) | {"combine": list(self.combine), "slots": slots}
 
     def ways(self) -> list[Recipe]:
         """One recipe for each way to combine; of several ways each is named after its own."""
@@ -125,7 +126,7 @@ def read_recipe(path: Path) -> Recipe:
     """All problems of a file at once."""
     try:
         given = tomllib.loads(path.read_text())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise AsdRayError(f"{path}: no such file; shipped recipes: {', '.join(shipped_recipes())}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise AsdRayError(f"{path}: this is no TOML ({error}); see the files in {shipped('ensembles')}") from error
@@ -138,7 +139,8 @@ def read_recipe(path: Path) -> Recipe:
     raise AsdRayError("\n".join(f"{path}: {problem}" for problem in problems))
 
 
-_TYPES: dict[str, type | tuple[type, ...]] = {
+_Type = type | tuple[type, ...]
+_TYPES: dict[str, _Type] = {
     "select": str,
     "combine": (str, list),
     "slots": list,
@@ -147,31 +149,40 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "about": str,
     "fraction": (int, float),
 }
+_SLOT: dict[str, _Type] = {"family": str, "variants": list, "params": dict}
+_STANDARDISE: dict[str, _Type] = {"how": str, "per": str, "floor": (int, float)}
 
 
 def _problems(given: Mapping[str, Any]) -> list[str]:
-    known = {each.name for each in fields(Recipe)} - {"name"}
-    found = [str(unknown("field", name, known)) for name in given if name not in known]
+    known = {each.name: _TYPES.get(each.name, int) for each in fields(Recipe) if each.name != "name"}
+    found = _typed(given, known, "field")
     found += [] if "select" in given else [f"select is missing; give one of {', '.join(SELECT)}"]
-    for name, value in given.items():
-        kind = _TYPES.get(name, int)
-        if name in known and (not isinstance(value, kind) or isinstance(value, bool)):
-            found.append(f"{name} must be {_called(kind)} but is {value!r}")
     slots = given.get("slots")
     for slot in slots if isinstance(slots, list) else []:
         if not isinstance(slot, dict) or not isinstance(slot.get("family"), str):
             found.append(f'a slot needs a family but is {slot!r}; write [[slots]] and family = "idnn"')
         else:
-            found += [str(unknown("field of a slot", name, ("family", "variants", "params")))
-                      for name in slot if name not in ("family", "variants", "params")]  # fmt: skip
+            found += _typed(slot, _SLOT, "field of a slot")
+            if isinstance(slot.get("variants"), list) and not all(isinstance(each, str) for each in slot["variants"]):
+                found.append(f'variants of a slot must be texts such as ["mse"] but are {slot["variants"]!r}')
+    if isinstance(given.get("combine"), list) and not all(isinstance(each, str) for each in given["combine"]):
+        found.append(f'combine must be texts such as ["mean", "max"] but is {given["combine"]!r}')
     standardise = given.get("standardise")
-    own = {each.name for each in fields(Standardiser)}
-    for name in standardise if isinstance(standardise, dict) else {}:
-        found += [] if name in own else [str(unknown("field of standardise", name, own))]
-    return found
+    return found + _typed(standardise if isinstance(standardise, dict) else {}, _STANDARDISE, "field of standardise")
 
 
-def _called(kind: type | tuple[type, ...]) -> str:
+def _typed(given: Mapping[str, Any], types: Mapping[str, _Type], kind: str) -> list[str]:
+    """What is wrong with the names and the types of fields; true and false are no numbers."""
+    return [
+        f"{name}{kind.removeprefix('field')} must be {_called(types[name])} but is {value!r}"
+        if name in types
+        else str(unknown(kind, name, types))
+        for name, value in given.items()
+        if name not in types or not isinstance(value, types[name]) or isinstance(value, bool)
+    ]
+
+
+def _called(kind: _Type) -> str:
     names = {str: "text", list: "a list", dict: "a table", int: "a whole number", float: "a number"}
     return " or ".join(names[each] for each in (kind if isinstance(kind, tuple) else (kind,)))
 

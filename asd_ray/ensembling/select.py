@@ -64,16 +64,16 @@ def check(recipe: Recipe, machine: str, table: pd.DataFrame) -> None:
     """Say what a recipe asks for and the ledger lacks, and how to get it."""
     lacking = [slot for slot in recipe.slots if not fits(slot, table).any()]
     needed = lacking if recipe.select == "slots" else lacking if len(lacking) == len(recipe.slots) else []
-    if recipe.select == "label_free" and not recipe.slots and not table["paper"].any():
-        raise AsdRayError(
-            f"{machine}: recipe {recipe.name.partition('.')[0]} takes the papers' settings, and the ledger has no "
-            f"complete trial of one; run: asd-ray search {machine}, or choose another recipe"
-        )
     if needed:
         families = ",".join(dict.fromkeys(slot.family for slot in needed))
         raise AsdRayError(
             f"{machine}: recipe {recipe.name.partition('.')[0]} needs {'; '.join(map(str, needed))}, which no complete "
             f"trial has; run: asd-ray search {machine} --families {families}"
+        )
+    if recipe.select == "label_free" and not without_labels(recipe, table).members:
+        raise AsdRayError(
+            f"{machine}: recipe {recipe.name.partition('.')[0]} takes the papers' settings, and the ledger has no "
+            f"complete trial of one; run: asd-ray search {machine}, or choose another recipe"
         )
 
 

@@ -3,7 +3,7 @@
 Giri et al. 2020 take mean and deviation of each model's scores over the training clips of the machine id. Chosen here:
 a group of fewer than `LEAST` clips takes the statistics of all of the machine's clips; a deviation counts as no less
 than `floor` times the candidate's median deviation over groups, since a classifier's scores of what it learned from
-are nearly constant.
+are nearly constant. One that is no more than the rounding of float32 is none, and of no deviation the unit is 1.
 
     z       less the mean, in standard deviations
     robust  less the median, in 1.4826 median absolute deviations
@@ -25,6 +25,7 @@ Floats = npt.NDArray[np.float64]
 HOW = ("z", "robust", "rank", "none")
 PER = ("id", "id_domain", "machine")
 LEAST = 5  # clips whose mean and deviation are worth more than those of the whole machine
+ROUNDING = 1e-6  # of the largest score: float32, in which scores are stored, has 7 digits
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Standardiser:
         parts = {str(name): given[:, groups == name] for name in names} | {"": given}
         centre = np.stack([self._centre(each) for each in parts.values()], axis=1)
         scale = np.stack([self._scale(each) for each in parts.values()], axis=1)
-        usual = np.median(scale[:, :-1] if len(names) else scale, axis=1, keepdims=True)
+        scale[scale < ROUNDING * np.abs(given).max(axis=1, keepdims=True)] = 0.0
+        usual = np.median(scale[:, :-1] if len(parts) > 1 else scale, axis=1, keepdims=True)
         scale = np.maximum(scale, self.floor * usual)
         reference = {name: np.sort(each, axis=1) for name, each in parts.items()} if self.how == "rank" else {}
         return Statistics(self, tuple(parts), centre, np.where(scale > 0, scale, 1.0), reference)

@@ -1,8 +1,9 @@
 """From scores to decisions: a threshold that a share of normal clips exceeds, found without a label.
 
 As the DCASE baselines do it, a gamma distribution is fitted to the scores of normal clips and cut at its 90th
-percentile. Scores of an ensemble may be negative, so its place is fitted, too. Where the fit fails, as on equal scores,
-and with `how` "empirical", the percentile is that of the scores themselves.
+percentile. Scores of an ensemble may be negative, so its place is fitted, too. Where the fit fails, as on equal scores
+and on scores that lean to the left, and with `how` "empirical", the percentile is that of the scores themselves. A fit
+has failed if the share of normal clips above its threshold is not what it should be.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from asd_ray.errors import AsdRayError, unknown
 
 HOW = ("gamma", "empirical")
 PERCENTILE = 90.0
+FAR = 3.0  # standard errors of a share of as many clips
 
 
 def threshold(scores: npt.ArrayLike, how: str = "gamma", percentile: float = PERCENTILE) -> dict[str, Any]:
@@ -46,7 +48,10 @@ def threshold(scores: npt.ArrayLike, how: str = "gamma", percentile: float = PER
                 value = float(scipy.stats.gamma.ppf(percentile / 100, shape, loc=place, scale=scale))
             except (ValueError, RuntimeError, FloatingPointError):
                 value = math.nan
-        if math.isfinite(value):
+        share = 1 - percentile / 100
+        if math.isfinite(value) and abs((given > value).mean() - share) <= FAR * math.sqrt(
+            share * (1 - share) / len(given)
+        ):
             fitted = {"shape": float(shape), "loc": float(place), "scale": float(scale)}
             return {"how": "gamma", "percentile": percentile, "value": value, **fitted}
     return found | {"note": "no gamma distribution fits these scores"}

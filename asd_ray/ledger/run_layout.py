@@ -88,6 +88,10 @@ class RunLayout:
     def report(self) -> str:
         return f"{self.base}/report"
 
+    def report_file(self, folder: str, name: str) -> str:
+        """In `report`, or in another folder that was asked for."""
+        return f"{folder}/{name}"
+
     @property
     def checkpoints(self) -> str:
         return f"{self.base}/checkpoints"

@@ -1,6 +1,6 @@
 """What is judged: AUC, pAUC and their means, and the official score of each DCASE year."""
 
-from asd_ray.metrics.cells import cells_batch, objective
+from asd_ray.metrics.cells import Cells, cells_batch, objective
 from asd_ray.metrics.curve import MAX_FPR, auc, auc_batch, mauc, pauc, pauc_batch
 from asd_ray.metrics.decisions import Detection, detection, f1
 from asd_ray.metrics.jackknife import Jackknife, jackknife
@@ -14,6 +14,7 @@ __all__ = [
     "DEFINITIONS",
     "MAX_FPR",
     "YEARS",
+    "Cells",
     "Detection",
     "Jackknife",
     "Judged",

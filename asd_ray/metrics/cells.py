@@ -32,6 +32,32 @@ class Unit:
     pauc: str
 
 
+@dataclass(frozen=True)
+class Cells:
+    """The cells of some clips, for whoever judges scores of the same clips again and again."""
+
+    units: tuple[Unit, ...]
+    clips: int
+
+    @classmethod
+    def of(cls, clips: pd.DataFrame, year: int | None) -> Cells:
+        """`clips` and `year` as `cells_batch` takes them."""
+        return cls(tuple(_units(clips, 2020 if year is None else check_year(year))), len(clips))
+
+    @property
+    def names(self) -> list[str]:
+        return [name for unit in self.units for name in (*unit.aucs, unit.pauc)]
+
+    def __call__(self, scores: npt.ArrayLike) -> _pairs.Floats:
+        """[candidates, cells]"""
+        given = _pairs.matrix(scores, self.clips)
+        out = np.empty((len(given), len(self.names)))
+        for first, block in _pairs.chunks(given):
+            values = [value for unit in self.units for value in _values(unit, block)]
+            out[first : first + len(block)] = np.stack(values, axis=1)
+        return out
+
+
 def cells_batch(clips: pd.DataFrame, scores: npt.ArrayLike, year: int | None) -> tuple[list[str], _pairs.Floats]:
     """Names of the cells, such as ``00/auc_source``, and the array [candidates, cells].
 
@@ -39,14 +65,8 @@ def cells_batch(clips: pd.DataFrame, scores: npt.ArrayLike, year: int | None) ->
     the columns id, domain and label (0 and 1, or normal and anomaly). The year says what a cell is (`DEFINITIONS`);
     None, for machines of no DCASE year, means AUC and pAUC per id as in 2020.
     """
-    units = list(_units(clips, 2020 if year is None else check_year(year)))
-    given = _pairs.matrix(scores, len(clips))
-    names = [name for unit in units for name in (*unit.aucs, unit.pauc)]
-    out = np.empty((len(given), len(names)))
-    for first, block in _pairs.chunks(given):
-        values = [value for unit in units for value in _values(unit, block)]
-        out[first : first + len(block)] = np.stack(values, axis=1)
-    return names, out
+    cells = Cells.of(clips, year)
+    return cells.names, cells(scores)
 
 
 def objective(clips: pd.DataFrame, scores: npt.ArrayLike, year: int | None) -> _pairs.Floats:

@@ -1,0 +1,6 @@
+"""What is shown: a run's ensembles, candidates and studies as one page, and as JSON, CSV and Markdown."""
+
+from asd_ray.reporting.gather import gather
+from asd_ray.reporting.write import write
+
+__all__ = ["gather", "write"]

@@ -1,0 +1,168 @@
+"""The charts of the report, each from the facts that `gather` made."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from asd_ray.metrics import MAX_FPR
+from asd_ray.reporting.svg import Axis, Plot, axis, colour, drawing, told
+from asd_ray.reporting.text import number, short, signed, span
+
+Facts = Mapping[str, Any]
+
+
+def roc(curves: Sequence[Facts], *, zoom: bool = False) -> Markup:
+    """Curves of all ids; `zoom` shows the region of the pAUC alone."""
+    x = Axis(0, MAX_FPR if zoom else 1, "false positive rate")
+    plot = Plot(x, Axis(0, 1, "true positive rate"), title="ROC curves" + (" of the pAUC region" if zoom else ""))
+    plot.band(0, MAX_FPR, "region")
+    plot.line((0, x.high), (0, x.high), "chance")
+    for at, curve in enumerate(curves):
+        xs, ys = _cut(curve["fpr"], curve["tpr"], MAX_FPR) if zoom else (curve["fpr"], curve["tpr"])
+        tip = f"id {curve['id']}: AUC {number(curve['auc'])}, pAUC {number(curve['pauc'])}"
+        plot.line(xs, ys, colour(at), tip)
+    return plot.svg()
+
+
+def _cut(xs: Sequence[float], ys: Sequence[float], limit: float) -> tuple[list[float], list[float]]:
+    """The part of a rising curve left of `limit`, its last point on it."""
+    inside = [at for at, x in enumerate(xs) if x <= limit]
+    left, right = [xs[at] for at in inside], [ys[at] for at in inside]
+    after = len(inside)
+    if after < len(xs) and left[-1] < limit:
+        share = (limit - left[-1]) / (xs[after] - left[-1])
+        return [*left, limit], [*right, right[-1] + share * (ys[after] - right[-1])]
+    return left, right
+
+
+def histogram(facts: Facts, panel: Facts) -> Markup:
+    """Normal and anomalous clips of one id and domain by score, and the threshold."""
+    edges, tallest = facts["edges"], max(max(each["shares"]) for each in panel["labels"].values())
+    y = Axis(0, tallest * 1.08, "share of clips")
+    where = " ".join(filter(None, (f"id {panel['id']}", panel["domain"])))
+    plot = Plot(Axis(edges[0], edges[-1], "score"), y, title=f"Scores of {where}", height=170)
+    for label, each in panel["labels"].items():
+        plot.bars(edges, each["shares"], label)
+    plot.across(facts["threshold"], "threshold")
+    return plot.svg()
+
+
+def trail(steps: Sequence[Facts]) -> Markup:
+    values = [each["value"] for each in steps]
+    x = Axis(0.5, len(steps) + 0.5, "members added", whole=True)
+    plot = Plot(x, axis(values, "value (oracle)", margin=0.12), title="Value as members are added")
+    plot.line([each["step"] for each in steps], values, "s0")
+    for each in steps:
+        plot.dot(
+            each["step"],
+            each["value"],
+            "s0",
+            f"{each['step']}: {each['name']} {each['variant']} → {number(each['value'])}",
+        )
+    return plot.svg()
+
+
+def gains(rows: Sequence[Facts]) -> Markup:
+    """The gain over the best single detector with its interval, a line a machine."""
+    rows = [row for row in rows if row["gain"]]
+    ends = [each for row in rows for each in row["gain"]["interval"]] + [row["gain"]["value"] for row in rows]
+    x = axis([*ends, 0.0], "gain over the best single detector, 95 %")
+    names = tuple(row["machine"] if len(row["machine"]) < 15 else row["machine"][:13] + "…" for row in rows)
+    y = Axis(len(rows) - 0.5, -0.5, names=names)
+    plot = Plot(x, y, title="Gain over the best single detector", height=52 + 26 * len(rows))
+    plot.across(0, "zero")
+    for at, row in enumerate(rows):
+        gain = row["gain"]
+        kind = "better" if gain["better"] else "unsure"
+        tip = f"{row['machine']}: {signed(gain['value'])} [{span(gain['interval'], plus=True)}] ({gain['protocol']})"
+        plot.line(gain["interval"], (at, at), f"whisker {kind}", tip)
+        plot.dot(gain["value"], at, kind, tip, radius=4)
+    return plot.svg()
+
+
+def history(trials: Sequence[Facts]) -> Markup:
+    """Objectives in the order of trials, the best so far as a line; pruned ones at the value they were stopped at."""
+    shown = [each for each in trials if each["objective"] is not None]
+    x = Axis(-0.5, len(trials) - 0.5, "trial", whole=True)
+    plot = Plot(x, axis([each["objective"] for each in shown], "objective"), title="Objective by trial")
+    best, xs, ys = -math.inf, list[float](), list[float]()
+    for each in shown:
+        if each["status"] == "complete":
+            best = max(best, each["objective"])
+            xs.append(each["at"])
+            ys.append(best)
+    if xs:
+        plot.steps([*xs, trials[-1]["at"]], [*ys, best], "best")
+    for each in shown:
+        tip = f"{each['name']}: {number(each['objective'])} ({each['status']}{', paper setting' * each['paper']})"
+        kind = "paper" if each["paper"] else each["status"]
+        draw = plot.dot if each["status"] == "complete" else plot.cross
+        draw(each["at"], each["objective"], kind, tip)
+    return plot.svg()
+
+
+def costs(rows: Sequence[Facts], families: Sequence[str]) -> Markup:
+    """Seconds against the best value, a point a study."""
+    x = axis([row["seconds"] for row in rows], "seconds spent", log=True)
+    plot = Plot(x, axis([row["best"] for row in rows], "best objective (oracle)"), title="Cost and gain of each study")
+    for row in rows:
+        tip = f"{row['family']}, {row['machine']}: {number(row['best'])} after {told(round(row['seconds'], 1))} s"
+        plot.dot(row["seconds"], row["best"], colour(families.index(row["family"])), tip, radius=4)
+    return plot.svg()
+
+
+def parallel(facts: Facts) -> Markup:
+    """A line a trial over its parameters to its objective; the darker, the better."""
+    axes, rows = facts["axes"], facts["rows"]
+    width, height, top, bottom = max(340, 92 * (len(axes) + 1)), 240, 34, 24
+    scales = [_scale([row["values"][at] for row in rows]) for at in range(len(axes))]
+    scales.append(axis([row["objective"] for row in rows], margin=0))
+    gap = (width - 96) / max(1, len(scales) - 1)
+    parts = []
+    for place, row in reversed(list(enumerate(rows))):
+        values = [*row["values"], row["objective"]]
+        ys = [_on(scale, value) for scale, value in zip(scales, values, strict=True)]
+        points = "L".join(
+            f"{48 + at * gap:.0f} {height - bottom - y * (height - top - bottom):.1f}" for at, y in enumerate(ys)
+        )
+        grade = min(4, 5 * place // len(rows))
+        tip = escape(f"{row['name']}: {number(row['objective'])}")
+        parts.append(f'<path class="line g{grade}" d="M{points}"><title>{tip}</title></path>')
+    for at, (name, scale) in enumerate(zip([*axes, "objective"], scales, strict=True)):
+        left = round(48 + at * gap)
+        shown = name if len(name) < 15 else name[:13] + "…"
+        parts.append(f'<path class="axis" d="M{left} {top}V{height - bottom}"/>')
+        parts.append(f'<text class="name" x="{left}" y="14" text-anchor="middle">{escape(shown)}</text>')
+        for value, words in _labels(scale):
+            y = height - bottom - scale.share(value) * (height - top - bottom)
+            parts.append(f'<text class="tick halo" x="{left + 5}" y="{y:.1f}" dy=".35em">{escape(words)}</text>')
+    return drawing(width, height, "Parameters and objective of the best trials", "".join(parts))
+
+
+def _scale(values: Sequence[Any]) -> Axis:
+    """Numbers on a line, logarithmic where they span much; whatever else by name."""
+    given = [value for value in values if value is not None]
+    if len(given) == len(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in given):
+        low, high = min(given), max(given)
+        return Axis(low, high if high > low else low + 1, log=low > 0 and high / low >= 20)
+    names = sorted({_word(value) for value in values})
+    return Axis(0, max(1, len(names) - 1), names=tuple(names))
+
+
+def _on(scale: Axis, value: Any) -> float:
+    return scale.share(scale.names.index(_word(value)) if scale.names else float(value))
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _labels(scale: Axis) -> list[tuple[float, str]]:
+    if scale.names:
+        return [(at, name if len(name) < 11 else name[:9] + "…") for at, name in scale.ticks()]
+    return [(value, short(float(value))) for value in (scale.low, scale.high)]

@@ -1,0 +1,71 @@
+"""Every candidate of a machine with its own numbers: what there was to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from asd_ray.ensembling import Candidates
+from asd_ray.metrics import cells_batch, hmean
+
+
+def leaderboard(candidates: Candidates, maximise: str, members: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Rows best first by `maximise`; `cells` names the columns of each row's cells. Unlabelled clips: no numbers."""
+    table = candidates.table.to_dict("records")
+    names, cells, means = _judged(candidates)
+    order = np.argsort(-means[maximise], kind="stable") if names else np.arange(len(table))
+    chosen, rows = set(members), []
+    for rank, row in enumerate(order.tolist(), 1):
+        each = table[row]
+        rows.append(
+            {
+                "rank": rank,
+                "name": str(each["name"]),
+                "family": each["family"],
+                "variant": each["variant"],
+                **{kind: float(values[row]) if names else None for kind, values in means.items()},
+                "cells": dict(zip(names, cells[row].tolist(), strict=True)) if names else {},
+                "seconds": None if np.isnan(each["seconds"]) else float(each["seconds"]),
+                "paper": bool(each["paper"]),
+                "seed": int(each["seed"]),
+                "trial": each["trial"],
+                "member": (each["trial"], each["variant"]) in chosen,
+                "params": each["params"],
+            }
+        )
+    return {"cells": names, "rows": rows}
+
+
+def differing(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """trial -> the parameters in which it differs from its family's paper setting, or all where that was not tried."""
+    paper: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["paper"]:
+            paper.setdefault(row["family"], row["params"])
+    missing = object()
+    return {
+        row["trial"]: {
+            name: value
+            for name, value in row["params"].items()
+            if paper.get(row["family"], {}).get(name, missing) != value
+        }
+        for row in rows
+    }
+
+
+def _judged(candidates: Candidates) -> tuple[list[str], Any, dict[str, Any]]:
+    blank = np.zeros((len(candidates), 0))
+    if not candidates.labelled:
+        return [], blank, {"auc": [], "pauc": [], "hmean": []}
+    judged = candidates.judged
+    clips = candidates.clips.iloc[judged.rows].reset_index(drop=True)
+    names, cells = cells_batch(clips, candidates.scores[:, judged.rows], judged.year)
+    of = {kind: [at for at, name in enumerate(names) if _kind(name) == kind] for kind in ("auc", "pauc")}
+    means = {kind: np.asarray(hmean(cells[:, columns], axis=1)) for kind, columns in of.items()}
+    return names, cells, means | {"hmean": np.asarray(hmean(cells, axis=1))}
+
+
+def _kind(cell: str) -> str:
+    return "pauc" if cell.rpartition("/")[2].startswith("pauc") else "auc"

@@ -1,0 +1,150 @@
+"""The report as Markdown: what a reader wants in a mail or a repository."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from asd_ray.reporting.leaderboard import differing
+from asd_ray.reporting.text import DASH, MEASURES, count, number, percent, settings, short, signed, span
+
+BEST = 10  # candidates of a machine that are shown
+
+
+def markdown(facts: Mapping[str, Any]) -> str:
+    return "\n".join(_lines(facts)) + "\n"
+
+
+def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    yield f"# Report of {plain(facts['run'])}"
+    yield f"\n{plain(facts['labels'])}\n"
+    yield from _summary(facts["summary"])
+    if facts["without"]:
+        yield f"\nWithout an ensemble yet: {', '.join(map(plain, facts['without']))}."
+    for machine, each in facts["machines"].items():
+        yield from _machine(machine, each)
+    yield "\n## Families\n"
+    yield from table(
+        (*("family", "machine", "complete", "pruned", "failed", "best objective", "protocol"),
+         *("seconds", "seconds a point")),
+        (
+            [family, machine, *map(str, study["counts"].values()), number(study["best"]), study["protocol"] or DASH,
+             number(study["cost"]["seconds"], 1), number(study["cost"]["seconds_per_point"], 1)]
+            for family, each in facts["families"].items()
+            for machine, study in each["studies"].items()
+        ),
+        left=2,
+    )  # fmt: skip
+    if facts["published"]:
+        yield from _published(facts["published"])
+    yield from _provenance(facts["provenance"])
+
+
+def _summary(summary: Mapping[str, Any]) -> Iterator[str]:
+    names = ("machine", "ensemble", "members", "protocol", "AUC", "pAUC", "hmean", "95 %")
+    rows = [_row(row["machine"], row["recipe"], str(row["members"]), row) for row in summary["rows"]]
+    over = summary["over_machines"]
+    if over and len(summary["rows"]) > 1:
+        rows.append(_row("hmean over machines", "", "", {**over, "gain": None}))
+    oracle = ("AUC (oracle)", "pAUC (oracle)", "hmean (oracle)")
+    yield from table((*names, *oracle, "gain over best single", "its 95 %"), rows, left=2)
+
+
+def _row(machine: str, recipe: str, members: str, row: Mapping[str, Any]) -> list[str]:
+    own, best, gain = row["forecast"] or {}, row["oracle"] or {}, row["gain"] or {}
+    cells = [machine, recipe, members, row["protocol"] or DASH]
+    cells += [number(own.get(name)) for name in ("auc", "pauc", "hmean")] + [span(own.get("interval"))]
+    cells += [number(best.get(name)) for name in ("auc", "pauc", "hmean")]
+    return [*cells, signed(gain.get("value")) + _against(gain), span(gain.get("interval"), plus=True)]
+
+
+def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
+    final = facts["final"]
+    yield f"\n## {plain(machine)}: {plain(final['recipe']['name'])}\n"
+    tried = count(final["candidates"]["tried"], "candidate")
+    yield f"{tried} tried, {MEASURES[final['wishes']['maximise']]}; {plain(final['labels'])}.\n"
+    yield from (
+        f"- {short(each['weight'])} × {plain(each['name'])} {plain(each['variant'])}" for each in final["members"]
+    )
+    yield from (f"\nNote: {plain(note)}" for note in facts["notes"])
+    yield "\n### Recipes\n"
+    names = ("recipe", "members", "protocol", "forecast", "95 %", "oracle", "gap", "gain", "its 95 %")
+    yield from table(names, map(_recipe, facts["recipes"]))
+    board = facts["leaderboard"]
+    if board["cells"]:
+        yield f"\n### Best candidates (oracle; {min(BEST, len(board['rows']))} of {len(board['rows'])})\n"
+        others = differing(board["rows"])
+        yield from table(
+            ("candidate", "variant", "AUC", "pAUC", "hmean", "seconds", "parameters"),
+            (
+                [row["name"], row["variant"], number(row["auc"]), number(row["pauc"]), number(row["hmean"]),
+                 number(row["seconds"], 1), "paper's setting" if row["paper"] else settings(others[row["trial"]])]
+                for row in board["rows"][:BEST]
+            ),
+            left=2,
+        )  # fmt: skip
+    if final["selection_frequency"]:
+        told = [
+            f"{plain(each['name'])} {plain(each['variant'])} {percent(each['frequency'])}"
+            for each in final["selection_frequency"][:BEST]
+        ]
+        yield f"\nChosen by folds of crossval: {', '.join(told)}."
+
+
+def _recipe(row: Mapping[str, Any]) -> list[str]:
+    own, gain = row["forecast"] or {}, row["gain"] or {}
+    return [
+        row["recipe"] + (" (chosen)" if row["chosen"] else ""),
+        str(row["members"]),
+        row["protocol"] or DASH,
+        number(own.get("value")),
+        span(own.get("interval")),
+        number((row["oracle"] or {}).get("value")),
+        signed(row["gap"]),
+        signed(gain.get("value")) + _against(gain),
+        span(gain.get("interval"), plus=True),
+    ]
+
+
+def _against(gain: Mapping[str, Any]) -> str:
+    """Under which protocol the best single detector was chosen, where that is another than the ensemble's."""
+    return "" if not gain or gain["against"] == gain["protocol"] else f" (single: {gain['against']})"
+
+
+def _published(comparison: Mapping[str, Any]) -> Iterator[str]:
+    yield f"\n## Beside published numbers: DCASE {comparison['year']}, {comparison['measure']}\n"
+    machines = comparison["machines"]
+    rows = (
+        [row["system"], row["protocol"]]
+        + [" / ".join(number(value, 2) for value in row["values"].get(machine, ())) or DASH for machine in machines]
+        for row in comparison["rows"]
+    )
+    yield from table(("system", "protocol", *machines), rows, left=2)
+
+
+def _provenance(facts: Mapping[str, Any]) -> Iterator[str]:
+    yield "\n## Provenance\n"
+    yield from (f"- {name}: {text}" for part in ("protocols", "measures") for name, text in facts[part].items())
+    for machine, each in facts["datasets"].items():
+        clips = ", ".join(f"{many} {label}" for label, many in each["clips"].items())
+        told = f"dataset {plain(each['name'])}, fingerprint {each['fingerprint'] or DASH}, test clips {clips}"
+        yield f"- {plain(machine)}: {told}; {each['cells']}"
+    for stage, versions in facts["versions"].items():
+        if versions:
+            yield f"- versions of {stage}: " + ", ".join(f"{name} {version}" for name, version in versions.items())
+    yield "\n```sh"
+    yield from facts["commands"]
+    yield "```"
+
+
+def table(names: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> Iterator[str]:
+    """The first `left` columns are words, the others numbers."""
+    yield f"| {' | '.join(names)} |"
+    yield f"|{'|'.join('---' if at < left else '--:' for at in range(len(names)))}|"
+    yield from (f"| {' | '.join(map(plain, row))} |" for row in rows)
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(text).split()))

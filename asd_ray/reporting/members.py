@@ -1,0 +1,52 @@
+"""The members of an ensemble beside each other: how alike they order clips, and which clips they get wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+WORST = 10  # clips that are shown
+
+
+def agreement(scores: Floats, clips: pd.DataFrame) -> list[list[float | None]]:
+    """Spearman's rank correlation of members' scores, the mean over ids; None where a member's are all equal."""
+    each = [
+        pd.DataFrame(scores[:, rows].T).corr(method="spearman").to_numpy()
+        for rows in clips.groupby("id").indices.values()
+    ]
+    mean = np.mean(each, axis=0)
+    return [[None if np.isnan(value) else float(value) for value in row] for row in mean]
+
+
+def worst_clips(
+    clips: pd.DataFrame, together: Floats, limit: float, scores: Floats, limits: Floats
+) -> dict[str, list[dict[str, Any]]]:
+    """Anomalies most often missed and normals most often falsely alarmed, of labelled `clips`.
+
+    `scores` [members, clips] are decided by each member's own of `limits`, `together` by the ensemble's `limit`. The
+    clips that most members get wrong come first, of equals the one that the ensemble is most wrong about.
+    """
+    alarms = scores > limits[:, None]
+    found = {}
+    for kind, label in (("missed", "anomaly"), ("false_alarms", "normal")):
+        rows = np.flatnonzero((clips["label"] == label).to_numpy())
+        wrong = (alarms if label == "normal" else ~alarms)[:, rows].sum(axis=0)
+        error = (together[rows] - limit) * (1 if label == "normal" else -1)
+        order = np.lexsort((-error, -wrong))
+        found[kind] = [
+            {
+                "clip": str(clips["clip"].iat[rows[at]]),
+                "id": str(clips["id"].iat[rows[at]]),
+                "domain": str(clips["domain"].iat[rows[at]]),
+                "score": float(together[rows[at]]),
+                "members": int(wrong[at]),
+                "ensemble": bool(together[rows[at]] > limit) == (label == "normal"),
+            }
+            for at in order[:WORST]
+            if wrong[at] or (together[rows[at]] > limit) == (label == "normal")
+        ]
+    return found

@@ -1,0 +1,89 @@
+"""Where the report's numbers come from: data, versions, settings, and the commands that make them again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from asd_ray.ensembling.build import LABELS
+from asd_ray.metrics import DEFINITIONS
+
+if TYPE_CHECKING:
+    from asd_ray.ledger import Ledger, TrialRecord
+
+
+def provenance(ledger: Ledger, records: Sequence[TrialRecord], machines: Mapping[str, Mapping[str, Any]]) -> Any:
+    finals = {machine: facts["final"] for machine, facts in machines.items()}
+    return {
+        "datasets": {
+            machine: {
+                **final["dataset"],
+                "clips": machines[machine]["clips"],
+                "cells": machines[machine]["cells"],
+            }
+            for machine, final in finals.items()
+        },
+        "protocols": dict(LABELS),
+        "measures": {
+            "AUC, pAUC": "area under the ROC curve, and its part up to a false positive rate of 0.1 in McClish's "
+            "scale, where 0.5 is chance; per machine the harmonic mean of its cells",
+            "hmean": "harmonic mean of all AUC and pAUC cells of a machine; over machines, of the machines' values",
+            "95 %": "bootstrap interval: clips drawn again within each id, domain and label "
+            f"({_once(final['wishes']['draws'] for final in finals.values())} draws), ensemble and best single "
+            "detector on the same draws",
+            **{
+                f"DCASE {year}": f"its official score: {DEFINITIONS[year]}; here a machine's cells are taken together"
+                for year in sorted({each["dataset"]["year"] for each in finals.values()} & set(DEFINITIONS))
+            },
+        },
+        "searches": _searches(records),
+        "versions": {"ensembles": _merged(final["versions"] for final in finals.values()),
+                     "trials": _merged(record.versions for record in records)},
+        "devices": sorted({record.device for record in records if record.device}),
+        "commands": commands(ledger.layout.root, finals),
+    }  # fmt: skip
+
+
+def commands(root: str, finals: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What chooses each final ensemble again, what checks it, and what writes this report."""
+    run = shlex.quote(root)
+    made = []
+    for machine, final in finals.items():
+        wishes, recipe = final["wishes"], final["recipe"]
+        name = recipe["name"].partition(".")[0]
+        made.append(
+            f"asd-ray ensemble {machine} --run {run} --recipe {shlex.quote(name)} --maximise {wishes['maximise']} "
+            f"--by {recipe['by']} --folds {wishes['folds']} --repeats {wishes['repeats']} --seed {wishes['seed']} "
+            f"--threshold {wishes['threshold']} --percentile {wishes['percentile']:g}"
+        )
+    made += [f"asd-ray ensemble --verify {run}/ensembles/{machine}/final.json --run {run}" for machine in finals]
+    return [*made, f"asd-ray report --run {run}"]
+
+
+def _searches(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
+    """The settings of trials, and how many have them."""
+    found: dict[tuple[Any, ...], int] = {}
+    for record in records:
+        settings = record.extra.get("settings", {})
+        told = [("source", record.source), ("seed", record.seed), ("protocol", record.protocol)]
+        told += [
+            (name, settings[name]) for name in ("year", "held_out", "epochs_cap", "checkpoint") if name in settings
+        ]
+        if len(record.extra.get("machines", ())) > 1:
+            told.append(("jointly", ", ".join(record.extra["machines"])))
+        found[tuple(told)] = found.get(tuple(told), 0) + 1
+    return [{**dict(told), "trials": many} for told, many in sorted(found.items(), key=lambda item: -item[1])]
+
+
+def _merged(given: Any) -> dict[str, str]:
+    """package -> every version that took part."""
+    made: dict[str, set[str]] = {}
+    for each in given:
+        for package, version in each.items():
+            made.setdefault(package, set()).add(version)
+    return {package: ", ".join(sorted(versions)) for package, versions in sorted(made.items())}
+
+
+def _once(values: Any) -> str:
+    return ", ".join(map(str, dict.fromkeys(values)))

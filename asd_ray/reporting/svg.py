@@ -1,0 +1,177 @@
+"""Small charts as SVG: a plot with two axes, drawn at the size of a telephone's screen; colours come from CSS.
+
+What a reader of the screen hears is the chart's title and description; points tell their values in a tooltip.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+WIDTH, HEIGHT = 340, 230  # in CSS pixels when the page is narrow
+RIGHT, TOP, BOTTOM = 12, 10, 36
+LETTER = 6.2  # width of a figure in a tick's label
+COLOURS = 8  # series beyond that come back dashed
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A scale from `low` to `high`; `names` puts words at 0, 1, 2 … instead of numbers, `whole` counts something."""
+
+    low: float
+    high: float
+    label: str = ""
+    log: bool = False
+    names: tuple[str, ...] = ()
+    whole: bool = False
+
+    def share(self, value: float) -> float:
+        """0 at the low end, 1 at the high end."""
+        if self.log:
+            return (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
+        return (value - self.low) / (self.high - self.low)
+
+    def ticks(self, most: int = 6) -> list[tuple[float, str]]:
+        if self.names:
+            return [(float(at), name) for at, name in enumerate(self.names)]
+        powers = self._powers(most) if self.log else []
+        return [(value, told(value)) for value in (powers if len(powers) > 1 else self._steps(most))]
+
+    def _steps(self, most: int) -> list[float]:
+        rough = (self.high - self.low) / max(1, most - 1)
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(power * each for each in (1, 2, 2.5, 5, 10) if power * each >= rough * (1 - 1e-9))
+        step = max(1.0, step) if self.whole else step
+        first = math.ceil(self.low / step - 1e-9)
+        return [round(at * step, 10) for at in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+    def _powers(self, most: int) -> list[float]:
+        first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+        for digits in ((1, 2, 5), (1, 3), (1,)):
+            values = [each * 10.0**power for power in range(first, last + 1) for each in digits]
+            inside = [value for value in values if self.low * 0.999 <= value <= self.high * 1.001]
+            if len(inside) <= most:
+                return inside
+        return inside[:: math.ceil(len(inside) / most)]
+
+
+def axis(values: Sequence[float], label: str = "", *, log: bool = False, margin: float = 0.05) -> Axis:
+    """Around all `values`; logarithmic only where all are above 0."""
+    low, high = min(values), max(values)
+    if log and low > 0:
+        room = (high / low) ** margin if high > low else 2.0
+        return Axis(low / room, high * room, label, log=True)
+    room = (high - low) * margin if high > low else abs(high) * 0.1 or 1.0
+    return Axis(low - room, high + room, label)
+
+
+class Plot:
+    """A frame with ticks and grid; what is drawn later lies above what was drawn before."""
+
+    def __init__(self, x: Axis, y: Axis, *, title: str, width: int = WIDTH, height: int = HEIGHT):
+        self.x, self.y, self.title, self.width, self.height = x, y, title, width, height
+        self._parts: list[str] = []
+        ticks = y.ticks(5)
+        longest = max((len(name) for _, name in ticks), default=1)
+        self.left = left = round(10 + LETTER * longest + (16 if y.label else 0))
+        bottom, right = self.height - BOTTOM, self.width - RIGHT
+        for value, name in ticks:
+            at = _n(self.at_y(value))
+            self._add(f'<path class="grid" d="M{left} {at}H{right}"/>')
+            self._add(f'<text class="tick" x="{left - 6}" y="{at}" dy=".35em" text-anchor="end">{escape(name)}</text>')
+        for value, name in x.ticks():
+            at = _n(self.at_x(value))
+            self._add(f'<path class="grid" d="M{at} {TOP}V{bottom}"/>')
+            self._add(f'<text class="tick" x="{at}" y="{bottom + 14}" text-anchor="middle">{escape(name)}</text>')
+        self._add(f'<path class="axis" d="M{left} {TOP}V{bottom}H{right}"/>')
+        middle = _n((left + right) / 2)
+        self._add(f'<text class="name" x="{middle}" y="{height - 4}" text-anchor="middle">{escape(x.label)}</text>')
+        if y.label:
+            where = f"translate(11 {_n((TOP + bottom) / 2)}) rotate(-90)"
+            self._add(f'<text class="name" transform="{where}" text-anchor="middle">{escape(y.label)}</text>')
+
+    def at_x(self, value: float) -> float:
+        return self.left + self.x.share(value) * (self.width - RIGHT - self.left)
+
+    def at_y(self, value: float) -> float:
+        return self.height - BOTTOM - self.y.share(value) * (self.height - BOTTOM - TOP)
+
+    def line(self, xs: Sequence[float], ys: Sequence[float], kind: str, tip: str = "") -> None:
+        self._add(_tipped("path", f'class="line {kind}" d="{self._path(xs, ys)}"', tip))
+
+    def steps(self, xs: Sequence[float], ys: Sequence[float], kind: str) -> None:
+        """A line that keeps its height until the next point."""
+        path = [f"M{_n(self.at_x(xs[0]))} {_n(self.at_y(ys[0]))}"]
+        path += [f"H{_n(self.at_x(x))}V{_n(self.at_y(y))}" for x, y in zip(xs[1:], ys[1:], strict=True)]
+        self._add(f'<path class="line {kind}" d="{"".join(path)}"/>')
+
+    def bars(self, edges: Sequence[float], heights: Sequence[float], kind: str) -> None:
+        """A histogram's outline, filled."""
+        ground = _n(self.at_y(self.y.low))
+        path = [f"M{_n(self.at_x(edges[0]))} {ground}"]
+        path += [f"V{_n(self.at_y(h))}H{_n(self.at_x(edge))}" for h, edge in zip(heights, edges[1:], strict=True)]
+        self._add(f'<path class="bars {kind}" d="{"".join(path)}V{ground}Z"/>')
+
+    def band(self, low: float, high: float, kind: str) -> None:
+        """A stretch of the x axis over the whole height."""
+        left, right = self.at_x(low), self.at_x(high)
+        size = f'width="{_n(right - left)}" height="{_n(self.height - BOTTOM - TOP)}"'
+        self._add(f'<rect class="{kind}" x="{_n(left)}" y="{TOP}" {size}/>')
+
+    def across(self, value: float, kind: str) -> None:
+        """An upright line at a value of x."""
+        self._add(f'<path class="line {kind}" d="M{_n(self.at_x(value))} {TOP}V{self.height - BOTTOM}"/>')
+
+    def dot(self, x: float, y: float, kind: str, tip: str = "", radius: float = 3) -> None:
+        where = f'cx="{_n(self.at_x(x))}" cy="{_n(self.at_y(y))}" r="{_n(radius)}"'
+        self._add(_tipped("circle", f'class="dot {kind}" {where}', tip))
+
+    def cross(self, x: float, y: float, kind: str, tip: str = "") -> None:
+        left, top = self.at_x(x), self.at_y(y)
+        path = f"M{_n(left - 3)} {_n(top - 3)}l6 6m0 -6l-6 6"
+        self._add(_tipped("path", f'class="line {kind}" d="{path}"', tip))
+
+    def text(self, x: float, y: float, words: str, kind: str = "tick", anchor: str = "start") -> None:
+        where = f'x="{_n(self.at_x(x))}" y="{_n(self.at_y(y))}" dy=".35em"'
+        self._add(f'<text class="{kind}" {where} text-anchor="{anchor}">{escape(words)}</text>')
+
+    def svg(self) -> Markup:
+        return drawing(self.width, self.height, self.title, "".join(self._parts))
+
+    def _path(self, xs: Sequence[float], ys: Sequence[float]) -> str:
+        points = [f"{_n(self.at_x(x))} {_n(self.at_y(y))}" for x, y in zip(xs, ys, strict=True)]
+        return "M" + "L".join(points)
+
+    def _add(self, part: str) -> None:
+        self._parts.append(part)
+
+
+def drawing(width: int, height: int, title: str, inside: str) -> Markup:
+    name = escape(title)
+    return Markup(
+        f'<svg viewBox="0 0 {width} {height}" style="--w:{width}px" role="img" aria-label="{name}">{inside}</svg>'
+    )
+
+
+def colour(at: int) -> str:
+    """The class of series number `at`."""
+    return f"s{at % COLOURS}" + (" dashed" if at // COLOURS % 2 else "")
+
+
+def told(value: float) -> str:
+    if value and not 1e-3 <= abs(value) < 1e5:
+        mantissa, _, power = f"{value:.0e}".partition("e")
+        return f"{mantissa}e{int(power)}"
+    return f"{value:.6g}".replace("-", "−")
+
+
+def _n(value: float) -> str:
+    """A coordinate to a tenth of a pixel."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _tipped(tag: str, attributes: str, tip: str) -> str:
+    return f"<{tag} {attributes}><title>{escape(tip)}</title></{tag}>" if tip else f"<{tag} {attributes}/>"

@@ -1,0 +1,83 @@
+"""The report's tables as CSV: plain numbers, all rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+SHOWN = ("value", "auc", "pauc", "hmean")
+
+
+def tables(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Names of files and what they hold."""
+    yield "summary.csv", as_csv(map(_flat, facts["summary"]["rows"]))
+    recipes = [
+        {"machine": machine, **_flat(row)} for machine, each in facts["machines"].items() for row in each["recipes"]
+    ]
+    yield "recipes.csv", as_csv(recipes)
+    yield "trials.csv", as_csv(_trials(facts))
+    if facts["published"]:
+        yield "published.csv", as_csv(_published(facts["published"]))
+    for machine, each in facts["machines"].items():
+        yield f"{machine}-leaderboard.csv", as_csv(map(_candidate, each["leaderboard"]["rows"]))
+
+
+def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """With every column that any row has, in the order in which they first came."""
+    given = list(rows)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(dict.fromkeys(name for row in given for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(given)
+    return out.getvalue()
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the summary or of recipes: the nested numbers as columns that name their protocol."""
+    made = {name: value for name, value in row.items() if name not in ("forecast", "oracle", "gain", "families")}
+    for part in ("forecast", "oracle"):
+        own = row[part] or {}
+        made |= {f"{part}_{name}": own.get(name) for name in SHOWN}
+        made[f"{part}_low"], made[f"{part}_high"] = own.get("interval", (None, None))
+    gain = row["gain"] or {}
+    made |= {f"gain_{name}": gain.get(name) for name in ("value", "protocol", "against", "better")}
+    made["gain_low"], made["gain_high"] = gain.get("interval", (None, None))
+    return made
+
+
+def _candidate(row: Mapping[str, Any]) -> dict[str, Any]:
+    made = {name: value for name, value in row.items() if name not in ("cells", "params")}
+    return {**made, **row["cells"], "params": json.dumps(row["params"])}
+
+
+def _trials(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for family, each in facts["families"].items():
+        reasons = {(row["machine"], row["name"]): row for row in each["ended"]}
+        for machine, study in each["studies"].items():
+            for trial in study["trials"]:
+                told = {name: value for name, value in trial.items() if name != "at"}
+                ended = reasons.get((machine, trial["name"]), {}) if trial["status"] != "complete" else {}
+                yield {
+                    "machine": machine,
+                    "family": family,
+                    **told,
+                    "protocol": study["protocol"],
+                    "reason": ended.get("reason", ""),
+                }
+
+
+def _published(comparison: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for row in comparison["rows"]:
+        for machine, values in row["values"].items():
+            yield {
+                "year": comparison["year"],
+                "measure": comparison["measure"],
+                "system": row["system"],
+                "protocol": row["protocol"],
+                "machine": machine,
+                "value": values[0],
+                "pauc": values[1] if len(values) > 1 else None,
+            }

@@ -1,0 +1,51 @@
+"""Numbers and settings as people read them; what is not known is a dash."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+DASH = "–"
+MEASURES = {"hmean": "harmonic mean of the AUC and pAUC cells", "auc": "harmonic mean of the AUC cells",
+            "pauc": "harmonic mean of the pAUC cells"}  # fmt: skip
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    return DASH if value is None or not math.isfinite(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
+def signed(value: float | None, digits: int = 4) -> str:
+    return DASH if value is None or not math.isfinite(value) else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def span(interval: Sequence[float] | None, *, plus: bool = False) -> str:
+    if interval is None:
+        return DASH
+    return " … ".join(signed(each, 3) if plus else number(each, 3) for each in interval)
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    return DASH if value is None else f"{100 * value:.{digits}f} %"
+
+
+def seconds(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return DASH
+    for unit, size in (("h", 3600), ("min", 60)):
+        if value >= 2 * size:
+            return f"{value / size:.1f} {unit}"
+    return f"{value:.1f} s"
+
+
+def short(value: Any) -> str:
+    """A parameter's value."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def settings(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {short(value)}" for name, value in params.items())
+
+
+def count(many: int, noun: str) -> str:
+    return f"{many:,} {noun}{'' if many == 1 else 's'}"

@@ -1,0 +1,162 @@
+"""Clips, candidates and ledgers small enough to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asd_ray.ensembling.candidates import Candidates
+from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
+
+IDS = ("00", "02")
+FAMILIES: dict[str, list[dict[str, Any]]] = {  # all that the shipped recipes ask for
+    "id_classifier": [
+        {"net": "mobilenet_v2", "head": "softmax"},
+        {"net": "mobilenet_v2", "head": "arcface"},
+        {"net": "resnet50", "head": "softmax"},
+    ],
+    "group_made": [{"lr": 1e-3}, {"lr": 1e-4}],
+    "aegan_ad": [{"lr": 2e-4}],
+}
+
+SMALL: dict[str, list[dict[str, Any]]] = {"idnn": [{"lr": 0.1}, {"lr": 0.2}], "group_made": [{"lr": 0.3}]}
+
+
+def make_clips(per: int = 20, split: str = "test", ids: Sequence[str] = IDS) -> pd.DataFrame:
+    """`per` clips of each id, domain and label; of other splits than test, normal ones only."""
+    labels = ("normal", "anomaly") if split == "test" else ("normal",)
+    rows = [
+        (f"{split}_{each}_{domain}_{label}_{number:04d}.wav", each, domain, split, label)
+        for each in ids
+        for domain in ("source", "target")
+        for label in labels
+        for number in range(per)
+    ]
+    return pd.DataFrame(rows, columns=["clip", "id", "domain", "split", "label"])
+
+
+def make_scores(clips: pd.DataFrame, strength: Sequence[float], seed: int = 0, shared: float = 0.5) -> Any:
+    """[candidates, clips] of candidates whose anomalies lie `strength` deviations higher, and that err together."""
+    rng = np.random.default_rng(seed)
+    common, own = rng.normal(size=len(clips)), rng.normal(size=(len(strength), len(clips)))
+    anomalous = (clips["label"] == "anomaly").to_numpy()
+    return (shared**0.5 * common + (1 - shared) ** 0.5 * own + np.outer(strength, anomalous)).astype(np.float32)
+
+
+def make_table(count: int, families: Sequence[str] = ("idnn", "group_made")) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "trial": [f"t{i:012d}" for i in range(count)],
+            "variant": "mse",
+            "name": [f"fan-{families[i % len(families)]}-{i:04d}" for i in range(count)],
+            "family": [families[i % len(families)] for i in range(count)],
+            "number": [*range(count)],
+            "paper": [i < len(families) for i in range(count)],
+            "params": pd.Series([{"lr": 10.0**-i} for i in range(count)], dtype=object),
+        }
+    )
+
+
+def make_candidates(
+    strength: Sequence[float] = (1.0, 0.5, 0.0),
+    per: int = 20,
+    seed: int = 0,
+    shared: float = 0.5,
+    year: int | None = 2022,
+    ids: Sequence[str] = IDS,
+    families: Sequence[str] = ("idnn", "group_made"),
+) -> Candidates:
+    test, normal = make_clips(per, ids=ids), make_clips(30, "held_out", ids)
+    scores, normals = (
+        make_scores(clips, strength, at, shared) for clips, at in ((test, 2 * seed), (normal, 2 * seed + 1))
+    )
+    table = make_table(len(strength), families)
+    return Candidates("fan", table, test, scores, normal, normals, "held_out", "demo", "f0", year)
+
+
+def make_ledger(
+    run: Path,
+    families: Mapping[str, Sequence[Mapping[str, Any]]] = SMALL,
+    machine: str = "fan",
+    per: int = 6,
+    variants: Sequence[str] = ("mse", "nll"),
+    splits: Sequence[str] = ("train", "held_out", "test"),
+    labels: str = "known",
+    year: int | None = 2022,
+    strength: float | None = None,
+    change: Callable[[str, int, str, Any], Any] = lambda family, number, variant, scores: scores,
+    **record: Any,
+) -> Ledger:
+    """A trial for each set of parameters, the first of a family being its paper's setting.
+
+    `change` may put other scores in the place of (family, number, variant)'s.
+    """
+    ledger = Ledger(run)
+    clips = pd.concat([make_clips(per, split) for split in splits], ignore_index=True)
+    stored = clips if labels == "known" else clips.assign(label=clips["label"].where(clips["split"] != "test", labels))
+    seed = 0
+    for family, settings in families.items():
+        for number, params in enumerate(settings):
+            seed += 1
+            levels = [strength if strength is not None else 0.3 + 0.4 * (seed % 3)] * len(variants)
+            drawn = dict(zip(variants, make_scores(clips, levels, seed), strict=True))
+            made = TrialRecord(
+                **{  # type: ignore[arg-type]
+                    "trial": trial_hash(machine=machine, family=family, number=number, **record),
+                    "name": f"{machine}-{family}-{number:04d}",
+                    "machine": machine,
+                    "family": family,
+                    "number": number,
+                    "params": dict(params),
+                    "dataset": "demo",
+                    "data_fingerprint": "f0f0f0f0f0f0",
+                    "extra": {"settings": {"year": year}, "paper": number == 0},
+                }
+                | record
+            )
+            ledger.commit(
+                made, long_scores(stored, {name: change(family, number, name, each) for name, each in drawn.items()})
+            )
+    return ledger
+
+
+@pytest.fixture
+def clips() -> Callable[..., pd.DataFrame]:
+    return make_clips
+
+
+@pytest.fixture
+def scores() -> Callable[..., Any]:
+    return make_scores
+
+
+@pytest.fixture
+def candidates() -> Callable[..., Candidates]:
+    return make_candidates
+
+
+@pytest.fixture
+def ledger_of(tmp_path: Path) -> Callable[..., Ledger]:
+    """`ledger_of(families, machine="fan", …)` adds to one run."""
+
+    def make(*args: Any, **options: Any) -> Ledger:
+        return make_ledger(tmp_path / "run", *args, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def all_families(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    """With what all shipped recipes ask for; of DCASE 2020's cells. Not to be added to."""
+    return make_ledger(tmp_path_factory.mktemp("families") / "run", FAMILIES, year=2020)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    """Three trials of two families. Not to be added to."""
+    return make_ledger(tmp_path_factory.mktemp("small") / "run", SMALL)

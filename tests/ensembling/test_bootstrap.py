@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asd_ray.ensembling.bootstrap import draws_of, interval, resampled
+from asd_ray.ensembling.judge import Judge, strata_of
+
+
+def frame(per: int) -> pd.DataFrame:
+    rows = [
+        (each, domain, label)
+        for each in ("00", "02")
+        for domain in ("source", "target")
+        for label in ("normal", "anomaly")
+        for _ in range(per)
+    ]
+    return pd.DataFrame(rows, columns=["id", "domain", "label"])
+
+
+@pytest.fixture
+def judge() -> Judge:
+    return Judge(frame(12), 2022)
+
+
+def test_clips_are_drawn_again_within_their_id_domain_and_label(judge: Judge) -> None:
+    at = draws_of(judge, 50, 0)
+    for rows in strata_of(judge.clips).values():
+        assert set(at[:, rows].ravel().tolist()) == set(rows.tolist())
+    assert len({tuple(draw) for draw in at.tolist()}) == 50
+
+
+def test_equal_seeds_draw_equal_clips_so_that_differences_are_paired(judge: Judge) -> None:
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(1, len(judge.clips))) + (judge.clips["label"] == "anomaly").to_numpy()
+    other = one + rng.normal(0, 0.05, one.shape)  # nearly the same ensemble
+    first, second = (resampled(each, judge, draws=200, seed=1) for each in (one, other))
+    np.testing.assert_array_equal(first, resampled(one, judge, draws=200, seed=1))
+    unpaired = resampled(other, judge, draws=200, seed=2)
+    assert (first - second).std() < 0.3 * (first - unpaired).std()
+
+
+def test_repeats_are_drawn_alike_and_averaged(judge: Judge) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3, len(judge.clips)))
+    each = [resampled(row[None], judge, draws=20, seed=5) for row in rows]
+    np.testing.assert_allclose(resampled(rows, judge, draws=20, seed=5), np.mean(each, axis=0))
+
+
+def test_the_interval_holds_its_share_of_the_draws() -> None:
+    assert interval(np.arange(1001.0)) == pytest.approx((25, 975))
+    assert interval(np.arange(1001.0), 0.5) == pytest.approx((250, 750))
+
+
+@pytest.mark.parametrize("maximise", ["auc", "hmean"])
+def test_intervals_of_simulated_detectors_cover_the_truth(maximise: str) -> None:
+    """100 test sets of a detector whose value on any number of clips is known from very many clips."""
+    shift, sets, per = 1.0, 100, 30
+    rng = np.random.default_rng(0)
+
+    def drawn(clips: pd.DataFrame) -> np.ndarray:
+        return rng.normal(size=len(clips)) + shift * (clips["label"] == "anomaly").to_numpy()
+
+    many = frame(20_000)
+    truth = float(Judge(many, 2022, maximise)(drawn(many)[None])[0])
+    judge = Judge(frame(per), 2022, maximise)
+    spans = [interval(resampled(drawn(judge.clips)[None], judge, draws=300, seed=each)) for each in range(sets)]
+    covered = sum(low <= truth <= high for low, high in spans)
+    width = np.mean([high - low for low, high in spans])
+    assert 88 <= covered <= 99, f"{covered} of {sets} intervals (mean width {width:.3f}) hold the truth {truth:.4f}"
+
+
+def test_paired_intervals_of_a_gain_cover_the_truth() -> None:
+    """The gain of the mean of two detectors over the better one, each set of clips new."""
+    sets, rng = 100, np.random.default_rng(1)
+
+    def gain_of(clips: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        anomalous = (clips["label"] == "anomaly").to_numpy()
+        one, other = (rng.normal(size=len(clips)) + shift * anomalous for shift in (1.0, 0.8))
+        return (one + other)[None], one[None]
+
+    many = frame(20_000)
+    truth = float(np.subtract(*(Judge(many, 2022)(each)[0] for each in gain_of(many))))
+    judge, covered = Judge(frame(30), 2022), 0
+    for each in range(sets):
+        together, alone = (resampled(scores, judge, draws=300, seed=each) for scores in gain_of(judge.clips))
+        low, high = interval(together - alone)
+        covered += low <= truth <= high
+    assert 88 <= covered <= 99, f"{covered} of {sets} intervals hold the true gain {truth:.4f}"

@@ -1,0 +1,249 @@
+"""Numbers that nobody is fooled by: what is chosen on a fold is chosen without that fold."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asd_ray.ensembling import protocols
+from asd_ray.ensembling.bootstrap import interval, resampled
+from asd_ray.ensembling.candidates import Candidates
+from asd_ray.ensembling.greedy import Chosen
+from asd_ray.ensembling.judge import Judge, strata_of
+from asd_ray.ensembling.protocols import Field, field_of, folds_of, left_out_ids, measure, possible, together
+from asd_ray.ensembling.recipe import Recipe, Slot
+from asd_ray.ensembling.select import choose
+from asd_ray.ensembling.standardise import Standardiser
+from asd_ray.errors import AsdRayError
+
+GREEDY = Recipe("greedy", "greedy", size=10)
+SETS = 30  # simulated searches
+RECIPES = (
+    Recipe("best", "best"),
+    Recipe("slots", "slots", slots=(Slot("idnn"), Slot("group_made"))),
+    Recipe("best_per_family", "best_per_family"),
+    Recipe("top_k", "top_k", k=3),
+    GREEDY,
+    Recipe("greedy_max", "greedy", ("max",), size=5),
+    Recipe("bagged", "greedy", size=5, bags=3),
+    Recipe("optuna_weights", "optuna_weights", k=3, trials=8),
+)
+
+
+@pytest.fixture
+def noise(candidates: Callable[..., Candidates]) -> Field:
+    """120 candidates that know nothing: whatever is above 0.5 is luck or a leak."""
+    return field_of(candidates([0.0] * 120, per=25, shared=0.0), Standardiser(), "auc")
+
+
+@pytest.fixture
+def field(candidates: Callable[..., Candidates]) -> Field:
+    return field_of(candidates((0.2, 1.4, 0.9, 0.5, 1.1, 0.7)), Standardiser())
+
+
+def test_of_pure_noise_oracle_finds_much_and_crossval_nothing(noise: Field) -> None:
+    oracle, crossval = measure(noise, GREEDY, "oracle"), measure(noise, GREEDY, "crossval")
+    low, high = interval(resampled(crossval.scores, noise.judge, draws=300))
+    assert oracle.value > 0.65, f"oracle {oracle.value:.3f}"
+    assert low <= 0.5 <= high, f"crossval {crossval.value:.3f} in [{low:.3f}, {high:.3f}]"
+    assert abs(crossval.value - 0.5) < 0.06
+
+
+def test_a_planted_leak_would_be_seen(noise: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The power of the test above: the same number, chosen with the labels of the clips held out, is far too good."""
+    monkeypatch.setattr(
+        protocols,
+        "_chosen_without",
+        lambda field, recipe, held, seed: choose(recipe, field.candidates.table, field.scores, field.judge, seed=seed),
+    )
+    leaking = measure(noise, GREEDY, "crossval")
+    low, _ = interval(resampled(leaking.scores, noise.judge, draws=300))
+    assert leaking.value > 0.62
+    assert low > 0.5
+
+
+def spoilt(field: Field, held: np.ndarray) -> Field:
+    """The same but for the clips held out: their labels turned around, their scores replaced."""
+    labels = field.judge.clips["label"].to_numpy().astype(object)
+    labels[held] = np.where(labels[held] == "normal", "anomaly", "normal")
+    scores = field.scores.copy()
+    scores[:, held] = np.random.default_rng(9).normal(size=(len(scores), held.sum())) * 50
+    judge = Judge(field.judge.clips.assign(label=labels), field.judge.year, field.judge.maximise)
+    return replace(field, scores=scores, judge=judge)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_what_is_held_out_has_no_say_in_what_is_chosen(field: Field, recipe: Recipe) -> None:
+    chosen = measure(field, recipe, "crossval", repeats=1, folds=3).chosen
+    differs = 0
+    for fold, held in enumerate(folds_of(field.judge, 3, 0)):
+        other = spoilt(field, held)
+        assert protocols._chosen_without(other, recipe, held, 0) == chosen[fold]
+        leak = choose(recipe, other.candidates.table, other.scores, other.judge)
+        differs += leak != chosen[fold]
+    assert differs  # to choose with what was spoilt would be another choice
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_an_id_left_out_has_no_say_either(field: Field, recipe: Recipe) -> None:
+    chosen = measure(field, recipe, "cross_id").chosen
+    for fold, held in enumerate(left_out_ids(field.ids)):
+        assert protocols._chosen_without(spoilt(field, held), recipe, held, 0) == chosen[fold]
+
+
+def frame_of(counts: dict[tuple[str, str, str], int]) -> pd.DataFrame:
+    return pd.DataFrame([key for key, count in counts.items() for _ in range(count)], columns=["id", "domain", "label"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(2, 17), min_size=8, max_size=8), st.integers(2, 6), st.integers(0, 99))
+def test_folds_part_the_clips_and_spread_id_domain_and_label_evenly(counts: list[int], folds: int, seed: int) -> None:
+    keys = [(i, d, label) for i in ("00", "02") for d in ("source", "target") for label in ("normal", "anomaly")]
+    judge = Judge(frame_of(dict(zip(keys, counts, strict=True))), 2022)
+    held = list(folds_of(judge, folds, seed))
+    assert len(held) == min(folds, *counts)
+    assert (np.sum(held, axis=0) == 1).all()
+    sizes = [fold.sum() for fold in held]
+    assert max(sizes) - min(sizes) <= 1
+    for rows in strata_of(judge.clips).values():
+        share = [fold[rows].sum() for fold in held]
+        assert max(share) - min(share) <= 1
+        assert max(share) < len(rows)  # something to choose by is left
+
+
+def test_repeats_draw_other_folds_and_a_seed_the_same(field: Field) -> None:
+    one = measure(field, GREEDY, "crossval", repeats=2, seed=1)
+    assert (one.scores[0] != one.scores[1]).any()
+    assert len(one.chosen) == 10
+    assert one.value == pytest.approx(one.values.mean())
+    again = measure(field, GREEDY, "crossval", repeats=2, seed=1)
+    np.testing.assert_array_equal(one.scores, again.scores)
+    assert measure(field, GREEDY, "crossval", repeats=2, seed=5).value != one.value
+
+
+def test_a_single_candidate_is_worth_the_same_under_every_protocol(candidates: Callable[..., Candidates]) -> None:
+    """With nothing to choose from there is nothing to be fooled by: folds may not change the number."""
+    field = field_of(candidates((1.0,)), Standardiser())
+    oracle = measure(field, Recipe("best", "best"), "oracle").value
+    for protocol in ("crossval", "cross_id"):
+        assert measure(field, Recipe("best", "best"), protocol).value == pytest.approx(oracle, abs=1e-9)
+
+
+def test_folds_of_different_members_are_put_into_one_unit(
+    candidates: Callable[..., Candidates], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two equally good candidates of very different units, unstandardised, that folds choose in turn."""
+    made = candidates((1.5, 1.5), per=40)
+    unit = np.array([[1.0], [1000.0]], np.float32)
+    made = replace(made, scores=made.scores * unit + 7 * unit, normal_scores=made.normal_scores * unit + 7 * unit)
+    field = field_of(made, Standardiser("none"), "auc")
+    turns = itertools.cycle((Chosen((0,), (1.0,)), Chosen((1,), (1.0,))))
+    monkeypatch.setattr(protocols, "_chosen_without", lambda *_: next(turns))
+    alone = float(field.judge(field.scores).mean())
+    assert abs(measure(field, Recipe("best", "best"), "crossval").value - alone) < 0.05
+    raw = field.scores[np.arange(field.scores.shape[1]) % 2, np.arange(field.scores.shape[1])]
+    assert float(field.judge(raw[None])[0]) < alone - 0.1  # what a mixture of units would be worth
+
+
+def test_cross_id_leaves_out_each_id_once(field: Field) -> None:
+    made = measure(field, GREEDY, "cross_id")
+    assert len(made.chosen) == 2
+    assert made.scores.shape == (1, len(field.ids))
+
+
+def test_cross_id_of_one_id_says_what_to_use(candidates: Callable[..., Candidates]) -> None:
+    field = field_of(candidates(ids=("00",)), Standardiser())
+    assert not possible(field, "cross_id")
+    with pytest.raises(AsdRayError, match="cross_id chooses on other ids, and this machine has one; use crossval"):
+        measure(field, GREEDY, "cross_id")
+
+
+def test_crossval_needs_two_clips_of_each_kind(candidates: Callable[..., Candidates]) -> None:
+    made = candidates()
+    few = made.clips[~((made.clips["id"] == "02") & (made.clips["domain"] == "target"))].index.tolist() + [120]
+    made = replace(made, clips=made.clips.loc[few].reset_index(drop=True), scores=made.scores[:, few])
+    field = field_of(replace(made, year=2020), Standardiser())
+    assert not possible(field, "crossval")
+    with pytest.raises(AsdRayError, match="2 clips or more of each id, domain and label but 02/target/normal has 1"):
+        measure(field, GREEDY, "crossval")
+
+
+def test_one_fold_is_none(field: Field) -> None:
+    with pytest.raises(AsdRayError, match="crossval needs 2 folds or more but got 1"):
+        measure(field, GREEDY, "crossval", folds=1)
+
+
+def test_an_unknown_protocol_has_a_guess(field: Field) -> None:
+    with pytest.raises(AsdRayError, match="unknown protocol 'crosval'; did you mean 'crossval'"):
+        measure(field, GREEDY, "crosval")
+
+
+def test_what_is_chosen_by_labels_cannot_be_called_label_free(field: Field) -> None:
+    with pytest.raises(AsdRayError, match="recipe greedy chooses by labels, so no number of it is label_free"):
+        measure(field, GREEDY, "label_free")
+
+
+def test_a_group_without_normal_clips_is_judged_in_the_machines_unit(candidates: Callable[..., Candidates]) -> None:
+    made = candidates()
+    known = np.flatnonzero(made.normal["id"] == "00")
+    made = replace(
+        made, normal=made.normal.iloc[known].reset_index(drop=True), normal_scores=made.normal_scores[:, known]
+    )
+    field = field_of(made, Standardiser())
+    assert np.isfinite(field.scores).all()
+    assert 0.5 < measure(field, GREEDY, "crossval").value <= 1
+
+
+def test_with_a_known_truth_crossval_is_right_and_oracle_is_not(
+    clips: Callable[..., pd.DataFrame], scores: Callable[..., np.ndarray]
+) -> None:
+    """30 searches of 40 correlated candidates on few clips. The truth is what the very ensembles that the folds chose
+    are worth on 25 times as many clips: crossval must be right on average and within its interval; oracle is not."""
+    draw, few, many, normal = np.random.default_rng(0), clips(20), clips(500), clips(100, "held_out")
+    errors: dict[str, list[float]] = {"oracle": [], "crossval": []}
+    covered = 0
+    for seed in range(SETS):
+        strength = draw.normal(0.7, 0.3, 40)
+        made = Candidates(
+            "fan",
+            pd.DataFrame(
+                {"trial": [f"t{i}" for i in range(40)], "family": "idnn", "paper": False, "params": [{}] * 40}
+            ),
+            few,
+            scores(few, strength, 3 * seed, 0.5),
+            normal,
+            scores(normal, strength, 3 * seed + 1, 0.5),
+            "held_out",
+            "demo",
+            "",
+            2022,
+        )
+        field = field_of(made, Standardiser())
+        large = field_of(replace(made, clips=many, scores=scores(many, strength, 3 * seed + 2, 0.5)), Standardiser())
+        whole = np.ones(len(many), bool)
+        oracle, crossval = measure(field, GREEDY, "oracle"), measure(field, GREEDY, "crossval", repeats=2, seed=seed)
+
+        def true(*chosen: Chosen, large: Field = large, whole: np.ndarray = whole) -> float:
+            every = [together(large, GREEDY, each, whole, rescaled=False) for each in chosen]
+            return float(large.judge(np.stack(every)).mean())
+
+        truth = true(*crossval.chosen)
+        errors["oracle"].append(oracle.value - true(*oracle.chosen))
+        errors["crossval"].append(crossval.value - truth)
+        low, high = interval(resampled(crossval.scores, field.judge, draws=200, seed=seed))
+        covered += low <= truth <= high
+    mean = {name: float(np.mean(each)) for name, each in errors.items()}
+    error = {name: float(np.std(each) / SETS**0.5) for name, each in errors.items()}
+    told = ", ".join(f"{name} is off by {mean[name]:+.4f} ± {error[name]:.4f}" for name in errors)
+    told += f"; {covered} of {SETS} crossval intervals hold the truth"
+    assert abs(mean["crossval"]) < 2.5 * error["crossval"], told
+    assert abs(mean["crossval"]) < 0.4 * mean["oracle"], told
+    assert mean["oracle"] > 4 * error["oracle"], told
+    assert covered >= 0.85 * SETS, told

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asd_ray.ensembling.candidates import Candidates
+from asd_ray.ensembling.judge import Judge
+from asd_ray.ensembling.protocols import Field, field_of
+from asd_ray.ensembling.recipe import Recipe, Slot
+from asd_ray.ensembling.select import check, choose, fits, without_labels
+from asd_ray.ensembling.standardise import Standardiser
+from asd_ray.errors import AsdRayError
+
+STRENGTH = (0.2, 1.4, 0.9, 0.5, 1.1, 0.7)
+FAMILIES = ("idnn", "group_made")  # in turn
+
+
+@pytest.fixture
+def field(candidates: Callable[..., Candidates]) -> Field:
+    return field_of(candidates(STRENGTH, per=60, families=FAMILIES), Standardiser())
+
+
+def members(field: Field, recipe: Recipe) -> tuple[int, ...]:
+    return choose(recipe, field.candidates.table, field.scores, field.judge).members
+
+
+def test_the_fixture_ranks_as_its_strengths(field: Field) -> None:
+    assert np.argsort(-field.judge(field.scores)).tolist() == [1, 4, 2, 5, 3, 0]
+
+
+def test_best_is_the_best_alone(field: Field) -> None:
+    assert members(field, Recipe("r", "best")) == (1,)
+    assert members(field, Recipe("r", "best", slots=(Slot("idnn"),))) == (4,)
+
+
+def test_slots_come_in_their_order_each_with_its_best(field: Field) -> None:
+    assert members(field, Recipe("r", "slots", slots=(Slot("idnn"), Slot("group_made")))) == (4, 1)
+    own = Slot("idnn", params={"lr": 10.0**-2})
+    assert members(field, Recipe("r", "slots", slots=(own, Slot("group_made", ("mse",))))) == (2, 1)
+
+
+def test_two_slots_that_one_candidate_fills_make_one_member(field: Field) -> None:
+    assert members(field, Recipe("r", "slots", slots=(Slot("idnn"), Slot("idnn")))) == (4,)
+
+
+def test_best_per_family_is_the_best_of_each_best_first(field: Field) -> None:
+    assert members(field, Recipe("r", "best_per_family")) == (1, 4)
+
+
+def test_top_k_are_the_k_best(field: Field) -> None:
+    assert members(field, Recipe("r", "top_k", k=3)) == (1, 4, 2)
+    assert len(members(field, Recipe("r", "top_k", k=99))) == len(STRENGTH)
+
+
+def test_the_trail_tells_what_each_further_member_made_of_it(field: Field) -> None:
+    chosen = choose(Recipe("r", "top_k", k=3), field.candidates.table, field.scores, field.judge)
+    assert [row for row, _ in chosen.trail] == [1, 4, 2]
+    for step, (_, value) in enumerate(chosen.trail, 1):
+        together = field.scores[list(chosen.members[:step])].mean(axis=0)
+        assert value == pytest.approx(float(field.judge(together[None])[0]))
+
+
+def test_optuna_finds_the_better_member(candidates: Callable[..., Candidates]) -> None:
+    """Of one good detector and two that say nothing, most of the weight goes to the good one."""
+    field = field_of(candidates((0.0, 1.5, 0.0), per=60, shared=0.0), Standardiser())
+    recipe = Recipe("r", "optuna_weights", k=3, trials=40)
+    chosen = choose(recipe, field.candidates.table, field.scores, field.judge)
+    assert chosen.members[0] == 1
+    assert chosen.weights[0] > 2 * max(chosen.weights[1:], default=0)
+    equal, found = (
+        float(field.judge((np.asarray(weights) @ field.scores[list(rows)])[None])[0])
+        for rows, weights in (((0, 1, 2), (1, 1, 1)), (chosen.members, chosen.weights))
+    )
+    assert found > equal + 0.05
+    assert chosen == choose(recipe, field.candidates.table, field.scores, field.judge)
+
+
+def test_optuna_weighs_the_best_variants_of_different_trials(field: Field) -> None:
+    table = field.candidates.table.assign(trial=["a", "b", "b", "c", "b", "a"])
+    chosen = choose(Recipe("r", "optuna_weights", k=2, trials=5), table, field.scores, field.judge)
+    assert set(chosen.members) <= {1, 5}
+
+
+def test_without_labels_each_family_weighs_the_same_in_its_papers_setting(field: Field) -> None:
+    table = field.candidates.table.assign(paper=[True, True, True, False, False, False])
+    chosen = without_labels(Recipe("r", "label_free"), table)
+    assert dict(zip(chosen.members, chosen.weights, strict=True)) == {1: 1.0, 0: 0.5, 2: 0.5}
+
+
+def test_without_labels_labels_are_not_looked_at(field: Field) -> None:
+    recipe = Recipe("r", "label_free")
+    flipped = field.judge.clips.assign(label=field.judge.clips["label"].to_numpy()[::-1])
+    other = choose(recipe, field.candidates.table, -field.scores, Judge(flipped, 2022))
+    assert other == choose(recipe, field.candidates.table, field.scores, field.judge)
+
+
+def test_slots_say_which_variants_and_parameters_are_meant() -> None:
+    table = pd.DataFrame(
+        {
+            "family": ["aegan_ad", "aegan_ad", "idnn", "aegan_ad"],
+            "variant": ["a", "b", "a", "a"],
+            "params": [{"net": "x"}, {"net": "x"}, {"net": "x"}, {}],
+        }
+    )
+    assert fits(Slot("aegan_ad"), table).tolist() == [True, True, False, True]
+    assert fits(Slot("aegan_ad", ("a", "c")), table).tolist() == [True, False, False, True]
+    assert fits(Slot("aegan_ad", ("a",), {"net": "x"}), table).tolist() == [True, False, False, False]
+    assert fits(Slot("aegan_ad", params={"net": "y"}), table).tolist() == [False] * 4
+
+
+def test_a_recipe_says_which_family_it_lacks_and_how_to_search_it(field: Field) -> None:
+    lacking = (Slot("stgram"), Slot("idnn"), Slot("flow_aff", params={"flow": "glow"}))
+    with pytest.raises(AsdRayError) as raised:
+        check(Recipe("mine.max", "slots", slots=lacking), "fan", field.candidates.table)
+    assert str(raised.value) == (
+        "fan: recipe mine needs stgram; flow_aff (flow 'glow'), which no complete trial has; "
+        "run: asd-ray search fan --families stgram,flow_aff"
+    )
+    check(Recipe("mine", "slots", slots=(Slot("idnn"),)), "fan", field.candidates.table)
+
+
+def test_the_best_of_some_families_needs_one_of_them(field: Field) -> None:
+    check(Recipe("r", "best", slots=(Slot("stgram"), Slot("idnn"))), "fan", field.candidates.table)
+    with pytest.raises(AsdRayError, match="needs stgram, which .* --families stgram"):
+        check(Recipe("r", "best", slots=(Slot("stgram"),)), "fan", field.candidates.table)
+
+
+@pytest.mark.parametrize("slots", [(), (Slot("idnn"),), (Slot("idnn"), Slot("stgram"))])
+def test_without_labels_a_papers_setting_is_needed(field: Field, slots: tuple[Slot, ...]) -> None:
+    recipe = Recipe("label_free", "label_free", slots=slots)
+    check(recipe, "fan", field.candidates.table)
+    with pytest.raises(AsdRayError, match="takes the papers' settings, and the ledger has no complete trial of one"):
+        check(recipe, "fan", field.candidates.table.assign(paper=False))
+
+
+def test_one_candidate_is_enough_for_every_way_to_select(field: Field) -> None:
+    one = replace(field.candidates.take([1]), left_out=())
+    for select in ("best", "best_per_family", "top_k", "greedy", "label_free"):
+        assert members(field_of(one, Standardiser()), Recipe("r", select)) == (0,)

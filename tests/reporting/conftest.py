@@ -1,0 +1,100 @@
+"""A run as a search leaves it, with ensembles, and with names and messages that would break a careless page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asd_ray.ensemble import main as ensemble
+from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
+
+EVIL = "</script><script>alert('x')</script><b>&\"'"
+FINGERPRINT = "0123456789abcdef"
+
+
+def clips(machine: str = "fan", *, per_cell: int = 12, label_of_test: str | None = None) -> pd.DataFrame:
+    """Two ids, two domains; training and held-out normals."""
+    rows = []
+    for number in ("00", "01"):
+        for domain in ("source", "target"):
+            for split, labels in (("train", ["normal"]), ("held_out", ["normal"]), ("test", ["normal", "anomaly"])):
+                for label in labels:
+                    told = label_of_test if split == "test" and label_of_test else label
+                    rows += [
+                        (
+                            f"{machine}/{split}/{label}_{number}_{domain}_{at:03d}.wav",
+                            number,
+                            domain,
+                            split,
+                            told,
+                            label,
+                        )
+                        for at in range(per_cell)
+                    ]
+    made = pd.DataFrame(rows, columns=["clip", "id", "domain", "split", "label", "truth"])
+    first = made.index[made["split"] == "test"][0]
+    made.loc[first, "clip"] = f"{machine}/{EVIL}.wav"
+    return made
+
+
+def fill(
+    ledger: Ledger, machine: str, *, trials: int = 12, year: int | None = 2022, seeds: int = 1, **how: object
+) -> None:
+    """Families of unlike strength, the last trials of each pruned and failed."""
+    table = clips(machine, **how)  # type: ignore[arg-type]
+    loud = (table["truth"] == "anomaly").to_numpy()
+    for strength, family in enumerate(("idnn", "knn", "stgram")):
+        common = np.random.default_rng([strength, len(machine)]).normal(size=len(table))
+        for number in range(trials * seeds):
+            seed, at = divmod(number, trials)
+            draw = np.random.default_rng([strength, number, len(machine)])
+            lr = float(10 ** draw.uniform(-5, -2)) if at else 1e-3
+            good = 0.6 + 0.4 * strength - 0.3 * abs(np.log10(lr) + 3.5)
+            scores = {
+                name: common + 0.7 * draw.normal(size=len(table)) + good * factor * loud
+                for name, factor in (("mse", 1.0), ("max", 0.7))
+            }
+            status = "pruned" if at and at % 6 == 0 else "failed" if at and at % 7 == 0 else "complete"
+            record = TrialRecord(
+                trial=trial_hash(family=family, number=number, machine=machine),
+                name=f"{machine}-{family}-{number:04d}",
+                machine=machine,
+                family=family,
+                number=number,
+                seed=seed,
+                params={"lr": lr, "norm": "batch" if at % 2 else EVIL, "layers": 2 + at % 3, "epochs": 20},
+                status=status,
+                epochs=20 if status == "complete" else 5,
+                objective=0.55 + 0.1 * good if status == "complete" else None,
+                variant="mse" if status == "complete" else "",
+                intermediate={} if status == "failed" else {5: 0.5 + 0.05 * good},
+                protocol="oracle",
+                error=f"RuntimeError: {EVIL}" if status == "failed" else "",
+                seconds=4.0 * (strength + 1) + at,
+                device="cpu" if strength < 2 else "NVIDIA H100",
+                versions={"asd_ray": "0.1.0"},
+                dataset="simulated",
+                data_fingerprint=FINGERPRINT,
+                extra={"settings": {"year": year, "held_out": 0.1, "checkpoint": "last"}, "paper": at == 0},
+            )
+            ledger.commit(record, long_scores(table, scores) if status == "complete" else None)
+
+
+def choose(run: Path, *recipes: str, machines: tuple[str, ...] = ()) -> None:
+    asked = [part for name in recipes for part in ("--recipe", name)]
+    assert ensemble([*machines, "--run", str(run), "--folds", "2", "--repeats", "1", *asked]) == 0
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two machines with ensembles and one without; read it, write elsewhere."""
+    run = tmp_path_factory.mktemp("runs") / "simulated"
+    ledger = Ledger(run)
+    fill(ledger, "fan", trials=14)
+    fill(ledger, "ToyCar", trials=4, seeds=2)
+    choose(run, "best_single", "best_per_family", "greedy", "label_free")
+    fill(ledger, "valve", trials=2)
+    return run

@@ -1,0 +1,148 @@
+"""The page in a real browser: headless Chromium, from disk, at a desktop's and at a telephone's width."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asd_ray.ledger import Ledger, RunLayout
+from asd_ray.reporting import gather, write
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium on the PATH: apt-get install chromium")
+TABS = ["overview", "machine-fan", "machine-ToyCar", "families", "provenance"]
+
+
+@pytest.fixture(scope="module")
+def report(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write(gather(Ledger(filled)), RunLayout(folder), str(folder))
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as found:
+        made = found.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"]
+        )  # root has none, as in a container
+        yield made
+        made.close()
+
+
+@pytest.fixture(params=[(1280, "light"), (1280, "dark"), (400, "light"), (400, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
+def opened(browser: Any, report: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The page; when the test ends, nothing may have been logged, thrown, asked of the network or answered."""
+    width, scheme = request.param
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page, seen = context.new_page(), list[str]()
+    page.on("console", lambda message: seen.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: seen.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: (seen.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("request", lambda asked: seen.append(asked.url) if not asked.url.startswith(("file:", "data:")) else None)
+    page.goto(report.as_uri())
+    yield page
+    context.close()
+    assert seen == []
+
+
+def shown(page: Any) -> list[str]:
+    panels = page.locator("main > [role=tabpanel]").all()
+    return [panel.get_attribute("id") for panel in panels if panel.is_visible()]
+
+
+def test_each_tab_shows_its_panel_alone_and_the_page_never_scrolls_sideways(opened: Any) -> None:
+    assert shown(opened) == ["overview"]
+    for name in TABS:
+        opened.locator(f"[aria-controls={name}]").click()
+        assert shown(opened) == [name]
+        assert opened.url.endswith(f"#{name}")
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert opened.evaluate(wide) == 0
+
+
+def test_tabs_are_used_by_keyboard(opened: Any) -> None:
+    opened.locator("[aria-controls=overview]").focus()
+    opened.keyboard.press("ArrowRight")
+    assert shown(opened) == ["machine-fan"]
+    opened.keyboard.press("End")
+    assert shown(opened) == ["provenance"]
+    opened.keyboard.press("ArrowRight")
+    assert shown(opened) == ["overview"]
+    assert opened.evaluate("document.activeElement.getAttribute('aria-selected')") == "true"
+    assert opened.locator("header [role=tab][tabindex='0']").count() == 1
+
+
+def test_an_address_with_a_name_opens_its_tabs(opened: Any, report: Path) -> None:
+    opened.goto("about:blank")
+    opened.goto(f"{report.as_uri()}#family-knn")
+    assert shown(opened) == ["families"]
+    assert opened.locator("#family-knn").is_visible()
+    assert not opened.locator("#family-idnn").is_visible()
+
+
+def test_a_click_on_a_heading_sorts_by_number_and_again_the_other_way(opened: Any) -> None:
+    opened.locator("[aria-controls=machine-fan]").click()
+    table = opened.locator("#machine-fan table.board")
+    heads = table.locator("thead th").all_inner_texts()
+    column = next(at for at, name in enumerate(heads) if name.strip().startswith("seconds"))
+    head = table.locator("thead th").nth(column)
+    values = f"rows => rows.map(row => parseFloat(row.cells[{column}].textContent))"
+    before = table.locator("tbody tr").evaluate_all(values)
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    assert table.locator("tbody tr").evaluate_all(values) == sorted(before, reverse=True) != before
+    head.locator("button").press("Enter")
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert table.locator("tbody tr").evaluate_all(values) == sorted(before)
+
+
+def test_words_are_sorted_as_words(opened: Any) -> None:
+    opened.locator("[aria-controls=machine-fan]").click()
+    table = opened.locator("#machine-fan table.board")
+    table.locator("thead th", has_text="family").locator("button").click()
+    families = table.locator("tbody tr").evaluate_all("rows => rows.map(row => row.cells[2].textContent)")
+    assert families == sorted(families)
+    assert len(set(families)) == 3
+
+
+def test_missing_numbers_are_last_both_ways(opened: Any) -> None:
+    opened.locator("[aria-controls=machine-fan]").click()
+    table = opened.locator("#machine-fan table.sortable").first
+    head = table.locator("thead th", has_text="oracle")
+    for _ in range(2):
+        head.locator("button").click()
+        texts = table.locator("tbody tr").evaluate_all("rows => rows.map(row => row.cells[5].textContent)")
+        assert texts[-2:] == ["–", "–"]  # label_free, combined in two ways
+        assert "–" not in texts[:-2]
+
+
+def test_print_shows_every_tab(opened: Any) -> None:
+    opened.emulate_media(media="print")
+    assert shown(opened) == TABS
+    assert all(panel.is_visible() for panel in opened.locator("#families [role=tabpanel]").all())
+    assert not opened.locator("[role=tablist]").first.is_visible()
+    assert opened.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_without_scripts_everything_is_shown(browser: Any, report: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    assert shown(page) == TABS
+    assert not page.locator("[role=tablist]").first.is_visible()
+    context.close()
+
+
+def test_charts_are_drawn_inside_their_column(opened: Any) -> None:
+    opened.locator("[aria-controls=machine-fan]").click()
+    boxes = [each.bounding_box() for each in opened.locator("#machine-fan figure > svg").all()]
+    assert len(boxes) >= 6
+    width = opened.viewport_size["width"]
+    assert all(box["height"] > 100 and box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asd_ray.ensembling import scores_of
+from asd_ray.errors import AsdRayError
+from asd_ray.ledger import Ledger
+from asd_ray.metrics import auc, hmean
+from asd_ray.reporting import gather
+from tests.reporting.conftest import choose, fill
+
+
+@pytest.fixture(scope="module")
+def facts(filled: Path) -> Any:
+    return gather(Ledger(filled))
+
+
+@pytest.fixture
+def copied(filled: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(filled, tmp_path / "run"))
+
+
+def change(run: Path, **changes: object) -> None:
+    path = run / "ensembles" / "fan" / "final.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_run_without_ensembles_says_what_to_run(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "run")
+    fill(ledger, "fan", trials=1)
+    with pytest.raises(AsdRayError, match=r"no ensembles to report on; run: asd-ray ensemble --run .*/run"):
+        gather(ledger)
+
+
+def test_facts_are_strict_json(facts: Any) -> None:
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+
+
+def test_the_summary_has_what_the_ensemble_file_has(facts: Any, filled: Path) -> None:
+    rows = facts["summary"]["rows"]
+    assert [row["machine"] for row in rows] == ["fan", "ToyCar"]
+    assert facts["without"] == ["valve"]
+    for row in rows:
+        stored = json.loads((filled / "ensembles" / row["machine"] / "final.json").read_text())["metrics"]
+        own = stored[row["protocol"]]
+        assert {**row["forecast"]} == {key: own[key] for key in ("value", "interval", "auc", "pauc", "hmean")}
+        assert row["gain"]["interval"] == own["gain"]["interval"]
+        assert row["gain"]["protocol"] == row["protocol"]
+    over = facts["summary"]["over_machines"]["forecast"]["hmean"]
+    assert over == pytest.approx(hmean([row["forecast"]["hmean"] for row in rows]))
+
+
+def test_labels_are_told_from_search_to_number(facts: Any) -> None:
+    assert "learned from normal clips alone" in facts["labels"]
+    assert "searched with the labels of the test clips" in facts["labels"]
+    assert "oracle" in facts["labels"]
+
+
+def test_curves_are_of_the_ensembles_scores_in_the_ledger(facts: Any, filled: Path) -> None:
+    final = facts["machines"]["fan"]["final"]
+    scores = scores_of(Ledger(filled), json.loads((filled / "ensembles/fan/final.json").read_text()))
+    test = scores[(scores["split"] == "test") & (scores["id"] == "01")]
+    curve = next(each for each in facts["machines"]["fan"]["roc"] if each["id"] == "01")
+    assert curve["auc"] == pytest.approx(auc(test["label"] == "anomaly", test["score"]))
+    assert facts["machines"]["fan"]["histograms"]["threshold"] == final["threshold"]["value"]
+
+
+def test_the_leaderboard_is_every_candidate_best_first(facts: Any) -> None:
+    board = facts["machines"]["fan"]["leaderboard"]
+    assert board["cells"] == ["00/auc_source", "00/auc_target", "00/pauc", "01/auc_source", "01/auc_target", "01/pauc"]
+    values = [row["hmean"] for row in board["rows"]]
+    assert values == sorted(values, reverse=True)
+    assert len(values) == facts["machines"]["fan"]["final"]["candidates"]["tried"] == 66
+    best = board["rows"][0]
+    assert best["hmean"] == pytest.approx(hmean(list(best["cells"].values())))
+    members = {(each["trial"], each["variant"]) for each in facts["machines"]["fan"]["final"]["members"]}
+    assert {(row["trial"], row["variant"]) for row in board["rows"] if row["member"]} == members
+
+
+def test_the_chosen_recipe_comes_first(facts: Any) -> None:
+    for each in facts["machines"].values():
+        chosen, *others = each["recipes"]
+        assert chosen["chosen"]
+        assert chosen["recipe"] == each["final"]["recipe"]["name"]
+        assert not any(row["chosen"] for row in others)
+        assert {row["protocol"] for row in each["recipes"]} == {"crossval", "label_free"}
+
+
+def test_families_hold_every_trial(facts: Any, filled: Path) -> None:
+    trials = [trial for f in facts["families"].values() for s in f["studies"].values() for trial in s["trials"]]
+    assert len(trials) == len(Ledger(filled).records()) == 3 * (14 + 8 + 2)
+    assert {each["status"] for each in trials} == {"complete", "pruned", "failed"}
+    assert facts["families"]["idnn"]["studies"]["fan"]["importances"]
+    assert facts["families"]["idnn"]["seeds"][0]["seeds"] == 2
+    assert facts["families"]["stgram"]["studies"]["fan"]["cost"]["gpu_seconds"] > 0
+    assert facts["published"] is None
+
+
+def test_commands_make_the_final_ensemble_again(facts: Any, filled: Path) -> None:
+    first = facts["provenance"]["commands"][0]
+    assert first.startswith(f"asd-ray ensemble fan --run {filled} --recipe ")
+    assert "--folds 2 --repeats 1 --seed 0" in first
+    assert facts["provenance"]["datasets"]["fan"]["fingerprint"] == "0123456789abcdef"
+
+
+def test_candidates_that_came_later_are_told(copied: Path) -> None:
+    ledger = Ledger(copied)
+    fill(ledger, "fan", trials=16)
+    (note,) = gather(ledger)["machines"]["fan"]["notes"]
+    assert note == "6 candidates came to the ledger after this ensemble was chosen; run: asd-ray ensemble fan"
+
+
+def test_an_ensemble_that_the_ledger_does_not_bear_out_is_an_error(copied: Path) -> None:
+    stored = json.loads((copied / "ensembles/fan/final.json").read_text())
+    change(copied, members=[{**stored["members"][0], "trial": "tdeadbeef"}])
+    with pytest.raises(AsdRayError, match="lacks the member tdeadbeef .* run: asd-ray ensemble fan"):
+        gather(Ledger(copied))
+    protocol = "label_free" if "label_free" in stored["metrics"] else "oracle"
+    metrics = {**stored["metrics"], protocol: {**stored["metrics"][protocol], "value": 0.99}}
+    change(copied, members=stored["members"], metrics=metrics)
+    with pytest.raises(AsdRayError, match="its file says 0.990000"):
+        gather(Ledger(copied))
+
+
+def test_unlabelled_clips_have_scores_and_no_numbers(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "run")
+    fill(ledger, "fan", trials=2, label_of_test="unknown")
+    choose(tmp_path / "run", "label_free", machines=("fan",))
+    facts = gather(ledger)
+    assert facts["labels"].startswith("The test clips have no labels")
+    (row,) = facts["summary"]["rows"]
+    assert (row["forecast"], row["oracle"], row["gain"]) == (None, None, None)
+    machine = facts["machines"]["fan"]
+    assert (machine["roc"], machine["worst_clips"], machine["leaderboard"]["cells"]) == ([], None, [])
+    assert {label for panel in machine["histograms"]["panels"] for label in panel["labels"]} == {"unknown"}

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from asd_ray.reporting.published import MACHINES_2020, TABLES, comparison
+
+
+def facts(machine: str = "fan", year: int | None = 2020, ids: tuple[str, ...] | None = None, count: int = 100) -> Any:
+    table = next(each for each in TABLES if each.year == (year or 2020))
+    own = table.ids[machine] if ids is None else ids
+    cells = {f"{each}/{kind}": value for each in own for kind, value in (("auc", 0.9), ("pauc", 0.8))}
+    cells[f"{own[0]}/auc"] = 0.7
+    return {
+        "ids": list(own),
+        "counts": {f"{each}/{label}": count for each in own for label in ("normal", "anomaly")},
+        "final": {"dataset": {"year": year}, "metrics": {"crossval": {"cells": cells}, "oracle": {"cells": cells}}},
+    }
+
+
+def test_every_number_is_a_percentage_and_every_row_has_a_protocol() -> None:
+    assert {table.year: len(table.rows) for table in TABLES} == {2020: 14, 2022: 3}
+    for table in TABLES:
+        for row in table.rows:
+            assert row.protocol
+            assert set(row.values) <= set(table.ids)
+            for values in row.values.values():
+                assert len(values) == (2 if table.year == 2020 else 1)
+                assert all(40 < value <= 100 for value in values)
+                assert values == tuple(sorted(values, reverse=True))  # AUC is above pAUC in all of them
+
+
+def test_numbers_are_of_the_machines_in_their_order_for_averages_come_out_as_published() -> None:
+    rows = {row.system: row for row in TABLES[0].rows}
+    for system, auc in (("mean", 89.0), ("max", 90.1)):
+        values = rows[f"Giri et al., system 1, {system}"].values
+        assert sum(values[machine][0] for machine in MACHINES_2020) / 6 == pytest.approx(auc, abs=0.06)
+
+
+def test_a_run_of_the_same_clips_is_compared_in_the_tables_own_measure() -> None:
+    made = comparison({"fan": facts(), "mine": {**facts(), "ids": ["00"]}})
+    assert made is not None
+    assert made["machines"] == ["fan"]
+    own = [row for row in made["rows"] if row["own"]]
+    assert [row["system"] for row in own] == ["this run, crossval", "this run, oracle"]
+    assert own[0]["values"]["fan"] == pytest.approx([85.0, 80.0])  # arithmetic means over ids
+    assert len(made["rows"]) == 2 + len(TABLES[0].rows)
+    assert all(row["protocol"] for row in made["rows"])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        facts(year=None),  # the demo set, MIMII
+        facts(ids=("01", "03", "05")),  # the evaluation set
+        facts(ids=("00", "02")),
+        facts(count=20),  # a part of it
+    ],
+    ids=["no year", "evaluation set", "fewer ids", "fewer clips"],
+)
+def test_another_runs_clips_are_compared_with_nothing(other: Any) -> None:
+    assert comparison({"fan": other}) is None
+
+
+def test_2022_is_compared_by_the_harmonic_mean_of_all_cells() -> None:
+    table = next(each for each in TABLES if each.year == 2022)
+    given = facts("bearing", 2022)
+    cells = given["final"]["metrics"]["crossval"]["cells"]
+    for each in cells:
+        cells[each] = 0.5
+    made = comparison({"bearing": given})
+    assert made is not None
+    assert made["rows"][0]["values"]["bearing"] == pytest.approx([50.0])
+    assert len(made["rows"]) == 2 + len(table.rows)

@@ -1,0 +1,314 @@
+"""The verb: what it prints, writes, verifies and refuses."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asd_ray.ensemble import main
+from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
+
+QUICK = ("--folds", "2", "--repeats", "1")
+FAMILIES = ("idnn", "group_made")
+
+
+def make_run(root: Path, machine: str = "fan", splits: tuple[str, ...] = ("held_out", "test"), **record: Any) -> Path:
+    """Two trials of each of two families, on 32 test clips; `test_label` may take the place of the labels."""
+    test_label = record.pop("test_label", None)
+    rows = [
+        (
+            f"{split}_{each}_{label}_{number:02d}.wav",
+            each,
+            "source",
+            split,
+            test_label if split == "test" and test_label else label,
+        )
+        for split in splits
+        for each in ("00", "02")
+        for label in (("normal", "anomaly") if split == "test" else ("normal",))
+        for number in range(8)
+    ]
+    clips = pd.DataFrame(rows, columns=["clip", "id", "domain", "split", "label"])
+    loud = clips["clip"].str.contains("anomaly").to_numpy()
+    for seed, (family, number) in enumerate((family, number) for family in FAMILIES for number in (0, 1)):
+        noise = np.random.default_rng([seed, len(machine)]).normal(size=len(clips))
+        made: dict[str, Any] = {
+            "trial": trial_hash(machine=machine, family=family, number=number, **record),
+            "name": f"{machine}-{family}-{number:04d}",
+            "machine": machine,
+            "family": family,
+            "number": number,
+            "dataset": "demo",
+            "data_fingerprint": "f0f0f0f0",
+            "extra": {"settings": {"year": None}, "paper": number == 0},
+        }
+        Ledger(root).commit(TrialRecord(**(made | record)), long_scores(clips, {"mse": noise + (1 + seed / 4) * loud}))
+    return root
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path / "run")
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """What a command prints that ends well."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def act(*words: object) -> str:
+        assert main([*map(str, words)]) == 0
+        return capsys.readouterr().out
+
+    return act
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The message of a command that ends with status 2."""
+
+    def act(*words: object) -> str:
+        try:
+            status = main([*map(str, words)])
+        except SystemExit as error:  # argparse's own
+            status = error.code
+        assert status == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert "Traceback" not in printed.err
+        return printed.err
+
+    return act
+
+
+def test_by_default_every_recipe_that_can_be_followed(run: Path, said: Callable[..., str]) -> None:
+    told = said("--run", run, *QUICK)
+    made = {path.stem: json.loads(path.read_text()) for path in (run / "ensembles" / "fan").glob("*.json")}
+    final = made.pop("final")
+    assert set(made) == {
+        *("best_per_family.max", "best_per_family.mean", "best_single", "greedy.max", "greedy.mean"),
+        *("greedy_bagged", "label_free.mean", "label_free.min", "optuna_weights", "top_k.max", "top_k.mean"),
+    }
+    honest = {name: (each["metrics"].get("crossval") or each["metrics"]["label_free"]) for name, each in made.items()}
+    assert honest[final["recipe"]["name"]]["value"] == max(each["value"] for each in honest.values())
+    assert final == made[final["recipe"]["name"]]
+    assert final["tried"] == {"recipes": 11, "chosen_by": "crossval"}
+    assert "fan: 4 candidates of 2 families; harmonic mean of AUC and pAUC of the test clips" in told
+    assert (
+        f"fan: {final['recipe']['name']}, the best of 11 recipes by crossval → {run}/ensembles/fan/final.json" in told
+    )
+    assert "recipe aegan_best_score needs aegan_ad, which no complete trial has; run: asd-ray search fan --fam" in told
+    assert "no candidate has scores of train clips" in told  # of Giri's recipes
+    assert "oracle: chosen with the labels of the very clips it is measured on; an upper bound and no forecast." in told
+
+
+def test_several_machines_have_their_harmonic_mean(tmp_path: Path, said: Callable[..., str]) -> None:
+    run = make_run(make_run(tmp_path / "run"), "pump")
+    told = said("--run", run, "--recipe", "best_single", *QUICK)
+    made = [json.loads((run / "ensembles" / each / "final.json").read_text())["metrics"] for each in ("fan", "pump")]
+    for protocol in ("crossval", "oracle"):
+        mean = 2 / sum(1 / each[protocol]["value"] for each in made)
+        assert f"{protocol}: harmonic mean over 2 machines {mean:.4f}" in told
+    assert "pump" not in said("fan", "--run", run, "--recipe", "best_single", *QUICK)
+
+
+def test_one_row_says_crossval_oracle_gap_and_gain_with_intervals(run: Path, said: Callable[..., str]) -> None:
+    told = said("fan", "--run", run, "--recipe", "top_k", *QUICK)
+    made = json.loads((run / "ensembles/fan/top_k.mean.json").read_text())["metrics"]
+    [row] = [line for line in told.splitlines() if "top_k.mean" in line and "│" in line]
+    cells = [cell.strip() for cell in row.strip("│ ").split("│")]
+    low, high = made["crossval"]["interval"]
+    gain = made["crossval"]["gain"]
+    assert cells == [
+        "top_k.mean",
+        "4",
+        f"{made['crossval']['value']:.4f}",
+        f"{low:.3f} … {high:.3f}",
+        f"{made['oracle']['value']:.4f}",
+        f"{made['gap']:+.4f}",
+        f"{gain['value']:+.4f}",
+        f"{gain['interval'][0]:+.3f} … {gain['interval'][1]:+.3f}",
+    ]
+    assert "crossval: chosen on folds of the test clips, measured on the fold left out." in told
+
+
+def test_json_is_all_that_is_printed(tmp_path: Path, said: Callable[..., str]) -> None:
+    run = make_run(make_run(tmp_path / "run"), "pump")
+    made = json.loads(said("--run", run, "--recipe", "best_single", "--json", *QUICK))
+    assert made["format"] == "asd_ray-ensembles/1"
+    assert sorted(made["machines"]) == ["fan", "pump"]
+    for machine, ensemble in made["machines"].items():
+        assert ensemble == json.loads((run / "ensembles" / machine / "final.json").read_text())
+
+
+def test_the_same_command_finds_the_same(run: Path, said: Callable[..., str]) -> None:
+    words = ("--run", run, "--recipe", "greedy", "--json", *QUICK)
+    one, other = (json.loads(said(*words))["machines"]["fan"] for _ in range(2))
+    assert one | {"created": ""} == other | {"created": ""}
+
+
+def test_wishes_reach_the_file(run: Path, said: Callable[..., str]) -> None:
+    words = ("--maximise", "auc", "--seed", "3", "--threshold", "empirical", "--percentile", "80")
+    made = json.loads(said("--run", run, "--recipe", "best_single", "--json", *words, *QUICK))["machines"]["fan"]
+    assert made["wishes"] == {
+        **{"maximise": "auc", "repeats": 1, "folds": 2, "seed": 3, "draws": 1000},
+        **{"threshold": "empirical", "percentile": 80.0},
+    }
+    assert made["metrics"]["oracle"]["value"] == made["metrics"]["oracle"]["auc"]
+
+
+def test_a_users_own_recipe_is_followed(run: Path, said: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('select = "slots"\ncombine = "min"\n[[slots]]\nfamily = "idnn"\n')
+    told = said("fan", "--run", run, "--recipe", tmp_path / "mine.toml", *QUICK)
+    assert "fan: mine, the best of 1 recipes by crossval" in told
+    assert (run / "ensembles/fan/mine.json").is_file()
+
+
+def test_verify_rebuilds_the_numbers_of_a_file(run: Path, said: Callable[..., str]) -> None:
+    said("fan", "--run", run, "--recipe", "greedy", *QUICK)
+    told = said("--verify", run / "ensembles/fan/greedy.mean.json")
+    assert told.startswith("fan greedy.mean: ")
+    assert f"rebuilt from {run}; the worst differs by 0.0e+00" in told
+    copy = run.parent / "copy.json"
+    copy.write_bytes((run / "ensembles/fan/final.json").read_bytes())
+    assert "rebuilt from" in said("--verify", copy, "--run", run)
+
+
+def test_verify_refuses_a_number_that_was_changed(
+    run: Path, said: Callable[..., str], refused: Callable[..., str]
+) -> None:
+    said("fan", "--run", run, "--recipe", "greedy", *QUICK)
+    path = run / "ensembles/fan/final.json"
+    made = json.loads(path.read_text())
+    made["metrics"]["crossval"]["value"] += 1e-6
+    path.write_text(json.dumps(made))
+    message = refused("--verify", path)
+    assert "the worst differs by 1.0e-06 (metrics/crossval/value), more than 1e-09: the file or the ledger" in message
+
+
+def test_verify_of_a_file_elsewhere_asks_for_the_run(run: Path, refused: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}")
+    assert "the format is None but must be" in refused("--verify", tmp_path / "x.json")
+    assert "no such file" in refused("--verify", tmp_path / "y.json")
+    needed = ("machine", "recipe", "wishes", "dataset", "members", "statistics", "threshold", "metrics", "candidates")
+    (tmp_path / "x.json").write_text(json.dumps(dict.fromkeys(needed, {}) | {"format": "asd_ray-ensemble/1"}))
+    message = refused("--verify", tmp_path / "x.json")
+    assert "x.json does not lie in RUN/ensembles/MACHINE/; say which ledger it is of: --run RUN" in message
+
+
+def test_imported_systems_are_standardised_by_their_test_clips_and_flagged(
+    tmp_path: Path, said: Callable[..., str], refused: Callable[..., str]
+) -> None:
+    run = make_run(tmp_path / "run", splits=("test",), source="import", dataset="dcase2020", data_fingerprint="")
+    message = refused("fan", "--run", run, "--recipe", "greedy", *QUICK)
+    assert "no candidate has scores of held_out clips, whose statistics standardise; use --by train" in message
+    assert "or --by test for imported systems (transductive: said so in every output)" in message
+    told = said("fan", "--run", run, "--recipe", "greedy", "--by", "test", *QUICK)
+    assert "note: transductive: scores of test clips that are judged together went into each other" in told
+    made = json.loads((run / "ensembles/fan/final.json").read_text())
+    assert made["transductive"] is True
+    assert made["dataset"]["year"] == 2020
+    assert "rebuilt from" in said("--verify", run / "ensembles/fan/final.json")
+
+
+def test_without_test_labels_there_are_decisions_and_no_numbers(
+    tmp_path: Path, said: Callable[..., str], refused: Callable[..., str]
+) -> None:
+    run = make_run(tmp_path / "run", test_label="unknown")
+    message = refused("fan", "--run", run, "--recipe", "greedy")
+    assert "has nothing to choose by; use --recipe label_free, which chooses without labels" in message
+    told = said("fan", "--run", run, "--recipe", "label_free")
+    assert "note: the test clips have no labels: scores and decisions only, no metrics" in told
+    assert "oracle:" not in told
+    assert json.loads((run / "ensembles/fan/final.json").read_text())["metrics"] == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["fam"], "unknown machine 'fam'; did you mean 'fan'? known: fan"),
+        (["fan", "--recipe", "gredy"], "unknown recipe 'gredy'; did you mean 'greedy'?"),
+        (["fan", "--recipe", "nowhere.toml"], "nowhere.toml: no such file; shipped recipes: aegan_best_score, "),
+        (["fan", "--recipe", "giri_system_4"], "no candidate has scores of train clips"),
+        (["fan", "--recipe", "giri_system_1", "--by", "held_out"], "recipe giri_system_1 needs id_classifier (net"),
+        (
+            ["fan", "--recipe", "greedy", "--recipe", "greedy"],
+            "two recipes, or one and the chosen one, would be called",
+        ),
+        (["fan", "--folds", "1"], "folds must be 2 or more but got 1"),
+        (["fan", "--folds", "0"], "must be a number from 1 but got '0'"),
+        (["fan", "--repeats", "x"], "must be a number from 1 but got 'x'"),
+        (["fan", "--seed", "-1"], "seed must be 0 or more but got -1"),
+        (["fan", "--percentile", "100"], "percentile must be above 0 and below 100 but got 100.0"),
+        (["fan", "--maximise", "f1"], "invalid choice: 'f1'"),
+        (["fan", "--by", "heldout"], "invalid choice: 'heldout'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_nonsense_is_refused_with_what_is_wanted(
+    run: Path, refused: Callable[..., str], words: list[str], told: str
+) -> None:
+    assert told in refused(*words, "--run", run)
+    assert not (run / "ensembles").exists()
+
+
+def test_two_datasets_in_one_run_are_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+    run = make_run(make_run(tmp_path / "run"), data_fingerprint="abcabcabc", dataset="mimii")
+    message = refused("fan", "--run", run)
+    assert "are of 2 datasets, demo (f0f0f0f0) and mimii (abcabcab); their clips differ" in message
+
+
+def test_one_class_only_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+    run = make_run(tmp_path / "run", test_label="normal")
+    message = refused("fan", "--run", run)
+    assert message.count("no id has normal and anomalous test clips, so nothing can be told apart") == 1
+    assert "fan: no id has normal and anomalous test clips" in refused("fan", "--run", run, "--recipe", "label_free")
+
+
+def test_the_run_is_the_one_in_runs_unless_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[..., str], refused: Callable[..., str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "there is no run in runs/ here; name one: --run runs/NAME, or search first: asd-ray search" in refused("fan")
+    make_run(tmp_path / "runs" / "one")
+    assert "runs/one/ensembles/fan/final.json" in said("fan", "--recipe", "best_single", *QUICK)
+    make_run(tmp_path / "runs" / "two")
+    assert "runs/ holds one, two; name one: --run runs/NAME" in refused("fan")
+    assert "no run here" in refused("fan", "--run", tmp_path / "runs" / "three")
+
+
+def test_help_answers_at_once_and_loads_nothing_heavy(python: Callable[..., Any]) -> None:
+    code = """
+        import sys
+        from asd_ray.ensemble import main
+        try:
+            main(["--help"])
+        except SystemExit:
+            print({"torch", "ray", "optuna", "pandas", "numpy", "rich"} & set(sys.modules))
+        """
+    spent = []
+    for _ in range(2):  # the first may have to compile
+        began = time.monotonic()
+        told = python(code).communicate(timeout=60)[0]
+        spent.append(time.monotonic() - began)
+        assert told.endswith("set()\n")
+    assert "asd-ray ensemble fan --run runs/demo" in told
+    assert min(spent) < 2
+
+
+def test_nothing_here_loaded_torch_or_ray_for_choosing(python: Callable[..., Any], run: Path) -> None:
+    code = """
+        import sys
+        from asd_ray.ensemble import main
+        assert main([*sys.argv[1:]]) == 0
+        print({"torch", "ray"} & set(sys.modules))
+        """
+    told = python(code, "fan", "--run", run, "--recipe", "greedy", *QUICK).communicate(timeout=120)[0]
+    assert told.endswith("set()\n")
