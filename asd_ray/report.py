@@ -5,13 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from asd_ray import _cli
+from asd_ray.errors import AsdRayError, listing
+
+if TYPE_CHECKING:
+    from asd_ray.ledger import Ledger
 
 EXAMPLES = (
     "asd-ray report --run runs/demo",
     "asd-ray report --run s3://bucket/runs/fan --out report/",
+    "asd-ray report --run runs/dcase2020 --submission submissions/ours_1",
+    "asd-ray report --check-submission submissions/theirs_1 --year 2023",
+    "asd-ray report --run runs/demo --optuna-db studies.db && optuna-dashboard sqlite:///studies.db",
 )
+FORMS = ("submission", "check_submission", "optuna_db")
+MOST = 100  # problems that are told
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,24 +33,80 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     made.add_argument("--run", metavar="RUN", help="folder or s3://… of results (default: the one folder in runs/)")
     made.add_argument("--out", metavar="DIR", help="where the files go (default: RUN/report)")
+    add = made.add_argument_group("other forms", "each does only what it says, and writes no report").add_argument
+    add("--submission", metavar="DIR", help="write the final ensembles' official files of the dataset's DCASE year")
+    add(
+        "--check-submission",
+        metavar="DIR",
+        help="name all that is wrong with a folder of such files: by the clips of --run, else by the evaluation set of "
+        "--year",
+    )
+    add("--year", type=int, help="DCASE year of the files (default: the dataset's; --check-submission needs it)")
+    add("--optuna-db", metavar="FILE", help="write every search as an Optuna study, for optuna-dashboard")
     return _cli.run(made, _report, argv)
 
 
 def _report(args: argparse.Namespace) -> int:
     from asd_ray.ensemble import only_run
     from asd_ray.ledger import Ledger, RunLayout
+
+    asked = [f"--{name.replace('_', '-')}" for name in FORMS if getattr(args, name)]
+    if len(asked) > 1:
+        raise AsdRayError(f"{' and '.join(asked)} are of {len(asked)} commands; run one after the other")
+    if args.check_submission:
+        return _check(args)
+    ledger = Ledger(args.run or only_run()).require()
+    if args.submission:
+        return _submit(ledger, args)
+    if args.optuna_db:
+        return _studies(ledger, args)
     from asd_ray.reporting import gather, write
 
-    ledger = Ledger(args.run or only_run()).require()
     facts = gather(ledger)
-    if args.out:
-        target = RunLayout(args.out)
-        written = write(facts, target, target.base)
-    else:
-        written = write(facts, ledger.layout, ledger.layout.report)
-    for path in written:
+    target = RunLayout(args.out) if args.out else ledger.layout
+    for path in write(facts, target, target.base if args.out else target.report):
         print(path)
     return 0
+
+
+def _submit(ledger: Ledger, args: argparse.Namespace) -> int:
+    from asd_ray.reporting.submission import write_submission
+
+    done = write_submission(ledger, args.submission, year=args.year)
+    _notes(done.notes)
+    print(f"{done.clips} clips in {len(done.files)} files of DCASE {done.year} → {done.folder}")
+    return 0
+
+
+def _studies(ledger: Ledger, args: argparse.Namespace) -> int:
+    from asd_ray.reporting.optuna_db import write_optuna_db
+
+    stored = write_optuna_db(ledger, args.optuna_db)
+    _notes(stored.notes)
+    print(f"{stored.trials} trials of {stored.studies} studies → {stored.path}")
+    print(f"open it with: optuna-dashboard sqlite:///{stored.path}")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from asd_ray.ledger import Ledger
+    from asd_ray.reporting.submission import check_submission
+
+    if args.year is None:
+        raise AsdRayError("--check-submission needs to know which files to expect; say the year: --year 2023")
+    found = check_submission(args.check_submission, args.year, Ledger(args.run).require() if args.run else None)
+    _notes(found.notes)
+    if found.problems:
+        told = listing(found.problems, most=MOST)
+        raise AsdRayError(f"{args.check_submission} has {len(found.problems)} problems:\n{told}")
+    by = f"the clips of {args.run}" if args.run else f"the evaluation set of {args.year}"
+    print(f"{args.check_submission}: {found.clips} clips in {found.files} files are right by {by}")
+    return 0
+
+
+def _notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"note: {note}")
 
 
 if __name__ == "__main__":

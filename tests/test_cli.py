@@ -12,6 +12,8 @@ ACTIONS = {
     "data": ["check", "bank", "demo"],
     "evaluate": [],
     "search": [],
+    "ensemble": [],
+    "report": [],
     "ledger": ["ls", "show", "verify", "export", "import", "compact"],
 }
 HELPS = [[verb, *action] for verb, actions in ACTIONS.items() for action in [[], *([a] for a in actions)]]
@@ -23,7 +25,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_verb_is_tried() -> None:
     assert set(ACTIONS) == set(VERBS)
-    assert len(HELPS) == 13
+    assert len(HELPS) == 15
 
 
 @pytest.mark.parametrize("words", HELPS, ids=" ".join)
