@@ -49,6 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--seed", type=int, default=0, help="of folds, bags and resampled clips (default 0)")
     add("--threshold", choices=("gamma", "empirical"), default="gamma", help="how it is found of normal scores")
     add("--percentile", type=float, default=90.0, help="of normal scores that decides (default 90)")
+    add(
+        "--missing",
+        choices=("raise", "drop"),
+        default="raise",
+        help="what to do with a candidate that lacks test clips: stop and name it (default), or leave it out",
+    )
     add("--json", action="store_true", help="print the best ensemble of each machine as JSON, and nothing else")
     add("--verify", metavar="FILE", help="rebuild an ensemble file's numbers from the ledger, and do nothing else")
     return _cli.run(made, _ensemble, argv)
@@ -56,11 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _ensemble(args: argparse.Namespace) -> int:
     from asd_ray.ensembling import Wishes, read
+    from asd_ray.ensembling.ensemble_file import run_of
     from asd_ray.ledger import Ledger
 
     if args.verify:
         stored = read(args.verify)
-        return _verify(Ledger(args.run or _run_of(args.verify)).require(), stored)
+        return _verify(Ledger(args.run or run_of(args.verify)).require(), stored)
     ledger = Ledger(args.run or only_run()).require()
     machines = args.machines or sorted({record.machine for record in ledger.records()})
     for machine in machines:
@@ -73,10 +80,14 @@ def _ensemble(args: argparse.Namespace) -> int:
         threshold=args.threshold,
         percentile=args.percentile,
     )
-    recipes, asked = _recipes(args)
-    finals = {}
+    recipes = _recipes(args)
+    finals, failed = {}, []
     for machine in machines:
-        made, notes = _of_machine(ledger, machine, recipes, wishes, asked)
+        try:
+            made, notes = _of_machine(ledger, machine, recipes, wishes, args)
+        except AsdRayError as error:  # the other machines have theirs all the same
+            failed.append(str(error))
+            continue
         finals[machine] = made[0]
         if not args.json:
             _print_machine(machine, made, notes)
@@ -84,6 +95,8 @@ def _ensemble(args: argparse.Namespace) -> int:
         print(json.dumps({"format": "asd_ray-ensembles/1", "machines": finals}, indent=1, allow_nan=False))
     else:
         _print_all(ledger, finals)
+    if failed:
+        raise AsdRayError("\n".join(failed))
     return 0
 
 
@@ -96,71 +109,56 @@ def only_run() -> str:
     raise AsdRayError(f"{told}; name one: --run runs/NAME" + ("" if found else ", or search first: asd-ray search"))
 
 
-def _run_of(file: str) -> str:
-    """RUN/ensembles/MACHINE/NAME.json -> RUN"""
-    path = Path(file).resolve()
-    if path.parent.parent.name != "ensembles":
-        raise AsdRayError(f"{file} does not lie in RUN/ensembles/MACHINE/; say which ledger it is of: --run RUN")
-    return str(path.parents[2])
-
-
-def _recipes(args: argparse.Namespace) -> tuple[list[Recipe], bool]:
-    """Every way of every recipe, and whether they were asked for by name."""
+def _recipes(args: argparse.Namespace) -> list[tuple[Recipe, str]]:
+    """Every way of every recipe, and the file of a user's own."""
     from asd_ray.ensembling import find_recipe, shipped_recipes
+    from asd_ray.ledger.run_layout import check_name
 
-    found = [find_recipe(name) for name in args.recipe or shipped_recipes()]
-    ways = [way for recipe in found for way in recipe.ways()]
+    found = [(find_recipe(name), name) for name in args.recipe or shipped_recipes()]
+    own = [(way, name if name.endswith(".toml") else "") for recipe, name in found for way in recipe.ways()]
+    ways = [way for way, _ in own]
     names = [way.name for way in ways]
     twice = sorted({name for name in names if names.count(name) > 1 or name == "final"})
     if twice:
         raise AsdRayError(f"two recipes, or one and the chosen one, would be called {twice[0]}; rename its file")
-    return [replace(way, by=args.by) if args.by else way for way in ways], bool(args.recipe)
+    for way in ways:
+        check_name("recipe", way.name)
+    return [(replace(way, by=args.by) if args.by else way, source) for way, source in own]
 
 
 def _of_machine(
-    ledger: Ledger, machine: str, recipes: Sequence[Recipe], wishes: Wishes, asked: bool
+    ledger: Ledger, machine: str, recipes: Sequence[tuple[Recipe, str]], wishes: Wishes, args: argparse.Namespace
 ) -> tuple[list[Ensemble], list[str]]:
     """Every ensemble of a machine, the best under crossval first, written; and why recipes were left out."""
-    from asd_ray.ensembling import Candidates, build, load, write
-    from asd_ray.ensembling.build import best_single, measures, without_constants
+    from asd_ray.ensembling import Candidates, load, write
+    from asd_ray.ensembling.build import best_single, build_with_gains, mark_best, measures, rank, without_constants
     from asd_ray.ensembling.protocols import field_of
 
     loaded: dict[str, Candidates] = {}
     singles: dict[Any, Any] = {}
     made, notes = [], []
-    for recipe in recipes:
+    for recipe, source in recipes:
         try:
             if recipe.by not in loaded:
-                loaded[recipe.by] = without_constants(load(ledger, machine, recipe.by))
+                loaded[recipe.by] = without_constants(load(ledger, machine, recipe.by, drop=args.missing == "drop"))
             candidates, key = loaded[recipe.by], (recipe.by, recipe.standardise)
             if key not in singles and candidates.labelled:
                 field = field_of(candidates, recipe.standardise, wishes.maximise)
                 singles[key] = measures(field, best_single(recipe), wishes)
-            made.append(build(candidates, recipe, wishes, singles.get(key)))
+            ensemble, gains = build_with_gains(candidates, recipe, wishes, singles.get(key))
+            made.append((ensemble | {"recipe_source": source}, gains))
         except AsdRayError as error:
-            if asked:
+            if args.recipe:
                 raise
             notes.append(str(error).removeprefix(f"{machine}: "))
     if not made:
         raise AsdRayError(f"{machine}: no recipe can be followed:\n  " + "\n  ".join(dict.fromkeys(notes)))
-    made.sort(key=_rank)
-    for each in made:
-        each["tried"] = {"recipes": len(made), "chosen_by": "crossval" if _value(each) is not None else "order"}
+    best = mark_best(made)
+    ensembles = [best, *(each for each, _ in sorted(made, key=lambda pair: rank(pair[0])) if each is not best)]
+    for each in ensembles:
         write(ledger, each)
-    write(ledger, made[0], final=True)
-    return made, notes
-
-
-def _rank(ensemble: Mapping[str, Any]) -> tuple[float, int, str]:
-    value = _value(ensemble)
-    return (-value if value is not None else 0.0, len(ensemble["members"]), ensemble["recipe"]["name"])
-
-
-def _value(ensemble: Mapping[str, Any]) -> float | None:
-    """What an ensemble is worth on clips that it was not chosen by."""
-    metrics = ensemble["metrics"]
-    found = next((metrics[name] for name in ("crossval", "label_free", "oracle") if name in metrics), None)
-    return None if found is None else float(found["value"])
+    write(ledger, best, final=True)
+    return ensembles, notes
 
 
 def _verify(ledger: Ledger, stored: Ensemble) -> int:
@@ -227,11 +225,10 @@ def _print_all(ledger: Ledger, finals: Mapping[str, Ensemble]) -> None:
     out = console()
     for machine, each in finals.items():
         path = ledger.layout.url(ledger.layout.ensemble_file(machine, "final"))
-        of = each["tried"]
-        out.print(
-            f"{machine}: {each['recipe']['name']}, the best of {of['recipes']} recipes by crossval → {path}",
-            soft_wrap=True,
-        )
+        of, gain = each["tried"], each["metrics"].get("crossval", {}).get("gain", {})
+        chosen = f"the best of {of['recipes']} recipes by {of['chosen_by']}" if each["metrics"] else "without metrics"
+        surely = "; better than the best single, the best of so many allowed for" if gain.get("better_as_best") else ""
+        out.print(f"{machine}: {each['recipe']['name']}, {chosen}{surely} → {path}", soft_wrap=True)
     for protocol in ("crossval", "oracle"):
         values = [each["metrics"].get(protocol, {}).get("value") for each in finals.values()]
         if len(values) > 1 and None not in values:

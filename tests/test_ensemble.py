@@ -312,3 +312,30 @@ def test_nothing_here_loaded_torch_or_ray_for_choosing(python: Callable[..., Any
         """
     told = python(code, "fan", "--run", run, "--recipe", "greedy", *QUICK).communicate(timeout=120)[0]
     assert told.endswith("set()\n")
+
+
+def test_a_machine_without_a_complete_trial_does_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path / "run", "valve")
+    failed = TrialRecord(trial="tf", name="fan-idnn-0000", machine="fan", family="idnn", status="failed", error="broke")
+    Ledger(run).commit(failed)
+    assert main(["--run", str(run), "--recipe", "best_single", *QUICK]) == 2
+    told = capsys.readouterr()
+    assert "fan: " in told.err
+    assert "holds no complete trial of it" in told.err
+    assert (run / "ensembles" / "valve" / "final.json").is_file()
+    assert "valve: best_single" in told.out
+
+
+def test_a_recipe_whose_name_can_be_no_files_is_refused_first(tmp_path: Path, refused: Callable[..., str]) -> None:
+    (tmp_path / "my mix.toml").write_text('select = "best"\n')
+    assert "recipe name 'my mix'" in refused("--run", make_run(tmp_path / "run"), "--recipe", tmp_path / "my mix.toml")
+
+
+def test_a_recipe_of_ones_own_is_remembered_by_its_file(tmp_path: Path, run: Path, said: Callable[..., str]) -> None:
+    (tmp_path / "mine.toml").write_text('select = "top_k"\nk = 2\n')
+    said("fan", "--run", run, "--recipe", tmp_path / "mine.toml", "--recipe", "best_single", *QUICK)
+    folder = run / "ensembles" / "fan"
+    assert json.loads((folder / "mine.json").read_text())["recipe_source"] == str(tmp_path / "mine.toml")
+    assert json.loads((folder / "best_single.json").read_text())["recipe_source"] == ""

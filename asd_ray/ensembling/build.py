@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from asd_ray.ensembling import bootstrap
 from asd_ray.ensembling.candidates import Candidates, load
@@ -29,6 +30,8 @@ from asd_ray.metrics import detection
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger
 
+Floats = npt.NDArray[np.float64]
+AS_BEST = "better_as_best"
 PACKAGES = ("asd_ray", "numpy", "pandas", "scipy", "pyarrow")
 REBUILT = (
     "dataset",
@@ -78,17 +81,24 @@ def build(
     candidates: Candidates, recipe: Recipe, wishes: Wishes, single: Mapping[str, Measured] | None = None
 ) -> Ensemble:
     """The ensemble of a recipe that combines in one way. `single` are the measures of the best single candidate."""
+    return build_with_gains(candidates, recipe, wishes, single)[0]
+
+
+def build_with_gains(
+    candidates: Candidates, recipe: Recipe, wishes: Wishes, single: Mapping[str, Measured] | None = None
+) -> tuple[Ensemble, Floats | None]:
+    """And the resampled gains over the best single candidate under crossval, one a draw, where there are some."""
     candidates = without_constants(candidates)
     check(recipe, candidates.machine, candidates.table)
     if not candidates.labelled:
-        return _unmeasured(candidates, recipe, wishes)
+        return _unmeasured(candidates, recipe, wishes), None
     field = field_of(candidates, recipe.standardise, wishes.maximise)
     found = measures(field, recipe, wishes)
     single = measures(field, best_single(recipe), wishes) if single is None else single
     first = "label_free" if "label_free" in found else "oracle"
     chosen = found[first].chosen[0]
     made = _described(candidates, recipe, wishes, chosen, field.statistics)
-    made["metrics"] = _metrics(field, found, single, wishes)
+    made["metrics"], gains = _metrics(field, found, single, wishes)
     made["trail"] = [
         {"step": step, **_named(candidates, row), "value": value} for step, (row, value) in enumerate(chosen.trail, 1)
     ]
@@ -105,13 +115,13 @@ def build(
         together(field, recipe, chosen, np.ones(len(field.rows), bool), rescaled=False) > made["threshold"]["value"]
     )
     made["metrics"]["decisions"] = detection(field.judge.clips["label"].to_numpy(), decided)._asdict()
-    return made
+    return made, gains.get("crossval")
 
 
 def measures(field: Field, recipe: Recipe, wishes: Wishes) -> dict[str, Measured]:
     """Under every protocol that these clips and this recipe allow."""
-    if recipe.select == "label_free":
-        return {"label_free": measure(field, recipe, "label_free")}
+    if recipe.select == "label_free":  # chosen by no clip, so the same whichever clips are left out
+        return dict.fromkeys(("label_free", "oracle", "crossval"), measure(field, recipe, "label_free"))
     found = {}
     for protocol in ("oracle", "crossval", "cross_id"):
         if not possible(field, protocol):
@@ -171,7 +181,43 @@ def verify(ledger: Ledger, ensemble: Mapping[str, Any]) -> dict[str, float]:
 def _rebuilt(ensemble: Mapping[str, Any]) -> dict[str, Any]:
     """What is compared; a ledger that has grown since leaves out other candidates as well."""
     candidates = {name: part for name, part in ensemble["candidates"].items() if name != "left_out"}
-    return {key: ensemble.get(key) for key in REBUILT} | {"candidates": candidates}
+    metrics = {
+        protocol: {**part, "gain": {name: each for name, each in part["gain"].items() if name != AS_BEST}}
+        if isinstance(part, Mapping) and "gain" in part
+        else part
+        for protocol, part in ensemble["metrics"].items()
+    }
+    return {key: ensemble.get(key) for key in REBUILT} | {"candidates": candidates, "metrics": metrics}
+
+
+def mark_best(ensembles: Sequence[tuple[Ensemble, Floats | None]]) -> Ensemble:
+    """The best by what each is worth on clips that it was not chosen by, told how many it was the best of.
+
+    Of many gains the largest is large by luck, too. Its lower bound is therefore that of the largest deviation of any
+    of these gains from its value, over the resampled clips: `better_as_best` says whether that lies above 0.
+    """
+    ranked = sorted(ensembles, key=lambda pair: rank(pair[0]))
+    best = ranked[0][0]
+    by = "crossval" if _forecast(best) else "oracle" if best["metrics"] else "order"
+    for each, _ in ranked:
+        each["tried"] = {"recipes": len(ranked), "chosen_by": by}
+    gains = [(each["metrics"]["crossval"]["gain"]["value"], draws) for each, draws in ranked if draws is not None]
+    if by == "crossval" and gains:
+        luck = np.max([draws - value for value, draws in gains], axis=0)
+        gain = best["metrics"]["crossval"]["gain"]
+        gain[AS_BEST] = bool(gain["value"] - bootstrap.interval(luck)[1] > 0) and gain["better"]
+    return best
+
+
+def _forecast(ensemble: Mapping[str, Any]) -> str:
+    """The protocol whose number is of clips that an ensemble was not chosen by, if there is one."""
+    return next((name for name in ("label_free", "crossval") if name in ensemble["metrics"]), "")
+
+
+def rank(ensemble: Mapping[str, Any]) -> tuple[bool, float, int, str]:
+    metrics, by = ensemble["metrics"], _forecast(ensemble)
+    value = metrics[by or "oracle"]["value"] if metrics else 0.0
+    return (not by, -value, len(ensemble["members"]), ensemble["recipe"]["name"])
 
 
 def _described(
@@ -188,6 +234,8 @@ def _described(
     for trial, variant in zip(candidates.table["trial"], candidates.table["variant"], strict=True):
         every.setdefault(trial, []).append(variant)
     notes = [f"left out: {each}" for each in candidates.left_out]
+    if members.table["peeked"].any():
+        notes.append("--checkpoint oracle: test labels chose the epoch of members, so no number of these is a forecast")
     if transductive:
         notes.append("transductive: scores of test clips that are judged together went into each other, without labels")
     return {
@@ -241,8 +289,10 @@ def _unmeasured(candidates: Candidates, recipe: Recipe, wishes: Wishes) -> Ensem
 
 def _metrics(
     field: Field, found: Mapping[str, Measured], single: Mapping[str, Measured], wishes: Wishes
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, Floats]]:
+    """And the resampled gains over the best single candidate, by protocol."""
     made: dict[str, Any] = {}
+    gains: dict[str, Floats] = {}
     for protocol, each in found.items():
         against = single.get(protocol) or single.get("crossval") or single["oracle"]
         own, its = (
@@ -264,17 +314,18 @@ def _metrics(
             "gain": {
                 "value": each.value - against.value,
                 "interval": list(bootstrap.interval(own - its)),
-                "better": bool(bootstrap.interval(own - its)[0] > 0),
+                "better": bool(bootstrap.interval(own - its)[0] > 0) and against.protocol != "oracle",
             },
         }
+        gains[protocol] = own - its
     if "oracle" in made and "crossval" in made:
         made["gap"] = made["oracle"]["value"] - made["crossval"]["value"]
-    return made
+    return made, gains
 
 
 def _frequency(candidates: Candidates, found: Mapping[str, Measured]) -> list[dict[str, Any]]:
     """How many of crossval's folds chose a candidate."""
-    if "crossval" not in found:
+    if "crossval" not in found or "label_free" in found:
         return []
     folds = found["crossval"].chosen
     counts = Counter(member for chosen in folds for member in chosen.members)

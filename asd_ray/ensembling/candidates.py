@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from asd_ray.errors import AsdRayError
 from asd_ray.metrics import Judged, judged
 
 if TYPE_CHECKING:
-    from asd_ray.ledger import Ledger, TrialRecord
+    from asd_ray.ledger import CandidateMatrix, Ledger, TrialRecord
 
 Floats = npt.NDArray[np.float64]
 BY = ("held_out", "train", "test")  # whose statistics standardise scores
@@ -25,7 +25,8 @@ BY = ("held_out", "train", "test")  # whose statistics standardise scores
 class Candidates:
     """Every candidate of one machine, over the same clips.
 
-    `table` has a row a candidate: trial, variant, name, family, …, paper (whether of its paper's setting), params.
+    `table` has a row a candidate: trial, variant, name, family, …, paper (whether of its paper's setting), params,
+    peeked (whether its epoch was chosen by test labels).
     `normal` are the clips that standardise: normal ones that the detectors learned from or that were held out; or,
     by "test", the test clips themselves, whose labels are not used.
     """
@@ -83,20 +84,26 @@ class Candidates:
 
 
 def load(
-    ledger: Ledger, machine: str, by: str = "held_out", *, only: Mapping[str, Sequence[str]] | None = None
+    ledger: Ledger,
+    machine: str,
+    by: str = "held_out",
+    *,
+    only: Mapping[str, Sequence[str]] | None = None,
+    drop: bool = False,
 ) -> Candidates:
     """All complete candidates of `machine`, or those of `only`, trial -> variants.
 
-    A candidate without scores of the clips that standardise, those that most candidates share, is left out and named.
+    A candidate without scores of the clips that standardise, those that most candidates share, is left out and named;
+    one that lacks test clips is an error, or left out, too, with `drop`.
     """
     from asd_ray.ledger import candidate_matrix
 
     records = {record.trial: record for record in ledger.records(machine) if record.status == "complete"}
     _one_dataset(ledger, machine, list(records.values()))
-    test = candidate_matrix(ledger, machine, "test")
-    normal = test if by == "test" else _normals(ledger, machine, by)
-    place = {pair: row for row, pair in enumerate(_pairs(normal.candidates))}
+    test = candidate_matrix(ledger, machine, "test", missing="drop" if drop else "raise")
     asked = None if only is None else {(trial, variant) for trial, those in only.items() for variant in those}
+    normal = test if by == "test" else _normals(ledger, machine, by, asked)
+    place = {pair: row for row, pair in enumerate(_pairs(normal.candidates))}
     pairs = _pairs(test.candidates)
     kept = [row for row, pair in enumerate(pairs) if pair in place and (asked is None or pair in asked)]
     has = {entry.record.trial for entry in ledger.entries(machine) if entry.splits.get(by) is not None}
@@ -105,6 +112,8 @@ def load(
         for t, v in pairs
         if (t, v) not in place
     ]
+    shown = {trial for trial, _ in pairs}
+    left_out += [f"{each.name} (test scores of other clips)" for t, each in records.items() if drop and t not in shown]
     if asked is not None and len(kept) < len(asked):
         missing = sorted(asked - {pairs[row] for row in kept})
         raise AsdRayError(
@@ -122,6 +131,7 @@ def load(
         machine,
         frame.assign(
             paper=np.array([bool(each.extra.get("paper")) for each in own]),
+            peeked=np.array([each.extra.get("settings", {}).get("checkpoint") == "oracle" for each in own]),
             params=pd.Series([each.params for each in own], dtype=object),
         ),
         test.clips,
@@ -151,11 +161,21 @@ def _pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
     return list(zip(table["trial"], table["variant"], strict=True))
 
 
-def _normals(ledger: Ledger, machine: str, by: str) -> Any:
+def _normals(ledger: Ledger, machine: str, by: str, asked: set[tuple[str, str]] | None) -> CandidateMatrix:
+    """Over the clips that most candidates share; of those asked for over what they share, whatever came since."""
     from asd_ray.ledger import candidate_matrix
 
     try:
-        return candidate_matrix(ledger, machine, by, missing="drop")
+        if asked is None:
+            return candidate_matrix(ledger, machine, by, missing="drop")
+        every = candidate_matrix(ledger, machine, by, missing="nan")
+        kept = [row for row, pair in enumerate(_pairs(every.candidates)) if pair in asked]
+        shared = np.flatnonzero(np.isfinite(every.scores[kept]).all(axis=0))
+        clips, table = (
+            every.clips.iloc[shared].reset_index(drop=True),
+            every.candidates.iloc[kept].reset_index(drop=True),
+        )
+        return replace(every, scores=every.scores[kept][:, shared], clips=clips, candidates=table)
     except AsdRayError as error:
         if any(entry.splits.get(by) is not None for entry in ledger.entries(machine)):
             raise

@@ -15,6 +15,7 @@ from asd_ray.ensembling.combine import combine
 from asd_ray.ensembling.recipe import Recipe, recipe_from
 from asd_ray.ensembling.standardise import Statistics
 from asd_ray.errors import AsdRayError
+from asd_ray.ledger import RunLayout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,11 +38,26 @@ def write(ledger: Ledger, ensemble: Mapping[str, Any], *, final: bool = False) -
 
 
 def read(path: str | Path) -> Ensemble:
+    text = str(path)
     try:
+        if text.startswith("s3://"):
+            layout = RunLayout(run_of(text))
+            machine, name = text.split("/")[-2:]
+            with layout.files().open(layout.ensemble_file(machine, name.removesuffix(".json"))) as file:
+                return _parsed(file.read(), text)
         content = Path(path).read_bytes()
     except (FileNotFoundError, IsADirectoryError) as error:
         raise AsdRayError(f"{path}: no such file; ensembles lie in RUN/ensembles/MACHINE/") from error
     return _parsed(content, str(path))
+
+
+def run_of(path: str) -> str:
+    """RUN/ensembles/MACHINE/NAME.json -> RUN"""
+    text = path if path.startswith("s3://") else str(Path(path).resolve())
+    run, folder, *rest = text.rsplit("/", 3)
+    if folder != "ensembles" or len(rest) != 2:
+        raise AsdRayError(f"{path} does not lie in RUN/ensembles/MACHINE/; say which ledger it is of: --run RUN")
+    return run
 
 
 def _parsed(content: bytes, path: str) -> Ensemble:

@@ -7,8 +7,9 @@
     label_free  chosen without any label
 
 Chosen here: each fold's ensemble is another, so before the folds' scores are judged together, each ensemble's are put
-into units of its own scores of normal clips, as any candidate's are. A mean of the folds' own values would be biased
-for pAUC, of whose first tenth a fold has but a few clips.
+into units of its own scores of all the clips of an id, without their labels. (Units of its scores of normal training
+clips would not do: how far test clips lie from those differs by detector, and folds that chose differently would not
+fit together.) A mean of the folds' own values would be biased for pAUC: of its first tenth a fold has but a few clips.
 """
 
 from __future__ import annotations
@@ -121,14 +122,11 @@ def _measured(field: Field, recipe: Recipe, protocol: str, parts: Sequence[Seque
 
 
 def together(field: Field, recipe: Recipe, chosen: Chosen, clips: Mask, *, rescaled: bool) -> Floats:
-    """The ensemble's scores of judged `clips`; `rescaled`, in units of its own scores of normal clips."""
-    rows, how = list(chosen.members), recipe.combine[0]
-    made = combine(field.scores[rows][:, clips], how, chosen.weights)
-    if not rescaled:
-        return made
-    normal = combine(field.normal[rows], how, chosen.weights)
-    own = Standardiser("z", field.statistics.standardiser.per).learn(normal[None], field.candidates.normal)
-    return np.asarray(own(made[None], field.judge.clips[clips])[0])
+    """The ensemble's scores of judged `clips`; `rescaled`, in units of its own scores of each id's clips."""
+    made = combine(field.scores[list(chosen.members)], recipe.combine[0], chosen.weights)
+    if rescaled:
+        made = Standardiser("z", "id", floor=0.0).learn(made[None], field.judge.clips)(made[None], field.judge.clips)[0]
+    return np.asarray(made[clips])
 
 
 def possible(field: Field, protocol: str) -> bool:

@@ -89,10 +89,12 @@ def fits(slot: Slot, table: pd.DataFrame) -> npt.NDArray[np.bool_]:
 def without_labels(recipe: Recipe, table: pd.DataFrame) -> Chosen:
     """Of each family the paper's setting, all its seeds and variants; a family weighs as much as any other.
 
+    A trial that kept the epoch which test labels liked best (`--checkpoint oracle`) has seen them.
+
     Slots, where there are some, say which families and which of their variants are meant.
     """
     slots = recipe.slots or tuple(Slot(family) for family in sorted(set(table["family"])))
-    paper = table["paper"].to_numpy(bool)
+    paper = (table["paper"] & ~table["peeked"]).to_numpy(bool)
     weights: dict[int, float] = {}
     for slot in slots:
         rows = np.flatnonzero(fits(slot, table) & paper)

@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from asd_ray.ensembling import Wishes, build, find_recipe, load, shipped_recipes
-from asd_ray.ensembling.build import best_single, measures, without_constants
+from asd_ray.ensembling.build import best_single, build_with_gains, mark_best, measures, without_constants
 from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.protocols import field_of
 from asd_ray.ensembling.recipe import Recipe
@@ -37,7 +37,8 @@ def test_every_shipped_recipe_is_followed_where_its_families_are(name: str, all_
         assert made["metrics"]
         assert json.loads(json.dumps(made, allow_nan=False)) == made
         assert made["transductive"] is False
-        protocols = {"label_free"} if recipe.select == "label_free" else {"oracle", "crossval", "cross_id"}
+        last = "label_free" if recipe.select == "label_free" else "cross_id"
+        protocols = {"oracle", "crossval", last}
         assert {"oracle", "crossval", "cross_id", "label_free"} & set(made["metrics"]) == protocols
         for slot, member in zip(recipe.slots, made["members"], strict=False):
             assert member["family"] == slot.family
@@ -93,8 +94,10 @@ def test_a_clear_gain_is_called_one(candidates: Callable[..., Candidates]) -> No
     """Eight equally good detectors that err apart: their mean is better than any, and the interval says so."""
     made = build(candidates([1.0] * 8, per=50, shared=0.0), Recipe("all", "top_k", k=8), QUICK)["metrics"]
     for protocol in ("oracle", "crossval"):
-        assert made[protocol]["gain"]["better"]
+        assert made[protocol]["gain"]["interval"][0] > 0
         assert made[protocol]["gain"]["value"] > 0.05
+    assert made["crossval"]["gain"]["better"]
+    assert not made["oracle"]["gain"]["better"]  # what was chosen by these clips is no claim
 
 
 def test_measures_of_the_best_single_may_be_given(few: Candidates) -> None:
@@ -105,9 +108,39 @@ def test_measures_of_the_best_single_may_be_given(few: Candidates) -> None:
 
 def test_label_free_is_compared_with_what_crossval_would_have_chosen(few: Candidates) -> None:
     made = build(few, Recipe("label_free", "label_free"), QUICK)
-    assert set(made["metrics"]) == {"label_free", "decisions"}
-    assert made["metrics"]["label_free"]["single"]["protocol"] == "crossval"
+    metrics = made["metrics"]
+    assert set(metrics) == {"label_free", "oracle", "crossval", "gap", "decisions"}
+    assert metrics["label_free"]["single"]["protocol"] == "crossval"
+    assert metrics["label_free"]["value"] == metrics["oracle"]["value"] == metrics["crossval"]["value"]
+    assert metrics["gap"] == 0
     assert made["labels"] == "chosen without any test label"
+
+
+def test_the_best_of_many_recipes_is_called_better_only_if_luck_does_not_explain_it(
+    candidates: Callable[..., Candidates],
+) -> None:
+    """Equal detectors that err together leave nothing to gain; eight that err apart leave much."""
+    ways = [Recipe(f"top_{k}", "top_k", k=k) for k in (2, 3, 4, 5, 6, 7, 8)]
+    claimed = 0
+    for seed in range(10):
+        equal = candidates([1.0] * 8, per=10, shared=0.98, seed=seed)
+        single = measures(field_of(equal, ways[0].standardise), best_single(ways[0]), QUICK)
+        best = mark_best([build_with_gains(equal, way, QUICK, single) for way in ways])
+        claimed += best["metrics"]["crossval"]["gain"]["better_as_best"]
+        assert best["tried"] == {"recipes": 7, "chosen_by": "crossval"}
+    assert claimed <= 1
+    apart = candidates([1.0] * 8, per=50, shared=0.0)
+    assert mark_best([build_with_gains(apart, way, QUICK) for way in ways])["metrics"]["crossval"]["gain"][
+        "better_as_best"
+    ]
+
+
+def test_a_trial_that_kept_the_epoch_test_labels_liked_best_is_not_label_free_and_is_told(few: Candidates) -> None:
+    peeked = replace(few, table=few.table.assign(peeked=[True, False, False, False]))
+    chosen = {each["name"] for each in build(peeked, Recipe("label_free", "label_free"), QUICK)["members"]}
+    assert chosen == {few.table["name"][1]}
+    notes = build(peeked, Recipe("all", "top_k", k=4), QUICK)["notes"]
+    assert any("--checkpoint oracle" in note for note in notes)
 
 
 def test_how_many_were_tried_and_how_often_each_was_chosen_is_told(few: Candidates) -> None:

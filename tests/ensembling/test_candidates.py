@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -197,3 +198,36 @@ def record(**given: object) -> TrialRecord:
 )
 def test_the_year_is_the_searchs_or_that_of_a_submission(records: list[TrialRecord], year: int | None) -> None:
     assert year_of(records) == year
+
+
+def test_what_was_chosen_from_is_the_same_after_newer_trials_with_other_held_out_clips(
+    ledger_of: Callable[..., Ledger],
+) -> None:
+    """More of them than of the older ones, so that what most candidates share is less than before."""
+    ledger = ledger_of({"idnn": [{}]})
+    before = load(ledger, "fan")
+    only = {trial: ["mse", "nll"] for trial in before.table["trial"]}
+    for number in (3, 4, 5):
+        record = ledger.records("fan")[0]
+        clips = before.normal.iloc[2:].assign(split="held_out")
+        test = before.clips.assign(split="test")
+        both = pd.concat([test, clips], ignore_index=True)
+        made = replace(record, trial=trial_hash(other=number), name=f"fan-idnn-{number:04d}", number=number)
+        ledger.commit(made, long_scores(both, {"mse": np.arange(len(both), dtype=float)}))
+    assert len(load(ledger, "fan").normal) < len(before.normal)
+    again = load(ledger, "fan", only=only)
+    np.testing.assert_array_equal(again.normal_scores, before.normal_scores)
+    assert again.normal["clip"].tolist() == before.normal["clip"].tolist()
+
+
+def test_one_without_all_test_clips_stops_or_is_left_out_and_named(ledger_of: Callable[..., Ledger]) -> None:
+    ledger = ledger_of({"idnn": [{}, {}]})
+    whole = load(ledger, "fan")
+    record = replace(ledger.records("fan")[0], trial=trial_hash(part=1), name="fan-idnn-0009", number=9)
+    part = pd.concat([whole.clips.iloc[:-1].assign(split="test"), whole.normal.assign(split="held_out")])
+    ledger.commit(record, long_scores(part, {"mse": np.arange(len(part), dtype=float)}))
+    with pytest.raises(AsdRayError, match="fan-idnn-0009"):
+        load(ledger, "fan")
+    left = load(ledger, "fan", drop=True)
+    assert len(left) == len(whole)
+    assert left.left_out == ("fan-idnn-0009 (test scores of other clips)",)

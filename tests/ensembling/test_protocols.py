@@ -152,6 +152,21 @@ def test_folds_of_different_members_are_put_into_one_unit(
     assert float(field.judge(raw[None])[0]) < alone - 0.1  # what a mixture of units would be worth
 
 
+def test_how_far_test_clips_lie_from_training_clips_is_no_reason_to_gain_over_the_best_single(
+    candidates: Callable[..., Candidates],
+) -> None:
+    """Six equally good detectors, whose test scores lie 0, 3, 6 … deviations above those of the clips that standardise:
+    any one of them is worth what the best is, and folds that choose differently must still fit together."""
+    gains = []
+    for seed in range(6):
+        made = candidates([1.0] * 6, per=40, seed=seed, shared=0.4)
+        shifted = replace(made, scores=(made.scores + 3 * np.arange(6)[:, None]).astype(np.float32))
+        field = field_of(shifted, Standardiser())
+        fixed = float(field.judge(field.scores[:1])[0])
+        gains.append(fixed - measure(field, Recipe("best", "best"), "crossval").value)
+    assert np.mean(gains) < 0.015, gains
+
+
 def test_cross_id_leaves_out_each_id_once(field: Field) -> None:
     made = measure(field, GREEDY, "cross_id")
     assert len(made.chosen) == 2
@@ -214,7 +229,13 @@ def test_with_a_known_truth_crossval_is_right_and_oracle_is_not(
         made = Candidates(
             "fan",
             pd.DataFrame(
-                {"trial": [f"t{i}" for i in range(40)], "family": "idnn", "paper": False, "params": [{}] * 40}
+                {
+                    "trial": [f"t{i}" for i in range(40)],
+                    "family": "idnn",
+                    "paper": False,
+                    "peeked": False,
+                    "params": [{}] * 40,
+                }
             ),
             few,
             scores(few, strength, 3 * seed, 0.5),
