@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -339,3 +340,16 @@ def test_a_recipe_of_ones_own_is_remembered_by_its_file(tmp_path: Path, run: Pat
     folder = run / "ensembles" / "fan"
     assert json.loads((folder / "mine.json").read_text())["recipe_source"] == str(tmp_path / "mine.toml")
     assert json.loads((folder / "best_single.json").read_text())["recipe_source"] == ""
+
+
+def test_what_left_out_a_candidate_can_be_verified_still(run: Path, said: Callable[..., str]) -> None:
+    ledger = Ledger(run)
+    record = next(each for each in ledger.records("fan") if each.family == "idnn")
+    rows = ledger.scores(record)
+    part = rows[rows["clip"] != rows["clip"].iloc[-1]]
+    other = replace(record, trial=trial_hash(part=1), name="fan-idnn-0009", number=9)
+    ledger.commit(other, part)
+    said("fan", "--run", run, "--recipe", "greedy", "--missing", "drop", *QUICK)
+    final = run / "ensembles" / "fan" / "final.json"
+    assert "numbers rebuilt" in said("--verify", final)
+    assert any("fan-idnn-0009" in note for note in json.loads(final.read_text())["notes"])

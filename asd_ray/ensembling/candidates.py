@@ -16,6 +16,7 @@ from asd_ray.metrics import Judged, judged
 
 if TYPE_CHECKING:
     from asd_ray.ledger import CandidateMatrix, Ledger, TrialRecord
+    from asd_ray.ledger.matrix import Missing
 
 Floats = npt.NDArray[np.float64]
 BY = ("held_out", "train", "test")  # whose statistics standardise scores
@@ -96,12 +97,11 @@ def load(
     A candidate without scores of the clips that standardise, those that most candidates share, is left out and named;
     one that lacks test clips is an error, or left out, too, with `drop`.
     """
-    from asd_ray.ledger import candidate_matrix
 
     records = {record.trial: record for record in ledger.records(machine) if record.status == "complete"}
     _one_dataset(ledger, machine, list(records.values()))
-    test = candidate_matrix(ledger, machine, "test", missing="drop" if drop else "raise")
     asked = None if only is None else {(trial, variant) for trial, those in only.items() for variant in those}
+    test = _matrix(ledger, machine, "test", asked, "drop" if drop else "raise")
     normal = test if by == "test" else _normals(ledger, machine, by, asked)
     place = {pair: row for row, pair in enumerate(_pairs(normal.candidates))}
     pairs = _pairs(test.candidates)
@@ -162,24 +162,27 @@ def _pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _normals(ledger: Ledger, machine: str, by: str, asked: set[tuple[str, str]] | None) -> CandidateMatrix:
-    """Over the clips that most candidates share; of those asked for over what they share, whatever came since."""
-    from asd_ray.ledger import candidate_matrix
-
     try:
-        if asked is None:
-            return candidate_matrix(ledger, machine, by, missing="drop")
-        every = candidate_matrix(ledger, machine, by, missing="nan")
-        kept = [row for row, pair in enumerate(_pairs(every.candidates)) if pair in asked]
-        shared = np.flatnonzero(np.isfinite(every.scores[kept]).all(axis=0))
-        clips, table = (
-            every.clips.iloc[shared].reset_index(drop=True),
-            every.candidates.iloc[kept].reset_index(drop=True),
-        )
-        return replace(every, scores=every.scores[kept][:, shared], clips=clips, candidates=table)
+        return _matrix(ledger, machine, by, asked, "drop")
     except AsdRayError as error:
         if any(entry.splits.get(by) is not None for entry in ledger.entries(machine)):
             raise
         raise AsdRayError(_without_normals(machine, by)) from error
+
+
+def _matrix(
+    ledger: Ledger, machine: str, split: str, asked: set[tuple[str, str]] | None, missing: Missing
+) -> CandidateMatrix:
+    """Of all candidates; or of those asked for, over the clips that they share, whatever came since."""
+    from asd_ray.ledger import candidate_matrix
+
+    if asked is None:
+        return candidate_matrix(ledger, machine, split, missing=missing)
+    every = candidate_matrix(ledger, machine, split, missing="nan")
+    kept = [row for row, pair in enumerate(_pairs(every.candidates)) if pair in asked]
+    shared = np.flatnonzero(np.isfinite(every.scores[kept]).all(axis=0))
+    clips, table = every.clips.iloc[shared].reset_index(drop=True), every.candidates.iloc[kept].reset_index(drop=True)
+    return replace(every, scores=every.scores[kept][:, shared], clips=clips, candidates=table)
 
 
 def _without_normals(machine: str, by: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -47,14 +48,14 @@ def _too_few(done: int) -> str:
 
 
 def _trial(record: TrialRecord, at: int) -> dict[str, Any]:
-    last = record.intermediate[max(record.intermediate)] if record.intermediate else None
+    reported = [value for _, value in sorted(record.intermediate.items()) if math.isfinite(value)]
     return {
         "at": at,
         "name": record.name,
         "number": record.number,
         "seed": record.seed,
         "status": record.status,
-        "objective": record.objective if record.objective is not None else last,
+        "objective": record.objective if record.objective is not None else reported[-1] if reported else None,
         "seconds": record.seconds,
         "paper": bool(record.extra.get("paper")),
     }

@@ -11,7 +11,7 @@ from asd_ray.errors import AsdRayError
 from asd_ray.metrics import hmean
 from asd_ray.reporting.family import family_facts
 from asd_ray.reporting.importances import FEWEST
-from asd_ray.reporting.machine import FORECASTS, forecast, machine_facts
+from asd_ray.reporting.machine import FORECASTS, forecast, machine_facts, picked_of
 from asd_ray.reporting.provenance import provenance
 from asd_ray.reporting.published import comparison
 
@@ -60,21 +60,34 @@ def summary(machines: Mapping[str, Facts]) -> Facts:
                 "recipe": final["recipe"]["name"],
                 "members": len(final["members"]),
                 "maximise": final["wishes"]["maximise"],
+                "year": final["dataset"]["year"],
                 "transductive": final["transductive"],
                 "families": sorted({each["family"] for each in final["members"]}),
                 "tried": final["candidates"]["tried"],
                 **forecast(final),
             }
         )
-    alike = len({row["maximise"] for row in rows}) == 1
-    return {"rows": rows, "over_machines": over_machines(rows) if alike else {}}
+    apart = unlike(rows)
+    return {"rows": rows, "over_machines": over_machines([] if apart else rows), "apart": apart}
+
+
+def unlike(rows: Sequence[Facts]) -> str:
+    """Why a mean over machines would mix what cannot be mixed, if it would."""
+    for key, what in (("maximise", "each maximises what it was told to"), ("year", "their cells are of several years")):
+        given: dict[str, list[str]] = {}
+        for row in rows:
+            given.setdefault(str(row[key] or "no DCASE year"), []).append(row["machine"])
+        if len(given) > 1:
+            told = "; ".join(f"{', '.join(machines)}: {value}" for value, machines in given.items())
+            return f"No mean over machines: {what} ({told})."
+    return ""
 
 
 def over_machines(rows: Sequence[Facts]) -> Facts:
     made: Facts = {"forecast": None, "oracle": None, "protocol": None}
     for key in ("forecast", "oracle"):
         given = [row[key] for row in rows]
-        if all(given):
+        if given and all(given):
             made[key] = {
                 name: float(hmean([each[name] for each in given])) for name in ("value", "auc", "pauc", "hmean")
             }
@@ -127,7 +140,12 @@ def label_sentence(records: Sequence[TrialRecord], machines: Mapping[str, Facts]
     if "crossval" in names:
         parts.append("members were chosen with test labels on folds and measured on the fold left out (crossval)")
     if "label_free" in names:
-        parts.append("ensembles marked label_free were chosen without test labels")
+        finals = [facts["final"] for facts in machines.values() if "label_free" in facts["final"]["metrics"]]
+        if any(not picked_of(final) for final in finals):
+            parts.append("ensembles marked label_free were chosen without test labels")
+        for final in finals:
+            if picked_of(final):
+                parts.append(f"{final['machine']}, label_free: {final['labels'].replace('; ', ', ')}")
     parts.append("oracle numbers are of the very clips that the members were chosen by: an upper bound")
     text = "; ".join(parts)
     return text[0].upper() + text[1:] + "."

@@ -12,11 +12,11 @@ from markupsafe import Markup
 from asd_ray.reporting import charts, text
 from asd_ray.reporting.importances import EVALUATOR
 from asd_ray.reporting.leaderboard import differing
+from asd_ray.reporting.machine import FORECASTS
 from asd_ray.reporting.svg import colour
 
 PAGE = Path(__file__).parent / "page"
 MOST = 200  # rows of a leaderboard; all of them are in its CSV
-SHORT = {"hmean": "hmean", "auc": "AUC", "pauc": "pAUC"}
 
 
 def page(facts: Mapping[str, Any]) -> str:
@@ -40,6 +40,8 @@ def page(facts: Mapping[str, Any]) -> str:
         "evaluator": EVALUATOR,
         "measures": text.MEASURES,
         "most": MOST,
+        "forecast_protocols": FORECASTS,
+        "short_names": text.SHORT,
     }
     gains = [row["gain"] for row in facts["summary"]["rows"] if row["gain"]]
     return made.get_template("report.html").render(
@@ -47,9 +49,10 @@ def page(facts: Mapping[str, Any]) -> str:
         name=facts["run"].rstrip("/").rpartition("/")[2] or facts["run"],
         style=Markup((PAGE / "style.css").read_text()),
         script=Markup((PAGE / "script.js").read_text()),
-        maximised=SHORT[measured.pop()] if len(measured) == 1 else "what was maximised",
+        maximised=text.SHORT[measured.pop()] if len(measured) == 1 else "what was maximised",
         better=sum(gain["better"] for gain in gains),
         gained=bool(gains),
+        forecasts=sum(gain["protocol"] in FORECASTS for gain in gains),
         cost_rows=cost_rows(facts),
     )
 

@@ -19,23 +19,25 @@ from asd_ray.reporting.members import agreement, worst_clips
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger
 
-FORECASTS = ("crossval", "label_free")  # protocols whose numbers are not of the labels that were chosen by
+FORECASTS = ("label_free", "crossval")  # protocols whose numbers are not of the labels that were chosen by
 TOLERANCE = 1e-6
 
 
 def machine_facts(ledger: Ledger, machine: str, found: Mapping[str, Ensemble]) -> dict[str, Any]:
     """`found` are the machine's ensembles by recipe, and the chosen one as "final"."""
     final = found["final"]
-    candidates = load(ledger, machine, final["recipe"]["by"])
+    candidates = load(ledger, machine, final["recipe"]["by"], only=final["candidates"]["all"], drop=True)
     members = _members(candidates, final)
     pairs = [(each["trial"], each["variant"]) for each in final["members"]]
     own = stored_statistics(final, members)
     scores, weights = own(members.scores, members.clips), [each["weight"] for each in final["members"]]
     together = combine(scores, final["recipe"]["combine"][0], weights)
     board = leaderboard(candidates, final["wishes"]["maximise"], pairs)
+    alike, older = of_one_choice(found)
     made: dict[str, Any] = {
         "final": _shown(final),
-        "recipes": recipes(found),
+        "recipes": recipes(alike),
+        "older": older,
         "clips": {label: many for label in LABELS if (many := int((candidates.clips["label"] == label).sum()))},
         "cells": candidates.judged.cells if candidates.labelled else "no labels, so nothing is measured",
         "ids": sorted(set(candidates.clips["id"])),
@@ -47,10 +49,8 @@ def machine_facts(ledger: Ledger, machine: str, found: Mapping[str, Ensemble]) -
         "counts": {},
         "notes": list(final["notes"]),
     }
-    new = len(candidates) + len(candidates.left_out) - final["candidates"]["tried"] - len(
-        final["candidates"]["left_out"]
-    )  # fmt: skip
-    if new > 0:
+    new = _new(ledger, final)
+    if new:
         made["notes"].append(
             f"{new} candidates came to the ledger after this ensemble was chosen; run: asd-ray ensemble {machine}"
         )
@@ -75,6 +75,55 @@ def machine_facts(ledger: Ledger, machine: str, found: Mapping[str, Ensemble]) -
     return made
 
 
+def of_one_choice(found: Mapping[str, Ensemble]) -> tuple[dict[str, Ensemble], list[str]]:
+    """The ensembles that can stand beside the final one, and the names of the others.
+
+    Files of earlier choices stay in the folder: those of other wishes or another dataset are no alternatives, nor are
+    those of other candidates than the final one, or the newest of those standardised by the same clips, chose from.
+    """
+    final, digests = found["final"], dict[str, str]()
+    for each in sorted(found.values(), key=lambda each: str(each["created"])):
+        if _settings(each) == _settings(final):
+            digests[each["recipe"]["by"]] = each["candidates"]["digest"]
+    digests[final["recipe"]["by"]] = final["candidates"]["digest"]
+    alike = {
+        name: each
+        for name, each in found.items()
+        if _settings(each) == _settings(final) and each["candidates"]["digest"] == digests[each["recipe"]["by"]]
+    }
+    return alike, sorted(set(found) - set(alike))
+
+
+def _settings(ensemble: Ensemble) -> tuple[Any, Any]:
+    return ensemble["wishes"], ensemble["dataset"]
+
+
+def picked_of(ensemble: Mapping[str, Any]) -> int:
+    """Of how many recipes test labels picked this one; 0 where no label did."""
+    tried = ensemble.get("tried", {})
+    return int(tried["recipes"]) if tried.get("recipes", 1) > 1 and tried["chosen_by"] != "order" else 0
+
+
+def chosen_how(ensemble: Mapping[str, Any]) -> str:
+    """How labels were used, in the ensemble file's words, unless its recipe became the final one by test labels."""
+    of = picked_of(ensemble)
+    if "label_free" in ensemble["metrics"] and of:
+        return f"members chosen without labels; this recipe picked of {of} by test labels"
+    return str(ensemble["labels"])
+
+
+def _new(ledger: Ledger, final: Ensemble) -> int:
+    """Candidates in the ledger that the choice did not know."""
+    known = {(trial, variant) for trial, variants in final["candidates"]["all"].items() for variant in variants}
+    told = {each.rpartition(" (")[0] for each in final["candidates"]["left_out"]}
+    return sum(
+        (entry.record.trial, variant) not in known and not told & {entry.record.name, f"{entry.record.name} {variant}"}
+        for entry in ledger.entries(final["machine"])
+        if entry.record.status == "complete" and "test" in entry.splits
+        for variant in entry.splits["test"].variants
+    )
+
+
 def recipes(found: Mapping[str, Ensemble]) -> list[dict[str, Any]]:
     """Every recipe's ensemble, the best forecast first."""
     rows = []
@@ -96,7 +145,11 @@ def recipes(found: Mapping[str, Ensemble]) -> list[dict[str, Any]]:
 
 
 def forecast(ensemble: Ensemble) -> dict[str, Any]:
-    """The number under crossval, or label_free; the one under oracle; and the gain, under the former where there is."""
+    """The number under label_free, or crossval; the one under oracle; and the gain, under the former where there is.
+
+    Only a gain in a forecast, over a single detector that was not chosen by the same labels, can be `better`; of the
+    best of several recipes, only one that is so when their number is allowed for.
+    """
     metrics = ensemble["metrics"]
     protocol = next((name for name in FORECASTS if name in metrics), None)
     own = metrics[protocol] if protocol else None
@@ -104,7 +157,15 @@ def forecast(ensemble: Ensemble) -> dict[str, Any]:
     measured = own or oracle
     gain = None
     if measured:
-        gain = {**measured["gain"], "protocol": protocol or "oracle", "against": measured["single"]["protocol"]}
+        against = measured["single"]["protocol"]
+        as_best = [metrics[name]["gain"].get("better_as_best") for name in FORECASTS if name in metrics]
+        better = next((each for each in as_best if each is not None), measured["gain"]["better"])
+        gain = {
+            **{name: measured["gain"][name] for name in ("value", "interval")},
+            "better": bool(better) and protocol is not None and against != "oracle",
+            "protocol": protocol or "oracle",
+            "against": against,
+        }
     shown = ("value", "interval", "auc", "pauc", "hmean")
     return {
         "protocol": protocol,
@@ -133,5 +194,6 @@ def _stored_value(ensemble: Ensemble) -> float:
 def _shown(ensemble: Ensemble) -> dict[str, Any]:
     """The ensemble without what only scoring needs."""
     made = {key: value for key, value in ensemble.items() if key not in ("statistics", "candidates")}
+    made["labels"] = chosen_how(ensemble)
     made["candidates"] = {key: value for key, value in ensemble["candidates"].items() if key != "all"}
     return made

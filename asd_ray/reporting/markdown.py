@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from asd_ray.reporting.leaderboard import differing
-from asd_ray.reporting.text import DASH, MEASURES, count, number, percent, settings, short, signed, span
+from asd_ray.reporting.text import DASH, MEASURES, SHORT, count, number, percent, settings, short, signed, span
 
 BEST = 10  # candidates of a machine that are shown
 
@@ -20,6 +20,8 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"# Report of {plain(facts['run'])}"
     yield f"\n{plain(facts['labels'])}\n"
     yield from _summary(facts["summary"])
+    if facts["summary"]["apart"]:
+        yield f"\n{plain(facts['summary']['apart'])}"
     if facts["without"]:
         yield f"\nWithout an ensemble yet: {', '.join(map(plain, facts['without']))}."
     for machine, each in facts["machines"].items():
@@ -42,20 +44,27 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _summary(summary: Mapping[str, Any]) -> Iterator[str]:
-    names = ("machine", "ensemble", "members", "protocol", "AUC", "pAUC", "hmean", "95 %")
-    rows = [_row(row["machine"], row["recipe"], str(row["members"]), row) for row in summary["rows"]]
+    names = ["machine", "ensemble", "members", "protocol"]
+    maximised = {row["maximise"] for row in summary["rows"]}
+    for name, shown in SHORT.items():
+        names += [shown, f"95 % of {shown}"] if name in maximised else [shown]
+    rows = [_row(row["machine"], row["recipe"], str(row["members"]), row, maximised) for row in summary["rows"]]
     over = summary["over_machines"]
-    if over and len(summary["rows"]) > 1:
-        rows.append(_row("hmean over machines", "", "", {**over, "gain": None}))
-    oracle = ("AUC (oracle)", "pAUC (oracle)", "hmean (oracle)")
+    if (over["forecast"] or over["oracle"]) and len(summary["rows"]) > 1:
+        rows.append(_row("hmean over machines", "", "", {**over, "gain": None, "maximise": ""}, maximised))
+    oracle = (f"{shown} (oracle)" for shown in SHORT.values())
     yield from table((*names, *oracle, "gain over best single", "its 95 %"), rows, left=2)
 
 
-def _row(machine: str, recipe: str, members: str, row: Mapping[str, Any]) -> list[str]:
+def _row(machine: str, recipe: str, members: str, row: Mapping[str, Any], maximised: Collection[str]) -> list[str]:
+    """With a column of intervals beside each measure that some row maximises."""
     own, best, gain = row["forecast"] or {}, row["oracle"] or {}, row["gain"] or {}
     cells = [machine, recipe, members, row["protocol"] or DASH]
-    cells += [number(own.get(name)) for name in ("auc", "pauc", "hmean")] + [span(own.get("interval"))]
-    cells += [number(best.get(name)) for name in ("auc", "pauc", "hmean")]
+    for name in SHORT:
+        cells.append(number(own.get(name)))
+        if name in maximised:
+            cells.append(span(own.get("interval")) if row["maximise"] == name else DASH)
+    cells += [number(best.get(name)) for name in SHORT]
     return [*cells, signed(gain.get("value")) + _against(gain), span(gain.get("interval"), plus=True)]
 
 
@@ -71,6 +80,8 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
     yield "\n### Recipes\n"
     names = ("recipe", "members", "protocol", "forecast", "95 %", "oracle", "gap", "gain", "its 95 %")
     yield from table(names, map(_recipe, facts["recipes"]))
+    if facts["older"]:
+        yield f"\nOlder or of other settings, so not beside these: {', '.join(map(plain, facts['older']))}."
     board = facts["leaderboard"]
     if board["cells"]:
         yield f"\n### Best candidates (oracle; {min(BEST, len(board['rows']))} of {len(board['rows'])})\n"
@@ -108,12 +119,15 @@ def _recipe(row: Mapping[str, Any]) -> list[str]:
 
 
 def _against(gain: Mapping[str, Any]) -> str:
-    """Under which protocol the best single detector was chosen, where that is another than the ensemble's."""
-    return "" if not gain or gain["against"] == gain["protocol"] else f" (single: {gain['against']})"
+    """The protocol, where the gain is no forecast, or the single detector's, where that is another."""
+    if not gain or gain["against"] == gain["protocol"] != "oracle":
+        return ""
+    return " (oracle)" if gain["protocol"] == "oracle" else f" (single: {gain['against']})"
 
 
 def _published(comparison: Mapping[str, Any]) -> Iterator[str]:
     yield f"\n## Beside published numbers: DCASE {comparison['year']}, {comparison['measure']}\n"
+    yield f"Compared with this run: {plain(comparison['compared'])}.\n"
     machines = comparison["machines"]
     rows = (
         [row["system"], row["protocol"]]

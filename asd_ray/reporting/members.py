@@ -13,12 +13,13 @@ WORST = 10  # clips that are shown
 
 
 def agreement(scores: Floats, clips: pd.DataFrame) -> list[list[float | None]]:
-    """Spearman's rank correlation of members' scores, the mean over ids; None where a member's are all equal."""
+    """Spearman's rank correlation of members' scores, the mean over ids; None where no id has one."""
     each = [
         pd.DataFrame(scores[:, rows].T).corr(method="spearman").to_numpy()
         for rows in clips.groupby("id").indices.values()
     ]
-    mean = np.mean(each, axis=0)
+    known = np.isfinite(each)  # an id with one clip says nothing of order, and nothing against the other ids
+    mean = np.where(known, each, 0.0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
     return [[None if np.isnan(value) else float(value) for value in row] for row in mean]
 
 

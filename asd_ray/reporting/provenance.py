@@ -51,7 +51,7 @@ def commands(root: str, finals: Mapping[str, Mapping[str, Any]]) -> list[str]:
     made = []
     for machine, final in finals.items():
         wishes, recipe = final["wishes"], final["recipe"]
-        name = recipe["name"].partition(".")[0]
+        name = final.get("recipe_source") or recipe["name"].partition(".")[0]
         made.append(
             f"asd-ray ensemble {machine} --run {run} --recipe {shlex.quote(name)} --maximise {wishes['maximise']} "
             f"--by {recipe['by']} --folds {wishes['folds']} --repeats {wishes['repeats']} --seed {wishes['seed']} "

@@ -50,7 +50,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _candidate(row: Mapping[str, Any]) -> dict[str, Any]:
     made = {name: value for name, value in row.items() if name not in ("cells", "params")}
-    return {**made, **row["cells"], "params": json.dumps(row["params"])}
+    return {**made, "protocol": "oracle", **row["cells"], "params": json.dumps(row["params"])}
 
 
 def _trials(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

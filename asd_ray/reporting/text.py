@@ -9,6 +9,7 @@ from typing import Any
 DASH = "–"
 MEASURES = {"hmean": "harmonic mean of the AUC and pAUC cells", "auc": "harmonic mean of the AUC cells",
             "pauc": "harmonic mean of the pAUC cells"}  # fmt: skip
+SHORT = {"auc": "AUC", "pauc": "pAUC", "hmean": "hmean"}
 
 
 def number(value: float | None, digits: int = 4) -> str:

@@ -38,6 +38,16 @@ def test_a_study_is_told_trial_by_trial_in_order() -> None:
     assert study["no_importances"] == "left out: 2 complete trials, and 10 are needed"
 
 
+def test_a_value_that_is_no_number_is_not_a_trials_last() -> None:
+    ended = {"status": "pruned", "objective": None}
+    records = [
+        record(0, **ended, intermediate={1: 0.5, 3: 0.52, 5: float("nan")}),
+        record(1, **ended, intermediate={1: float("nan")}),
+    ]
+    trials = family_facts(records)["studies"]["fan"]["trials"]
+    assert [each["objective"] for each in trials] == [0.52, None]
+
+
 def test_cost_counts_all_trials_and_gpus_apart() -> None:
     records = [
         record(0, objective=0.7),

@@ -12,6 +12,8 @@ from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 from asd_ray.metrics import auc, hmean
 from asd_ray.reporting import gather
+from asd_ray.reporting.gather import unlike
+from asd_ray.reporting.machine import forecast
 from tests.reporting.conftest import choose, fill
 
 
@@ -25,9 +27,23 @@ def copied(filled: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(filled, tmp_path / "run"))
 
 
-def change(run: Path, **changes: object) -> None:
-    path = run / "ensembles" / "fan" / "final.json"
+def change(run: Path, name: str = "final", **changes: object) -> None:
+    path = run / "ensembles" / "fan" / f"{name}.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def ensemble_of(run: Path, name: str = "final") -> Any:
+    return json.loads((run / "ensembles" / "fan" / f"{name}.json").read_text())
+
+
+def found(run: Path) -> list[str]:
+    return sorted(path.stem for path in (run / "ensembles" / "fan").glob("*.json") if path.stem != "final")
+
+
+def measured(value: float = 0.8, better: bool = True, **gain: object) -> Any:
+    numbers = {"value": value, "interval": [value, value], "auc": value, "pauc": value, "hmean": value}
+    own = {"value": 0.1, "interval": [0.05, 0.15], "better": better, **gain}
+    return {**numbers, "single": {"protocol": "crossval"}, "gain": own}
 
 
 def test_a_run_without_ensembles_says_what_to_run(tmp_path: Path) -> None:
@@ -113,6 +129,91 @@ def test_candidates_that_came_later_are_told(copied: Path) -> None:
     fill(ledger, "fan", trials=16)
     (note,) = gather(ledger)["machines"]["fan"]["notes"]
     assert note == "6 candidates came to the ledger after this ensemble was chosen; run: asd-ray ensemble fan"
+
+
+def test_trials_of_other_held_out_clips_that_came_later_change_nothing(copied: Path) -> None:
+    before = gather(Ledger(copied))["machines"]["fan"]
+    late = Ledger(copied.with_name("late"))
+    fill(late, "fan", trials=40)  # more than were there, so most candidates share the clips of these
+    for record in late.records("fan"):
+        if record.number >= 14 and record.status == "complete":
+            scores = late.scores(record)
+            gone = (scores["split"] == "held_out") & scores["clip"].str.endswith("_011.wav")
+            Ledger(copied).commit(record, scores[~gone])
+    after = gather(Ledger(copied))["machines"]["fan"]
+    assert after["leaderboard"] == before["leaderboard"]
+    assert after["histograms"] == before["histograms"]
+    assert after["notes"][-1].startswith("108 candidates came to the ledger after this ensemble was chosen")
+
+
+def test_only_ensembles_of_the_same_choice_stand_beside_the_final_one(copied: Path) -> None:
+    final = ensemble_of(copied)
+    others = [name for name in found(copied) if name != final["recipe"]["name"]]
+    wishes, candidates, dataset, same = others[:4]
+    change(copied, wishes, wishes={**final["wishes"], "maximise": "auc"})
+    change(copied, candidates, candidates={**final["candidates"], "digest": "another"})
+    change(copied, dataset, dataset={**final["dataset"], "fingerprint": "another"})
+    by_train = {**ensemble_of(copied, same)["recipe"], "by": "train"}  # chosen from others, as it must be
+    change(copied, same, recipe=by_train, candidates={**final["candidates"], "digest": "of train"})
+    facts = gather(Ledger(copied))["machines"]["fan"]
+    assert facts["older"] == sorted([wishes, candidates, dataset])
+    assert {row["recipe"] for row in facts["recipes"]} == {final["recipe"]["name"], *others[3:]}
+
+
+def test_only_a_forecast_is_better_and_the_best_of_several_if_that_is_allowed_for() -> None:
+    def better(**metrics: Any) -> bool:
+        return bool(forecast({"metrics": metrics})["gain"]["better"])
+
+    assert not better(oracle=measured())
+    assert better(oracle=measured(), crossval=measured())
+    assert not better(crossval=measured(better_as_best=False))
+    assert better(crossval=measured(better=False, better_as_best=True))
+    assert not better(label_free=measured(), crossval=measured(better_as_best=False), oracle=measured())
+    assert not better(label_free={**measured(), "single": {"protocol": "oracle"}})
+    assert forecast({"metrics": {"oracle": measured()}})["gain"]["protocol"] == "oracle"
+
+
+def test_a_label_free_recipe_that_labels_picked_says_so(copied: Path) -> None:
+    name = next(each for each in found(copied) if each.startswith("label_free"))
+    stored = ensemble_of(copied, name)
+    told = "members chosen without labels; this recipe picked of 5 by test labels"
+    for tried, picked in (
+        ({"recipes": 5, "chosen_by": "crossval"}, True),
+        ({"recipes": 1, "chosen_by": "label_free"}, False),
+        ({"recipes": 5, "chosen_by": "order"}, False),
+    ):
+        change(copied, **{**stored, "tried": tried})
+        facts = gather(Ledger(copied))
+        assert facts["machines"]["fan"]["final"]["labels"] == (told if picked else "chosen without any test label")
+        assert (f"fan, label_free: {told.replace(';', ',')}" in facts["labels"]) == picked
+        assert facts["summary"]["rows"][0]["protocol"] == "label_free"
+    assert "ensembles marked label_free were chosen without test labels" in facts["labels"]
+
+
+def test_there_is_no_mean_over_machines_whose_cells_differ() -> None:
+    rows = [
+        {"machine": name, "maximise": "hmean", "year": year, "forecast": measured(), "oracle": None}
+        for name, year in (("fan", 2022), ("pump", 2020), ("valve", None))
+    ]
+    assert unlike(rows) == (
+        "No mean over machines: their cells are of several years (fan: 2022; pump: 2020; valve: no DCASE year)."
+    )
+    assert unlike([{**row, "year": None} for row in rows]) == ""
+    assert unlike([{**rows[0], "maximise": "auc"}, rows[1]]).endswith("(fan: auc; pump: hmean).")
+
+
+def test_machines_of_several_years_have_rows_and_no_mean(copied: Path) -> None:
+    change(copied, dataset={**ensemble_of(copied)["dataset"], "year": None})
+    summary = gather(Ledger(copied))["summary"]
+    assert [row["year"] for row in summary["rows"]] == [None, 2022]
+    assert summary["over_machines"] == {"forecast": None, "oracle": None, "protocol": None}
+    assert summary["apart"].startswith("No mean over machines")
+
+
+def test_a_users_own_recipe_is_named_by_its_file(copied: Path) -> None:
+    change(copied, recipe_source="my recipes/mine.toml")
+    first = gather(Ledger(copied))["provenance"]["commands"][0]
+    assert " --recipe 'my recipes/mine.toml' --maximise" in first
 
 
 def test_an_ensemble_that_the_ledger_does_not_bear_out_is_an_error(copied: Path) -> None:

@@ -123,10 +123,13 @@ def test_published_numbers_are_shown_with_their_protocol(facts: Any) -> None:
         {"system": "this run, crossval", "protocol": "chosen on folds", "own": True, "values": {"fan": [85.0, 80.0]}},
         {"system": "STgram", "protocol": "chosen with test labels", "own": False, "values": {}},
     ]
-    given = {**facts, "published": {"year": 2020, "measure": "AUC / pAUC", "machines": ["fan"], "rows": rows}}
+    published = {"year": 2020, "measure": "AUC / pAUC", "compared": "the ids alone", "machines": ["fan"], "rows": rows}
+    given = {**facts, "published": published}
     words = "".join(Reader(page(given)).words)
     assert "85.00 / 80.00" in words
     assert "chosen with test labels" in words
+    assert "Compared with this run: the ids alone." in words
+    assert "Compared with this run: the ids alone." in markdown(given)
     assert "| STgram | chosen with test labels | – |" in markdown(given)
     assert "2020,AUC / pAUC," in dict(tables(given))["published.csv"]
 
@@ -142,10 +145,78 @@ def test_tables_have_all_rows_as_numbers(facts: Any) -> None:
     assert len(made["fan-leaderboard.csv"]) == len(board)
     first = made["fan-leaderboard.csv"][0]
     assert float(first["00/auc_source"]) == board[0]["cells"]["00/auc_source"]
+    assert {row["protocol"] for row in made["fan-leaderboard.csv"]} == {"oracle"}
     assert json.loads(first["params"]) == board[0]["params"]
     failed = [row for row in made["trials.csv"] if row["status"] == "failed"]
     assert failed
     assert all(EVIL in row["reason"] for row in failed)
+
+
+def with_rows(facts: Any, **changes: Any) -> Any:
+    """The facts with the summary's first row changed."""
+    first, *others = facts["summary"]["rows"]
+    return {**facts, "summary": {**facts["summary"], "rows": [{**first, **changes}, *others]}}
+
+
+def cells_of(text: str, machine: str) -> dict[str, str]:
+    """A machine's row of the Markdown summary."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line]
+    return dict(zip(lines[0], next(line for line in lines if line[0] == machine), strict=True))
+
+
+def test_the_interval_stands_with_the_measure_that_it_is_of(facts: Any) -> None:
+    own = {**facts["summary"]["rows"][0]["forecast"], "interval": [0.111, 0.222]}
+    given = with_rows(facts, maximise="auc", forecast=own)
+    fan, car = (cells_of(markdown(given), machine) for machine in ("fan", "ToyCar"))
+    assert list(fan)[4:9] == ["AUC", "95 % of AUC", "pAUC", "hmean", "95 % of hmean"]
+    assert (fan["95 % of AUC"], fan["95 % of hmean"], car["95 % of AUC"]) == ("0.111 … 0.222", "–", "–")
+    small = re.findall(r'data-name="(\w+), \w+"><div><b>[\d.]+</b><small>0\.111', page(given))
+    assert small == ["AUC"]
+    alone = {**given, "summary": {**given["summary"], "rows": given["summary"]["rows"][:1]}}
+    words = "".join(Reader(page(alone)).words)
+    assert "AUC, fan" in words
+    assert "hmean, fan" not in words
+
+
+def test_a_gain_by_oracle_is_never_called_better(facts: Any) -> None:
+    rows = [
+        {**row, "protocol": None, "forecast": None, "gain": {**row["gain"], "protocol": "oracle", "against": "oracle"}}
+        for row in facts["summary"]["rows"]
+    ]
+    given = {**facts, "summary": {**facts["summary"], "rows": rows}}
+    text = page(given)
+    assert '<span class="tag">oracle</span> ' in text.partition('data-name="gain, oracle"')[2][:60]
+    assert not re.search(r'class="tag good"|<span class="tag">not shown', text)
+    assert "better than the best single" not in text
+    assert cells_of(markdown(given), "fan")["gain over best single"].endswith(" (oracle)")
+    assert "better than the best single" in page(facts)
+
+
+def test_files_of_other_choices_are_named_in_a_line(facts: Any) -> None:
+    machines = {**facts["machines"], "fan": {**facts["machines"]["fan"], "older": ["greedy.max", "mine"]}}
+    told = "Older or of other settings, so not beside these: greedy.max, mine."
+    given = {**facts, "machines": machines}
+    assert told in "".join(Reader(page(given)).words)
+    assert told in markdown(given)
+    assert "Older or of other" not in page(facts) + markdown(facts)
+
+
+def test_a_mean_that_is_left_out_is_explained(facts: Any) -> None:
+    none = {"forecast": None, "oracle": None, "protocol": None}
+    summary = {**facts["summary"], "over_machines": none, "apart": "No mean over machines: of several years."}
+    given = {**facts, "summary": summary}
+    for text in (page(given), markdown(given)):
+        assert "No mean over machines: of several years." in text
+        assert "hmean over machines" not in text
+
+
+def test_folds_are_told_as_the_most_there_can_be(facts: Any) -> None:
+    final = {
+        **facts["machines"]["fan"]["final"],
+        "selection_frequency": [{"name": "a", "variant": "b", "frequency": 1.0}],
+    }
+    machines = {**facts["machines"], "fan": {**facts["machines"]["fan"], "final": final}}
+    assert "Share of crossval's folds, up to 2, whose" in page({**facts, "machines": machines})
 
 
 def test_markdown_tables_are_whole(facts: Any) -> None:

@@ -27,6 +27,12 @@ def test_a_member_with_equal_scores_agrees_with_none() -> None:
     assert made[0][0] == pytest.approx(1)
 
 
+def test_an_id_with_one_clip_says_nothing_and_takes_nothing_away() -> None:
+    clips = pd.DataFrame({"id": ["00"] * 4 + ["01"]})
+    made = agreement(np.stack([np.arange(5.0), np.arange(5.0) ** 2]), clips)
+    assert np.allclose(np.array(made, float), 1)
+
+
 def test_clips_that_most_members_get_wrong_come_first() -> None:
     clips = frame(["anomaly", "anomaly", "anomaly", "normal", "normal"])
     scores = np.array([[0, 0, 9, 9, 0.0], [0, 9, 9, 9, 0]])  # members, of limits 5

@@ -7,7 +7,13 @@ import pytest
 from asd_ray.reporting.published import MACHINES_2020, TABLES, comparison
 
 
-def facts(machine: str = "fan", year: int | None = 2020, ids: tuple[str, ...] | None = None, count: int = 100) -> Any:
+def facts(
+    machine: str = "fan",
+    year: int | None = 2020,
+    ids: tuple[str, ...] | None = None,
+    count: int = 100,
+    name: str | None = None,
+) -> Any:
     table = next(each for each in TABLES if each.year == (year or 2020))
     own = table.ids[machine] if ids is None else ids
     cells = {f"{each}/{kind}": value for each in own for kind, value in (("auc", 0.9), ("pauc", 0.8))}
@@ -15,7 +21,10 @@ def facts(machine: str = "fan", year: int | None = 2020, ids: tuple[str, ...] | 
     return {
         "ids": list(own),
         "counts": {f"{each}/{label}": count for each in own for label in ("normal", "anomaly")},
-        "final": {"dataset": {"year": year}, "metrics": {"crossval": {"cells": cells}, "oracle": {"cells": cells}}},
+        "final": {
+            "dataset": {"year": year, "name": name or f"dcase{year}"},
+            "metrics": {"crossval": {"cells": cells}, "oracle": {"cells": cells}},
+        },
     }
 
 
@@ -56,11 +65,30 @@ def test_a_run_of_the_same_clips_is_compared_in_the_tables_own_measure() -> None
         facts(ids=("01", "03", "05")),  # the evaluation set
         facts(ids=("00", "02")),
         facts(count=20),  # a part of it
+        facts(name="mimii_minus6dB"),  # its ids are the same
     ],
-    ids=["no year", "evaluation set", "fewer ids", "fewer clips"],
+    ids=["no year", "evaluation set", "fewer ids", "fewer clips", "another dataset"],
 )
 def test_another_runs_clips_are_compared_with_nothing(other: Any) -> None:
     assert comparison({"fan": other}) is None
+
+
+def test_the_table_says_what_was_compared_and_what_was_not() -> None:
+    made = comparison({"fan": facts()})
+    assert made is not None
+    assert made["compared"].startswith("the dataset's name, dcase2020, the ids, and that each id has 80 test clips")
+    assert "neither the exact number of clips nor the clips themselves" in made["compared"]
+
+
+def test_a_label_free_ensemble_is_one_row_in_its_own_words() -> None:
+    given = facts()
+    given["final"]["metrics"]["label_free"] = given["final"]["metrics"]["oracle"]
+    given["final"]["labels"] = "members chosen without labels; this recipe picked of 4 by test labels"
+    made = comparison({"fan": given})
+    assert made is not None
+    (own,) = (row for row in made["rows"] if row["own"])
+    assert own["system"] == "this run, label_free"
+    assert own["protocol"] == f"final ensemble, {given['final']['labels']}"
 
 
 def test_2022_is_compared_by_the_harmonic_mean_of_all_cells() -> None:

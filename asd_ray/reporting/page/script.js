@@ -31,7 +31,7 @@ for (const list of document.querySelectorAll("[role=tablist]")) {
   window.addEventListener("hashchange", () => { const tab = named(); if (tab) select(tab); });
 }
 
-const number = (text) => /^[−+-]?\d/.test(text) ? parseFloat(text.replace("−", "-").replace(/,/g, "")) : NaN;
+const number = (text) => /^[−+-]?\d[\d,]*(?:\.\d+)?(?: [%(\/].*)?$/.test(text) ? parseFloat(text.replace("−", "-").replace(/,/g, "")) : NaN;
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells], body = table.tBodies[0];
   heads.forEach((head, column) => {
