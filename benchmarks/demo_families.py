@@ -42,7 +42,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "flow_aff": {"hidden": 128, "batch_size": 128, "lr": 1e-3, "epochs": 2},
     "ganomaly": {"channels": 8, "batch_size": 8, "lr": 5e-4, "epochs": 8},
     "group_made": {"epochs": 4},
-    "id_classifier": {"hop": 16, "test_hop": 16, "epochs": 3},
+    "id_classifier": {"hop": 16, "test_hop": 16, "epochs": 6},
     "idnn": {"batch_size": 256, "lr": 3e-3, "epochs": 10},
     "stgram": {"seconds": 4.0, "batch_size": 8, "lr": 1e-3, "epochs": 2},
 }
