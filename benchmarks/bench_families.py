@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from asd_ray.detectors import FAMILIES, Context, family
-from asd_ray.detectors.conformance import Workspace
+from asd_ray.detectors._workspace import Workspace
 from asd_ray.detectors.nets import dual_branch
 from asd_ray.features import FeatureCache, FrontEnd
 from benchmarks._timing import Row

@@ -58,9 +58,12 @@ def test_every_floor_that_exists_has_its_rules() -> None:
     assert {p.parent.name for p in PACKAGE.glob("*/__init__.py")} == set(FLOORS)
 
 
-def test_optuna_is_imported_above_tuning_in_one_place() -> None:
-    users = [p.name for p in (PACKAGE / "ensembling").rglob("*.py") if "optuna" in imported(p)]
-    assert users == ["optuna_weights.py"]
+def test_optuna_is_imported_above_tuning_by_those_who_are_named_for_it() -> None:
+    """Weights by Optuna, its importances and its database are asked for; each is imported when it is used."""
+    floors = ("ensembling", "reporting")
+    paths = [path for floor in floors for path in sorted((PACKAGE / floor).rglob("*.py"))]
+    users = [path.name for path in paths if any(name.split(".")[0] == "optuna" for name in imported(path))]
+    assert users == ["optuna_weights.py", "importances.py", "optuna_db.py", "optuna_trials.py"]
 
 
 def test_torchaudio_is_imported_in_one_place() -> None:
@@ -72,6 +75,8 @@ def test_torchaudio_is_imported_in_one_place() -> None:
     ("module", "heavy"),
     [("asd_ray.evaluate", "torch ray optuna pandas"), ("asd_ray.ledger.__main__", "torch ray optuna")]
     + [("asd_ray.ensemble", "torch ray optuna pandas numpy"), ("asd_ray.ensembling", "torch ray optuna")]
+    + [("asd_ray.report", "torch ray optuna pandas numpy"), ("asd_ray.reporting", "torch ray optuna")]
+    + [("asd_ray.reporting.optuna_db", "torch ray optuna"), ("asd_ray.reporting.importances", "torch ray optuna")]
     + [
         ("asd_ray.data", "torch ray optuna pandas"),
         ("asd_ray.search", "torch ray optuna pandas"),

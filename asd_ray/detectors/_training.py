@@ -94,6 +94,15 @@ def frames_of(front_end: FrontEnd, clips: ClipSet, size: int, context: Context, 
     return frames, windows_of(lengths, size, hop)
 
 
+def frames_to_learn(
+    front_end: FrontEnd, train: ClipSet, size: int, context: Context, hop: int = 1
+) -> tuple[Tensor, Windows]:
+    """As `frames_of`, for whoever learns something of the frames before `run_epochs` asks whether there are any."""
+    if not len(train):
+        raise AsdRayError("training needs clips but got none; give it normal clips of the machine")
+    return frames_of(front_end, train, size, context, hop)
+
+
 def rows_of(frames: Tensor, size: int) -> Callable[[Tensor], Tensor]:
     """First frames -> their vectors, [n, size·mels]. Of the ways to gather, index_select on the view is the quickest
     on a CPU: about 0.7 of the time of gathering single frames, a quarter of that of ``view[starts]``."""

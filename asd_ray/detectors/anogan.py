@@ -35,7 +35,6 @@ from asd_ray.detectors import _pictures as pictures
 from asd_ray.detectors import _training as training
 from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
 from asd_ray.detectors.nets import dcgan
-from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
 
@@ -103,9 +102,7 @@ class AnoGan:
         return PRESETS["aegan_ad"]
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        frames, windows = training.frames_of(self.front_end, train, pictures.SIZE, self.context, self.hop)
-        if not len(windows):
-            raise AsdRayError("AnoGan needs clips to learn from but got none")
+        frames, windows = training.frames_to_learn(self.front_end, train, pictures.SIZE, self.context, self.hop)
         self._scale, self._nets = pictures.Scale.of(frames), self._new_nets()
         starts = training.starts_of(windows, frames.device)
         picture = training.pictures_of(self._scale(frames), pictures.SIZE)

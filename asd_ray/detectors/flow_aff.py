@@ -43,7 +43,6 @@ from asd_ray.detectors._dense import flattened
 from asd_ray.detectors._places import Places
 from asd_ray.detectors.nets.glow import Glow
 from asd_ray.detectors.nets.maf import MAF
-from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
 
@@ -110,9 +109,7 @@ class FlowAff:
         return PRESETS["cp_jku"]
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        frames, windows = training.frames_of(self.front_end, train, self._size, self.context)
-        if len(windows) == 0:
-            raise AsdRayError("training needs clips but got none; give it normal clips of the machine")
+        frames, windows = training.frames_to_learn(self.front_end, train, self._size, self.context)
         deviation, mean = torch.std_mean(frames, 0, correction=0)
         ids = Classes.of(_by_id(train.frame), least=1)
         net = training.made_with_seed(lambda: self._new_net(len(ids)), self.context)

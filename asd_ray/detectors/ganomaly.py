@@ -35,7 +35,6 @@ from asd_ray.detectors import _pictures as pictures
 from asd_ray.detectors import _training as training
 from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
 from asd_ray.detectors.nets import dcgan
-from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
 
@@ -114,9 +113,7 @@ class Ganomaly:
         return PRESETS["aegan_ad"]
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        frames, windows = training.frames_of(self.front_end, train, pictures.SIZE, self.context, self.hop)
-        if not len(windows):
-            raise AsdRayError("Ganomaly needs clips to learn from but got none")
+        frames, windows = training.frames_to_learn(self.front_end, train, pictures.SIZE, self.context, self.hop)
         self._scale, nets = pictures.Scale.of(frames), self._new_nets()
         self._generator = nets.generator
         starts = training.starts_of(windows, frames.device)

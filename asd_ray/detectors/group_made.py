@@ -31,7 +31,6 @@ from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _training as training
 from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
 from asd_ray.detectors.nets.made import MaskedLinear, hidden_degrees, hidden_mask
-from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
 
@@ -82,9 +81,7 @@ class GroupMade:
         return PRESETS["baseline_2020"]
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        frames, windows = training.frames_of(self.front_end, train, self.frames, self.context)
-        if not len(windows):
-            raise AsdRayError("GroupMade needs clips to learn from but got none")
+        frames, windows = training.frames_to_learn(self.front_end, train, self.frames, self.context)
         net = self._net = training.made_with_seed(self._new_net, self.context)
         net.standardise_by(frames)
         row, starts = training.rows_of(frames, self.frames), training.starts_of(windows, frames.device)

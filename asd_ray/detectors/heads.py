@@ -24,8 +24,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, linear, normalize, one_hot
 
 from asd_ray.errors import AsdRayError
+from asd_ray.features._base import must_be
 
 SMALLEST_SQUARE = 1e-7  # of a sine: the root's slope is infinite at 0, where an embedding lies on its class
+HEADS = ("softmax", "arcface")
 SCALES = 0.5, 100.0  # within which an adaptive scale stays
 
 
@@ -69,6 +71,17 @@ class ArcFace(nn.Module):
         moved = true * math.cos(self.margin) - sin * math.sin(self.margin)
         further = true - self.margin * math.sin(math.pi - self.margin)
         return self.scale * cos.scatter(1, at, torch.where(beyond, further, moved))
+
+
+def check_head(owner: object) -> None:
+    """The parameters `head`, `scale` and `margin` of a family that learns by ArcFace or by cross-entropy alone."""
+    must_be(owner, "head", getattr(owner, "head", "") in HEADS, f"one of {', '.join(HEADS)}")
+    must_be(owner, "scale", getattr(owner, "scale", 0) > 0, "above 0")
+    must_be(owner, "margin", 0 <= getattr(owner, "margin", -1) < 1.5, "in [0, 1.5)")
+
+
+def new_head(head: str, width: int, classes: int, *, scale: float, margin: float) -> ArcFace | Softmax:
+    return ArcFace(width, classes, scale=scale, margin=margin) if head == "arcface" else Softmax(width, classes)
 
 
 class SubClusterAdaCos(nn.Module):

@@ -40,14 +40,13 @@ from asd_ray.detectors import _training as training
 from asd_ray.detectors import augment
 from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
 from asd_ray.detectors._classes import Classes
-from asd_ray.detectors.heads import ArcFace, Softmax, arcmix, divergence
+from asd_ray.detectors.heads import ArcFace, Softmax, arcmix, check_head, divergence, new_head
 from asd_ray.detectors.nets.mobilenet_v2 import MobileNetV2
 from asd_ray.detectors.nets.resnet import ResNet50
 from asd_ray.features import PRESETS, FrontEnd, Windows
 from asd_ray.features._base import must_be
 
 NETS: dict[str, Callable[[int], MobileNetV2 | ResNet50]] = {"mobilenet_v2": MobileNetV2, "resnet50": ResNet50}
-HEADS = ("softmax", "arcface")
 MIXES = ("none", "before", "after", "both")  # the log
 BEND = 0.2  # of the warps: a = ±BEND, ±2 BEND, …
 
@@ -88,11 +87,10 @@ class IdClassifier:
         self.mix, self.warps = mix, warps
         self.frames, self.hop, self.test_hop, self.backends = frames, hop, test_hop, backends
         self.lr, self.batch_size, self.epochs = lr, batch_size, epochs
-        for name, known in (("net", tuple(NETS)), ("head", HEADS), ("mix", MIXES)):
+        for name, known in (("net", tuple(NETS)), ("mix", MIXES)):
             must_be(self, name, getattr(self, name) in known, f"one of {', '.join(known)}")
         must_be(self, "channels", channels in (1, 3), "1 or 3")
-        must_be(self, "scale", scale > 0, "above 0")
-        must_be(self, "margin", 0 <= margin < 1.5, "in [0, 1.5)")
+        check_head(self)
         training.check_whole(self, "warps", 0)
         training.check_whole(self, "frames", 32)
         for name in ("hop", "test_hop"):
@@ -138,12 +136,7 @@ class IdClassifier:
 
     def _modules(self, classes: int) -> nn.ModuleList:
         net = NETS[self.net](self.channels)
-        arcface = self.head == "arcface"
-        head = (
-            ArcFace(net.width, classes, scale=self.scale, margin=self.margin)
-            if arcface
-            else Softmax(net.width, classes)
-        )
+        head = new_head(self.head, net.width, classes, scale=self.scale, margin=self.margin)
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster, on a CPU too
         return nn.ModuleList([classify.Standardised(net), head])
 

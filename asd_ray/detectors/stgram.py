@@ -47,7 +47,7 @@ from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
 from asd_ray.detectors._classes import Classes
 from asd_ray.detectors._waves import Waves
 from asd_ray.detectors.augment import mixed, mixing_weights
-from asd_ray.detectors.heads import ArcFace, Softmax, arcmix, noisy_arcmix
+from asd_ray.detectors.heads import ArcFace, Softmax, arcmix, check_head, new_head, noisy_arcmix
 from asd_ray.detectors.nets.mobilefacenet import MobileFaceNet
 from asd_ray.detectors.nets.mobilenet_v3 import MobileNetV3
 from asd_ray.detectors.nets.tgram import Tgram, temporal_attention
@@ -58,7 +58,6 @@ NETS = ("mobilefacenet_2022", "mobilefacenet_2023", "mobilenet_v3")
 INPUTS = ("sgram+tgram", "sgram+tgram+attention", "sgram", "tgram", "spectrum")
 PICTURES = ("stgram", "noisy_arcmix")  # presets of the Sgram
 MIXES: dict[str, Callable[..., Tensor] | None] = {"none": None, "mixup": arcmix, "noisy_arcmix": noisy_arcmix}
-HEADS = ("arcface", "softmax")
 MOST = 32  # clips at once where nothing is learned: 0.2 GB in the first layers
 FLOOR = 1e-10  # of a spectrum's power
 
@@ -137,11 +136,10 @@ class StgramMfn:
         self.seconds, self.backends = seconds, backends
         self.lr, self.weight_decay, self.anneal_after = lr, weight_decay, anneal_after
         self.batch_size, self.epochs = batch_size, epochs
-        choices = {"inputs": INPUTS, "picture": PICTURES, "net": NETS, "head": HEADS, "mix": tuple(MIXES)}
+        choices = {"inputs": INPUTS, "picture": PICTURES, "net": NETS, "mix": tuple(MIXES)}
         for name, known in choices.items():
             must_be(self, name, getattr(self, name) in known, f"one of {', '.join(known)}")
-        must_be(self, "scale", scale > 0, "above 0")
-        must_be(self, "margin", 0 <= margin < 1.5, "in [0, 1.5)")
+        check_head(self)
         must_be(self, "alpha", 0 < alpha < math.inf, "above 0")
         must_be(self, "seconds", 0.25 <= seconds < math.inf, "0.25 or more")
         must_be(self, "weight_decay", 0 <= weight_decay < math.inf, "0 or more")
@@ -206,11 +204,10 @@ class StgramMfn:
         return classify.Classifier(self.context, self._inputs, net, head, classes, self.backends, most=MOST)
 
     def _modules(self, classes: int) -> nn.ModuleList:
-        arcface = self.head == "arcface"
-        net = Stgram(self.front_end, self.inputs, self.net, self.front_end.heard(1), unit=arcface)
-        if arcface:
-            return nn.ModuleList([net, ArcFace(net.width, classes, scale=self.scale, margin=self.margin)])
-        return nn.ModuleList([net, Softmax(net.width, classes)])
+        samples, arcface = self.front_end.heard(1), self.head == "arcface"
+        net = Stgram(self.front_end, self.inputs, self.net, samples, unit=arcface)
+        head = new_head(self.head, net.width, classes, scale=self.scale, margin=self.margin)
+        return nn.ModuleList([net, head])
 
     def _inputs(self, clips: ClipSet) -> tuple[classify.Gather, Windows]:
         waves = self._waves(clips)

@@ -38,14 +38,13 @@ PROTOCOLS = ("oracle", "crossval", "cross_id", "label_free")
 
 @dataclass(frozen=True)
 class Field:
-    """Standardised scores of all candidates: of the labelled clips that are judged, and of normal clips."""
+    """Standardised scores of all candidates, of the labelled clips that are judged."""
 
     candidates: Candidates
     statistics: Statistics
     rows: npt.NDArray[np.intp]  # the judged ones of the candidates' clips
     judge: Judge
     scores: Floats  # [candidates, judged clips]
-    normal: Floats  # [candidates, normal clips]
 
     @property
     def ids(self) -> npt.NDArray[np.str_]:
@@ -78,7 +77,6 @@ def field_of(candidates: Candidates, standardiser: Standardiser, maximise: str =
         judged.rows,
         Judge(clips, judged.year, maximise),
         statistics(candidates.scores[:, judged.rows], clips),
-        statistics(candidates.normal_scores, candidates.normal),
     )
 
 

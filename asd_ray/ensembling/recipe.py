@@ -58,7 +58,6 @@ class Recipe:
     trials: int = 60
     by: str = "held_out"  # whose statistics standardise: held_out, train or test
     standardise: Standardiser = field(default_factory=Standardiser)
-    about: str = ""
 
     def __post_init__(self) -> None:
         if self.select not in SELECT:
@@ -92,9 +91,6 @@ class Recipe:
         if len(self.combine) == 1:
             return [self]
         return [replace(self, name=f"{self.name}.{how}", combine=(how,)) for how in self.combine]
-
-    def lacks(self, families: set[str]) -> list[Slot]:
-        return [slot for slot in self.slots if slot.family not in families]
 
 
 def recipe_from(stored: Mapping[str, Any]) -> Recipe:
@@ -146,7 +142,6 @@ _TYPES: dict[str, _Type] = {
     "slots": list,
     "by": str,
     "standardise": dict,
-    "about": str,
     "fraction": (int, float),
 }
 _SLOT: dict[str, _Type] = {"family": str, "variants": list, "params": dict}

@@ -15,7 +15,7 @@ import torch
 
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors import Context, Detector
-from asd_ray.detectors.conformance import Workspace
+from asd_ray.detectors._workspace import Workspace
 from asd_ray.features import FeatureCache
 
 

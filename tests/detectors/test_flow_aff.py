@@ -11,7 +11,7 @@ from torch import Tensor
 
 from asd_ray.clips.bank import Bank, ClipSet
 from asd_ray.detectors import Context
-from asd_ray.detectors.conformance import Workspace
+from asd_ray.detectors._workspace import Workspace
 from asd_ray.detectors.flow_aff import FlowAff, _fall
 from asd_ray.detectors.nets.glow import Glow
 from asd_ray.detectors.nets.maf import MAF

@@ -66,7 +66,7 @@ def mine(tmp_path: Path) -> Path:
 
 def test_a_users_own_file_works_alike(mine: Path) -> None:
     mine.write_text(
-        'select = "slots"\ncombine = "median"\nby = "train"\nabout = "what I like"\n'
+        'select = "slots"\ncombine = "median"\nby = "train"\n'
         '[standardise]\nhow = "robust"\nper = "id_domain"\nfloor = 0\n'
         '[[slots]]\nfamily = "idnn"\nvariants = ["mse"]\nparams = { frames = 5 }\n'
     )
@@ -77,11 +77,8 @@ def test_a_users_own_file_works_alike(mine: Path) -> None:
         ("median",),
         (Slot("idnn", ("mse",), {"frames": 5}),),
         by="train",
-        about="what I like",
         standardise=Standardiser("robust", "id_domain", 0),
     )
-    assert made.lacks({"idnn"}) == []
-    assert [slot.family for slot in made.lacks({"stgram"})] == ["idnn"]
 
 
 @pytest.mark.parametrize(

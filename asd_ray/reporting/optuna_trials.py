@@ -1,0 +1,118 @@
+"""Trials of the ledger as Optuna has them: what its evaluators and its dashboard take.
+
+optuna is imported where it is used: other reports start without it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import runpy
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from asd_ray._shipped import shipped
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+    from asd_ray.ledger import TrialRecord
+
+Distributions = dict[str, "BaseDistribution"]
+_TOLD = ("trial", "name", "variant", "protocol", "seed", "epochs", "seconds")
+
+
+def as_trials(records: Sequence[TrialRecord]) -> list[FrozenTrial]:
+    """Of one family, with the distributions of the shipped search space where it drew these parameters."""
+    space = _space(records[0].family)
+    drawn = [_drawn(record.params, space) if space else {} for record in records]
+    names = {name for record in records for name in record.params}
+    varied = [name for name in names if len({repr(record.params.get(name)) for record in records}) > 1]
+    chosen = [list(own) or [n for n in record.params if n in varied or not varied]
+              for record, own in zip(records, drawn, strict=True)]  # fmt: skip
+    distributions = {
+        name: _distribution(
+            [record.params[name] for record, own in zip(records, chosen, strict=True) if name in own],
+            next((own[name] for own in drawn if name in own), None),
+        )
+        for name in dict.fromkeys(name for own in chosen for name in own)
+    }
+    return [
+        _trial(record, {name: distributions[name] for name in own}) for record, own in zip(records, chosen, strict=True)
+    ]
+
+
+def _space(family: str) -> dict[str, Any] | None:
+    path = shipped("search_spaces") / f"{family}.py"
+    return runpy.run_path(str(path)) if path.is_file() else None
+
+
+def _drawn(params: Mapping[str, Any], space: Mapping[str, Any]) -> Distributions:
+    """What the shipped search space draws where it gives these parameters; those of another space: nothing."""
+    from optuna.trial import FixedTrial
+
+    fixed = FixedTrial(dict(params))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Optuna only warns of a value outside its range
+            drawn = space["space"](fixed)
+    except Exception:  # whatever a space raises for parameters that it did not give
+        return {}
+    return fixed.distributions if {**space["PAPER"], **drawn} == params else {}
+
+
+def _distribution(values: Sequence[Any], shipped: BaseDistribution | None) -> BaseDistribution:
+    """The shipped one where all values lie in it, else one that the values seen span: a study has one a parameter."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if shipped is not None and all(_lies_in(value, shipped) for value in values):
+        return shipped
+    if all(type(value) is int for value in values):
+        return IntDistribution(min(values), max(values))
+    if all(type(value) in (int, float) for value in values):
+        return FloatDistribution(min(values), max(values))
+    seen = {json.dumps(value): value for value in values}
+    return CategoricalDistribution([seen[text] for text in sorted(seen)])
+
+
+def _lies_in(value: Any, distribution: BaseDistribution) -> bool:
+    from optuna.trial import create_trial
+
+    try:
+        create_trial(value=0.0, params={"it": value}, distributions={"it": distribution})
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _trial(record: TrialRecord, distributions: Distributions) -> FrozenTrial:
+    from optuna.trial import TrialState, create_trial
+
+    states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+    stored = record.to_dict()
+    told = {name: stored[name] for name in _TOLD if stored[name] not in (None, "")}
+    told |= {name: stored[name] for name in ("error", "objective_parts") if stored[name]}
+    told |= {"paper": True} if record.extra.get("paper") else {}
+    told |= {"fixed": fixed} if (fixed := {n: v for n, v in stored["params"].items() if n not in distributions}) else {}
+    made = create_trial(
+        state=states[record.status],
+        value=_value(record),
+        params={name: record.params[name] for name in distributions},
+        distributions=distributions,
+        intermediate_values=record.intermediate,
+        user_attrs=told,
+    )
+    ended = datetime.fromisoformat(record.created).astimezone().replace(tzinfo=None)  # Optuna's times are local
+    made.datetime_complete, made.datetime_start = ended, ended - timedelta(seconds=record.seconds or 0)
+    return made
+
+
+def _value(record: TrialRecord) -> float | None:
+    """Of a pruned trial its last intermediate value, as Optuna itself keeps it."""
+    if record.status == "complete":
+        return record.objective
+    reported = [value for _, value in sorted(record.intermediate.items()) if math.isfinite(value)]
+    return reported[-1] if record.status == "pruned" and reported else None
