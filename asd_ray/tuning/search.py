@@ -5,19 +5,20 @@ from __future__ import annotations
 import signal
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger import Ledger
+from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.spec import TrialSpec
 from asd_ray.tuning.stored import held
 from asd_ray.tuning.study import Study
 from asd_ray.tuning.trial import Outcome, Reached, commit, record_extra, records_of
+from asd_ray.tuning.watching import Watcher
 
 Fits = Callable[[Study], bool]
 LIVES = 2  # how often a trial may lose its worker (killed, its node gone) before it counts as failed
@@ -33,16 +34,24 @@ class Running:
     epoch: int = 0
     seconds: float = 0.0
     intermediate: dict[int, float] = field(default_factory=dict)
+    node: str = ""  # where it runs; known from its first sign of life on
 
 
 class Search:
     """Asks the studies in turn, tells them how trials ended, and commits what no worker can: pruned, and lost."""
 
     def __init__(
-        self, studies: list[Study], source: DataSource, ledger: Ledger, *, deadline: float | None = None
+        self,
+        studies: list[Study],
+        source: DataSource,
+        ledger: Ledger,
+        *,
+        deadline: float | None = None,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self.studies, self.source, self.ledger = studies, source, ledger
         self.deadline = deadline  # of time.monotonic(): no trial starts after it
+        self.watchers = tuple(watchers)
         self.started = time.monotonic()
         self.running: dict[str, Running] = {}  # trial hash -> a trial in flight
         self.ended = 0  # trials that this command has finished
@@ -104,7 +113,9 @@ class Search:
         return statistics.fmean(times) if times else 0.0
 
     def _start(self, spec: TrialSpec, study: Study) -> TrialSpec:
-        self.running[spec.hash] = Running(spec, study)
+        run = self.running[spec.hash] = Running(spec, study)
+        for each in self.watchers:
+            each.began(run)
         return spec
 
     # -- what becomes of it --------------------------------------------------------------------------------------
@@ -114,10 +125,13 @@ class Search:
         run = self.running.get(spec.hash)
         if run is None:
             return False
-        run.epoch, run.seconds = what.epoch, what.seconds
+        run.epoch, run.seconds, run.node = what.epoch, what.seconds, what.node
+        if what.value is not None:
+            run.intermediate[what.epoch] = what.value
+        for each in self.watchers:
+            each.reached(run, what)
         if what.value is None:
             return False
-        run.intermediate[what.epoch] = what.value
         return run.study.report(spec, what.epoch, what.value)
 
     def finished(self, spec: TrialSpec, outcome: Outcome) -> None:
@@ -128,8 +142,7 @@ class Search:
         if outcome.unstored:
             self._refused(run, outcome.unstored)
             return
-        self.ended += 1
-        run.study.tell(spec, outcome.record)
+        self._told(run, outcome.record)
 
     def pruned(self, spec: TrialSpec) -> None:
         """The trial was stopped at a rung: stored here, with what it had reached."""
@@ -144,12 +157,13 @@ class Search:
             return
         found = held(self.ledger, spec.machines, spec.family, spec.hash)
         if found is not None:
-            self.ended += 1
-            run.study.tell(spec, found)
+            self._told(run, found)
             return
         self._lost[spec.hash] = self._lost.get(spec.hash, 0) + 1
         if self._lost[spec.hash] < LIVES:
             self._again.append(Running(spec, run.study))
+            for each in self.watchers:
+                each.again(run, "its worker died")
         else:
             self._store(run, "failed", error=f"its worker died {LIVES} times: killed, or the computer is out of memory")
 
@@ -172,8 +186,13 @@ class Search:
         if outcome.unstored:
             self._refused(run, outcome.unstored)
             return
+        self._told(run, outcome.record)
+
+    def _told(self, run: Running, record: TrialRecord) -> None:
         self.ended += 1
-        run.study.tell(run.spec, outcome.record)
+        run.study.tell(run.spec, record)
+        for each in self.watchers:
+            each.ended(run, record)
 
     def _refused(self, run: Running, why: str) -> None:
         """The ledger did not take a trial: a full disk, as a rule. Going on would only lose more."""

@@ -7,6 +7,7 @@ import gc
 import importlib.metadata
 import math
 import resource
+import socket
 import statistics
 import time
 import traceback
@@ -27,6 +28,7 @@ from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
 from asd_ray.tuning.stored import as_one, held
 
 PATIENCE = 2.0  # seconds after which a trial that has reached no rung gives a sign of life
+NODE = socket.gethostname()
 PACKAGES = ("asd_ray", "torch", "torchaudio", "numpy", "scikit-learn", "ray", "optuna")
 
 
@@ -37,6 +39,9 @@ class Reached:
     epoch: int
     value: float | None
     seconds: float
+    node: str = ""
+    clips: int = 0  # that an epoch learns from
+    losses: dict[int, dict[str, float]] = field(default_factory=dict)  # epoch -> losses, since the last sign of life
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class _Run:
             peak_memory_mb=_peak_mb(self.device),
             device=_device_name(self.device),
             front_end=self.front_end,
-            extra={**record_extra(self.spec), **self.extra, **what.pop("extra", {})},
+            extra={**record_extra(self.spec), "node": NODE, **self.extra, **what.pop("extra", {})},
             **what,
         )
 
@@ -177,11 +182,13 @@ def _fit_and_score(run: _Run, data: TrialData, params: dict[str, Any]) -> Genera
     compared, looked_at = set(rungs(spec.epochs)), _looked_at(spec)
     best: tuple[float, int, Scored] | None = None
     spoke = time.perf_counter()
+    losses: dict[int, dict[str, float]] = {}
     for progress in detector.fit(data.train):
         epoch = run.epochs = progress.epoch
         for name, loss in progress.losses.items():
             if not math.isfinite(loss):
                 raise TrialFailed(f"its loss {name!r} is {loss} after epoch {epoch}; a lower lr may help")
+        losses[epoch] = dict(progress.losses)
         if epoch in looked_at:
             scored = _score_all(detector, data)
             if best is None or _objective(scored[1]) > best[0]:
@@ -189,11 +196,11 @@ def _fit_and_score(run: _Run, data: TrialData, params: dict[str, Any]) -> Genera
         if epoch in compared and epoch != spec.epochs:
             value = _objective(data.judge(_finite(detector.score(data.test))))
             run.intermediate[epoch] = value
-            yield Reached(epoch, value, run.seconds)
-            spoke = time.perf_counter()
-        elif time.perf_counter() - spoke > PATIENCE:
-            yield Reached(epoch, None, run.seconds)
-            spoke = time.perf_counter()
+        else:
+            value = None
+        if value is not None or epoch == spec.epochs or time.perf_counter() - spoke > PATIENCE:
+            yield Reached(epoch, value, run.seconds, NODE, len(data.train), losses)
+            spoke, losses = time.perf_counter(), {}
     if best is None:
         return _score_all(detector, data)
     run.extra["checkpoint_epoch"] = best[1]
