@@ -18,6 +18,9 @@ if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so 
     from rich.console import Console
 
     from asd_ray.clips.table import ClipTable
+    from asd_ray.ledger import Ledger
+    from asd_ray.tuning.cluster import Cluster
+    from asd_ray.tuning.data import DataSource
     from asd_ray.tuning.plan import Plan, Wishes
     from asd_ray.tuning.search import Search
 
@@ -27,8 +30,12 @@ EXAMPLES = [
     "asd-ray search --data dcase2023t2/ --time 8h         # all machines of the dataset",
     "asd-ray search fan pump --data d/ --families autoencoder,idnn,my.module:MyDetector",
     "asd-ray search fan --data d/ --families idnn --space my_idnn.py --serial",
+    "asd-ray search fan --data s3://b/d --run s3://b/r --address auto  # on the head of a cluster, see cluster.yaml",
+    "asd-ray search --status runs/demo                    # from another terminal: how it is going",
 ]
 DEMO = {"trials": 8, "epochs_cap": 20}  # a first look of a few minutes on two cores
+LOCAL = "local"
+PATIENCE = 60.0  # seconds that a node of a cluster may lack what a trial needs
 TRIALS = 20
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -41,26 +48,43 @@ def main(argv: Sequence[str] | None = None) -> int:
         EXAMPLES,
     )
     made.add_argument("machines", nargs="*", metavar="MACHINE", help="such as fan (default: all of the dataset)")
-    made.add_argument("--data", type=Path, metavar="DIR", help="the dataset (default: make and use the demo set)")
+    made.add_argument("--data", metavar="DIR", help="the dataset, a folder or s3://… (default: the demo set)")
     made.add_argument("--run", metavar="RUN", help="folder or s3://… of results (default: runs/<name of the dataset>)")
     made.add_argument("--families", type=_names, default=(), metavar="A,B", help="names, package.module:Class, or all")
     made.add_argument("--trials", type=positive, metavar="N", help=f"of each machine and family (default {TRIALS})")
+    made.add_argument("--status", metavar="RUN", help="tell how the searches of a run are going, and do nothing else")
     made.add_argument("--time", type=_duration, metavar="30m", help="start no trial after this long")
+    made.add_argument("--trial-time", type=_duration, metavar="2h", help="end a trial that takes longer, as failed")
     made.add_argument("--epochs-cap", type=positive, metavar="N", help="train no trial for longer")
     made.add_argument("--seed", type=_seed, default=0, metavar="N", help="of trials and of Optuna (default 0)")
-    made.add_argument("--space", action="append", default=[], metavar="[FAMILY=]FILE", help="replaces search_spaces/")
+    made.add_argument(
+        "--space",
+        action="append",
+        default=[],
+        metavar="[FAMILY=]FILE",
+        help="replaces search_spaces/; it is run as code",
+    )
     made.add_argument(
         "--checkpoint", choices=("last", "oracle"), default="last", help="oracle: the epoch best by test labels"
     )
     made.add_argument("--held-out", type=float, default=0.1, metavar="P", help="share of normals kept from training")
-    made.add_argument("--serial", action="store_true", help="in this process, without Ray: for debugging")
-    made.add_argument("--cpus", type=positive, metavar="N", help="that Ray may use (default: all)")
-    made.add_argument("--cpus-per-trial", type=_above_0, metavar="N", help="instead of the family's own")
-    made.add_argument("--gpus-per-trial", type=_amount, metavar="N", help="such as 0.25: four trials a card")
     made.add_argument(
         "--jointly", action="store_true", help="every trial learns from all these machines together, as STgram-MFN does"
     )
-    made.add_argument("--no-dashboard", action="store_true", help="start Ray without its dashboard")
+    where = made.add_argument_group("where it runs")
+    where.add_argument(
+        "--address",
+        default=LOCAL,
+        metavar="WHERE",
+        help="local: a Ray of its own on this computer (default); auto or HOST:PORT: join the one that runs there; "
+        "ray://HOST:10001: run it on that cluster and follow it from here",
+    )
+    where.add_argument("--serial", action="store_true", help="in this process, without Ray: for debugging")
+    where.add_argument("--cpus", type=positive, metavar="N", help="that a Ray of its own may use (default: all)")
+    where.add_argument("--cpus-per-trial", type=_above_0, metavar="N", help="instead of the family's own")
+    where.add_argument("--gpus-per-trial", type=_amount, metavar="N", help="such as 0.25: four trials a card")
+    where.add_argument("--memory-per-trial", type=_gib, metavar="GIB", help="that Ray sets aside for each")
+    where.add_argument("--no-dashboard", action="store_true", help="start Ray without its dashboard")
     data = made.add_argument_group("how the dataset is read (see asd-ray data check)")
     data.add_argument("--layout", metavar="NAME")
     data.add_argument("--labels", type=Path, metavar="DIR")
@@ -68,24 +92,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     data.add_argument("--rate", type=positive, default=16_000, metavar="HZ")
     data.add_argument("--channel", default="0", metavar="N")
     data.add_argument("--cache", type=Path, metavar="DIR")
-    return run(made, _search, argv)
+    return run(made, lambda args: _search(args, sys.argv[1:] if argv is None else argv), argv)
 
 
-def _search(args: argparse.Namespace) -> int:
+def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
+    if args.status is not None:
+        from asd_ray.tuning.status import show_status
+
+        show_status(args.status, console)
+        return 0
     _refuse_early(args)
+    if args.address.startswith("ray://"):
+        from asd_ray.tuning.remote import search_there
+
+        return search_there(args.address, argv, lambda line: console.out(line, end="", highlight=False))
     table = _table(args, console)
     if args.serial:
-        return _run(args, table, console, dashboard=None)
-    from asd_ray.tuning.dispatch import ray_started
+        return _run(args, table, console)
+    from asd_ray.tuning.cluster import ray_at
 
-    with ray_started(cpus=args.cpus, dashboard=not args.no_dashboard) as dashboard:
+    with ray_at(args.address, cpus=args.cpus, dashboard=not args.no_dashboard) as dashboard:
         return _run(args, table, console, dashboard)
 
 
-def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard: str | None) -> int:
+def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard: str = "") -> int:
     from asd_ray.clips.bank import as_channel, open_bank
     from asd_ray.ledger import Ledger
     from asd_ray.tuning.board import Board, leaderboard
@@ -94,31 +127,36 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
     from asd_ray.tuning.plan import chosen_families, make_plan
     from asd_ray.tuning.search import Search, interruptible, run_serially
 
-    has_gpu = _has_gpu(args.serial)
+    cluster = None if args.serial else _cluster(args)
+    has_gpu = _has_gpu() if cluster is None else cluster.room.gpu > 0
     wishes = _wishes(args, table)
     families, left_out = chosen_families(wishes.families, has_gpu)
-    source = DataSource(table, args.rate, as_channel(args.channel), str(args.cache) if args.cache else None)
+    cache = str(args.cache) if args.cache else None
+    source = DataSource(table, args.rate, as_channel(args.channel), cache, is_demo=args.data is None)
     with progress_bar("decoding") as progress:
         source.use(open_bank(table, rate=args.rate, channel=source.channel, cache=args.cache, progress=progress))
     ledger = Ledger(args.run or f"runs/{source.name}")
     locks = StudyLocks(ledger.layout)
     try:
         plan = make_plan(wishes, source, ledger, locks, families, has_gpu)
-        _say_plan(plan, wishes, left_out, console, dashboard)
+        _say_plan(plan, wishes, left_out, console)
+        slots = 1.0
+        if cluster is not None:
+            slots = _preflight(args, cluster, plan, source, ledger, console, dashboard)
         deadline = None if args.time is None else time.monotonic() + args.time
         search = Search(plan.studies, source, ledger, deadline=deadline)
-        cpus, gpus = (1.0, 1.0) if args.serial else _resources(plan)
-        board = Board(search, 1 if args.serial else cpus / max(1e-9, plan.studies[0].share.cpu), console)
+        board = Board(search, slots, console)
         try:
             with interruptible(search, console.print), board.shown():
                 if any(study.missing for study in plan.studies):
-                    if args.serial:
+                    if cluster is None:
                         gc.freeze()  # as dispatch.TrialWorker does
                         run_serially(search, board.turn)
                     else:
-                        from asd_ray.tuning.dispatch import run_on_ray
+                        from asd_ray.tuning.dispatch import Rules, run_on_ray
 
-                        run_on_ray(search, cpus, gpus, board.turn)
+                        rules = Rules(args.trial_time, PATIENCE if args.address != LOCAL else 0.0)
+                        run_on_ray(search, cluster, board.turn, rules)
         except KeyboardInterrupt:
             console.print("stopped now: trials in flight are not stored")
             search.abandon()
@@ -127,6 +165,36 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
         return _say_end(search, ledger.layout.root, console)
     finally:
         locks.release()
+
+
+def _cluster(args: argparse.Namespace) -> Cluster:
+    from asd_ray.tuning.cluster import Cluster
+
+    return Cluster(args.address)
+
+
+def _preflight(
+    args: argparse.Namespace,
+    cluster: Cluster,
+    plan: Plan,
+    source: DataSource,
+    ledger: Ledger,
+    console: Console,
+    dashboard: str,
+) -> float:
+    """What there is and what will run at once, said before anything runs; how many trials that is."""
+    from asd_ray.tuning.preflight import check_nodes, told_plan
+
+    cluster.check(plan.studies)
+    for line in told_plan(cluster, plan.studies):
+        console.print(line)
+    if args.address != LOCAL:
+        source.run_id = ledger.marked()
+        for line in check_nodes(ledger, source.run_id):
+            console.print(f"[yellow]warning[/]: {line}")
+    if dashboard:
+        console.print(f"Ray dashboard: http://{dashboard} (it asks for the token that `ray get-auth-token` prints)")
+    return max(1.0, *(cluster.at_once(study.share) for study in plan.studies))
 
 
 def _table(args: argparse.Namespace, console: Console) -> ClipTable:
@@ -175,6 +243,7 @@ def _wishes(args: argparse.Namespace, table: ClipTable) -> Wishes:
         checkpoint=args.checkpoint,
         cpus_per_trial=args.cpus_per_trial,
         gpus_per_trial=args.gpus_per_trial,
+        memory_per_trial=args.memory_per_trial,
     )
 
 
@@ -192,7 +261,18 @@ def _refuse_early(args: argparse.Namespace) -> None:
     spaces_by_family(args.space, families)
     if not 0 <= args.held_out <= 0.5:
         raise AsdRayError(f"--held-out must be a share between 0 and 0.5 but got {args.held_out:g}")
-    if not args.gpus_per_trial:
+    if args.serial and (args.trial_time or args.address != LOCAL):
+        raise AsdRayError("--serial runs in this very process: leave out --address and --trial-time, or --serial")
+    if args.cpus and args.address != LOCAL:
+        raise AsdRayError(f"--cpus is for a Ray of its own, but --address {args.address} joins one; leave one out")
+    if args.address.startswith("ray://"):
+        for option, path in (("--data", args.data), ("--run", args.run)):
+            if path is None or not path.startswith(("/", "s3://")):
+                raise AsdRayError(
+                    f"--address {args.address} runs the search on that cluster: name {option} as its nodes see it, "
+                    "an absolute path on a disk that they share or an s3:// address"
+                )
+    if not args.gpus_per_trial or args.address != LOCAL:
         return
     import torch
 
@@ -203,23 +283,13 @@ def _refuse_early(args: argparse.Namespace) -> None:
         )
 
 
-def _has_gpu(serial: bool) -> bool:
-    if serial:
-        import torch
+def _has_gpu() -> bool:
+    import torch
 
-        return torch.cuda.is_available()
-    from asd_ray.tuning.dispatch import cluster
-
-    return cluster()[1] > 0
+    return torch.cuda.is_available()
 
 
-def _resources(plan: Plan) -> tuple[float, float]:
-    from asd_ray.tuning.dispatch import check_resources
-
-    return check_resources(plan.studies)
-
-
-def _say_plan(plan: Plan, wishes: Wishes, left_out: list[str], console: Console, dashboard: str | None) -> None:
+def _say_plan(plan: Plan, wishes: Wishes, left_out: list[str], console: Console) -> None:
     for line in plan.elsewhere:
         console.print(f"note: {line}; left to it")
     if not plan.studies:
@@ -246,8 +316,6 @@ def _say_plan(plan: Plan, wishes: Wishes, left_out: list[str], console: Console,
                 f"note: {study.name}: {study.elsewhere} stored trials of other settings or of another search space do "
                 "not count here"
             )
-    if dashboard:
-        console.print(f"Ray dashboard: http://{dashboard} (it asks for the token that `ray get-auth-token` prints)")
 
 
 def _say_end(search: Search, root: str, console: Console) -> int:
@@ -286,6 +354,16 @@ def _amount(text: str) -> float:
         raise argparse.ArgumentTypeError(
             f"must be a share up to 1 in steps of 0.0001, or a whole number, but got {text!r}"
         )
+    return value
+
+
+def _gib(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"must be GiB from 0, such as 4, but got {text!r}")
     return value
 
 

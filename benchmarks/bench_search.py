@@ -74,9 +74,9 @@ class Sleeps(Nothing):
 
 
 def run() -> Iterator[Row]:
-    from asd_ray.tuning.dispatch import ray_started
+    from asd_ray.tuning.cluster import ray_at
 
-    with tempfile.TemporaryDirectory() as folder, ray_started(cpus=SLOTS, dashboard=False):
+    with tempfile.TemporaryDirectory() as folder, ray_at(cpus=SLOTS, dashboard=False):
         root = make_demo(Path(folder) / "demo", size="tiny", machines=["fan"])
         source = DataSource(scan(root), cache=f"{folder}/cache")
         records, _ = _searched(source, f"{folder}/nothing", "benchmarks.bench_search:Nothing", TRIALS)
@@ -116,6 +116,7 @@ def _searched(
     source: DataSource, run: str, name: str, trials: int, *, serial: bool = False, **wishes: Any
 ) -> tuple[list[TrialRecord], float]:
     """The records of a search, and how long it took."""
+    from asd_ray.tuning.cluster import Cluster
     from asd_ray.tuning.dispatch import run_on_ray
 
     wished = Wishes(["fan"], [name], trials=trials, **wishes)
@@ -127,5 +128,5 @@ def _searched(
         gc.freeze()  # as the command does
         run_serially(search)
     else:
-        run_on_ray(search, SLOTS, 0)
+        run_on_ray(search, Cluster())
     return ledger.records(), time.perf_counter() - started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -24,10 +25,15 @@ class Resources:
     cpu: float = 1.0
     gpu: float = 0.0
     suits_cpu: bool = True  # whether a search without a GPU runs this family unless it is named
+    memory: float = 0.0  # GiB of the computer's that Ray sets aside; 0: it asks for none
 
     def __post_init__(self) -> None:
-        if not (self.cpu > 0 and self.gpu >= 0 and (self.gpu <= 1 or self.gpu == int(self.gpu))):
-            raise ValueError(f"resources need cpu above 0, and gpu a share up to 1 or a whole number, but got {self}")
+        whole_or_share = self.gpu <= 1 or self.gpu == int(self.gpu)
+        if not (self.cpu > 0 and self.gpu >= 0 and whole_or_share and 0 <= self.memory < math.inf):
+            raise ValueError(
+                "resources need cpu above 0, gpu a share up to 1 or a whole number, memory in GiB from 0, but got "
+                f"{self}"
+            )
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,15 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
 
-from asd_ray.errors import AsdRayError, unknown
+from asd_ray._s3 import as_url, is_s3, parse_s3, s3_filesystem
+from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:
     from asd_ray.ledger.files import Files
 
 NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
 TRIAL = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,63}")  # starts with a letter: no reader can take it for a number
-S3_OPTIONS = ("endpoint_override", "region", "scheme")
 
 
 def wrong_name(kind: str, name: str, why: str = "because it names a folder of the ledger") -> str:
@@ -57,12 +56,9 @@ class RunLayout:
     _options: dict[str, str] = field(init=False, repr=False, compare=False, hash=False)
 
     def __init__(self, root: str | Path) -> None:
-        text = os.fspath(root)
-        if re.match(r"s3:/[^/]", text):  # pathlib folds the two slashes of a URL into one
-            text = text.replace("s3:/", "s3://", 1)
-        is_s3 = text.startswith("s3://")
-        base, options = _parse_s3(text) if is_s3 else (_parse_local(text), {})
-        for name, value in (("root", text), ("is_s3", is_s3), ("base", base), ("_options", options)):
+        text, remote = as_url(root), is_s3(root)
+        base, options = parse_s3(text) if remote else (_parse_local(text), {})
+        for name, value in (("root", text), ("is_s3", remote), ("base", base), ("_options", options)):
             object.__setattr__(self, name, value)
 
     # -- folders and files ---------------------------------------------------------------------------------------
@@ -101,9 +97,40 @@ class RunLayout:
         return f"{self.base}/models"
 
     @property
+    def mark(self) -> str:
+        """A file that tells this run's folder from another that has its name on another computer."""
+        return f"{self.base}/.asd_ray_run"
+
+    @property
     def locks(self) -> str:
-        """Lock files of searches at work, on a local disk."""
+        """Which search has which study: lock files on a local disk, files of claims elsewhere."""
         return f"{self.base}/locks"
+
+    def lock_file(self, study: str) -> str:
+        return f"{self.locks}/{check_name('study', study)}.lock"
+
+    def claims_file(self, driver: str) -> str:
+        return f"{self.locks}/{check_name('driver', driver)}.json"
+
+    @property
+    def status(self) -> str:
+        """A file of every search at work, for those who look on from another terminal."""
+        return f"{self.base}/status"
+
+    def status_file(self, driver: str) -> str:
+        return f"{self.status}/{check_name('driver', driver)}.json"
+
+    @property
+    def log_file(self) -> str:
+        return f"{self.base}/search.log"
+
+    @property
+    def tensorboard(self) -> str:
+        return f"{self.base}/tensorboard"
+
+    def curves_file(self, name: str, trial: str) -> str:
+        """In a folder a trial, as TensorBoard wants it; two trials of one name differ in seed or settings."""
+        return f"{self.tensorboard}/{check_name('trial', name)}-{check_trial(trial)[1:7]}/events.out.tfevents.0.asd_ray"
 
     def machine_folder(self, machine: str) -> str:
         return f"{self.ledger}/machine={check_name('machine', machine)}"
@@ -141,15 +168,11 @@ class RunLayout:
 
     def filesystem(self, attempts: int = 3) -> Any:
         """The pyarrow file system of this run; `attempts` is how often S3 is asked before it counts as failed."""
-        from pyarrow import fs
-
         if not self.is_s3:
+            from pyarrow import fs
+
             return fs.LocalFileSystem()
-        return fs.S3FileSystem(
-            **self._options,
-            allow_delayed_open=True,  # one put for a small object, instead of a multipart upload's three requests
-            retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=attempts),
-        )
+        return s3_filesystem(self._options, attempts)
 
 
 def _parse_local(text: str) -> str:
@@ -159,33 +182,3 @@ def _parse_local(text: str) -> str:
     if not text:
         raise AsdRayError("the path of the run is empty; name a folder such as runs/fan or s3://bucket/runs/fan")
     return os.path.abspath(os.path.expanduser(text))
-
-
-def _parse_s3(text: str) -> tuple[str, dict[str, str]]:
-    """The base ``bucket/key`` and the options of pyarrow's S3FileSystem."""
-    parts = urlsplit(text)
-    if "@" in parts.netloc:
-        raise AsdRayError(
-            f"s3://…@{parts.netloc.rpartition('@')[2]}{parts.path}: keys do not belong in an address, where logs show "
-            "them; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or use a profile"
-        )
-    if not parts.netloc:
-        raise AsdRayError(f"{text}: the bucket is missing; write s3://bucket/folder")
-    given = dict(parse_qsl(parts.query))
-    for option in given:
-        if option not in S3_OPTIONS:
-            raise unknown("option of an s3:// address", option, S3_OPTIONS)
-    endpoint = given.get("endpoint_override") or _environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-    options = {key: value for key, value in given.items() if key != "endpoint_override"}
-    if endpoint:
-        scheme, _, host = endpoint.rpartition("://")
-        options["endpoint_override"] = host.rstrip("/")
-        options.setdefault("scheme", scheme or "https")
-    if region := _environment("AWS_REGION", "AWS_DEFAULT_REGION") or ("us-east-1" if endpoint else ""):
-        options.setdefault("region", region)
-    key = "/".join(part for part in parts.path.split("/") if part)
-    return f"{parts.netloc}/{key}".rstrip("/"), options
-
-
-def _environment(*names: str) -> str:
-    return next((value for name in names if (value := os.environ.get(name))), "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ class Ledger:
         self.layout = run if isinstance(run, RunLayout) else RunLayout(run)
         self.files = self.layout.files()
         self._writing: Files | None = None  # made by the first commit
+        self._seen = False
         self._read: dict[Stored, list[Entry]] = {}
         self._compact_trials: dict[tuple[str, str], tuple[Stored, dict[str, list[str]]]] = {}
 
@@ -50,6 +52,30 @@ class Ledger:
 
     def __repr__(self) -> str:
         return f"Ledger({self.layout.root!r})"
+
+    # -- the run's folder ----------------------------------------------------------------------------------------
+
+    def marked(self) -> str:
+        """The run's mark, made where there is none; what `check_seen` wants on another computer."""
+        if self.files.stat(self.layout.mark) is None:
+            self.files.put(self.layout.mark, uuid.uuid4().hex.encode())
+        with self.files.open(self.layout.mark) as file:
+            return str(file.read().decode())
+
+    def check_seen(self, mark: str) -> None:
+        """Raise on a computer that sees another folder of the same name: what it stored would never be found."""
+        if self._seen or not mark:
+            return
+        try:
+            with self.files.open(self.layout.mark) as file:
+                self._seen = file.read().decode() == mark
+        except OSError:
+            self._seen = False
+        if not self._seen:
+            raise AsdRayError(
+                f"{self.layout.root}: not the folder that the search was started with; give a run on a disk that all "
+                "nodes share under this path, or an s3:// address"
+            )
 
     # -- writing -------------------------------------------------------------------------------------------------
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from asd_ray._files import cache_root, locked, make_folder
 from asd_ray.clips.bank import Bank, ClipSet, open_bank
+from asd_ray.clips.demo import make_demo
 from asd_ray.clips.hold_out import hold_out
 from asd_ray.clips.table import NORMAL, TEST, TRAIN, ClipTable
 from asd_ray.detectors import Scores
+from asd_ray.errors import AsdRayError
 from asd_ray.features import FeatureCache
 from asd_ray.tuning.judge import Judge, Verdict
 from asd_ray.tuning.spec import Settings
@@ -71,12 +74,18 @@ def _joined(sets: Sequence[ClipSet]) -> ClipSet:
 
 @dataclass
 class DataSource:
-    """Where the audio is and how it is decoded: small, picklable, the same on every node that sees the dataset."""
+    """Where the audio is and how it is decoded: small, picklable, the same on every node that sees the dataset.
+
+    A node fetches what lies on S3, and makes the demo set itself.
+    """
 
     table: ClipTable
     rate: int = 16_000
     channel: int | str = 0
     cache: str | None = None
+    is_demo: bool = False
+    run_id: str = ""  # the mark of the run, as Ledger.marked gave it; "" where one computer does it all
+    fingerprints: dict[str, str] = field(default_factory=dict)  # of each machine, where the search was started
     _bank: Bank | None = field(default=None, repr=False)
     _machines: dict[tuple[str, float, int | None], MachineData] = field(default_factory=dict, repr=False)
     _trials: dict[tuple[tuple[str, ...], float, int | None], TrialData] = field(default_factory=dict, repr=False)
@@ -93,12 +102,26 @@ class DataSource:
     @property
     def bank(self) -> Bank:
         if self._bank is None:
-            self._bank = open_bank(self.table, rate=self.rate, channel=self.channel, cache=self.cache)
+            self._bank = open_bank(self._table_here(), rate=self.rate, channel=self.channel, cache=self.cache)
         return self._bank
 
     def use(self, bank: Bank) -> None:
-        """A bank that was opened already, with a progress bar."""
-        self._bank = bank
+        """A bank that was opened already, with a progress bar, where the search is started."""
+        self._bank, self.fingerprints = bank, dict(bank.fingerprints)
+
+    def fingerprint(self, machine: str) -> str:
+        """As the search knows it, for a node that lacks the clips can still say which they are."""
+        return self.fingerprints.get(machine) or self.bank.fingerprints[machine]
+
+    def _table_here(self) -> ClipTable:
+        """The table with the root that this node has."""
+        if not self.is_demo or self.table.root.is_dir():
+            return self.table
+        root = cache_root(self.cache) / self.table.root.name
+        make_folder(root.parent, "the demo set")
+        with locked(root.with_name(f"{root.name}.lock")):
+            make_demo(root, machines=self.table.machines, grow=True)
+        return replace(self.table, root=root)
 
     @property
     def features(self) -> FeatureCache:
@@ -119,6 +142,11 @@ class DataSource:
             train = self.bank.select(machine, split=TRAIN)
             train = train.take((train.frame["label"] == NORMAL).to_numpy())
             test = self.bank.select(machine, split=TEST)
+            if self.bank.fingerprints[machine] != self.fingerprint(machine):
+                raise AsdRayError(
+                    f"{self.bank.table.root} holds other clips of {machine} here than where the search was started; "
+                    "bring the same dataset to every node, or a folder that all of them share"
+                )
             fitted, held_out = hold_out(train, settings.held_out)
             self._machines[key] = MachineData(fitted, held_out, test, Judge(machine, test.frame, settings.year))
         return self._machines[key]

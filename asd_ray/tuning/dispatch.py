@@ -4,39 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
+from asd_ray.tuning._ray import FIFOScheduler, Searcher, TrialScheduler, ray, tune
+from asd_ray.tuning.cluster import GIB, Cluster, Room
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.search import Search
 from asd_ray.tuning.spec import TrialSpec
 from asd_ray.tuning.study import Study
-from asd_ray.tuning.trial import Outcome, Reached, run_trial
+from asd_ray.tuning.trial import Outcome, Reached, over_time, run_trial
+from asd_ray.tuning.watchdog import Watchdog
 
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # read when ray.tune is imported
-os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # five files a trial; the ledger holds all of it
-os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is `search.interruptible`'s
-os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "1000000"  # Tune's own snapshot is never used: the ledger is the truth
-os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"
-os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "64"  # the search itself starts no more than fit
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+PRETENDED = "ASD_RAY_PRETEND_GPU"  # for tests and benchmarks of dispatch: GPUs that are declared and not there
 
-import ray
-from ray import tune
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-from ray.tune.search import Searcher
 
-OBJECTS = 256 << 20  # bytes of Ray's object store: the clip table is all that travels
+@dataclass(frozen=True)
+class Rules:
+    """What holds for every trial of a search on Ray."""
+
+    limit: float | None = None  # seconds that a trial may take
+    patience: float = 0.0  # seconds that a node may lack what a trial needs
 
 
 class TrialWorker(tune.Trainable):
@@ -46,10 +41,18 @@ class TrialWorker(tune.Trainable):
     and its log prefix follow the trial that it serves.
     """
 
-    def setup(self, config: dict[str, Any], source: DataSource | None = None, ledger: Ledger | None = None) -> None:
+    def setup(
+        self,
+        config: dict[str, Any],
+        source: DataSource | None = None,
+        ledger: Ledger | None = None,
+        rules: Rules | None = None,
+    ) -> None:
         assert source is not None
         assert ledger is not None
-        self._source, self._ledger = source, ledger
+        assert rules is not None
+        self._source, self._ledger, self._rules = source, ledger, rules
+        self._watchdog: Watchdog | None = None
         gc.freeze()  # what was imported is here to stay: collecting after each trial then takes no tenth of a second
         self._trial: Generator[Reached | Outcome, None, None] | None = None
         self._begin(config)
@@ -62,12 +65,16 @@ class TrialWorker(tune.Trainable):
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
         spec = config["spec"]
-        return tune.PlacementGroupFactory([{"CPU": spec["cpu"], **({"GPU": spec["gpu"]} if spec["gpu"] else {})}])
+        asked = {"CPU": spec["cpu"], "GPU": spec["gpu"], "memory": int(spec["memory"] * GIB)}
+        return tune.PlacementGroupFactory([{name: amount for name, amount in asked.items() if amount}])
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._spec = TrialSpec.from_dict(config["spec"])
         print(f":actor_name:{self._spec.name}", flush=True)  # Ray's log monitor takes the prefix of lines from this
-        self._trial = run_trial(self._spec, self._source, self._ledger, _given_device())
+        self._trial = run_trial(self._spec, self._source, self._ledger, _given_device(), patience=self._rules.patience)
+        if self._rules.limit is not None:
+            told = (self._spec, self._source, self._ledger, self._rules.limit)
+            self._watchdog = Watchdog(self._rules.limit, lambda: over_time(*told))
 
     def __repr__(self) -> str:
         return self._spec.name
@@ -80,9 +87,17 @@ class TrialWorker(tune.Trainable):
             # what ps, top and the dashboard's list of workers show
             setproctitle(f"ray::{self._spec.name}")
         event = next(self._trial)
-        return {"event": event, "done": isinstance(event, Outcome)}
+        if isinstance(event, Outcome):
+            self._call_off()
+        return {"event": event, "done": isinstance(event, Outcome), "node": ray.get_runtime_context().get_node_id()}
+
+    def _call_off(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.call_off()
+        self._watchdog = None
 
     def cleanup(self) -> None:
+        self._call_off()
         if self._trial is not None:
             self._trial.close()
         self._trial = None
@@ -90,7 +105,7 @@ class TrialWorker(tune.Trainable):
 
 def _given_device() -> torch.device:
     """What Ray gave this trial: never cuda.is_available(), which is true for a trial without a GPU as well."""
-    return torch.device("cuda", 0) if ray.get_gpu_ids() else torch.device("cpu")
+    return torch.device("cuda", 0) if ray.get_gpu_ids() and PRETENDED not in os.environ else torch.device("cpu")
 
 
 class _NotInSnapshots:
@@ -103,11 +118,13 @@ class _NotInSnapshots:
 class Asker(_NotInSnapshots, Searcher):
     """Tune's searcher: hands out what the search says comes next, as long as it fits beside what runs."""
 
-    def __init__(self, search: Search, cpus: float, gpus: float) -> None:
+    def __init__(self, search: Search, cluster: Cluster) -> None:
         super().__init__()
-        self._search, self._cpus, self._gpus = search, cpus, gpus
+        self._search, self._cluster = search, cluster
         self.specs: dict[str, TrialSpec] = {}  # Tune's trial id -> the trial
         self.stopped: set[str] = set()  # Tune's ids of trials that were told to stop
+        self._nodes: dict[str, str] = {}  # Tune's trial id -> Ray's id of the node that it runs on
+        self._losses: dict[str, list[str]] = {}  # trial hash -> the nodes on which its worker was lost
 
     def suggest(self, trial_id: str) -> Any:
         spec = self._search.next(self._fits)
@@ -117,13 +134,15 @@ class Asker(_NotInSnapshots, Searcher):
         return {"name": spec.name, "spec": spec.to_dict()}
 
     def _fits(self, study: Study) -> bool:
-        running = [run.spec for run in self._search.running.values()]
-        free_cpu = self._cpus - sum(spec.cpu for spec in running)
-        free_gpu = self._gpus - sum(spec.gpu for spec in running)
-        return free_cpu >= study.share.cpu - 1e-6 and free_gpu >= study.share.gpu - 1e-6
+        room, running = self._cluster.room, [run.spec for run in self._search.running.values()]
+        cpu, gpu = room.cpu - sum(spec.cpu for spec in running), room.gpu - sum(spec.gpu for spec in running)
+        return Room(cpu, gpu, room.memory - sum(spec.memory for spec in running)).takes(study.share)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        self._nodes[trial_id] = result.get("node", "")
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        spec = self.specs.pop(trial_id, None)
+        spec, node = self.specs.pop(trial_id, None), self._nodes.pop(trial_id, "")
         if spec is None:
             return
         event = (result or {}).get("event")
@@ -132,7 +151,9 @@ class Asker(_NotInSnapshots, Searcher):
         elif trial_id in self.stopped:
             self._search.pruned(spec)
         else:  # every exception of a trial is caught in its worker, so this is a worker that is gone
-            self._search.lost(spec)
+            losses = self._losses.setdefault(spec.hash, [])
+            losses.append(node)
+            self._search.lost(spec, with_node=sum(map(self._cluster.gone, losses)))
         self.stopped.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
@@ -165,48 +186,14 @@ class _Ticker(_NotInSnapshots, tune.Callback):
         self._turn()
 
 
-@contextmanager
-def ray_started(*, cpus: int | None = None, dashboard: bool = True) -> Iterator[str]:
-    """A private Ray on this computer for as long as the block lasts; gives the dashboard's address, or ""."""
-    context = ray.init(
-        address="local",  # never joins a Ray that happens to run here
-        num_cpus=cpus,
-        include_dashboard=dashboard,
-        dashboard_host="127.0.0.1",
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=OBJECTS,
-        configure_logging=True,
-    )
-    try:
-        yield str(context.dashboard_url or "")
-    finally:
-        ray.shutdown()
-
-
-def cluster() -> tuple[float, float]:
-    """CPUs and GPUs of the Ray that is running."""
-    has = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return float(has.get("CPU", 0)), float(has.get("GPU", 0))
-
-
-def check_resources(studies: list[Study]) -> tuple[float, float]:
-    """(CPUs, GPUs) of the cluster, or a message at once where a trial could never start."""
-    cpus, gpus = cluster()
-    for study in studies:
-        if study.share.cpu > cpus or study.share.gpu > gpus:
-            raise AsdRayError(
-                f"a trial of {study.family.name} asks for {study.share.cpu:g} CPU and {study.share.gpu:g} GPU, but "
-                f"this Ray has {cpus:g} CPU and {gpus:g} GPU; ask for less with --gpus-per-trial 0 and "
-                "--cpus-per-trial 1, or run it where there is a GPU"
-            )
-    return cpus, gpus
-
-
-def run_on_ray(search: Search, cpus: float, gpus: float, turn: Callable[[], None] = lambda: None) -> None:
+def run_on_ray(
+    search: Search, cluster: Cluster, turn: Callable[[], None] = lambda: None, rules: Rules | None = None
+) -> None:
     """Run the search to its end on the Ray that is running; what Ray writes is removed afterwards."""
-    asker = Asker(search, cpus, gpus)
-    worker = tune.with_parameters(TrialWorker, source=search.source, ledger=search.ledger)
+    asker = Asker(search, cluster)
+    worker = tune.with_parameters(
+        TrialWorker, source=search.source, ledger=search.ledger, rules=Rules() if rules is None else rules
+    )
     worker.__qualname__ = TrialWorker.__qualname__  # as the dashboard calls its class
     folder = tempfile.mkdtemp(prefix="asd_ray_tune_")
     try:

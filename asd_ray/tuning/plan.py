@@ -32,6 +32,7 @@ class Wishes:
     checkpoint: str = LAST
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
+    memory_per_trial: float | None = None  # GiB
 
 
 @dataclass
@@ -73,9 +74,10 @@ def share_of(each: Family, wishes: Wishes, gpu: bool) -> Share:
     """What a trial takes: as the command says, else as the family says; no GPU where there is none."""
     default = each.detector.RESOURCES
     cpu = default.cpu if wishes.cpus_per_trial is None else wishes.cpus_per_trial
+    memory = default.memory if wishes.memory_per_trial is None else wishes.memory_per_trial
     if wishes.gpus_per_trial is None:
-        return Share(cpu, default.gpu if gpu else 0.0)
-    return Share(cpu, wishes.gpus_per_trial if default.gpu or wishes.families else 0.0)
+        return Share(cpu, default.gpu if gpu else 0.0, memory)
+    return Share(cpu, wishes.gpus_per_trial if default.gpu or wishes.families else 0.0, memory)
 
 
 def make_plan(

@@ -21,7 +21,8 @@ from asd_ray.tuning.trial import Outcome, Reached, commit, record_extra, records
 from asd_ray.tuning.watching import Watcher
 
 Fits = Callable[[Study], bool]
-LIVES = 2  # how often a trial may lose its worker (killed, its node gone) before it counts as failed
+LIVES = 2  # how often a trial may lose its worker before it counts as failed
+NODES = 20  # how often it may beside that lose its node: spot instances that are taken away
 
 
 @dataclass
@@ -141,8 +142,10 @@ class Search:
             return
         if outcome.unstored:
             self._refused(run, outcome.unstored)
-            return
-        self._told(run, outcome.record)
+        elif outcome.fault:
+            self._once_more(run, outcome.fault, outcome.fault)
+        else:
+            self._told(run, outcome.record)
 
     def pruned(self, spec: TrialSpec) -> None:
         """The trial was stopped at a rung: stored here, with what it had reached."""
@@ -150,22 +153,34 @@ class Search:
         if run is not None:
             self._store(run, "pruned")
 
-    def lost(self, spec: TrialSpec) -> None:
-        """Its worker died. What it stored counts; else it runs once more, and then it is failed."""
+    def lost(self, spec: TrialSpec, with_node: int = 0) -> None:
+        """Its worker died. What it stored counts; else it runs once more, and then it is failed.
+
+        `with_node` is how often its whole node was lost, which says nothing about the trial.
+        """
         run = self.running.pop(spec.hash, None)
         if run is None:
             return
-        found = held(self.ledger, spec.machines, spec.family, spec.hash)
+        try:
+            found = held(self.ledger, spec.machines, spec.family, spec.hash)
+        except AsdRayError as error:
+            self._refused(run, str(error))
+            return
         if found is not None:
             self._told(run, found)
-            return
-        self._lost[spec.hash] = self._lost.get(spec.hash, 0) + 1
-        if self._lost[spec.hash] < LIVES:
-            self._again.append(Running(spec, run.study))
-            for each in self.watchers:
-                each.again(run, "its worker died")
         else:
-            self._store(run, "failed", error=f"its worker died {LIVES} times: killed, or the computer is out of memory")
+            dead = f"its worker died {LIVES} times: killed, or the computer is out of memory"
+            self._once_more(run, "its worker died, or its node was lost", dead, with_node)
+
+    def _once_more(self, run: Running, why: str, at_last: str, with_node: int = 0) -> None:
+        """A trial that nothing is known of runs again, and is stored as failed when that was no better."""
+        lost = self._lost[run.spec.hash] = self._lost.get(run.spec.hash, 0) + 1
+        if lost - min(with_node, NODES) >= LIVES:
+            self._store(run, "failed", error=at_last)
+            return
+        self._again.append(Running(run.spec, run.study))
+        for each in self.watchers:
+            each.again(run, why)
 
     def abandon(self) -> None:
         """What runs or waits now is not stored; the same command starts it anew."""

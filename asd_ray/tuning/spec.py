@@ -43,6 +43,7 @@ class TrialSpec:
     paper: bool = False
     cpu: float = 1.0
     gpu: float = 0.0
+    memory: float = 0.0  # GiB
 
     @property
     def name(self) -> str:

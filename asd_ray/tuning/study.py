@@ -33,6 +33,7 @@ class Share:
 
     cpu: float
     gpu: float
+    memory: float = 0.0  # GiB of the computer's; 0: not asked for
 
 
 def study_name(machines: Sequence[str], family: Family) -> str:
@@ -175,6 +176,7 @@ class Study:
             paper=paper,
             cpu=self.share.cpu,
             gpu=self.share.gpu,
+            memory=self.share.memory,
         )
 
     def _sampler(self, number: int, attempt: int) -> optuna.samplers.BaseSampler:

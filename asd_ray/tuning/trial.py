@@ -18,15 +18,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from asd_ray.detectors import Context, Detector, Family, Scores
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord, long_scores
+from asd_ray.ledger.files import FULL
 from asd_ray.tuning.data import DataSource, TrialData
 from asd_ray.tuning.judge import PROTOCOL, Verdict
 from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
 from asd_ray.tuning.stored import as_one, held
 
+ASK_AGAIN = 5.0  # seconds
 PATIENCE = 2.0  # seconds after which a trial that has reached no rung gives a sign of life
 NODE = socket.gethostname()
 PACKAGES = ("asd_ray", "torch", "torchaudio", "numpy", "scikit-learn", "ray", "optuna")
@@ -50,6 +53,7 @@ class Outcome:
 
     record: TrialRecord
     unstored: str = ""
+    fault: str = ""  # of the node, not of the trial: nothing is stored, and the trial may run elsewhere
 
 
 Scored = tuple[Scores, list[Verdict]]  # of every clip, and a verdict a machine
@@ -57,6 +61,10 @@ Scored = tuple[Scores, list[Verdict]]  # of every clip, and a verdict a machine
 
 class TrialFailed(Exception):
     """This trial cannot be scored: the message is its record's error."""
+
+
+class NodeFault(Exception):
+    """This node cannot run the trial, another may: it lacks the data or the run's folder, or its disk is full."""
 
 
 @dataclass
@@ -95,29 +103,60 @@ class _Run:
 
 
 def run_trial(
-    spec: TrialSpec, source: DataSource, ledger: Ledger, device: torch.device
+    spec: TrialSpec, source: DataSource, ledger: Ledger, device: torch.device, *, patience: float = 0.0
 ) -> Generator[Reached | Outcome, None, None]:
     """Train, score and commit; the last thing yielded is the Outcome. Closing the iterator ends the trial at once.
 
     One thread a CPU that the trial was given, whatever the driver: so the same trial gives the same scores anywhere.
+    `patience` is how many seconds a node may lack what a trial needs before it gives the trial back.
     """
-    torch.set_num_threads(max(1, int(spec.cpu)))
+    threads = max(1, int(spec.cpu))
+    torch.set_num_threads(threads)
     _forget_peak(device)
     run = _Run(spec, source, device)
+    blas = threadpool_limits(threads)  # of numpy, scipy and scikit-learn
+    yield Reached(0, None, 0.0, NODE)
     try:
         try:
-            data = source.trial(spec.machines, spec.settings)
+            data = yield from _data(run, ledger, patience)
             scores, verdicts = yield from _with_less_memory(run, data)
             own = zip(data.parts, data.by_machine(scores), strict=True)
             tables = [long_scores(part.frame, of_machine) for part, of_machine in own]
+        except NodeFault as error:
+            why = f"{NODE} cannot run it: {error}"
+            yield Outcome(as_one(run.records("failed", error=why)), fault=why)
+            return
         except Exception as error:  # whatever a detector raises ends this trial, not the search
             why, trace = _told(error), {"traceback": traceback.format_exc(limit=-8)}
+            if patience and _is_full_disk(error):
+                yield Outcome(as_one(run.records("failed", error=why)), fault=f"{NODE} cannot run it: {why}")
+                return
             yield commit(ledger, run.records("failed", error=why, extra=trace))
             return
         found = [{"variant": v.variant, "objective": v.objective, "objective_parts": v.parts} for v in verdicts]
         yield commit(ledger, run.records("complete", found), tables)
     finally:
+        blas.restore_original_limits()
         free(device)
+
+
+def _data(run: _Run, ledger: Ledger, patience: float) -> Generator[Reached, None, TrialData]:
+    """The clips of the trial, once this node sees them and the run; what is mounted late is waited for.
+
+    The wait also keeps a node that can do nothing from failing trial after trial while others work.
+    """
+    limit = time.monotonic() + patience
+    while True:
+        try:
+            ledger.check_seen(run.source.run_id)
+            return run.source.trial(run.spec.machines, run.spec.settings)
+        except (AsdRayError, OSError) as error:
+            if not patience:
+                raise
+            if time.monotonic() >= limit:
+                raise NodeFault(_told(error)) from error
+        yield Reached(0, None, run.seconds, NODE)
+        time.sleep(ASK_AGAIN)
 
 
 def records_of(
@@ -137,7 +176,7 @@ def records_of(
             protocol=PROTOCOL,
             versions=_versions(),
             dataset=source.name,
-            data_fingerprint=source.bank.fingerprints[machine],
+            data_fingerprint=source.fingerprint(machine),
             **what,
             **own,
         )
@@ -232,6 +271,13 @@ def _finite(scores: Scores) -> Scores:
     return scores
 
 
+def over_time(spec: TrialSpec, source: DataSource, ledger: Ledger, limit: float) -> None:
+    """Store a trial that hangs as failed, by name, from beside it."""
+    why = f"it ran longer than --trial-time {limit:g} s on {NODE} and was ended"
+    extra = {**record_extra(spec), "node": NODE}
+    commit(ledger, records_of(spec, source, "failed", epochs=0, seconds=limit, error=why, extra=extra))
+
+
 def commit(ledger: Ledger, records: Sequence[TrialRecord], tables: Sequence[Any] | None = None) -> Outcome:
     """Store a trial; its study is told what the ledger then holds, which may be better than what was offered."""
     told = as_one(records)
@@ -244,8 +290,14 @@ def commit(ledger: Ledger, records: Sequence[TrialRecord], tables: Sequence[Any]
     return Outcome(told)
 
 
+def _is_full_disk(error: BaseException | None) -> bool:
+    while error is not None and not (isinstance(error, OSError) and error.errno in FULL):
+        error = error.__cause__
+    return error is not None
+
+
 def _told(error: Exception) -> str:
-    return str(error) if isinstance(error, TrialFailed) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, TrialFailed | AsdRayError) else f"{type(error).__name__}: {error}"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

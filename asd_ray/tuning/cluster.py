@@ -1,0 +1,191 @@
+"""Where a search runs: a private Ray on this computer, or one that is there; what it has, and what fits into it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from asd_ray.errors import AsdRayError
+from asd_ray.tuning._ray import ray
+from asd_ray.tuning.study import Share, Study
+
+LOCAL, AUTO = "local", "auto"
+OBJECTS = 256 << 20  # bytes of a private Ray's object store: the clip table is all that travels
+GIB = 1 << 30
+LOOK_AGAIN = 2.0  # seconds after which the nodes are counted anew
+BOOTSTRAP = "~/ray_bootstrap_config.yaml"  # where `ray up` leaves the cluster's file on its head
+EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class Room:
+    """CPUs, GPUs and GiB of memory: of a node, or of all of them together."""
+
+    cpu: float
+    gpu: float
+    memory: float
+
+    def takes(self, share: Share) -> bool:
+        return (
+            self.cpu >= share.cpu - EPSILON
+            and self.gpu >= share.gpu - EPSILON
+            and self.memory >= share.memory - EPSILON
+        )
+
+    def holds(self, share: Share) -> int:
+        """How many trials of this share run at once, on one node; a whole card is never split between two."""
+        ways = [self.cpu / share.cpu]
+        if share.gpu:
+            a_card = math.floor(1 / share.gpu + EPSILON) if share.gpu <= 1 else 1
+            ways.append(int(self.gpu) * a_card if share.gpu <= 1 else self.gpu / share.gpu)
+        if share.memory:
+            ways.append(self.memory / share.memory)
+        return math.floor(min(ways) + EPSILON)
+
+    def __add__(self, other: Room) -> Room:
+        return Room(self.cpu + other.cpu, self.gpu + other.gpu, self.memory + other.memory)
+
+
+NOTHING = Room(0.0, 0.0, 0.0)
+
+
+class Cluster:
+    """What the Ray that is running has now, and may have once its autoscaler has brought all nodes it may bring."""
+
+    def __init__(self, address: str = LOCAL) -> None:
+        self._looked = -math.inf
+        self._nodes: list[Room] = []
+        self._gone: set[str] = set()
+        self.most = None if address == LOCAL else _most_by_autoscaler()  # None: no more than is there now
+
+    @property
+    def nodes(self) -> list[Room]:
+        if time.monotonic() - self._looked > LOOK_AGAIN:
+            found = ray.nodes()  # type: ignore[no-untyped-call]
+            self._nodes = [_room(node["Resources"]) for node in found if node["Alive"]]
+            self._gone = {node["NodeID"] for node in found if not node["Alive"]}
+            self._looked = time.monotonic()
+        return self._nodes
+
+    def gone(self, node: str) -> bool:
+        """Whether the node of this id is no longer there, as a spot instance that was taken away."""
+        return bool(self.nodes) and node in self._gone
+
+    @property
+    def now(self) -> Room:
+        return sum(self.nodes, NOTHING)
+
+    @property
+    def room(self) -> Room:
+        """What trials may ask for together. More than is there now is what makes an autoscaler bring nodes."""
+        now = self.now
+        if self.most is None:
+            return now
+        both = zip((now.cpu, now.gpu, now.memory), (self.most.cpu, self.most.gpu, self.most.memory), strict=True)
+        return Room(*(max(pair) for pair in both))
+
+    def at_once(self, share: Share) -> int:
+        """Trials of one share that run at once on the nodes that are there."""
+        return sum(node.holds(share) for node in self.nodes)
+
+    def check(self, studies: Sequence[Study]) -> None:
+        """A message at once where a trial could never start."""
+        for study in studies:
+            if self.at_once(study.share) or (self.most is not None and self.most.takes(study.share)):
+                continue
+            raise AsdRayError(
+                f"a trial of {study.family.name} asks for {told(study.share)}, but no node of this Ray has that: "
+                f"{self.told()}; ask for less with --gpus-per-trial 0, --cpus-per-trial 1 or --memory-per-trial 0, or "
+                "run it where there is more"
+            )
+
+    def told(self) -> str:
+        """For people: what there is."""
+        nodes = self.nodes
+        count = f"{len(nodes)} node{'s' * (len(nodes) != 1)} with " if len(nodes) != 1 else ""
+        grows = "" if self.most is None else f", by autoscaling up to {told(self.most)}"
+        return f"{count}{told(self.now)}{grows}"
+
+
+def told(what: Share | Room) -> str:
+    parts = [f"{what.cpu:g} CPU", f"{what.gpu:g} GPU"]
+    if what.memory:
+        parts.append(f"{what.memory:.3g} GiB of memory")
+    return ", ".join(parts)
+
+
+def _room(resources: dict[str, Any]) -> Room:
+    memory = float(resources.get("memory", 0)) / GIB
+    return Room(float(resources.get("CPU", 0)), float(resources.get("GPU", 0)), memory)
+
+
+def _most_by_autoscaler(path: str = BOOTSTRAP) -> Room | None:
+    """The most that an autoscaler may bring: as Ray knows it, else as the file says that `ray up` left on its head."""
+    with contextlib.suppress(Exception):  # there is no public way, and the private one knows autoscalers of version 2
+        from ray._private import state
+
+        if found := state.state.get_max_resources_from_cluster_config():
+            return _room(found)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+        return most_of(yaml.safe_load(Path(path).expanduser().read_text()))
+    return None
+
+
+def most_of(config: dict[str, Any]) -> Room | None:
+    """CPUs, GPUs and memory of a cluster file's head and of as many workers as it allows, the largest first."""
+    types = config["available_node_types"]
+    head = types[config["head_node_type"]]
+    left = int(config.get("max_workers", 0))
+    total = _room(head.get("resources", {}))
+    workers = [(_room(each.get("resources", {})), int(each.get("max_workers", left))) for each in types.values()]
+    for room, count in sorted(workers, key=lambda pair: (-pair[0].gpu, -pair[0].cpu)):
+        count = min(count, left)
+        left -= count
+        total = total + Room(room.cpu * count, room.gpu * count, room.memory * count)
+    return total if total.cpu else None
+
+
+@contextmanager
+def ray_at(address: str = LOCAL, *, cpus: int | None = None, dashboard: bool = True) -> Iterator[str]:
+    """A Ray for as long as the block lasts; gives the dashboard's address, or "".
+
+    ``local`` is a private one on this computer, never one that happens to run here; ``auto`` joins the one that does,
+    ``HOST:PORT`` that one.
+    """
+    if address == LOCAL:
+        context = ray.init(
+            address=LOCAL,
+            num_cpus=cpus,
+            include_dashboard=dashboard,
+            dashboard_host="127.0.0.1",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=OBJECTS,
+        )
+    else:
+        context = _joined(address)
+    try:
+        yield str(context.dashboard_url or "")
+    finally:
+        ray.shutdown()
+
+
+def _joined(address: str) -> Any:
+    try:
+        return ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise AsdRayError(
+            f"--address {address}: no Ray could be joined ({first}); on a cluster run the command on its head (ray "
+            "exec cluster.yaml '…'), with the token of ~/.ray/auth_token that the cluster was started with; leave "
+            "--address out for a private Ray on this computer"
+        ) from error

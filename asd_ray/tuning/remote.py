@@ -1,0 +1,94 @@
+"""``--address ray://HOST:10001``: the search runs on the cluster, and this terminal follows it through Ray's client."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from asd_ray.errors import AsdRayError
+from asd_ray.tuning._ray import ray
+
+WAIT = 1.0  # seconds that one call waits for a line
+DIES_WITH_PARENT = 1  # Linux: PR_SET_PDEATHSIG
+
+
+class Driver:
+    """On the cluster's head: ``asd-ray search`` as a process of its own, whose lines are fetched."""
+
+    def __init__(self, argv: Sequence[str], environment: dict[str, str]) -> None:
+        address = ray.get_runtime_context().gcs_address
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "asd_ray.search", *argv, "--address", address],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **environment},
+            preexec_fn=_end_with_parent,
+        )
+        self._lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._process.wait()
+
+    def lines(self) -> tuple[list[str], int | None]:
+        """What it has said since, and its exit status once it is over and all was fetched."""
+        found = []
+        try:
+            found.append(self._lines.get(timeout=WAIT))
+            while True:
+                found.append(self._lines.get_nowait())
+        except queue.Empty:
+            pass
+        return found, None if found else self._process.poll()
+
+    def interrupt(self) -> None:
+        """Ctrl-C: once it finishes what runs, twice it stops."""
+        self._process.send_signal(signal.SIGINT)
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGTERM)
+
+
+def search_there(address: str, argv: Sequence[str], say: Callable[[str], Any]) -> int:
+    """Run the command `argv` on the cluster; its exit status. The driver there adds the address that counts."""
+    try:
+        ray.init(address=address, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        raise AsdRayError(
+            f"{address}: Ray's client could not connect ({str(error).splitlines()[0]}); is its port reachable, and "
+            "~/.ray/auth_token the cluster's own? `ray attach cluster.yaml -p 10001` forwards the port"
+        ) from error
+    driver: Any = None
+    try:
+        where = {"node:__internal_head__": 0.001}
+        made: Any = ray.remote(Driver)
+        made = made.options(num_cpus=0, resources=where, max_concurrency=4)
+        driver = made.remote(list(argv), {"COLUMNS": "140"})
+        while True:
+            try:
+                answer: tuple[list[str], int | None] = ray.get(driver.lines.remote())
+            except KeyboardInterrupt:
+                ray.get(driver.interrupt.remote())
+                continue
+            for line in answer[0]:
+                say(line)
+            if answer[1] is not None:
+                return answer[1]
+    finally:
+        if driver is not None:
+            ray.kill(driver)
+        ray.shutdown()

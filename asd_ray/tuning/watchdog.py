@@ -1,0 +1,37 @@
+"""The time limit of a trial: a worker whose trial hangs is ended, whatever it hangs in."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import threading
+from collections.abc import Callable
+
+STDERR = 2  # the worker's log
+GRACE = 60.0  # seconds that storing the failed trial may take before the process ends all the same
+
+
+class Watchdog:
+    """Ends this process `seconds` after it is made, unless it is called off.
+
+    First `last_words` runs in a thread of its own, which needs Python's lock. What hangs with that lock held is ended
+    by the C library's timer, which needs nothing; then a dead worker is all that the search sees.
+    """
+
+    def __init__(self, seconds: float, last_words: Callable[[], None]) -> None:
+        self._last_words = last_words
+        self._timer = threading.Timer(seconds, self._bite)
+        self._timer.daemon = True
+        self._timer.start()
+        faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=STDERR)
+
+    def call_off(self) -> None:
+        self._timer.cancel()
+        faulthandler.cancel_dump_traceback_later()
+
+    def _bite(self) -> None:
+        faulthandler.dump_traceback(all_threads=True, file=STDERR)  # where it hung
+        try:
+            self._last_words()
+        finally:
+            os._exit(1)
