@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 
 from asd_ray import __version__
 from asd_ray.errors import AsdRayError
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def parser(verb: str, description: str, examples: Sequence[str]) -> argparse.ArgumentParser:
@@ -45,6 +48,56 @@ def positive(text: str) -> int:
     """For `type=` of an option that counts something."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a number from 1 but got {text!r}")
+    return int(text)
+
+
+def names(text: str) -> list[str]:
+    """Of families: "a,b"."""
+    return [name for name in text.split(",") if name]
+
+
+def duration(text: str) -> float:
+    """30m -> seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if not found or float(found[1]) == 0:
+        raise argparse.ArgumentTypeError(f"must be a number with s, m, h or d, such as 30m, but got {text!r}")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def amount(text: str) -> float:
+    """Of CPUs or GPUs."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    is_share = value <= 1 and value == round(value, 4)  # Ray knows no finer one
+    if value < 0 or not (is_share or value.is_integer()):
+        raise argparse.ArgumentTypeError(
+            f"must be a share up to 1 in steps of 0.0001, or a whole number, but got {text!r}"
+        )
+    return value
+
+
+def gib(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"must be GiB from 0, such as 4, but got {text!r}")
+    return value
+
+
+def above_0(text: str) -> float:
+    value = amount(text)
+    if not value:
+        raise argparse.ArgumentTypeError(f"must be above 0, for every trial computes, but got {text!r}")
+    return value
+
+
+def seed_number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a number from 0 but got {text!r}")
     return int(text)
 
 

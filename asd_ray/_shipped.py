@@ -1,4 +1,4 @@
-"""Where the files that we ship beside the code are: search_spaces/ and ensembles/."""
+"""Where the files that we ship beside the code are: search_spaces/, ensembles/ and dashboards/."""
 
 from __future__ import annotations
 

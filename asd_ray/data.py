@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # pandas is imported where it is used, so that --help answers
     import pandas as pd
 
     from asd_ray.clips.check import Checked
-    from asd_ray.clips.table import Problem
+    from asd_ray.clips.table import ClipTable, Problem
 
 EXAMPLES = [
     "asd-ray data demo demo/                         # make the synthetic demo set",
@@ -31,6 +31,7 @@ CHECK_EXAMPLES = [
     "asd-ray data check mimii/ --layout mimii --split-seed 1 --channel mean",
     "asd-ray data check dcase2022/ --labels eval_lists/ --machine fan --table clips.csv",
     "asd-ray data check recordings/ --headers        # quick: open every file, decode none",
+    "asd-ray data check s3://bucket/dcase2023t2      # fetched into the cache, each file once",
 ]
 BANK_EXAMPLES = [
     "asd-ray data bank datasets/dcase2023t2/",
@@ -56,7 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     check.set_defaults(act=_check)
     bank = subparser(actions, "bank", "decode a dataset once a node, for all later runs", BANK_EXAMPLES)
     _dataset_options(bank)
-    bank.add_argument("--cache", type=Path, metavar="DIR", help="where (default: $ASD_RAY_CACHE or ~/.cache/asd_ray)")
     bank.add_argument("--verify", action="store_true", help="read everything back and compare digests")
     bank.set_defaults(act=_bank)
     demo = subparser(actions, "demo", "make the synthetic demo set, laid out as a DCASE 2022 dev set", DEMO_EXAMPLES)
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dataset_options(to: argparse.ArgumentParser) -> None:
-    to.add_argument("folder", type=Path, help="the dataset's folder")
+    to.add_argument("folder", help="the dataset's folder, or s3://bucket/folder")
     to.add_argument("--layout", metavar="NAME", help="dcase2020 … dcase2026, mimii, folders (default: detected)")
     to.add_argument("--labels", type=Path, metavar="DIR", help="evaluation label lists kept outside the folder")
     to.add_argument("--machine", action="append", metavar="NAME", help="only this machine; may be repeated")
@@ -79,18 +79,39 @@ def _dataset_options(to: argparse.ArgumentParser) -> None:
     to.add_argument("--rate", type=positive, default=16_000, metavar="HZ", help="others are resampled (default 16000)")
     to.add_argument("--channel", default="0", metavar="N", help="which channel, or 'mean' (default 0)")
     to.add_argument("--workers", type=positive, metavar="N", help="threads (default: all cores)")
+    to.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="for decoded audio and for files from S3 (default: $ASD_RAY_CACHE or ~/.cache/asd_ray)",
+    )
+
+
+def _scanned(args: argparse.Namespace) -> ClipTable:
+    from asd_ray.clips.scan import scan
+
+    return scan(
+        args.folder,
+        layout=args.layout,
+        labels=args.labels,
+        split_seed=args.split_seed,
+        machines=args.machine,
+        cache=args.cache,
+    )
 
 
 def _check(args: argparse.Namespace) -> int:
     from asd_ray.clips._store import Decoding
     from asd_ray.clips.bank import as_channel
     from asd_ray.clips.check import check
-    from asd_ray.clips.scan import scan
+    from asd_ray.clips.mirror import fetched
 
-    table = scan(args.folder, layout=args.layout, labels=args.labels, split_seed=args.split_seed, machines=args.machine)
+    table = _scanned(args)
     decoding = Decoding(args.rate, as_channel(args.channel))
     if args.table is not None:
         _can_be_written(args.table)
+    with progress_bar("fetching", quiet=args.json) as progress:
+        fetched(table, args.cache, progress)
     with progress_bar("checking", quiet=args.json) as progress:
         checked = check(table, decoding, decode=not args.headers, progress=progress, workers=args.workers)
     if args.table is not None:
@@ -104,9 +125,8 @@ def _check(args: argparse.Namespace) -> int:
 
 def _bank(args: argparse.Namespace) -> int:
     from asd_ray.clips.bank import open_bank
-    from asd_ray.clips.scan import scan
 
-    table = scan(args.folder, layout=args.layout, labels=args.labels, split_seed=args.split_seed, machines=args.machine)
+    table = _scanned(args)
     started = time.perf_counter()
     with progress_bar("decoding") as progress:
         bank = open_bank(
@@ -153,7 +173,7 @@ def _print_check(checked: Checked, *, decoded: bool) -> None:
     table, console = checked.table, Console(highlight=False, soft_wrap=True)
     wide = None if console.is_terminal else 160  # what reads a pipe has no width of its own
     rows = summary(table.frame)
-    console.print(f"{table.root}  ·  layout {table.layout}", markup=False)
+    console.print(f"{table.place}  ·  layout {table.layout}", markup=False)
     shown = Table()
     for name in rows.columns:
         if name in ("test unlabelled", "supplemental") and not rows[name].any():
@@ -196,7 +216,7 @@ def _print_json(checked: Checked) -> None:
 
     table = checked.table
     answer = {
-        "root": str(table.root),
+        "root": table.place,
         "layout": table.layout,
         "year": table.year,
         "split_seed": table.split_seed,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import gc
-import re
+import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asd_ray._cli import parser, positive, progress_bar, run
+from asd_ray._cli import above_0, amount, duration, gib, names, parser, positive, progress_bar, run, seed_number
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so that --help answers at once
@@ -35,9 +36,11 @@ EXAMPLES = [
 ]
 DEMO = {"trials": 8, "epochs_cap": 20}  # a first look of a few minutes on two cores
 LOCAL = "local"
+# Ray reads it when it is imported. With 0 a Ray of one computer listens on 127.0.0.1 alone, else on every network.
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+LEVELS = ("debug", "info", "warning", "error")
 PATIENCE = 60.0  # seconds that a node of a cluster may lack what a trial needs
 TRIALS = 20
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,13 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("machines", nargs="*", metavar="MACHINE", help="such as fan (default: all of the dataset)")
     made.add_argument("--data", metavar="DIR", help="the dataset, a folder or s3://… (default: the demo set)")
     made.add_argument("--run", metavar="RUN", help="folder or s3://… of results (default: runs/<name of the dataset>)")
-    made.add_argument("--families", type=_names, default=(), metavar="A,B", help="names, package.module:Class, or all")
+    made.add_argument("--families", type=names, default=(), metavar="A,B", help="names, package.module:Class, or all")
     made.add_argument("--trials", type=positive, metavar="N", help=f"of each machine and family (default {TRIALS})")
     made.add_argument("--status", metavar="RUN", help="tell how the searches of a run are going, and do nothing else")
-    made.add_argument("--time", type=_duration, metavar="30m", help="start no trial after this long")
-    made.add_argument("--trial-time", type=_duration, metavar="2h", help="end a trial that takes longer, as failed")
+    made.add_argument("--time", type=duration, metavar="30m", help="start no trial after this long")
+    made.add_argument("--trial-time", type=duration, metavar="2h", help="end a trial that takes longer, as failed")
     made.add_argument("--epochs-cap", type=positive, metavar="N", help="train no trial for longer")
-    made.add_argument("--seed", type=_seed, default=0, metavar="N", help="of trials and of Optuna (default 0)")
+    made.add_argument("--seed", type=seed_number, default=0, metavar="N", help="of trials and of Optuna (default 0)")
     made.add_argument(
         "--space",
         action="append",
@@ -81,10 +84,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     where.add_argument("--serial", action="store_true", help="in this process, without Ray: for debugging")
     where.add_argument("--cpus", type=positive, metavar="N", help="that a Ray of its own may use (default: all)")
-    where.add_argument("--cpus-per-trial", type=_above_0, metavar="N", help="instead of the family's own")
-    where.add_argument("--gpus-per-trial", type=_amount, metavar="N", help="such as 0.25: four trials a card")
-    where.add_argument("--memory-per-trial", type=_gib, metavar="GIB", help="that Ray sets aside for each")
+    where.add_argument("--cpus-per-trial", type=above_0, metavar="N", help="instead of the family's own")
+    where.add_argument("--gpus-per-trial", type=amount, metavar="N", help="such as 0.25: four trials a card")
+    where.add_argument("--memory-per-trial", type=gib, metavar="GIB", help="that Ray sets aside for each")
     where.add_argument("--no-dashboard", action="store_true", help="start Ray without its dashboard")
+    made.add_argument(
+        "--log-level", choices=LEVELS, default="warning", help="of log lines on stderr; info: one an event"
+    )
     data = made.add_argument_group("how the dataset is read (see asd-ray data check)")
     data.add_argument("--layout", metavar="NAME")
     data.add_argument("--labels", type=Path, metavar="DIR")
@@ -105,6 +111,7 @@ def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
         show_status(args.status, console)
         return 0
     _refuse_early(args)
+    args.command = shlex.join(["asd-ray", "search", *argv])
     if args.address.startswith("ray://"):
         from asd_ray.tuning.remote import search_there
 
@@ -112,6 +119,8 @@ def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
     table = _table(args, console)
     if args.serial:
         return _run(args, table, console)
+    if args.address == LOCAL:
+        os.environ.setdefault(LOOPBACK, "0")
     from asd_ray.tuning.cluster import ray_at
 
     with ray_at(args.address, cpus=args.cpus, dashboard=not args.no_dashboard) as dashboard:
@@ -119,16 +128,24 @@ def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
 
 
 def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard: str = "") -> int:
+    import torch
+
     from asd_ray.clips.bank import as_channel, open_bank
     from asd_ray.ledger import Ledger
     from asd_ray.tuning.board import Board, leaderboard
+    from asd_ray.tuning.cluster import Cluster
+    from asd_ray.tuning.curves import Curves
     from asd_ray.tuning.data import DataSource
     from asd_ray.tuning.locks import StudyLocks
+    from asd_ray.tuning.log_lines import LogLines, log_to
+    from asd_ray.tuning.measured import Meters
     from asd_ray.tuning.plan import chosen_families, make_plan
-    from asd_ray.tuning.search import Search, interruptible, run_serially
+    from asd_ray.tuning.search import Search, interruptible
+    from asd_ray.tuning.status_file import StatusFile
+    from asd_ray.tuning.watching import Watcher
 
-    cluster = None if args.serial else _cluster(args)
-    has_gpu = _has_gpu() if cluster is None else cluster.room.gpu > 0
+    cluster = None if args.serial else Cluster(args.address)
+    has_gpu = torch.cuda.is_available() if cluster is None else cluster.room.gpu > 0
     wishes = _wishes(args, table)
     families, left_out = chosen_families(wishes.families, has_gpu)
     cache = str(args.cache) if args.cache else None
@@ -140,37 +157,47 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
     try:
         plan = make_plan(wishes, source, ledger, locks, families, has_gpu)
         _say_plan(plan, wishes, left_out, console)
-        slots = 1.0
         if cluster is not None:
-            slots = _preflight(args, cluster, plan, source, ledger, console, dashboard)
-        deadline = None if args.time is None else time.monotonic() + args.time
-        search = Search(plan.studies, source, ledger, deadline=deadline)
-        board = Board(search, slots, console)
-        try:
-            with interruptible(search, console.print), board.shown():
-                if any(study.missing for study in plan.studies):
-                    if cluster is None:
-                        gc.freeze()  # as dispatch.TrialWorker does
-                        run_serially(search, board.turn)
-                    else:
-                        from asd_ray.tuning.dispatch import Rules, run_on_ray
+            _preflight(args, cluster, plan, source, ledger, console, dashboard)
 
-                        rules = Rules(args.trial_time, PATIENCE if args.address != LOCAL else 0.0)
-                        run_on_ray(search, cluster, board.turn, rules)
-        except KeyboardInterrupt:
-            console.print("stopped now: trials in flight are not stored")
-            search.abandon()
-            search.stopping = "Ctrl-C"
+        def slots() -> float:
+            return 1.0 if cluster is None else max(cluster.at_once(study.share) for study in plan.studies)
+
+        board = Board(slots, console)
+        watchers: list[Watcher] = [board, LogLines(), Curves(ledger.layout, lambda t: console.print(f"note: {t}"))]
+        watchers.append(StatusFile(ledger.layout, command=args.command, slots=slots))
+        if cluster is not None:
+            watchers.append(Meters(ledger.layout.url(ledger.layout.base), cluster))
+        deadline = None if args.time is None else time.monotonic() + args.time
+        search = Search(plan.studies, source, ledger, deadline=deadline, watchers=watchers)
+        with log_to(ledger.layout, args.log_level, console):
+            try:
+                search.turn()
+                with interruptible(search, console.print), board.shown(search):
+                    _drive(args, search, cluster)
+            except KeyboardInterrupt:
+                console.print("stopped now: trials in flight are not stored")
+                search.abandon()
+                search.stopping = "Ctrl-C"
+            finally:
+                search.close()
         leaderboard(plan.studies, console)
         return _say_end(search, ledger.layout.root, console)
     finally:
         locks.release()
 
 
-def _cluster(args: argparse.Namespace) -> Cluster:
-    from asd_ray.tuning.cluster import Cluster
+def _drive(args: argparse.Namespace, search: Search, cluster: Cluster | None) -> None:
+    from asd_ray.tuning.dispatch import Rules, run_on_ray
+    from asd_ray.tuning.search import run_serially
 
-    return Cluster(args.address)
+    if not any(study.missing for study in search.studies):
+        return
+    if cluster is None:
+        gc.freeze()  # as dispatch.TrialWorker does
+        run_serially(search)
+    else:
+        run_on_ray(search, cluster, Rules(args.trial_time, PATIENCE if args.address != LOCAL else 0.0))
 
 
 def _preflight(
@@ -181,8 +208,8 @@ def _preflight(
     ledger: Ledger,
     console: Console,
     dashboard: str,
-) -> float:
-    """What there is and what will run at once, said before anything runs; how many trials that is."""
+) -> None:
+    """What there is and what will run at once, said before anything runs."""
     from asd_ray.tuning.preflight import check_nodes, told_plan
 
     cluster.check(plan.studies)
@@ -194,7 +221,6 @@ def _preflight(
             console.print(f"[yellow]warning[/]: {line}")
     if dashboard:
         console.print(f"Ray dashboard: http://{dashboard} (it asks for the token that `ray get-auth-token` prints)")
-    return max(1.0, *(cluster.at_once(study.share) for study in plan.studies))
 
 
 def _table(args: argparse.Namespace, console: Console) -> ClipTable:
@@ -213,7 +239,12 @@ def _table(args: argparse.Namespace, console: Console) -> ClipTable:
             make_demo(folder, machines=args.machines or None, grow=True, progress=progress)
         return scan(folder, machines=args.machines)
     table = scan(
-        args.data, layout=args.layout, labels=args.labels, split_seed=args.split_seed, machines=args.machines or None
+        args.data,
+        layout=args.layout,
+        labels=args.labels,
+        split_seed=args.split_seed,
+        machines=args.machines or None,
+        cache=args.cache,
     )
     errors = [problem for problem in table.problems if problem.severity == "error"]
     if errors:
@@ -283,12 +314,6 @@ def _refuse_early(args: argparse.Namespace) -> None:
         )
 
 
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
-
-
 def _say_plan(plan: Plan, wishes: Wishes, left_out: list[str], console: Console) -> None:
     for line in plan.elsewhere:
         console.print(f"note: {line}; left to it")
@@ -331,53 +356,6 @@ def _say_end(search: Search, root: str, console: Console) -> int:
     if search.stopping:
         console.print(f"ended early ({search.stopping}): {missing} trials are missing; run the same command to go on")
     return 130 if search.stopping == "Ctrl-C" else 0
-
-
-def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
-
-
-def _duration(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if not found or float(found[1]) == 0:
-        raise argparse.ArgumentTypeError(f"must be a number with s, m, h or d, such as 30m, but got {text!r}")
-    return float(found[1]) * UNITS[found[2]]
-
-
-def _amount(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    is_share = value <= 1 and value == round(value, 4)  # Ray knows no finer one
-    if value < 0 or not (is_share or value.is_integer()):
-        raise argparse.ArgumentTypeError(
-            f"must be a share up to 1 in steps of 0.0001, or a whole number, but got {text!r}"
-        )
-    return value
-
-
-def _gib(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1e6:
-        raise argparse.ArgumentTypeError(f"must be GiB from 0, such as 4, but got {text!r}")
-    return value
-
-
-def _above_0(text: str) -> float:
-    value = _amount(text)
-    if not value:
-        raise argparse.ArgumentTypeError(f"must be above 0, for every trial computes, but got {text!r}")
-    return value
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a number from 0 but got {text!r}")
-    return int(text)
 
 
 if __name__ == "__main__":

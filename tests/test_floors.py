@@ -82,6 +82,7 @@ def test_torchaudio_is_imported_in_one_place() -> None:
         ("asd_ray.search", "torch ray optuna pandas"),
         ("asd_ray.metrics", "torch ray optuna"),
     ]
+    + [("asd_ray.tuning.status", "torch ray optuna pandas"), ("asd_ray.tuning.status_file", "torch ray optuna pandas")]
     + [("asd_ray.clips.scan", "torch ray optuna"), ("asd_ray.__main__", "torch ray optuna pandas numpy")],
 )
 def test_what_must_start_quickly_loads_nothing_heavy(module: str, heavy: str) -> None:

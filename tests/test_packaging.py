@@ -13,7 +13,7 @@ from asd_ray.errors import AsdRayError
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("folder", ["search_spaces", "ensembles"])
+@pytest.mark.parametrize("folder", ["search_spaces", "ensembles", "dashboards"])
 def test_this_install_finds_what_we_ship(folder: str) -> None:
     assert (shipped(folder) / "README.md").is_file()
 
@@ -30,9 +30,11 @@ def test_a_wheel_finds_what_we_ship(tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     site = tmp_path / "site"
     code = f"import sys; sys.path.insert(0, {str(site)!r}); from asd_ray._shipped import shipped\n"
-    code += "for f in ('search_spaces', 'ensembles'): print(*sorted(p.name for p in shipped(f).iterdir()))"
+    code += (
+        "for f in ('search_spaces', 'ensembles', 'dashboards'): print(*sorted(p.name for p in shipped(f).iterdir()))"
+    )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
-    for folder, listed in zip(("search_spaces", "ensembles"), done.stdout.splitlines(), strict=True):
+    for folder, listed in zip(("search_spaces", "ensembles", "dashboards"), done.stdout.splitlines(), strict=True):
         assert listed.split() == sorted(p.name for p in (ROOT / folder).iterdir() if p.name != "__pycache__")
     assert not (site / "search_spaces").exists()  # nothing of ours at the top of site-packages
 

@@ -4,9 +4,10 @@
     <cache>/banks/<dataset>/.<machine>-<rate>-<channel>-<root>.part/   samples.i16, journal: the build in progress
     <cache>/banks/<dataset>/.<machine>-<rate>-<channel>-<root>.lock    held by the one process that builds
 
-The key is a hash of the dataset's folder and of every file's path, size and modification time, so a changed file
-makes another store; clips that did not change are taken from the unfinished build or from the store before. The
-rename of the finished folder is the commit. Nodes that share one cache must see the dataset under the same path.
+The key is a hash of the dataset's folder (or s3:// address) and of every file's path, size and modification time, so
+a changed file makes another store; clips that did not change are taken from the unfinished build or from the store
+before. The rename of the finished folder is the commit. Nodes that share one cache must see a dataset on a disk under
+the same path.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import xxhash
 
 from asd_ray._files import InUse, locked, make_folder, remove_unused, storage_error
 from asd_ray.clips.audio import Samples, UnreadableClip, read_samples
-from asd_ray.clips.table import Problem
+from asd_ray.clips.table import ClipTable, Problem
 from asd_ray.errors import AsdRayError, listing
 
 VERSION = 1
@@ -67,7 +68,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         about = json.loads((folder / "store.json").read_text())
-        self.root = Path(about["root"])
+        self.known_as: str = about["root"]
         self.records: npt.NDArray[np.void] = np.load(folder / "records.npy")
         self._paths = pd.Index(about["paths"])
         if self.records.dtype != RECORD or len(self.records) != len(self._paths):
@@ -127,9 +128,9 @@ def file_hashes(files: pd.DataFrame) -> npt.NDArray[np.uint64]:
     return np.fromiter((xxhash.xxh3_64_intdigest(line.encode()) for line in lines), np.uint64, len(files))
 
 
-def store_key(root: Path, files: pd.DataFrame, decoding: Decoding) -> str:
-    """What the store is of. The root is part of it: two datasets may have files of equal names, sizes and times."""
-    about = f"{VERSION} {decoding.rate} {decoding.channel} {root}".encode("utf-8", "surrogateescape")
+def store_key(known_as: str, files: pd.DataFrame, decoding: Decoding) -> str:
+    """What the store is of. The folder is part of it: two datasets may have files of equal names, sizes and times."""
+    about = f"{VERSION} {decoding.rate} {decoding.channel} {known_as}".encode("utf-8", "surrogateescape")
     return hashlib.blake2b(about + files["file"].to_numpy().tobytes(), digest_size=8).hexdigest()
 
 
@@ -146,7 +147,7 @@ def open_store(folder: Path) -> Store | None:
 
 def build_store(
     folder: Path,
-    root: Path,
+    table: ClipTable,
     machine: str,
     files: pd.DataFrame,
     decoding: Decoding,
@@ -160,7 +161,7 @@ def build_store(
     `files` has the columns path and file (of `file_hashes`), sorted by path.
     """
     make_folder(folder.parent, "the bank")
-    same_root = hashlib.blake2b(f"{VERSION} {root}".encode(), digest_size=4).hexdigest()
+    same_root = hashlib.blake2b(f"{VERSION} {table.known_as}".encode(), digest_size=4).hexdigest()
     part = folder.with_name(f".{_family(folder)}-{same_root}.part")
     try:
         with locked(part.with_suffix(".lock"), waiting):
@@ -168,14 +169,14 @@ def build_store(
             if done is None:
                 shutil.rmtree(folder, ignore_errors=True)
                 part.mkdir(exist_ok=True)
-                _Build(part, folder, root, files, decoding, progress, workers).run(machine)
+                _Build(part, folder, table, files, decoding, progress, workers).run(machine)
                 os.rename(part, folder)
                 done = Store(folder)
             else:
                 progress(len(files))
     except OSError as error:
         raise storage_error(error, folder.parent, "the bank") from error
-    _remove_superseded(folder, root)
+    _remove_superseded(folder, table.known_as)
     return done
 
 
@@ -184,14 +185,14 @@ def _family(folder: Path) -> str:
     return folder.name.rpartition("-")[0]
 
 
-def _older(folder: Path, root: Path) -> list[Store]:
+def _older(folder: Path, known_as: str) -> list[Store]:
     """Stores of the same machine in other states of the same folder."""
     stores = (open_store(other) for other in folder.parent.glob(f"{_family(folder)}-*") if other != folder)
-    return [store for store in stores if store is not None and store.root == root]
+    return [store for store in stores if store is not None and store.known_as == known_as]
 
 
-def _remove_superseded(folder: Path, root: Path) -> None:
-    for old in [store.folder for store in _older(folder, root)]:  # our own use of them ends with the list
+def _remove_superseded(folder: Path, known_as: str) -> None:
+    for old in [store.folder for store in _older(folder, known_as)]:  # our own use of them ends with the list
         remove_unused(old, old / "store.json")
 
 
@@ -202,13 +203,13 @@ class _Build:
         self,
         part: Path,
         folder: Path,
-        root: Path,
+        table: ClipTable,
         files: pd.DataFrame,
         decoding: Decoding,
         progress: Callable[[int], None],
         workers: int,
     ) -> None:
-        self.part, self.folder, self.root = part, folder, root
+        self.part, self.folder, self.table = part, folder, table
         self.decoding, self.progress, self.workers = decoding, progress, workers
         self.paths = files["path"].tolist()
         self.records = np.zeros(len(files), RECORD)
@@ -259,7 +260,7 @@ class _Build:
 
     def _copy_unchanged(self) -> None:
         """Clips that an older store of this folder already holds are copied, not decoded again."""
-        for store in _older(self.folder, self.root):
+        for store in _older(self.folder, self.table.known_as):
             wanted = {int(self.records["file"][i]): i for i in np.flatnonzero(~self.have).tolist()}
             old = [n for n, file in enumerate(store.records["file"].tolist()) if file in wanted]
             for start in range(0, len(old), CHUNK):
@@ -283,13 +284,13 @@ class _Build:
         at: list[int] = []
         decoded: list[Samples] = []
         told: list[tuple[int, int, int]] = []
-        root, room, rate, channel = str(self.root), self._room(), self.decoding.rate, self.decoding.channel
+        root, room, rate, channel = str(self.table.root), self._room(), self.decoding.rate, self.decoding.channel
         for i in chunk.tolist():
-            path = f"{root}/{self.paths[i]}"
             try:
-                samples, header = read_samples(path, rate=rate, channel=channel, room=room)
+                samples, header = read_samples(f"{root}/{self.paths[i]}", rate=rate, channel=channel, room=room)
             except UnreadableClip as problem:
                 with self.lock:
+                    path = f"{self.table.place}/{self.paths[i]}"
                     self.problems.append(Problem("error", path, problem.rule, problem.cure))
                 continue
             at.append(i)
@@ -330,7 +331,7 @@ class _Build:
 
     def _finish(self) -> None:
         np.save(self.part / "records.npy", self.records)
-        about = {"version": VERSION, "root": str(self.root), "rate": self.decoding.rate, "bytes": 2 * self.end}
+        about = {"version": VERSION, "root": self.table.known_as, "rate": self.decoding.rate, "bytes": 2 * self.end}
         about["paths"] = self.paths
         (self.part / "store.json").write_text(json.dumps(about))
         (self.part / "boot").write_text(" ".join(boot()))

@@ -1,12 +1,13 @@
-"""What lies in a dataset's folder: audio files and the csv files beside them, by one walk."""
+"""What lies in a dataset's folder: audio files and the csv files beside them, by one walk or one listing."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from asd_ray.clips.table import Problem
+from asd_ray.clips.table import Problem, place_of
 from asd_ray.errors import AsdRayError
 
 AUDIO = frozenset({".wav", ".flac"})
@@ -36,26 +37,54 @@ class File:
 
 @dataclass(frozen=True)
 class Tree:
-    """All that one walk below `root` found, sorted by path."""
+    """All that lies below `root`, sorted by path. `origin` is the s3:// address of which `root` is the mirror."""
 
     root: Path
     audio: tuple[File, ...]
     csv: tuple[File, ...]
     other_audio: tuple[File, ...]  # sound in a format that we do not read
     problems: tuple[Problem, ...] = ()  # folders that could not be read, names that are no text
+    origin: str | None = None
+
+    @property
+    def place(self) -> str:
+        return place_of(self.root, self.origin)
+
+
+def kind_of(name: str) -> str | None:
+    """Which field of `Tree` a file belongs to; None where it is passed over."""
+    suffix = os.path.splitext(name)[1].lower()
+    if name.startswith("."):
+        return None
+    return (
+        "audio" if suffix in AUDIO else "csv" if suffix == ".csv" else "other_audio" if suffix in OTHER_AUDIO else None
+    )
+
+
+def is_hidden(folder: str) -> bool:
+    return folder.startswith(".") or folder == "__MACOSX"
+
+
+def tree_of(
+    root: Path, found: Iterable[tuple[str, File]], problems: Iterable[Problem], origin: str | None = None
+) -> Tree:
+    """The tree of (kind, file) pairs."""
+    kinds: dict[str, list[File]] = {"audio": [], "csv": [], "other_audio": []}
+    for kind, file in found:
+        kinds[kind].append(file)
+    sorts = {kind: tuple(sorted(files, key=lambda f: f.path)) for kind, files in kinds.items()}
+    return Tree(root, **sorts, problems=tuple(problems), origin=origin)
 
 
 def walk(root: Path) -> Tree:
     """Walk `root` once; hidden files and folders, and what macOS adds to archives, are passed over."""
     root = Path(root).expanduser()
     if not root.exists():
-        raise AsdRayError(f"{root}: no such folder; give the folder that holds the dataset")
+        raise AsdRayError(f"{root}: no such folder; give the folder that holds the dataset, or s3://bucket/folder")
     if not root.is_dir():
         raise AsdRayError(f"{root}: is a file; give the folder that holds the dataset (archives must be unpacked)")
     root = root.resolve()
-    audio: list[File] = []
-    csv: list[File] = []
-    other: list[File] = []
+    found: list[tuple[str, File]] = []
     problems: list[Problem] = []
 
     def unreadable(error: OSError) -> None:
@@ -69,12 +98,11 @@ def walk(root: Path) -> Tree:
             names.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        names[:] = sorted(n for n in names if not n.startswith(".") and n != "__MACOSX")
+        names[:] = sorted(n for n in names if not is_hidden(n))
         prefix = "" if Path(folder) == root else Path(folder).relative_to(root).as_posix() + "/"
         for name in sorted(files):
-            suffix = os.path.splitext(name)[1].lower()
-            kind = audio if suffix in AUDIO else csv if suffix == ".csv" else other if suffix in OTHER_AUDIO else None
-            if kind is None or name.startswith("."):
+            kind = kind_of(name)
+            if kind is None:
                 continue
             path = prefix + name
             if _text(path) != path:
@@ -82,12 +110,11 @@ def walk(root: Path) -> Tree:
                 problems.append(Problem("warning", _text(path), "left out: its name is not UTF-8 text", cure))
                 continue
             try:
-                found = os.stat(os.path.join(folder, name))
-                kind.append(File(path, found.st_size, found.st_mtime_ns))
+                status = os.stat(os.path.join(folder, name))
+                found.append((kind, File(path, status.st_size, status.st_mtime_ns)))
             except OSError:  # a dangling link or a loop: the header pass names it as unreadable
-                kind.append(File(path, -1, 0))
-    audio, csv, other = (sorted(kind, key=lambda f: f.path) for kind in (audio, csv, other))
-    return Tree(root, tuple(audio), tuple(csv), tuple(other), tuple(problems))
+                found.append((kind, File(path, -1, 0)))
+    return tree_of(root, found, problems)
 
 
 def _text(path: str) -> str:

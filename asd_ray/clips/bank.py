@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
+import platform
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +27,7 @@ from asd_ray.clips._store import (
     store_key,
 )
 from asd_ray.clips.audio import MEAN, Samples
+from asd_ray.clips.mirror import Mirror, files_of
 from asd_ray.clips.scan import scan
 from asd_ray.clips.table import MEASURED, ClipTable, Problem
 from asd_ray.errors import AsdRayError
@@ -163,31 +166,39 @@ def open_bank(
     be read are named in one error, after all that can be read were decoded and kept.
     """
     if not isinstance(table, ClipTable):
-        table = scan(table)
+        table = scan(table, cache=cache)
+    mirror = Mirror(table.origin, cache) if table.origin is not None else None
+    if mirror is not None:  # this node's own, whichever node made the table
+        table = dataclasses.replace(table, root=mirror.root)
     decoding = Decoding(rate, as_channel(channel))
     if rate < 1:
         raise AsdRayError(f"rate must be at least 1 Hz but got {rate}")
     home = cache_root(cache) / "banks" / (table.root.name or "root")
-    done, stores, problems = 0, {}, []
+    done, total, stores, problems = 0, len(table), {}, []
 
     def advance(more: int) -> None:
         nonlocal done
         done += more
         if progress is not None:
-            progress(done, len(table))
+            progress(done, total)
 
-    named = table.frame[["machine", "path"]].assign(file=file_hashes(table.frame)).sort_values("path")
-    for machine, files in named.groupby("machine"):
-        folder = home / f"{machine}-{rate}-{decoding.channel}-{store_key(table.root, files, decoding)}"
+    named = table.frame[["machine", "path", "size", "mtime_ns"]].assign(file=file_hashes(table.frame))
+    for machine, files in named.sort_values("path").groupby("machine"):
+        folder = home / f"{machine}-{rate}-{decoding.channel}-{store_key(table.known_as, files, decoding)}"
         store = open_store(folder)
-        before = done
         if store is not None:
             advance(len(files))
         else:
+            if mirror is not None:
+                total += len(files)
+                mirror.fetch(files_of(files), advance)
+            elif not table.root.is_dir():
+                raise AsdRayError(_elsewhere(table.root))
+            before = done
             try:
                 store = build_store(
                     folder,
-                    table.root,
+                    table,
                     str(machine),
                     files,
                     decoding,
@@ -203,6 +214,13 @@ def open_bank(
     if problems:
         raise UnreadableClips(table.root.name, problems)
     return Bank(table, stores, decoding)
+
+
+def _elsewhere(root: Path) -> str:
+    return (
+        f"{root} is not on this node ({platform.node()}); every node must see the dataset: mount it there under the "
+        "same path, or put it on S3 and name it as s3://bucket/folder"
+    )
 
 
 def as_channel(channel: int | str) -> int | str:

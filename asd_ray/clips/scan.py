@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from asd_ray._s3 import is_s3
 from asd_ray.clips._tree import Tree, walk
 from asd_ray.clips.labels import read_beside
 from asd_ray.clips.layouts import Layout, Named, choose
+from asd_ray.clips.mirror import listed
 from asd_ray.clips.table import ANOMALY, NORMAL, TEST, TRAIN, Clip, ClipTable, Problem, frame_of
 from asd_ray.errors import AsdRayError, listing, unknown
 
@@ -22,14 +24,19 @@ def scan(
     labels: Path | None = None,
     split_seed: int = 0,
     machines: Sequence[str] | None = None,
+    cache: str | Path | None = None,
 ) -> ClipTable:
-    """Name every clip below `root`; no audio file is opened. Headers are read by the bank or by `check`."""
-    tree = walk(Path(root))
+    """Name every clip below `root`; no audio file is opened. Headers are read by the bank or by `check`.
+
+    `root` may be s3://bucket/folder: then the folder is listed, and the bank or `check` fetches what it needs into
+    the mirror in `cache`.
+    """
+    tree = listed(root, cache) if is_s3(root) else walk(Path(root))
     chosen, notes = choose(tree, layout)
     named = chosen.name_clips(tree, split_seed=split_seed)
     if not named.clips:
         raise AsdRayError(
-            f"{tree.root}: read as {chosen.name}, but none of {len(tree.audio)} audio files is named as it expects "
+            f"{tree.place}: read as {chosen.name}, but none of {len(tree.audio)} audio files is named as it expects "
             f"({chosen.expected}); the first is {tree.audio[0].path}; rename them, or name another --layout"
         )
     clips, beside = read_beside(tree, named.clips, chosen.year, labels)
@@ -41,6 +48,7 @@ def scan(
     return ClipTable(
         frame=frame_of(clips),
         root=tree.root,
+        origin=tree.origin,
         layout=chosen.name,
         year=chosen.year,
         split_seed=named.split_seed,
@@ -62,7 +70,7 @@ def _no_twins(tree: Tree, clips: Sequence[Clip]) -> None:
     twins = [" and ".join(same) for same in paths.values() if len(same) > 1]
     if twins:
         raise AsdRayError(
-            f"{tree.root}: {len(twins)} clips are there twice under the same machine, split and name; "
+            f"{tree.place}: {len(twins)} clips are there twice under the same machine, split and name; "
             f"give the folder of one dataset, or remove one of each:\n{listing(twins)}"
         )
 

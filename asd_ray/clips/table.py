@@ -55,6 +55,11 @@ class Problem:
         return f"{self.path}: {self.rule}; {self.cure}"
 
 
+def place_of(root: Path, origin: str | None) -> str:
+    """A dataset's folder as people know it: the address without its options where `root` is a mirror of one."""
+    return str(root) if origin is None else origin.partition("?")[0]
+
+
 @dataclass(frozen=True)
 class ClipTable:
     """All clips of a dataset, and what was decided or found wrong while naming them."""
@@ -65,6 +70,16 @@ class ClipTable:
     year: int | None  # the DCASE year whose official metric applies, None for mimii and plain folders
     split_seed: int | None  # the seed of a split that we drew ourselves, None where the dataset has its own
     problems: tuple[Problem, ...] = ()
+    origin: str | None = None  # the whole s3:// address of which `root` is this node's mirror
+
+    @property
+    def place(self) -> str:
+        return place_of(self.root, self.origin)
+
+    @property
+    def known_as(self) -> str:
+        """What the bank knows the dataset by: the same on every node, wherever its mirror lies there."""
+        return self.origin or str(self.root)
 
     def __len__(self) -> int:
         return len(self.frame)

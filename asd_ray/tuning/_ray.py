@@ -18,5 +18,6 @@ import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from ray.util import metrics
 
-__all__ = ["FIFOScheduler", "Searcher", "TrialScheduler", "ray", "tune"]
+__all__ = ["FIFOScheduler", "Searcher", "TrialScheduler", "metrics", "ray", "tune"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -12,81 +12,76 @@ from rich.table import Table
 
 from asd_ray.ledger import TrialRecord
 from asd_ray.tuning.judge import PROTOCOL
-from asd_ray.tuning.search import Running, Search
+from asd_ray.tuning.search import Search
 from asd_ray.tuning.spec import called
+from asd_ray.tuning.status_file import seconds_left
 from asd_ray.tuning.study import Study
+from asd_ray.tuning.watching import Watcher
 
 EVERY = 10.0  # seconds between two lines where the output is no terminal
 SHOWN = 10  # rows of the leaderboard
 
 
-class Board:
+class Board(Watcher):
     """A live table on a terminal; elsewhere a line now and then."""
 
-    def __init__(self, search: Search, slots: float, console: Console) -> None:
-        self._search, self._slots, self._console = search, max(1.0, slots), console
+    def __init__(self, slots: Callable[[], float], console: Console) -> None:
+        self._slots, self._console = slots, console
         self._live: Live | None = None
         self._said = time.monotonic()
         self._drawn = 0.0
 
     @contextmanager
-    def shown(self) -> Iterator[Board]:
+    def shown(self, search: Search) -> Iterator[Board]:
         if not self._console.is_terminal:
             yield self
             return
-        with Live(console=self._console, get_renderable=self.table, refresh_per_second=2) as self._live:
+        with Live(console=self._console, get_renderable=lambda: self.table(search), refresh_per_second=2) as self._live:
             yield self
         self._live = None
 
-    def turn(self) -> None:
-        """Called often, from the thread that runs the search."""
+    def turn(self, search: Search) -> None:
         now = time.monotonic()
         if self._live is None and not self._console.is_terminal and now - self._said >= EVERY:
             self._said = now
-            self.say_line()
+            self.say_line(search)
 
-    def say_line(self) -> None:
-        for study in self._search.studies:
+    def say_line(self, search: Search) -> None:
+        for study in search.studies:
             cells = ", ".join(
-                f"{name} {value}" for name, value in zip(COLUMNS[1:], self._row(study)[1:], strict=True) if value
+                f"{name} {value}"
+                for name, value in zip(COLUMNS[1:], self._row(search, study)[1:], strict=True)
+                if value
             )
             self._console.print(f"{study.name}: {cells}", highlight=False, soft_wrap=True)
 
-    def table(self) -> Table:
-        minutes = (time.monotonic() - self._search.started) / 60
-        note = f", {self._search.stopping}: no new trials" if self._search.stopping else ""
+    def table(self, search: Search) -> Table:
+        minutes = (time.monotonic() - search.started) / 60
+        note = f", {search.stopping}: no new trials" if search.stopping else ""
         made = Table(title=f"{minutes:.1f} min{note}", title_justify="left")
         for name in COLUMNS:
             made.add_column(name, justify="left" if name == "study" else "right", no_wrap=True)
-        for study in list(self._search.studies):
-            made.add_row(*self._row(study))
+        for study in list(search.studies):
+            made.add_row(*self._row(search, study))
         return made
 
-    def _row(self, study: Study) -> list[str]:
+    def _row(self, search: Search, study: Study) -> list[str]:
         best = study.best
         return [
             study.name,
             f"{study.count()}/{study.wanted}",
-            str(len(self._runs(study))),
+            str(sum(run.study is study for run in list(search.running.values()))),
             str(study.count("pruned")),
             str(study.count("failed")),
             "" if best is None else f"{best.objective:.4f} {best.variant}",
-            self._left(study),
+            self._left(search, study),
         ]
 
-    def _left(self, study: Study) -> str:
-        """What is missing, and the rest of what runs, at this study's mean, on its part of the slots: a rough guess."""
-        each = self._search.seconds_a_trial(study)
-        if not each or not (study.missing or study.running) or self._search.stopping:
+    def _left(self, search: Search, study: Study) -> str:
+        seconds = seconds_left(search, study, max(1.0, self._slots()))
+        if seconds is None:
             return ""
-        now = time.monotonic()
-        rests = [max(0.0, run.started + each - now) for run in self._runs(study)]
-        busy = sum(bool(s.missing or s.running) for s in self._search.studies)
-        seconds = max((study.missing * each + sum(rests)) * busy / self._slots, *rests, 0.0)
         return f"~{seconds:.0f} s" if seconds < 100 else f"~{seconds / 60:.0f} min"
-
-    def _runs(self, study: Study) -> list[Running]:
-        return [run for run in list(self._search.running.values()) if run.study is study]
 
 
 COLUMNS = ("study", "done", "running", "pruned", "failed", "best", "time left")

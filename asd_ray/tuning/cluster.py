@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import yaml
 
 from asd_ray.errors import AsdRayError
 from asd_ray.tuning._ray import ray
+from asd_ray.tuning.lifeline import lifeline
 from asd_ray.tuning.study import Share, Study
 
 LOCAL, AUTO = "local", "auto"
@@ -63,22 +64,36 @@ class Cluster:
 
     def __init__(self, address: str = LOCAL) -> None:
         self._looked = -math.inf
-        self._nodes: list[Room] = []
+        self._nodes: dict[str, Room] = {}
+        self._rest: dict[str, float] = {}  # node -> until when
         self._gone: set[str] = set()
         self.most = None if address == LOCAL else _most_by_autoscaler()  # None: no more than is there now
 
     @property
     def nodes(self) -> list[Room]:
+        return list(self._living().values())
+
+    def resting(self, share: Share) -> list[str]:
+        """Nodes that are given no trial of this share now, as long as others could run it."""
+        able = [node for node, room in self._living().items() if room.takes(share)]
+        found = sorted(node for node in able if self._rest.get(node, -math.inf) > time.monotonic())
+        return found if len(found) < len(able) else []
+
+    def rests(self, node: str, seconds: float) -> None:
+        """Give this node no trial for so long, for it lacks what they need."""
+        self._rest[node] = time.monotonic() + seconds
+
+    def _living(self) -> dict[str, Room]:
         if time.monotonic() - self._looked > LOOK_AGAIN:
             found = ray.nodes()  # type: ignore[no-untyped-call]
-            self._nodes = [_room(node["Resources"]) for node in found if node["Alive"]]
+            self._nodes = {node["NodeID"]: _room(node["Resources"]) for node in found if node["Alive"]}
             self._gone = {node["NodeID"] for node in found if not node["Alive"]}
             self._looked = time.monotonic()
         return self._nodes
 
     def gone(self, node: str) -> bool:
         """Whether the node of this id is no longer there, as a spot instance that was taken away."""
-        return bool(self.nodes) and node in self._gone
+        return bool(self._living()) and node in self._gone
 
     @property
     def now(self) -> Room:
@@ -87,7 +102,14 @@ class Cluster:
     @property
     def room(self) -> Room:
         """What trials may ask for together. More than is there now is what makes an autoscaler bring nodes."""
-        now = self.now
+        return self._grown(self.now)
+
+    def room_for(self, share: Share) -> Room:
+        """The room without the nodes that rest from trials of this share."""
+        resting = self.resting(share)
+        return self._grown(sum((room for node, room in self._living().items() if node not in resting), NOTHING))
+
+    def _grown(self, now: Room) -> Room:
         if self.most is None:
             return now
         both = zip((now.cpu, now.gpu, now.memory), (self.most.cpu, self.most.gpu, self.most.memory), strict=True)
@@ -155,7 +177,9 @@ def most_of(config: dict[str, Any]) -> Room | None:
 
 
 @contextmanager
-def ray_at(address: str = LOCAL, *, cpus: int | None = None, dashboard: bool = True) -> Iterator[str]:
+def ray_at(
+    address: str = LOCAL, *, cpus: int | None = None, gpus: int | None = None, dashboard: bool = True
+) -> Iterator[str]:
     """A Ray for as long as the block lasts; gives the dashboard's address, or "".
 
     ``local`` is a private one on this computer, never one that happens to run here; ``auto`` joins the one that does,
@@ -165,6 +189,7 @@ def ray_at(address: str = LOCAL, *, cpus: int | None = None, dashboard: bool = T
         context = ray.init(
             address=LOCAL,
             num_cpus=cpus,
+            num_gpus=gpus,
             include_dashboard=dashboard,
             dashboard_host="127.0.0.1",
             log_to_driver=False,
@@ -173,8 +198,10 @@ def ray_at(address: str = LOCAL, *, cpus: int | None = None, dashboard: bool = T
         )
     else:
         context = _joined(address)
+    head = nullcontext() if address == LOCAL else lifeline(ray.get_runtime_context().gcs_address)
     try:
-        yield str(context.dashboard_url or "")
+        with head:
+            yield str(context.dashboard_url or "")
     finally:
         ray.shutdown()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator
+import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +21,13 @@ from asd_ray.tuning.cluster import GIB, Cluster, Room
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.search import Search
 from asd_ray.tuning.spec import TrialSpec
-from asd_ray.tuning.study import Study
+from asd_ray.tuning.study import Share, Study
 from asd_ray.tuning.trial import Outcome, Reached, over_time, run_trial
-from asd_ray.tuning.watchdog import Watchdog
+from asd_ray.tuning.watchdog import GRACE, Watchdog
 
+NODE_ID = "ray.io/node-id"  # the label that Ray gives every node
+REST = 600.0  # seconds for which a node that could not run a trial is given none
+KEPT = 64  # trials that are over
 PRETENDED = "ASD_RAY_PRETEND_GPU"  # for tests and benchmarks of dispatch: GPUs that are declared and not there
 
 
@@ -32,6 +37,7 @@ class Rules:
 
     limit: float | None = None  # seconds that a trial may take
     patience: float = 0.0  # seconds that a node may lack what a trial needs
+    grace: float = GRACE  # seconds beyond the limit after which a worker ends itself without a word
 
 
 class TrialWorker(tune.Trainable):
@@ -66,7 +72,10 @@ class TrialWorker(tune.Trainable):
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
         spec = config["spec"]
         asked = {"CPU": spec["cpu"], "GPU": spec["gpu"], "memory": int(spec["memory"] * GIB)}
-        return tune.PlacementGroupFactory([{name: amount for name, amount in asked.items() if amount}])
+        where: dict[str, Any] = {}
+        if config["avoid"]:
+            where["bundle_label_selector"] = [{NODE_ID: f"!in({','.join(config['avoid'])})"}]
+        return tune.PlacementGroupFactory([{name: amount for name, amount in asked.items() if amount}], **where)
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._spec = TrialSpec.from_dict(config["spec"])
@@ -74,7 +83,7 @@ class TrialWorker(tune.Trainable):
         self._trial = run_trial(self._spec, self._source, self._ledger, _given_device(), patience=self._rules.patience)
         if self._rules.limit is not None:
             told = (self._spec, self._source, self._ledger, self._rules.limit)
-            self._watchdog = Watchdog(self._rules.limit, lambda: over_time(*told))
+            self._watchdog = Watchdog(self._rules.limit, lambda: over_time(*told), self._rules.grace)
 
     def __repr__(self) -> str:
         return self._spec.name
@@ -103,6 +112,10 @@ class TrialWorker(tune.Trainable):
         self._trial = None
 
 
+def _share(spec: TrialSpec) -> Share:
+    return Share(spec.cpu, spec.gpu, spec.memory)
+
+
 def _given_device() -> torch.device:
     """What Ray gave this trial: never cuda.is_available(), which is true for a trial without a GPU as well."""
     return torch.device("cuda", 0) if ray.get_gpu_ids() and PRETENDED not in os.environ else torch.device("cpu")
@@ -118,43 +131,54 @@ class _NotInSnapshots:
 class Asker(_NotInSnapshots, Searcher):
     """Tune's searcher: hands out what the search says comes next, as long as it fits beside what runs."""
 
-    def __init__(self, search: Search, cluster: Cluster) -> None:
+    def __init__(self, search: Search, cluster: Cluster, limit: float | None = None) -> None:
         super().__init__()
-        self._search, self._cluster = search, cluster
+        self._search, self._cluster, self._limit = search, cluster, limit
         self.specs: dict[str, TrialSpec] = {}  # Tune's trial id -> the trial
         self.stopped: set[str] = set()  # Tune's ids of trials that were told to stop
         self._nodes: dict[str, str] = {}  # Tune's trial id -> Ray's id of the node that it runs on
-        self._losses: dict[str, list[str]] = {}  # trial hash -> the nodes on which its worker was lost
+        self._began: dict[str, float] = {}  # Tune's trial id -> its first sign of life
+        self._losses: dict[str, list[str]] = {}  # trial hash -> the nodes that it was lost on, or that could not run it
 
     def suggest(self, trial_id: str) -> Any:
         spec = self._search.next(self._fits)
         if spec is None:
             return Searcher.FINISHED if self._search.over else None
         self.specs[trial_id] = spec
-        return {"name": spec.name, "spec": spec.to_dict()}
+        return {"name": spec.name, "spec": spec.to_dict(), "avoid": self._cluster.resting(_share(spec))}
 
     def _fits(self, study: Study) -> bool:
-        room, running = self._cluster.room, [run.spec for run in self._search.running.values()]
+        room, running = self._cluster.room_for(study.share), [run.spec for run in self._search.running.values()]
         cpu, gpu = room.cpu - sum(spec.cpu for spec in running), room.gpu - sum(spec.gpu for spec in running)
         return Room(cpu, gpu, room.memory - sum(spec.memory for spec in running)).takes(study.share)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._nodes[trial_id] = result.get("node", "")
+        self._began.setdefault(trial_id, time.monotonic())
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         spec, node = self.specs.pop(trial_id, None), self._nodes.pop(trial_id, "")
+        seconds = time.monotonic() - self._began.pop(trial_id, math.inf)
         if spec is None:
             return
         event = (result or {}).get("event")
         if isinstance(event, Outcome):
-            self._search.finished(spec, event)
+            if event.fault:
+                self._cluster.rests(node, REST)
+            self._search.finished(spec, event, self._by_nodes(spec, node) if event.fault else 0)
         elif trial_id in self.stopped:
             self._search.pruned(spec)
         else:  # every exception of a trial is caught in its worker, so this is a worker that is gone
-            losses = self._losses.setdefault(spec.hash, [])
-            losses.append(node)
-            self._search.lost(spec, with_node=sum(map(self._cluster.gone, losses)))
+            hung = self._limit is not None and seconds > self._limit and not self._cluster.gone(node)
+            self._search.lost(spec, self._by_nodes(spec, node), f"{self._limit:g} s" if hung else "")
         self.stopped.discard(trial_id)
+
+    def _by_nodes(self, spec: TrialSpec, node: str) -> int:
+        """How often a trial, which is lost on this node now, was lost to nodes that are gone or rest."""
+        losses = self._losses.setdefault(spec.hash, [])
+        losses.append(node)
+        resting = self._cluster.resting(_share(spec))
+        return sum(self._cluster.gone(each) or each in resting for each in losses)
 
     def save(self, checkpoint_path: str) -> None:
         with open(checkpoint_path, "wb"):
@@ -177,23 +201,22 @@ class Stopper(_NotInSnapshots, FIFOScheduler):
 
 
 class _Ticker(_NotInSnapshots, tune.Callback):
-    """Gives the live table its turn."""
+    """Gives whoever looks on a turn, and lets go of what Tune keeps of trials that are over."""
 
-    def __init__(self, turn: Callable[[], None]) -> None:
-        self._turn = turn
+    def __init__(self, search: Search) -> None:
+        self._search = search
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self._turn()
+        self._search.turn()
+        if len(trials) > KEPT:  # it is Tune's own list, which it walks through again and again
+            trials[:] = [trial for trial in trials[:-1] if not trial.is_finished()] + trials[-1:]
 
 
-def run_on_ray(
-    search: Search, cluster: Cluster, turn: Callable[[], None] = lambda: None, rules: Rules | None = None
-) -> None:
+def run_on_ray(search: Search, cluster: Cluster, rules: Rules | None = None) -> None:
     """Run the search to its end on the Ray that is running; what Ray writes is removed afterwards."""
-    asker = Asker(search, cluster)
-    worker = tune.with_parameters(
-        TrialWorker, source=search.source, ledger=search.ledger, rules=Rules() if rules is None else rules
-    )
+    rules = Rules() if rules is None else rules
+    asker = Asker(search, cluster, rules.limit)
+    worker = tune.with_parameters(TrialWorker, source=search.source, ledger=search.ledger, rules=rules)
     worker.__qualname__ = TrialWorker.__qualname__  # as the dashboard calls its class
     folder = tempfile.mkdtemp(prefix="asd_ray_tune_")
     try:
@@ -213,7 +236,7 @@ def run_on_ray(
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=0),  # a lost trial is asked for again by the search
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[_Ticker(turn)],
+                callbacks=[_Ticker(search)],
             ),
         ).fit()
     finally:

@@ -22,7 +22,7 @@ from asd_ray.tuning.watching import Watcher
 
 Fits = Callable[[Study], bool]
 LIVES = 2  # how often a trial may lose its worker before it counts as failed
-NODES = 20  # how often it may beside that lose its node: spot instances that are taken away
+NODES = 20  # how often it may beside that lose its node, such as spot instances, or meet one that cannot run it
 
 
 @dataclass
@@ -135,15 +135,15 @@ class Search:
             return False
         return run.study.report(spec, what.epoch, what.value)
 
-    def finished(self, spec: TrialSpec, outcome: Outcome) -> None:
-        """A worker says that it has stored the trial, or why it could not."""
+    def finished(self, spec: TrialSpec, outcome: Outcome, by_nodes: int = 0) -> None:
+        """A worker says that it has stored the trial, or why it could not; `by_nodes` as in `lost`."""
         run = self.running.pop(spec.hash, None)
         if run is None:
             return
         if outcome.unstored:
             self._refused(run, outcome.unstored)
         elif outcome.fault:
-            self._once_more(run, outcome.fault, outcome.fault)
+            self._once_more(run, outcome.fault, outcome.fault, by_nodes)
         else:
             self._told(run, outcome.record)
 
@@ -153,10 +153,11 @@ class Search:
         if run is not None:
             self._store(run, "pruned")
 
-    def lost(self, spec: TrialSpec, with_node: int = 0) -> None:
+    def lost(self, spec: TrialSpec, by_nodes: int = 0, hung: str = "") -> None:
         """Its worker died. What it stored counts; else it runs once more, and then it is failed.
 
-        `with_node` is how often its whole node was lost, which says nothing about the trial.
+        `by_nodes` is how often its whole node was lost, or could not run it, which says nothing about the trial. `hung`
+        is the time limit that it outlived: the worker's last means, which leaves no time for words.
         """
         run = self.running.pop(spec.hash, None)
         if run is None:
@@ -168,19 +169,31 @@ class Search:
             return
         if found is not None:
             self._told(run, found)
+        elif hung:
+            self._store(run, "failed", error=f"it ran longer than --trial-time {hung} on {run.node} and was ended")
         else:
             dead = f"its worker died {LIVES} times: killed, or the computer is out of memory"
-            self._once_more(run, "its worker died, or its node was lost", dead, with_node)
+            self._once_more(run, "its worker died, or its node was lost", dead, by_nodes)
 
-    def _once_more(self, run: Running, why: str, at_last: str, with_node: int = 0) -> None:
+    def _once_more(self, run: Running, why: str, at_last: str, by_nodes: int = 0) -> None:
         """A trial that nothing is known of runs again, and is stored as failed when that was no better."""
         lost = self._lost[run.spec.hash] = self._lost.get(run.spec.hash, 0) + 1
-        if lost - min(with_node, NODES) >= LIVES:
+        if lost - min(by_nodes, NODES) >= LIVES:
             self._store(run, "failed", error=at_last)
             return
         self._again.append(Running(run.spec, run.study))
         for each in self.watchers:
             each.again(run, why)
+
+    def turn(self) -> None:
+        """Called often by whoever runs it."""
+        for each in self.watchers:
+            each.turn(self)
+
+    def close(self) -> None:
+        """It is over; to be called in any case."""
+        for each in self.watchers:
+            each.close(self)
 
     def abandon(self) -> None:
         """What runs or waits now is not stored; the same command starts it anew."""
@@ -234,14 +247,14 @@ def interruptible(search: Search, say: Callable[[str], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def run_serially(search: Search, turn: Callable[[], None] = lambda: None) -> None:
+def run_serially(search: Search) -> None:
     """Every trial in this process, one after another, without Ray."""
     import torch
 
     from asd_ray.tuning.trial import run_trial
 
     while (spec := search.next()) is not None:
-        turn()
+        search.turn()
         device = torch.device("cuda" if spec.gpu > 0 else "cpu")
         for event in (trial := run_trial(spec, search.source, search.ledger, device)):
             if isinstance(event, Outcome):
@@ -249,4 +262,4 @@ def run_serially(search: Search, turn: Callable[[], None] = lambda: None) -> Non
             elif search.reached(spec, event):
                 trial.close()
                 search.pruned(spec)
-            turn()
+            search.turn()

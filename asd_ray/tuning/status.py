@@ -42,9 +42,12 @@ def show_status(run: str, console: Console) -> None:
     layout = RunLayout(run)
     beats, exact = read_status(layout)
     ledger = Ledger(layout)
-    if not beats:
-        ledger.require()
     records = ledger.records()
+    if not beats and not records:
+        raise AsdRayError(
+            f"{layout.root}: no run here: no trial is stored and no search is at work; give the folder that a search "
+            "prints, or wait a moment if it was started just now"
+        )
     for beat in beats:
         _show_search(beat, console)
     if beats and not exact:

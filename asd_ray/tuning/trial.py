@@ -237,7 +237,7 @@ def _fit_and_score(run: _Run, data: TrialData, params: dict[str, Any]) -> Genera
             run.intermediate[epoch] = value
         else:
             value = None
-        if value is not None or epoch == spec.epochs or time.perf_counter() - spoke > PATIENCE:
+        if value is not None or spec.epochs in (None, epoch) or time.perf_counter() - spoke > PATIENCE:
             yield Reached(epoch, value, run.seconds, NODE, len(data.train), losses)
             spoke, losses = time.perf_counter(), {}
     if best is None:

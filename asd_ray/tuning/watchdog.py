@@ -15,15 +15,15 @@ class Watchdog:
     """Ends this process `seconds` after it is made, unless it is called off.
 
     First `last_words` runs in a thread of its own, which needs Python's lock. What hangs with that lock held is ended
-    by the C library's timer, which needs nothing; then a dead worker is all that the search sees.
+    by a timer that needs nothing, `grace` seconds later; then a dead worker is all that the search sees.
     """
 
-    def __init__(self, seconds: float, last_words: Callable[[], None]) -> None:
+    def __init__(self, seconds: float, last_words: Callable[[], None], grace: float = GRACE) -> None:
         self._last_words = last_words
         self._timer = threading.Timer(seconds, self._bite)
         self._timer.daemon = True
         self._timer.start()
-        faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=STDERR)
+        faulthandler.dump_traceback_later(seconds + grace, exit=True, file=STDERR)
 
     def call_off(self) -> None:
         self._timer.cancel()

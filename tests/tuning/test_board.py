@@ -23,7 +23,7 @@ def paper_stands(bench: Any, seconds: float, wanted: int) -> tuple[Search, Study
 
 def said(search: Search, slots: float) -> str:
     console = Console(file=io.StringIO(), width=200)
-    Board(search, slots, console).say_line()
+    Board(lambda: slots, console).say_line(search)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 

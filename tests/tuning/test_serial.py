@@ -11,6 +11,7 @@ from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 from asd_ray.tuning.search import LIVES, Search, run_serially
 from asd_ray.tuning.spec import ORACLE
+from asd_ray.tuning.watching import Watcher
 
 
 def categories(trial: Any) -> dict[str, Any]:
@@ -61,13 +62,14 @@ def test_asking_for_more_runs_only_the_difference(bench: Any) -> None:
 def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(bench: Any, tmp_path: Any) -> None:
     turns = iter(range(1000))
 
-    def killed() -> None:
-        if next(turns) == 20:
-            raise KeyboardInterrupt
+    class Killer(Watcher):
+        def turn(self, search: Search) -> None:
+            if next(turns) == 20:
+                raise KeyboardInterrupt
 
     study = bench.study(12)
     with pytest.raises(KeyboardInterrupt):
-        run_serially(Search([study], bench.source, bench.ledger), killed)
+        run_serially(Search([study], bench.source, bench.ledger, watchers=[Killer()]))
     assert 2 < len(bench.records) < 11
     bench.search(bench.study(12))
     resumed, bench.ledger = bench.records, Ledger(tmp_path / "uninterrupted")

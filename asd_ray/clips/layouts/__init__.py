@@ -28,7 +28,7 @@ def choose(tree: Tree, name: str | None) -> tuple[Layout, list[Problem]]:
             raise unknown("layout", name, LAYOUTS)
         if LAYOUTS[name].claims(tree) == 0:
             raise AsdRayError(
-                f"{tree.root}: no file is named as --layout {name} expects ({LAYOUTS[name].expected}); "
+                f"{tree.place}: no file is named as --layout {name} expects ({LAYOUTS[name].expected}); "
                 f"the first file is {tree.audio[0].path}; leave --layout out to detect it"
             )
         return LAYOUTS[name], []
@@ -36,7 +36,7 @@ def choose(tree: Tree, name: str | None) -> tuple[Layout, list[Problem]]:
     sections = max(LAYOUTS["dcase2021"].claims(tree), LAYOUTS["dcase2022"].claims(tree))
     if first and sections:
         raise AsdRayError(
-            f"{tree.root}: holds {first} clips named as dcase2020 and {sections} named as a later year; "
+            f"{tree.place}: holds {first} clips named as dcase2020 and {sections} named as a later year; "
             "give the folder of one dataset"
         )
     if first:
@@ -50,7 +50,7 @@ def choose(tree: Tree, name: str | None) -> tuple[Layout, list[Problem]]:
     if folders:
         return LAYOUTS["folders"], []
     raise AsdRayError(
-        f"{tree.root}: {len(tree.audio)} audio files, none named as a layout that we know "
+        f"{tree.place}: {len(tree.audio)} audio files, none named as a layout that we know "
         f"(the first is {tree.audio[0].path}); expected one of:\n{_expected()}"
     )
 
@@ -63,7 +63,7 @@ def _nothing(tree: Tree) -> str:
     if tree.other_audio:
         other = tree.other_audio[0]
         return (
-            f"{tree.root}: no wav or flac file, but {len(tree.other_audio)} of other formats such as {other.path}; "
+            f"{tree.place}: no wav or flac file, but {len(tree.other_audio)} of other formats such as {other.path}; "
             f"convert them, e.g. ffmpeg -i {other.name} {other.stem}.flac"
         )
-    return f"{tree.root}: no wav or flac file below it; expected one of:\n{_expected()}"
+    return f"{tree.place}: no wav or flac file below it; expected one of:\n{_expected()}"

@@ -64,12 +64,12 @@ def year_of_sections(tree: Tree) -> tuple[int, list[Problem]]:
     if len(below) > 1:
         found = listing(f"dcase{year}" for year in sorted(below))
         raise AsdRayError(
-            f"{tree.root}: holds several years, whose machines have the same names:\n{found}\ngive one year's folder"
+            f"{tree.place}: holds several years, whose machines have the same names:\n{found}\ngive one year's folder"
         )
     if two_folders:
         return 2021, []
     listed = {int(year) for file in tree.csv for year in _LISTED.findall(file.name)} & possible
-    in_root = {int(year) for year in _TOKEN.findall(tree.root.as_posix())[-1:]} & possible
+    in_root = {int(year) for year in _TOKEN.findall(tree.place)[-1:]} & possible
     for told in (below, in_root, listed):
         if len(told) == 1:
             return told.pop(), []
@@ -91,7 +91,7 @@ def year_of_sections(tree: Tree) -> tuple[int, list[Problem]]:
 def _untold(tree: Tree, years: str, taken: int, other: int) -> Problem:
     rule = f"read as dcase{taken}: the files do not tell {years} apart"
     rule += "" if taken == 2022 else " (nor does their official metric)"
-    return Problem("note", str(tree.root), rule, f"name the year with --layout dcase{other} if it matters")
+    return Problem("note", tree.place, rule, f"name the year with --layout dcase{other} if it matters")
 
 
 def _evidence(tree: Tree) -> tuple[set[str], set[str], set[str], set[str]]:

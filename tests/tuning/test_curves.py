@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.record_writer import masked_crc32c
+
+from asd_ray.ledger import RunLayout, TrialRecord, trial_hash
+from asd_ray.tuning.curves import POINTS, Curves
+from asd_ray.tuning.search import Search
+from asd_ray.tuning.trial import Reached
+
+HASH = trial_hash(number=7)
+
+
+def events(path: Path) -> Iterator[Event]:
+    """What TensorBoard would read: the records of a file, each with its checksums right."""
+    data = path.read_bytes()
+    while data:
+        (size,) = struct.unpack("<Q", data[:8])
+        body = data[12 : 12 + size]
+        assert struct.unpack("<I", data[8:12])[0] == masked_crc32c(data[:8])
+        assert struct.unpack("<I", data[12 + size : 16 + size])[0] == masked_crc32c(body)
+        event = Event()
+        event.ParseFromString(body)
+        yield event
+        data = data[16 + size :]
+
+
+def curves(path: Path) -> dict[str, dict[int, float]]:
+    """tag -> epoch -> value; no epoch may come twice."""
+    head, *rest = events(path)
+    assert head.file_version == "brain.Event:2"
+    found: dict[str, dict[int, float]] = {}
+    for event in rest:
+        assert event.wall_time > 1e9
+        for value in event.summary.value:
+            assert event.step not in found.get(value.tag, {})
+            found.setdefault(value.tag, {})[event.step] = value.simple_value
+    return found
+
+
+def running(epochs: int | None = 9) -> Any:
+    return SimpleNamespace(spec=SimpleNamespace(name="fan-ae-0007", hash=HASH, epochs=epochs))
+
+
+def ended(objective: float | None = 0.875, status: str = "complete", epochs: int = 9) -> TrialRecord:
+    how = {"objective": objective, "status": status, "epochs": epochs}
+    return TrialRecord(trial=HASH, name="fan-ae-0007", machine="fan", family="ae", **how)  # type: ignore[arg-type]
+
+
+def reached(epoch: int, value: float | None = None, since: int | None = None) -> Reached:
+    first = epoch if since is None else since
+    return Reached(epoch, value, 1.0, "node", 10, {at: {"train": 1 / at} for at in range(first, epoch + 1)})
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> RunLayout:
+    return RunLayout(tmp_path / "run")
+
+
+@pytest.fixture
+def file(layout: RunLayout) -> Path:
+    return Path(layout.curves_file("fan-ae-0007", HASH))
+
+
+def test_a_search_leaves_the_curves_of_every_trial(bench: Any) -> None:
+    layout = bench.ledger.layout
+    search = bench.search(bench.study(5), watchers=[Curves(layout, pytest.fail)])
+    records = bench.records
+    assert len(records) == 5
+    for record in records:
+        found = curves(Path(layout.curves_file(record.name, record.trial)))
+        assert {1, 3} >= set(record.intermediate)
+        expected = dict(record.intermediate)
+        if record.status == "complete":
+            expected |= {9: record.objective}
+            assert found["loss/loss"] == pytest.approx({epoch: 1 / epoch for epoch in range(1, 10)})
+        assert found["objective"] == pytest.approx(expected)
+    assert len(os.listdir(layout.tensorboard)) == search.ended == 5
+
+
+def test_points_are_seen_while_the_trial_runs(layout: RunLayout, file: Path) -> None:
+    watcher, run = Curves(layout, pytest.fail), running()
+    watcher.began(run)
+    assert not file.exists()
+    watcher.reached(run, reached(3, 0.5, since=1))
+    watcher.reached(run, Reached(3, None, 2.0))  # a sign of life while it scores
+    assert curves(file) == {"loss/train": pytest.approx({1: 1, 2: 0.5, 3: 1 / 3}), "objective": {3: 0.5}}
+    watcher.reached(run, reached(9, since=4))
+    watcher.ended(run, ended())
+    assert sorted(curves(file)["loss/train"]) == list(range(1, 10))
+    assert curves(file)["objective"] == {3: 0.5, 9: 0.875}
+
+
+@pytest.mark.parametrize("epochs", [150, 200, 201, 1000, 12_345])
+def test_long_curves_are_thinned(layout: RunLayout, file: Path, epochs: int) -> None:
+    watcher, run = Curves(layout, pytest.fail), running(epochs)
+    watcher.reached(run, reached(epochs // 3, 0.5, since=1))
+    watcher.reached(run, reached(epochs, since=epochs // 3 + 1))
+    drawn = curves(file)["loss/train"]
+    assert min(epochs, POINTS / 2) <= len(drawn) <= POINTS + 2
+    assert {1, epochs} <= set(drawn)
+    assert file.stat().st_size < 16_000
+
+
+@pytest.mark.parametrize("told", [[], [Reached(0, None, 1.0)]])
+def test_a_trial_with_nothing_to_draw_leaves_nothing(layout: RunLayout, told: list[Reached]) -> None:
+    watcher, run = Curves(layout, pytest.fail), running(None)
+    watcher.began(run)
+    for each in told:
+        watcher.reached(run, each)
+    watcher.ended(run, ended(epochs=0))
+    assert not os.path.exists(layout.tensorboard)
+
+
+def test_a_trial_that_begins_anew_takes_the_place_of_what_was_drawn(layout: RunLayout, file: Path) -> None:
+    watcher, run = Curves(layout, pytest.fail), running()
+    watcher.began(run)
+    watcher.reached(run, reached(3, 0.5, since=1))
+    watcher.reached(run, reached(2, since=1))  # out of memory: from the start, with half the batch
+    assert sorted(curves(file)["loss/train"]) == [1, 2]
+    watcher.began(run)  # its worker died
+    watcher.reached(run, reached(6, since=1))
+    assert sorted(curves(file)["loss/train"]) == list(range(1, 7))
+    watcher.ended(run, ended(None, "failed"))
+    assert "objective" not in curves(file)
+
+
+@pytest.mark.parametrize("how", ["full", "in the way"])
+def test_a_disk_that_takes_no_curves_does_not_stop_the_search(
+    bench: Any, how: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if how == "full":
+        monkeypatch.setattr(RunLayout, "curves_file", lambda self, name, trial: "/dev/full")
+    else:
+        bench.ledger.layout.files().put(bench.ledger.layout.tensorboard, b"a file")
+    search: Search = bench.search(bench.study(4), watchers=[Curves(bench.ledger.layout, pytest.fail)])
+    assert search.ended == 4
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("event=curves_not_written path=")
+
+
+def test_on_s3_nothing_is_written_and_that_is_said_once() -> None:
+    said: list[str] = []
+    watcher, run = Curves(RunLayout("s3://bucket/run"), said.append), running()
+    watcher.began(run)
+    watcher.reached(run, reached(9, since=1))
+    watcher.ended(run, ended())
+    assert len(said) == 1
+    assert "S3" in said[0]

@@ -1,0 +1,287 @@
+"""The metrics of a search: counted right, served by Ray where Prometheus asks, and known to the Grafana file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import soundfile
+
+from asd_ray._shipped import shipped
+from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.tuning import measured
+from asd_ray.tuning.measured import Meters
+from asd_ray.tuning.search import Search, run_serially
+
+HERE = Path(__file__).parent
+SAMPLE = re.compile(r"(\w+)(?:{(.*)})? (\S+)")
+TAG = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+OWN_TAGS = {"run", "machine", "family", "state", "resource"}
+RAYS_TAGS = {"Component", "NodeAddress", "SessionName", "Version", "WorkerId"}
+
+
+# -- counted -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Kept:
+    """Stands for Ray's gauges and counters: keeps what it was told."""
+
+    name: str
+    about: str
+    tags: tuple[str, ...]
+    values: dict[tuple[str, ...], float] = field(default_factory=dict)
+    calls: int = 0
+
+    def set(self, value: float, tags: dict[str, str]) -> None:
+        self.calls += 1
+        self.values[self._key(tags)] = value
+
+    def inc(self, value: float, tags: dict[str, str]) -> None:
+        assert value > 0
+        self.values[self._key(tags)] = self.values.get(self._key(tags), 0) + value
+
+    def _key(self, tags: dict[str, str]) -> tuple[str, ...]:
+        assert tuple(tags) == self.tags
+        return tuple(tags.values())
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> dict[str, Kept]:
+    made: dict[str, Kept] = {}
+
+    def make(name: str, about: str, tags: tuple[str, ...]) -> Kept:
+        return made.setdefault(name, Kept(name, about, tags))
+
+    monkeypatch.setattr(measured.metrics, "Gauge", make)
+    monkeypatch.setattr(measured.metrics, "Counter", make)
+    return made
+
+
+def cluster() -> Any:
+    return SimpleNamespace(now=SimpleNamespace(cpu=4.0, gpu=0.0))
+
+
+def watched(bench: Any, wanted: int = 5, **paper: Any) -> Search:
+    meters = Meters("runs/one", cluster())
+    search = Search([bench.study(wanted, **paper)], bench.source, bench.ledger, watchers=[meters])
+    run_serially(search, lambda: meters.turn(search))
+    meters.close(search)
+    return search
+
+
+def test_the_metrics_say_what_the_ledger_says(bench: Any, kept: dict[str, Kept]) -> None:
+    watched(bench)
+    study, trials = ("runs/one", "fan", "tiny"), bench.records
+    assert kept["asd_ray_best_hmean"].values == {study: max(r.objective for r in trials if r.status == "complete")}
+    by_state = {state: count for (*_, state), count in kept["asd_ray_trials"].values.items()}
+    stored = {state: sum(r.status == state for r in trials) for state in ("complete", "pruned", "failed")}
+    assert by_state == {**stored, "running": 0, "missing": 0}
+    assert sum(stored.values()) == 5
+    assert kept["asd_ray_epochs"].values == {study: sum(r.epochs for r in trials)}
+    assert kept["asd_ray_clips_learned"].values == {study: 22 * sum(r.epochs for r in trials)}
+    assert kept["asd_ray_clips_per_second"].values["runs/one",] > 0
+    assert kept["asd_ray_busy_share"].values == {("runs/one", "CPU"): 0, ("runs/one", "GPU"): 0}
+
+
+def test_a_study_without_a_complete_trial_has_no_best(bench: Any, kept: dict[str, Kept]) -> None:
+    watched(bench, 1, behaviour="raises", x=0.25)
+    assert kept["asd_ray_trials"].values["runs/one", "fan", "tiny", "failed"] == 1
+    assert kept["asd_ray_best_hmean"].values == kept["asd_ray_epochs"].values == {}
+
+
+def test_what_runs_is_measured_against_what_the_cluster_has(bench: Any, kept: dict[str, Kept]) -> None:
+    has = cluster()
+    meters = Meters("runs/one", has)
+    search = Search([bench.study(3)], bench.source, bench.ledger, watchers=[meters])
+    assert search.next()
+    assert search.next()
+    meters.turn(search)
+    assert kept["asd_ray_busy_share"].values["runs/one", "CPU"] == 0.5
+    assert kept["asd_ray_trials"].values["runs/one", "fan", "tiny", "running"] == 2
+    assert kept["asd_ray_trials"].values["runs/one", "fan", "tiny", "missing"] == 1
+    has.now = SimpleNamespace(cpu=0.0, gpu=0.0)  # every node is gone
+    meters.close(search)
+    assert kept["asd_ray_busy_share"].values["runs/one", "CPU"] == 0
+    search.abandon()
+
+
+def test_gauges_are_not_set_at_every_turn(bench: Any, kept: dict[str, Kept], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(measured, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    meters = Meters("runs/one", cluster())
+    search = Search([bench.study(3)], bench.source, bench.ledger)
+    for _ in range(100):
+        meters.turn(search)
+        now[0] += 0.1
+    assert kept["asd_ray_busy_share"].calls == 2 * 2  # CPU and GPU, in ten seconds
+
+
+# -- served ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sample:
+    name: str
+    tags: dict[str, str]
+    value: float
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a node of a running search served, and the ledger then."""
+
+    samples: list[Sample]
+    records: list[TrialRecord]
+    clips: int  # that an epoch of Loud learns from
+    run: str
+
+    def of(self, name: str, **tags: str) -> dict[str, float]:
+        """Values by the one tag that is left open, or by ""."""
+        found = [s for s in self.samples if s.name == name and tags.items() <= s.tags.items()]
+        return {next((s.tags[t] for t in OWN_TAGS - {"run"} - set(tags) if t in s.tags), ""): s.value for s in found}
+
+
+def test_the_best_hmean_is_the_ledgers(served: Served) -> None:
+    best = max(r.objective or 0 for r in served.records if r.family == "loud")
+    assert served.of("ray_asd_ray_best_hmean", machine="fan") == {"loud": pytest.approx(best, abs=1e-12)}
+
+
+def test_trials_are_told_by_state(served: Served) -> None:
+    loud = served.of("ray_asd_ray_trials", machine="fan", family="loud")
+    assert loud == {"complete": 2, "pruned": 0, "failed": 0, "running": 0, "missing": 1}
+    waits = served.of("ray_asd_ray_trials", machine="fan", family="waits")
+    assert waits == {"complete": 0, "pruned": 0, "failed": 0, "running": 2, "missing": 1}
+
+
+def test_both_slots_are_held(served: Served) -> None:
+    assert served.of("ray_asd_ray_busy_share") == {"CPU": 1.0, "GPU": 0.0}
+
+
+def test_epochs_and_clips_are_counted(served: Served) -> None:
+    assert served.of("ray_asd_ray_epochs_total", machine="fan") == {"loud": 2}
+    assert served.of("ray_asd_ray_clips_learned_total", machine="fan") == {"loud": 2 * served.clips}
+    assert served.of("ray_asd_ray_clips_per_second")[""] > 0
+
+
+def test_every_series_names_its_run_and_none_a_trial(served: Served) -> None:
+    own = [sample for sample in served.samples if sample.name.startswith("ray_asd_ray_")]
+    assert len({sample.name for sample in own}) == 6
+    for sample in own:
+        assert sample.tags["run"] == served.run
+        assert {tag for tag in sample.tags if not tag.startswith("otel_")} <= OWN_TAGS | RAYS_TAGS
+        assert not any(re.search(r"-\d{4}", sample.tags.get(tag, "")) for tag in OWN_TAGS - {"run"})
+
+
+def test_the_grafana_file_asks_only_for_metrics_that_there_are(served: Served) -> None:
+    from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
+
+    known = {sample.name for sample in served.samples} | {f"ray_{name}" for name in METRICS_GAUGES}  # GPUs' too
+    tags = {tag for sample in served.samples for tag in sample.tags} | {"GpuIndex"}
+    board = json.loads((shipped("dashboards") / "grafana.json").read_text())
+    variables = {each["name"] for each in board["templating"]["list"]}
+    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    asked += [each["definition"] for each in board["templating"]["list"] if each["type"] == "query"]
+    names = {name for expression in asked for name in re.findall(r"\bray_\w+", expression)}
+    assert len(asked) == 19
+    assert names <= known
+    assert {f"ray_{name}" for name, *_ in (measured.BEST, measured.TRIALS, measured.CLIPS_PER_SECOND)} <= names
+    assert {f"ray_{name}_total" for name, *_ in (measured.EPOCHS, measured.CLIPS)} | {"ray_asd_ray_busy_share"} <= names
+    assert {tag for text in asked for tag in re.findall(r"[{,](\w+)(?:=~|!=|=)", text)} <= tags
+    assert {name for text in asked for name in re.findall(r"\$(\w+)", text)} <= variables
+    legends = [target["legendFormat"] for panel in board["panels"] for target in panel["targets"]]
+    assert {tag for text in legends for tag in re.findall(r"{{(\w+)}}", text)} <= tags
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"]) == 15
+    assert all(panel["datasource"]["uid"] == "${datasource}" for panel in board["panels"])
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A search on two CPUs, in a process of its own, while two trials of Loud are stored and two of Waits run."""
+    folder = tmp_path_factory.mktemp("served")
+    notes, run = folder / "notes", folder / "run"
+    notes.mkdir()
+    write_clips(folder / "data")
+    command = [sys.executable, "-m", "asd_ray.search", "fan", "--data", folder / "data", "--run", run, "--trials", "3"]
+    command += ["--families", "ray_families:Loud,ray_families:Waits", "--no-dashboard", "--cpus", "2"]
+    process = subprocess.Popen(
+        [*map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(HERE), "ASD_RAY_TEST_NOTES": str(notes)},
+        start_new_session=True,
+    )
+    try:
+        wait(lambda: len(list(notes.glob("*.txt"))) == 4, process)
+        port = wait(lambda: metrics_port(process), process)
+        samples = wait(lambda: found if ready(found := scrape(port)) else [], process)
+        ledger = Ledger(run)
+        records = ledger.records()
+        clips = int((ledger.scores(records[0])["split"] == "train").sum())
+        yield Served(samples, records, clips, str(run))
+        (notes / "go").touch()
+        said = process.communicate(timeout=90)[0]
+        assert process.returncode == 0, said
+    finally:
+        if process.poll() is None:
+            for each in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+                each.kill()
+        process.wait()
+
+
+def write_clips(root: Path) -> None:
+    draw = np.random.default_rng(0)
+    for split, label, gain in (("train", "normal", 1.0), ("test", "normal", 1.0), ("test", "anomaly", 1.1)):
+        for domain in ("source", "target"):
+            for i in range(8):
+                path = root / "fan" / split / f"section_00_{domain}_{split}_{label}_{i:04d}_vel_{i}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(path, draw.normal(0, 0.1, 8000) * gain * draw.uniform(0.9, 1.1), 16_000)
+
+
+def wait(what: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 90) -> Any:
+    limit = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < limit, "it did not happen"
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.5)
+    return found
+
+
+def metrics_port(process: subprocess.Popen[str]) -> int:
+    """The port of the node's metrics; 0 as long as Ray has not noted it in its session's folder."""
+    for child in psutil.Process(process.pid).children():
+        for word in child.cmdline():
+            if word.startswith("--session_dir="):
+                found = list(Path(word.partition("=")[2]).glob("metrics_export_port_*"))
+                return int(found[0].read_text() or 0) if found else 0
+    return 0
+
+
+def scrape(port: int) -> list[Sample]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    found = [SAMPLE.fullmatch(line) for line in lines if not line.startswith("#")]
+    return [Sample(m[1], dict(TAG.findall(m[2] or "")), float(m[3])) for m in found if m]
+
+
+def ready(samples: list[Sample]) -> bool:
+    """Ray's own metrics are there, and ours show both families at work."""
+    names = {sample.name for sample in samples}
+    running = [s.value for s in samples if s.name == "ray_asd_ray_trials" and s.tags["state"] == "running"]
+    complete = [s.value for s in samples if s.name == "ray_asd_ray_trials" and s.tags["state"] == "complete"]
+    return "ray_node_cpu_utilization" in names and sum(running) == 2 and sum(complete) == 2

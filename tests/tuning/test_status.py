@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from asd_ray.errors import AsdRayError
+from asd_ray.tuning import heartbeat
+from asd_ray.tuning.search import Search, run_serially
+from asd_ray.tuning.status import duration, show_status
+from asd_ray.tuning.status_file import StatusFile, seconds_left
+
+
+def shown(run: Any) -> str:
+    console = Console(file=io.StringIO(), width=140, highlight=False)
+    show_status(str(run), console)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def row(text: str, first: str) -> list[str]:
+    (found,) = [line for line in text.splitlines() if line.startswith(f"│ {first} ")]
+    return [cell.strip() for cell in found.strip("│").split("│")]
+
+
+def watched(bench: Any, study: Any, look: Callable[[Search], None], **how: Any) -> Search:
+    """A serial search with its status file; `look` is called at each turn, after its newest state was written."""
+    watcher = StatusFile(bench.ledger.layout, command="asd-ray search fan", slots=lambda: 1.0, **how)
+    search = Search([study], bench.source, bench.ledger, watchers=[watcher])
+
+    def turn() -> None:
+        watcher._taken = -1e9  # tell the newest state, not that of some seconds ago
+        watcher.turn(search)
+        watcher._file.put()
+        look(search)
+
+    turn()
+    run_serially(search, turn)
+    watcher.close(search)
+    return search
+
+
+def test_a_run_that_is_not_there_is_an_error_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(AsdRayError, match="no run here"):
+        show_status(str(tmp_path / "run"), Console(file=io.StringIO()))
+
+
+def test_a_search_is_seen_while_it_runs(bench: Any) -> None:
+    seen: list[str] = []
+    run = bench.ledger.layout.root
+    watched(bench, bench.study(6, behaviour="raises"), lambda search: seen.append(shown(run)))
+    first, *_, last = seen
+    assert re.search(rf"^process {os.getpid()} on \S+: asd-ray search fan\n  since \d+ s, heard from \d+ s ago", first)
+    assert row(first, "fan-tiny")[:3] == ["fan-tiny", "0/6", "0"]
+    assert "no search works" not in first
+    during = [text for text in seen if "│ fan-tiny-0000 " in text and " 1/9 " in text]
+    assert during
+    assert row(during[0], "fan-tiny")[2] == "1"
+    assert row(during[0], "fan-tiny-0000")[1:3] == [os.uname().nodename, "1/9"]
+    assert "1 of 1 slots busy" in during[0]
+    failed = [record for record in bench.records if record.status == "failed"]
+    assert row(last, "fan-tiny")[1] == "6/6"
+    assert row(last, "fan-tiny")[4] == str(len(failed))
+    assert f"the last failures ({len(failed)} in all):\n" in last
+    assert all(f"  {record.name}: {record.error}\n" in last for record in failed[-5:])
+
+
+def test_a_run_that_no_search_works_on_tells_what_is_stored(bench: Any) -> None:
+    search = watched(bench, bench.study(6, behaviour="raises"), lambda search: None)
+    text = shown(bench.ledger.layout.root)
+    assert text.startswith(f"no search works on {bench.ledger.layout.root}; what is stored:\n")
+    study = search.studies[0]
+    counts = [str(study.count(status)) for status in ("pruned", "failed")]
+    best = f"{study.best.objective:.4f} {study.best.variant}"  # type: ignore[union-attr]
+    assert row(text, "fan-tiny") == ["fan-tiny", "6", "0", *counts, best, ""]
+    assert os.listdir(bench.ledger.layout.status) == []
+
+
+def test_best_and_time_left_are_told_once_a_trial_has_ended(bench: Any) -> None:
+    left: list[str] = []
+    watched(bench, bench.study(4), lambda search: left.append(row(shown(bench.ledger.layout.root), "fan-tiny")[-1]))
+    assert left[0] == ""
+    assert any(re.fullmatch(r"~\d+ s", each) for each in left)
+    assert left[-1] == ""
+
+
+def test_seconds_left_go_by_slots_and_stop_with_the_search(bench: Any) -> None:
+    study = bench.search(bench.study(1)).studies[0]
+    search = Search([study], bench.source, bench.ledger)
+    each = search.seconds_a_trial(study)
+    assert seconds_left(search, study, 1) is None
+    study.wanted = 9
+    assert seconds_left(search, study, 1) == pytest.approx(8 * each)
+    assert seconds_left(search, study, 4) == pytest.approx(2 * each)
+    search.stop("Ctrl-C")
+    assert seconds_left(search, study, 4) is None
+
+
+def test_a_killed_search_is_told_from_one_at_work_and_the_next_one_clears_it_away(
+    bench: Any, python: Callable[..., Any]
+) -> None:
+    run = bench.ledger.layout.root
+    process = python(
+        """
+        import sys, time
+        from types import SimpleNamespace as Any
+        from asd_ray.ledger import RunLayout
+        from asd_ray.tuning.status_file import StatusFile
+        class Study:
+            name, seed, wanted, running, missing, exhausted, best = "fan-slow", 0, 9, 0, 9, False, None
+            def count(self, status=None): return 0
+        search = Any(studies=[Study()], running={}, ended=0, stopping="", error="", seconds_a_trial=lambda study: 0)
+        StatusFile(RunLayout(sys.argv[1]), command="asd-ray search pump").turn(search)
+        print("at work", flush=True)
+        time.sleep(600)
+        """,
+        run,
+    )
+    assert process.stdout.readline() == "at work\n"
+    ends = time.monotonic() + 30
+    while not list(Path(bench.ledger.layout.status).glob("[!.]*.json")):
+        assert time.monotonic() < ends
+    assert "since" in shown(run)
+    process.kill()
+    process.wait()
+    text = shown(run)
+    assert text.startswith(f"process {process.pid} on ")
+    assert "its process is gone. The same command goes on where it ended\n" in text
+    assert f"no search works on {run} any more; what is stored:" in text
+    assert row(text, "fan-slow")[:3] == ["fan-slow", "0/9", "0"]
+    watched(bench, bench.study(1), lambda search: None)
+    assert "asd-ray search pump" not in shown(run)
+
+
+@pytest.mark.parametrize(("silent", "told"), [(20, "heard from 20 s ago"), (180, "not heard from for 3 min: killed?")])
+def test_a_search_of_another_computer_is_judged_by_its_last_beat(
+    bench: Any, silent: int, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = bench.ledger.layout
+    watched(bench, bench.study(1), lambda search: None)
+    path = Path(layout.status_file("other"))
+    study = {"study": "fan-tiny", "done": 0, "wanted": 9, "running": 2, "pruned": 0, "failed": 0, "best": None}
+    told_by_it = {"host": "far", "pid": 4, "command": "asd-ray search [x]", "seconds": 60, "turned": 400}
+    path.write_text(json.dumps({**told_by_it, "studies": [{**study, "left": None, "exhausted": False}]}))
+    at = path.stat().st_mtime - silent
+    os.utime(path, (at, at))
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + 3600)
+    text = shown(layout.root)
+    assert text.startswith("process 4 on far: asd-ray search [x]\n")
+    assert told in text
+    assert row(text, "fan-tiny")[1:3] == (["0/9", "2"] if silent < 60 else ["1/9", "0"])  # of the dead: what is stored
+    assert ("it has handed out nothing for 7 min" in text) is (silent < 60)
+
+
+def test_one_who_may_only_read_is_told_so(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise AsdRayError("read-only")
+
+    seen: list[str] = []
+
+    def look(search: Search) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("asd_ray.tuning.status.store_clock", refuse)
+            seen.append(shown(bench.ledger.layout.root))
+
+    watched(bench, bench.study(1), look)
+    assert all("ages are told by this computer's clock" in text for text in seen)
+
+
+def test_a_disk_that_takes_no_status_does_not_stop_the_search(bench: Any, caplog: pytest.LogCaptureFixture) -> None:
+    bench.ledger.files.put(bench.ledger.layout.status, b"a file in the way")
+    watcher = StatusFile(bench.ledger.layout, command="asd-ray search fan")
+    search = Search([bench.study(3)], bench.source, bench.ledger, watchers=[watcher])
+    run_serially(search, lambda: watcher.turn(search))
+    watcher.close(search)
+    assert search.ended == 3
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["event=heartbeat_failed"]
+
+
+def test_what_stops_a_search_and_what_ran_again_is_shown(bench: Any) -> None:
+    watcher = StatusFile(bench.ledger.layout, command="c", cluster=lambda: {"nodes": 2, "GPU": 0.5})
+    search = Search([bench.study(3)], bench.source, bench.ledger, watchers=[watcher])
+    spec = search.next()
+    assert spec is not None
+    search.lost(spec)
+    search.stop("Ctrl-C")
+    watcher.turn(search)
+    watcher._file.put()
+    text = shown(bench.ledger.layout.root)
+    watcher.close(search)
+    assert "cluster: nodes=2 GPU=0.5" in text
+    assert re.search(r"1 run again \(its worker died", text)
+    assert "stopping (Ctrl-C): no new trials" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(3, "3 s"), (99.4, "99 s"), (600, "10 min"), (7200, "2.0 h"), (4 * 86_400, "4 days")]
+)
+def test_durations_are_short(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
+
+
+def test_status_is_told_without_ray_or_torch(bench: Any) -> None:
+    watched(bench, bench.study(2), lambda search: None)
+    code = (
+        "import sys; from rich.console import Console; from asd_ray.tuning.status import show_status; "
+        "show_status(sys.argv[1], Console()); print(*{'torch', 'ray', 'optuna', 'pandas'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, bench.ledger.layout.root]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "fan-tiny" in out
+    assert out.splitlines()[-1] == ""
+    assert heartbeat.ALIVE == 60
