@@ -41,6 +41,11 @@ def parse_s3(text: str) -> tuple[str, dict[str, str]]:
     options = {key: value for key, value in given.items() if key != "endpoint_override"}
     if endpoint:
         scheme, _, host = endpoint.rpartition("://")
+        if "@" in host:
+            raise AsdRayError(
+                f"s3://{parts.netloc}{parts.path}: keys do not belong in the address of the endpoint, where logs show "
+                "them; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or use a profile"
+            )
         options["endpoint_override"] = host.rstrip("/")
         options.setdefault("scheme", scheme or "https")
     if region := _environment("AWS_REGION", "AWS_DEFAULT_REGION") or ("us-east-1" if endpoint else ""):

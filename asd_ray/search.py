@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=LOCAL,
         metavar="WHERE",
         help="local: a Ray of its own on this computer (default); auto or HOST:PORT: join the one that runs there; "
-        "ray://HOST:10001: run it on that cluster and follow it from here",
+        "ray://HOST:10001: run it on that cluster for as long as this command follows it",
     )
     where.add_argument("--serial", action="store_true", help="in this process, without Ray: for debugging")
     where.add_argument("--cpus", type=positive, metavar="N", help="that a Ray of its own may use (default: all)")
@@ -163,9 +163,14 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
         def slots() -> float:
             return 1.0 if cluster is None else max(cluster.at_once(study.share) for study in plan.studies)
 
+        def has() -> dict[str, float]:
+            if cluster is None:
+                return {}
+            return {"nodes": len(cluster.nodes), "CPU": cluster.now.cpu, "GPU": cluster.now.gpu}
+
         board = Board(slots, console)
         watchers: list[Watcher] = [board, LogLines(), Curves(ledger.layout, lambda t: console.print(f"note: {t}"))]
-        watchers.append(StatusFile(ledger.layout, command=args.command, slots=slots))
+        watchers.append(StatusFile(ledger.layout, command=args.command, slots=slots, cluster=has))
         if cluster is not None:
             watchers.append(Meters(ledger.layout.url(ledger.layout.base), cluster))
         deadline = None if args.time is None else time.monotonic() + args.time
@@ -177,9 +182,9 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
                     _drive(args, search, cluster)
             except KeyboardInterrupt:
                 console.print("stopped now: trials in flight are not stored")
-                search.abandon()
                 search.stopping = "Ctrl-C"
             finally:
+                search.abandon()
                 search.close()
         leaderboard(plan.studies, console)
         return _say_end(search, ledger.layout.root, console)

@@ -97,9 +97,12 @@ class RunLayout:
         return f"{self.base}/models"
 
     @property
-    def mark(self) -> str:
-        """A file that tells this run's folder from another that has its name on another computer."""
+    def marks(self) -> str:
+        """Holds a file that tells this run's folder from another that has its name on another computer."""
         return f"{self.base}/.asd_ray_run"
+
+    def mark_file(self, mark: str) -> str:
+        return f"{self.marks}/{mark}"
 
     @property
     def locks(self) -> str:

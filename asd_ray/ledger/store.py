@@ -56,21 +56,19 @@ class Ledger:
     # -- the run's folder ----------------------------------------------------------------------------------------
 
     def marked(self) -> str:
-        """The run's mark, made where there is none; what `check_seen` wants on another computer."""
-        if self.files.stat(self.layout.mark) is None:
-            self.files.put(self.layout.mark, uuid.uuid4().hex.encode())
-        with self.files.open(self.layout.mark) as file:
-            return str(file.read().decode())
+        """The run's mark, made where there is none; what `check_seen` wants on another computer.
+
+        Two that make one at once make two, and each finds its own: none is ever replaced.
+        """
+        if not self.files.list(self.layout.marks):
+            self.files.put(self.layout.mark_file(uuid.uuid4().hex), b"")
+        return self.files.list(self.layout.marks)[0].name
 
     def check_seen(self, mark: str) -> None:
         """Raise on a computer that sees another folder of the same name: what it stored would never be found."""
         if self._seen or not mark:
             return
-        try:
-            with self.files.open(self.layout.mark) as file:
-                self._seen = file.read().decode() == mark
-        except OSError:
-            self._seen = False
+        self._seen = self.files.stat(self.layout.mark_file(mark)) is not None
         if not self._seen:
             raise AsdRayError(
                 f"{self.layout.root}: not the folder that the search was started with; give a run on a disk that all "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -16,15 +17,16 @@ import yaml
 
 from asd_ray.errors import AsdRayError
 from asd_ray.tuning._ray import ray
-from asd_ray.tuning.lifeline import lifeline
+from asd_ray.tuning.lifeline import answers, lifeline
 from asd_ray.tuning.study import Share, Study
 
-LOCAL, AUTO = "local", "auto"
+LOCAL = "local"
 OBJECTS = 256 << 20  # bytes of a private Ray's object store: the clip table is all that travels
 GIB = 1 << 30
 LOOK_AGAIN = 2.0  # seconds after which the nodes are counted anew
 BOOTSTRAP = "~/ray_bootstrap_config.yaml"  # where `ray up` leaves the cluster's file on its head
 EPSILON = 1e-6
+NOT_JOINED = (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ class Cluster:
         self._nodes: dict[str, Room] = {}
         self._rest: dict[str, float] = {}  # node -> until when
         self._gone: set[str] = set()
-        self.most = None if address == LOCAL else _most_by_autoscaler()  # None: no more than is there now
+        found = None if address == LOCAL else _most_by_autoscaler()
+        self.most: Room | None = found[0] if found else None  # None: no more than is there now
+        self._kinds = found[1] if found else []  # of nodes that may come
 
     @property
     def nodes(self) -> list[Room]:
@@ -122,7 +126,7 @@ class Cluster:
     def check(self, studies: Sequence[Study]) -> None:
         """A message at once where a trial could never start."""
         for study in studies:
-            if self.at_once(study.share) or (self.most is not None and self.most.takes(study.share)):
+            if self.at_once(study.share) or any(kind.takes(study.share) for kind in self._kinds):
                 continue
             raise AsdRayError(
                 f"a trial of {study.family.name} asks for {told(study.share)}, but no node of this Ray has that: "
@@ -150,30 +154,37 @@ def _room(resources: dict[str, Any]) -> Room:
     return Room(float(resources.get("CPU", 0)), float(resources.get("GPU", 0)), memory)
 
 
-def _most_by_autoscaler(path: str = BOOTSTRAP) -> Room | None:
-    """The most that an autoscaler may bring: as Ray knows it, else as the file says that `ray up` left on its head."""
+def _most_by_autoscaler() -> tuple[Room, list[Room]] | None:
+    """The most that an autoscaler may bring, and the kinds of nodes: as Ray knows it, else as `ray up` left it here."""
     with contextlib.suppress(Exception):  # there is no public way, and the private one knows autoscalers of version 2
         from ray._private import state
 
         if found := state.state.get_max_resources_from_cluster_config():
-            return _room(found)
+            groups = state.state.get_cluster_config().node_group_configs
+            return _room(found), [_room(dict(group.resources)) for group in groups]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
-        return most_of(yaml.safe_load(Path(path).expanduser().read_text()))
+        if _is_head():  # elsewhere such a file is of another cluster
+            return most_of(yaml.safe_load(Path(BOOTSTRAP).expanduser().read_text()))
     return None
 
 
-def most_of(config: dict[str, Any]) -> Room | None:
+def _is_head() -> bool:
+    own = ray.get_runtime_context().get_node_id()
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return any(node["NodeID"] == own and "node:__internal_head__" in node["Resources"] for node in nodes)
+
+
+def most_of(config: dict[str, Any]) -> tuple[Room, list[Room]] | None:
     """CPUs, GPUs and memory of a cluster file's head and of as many workers as it allows, the largest first."""
     types = config["available_node_types"]
-    head = types[config["head_node_type"]]
     left = int(config.get("max_workers", 0))
-    total = _room(head.get("resources", {}))
-    workers = [(_room(each.get("resources", {})), int(each.get("max_workers", left))) for each in types.values()]
-    for room, count in sorted(workers, key=lambda pair: (-pair[0].gpu, -pair[0].cpu)):
+    total = _room(types[config["head_node_type"]].get("resources", {}))
+    kinds = [(_room(each.get("resources", {})), int(each.get("max_workers", left))) for each in types.values()]
+    for room, count in sorted(kinds, key=lambda pair: (-pair[0].gpu, -pair[0].cpu)):
         count = min(count, left)
         left -= count
         total = total + Room(room.cpu * count, room.gpu * count, room.memory * count)
-    return total if total.cpu else None
+    return (total, [room for room, _ in kinds]) if total.cpu else None
 
 
 @contextmanager
@@ -186,16 +197,20 @@ def ray_at(
     ``HOST:PORT`` that one.
     """
     if address == LOCAL:
-        context = ray.init(
-            address=LOCAL,
-            num_cpus=cpus,
-            num_gpus=gpus,
-            include_dashboard=dashboard,
-            dashboard_host="127.0.0.1",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=OBJECTS,
-        )
+        before = os.umask(0o077)  # Ray may write its token now: ~/.ray/auth_token is for nobody else
+        try:
+            context = ray.init(
+                address=LOCAL,
+                num_cpus=cpus,
+                num_gpus=gpus,
+                include_dashboard=dashboard,
+                dashboard_host="127.0.0.1",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=OBJECTS,
+            )
+        finally:
+            os.umask(before)
     else:
         context = _joined(address)
     head = nullcontext() if address == LOCAL else lifeline(ray.get_runtime_context().gcs_address)
@@ -208,11 +223,16 @@ def ray_at(
 
 def _joined(address: str) -> Any:
     try:
+        if ":" in address and not answers(address):  # Ray would wait for ever
+            raise ConnectionError("nothing answers there")
         return ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except NOT_JOINED as error:
         raise AsdRayError(
-            f"--address {address}: no Ray could be joined ({first}); on a cluster run the command on its head (ray "
-            "exec cluster.yaml '…'), with the token of ~/.ray/auth_token that the cluster was started with; leave "
-            "--address out for a private Ray on this computer"
+            f"--address {address}: no Ray could be joined ({first_line(error)}); on a cluster run the command on its "
+            "head (ray exec cluster.yaml '…'), with the token of ~/.ray/auth_token that the cluster was started with; "
+            "leave --address out for a private Ray on this computer"
         ) from error
+
+
+def first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from asd_ray.ledger.run_layout import RunLayout
-from asd_ray.tuning.heartbeat import LOGGER
-from asd_ray.tuning.log_lines import line
+from asd_ray.tuning.events import LOGGER, line
 from asd_ray.tuning.watching import Watcher
 
 if TYPE_CHECKING:

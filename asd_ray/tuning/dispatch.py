@@ -9,7 +9,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +59,6 @@ class TrialWorker(tune.Trainable):
         assert ledger is not None
         assert rules is not None
         self._source, self._ledger, self._rules = source, ledger, rules
-        self._watchdog: Watchdog | None = None
         gc.freeze()  # what was imported is here to stay: collecting after each trial then takes no tenth of a second
         self._trial: Generator[Reached | Outcome, None, None] | None = None
         self._begin(config)
@@ -80,10 +80,15 @@ class TrialWorker(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         self._spec = TrialSpec.from_dict(config["spec"])
         print(f":actor_name:{self._spec.name}", flush=True)  # Ray's log monitor takes the prefix of lines from this
-        self._trial = run_trial(self._spec, self._source, self._ledger, _given_device(), patience=self._rules.patience)
-        if self._rules.limit is not None:
-            told = (self._spec, self._source, self._ledger, self._rules.limit)
-            self._watchdog = Watchdog(self._rules.limit, lambda: over_time(*told), self._rules.grace)
+        self._since: float | None = None  # when its clips were at hand
+        self._trial = run_trial(
+            self._spec,
+            self._source,
+            self._ledger,
+            _given_device(),
+            patience=self._rules.patience,
+            faults=config["faults"],
+        )
 
     def __repr__(self) -> str:
         return self._spec.name
@@ -95,18 +100,28 @@ class TrialWorker(tune.Trainable):
 
             # what ps, top and the dashboard's list of workers show
             setproctitle(f"ray::{self._spec.name}")
-        event = next(self._trial)
-        if isinstance(event, Outcome):
-            self._call_off()
+        with self._watched():
+            event = next(self._trial)
+        if self._since is None and isinstance(event, Reached) and event.clips:
+            self._since = time.monotonic()
         return {"event": event, "done": isinstance(event, Outcome), "node": ray.get_runtime_context().get_node_id()}
 
-    def _call_off(self) -> None:
-        if self._watchdog is not None:
-            self._watchdog.call_off()
-        self._watchdog = None
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """No longer than the trial's limit allows; a worker that waits for the search's word is not watched."""
+        limit, since = self._rules.limit, self._since
+        if limit is None or since is None:
+            yield
+            return
+        told = (self._spec, self._source, self._ledger, limit)
+        left = max(0.0, since + limit - time.monotonic())
+        dog = Watchdog(left, lambda: over_time(*told), self._rules.grace)
+        try:
+            yield
+        finally:
+            dog.call_off()
 
     def cleanup(self) -> None:
-        self._call_off()
         if self._trial is not None:
             self._trial.close()
         self._trial = None
@@ -145,16 +160,21 @@ class Asker(_NotInSnapshots, Searcher):
         if spec is None:
             return Searcher.FINISHED if self._search.over else None
         self.specs[trial_id] = spec
-        return {"name": spec.name, "spec": spec.to_dict(), "avoid": self._cluster.resting(_share(spec))}
+        faults = self._search.running[spec.hash].faults
+        avoid = self._cluster.resting(_share(spec))
+        return {"name": spec.name, "spec": spec.to_dict(), "avoid": avoid, "faults": list(faults)}
 
     def _fits(self, study: Study) -> bool:
-        room, running = self._cluster.room_for(study.share), [run.spec for run in self._search.running.values()]
+        room, resting = self._cluster.room_for(study.share), self._cluster.resting(study.share)
+        running = [spec for trial_id, spec in self.specs.items() if self._nodes.get(trial_id) not in resting]
         cpu, gpu = room.cpu - sum(spec.cpu for spec in running), room.gpu - sum(spec.gpu for spec in running)
         return Room(cpu, gpu, room.memory - sum(spec.memory for spec in running)).takes(study.share)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._nodes[trial_id] = result.get("node", "")
-        self._began.setdefault(trial_id, time.monotonic())
+        event = result.get("event")
+        if isinstance(event, Reached) and event.clips:
+            self._began.setdefault(trial_id, time.monotonic())
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         spec, node = self.specs.pop(trial_id, None), self._nodes.pop(trial_id, "")
@@ -178,7 +198,18 @@ class Asker(_NotInSnapshots, Searcher):
         losses = self._losses.setdefault(spec.hash, [])
         losses.append(node)
         resting = self._cluster.resting(_share(spec))
-        return sum(self._cluster.gone(each) or each in resting for each in losses)
+        # without a sign of life the trial's code has not run
+        return sum(not each or self._cluster.gone(each) or each in resting for each in losses)
+
+    def withdraw(self, trial_id: str, config: dict[str, Any]) -> bool:
+        """Take back a trial that waits for a place: when no more are wanted, or its place may be elsewhere by now."""
+        spec = self.specs.get(trial_id)
+        stopping = bool(self._search.stopping)
+        if spec is None or not (stopping or set(config["avoid"]) - set(self._cluster.resting(_share(spec)))):
+            return False
+        del self.specs[trial_id]
+        self._search.withdraw(spec, again=not stopping)
+        return True
 
     def save(self, checkpoint_path: str) -> None:
         with open(checkpoint_path, "wb"):
@@ -199,17 +230,31 @@ class Stopper(_NotInSnapshots, FIFOScheduler):
             return str(TrialScheduler.STOP)
         return str(TrialScheduler.CONTINUE)
 
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        _let_go(tune_controller)
+        for trial in [trial for trial in tune_controller.get_live_trials() if trial.status == "PENDING"]:
+            if self._asker.withdraw(trial.trial_id, trial.config):
+                tune_controller.stop_trial(trial)
+        return super().choose_trial_to_run(tune_controller)
+
 
 class _Ticker(_NotInSnapshots, tune.Callback):
-    """Gives whoever looks on a turn, and lets go of what Tune keeps of trials that are over."""
+    """Gives whoever looks on a turn."""
 
     def __init__(self, search: Search) -> None:
         self._search = search
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._search.turn()
-        if len(trials) > KEPT:  # it is Tune's own list, which it walks through again and again
-            trials[:] = [trial for trial in trials[:-1] if not trial.is_finished()] + trials[-1:]
+
+
+def _let_go(controller: Any) -> None:
+    """Tune keeps every trial to the end, some 20 kB each, and walks through them again and again."""
+    trials = controller.get_trials()
+    if len(trials) > KEPT:
+        trials[:] = [trial for trial in trials[:-1] if not trial.is_finished()] + trials[-1:]
+        for name in ("_stopped_trials", "_failed_trials"):  # no public way; without them it only keeps more
+            getattr(controller, name, set()).clear()
 
 
 def run_on_ray(search: Search, cluster: Cluster, rules: Rules | None = None) -> None:

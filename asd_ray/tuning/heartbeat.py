@@ -9,7 +9,6 @@ import atexit
 import contextlib
 import functools
 import json
-import logging
 import os
 import re
 import socket
@@ -22,8 +21,8 @@ from typing import Any
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.files import Files, Stored
+from asd_ray.tuning.events import LOGGER, line
 
-LOGGER = logging.getLogger("asd_ray.search")
 EVERY, EVERY_S3 = 5.0, 15.0  # seconds between two beats: on a disk, on S3
 LATE = 1.5  # times as long the thread waits for news before it beats without
 ALIVE = 60.0  # seconds of silence after which a process counts as dead
@@ -117,9 +116,9 @@ class BeatingFile:
             try:
                 self.put()
                 self._failing = False
-            except AsdRayError as error:
+            except Exception as error:  # a thread that ended would look like a search that was killed
                 if not self._failing:
-                    LOGGER.warning("event=heartbeat_failed error=%s", json.dumps(str(error), ensure_ascii=False))
+                    LOGGER.warning("%s", line("heartbeat_failed", error=str(error)))
                 self._failing = True
             self._wake.wait(self.every * LATE)
             self._wake.clear()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import socket
 import threading
@@ -11,7 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LOGGER = logging.getLogger("asd_ray.search")
+from asd_ray.tuning.events import LOGGER, line
+
 LOOK = 2.0  # seconds between two looks at the cluster's head, and that each may take
 LOST = 40.0  # seconds of silence after which the cluster counts as lost; after 60 Ray's own threads end the process
 CURE = "every stored trial is kept; once the cluster is up again, run the same command"
@@ -36,26 +35,25 @@ def _watch(address: str, over: threading.Event) -> None:
     heard = time.monotonic()
     warned = False
     while not over.wait(LOOK):
-        if _answers(address):
+        if answers(address):
             heard, warned = time.monotonic(), False
             continue
         silent = time.monotonic() - heard
         if silent > LOST:
-            _say("cluster_lost", f"the cluster's head at {address} is gone, so this search ends; {CURE}")
+            why = f"the cluster's head at {address} is gone, so this search ends; {CURE}"
+            LOGGER.error("%s", line("cluster_lost", text=why))
             os._exit(2)
         if not warned:
-            _say("cluster_silent", f"the cluster's head at {address} does not answer; should this search end, {CURE}")
+            why = f"the cluster's head at {address} does not answer; should this search end, {CURE}"
+            LOGGER.warning("%s", line("cluster_silent", text=why))
             warned = True
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
+    """Whether anything listens at HOST:PORT."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK):
             return True
     except OSError:
         return False
-
-
-def _say(event: str, text: str) -> None:
-    LOGGER.warning("event=%s text=%s", event, json.dumps(text))

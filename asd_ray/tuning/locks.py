@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import socket
 import time
@@ -14,7 +13,8 @@ from pathlib import Path
 from asd_ray._files import make_folder
 from asd_ray.ledger import RunLayout
 from asd_ray.ledger.files import refuse
-from asd_ray.tuning.heartbeat import ALIVE, LOGGER, Beat, BeatingFile, new_driver, read_beats
+from asd_ray.tuning.events import LOGGER, line
+from asd_ray.tuning.heartbeat import ALIVE, Beat, BeatingFile, new_driver, read_beats
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 ASKS, HAS = "asks", "has"
@@ -103,11 +103,8 @@ class Claims:
                 self._claim(study, "")
                 return str(first)
             if gives_way and not said:
-                LOGGER.warning(
-                    "event=waiting study=%s text=%s",
-                    study,
-                    json.dumps(f"{first} has it, heard from {first.silent:.0f} s ago; waiting until it is heard again"),
-                )
+                why = f"{first} has it, heard from {first.silent:.0f} s ago; waiting until it is heard again"
+                LOGGER.warning("%s", line("waiting", study=study, text=why))
                 said = True
             time.sleep(WAIT)
             self._file.put()
@@ -126,9 +123,12 @@ class Claims:
 
     def _rivals(self, study: str) -> list[Beat]:
         """Searches that seem alive and ask for the study or have it; what is left of dead ones is cleared away."""
-        listed = self._files.list(self._layout.locks)
         own = self._layout.claims_file(self._driver)
-        now = next(stored.stamp for stored in listed if stored.path == own)  # written just now
+        listed = self._files.list(self._layout.locks)
+        if own not in {stored.path for stored in listed}:  # cleared away by a rival that took us for dead
+            self._file.put()
+            listed = self._files.list(self._layout.locks)
+        now = next((stored.stamp for stored in listed if stored.path == own), 0.0)  # written just now
         found = []
         for beat in read_beats(self._files, [stored for stored in listed if stored.path != own], now):
             if beat.alive and _claim_of(beat, study):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-import re
 import sys
 import time
 from collections import Counter
@@ -16,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from asd_ray.ledger.run_layout import RunLayout
-from asd_ray.tuning.heartbeat import LOGGER
+from asd_ray.tuning.events import LOGGER, line
 from asd_ray.tuning.spec import called
 from asd_ray.tuning.watching import Watcher
 
@@ -27,23 +25,7 @@ if TYPE_CHECKING:
     from asd_ray.tuning.search import Running, Search
     from asd_ray.tuning.trial import Reached
 
-LEVELS = ("debug", "info", "warning", "error")
 TOLD = 500  # characters of an error
-BARE = re.compile(r'[^\s"=\\]+')
-
-
-def line(event: str, **what: Any) -> str:
-    """``event=trial_began trial=fan-stgram-0007 epochs=100``; what is None or "" is left out."""
-    told = (f"{key}={_value(value)}" for key, value in what.items() if value is not None and value != "")
-    return " ".join([f"event={event}", *told])
-
-
-def _value(value: Any) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    if BARE.fullmatch(text) and text.isprintable():
-        return text
-    quoted = json.dumps(text, ensure_ascii=False)  # one line, and no character that a terminal would obey
-    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in quoted)
 
 
 class LogLines(Watcher):

@@ -11,6 +11,7 @@ from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger import Ledger
 from asd_ray.tuning._ray import ray
 from asd_ray.tuning.cluster import Cluster, told
+from asd_ray.tuning.heartbeat import store_clock
 from asd_ray.tuning.study import Share, Study
 
 SAME = ("asd_ray", "torch", "numpy", "ray")  # packages whose versions decide scores, or whether a trial runs at all
@@ -30,25 +31,31 @@ def check_nodes(ledger: Ledger, run_id: str) -> list[str]:
             look.options(num_cpus=0, max_retries=0, scheduling_strategy=where).remote(ledger, run_id, _versions())
         ] = node["NodeManagerHostname"]
     answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER)
-    found = [f"{asked[each]}: it did not answer for {ANSWER:g} s" for each in silent]
+    unfit = [f"{asked[each]}: it did not answer for {ANSWER:g} s; see its load, and ray logs" for each in silent]
+    other = []
     for each in answered:
         try:
-            found += ray.get(each)
+            lacks, differs = ray.get(each)
+            unfit += lacks
+            other += differs
         except Exception as error:  # whatever a node that is not as it should be answers
-            found.append(f"{asked[each]}: asd_ray does not run there ({str(error).strip().splitlines()[-1]})")
-    if len(found) >= len(nodes):
-        raise AsdRayError(f"no node of this Ray can run a trial:\n{listing(sorted(found))}")
-    return sorted(found)
+            last = str(error).strip().splitlines()[-1]
+            unfit.append(f"{asked[each]}: asd_ray does not run there ({last}); install it as on the other nodes")
+    if len(unfit) >= len(nodes):
+        raise AsdRayError(f"no node of this Ray can run a trial:\n{listing(sorted(unfit))}")
+    return sorted([*unfit, *other])
 
 
-def _lacks(ledger: Ledger, run_id: str, versions: dict[str, str]) -> list[str]:
+def _lacks(ledger: Ledger, run_id: str, versions: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Why this node can run no trial, and what it merely has otherwise."""
     node, here = socket.gethostname(), _versions()
-    other = [f"{name} {here[name]} instead of {versions[name]}" for name in SAME if here[name] != versions[name]]
     try:
         ledger.check_seen(run_id)
+        store_clock(ledger.files, ledger.layout.status)  # which writes
     except AsdRayError as error:
-        return [f"{node}: {error}"]
-    return [f"{node}: it has {', '.join(other)}; install the same everywhere"] if other else []
+        return [f"{node}: {error}"], []
+    other = [f"{name} {here[name]} instead of {versions[name]}" for name in SAME if here[name] != versions[name]]
+    return [], [f"{node}: it has {', '.join(other)}; install the same everywhere"] if other else []
 
 
 def _versions() -> dict[str, str]:

@@ -1,7 +1,11 @@
-"""``--address ray://HOST:10001``: the search runs on the cluster, and this terminal follows it through Ray's client."""
+"""``--address ray://HOST:10001``: the search runs on the cluster, and this terminal follows it through Ray's client.
+
+It ends with this terminal; `ray exec --tmux` starts one that does not.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -15,6 +19,7 @@ from typing import Any
 
 from asd_ray.errors import AsdRayError
 from asd_ray.tuning._ray import ray
+from asd_ray.tuning.cluster import NOT_JOINED, first_line
 
 WAIT = 1.0  # seconds that one call waits for a line
 DIES_WITH_PARENT = 1  # Linux: PR_SET_PDEATHSIG
@@ -32,7 +37,7 @@ class Driver:
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, **environment},
-            preexec_fn=_end_with_parent,
+            preexec_fn=_prepare,
         )
         self._lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -59,7 +64,9 @@ class Driver:
         self._process.send_signal(signal.SIGINT)
 
 
-def _end_with_parent() -> None:
+def _prepare() -> None:
+    """In the new process: Ctrl-C reaches it although Ray blocks that in its workers, and it ends with its parent."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGTERM)
 
 
@@ -67,28 +74,40 @@ def search_there(address: str, argv: Sequence[str], say: Callable[[str], Any]) -
     """Run the command `argv` on the cluster; its exit status. The driver there adds the address that counts."""
     try:
         ray.init(address=address, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except NOT_JOINED as error:
         raise AsdRayError(
-            f"{address}: Ray's client could not connect ({str(error).splitlines()[0]}); is its port reachable, and "
+            f"{address}: Ray's client could not connect ({first_line(error)}); is its port reachable, and "
             "~/.ray/auth_token the cluster's own? `ray attach cluster.yaml -p 10001` forwards the port"
         ) from error
     driver: Any = None
     try:
-        where = {"node:__internal_head__": 0.001}
         made: Any = ray.remote(Driver)
-        made = made.options(num_cpus=0, resources=where, max_concurrency=4)
+        made = made.options(num_cpus=0, resources={"node:__internal_head__": 0.001}, max_concurrency=4)
         driver = made.remote(list(argv), {"COLUMNS": "140"})
-        while True:
-            try:
-                answer: tuple[list[str], int | None] = ray.get(driver.lines.remote())
-            except KeyboardInterrupt:
-                ray.get(driver.interrupt.remote())
-                continue
-            for line in answer[0]:
-                say(line)
-            if answer[1] is not None:
-                return answer[1]
+        return _followed(driver, say)
+    except (ray.exceptions.RayError, ConnectionError) as error:
+        raise AsdRayError(
+            f"{address}: the search's process on the head is gone ({first_line(error)}); every stored trial is kept: "
+            "run the same command again, with asd_ray installed on the head"
+        ) from error
     finally:
         if driver is not None:
-            ray.kill(driver)
+            with contextlib.suppress(ray.exceptions.RayError, ConnectionError):
+                ray.kill(driver)
         ray.shutdown()
+
+
+def _followed(driver: Any, say: Callable[[str], Any]) -> int:
+    asked: Any = None
+    while True:
+        try:
+            asked = asked or driver.lines.remote()  # an answer that Ctrl-C cut off is fetched all the same
+            lines, status = ray.get(asked)
+            asked = None
+        except KeyboardInterrupt:
+            ray.get(driver.interrupt.remote())
+            continue
+        for line in lines:
+            say(line)
+        if status is not None:
+            return int(status)

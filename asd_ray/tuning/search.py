@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import statistics
 import time
@@ -14,6 +15,7 @@ from typing import Any
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning.data import DataSource
+from asd_ray.tuning.events import LOGGER, line
 from asd_ray.tuning.spec import TrialSpec
 from asd_ray.tuning.stored import held
 from asd_ray.tuning.study import Study
@@ -36,6 +38,7 @@ class Running:
     seconds: float = 0.0
     intermediate: dict[int, float] = field(default_factory=dict)
     node: str = ""  # where it runs; known from its first sign of life on
+    faults: tuple[str, ...] = ()  # why nodes could not run it before
 
 
 class Search:
@@ -60,6 +63,7 @@ class Search:
         self.error = ""  # what ends the search as a failure
         self._again: list[Running] = []
         self._lost: dict[str, int] = {}
+        self._failing: set[str] = set()  # watchers that raised, which is said once
 
     # -- which trial comes next ----------------------------------------------------------------------------------
 
@@ -72,7 +76,7 @@ class Search:
         for waiting in self._again:
             if fits(waiting.study):
                 self._again.remove(waiting)
-                return self._start(waiting.spec, waiting.study)
+                return self._start(waiting.spec, waiting.study, waiting.faults)
         ready = [study for study in sorted(self.studies, key=self._turn) if study.missing and fits(study)]
         in_time = [study for study in ready if self._in_time(study)]
         for study in in_time:
@@ -113,11 +117,18 @@ class Search:
         times = [r.seconds for r in list(study.records.values()) if r.seconds and r.status != "failed"]
         return statistics.fmean(times) if times else 0.0
 
-    def _start(self, spec: TrialSpec, study: Study) -> TrialSpec:
-        run = self.running[spec.hash] = Running(spec, study)
-        for each in self.watchers:
-            each.began(run)
+    def _start(self, spec: TrialSpec, study: Study, faults: tuple[str, ...] = ()) -> TrialSpec:
+        run = self.running[spec.hash] = Running(spec, study, faults=faults)
+        self._tell(lambda each: each.began(run))
         return spec
+
+    def withdraw(self, spec: TrialSpec, *, again: bool) -> None:
+        """A trial that no worker has taken yet is not run, or waits to be handed out `again`."""
+        run = self.running.pop(spec.hash)
+        if again:
+            self._again.append(Running(spec, run.study, faults=run.faults))
+        else:
+            run.study.forget(spec)
 
     # -- what becomes of it --------------------------------------------------------------------------------------
 
@@ -129,8 +140,7 @@ class Search:
         run.epoch, run.seconds, run.node = what.epoch, what.seconds, what.node
         if what.value is not None:
             run.intermediate[what.epoch] = what.value
-        for each in self.watchers:
-            each.reached(run, what)
+        self._tell(lambda each: each.reached(run, what))
         if what.value is None:
             return False
         return run.study.report(spec, what.epoch, what.value)
@@ -143,6 +153,7 @@ class Search:
         if outcome.unstored:
             self._refused(run, outcome.unstored)
         elif outcome.fault:
+            run.faults = (*run.faults, outcome.fault)
             self._once_more(run, outcome.fault, outcome.fault, by_nodes)
         else:
             self._told(run, outcome.record)
@@ -162,11 +173,9 @@ class Search:
         run = self.running.pop(spec.hash, None)
         if run is None:
             return
-        try:
+        found = None
+        with contextlib.suppress(AsdRayError):  # S3 does not answer: if it is stored after all, that comes out later
             found = held(self.ledger, spec.machines, spec.family, spec.hash)
-        except AsdRayError as error:
-            self._refused(run, str(error))
-            return
         if found is not None:
             self._told(run, found)
         elif hung:
@@ -181,19 +190,30 @@ class Search:
         if lost - min(by_nodes, NODES) >= LIVES:
             self._store(run, "failed", error=at_last)
             return
-        self._again.append(Running(run.spec, run.study))
-        for each in self.watchers:
-            each.again(run, why)
+        self._again.append(Running(run.spec, run.study, faults=run.faults))
+        self._tell(lambda each: each.again(run, why))
 
     def turn(self) -> None:
         """Called often by whoever runs it."""
-        for each in self.watchers:
-            each.turn(self)
+        self._tell(lambda each: each.turn(self))
 
     def close(self) -> None:
         """It is over; to be called in any case."""
+        self._tell(lambda each: each.close(self))
+
+    def _tell(self, what: Callable[[Watcher], None]) -> None:
+        """Whoever looks on changes nothing, not even by failing; only a closed pipe ends the command as usual."""
         for each in self.watchers:
-            each.close(self)
+            try:
+                what(each)
+            except BrokenPipeError:
+                raise
+            except Exception as error:  # a full disk under the terminal's output, a cluster that does not answer
+                name = type(each).__name__
+                if name not in self._failing:
+                    LOGGER.warning("%s", line("watcher_failed", watcher=name, error=f"{type(error).__name__}: {error}"))
+                    LOGGER.debug("traceback", exc_info=True)
+                self._failing.add(name)
 
     def abandon(self) -> None:
         """What runs or waits now is not stored; the same command starts it anew."""
@@ -209,7 +229,9 @@ class Search:
             "seconds": round(run.seconds, 3),
             "error": error,
         }
-        records = records_of(run.spec, self.source, status, extra=record_extra(run.spec), **what)
+        told: dict[str, Any] = {"node": run.node} if run.node else {}
+        told |= {"faults": list(run.faults)} if run.faults else {}
+        records = records_of(run.spec, self.source, status, extra={**record_extra(run.spec), **told}, **what)
         outcome = commit(self.ledger, records)
         if outcome.unstored:
             self._refused(run, outcome.unstored)
@@ -219,8 +241,7 @@ class Search:
     def _told(self, run: Running, record: TrialRecord) -> None:
         self.ended += 1
         run.study.tell(run.spec, record)
-        for each in self.watchers:
-            each.ended(run, record)
+        self._tell(lambda each: each.ended(run, record))
 
     def _refused(self, run: Running, why: str) -> None:
         """The ledger did not take a trial: a full disk, as a rule. Going on would only lose more."""

@@ -88,7 +88,10 @@ def _show_search(beat: Beat, console: Console) -> None:
             f"  stopping ({escape(told['stopping'])}): no new trials {escape(told.get('error', ''))}".rstrip()
         )
     if told.get("turned", 0.0) > STUCK:
-        console.print(f"  [yellow]it has handed out nothing for {duration(told['turned'])}[/]: it waits for Ray or S3")
+        silent = duration(told["turned"])
+        console.print(
+            f"  [yellow]no sign of life for {silent}[/]: a long epoch with --serial, or it waits for Ray or S3"
+        )
 
 
 # -- studies ---------------------------------------------------------------------------------------------------------

@@ -103,22 +103,31 @@ class _Run:
 
 
 def run_trial(
-    spec: TrialSpec, source: DataSource, ledger: Ledger, device: torch.device, *, patience: float = 0.0
+    spec: TrialSpec,
+    source: DataSource,
+    ledger: Ledger,
+    device: torch.device,
+    *,
+    patience: float = 0.0,
+    faults: Sequence[str] = (),
 ) -> Generator[Reached | Outcome, None, None]:
     """Train, score and commit; the last thing yielded is the Outcome. Closing the iterator ends the trial at once.
 
     One thread a CPU that the trial was given, whatever the driver: so the same trial gives the same scores anywhere.
-    `patience` is how many seconds a node may lack what a trial needs before it gives the trial back.
+    `patience` is how many seconds a node may lack what a trial needs before it gives the trial back; `faults` says why
+    other nodes did. A trial's seconds begin when its clips are at hand.
     """
     threads = max(1, int(spec.cpu))
     torch.set_num_threads(threads)
     _forget_peak(device)
-    run = _Run(spec, source, device)
+    run = _Run(spec, source, device, extra={"faults": list(faults)} if faults else {})
     blas = threadpool_limits(threads)  # of numpy, scipy and scikit-learn
     yield Reached(0, None, 0.0, NODE)
     try:
         try:
             data = yield from _data(run, ledger, patience)
+            run.started = time.perf_counter()
+            yield Reached(0, None, 0.0, NODE, len(data.train))
             scores, verdicts = yield from _with_less_memory(run, data)
             own = zip(data.parts, data.by_machine(scores), strict=True)
             tables = [long_scores(part.frame, of_machine) for part, of_machine in own]
@@ -284,7 +293,8 @@ def commit(ledger: Ledger, records: Sequence[TrialRecord], tables: Sequence[Any]
     try:
         taken = [ledger.commit(*each) for each in zip(records, tables or [None] * len(records), strict=True)]
         if not all(taken):
-            told = held(ledger, [record.machine for record in records], told.family, told.trial) or told
+            with contextlib.suppress(AsdRayError):  # the trial is stored, only S3 does not say how
+                told = held(ledger, [record.machine for record in records], told.family, told.trial) or told
     except AsdRayError as error:
         return Outcome(told, unstored=str(error))
     return Outcome(told)

@@ -20,18 +20,23 @@ class Watchdog:
 
     def __init__(self, seconds: float, last_words: Callable[[], None], grace: float = GRACE) -> None:
         self._last_words = last_words
+        self._off = threading.Event()
         self._timer = threading.Timer(seconds, self._bite)
         self._timer.daemon = True
         self._timer.start()
         faulthandler.dump_traceback_later(seconds + grace, exit=True, file=STDERR)
 
     def call_off(self) -> None:
+        self._off.set()
         self._timer.cancel()
         faulthandler.cancel_dump_traceback_later()
 
     def _bite(self) -> None:
+        if self._off.is_set():
+            return
         faulthandler.dump_traceback(all_threads=True, file=STDERR)  # where it hung
         try:
             self._last_words()
         finally:
-            os._exit(1)
+            if not self._off.is_set():
+                os._exit(1)
