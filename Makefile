@@ -2,11 +2,12 @@
 # make test     the same set-up, all tests
 # make lint     ruff and mypy --strict
 # make bench    the benchmark table of the README
+# make node     what a machine of a cluster needs (cluster.yaml runs it): .venv without the tools of development
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 STAMP  := $(VENV)/.installed
 
-.PHONY: search test lint bench clean
+.PHONY: search test lint bench node clean
 search: $(STAMP)
 	$(VENV)/bin/python -m asd_ray.search fan
 
@@ -26,6 +27,14 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet -c constraints.txt torch
 	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+node: $(VENV)/.node
+
+$(VENV)/.node: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet -c constraints.txt torch
+	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e .
 	touch $@
 
 clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import signal
@@ -19,6 +20,7 @@ from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FrontEnd
 
 NOTES = "ASD_RAY_TEST_NOTES"  # a folder: every fit leaves a line in it
+NODE = "ASD_RAY_TEST_NODE"  # what a cluster of the tests calls this node
 PAPER = {"x": 0.5, "epochs": 1, "batch_size": 256}
 
 
@@ -42,7 +44,8 @@ class Loud:
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         if notes := os.environ.get(NOTES):
-            (Path(notes) / f"{time.time_ns()}-{os.getpid()}.txt").write_text(f"{type(self).__name__} {self.x}")
+            name = f"{time.time_ns()}-{os.getpid()}-{os.environ.get(NODE, 'own')}.txt"
+            (Path(notes) / name).write_text(f"{type(self).__name__} {self.x}")
         self._fitted = True
         for epoch in range(1, self.epochs + 1):
             time.sleep(self.SECONDS)
@@ -83,6 +86,32 @@ class Waits(Loud):
     def act(self, epoch: int) -> None:
         while not (Path(os.environ[NOTES]) / "go").exists():
             time.sleep(0.05)
+
+
+class Held(Loud):
+    """Stops at the first epoch for as long as the test wants."""
+
+    SECONDS = 0.3
+
+    def act(self, epoch: int) -> None:
+        while (Path(os.environ[NOTES]) / "hold").exists():
+            time.sleep(0.05)
+
+
+class Hangs(Loud):
+    """In its first trial, which has the paper's parameters."""
+
+    def act(self, epoch: int) -> None:
+        while self.x == PAPER["x"]:
+            time.sleep(60)
+
+
+class HangsInC(Loud):
+    """As `Hangs`, in a library that never gives Python's lock back."""
+
+    def act(self, epoch: int) -> None:
+        while self.x == PAPER["x"]:
+            ctypes.PyDLL(None).sleep(60)
 
 
 class Diverges(Loud):

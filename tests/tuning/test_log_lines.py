@@ -26,7 +26,7 @@ def logged(bench: Any, study: Any, level: str = "warning", **how: Any) -> Search
     search = Search([study], bench.source, bench.ledger, watchers=[watcher], **how)
     with log_to(bench.ledger.layout, level, Console(file=io.StringIO())):
         watcher.turn(search)
-        run_serially(search, lambda: watcher.turn(search))
+        run_serially(search)
         watcher.close(search)
     return search
 
@@ -119,7 +119,7 @@ def test_debug_tells_every_sign_of_life(bench: Any, monkeypatch: pytest.MonkeyPa
     logged(bench, bench.study(1), "debug")
     found = events(Path(bench.ledger.layout.log_file).read_text())
     signs = [each for each in found if each["event"] == "sign_of_life"]
-    assert [each["epoch"] for each in signs] == ["2", "4", "5", "6", "7", "8", "9"]
+    assert [each["epoch"] for each in signs] == ["0", "0", "2", "4", "5", "6", "7", "8", "9"]
     assert float(signs[-1]["loss_loss"]) == pytest.approx(1 / 9, abs=1e-5)
 
 

@@ -78,7 +78,7 @@ def cluster() -> Any:
 def watched(bench: Any, wanted: int = 5, **paper: Any) -> Search:
     meters = Meters("runs/one", cluster())
     search = Search([bench.study(wanted, **paper)], bench.source, bench.ledger, watchers=[meters])
-    run_serially(search, lambda: meters.turn(search))
+    run_serially(search)
     meters.close(search)
     return search
 

@@ -6,11 +6,14 @@ import time
 from typing import Any
 
 import pytest
+import torch
+from threadpoolctl import threadpool_info
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 from asd_ray.tuning.search import LIVES, Search, run_serially
 from asd_ray.tuning.spec import ORACLE
+from asd_ray.tuning.study import Share
 from asd_ray.tuning.watching import Watcher
 
 
@@ -218,3 +221,40 @@ def test_studies_advance_side_by_side(bench: Any) -> None:
     assert machines == ["fan", "pump"] * 3
     search.abandon()
     assert (search.running, one.missing, two.missing) == ({}, 3, 3)
+
+
+def test_a_watcher_that_raises_is_named_once_and_changes_nothing(bench: Any, caplog: Any) -> None:
+    class Broken(Watcher):
+        def ended(self, run: Any, record: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+    heard = []
+
+    class Hears(Watcher):
+        def ended(self, run: Any, record: Any) -> None:
+            heard.append(record.name)
+
+    run_serially(Search([bench.study(3)], bench.source, bench.ledger, watchers=[Broken(), Hears()]))
+    assert len(heard) == len(bench.records) == 3
+    said = [record.getMessage() for record in caplog.records]
+    assert [text for text in said if "event=watcher_failed" in text] == [
+        'event=watcher_failed watcher=Broken error="OSError: [Errno 28] No space left on device"'
+    ]
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_trial_computes_in_as_many_threads_as_it_has_cpus(bench: Any, monkeypatch: Any, cpus: int) -> None:
+    import families_for_tests
+
+    score, seen = families_for_tests.Tiny.score, set()
+
+    def watched(self: Any, clips: Any) -> Any:
+        blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        seen.add((torch.get_num_threads(), max(blas)))
+        return score(self, clips)
+
+    monkeypatch.setattr(families_for_tests.Tiny, "score", watched)
+    study = bench.study(1)
+    study.share = Share(float(cpus), 0.0)
+    bench.search(study)
+    assert seen == {(cpus, cpus)}
