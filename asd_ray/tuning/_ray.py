@@ -16,8 +16,9 @@ os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 
 import ray
 from ray import tune
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util import metrics
 
-__all__ = ["FIFOScheduler", "Searcher", "TrialScheduler", "metrics", "ray", "tune"]
+__all__ = ["FIFOScheduler", "Searcher", "TrialProgressCallback", "TrialScheduler", "metrics", "ray", "tune"]

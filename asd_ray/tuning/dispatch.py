@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from asd_ray.ledger import Ledger
-from asd_ray.tuning._ray import FIFOScheduler, Searcher, TrialScheduler, ray, tune
+from asd_ray.tuning._ray import FIFOScheduler, Searcher, TrialProgressCallback, TrialScheduler, ray, tune
 from asd_ray.tuning.cluster import GIB, Cluster, Room
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.search import Search
@@ -238,11 +238,18 @@ class Stopper(_NotInSnapshots, FIFOScheduler):
         return super().choose_trial_to_run(tune_controller)
 
 
-class _Ticker(_NotInSnapshots, tune.Callback):
-    """Gives whoever looks on a turn."""
+class _Ticker(_NotInSnapshots, TrialProgressCallback):
+    """Gives whoever looks on a turn, in the place of Tune's own callback, which prints and keeps every trial."""
 
     def __init__(self, search: Search) -> None:
+        super().__init__()
         self._search = search
+
+    def log_result(self, trial: Any, result: dict[str, Any], error: bool = False) -> None:
+        """Nothing: the search tells its own watchers."""
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The same."""
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._search.turn()
@@ -253,8 +260,13 @@ def _let_go(controller: Any) -> None:
     trials = controller.get_trials()
     if len(trials) > KEPT:
         trials[:] = [trial for trial in trials[:-1] if not trial.is_finished()] + trials[-1:]
-        for name in ("_stopped_trials", "_failed_trials"):  # no public way; without them it only keeps more
-            getattr(controller, name, set()).clear()
+        own = getattr(controller, "_tune_controller", controller)
+        for name in (
+            "_stopped_trials",
+            "_failed_trials",
+            "_trials_to_cache",
+        ):  # no public way; without them it only keeps more
+            getattr(own, name, set()).clear()
 
 
 def run_on_ray(search: Search, cluster: Cluster, rules: Rules | None = None) -> None:
