@@ -22,7 +22,7 @@ from asd_ray.tuning.cluster import GIB, Cluster, Room
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.search import Search
 from asd_ray.tuning.spec import TrialSpec
-from asd_ray.tuning.study import Share, Study
+from asd_ray.tuning.study import Share
 from asd_ray.tuning.trial import Outcome, Reached, over_time, run_trial
 from asd_ray.tuning.watchdog import GRACE, Watchdog
 
@@ -156,7 +156,9 @@ class Asker(_NotInSnapshots, Searcher):
         self._losses: dict[str, list[str]] = {}  # trial hash -> the nodes that it was lost on, or that could not run it
 
     def suggest(self, trial_id: str) -> Any:
-        spec = self._search.next(self._fits)
+        shares = {study.share for study in self._search.studies}  # many studies, few shares
+        fits = {share: self._fits(share) for share in shares}
+        spec = self._search.next(lambda study: fits[study.share])
         if spec is None:
             return Searcher.FINISHED if self._search.over else None
         self.specs[trial_id] = spec
@@ -164,11 +166,11 @@ class Asker(_NotInSnapshots, Searcher):
         avoid = self._cluster.resting(_share(spec))
         return {"name": spec.name, "spec": spec.to_dict(), "avoid": avoid, "faults": list(faults)}
 
-    def _fits(self, study: Study) -> bool:
-        room, resting = self._cluster.room_for(study.share), self._cluster.resting(study.share)
+    def _fits(self, share: Share) -> bool:
+        room, resting = self._cluster.room_for(share), self._cluster.resting(share)
         running = [spec for trial_id, spec in self.specs.items() if self._nodes.get(trial_id) not in resting]
         cpu, gpu = room.cpu - sum(spec.cpu for spec in running), room.gpu - sum(spec.gpu for spec in running)
-        return Room(cpu, gpu, room.memory - sum(spec.memory for spec in running)).takes(study.share)
+        return Room(cpu, gpu, room.memory - sum(spec.memory for spec in running)).takes(share)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._nodes[trial_id] = result.get("node", "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -77,7 +76,7 @@ class Search:
             if fits(waiting.study):
                 self._again.remove(waiting)
                 return self._start(waiting.spec, waiting.study, waiting.faults)
-        ready = [study for study in sorted(self.studies, key=self._turn) if study.missing and fits(study)]
+        ready = sorted((study for study in self.studies if study.missing and fits(study)), key=self._turn)
         in_time = [study for study in ready if self._in_time(study)]
         for study in in_time:
             try:
@@ -111,11 +110,7 @@ class Search:
         """Whether a trial that takes as long as this study's others would end before the deadline."""
         if self.deadline is None:
             return True
-        return time.monotonic() + 0.8 * self.seconds_a_trial(study) < self.deadline
-
-    def seconds_a_trial(self, study: Study) -> float:
-        times = [r.seconds for r in list(study.records.values()) if r.seconds and r.status != "failed"]
-        return statistics.fmean(times) if times else 0.0
+        return time.monotonic() + 0.8 * study.seconds_a_trial < self.deadline
 
     def _start(self, spec: TrialSpec, study: Study, faults: tuple[str, ...] = ()) -> TrialSpec:
         run = self.running[spec.hash] = Running(spec, study, faults=faults)

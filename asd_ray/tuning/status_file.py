@@ -128,7 +128,7 @@ def seconds_left(search: Search, study: Study, slots: float) -> float | None:
 
     None where nothing can be said: no trial has ended yet, nothing is left, or no more trials are started.
     """
-    each = search.seconds_a_trial(study)
+    each = study.seconds_a_trial
     if not each or not (study.missing or study.running) or search.stopping:
         return None
     now = time.monotonic()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,6 +64,8 @@ class Study:
         self.exhausted = False
         self.records: dict[str, TrialRecord] = {}  # trial hash -> every stored trial of this study and its settings
         self.elsewhere = 0  # stored trials of this machine and family that are of other settings or another space
+        self._of_status: Counter[str] = Counter()  # of this seed; counted as they come, for it is asked all the time
+        self._timed, self._seconds = 0, 0.0
         self._halves: dict[str, TrialSpec] = {}  # trial hash -> a trial that lacks the file of some machine
         self._numbers: set[int] = set()
         self._asked: dict[str, optuna.trial.Trial] = {}  # trial hash -> the Optuna trial that awaits its end
@@ -86,7 +89,12 @@ class Study:
 
     def count(self, status: str | None = None) -> int:
         """Stored trials of this seed."""
-        return sum(r.seed == self.seed and status in (None, r.status) for r in list(self.records.values()))
+        return self._of_status.total() if status is None else self._of_status[status]
+
+    @property
+    def seconds_a_trial(self) -> float:
+        """The mean of those that did not fail; 0 before there is one."""
+        return self._seconds / self._timed if self._timed else 0.0
 
     @property
     def running(self) -> int:
@@ -154,7 +162,7 @@ class Study:
         """The trial is stored as `record` says."""
         trial = self._asked.pop(spec.hash)
         self._halves.pop(spec.hash, None)
-        self.records[record.trial] = record
+        self._keep(record)
         value = record.objective if record.status == "complete" else None
         self._study.tell(trial, value, state=STATES[record.status])
 
@@ -228,7 +236,14 @@ class Study:
             self.elsewhere += 1
             return
         self._study.add_trial(known[1])
+        self._keep(record)
+
+    def _keep(self, record: TrialRecord) -> None:
         self.records[record.trial] = record
+        if record.seed == self.seed:
+            self._of_status[record.status] += 1
+        if record.seconds and record.status != "failed":
+            self._timed, self._seconds = self._timed + 1, self._seconds + record.seconds
 
     def _take_up(self, record: TrialRecord) -> None:
         """A trial that is stored for some of its machines keeps its number, and runs again if it is of this seed."""

@@ -259,9 +259,9 @@ def test_what_is_left_of_the_dead_is_cleared_away(no_flock: RunLayout) -> None:
 def one_study() -> Any:
     """What a status file asks of a search."""
     study = SimpleNamespace(name="fan-ae", seed=0, wanted=9, running=0, missing=9, exhausted=False, best=None)
+    study.seconds_a_trial = 0.0
     study.count = lambda status=None: 0
-    told = {"studies": [study], "running": {}, "ended": 0, "stopping": "", "error": ""}
-    return SimpleNamespace(**told, seconds_a_trial=lambda study: 0.0)
+    return SimpleNamespace(studies=[study], running={}, ended=0, stopping="", error="")
 
 
 def status_of(layout: RunLayout) -> str:

@@ -105,7 +105,7 @@ def test_best_and_time_left_are_told_once_a_trial_has_ended(bench: Any) -> None:
 def test_seconds_left_go_by_slots_and_stop_with_the_search(bench: Any) -> None:
     study = bench.search(bench.study(1)).studies[0]
     search = Search([study], bench.source, bench.ledger)
-    each = search.seconds_a_trial(study)
+    each = study.seconds_a_trial
     assert seconds_left(search, study, 1) is None
     study.wanted = 9
     assert seconds_left(search, study, 1) == pytest.approx(8 * each)
@@ -126,8 +126,9 @@ def test_a_killed_search_is_told_from_one_at_work_and_the_next_one_clears_it_awa
         from asd_ray.tuning.status_file import StatusFile
         class Study:
             name, seed, wanted, running, missing, exhausted, best = "fan-slow", 0, 9, 0, 9, False, None
+            seconds_a_trial = 0.0
             def count(self, status=None): return 0
-        search = Any(studies=[Study()], running={}, ended=0, stopping="", error="", seconds_a_trial=lambda study: 0)
+        search = Any(studies=[Study()], running={}, ended=0, stopping="", error="")
         StatusFile(RunLayout(sys.argv[1]), command="asd-ray search pump").turn(search)
         print("at work", flush=True)
         time.sleep(600)
