@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from asd_ray.errors import AsdRayError, unknown
 
 S3_OPTIONS = ("endpoint_override", "region", "scheme")
+PATIENT = 9  # attempts where a trial is at stake: with AWS's back-off about a minute, so a short outage costs none
 
 
 def as_url(text: str | Path) -> str:

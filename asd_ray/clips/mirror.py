@@ -25,13 +25,12 @@ from typing import Any
 import pandas as pd
 
 from asd_ray._files import cache_root, locked, make_folder, storage_error
-from asd_ray._s3 import as_url, parse_s3, s3_filesystem, whole_url
+from asd_ray._s3 import PATIENT, as_url, parse_s3, s3_filesystem, whole_url
 from asd_ray.clips._tree import File, Tree, is_hidden, kind_of, tree_of
 from asd_ray.clips.table import ClipTable, Problem
 from asd_ray.errors import AsdRayError
 
 DOWNLOADS = 16  # at once: they wait for the network, not for a core
-PATIENT = 9  # attempts on S3 for a file: with AWS's back-off about a minute, so a short outage costs no trial
 PIECE = 4 << 20  # bytes
 SECOND = 10**9
 log = logging.getLogger(__name__)

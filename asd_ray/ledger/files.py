@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
+from asd_ray._s3 import PATIENT
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-PATIENT = 9  # attempts on S3 in a commit: with AWS's back-off about a minute, so an outage costs no trained trial
 
 
 @dataclass(frozen=True)

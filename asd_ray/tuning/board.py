@@ -14,6 +14,7 @@ from asd_ray.ledger import TrialRecord
 from asd_ray.tuning.judge import PROTOCOL
 from asd_ray.tuning.search import Search
 from asd_ray.tuning.spec import called
+from asd_ray.tuning.status import duration
 from asd_ray.tuning.status_file import seconds_left
 from asd_ray.tuning.study import Study
 from asd_ray.tuning.watching import Watcher
@@ -79,9 +80,7 @@ class Board(Watcher):
 
     def _left(self, search: Search, study: Study) -> str:
         seconds = seconds_left(search, study, max(1.0, self._slots()))
-        if seconds is None:
-            return ""
-        return f"~{seconds:.0f} s" if seconds < 100 else f"~{seconds / 60:.0f} min"
+        return "" if seconds is None else f"~{duration(seconds)}"
 
 
 COLUMNS = ("study", "done", "running", "pruned", "failed", "best", "time left")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -18,7 +17,6 @@ import boto3
 import numpy as np
 import pytest
 from moto.s3.responses import S3Response
-from moto.server import ThreadedMotoServer
 
 from asd_ray._s3 import as_url, is_s3, parse_s3, whole_url
 from asd_ray.clips import mirror as mirror_module
@@ -28,37 +26,19 @@ from asd_ray.clips.scan import scan
 from asd_ray.data import main
 from asd_ray.errors import AsdRayError
 
+from ..s3_server import S3Server
+
 BUCKET = "asd-ray-data"
 Make = Callable[..., Path]
 Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ThreadedMotoServer]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    made = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+pytestmark = pytest.mark.usefixtures("aws")
 
 
 class Bucket:
     """What lies on S3, and how often an object was asked for."""
 
-    def __init__(self, server: ThreadedMotoServer, folder: str) -> None:
-        host, port = server.get_host_and_port()
-        self.endpoint = f"http://{host}:{port}"
+    def __init__(self, server: S3Server, folder: str) -> None:
+        self.endpoint = server.endpoint
         self.client = boto3.client("s3", endpoint_url=self.endpoint, region_name="us-east-1")
         self.client.create_bucket(Bucket=BUCKET)
         self.folder = folder
@@ -82,9 +62,9 @@ class Bucket:
 
 @pytest.fixture
 def bucket(
-    server: ThreadedMotoServer, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    s3_server: S3Server, aws: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Bucket]:
-    made = Bucket(server, f"{abs(hash(request.node.name))}/dcase2022")
+    made = Bucket(s3_server, f"{abs(hash(request.node.name))}/dcase2022")
     real = S3Response.get_object
 
     def counted(response: Any) -> Any:
@@ -324,20 +304,10 @@ def test_a_broken_clip_is_named_by_its_address(stored: Bucket) -> None:
         open_bank(scan(stored.url))
 
 
-def test_a_fetch_outlasts_a_server_that_is_away_for_a_while(stored: Bucket, server: ThreadedMotoServer) -> None:
+def test_a_fetch_outlasts_a_server_that_is_away_for_a_while(stored: Bucket, s3_server: S3Server) -> None:
     table = scan(stored.url)
-    host, port = server.get_host_and_port()
-    server.stop()
-    again = ThreadedMotoServer(host, port, verbose=False)
-    waiting = threading.Timer(2.0, again.start)
-    waiting.start()
-    try:
+    with s3_server.away(2.0):
         assert len(open_bank(table)) == 12
-    finally:
-        waiting.join()
-        again.stop()
-        server.__init__(host, port, verbose=False)  # type: ignore[misc]
-        server.start()
 
 
 def test_the_verbs_take_an_address(stored: Bucket, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -12,25 +12,24 @@ import sys
 import tempfile
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 import yaml
 
-from asd_ray.ledger import Ledger, TrialRecord, verify
+from asd_ray.ledger import Ledger, verify
 
+from ..tuning.searches import loud_set, statuses
 from . import hosts
 
 ROOT = Path(__file__).parents[2]
 RAY = Path(sys.executable).parent / "ray"
 HOSTS = ("head-host", "worker-host")
 SEARCH = ["--families", "autoencoder,idnn", "--trials", "5", "--epochs-cap", "6", "--cpus-per-trial", "1"]
+PLAIN = {"gain": 1.5, "seconds": 1.0}  # every detector hears it, so no trial is stopped early
 RAYLETS = """
 from ray.cluster_utils import Cluster
 
@@ -50,18 +49,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     made.mkdir()
     yield made
     shutil.rmtree(made)
-
-
-def record(data: Path) -> Path:
-    """A DCASE 2022 shaped set in which anomalies are louder."""
-    draw = np.random.default_rng(0)
-    for split, label, count, gain in (("train", "normal", 8, 1), ("test", "normal", 6, 1), ("test", "anomaly", 6, 1.5)):
-        for domain in ("source", "target"):
-            for i in range(count):
-                path = data / "fan" / split / f"section_00_{domain}_{split}_{label}_{i:04d}_vel_{i}.wav"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                soundfile.write(path, draw.normal(0, 0.1, 16_000) * gain, 16_000)
-    return data
 
 
 @pytest.mark.timeout(1200)
@@ -87,7 +74,7 @@ def test_ray_up_search_fetch_and_ray_down_on_two_hosts(folder: Path) -> None:
 
 def up_and_down(cluster: hosts.Hosts, ray: Callable[..., str]) -> None:
     shared = cluster.folder / "shared"
-    data, run = record(shared / "data"), shared / "run"
+    data, run = loud_set(shared / "data", **PLAIN), shared / "run"
     ray("up", "-y", "c.yaml", timeout=600)
     assert stat_mode(cluster.home / ".ray" / "auth_token") == "600"
     for left_at_home in (".git", ".venv/of_the_laptop", "runs"):
@@ -136,7 +123,7 @@ def test_a_search_joins_a_cluster_of_several_raylets(folder: Path) -> None:
 
 def search_on_two_raylets(folder: Path) -> None:
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    data, run = record(folder / "data"), folder / "run"
+    data, run = loud_set(folder / "data", **PLAIN), folder / "run"
     with tempfile.TemporaryDirectory() as short:  # Ray's sockets lie here, and their paths may have 107 characters
         said = on_two_raylets(["--data", str(data), "--run", str(run)], {**os.environ, **token, "RAY_TMPDIR": short})
     records = Ledger(run).records()
@@ -245,10 +232,6 @@ def processes(cluster: hosts.Hosts, host: str) -> list[str]:
     """What of Ray runs on a host."""
     listed = cluster.ssh(host, "ps -eo args").splitlines()
     return [line for line in listed if "/.venv/" in line or "ray::" in line or "raylet" in line]
-
-
-def statuses(records: list[TrialRecord]) -> Counter[tuple[str, str]]:
-    return Counter((record.family, record.status) for record in records)
 
 
 def stat_mode(path: Path) -> str:

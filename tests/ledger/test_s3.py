@@ -2,61 +2,34 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, RunLayout, candidate_matrix, compact, export_table, import_table, verify
 from asd_ray.ledger import files as ledger_files
 from asd_ray.ledger.__main__ import main
 
+from ..s3_server import S3Server
+
 BUCKET = "asd-ray-test"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ThreadedMotoServer]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    made = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+pytestmark = pytest.mark.usefixtures("aws")
 
 
 @pytest.fixture
-def endpoint(server: ThreadedMotoServer) -> str:
-    host, port = server.get_host_and_port()
-    return f"http://{host}:{port}"
-
-
-@pytest.fixture
-def client(endpoint: str) -> Any:
-    made = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+def client(s3_server: S3Server, aws: None) -> Any:
+    made = boto3.client("s3", endpoint_url=s3_server.endpoint, region_name="us-east-1")
     made.create_bucket(Bucket=BUCKET)
     return made
 
 
 @pytest.fixture
-def s3(client: Any, endpoint: str, request: pytest.FixtureRequest) -> Ledger:
-    return Ledger(f"s3://{BUCKET}/runs/{abs(hash(request.node.name))}?endpoint_override={endpoint}")
+def s3(client: Any, s3_server: S3Server, request: pytest.FixtureRequest) -> Ledger:
+    return Ledger(f"s3://{BUCKET}/runs/{abs(hash(request.node.name))}?endpoint_override={s3_server.endpoint}")
 
 
 @pytest.fixture
@@ -102,9 +75,9 @@ def test_a_commit_is_one_put(s3: Ledger, trial, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_endpoint_may_come_from_the_environment(
-    s3_filled: Ledger, endpoint: str, monkeypatch: pytest.MonkeyPatch
+    s3_filled: Ledger, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint)
     assert len(Ledger(f"s3://{s3_filled.layout.base}").records()) == 6
 
 
@@ -186,10 +159,10 @@ def test_the_command_line_takes_s3_addresses(s3_filled: Ledger, capsys: pytest.C
 
 
 def test_a_missing_bucket_and_an_unreachable_server_are_named(
-    endpoint: str, trial, monkeypatch: pytest.MonkeyPatch
+    s3_server: S3Server, trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(AsdRayError, match="s3://no-such-bucket/run/.*Check the bucket"):
-        Ledger(f"s3://no-such-bucket/run?endpoint_override={endpoint}").commit(*trial())
+        Ledger(f"s3://no-such-bucket/run?endpoint_override={s3_server.endpoint}").commit(*trial())
     monkeypatch.setattr(ledger_files, "PATIENT", 1)
     monkeypatch.setattr(RunLayout, "filesystem", _impatient(RunLayout.filesystem))
     nowhere = Ledger("s3://bucket/run?endpoint_override=http://127.0.0.1:9")
@@ -202,20 +175,10 @@ def _impatient(filesystem: Any) -> Any:
     return lambda layout, attempts=1: filesystem(layout, 1)
 
 
-def test_a_commit_outlasts_a_server_that_is_away_for_a_while(s3: Ledger, server: ThreadedMotoServer, trial) -> None:
-    host, port = server.get_host_and_port()
+def test_a_commit_outlasts_a_server_that_is_away_for_a_while(s3: Ledger, s3_server: S3Server, trial) -> None:
     record, scores = trial()
-    server.stop()
-    again = ThreadedMotoServer(host, port, verbose=False)
-    waiting = threading.Timer(2.0, again.start)
-    waiting.start()
-    try:
+    with s3_server.away(2.0):
         started = time.monotonic()
         assert s3.commit(record, scores)
         assert time.monotonic() - started > 1
         assert s3.records() == [record]
-    finally:
-        waiting.join()
-        again.stop()
-        server.__init__(host, port, verbose=False)  # type: ignore[misc]
-        server.start()

@@ -21,6 +21,8 @@ from asd_ray.tuning.search import Search, run_serially
 from asd_ray.tuning.spec import Settings
 from asd_ray.tuning.study import Share, Study
 
+from .searches import loud_set
+
 PAPER: dict[str, Any] = {"x": 0.75, "epochs": 9, "batch_size": 64, "behaviour": ""}
 
 
@@ -102,10 +104,20 @@ def two_machines(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
     return source_of(tmp_path_factory.mktemp("two"), "fan", "pump")
 
 
+@pytest.fixture(scope="session")
+def loud(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return loud_set(tmp_path_factory.mktemp("data") / "loud")
+
+
 @pytest.fixture
-def bench(small_machine: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "run")
+
+
+@pytest.fixture
+def bench(small_machine: DataSource, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.syspath_prepend(Path(__file__).parent)
     monkeypatch.setattr("asd_ray.tuning.trial.free", lambda device: None)  # a full collection takes longer than a trial
     threads = torch.get_num_threads()
-    yield Bench(small_machine, Ledger(tmp_path / "run"))
+    yield Bench(small_machine, ledger)
     torch.set_num_threads(threads)  # every trial sets its own

@@ -10,80 +10,43 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
-import soundfile
 
 from asd_ray.ledger import Ledger, TrialRecord, verify
 
+from .searches import Begin, finish, processes, statuses, wait
+
 HERE = Path(__file__).parent
-Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A DCASE 2022 shaped set in which anomalies are a little louder."""
-    root = tmp_path_factory.mktemp("data") / "loud"
-    draw = np.random.default_rng(0)
-    for split, label, count, gain in (("train", "normal", 8, 1), ("test", "normal", 6, 1), ("test", "anomaly", 6, 1.1)):
-        for domain in ("source", "target"):
-            for i in range(count):
-                path = root / "fan" / split / f"section_00_{domain}_{split}_{label}_{i:04d}_vel_{i}.wav"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                soundfile.write(path, draw.normal(0, 0.1, 8000) * gain * draw.uniform(0.9, 1.1), 16_000)
-    return root
 
 
 @pytest.fixture
-def start(tmp_path: Path, data: Path) -> Iterator[Start]:
+def start(tmp_path: Path, loud: Path) -> Iterator[Begin]:
     """Start `asd-ray search fan` on the data in a session of its own; what is left of it at the end is killed."""
-    started: list[subprocess.Popen[str]] = []
     (tmp_path / "notes").mkdir()
     environment = {**os.environ, "PYTHONPATH": str(HERE), "ASD_RAY_TEST_NOTES": str(tmp_path / "notes")}
+    options = [
+        "-m",
+        "asd_ray.search",
+        "fan",
+        "--data",
+        loud,
+        "--run",
+        tmp_path / "run",
+        "--no-dashboard",
+        "--cpus",
+        "2",
+    ]
+    with processes() as begin:
 
-    def begin(families: str, *more: str) -> subprocess.Popen[str]:
-        names = ",".join(name if "_" in name or name.islower() else f"ray_families:{name}" for name in families.split())
-        command = [sys.executable, "-m", "asd_ray.search", "fan", "--data", data, "--run", tmp_path / "run"]
-        process = subprocess.Popen(
-            [*map(str, command), "--families", names, "--no-dashboard", "--cpus", "2", *more],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
+        def search(families: str, *more: str) -> subprocess.Popen[str]:
+            own = [name if "_" in name or name.islower() else f"ray_families:{name}" for name in families.split()]
+            return begin([*options, "--families", ",".join(own), *more], environment)
 
-    yield begin
-    for process in started:
-        if process.poll() is None:
-            for each in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-                each.kill()
-        process.wait()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "run")
-
-
-def finish(process: subprocess.Popen[str], status: int = 0) -> str:
-    said = process.communicate(timeout=150)[0]
-    assert process.returncode == status, said
-    return said
-
-
-def wait(what: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 60) -> None:
-    limit = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < limit, "it did not happen"
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.05)
+        yield search
 
 
 def titles(process: subprocess.Popen[str]) -> list[str]:
@@ -95,15 +58,11 @@ def titles(process: subprocess.Popen[str]) -> list[str]:
     return found
 
 
-def statuses(ledger: Ledger) -> Counter[tuple[str, str]]:
-    return Counter((record.family, record.status) for record in ledger.records())
-
-
 def fits(tmp_path: Path) -> Counter[str]:
     return Counter(path.read_text() for path in (tmp_path / "notes").glob("*.txt"))
 
 
-def test_a_killed_driver_loses_only_what_was_in_flight(start: Start, ledger: Ledger, tmp_path: Path) -> None:
+def test_a_killed_driver_loses_only_what_was_in_flight(start: Begin, ledger: Ledger, tmp_path: Path) -> None:
     first = start("Slow", "--trials", "6")
     wait(lambda: "ray::fan-slow-0001" in titles(first), first)
     wait(lambda: len(ledger.records()) >= 2, first)
@@ -118,32 +77,32 @@ def test_a_killed_driver_loses_only_what_was_in_flight(start: Start, ledger: Led
     said = finish(start("Slow", "--trials", "6"))
     records = ledger.records()
     assert f"{len(kept)} trials are stored already" in said
-    assert statuses(ledger) == {("slow", "complete"): 6}
+    assert statuses(ledger.records()) == {("slow", "complete"): 6}
     assert sorted(record.number for record in records) == [0, 1, 2, 3, 4, 5]
     assert all(kept[record.trial] == record for record in records if record.trial in kept)
     assert all(fits(tmp_path)[f"Slow {record.params['x']}"] == 1 for record in kept.values())
     assert verify(ledger).is_clean
 
 
-def test_forty_more_trials_are_had_by_asking_for_more(start: Start, ledger: Ledger, tmp_path: Path) -> None:
+def test_forty_more_trials_are_had_by_asking_for_more(start: Begin, ledger: Ledger, tmp_path: Path) -> None:
     finish(start("Loud", "--trials", "3"))
     before = {record.trial for record in ledger.records()}
     said = finish(start("Loud", "--trials", "43"))
     assert "40 trials run now, 43 in all" in said
-    assert statuses(ledger) == {("loud", "complete"): 43}
+    assert statuses(ledger.records()) == {("loud", "complete"): 43}
     assert before < {record.trial for record in ledger.records()}
     assert max(fits(tmp_path).values()) == 1
     assert "0 trials run now, 43 in all" in finish(start("Loud", "--trials", "43"))
 
 
-def test_a_trial_whose_worker_is_killed_runs_once_more(start: Start, ledger: Ledger) -> None:
+def test_a_trial_whose_worker_is_killed_runs_once_more(start: Begin, ledger: Ledger) -> None:
     finish(start("DiesOnce", "--trials", "4"))
-    assert statuses(ledger) == {("dies_once", "complete"): 4}
+    assert statuses(ledger.records()) == {("dies_once", "complete"): 4}
 
 
-def test_what_goes_wrong_in_a_trial_stays_in_that_trial(start: Start, ledger: Ledger) -> None:
+def test_what_goes_wrong_in_a_trial_stays_in_that_trial(start: Begin, ledger: Ledger) -> None:
     said = finish(start("Diverges Raises Hungry Insatiable Loud", "--trials", "2"))
-    assert statuses(ledger) == {
+    assert statuses(ledger.records()) == {
         ("diverges", "failed"): 2,
         ("raises", "failed"): 2,
         ("hungry", "complete"): 2,
@@ -158,7 +117,7 @@ def test_what_goes_wrong_in_a_trial_stays_in_that_trial(start: Start, ledger: Le
     assert "failed: fan-raises-0000: ValueError: this family is broken" in said
 
 
-def test_two_searches_into_one_run_take_different_studies(start: Start, ledger: Ledger, tmp_path: Path) -> None:
+def test_two_searches_into_one_run_take_different_studies(start: Begin, ledger: Ledger, tmp_path: Path) -> None:
     first = start("Waits", "--trials", "4")
     wait(lambda: len(fits(tmp_path)) >= 1, first)
     second = start("Waits Loud", "--trials", "4")
@@ -167,31 +126,31 @@ def test_two_searches_into_one_run_take_different_studies(start: Start, ledger: 
     assert "every study of this command is being searched already" in finish(third, status=2)
     (tmp_path / "notes" / "go").touch()
     finish(first)
-    assert statuses(ledger) == {("waits", "complete"): 4, ("loud", "complete"): 4}
+    assert statuses(ledger.records()) == {("waits", "complete"): 4, ("loud", "complete"): 4}
     assert max(fits(tmp_path).values()) == 1
     assert verify(ledger).is_clean
 
 
-def test_a_full_disk_ends_the_search_with_the_cure_and_keeps_what_is_stored(start: Start, ledger: Ledger) -> None:
+def test_a_full_disk_ends_the_search_with_the_cure_and_keeps_what_is_stored(start: Begin, ledger: Ledger) -> None:
     said = finish(start("FillsTheDisk", "--trials", "8"), status=2)
     assert "run the same command" in said
-    stored = statuses(ledger)
+    stored = statuses(ledger.records())
     assert 1 <= stored["fills_the_disk", "complete"] < 8
     assert len(stored) == 1
     assert verify(ledger).is_clean
 
 
-def test_ctrl_c_finishes_what_runs_and_starts_nothing(start: Start, ledger: Ledger, tmp_path: Path) -> None:
+def test_ctrl_c_finishes_what_runs_and_starts_nothing(start: Begin, ledger: Ledger, tmp_path: Path) -> None:
     process = start("Slower", "--trials", "9")
     wait(lambda: len(fits(tmp_path)) == 2, process)
     os.killpg(process.pid, signal.SIGINT)  # the whole group, as a terminal does
     said = finish(process, status=130)
     assert "Ctrl-C again to stop now" in said
     assert "7 trials are missing; run the same command to go on" in said
-    assert statuses(ledger) == {("slower", "complete"): 2}
+    assert statuses(ledger.records()) == {("slower", "complete"): 2}
 
 
-def test_ctrl_c_twice_stops_at_once(start: Start, ledger: Ledger, tmp_path: Path) -> None:
+def test_ctrl_c_twice_stops_at_once(start: Begin, ledger: Ledger, tmp_path: Path) -> None:
     process = start("Slower", "--trials", "9")
     wait(lambda: len(fits(tmp_path)) >= 1, process)
     os.killpg(process.pid, signal.SIGINT)
@@ -201,7 +160,7 @@ def test_ctrl_c_twice_stops_at_once(start: Start, ledger: Ledger, tmp_path: Path
     assert len(ledger.records()) < 2
 
 
-def test_a_gpu_that_is_not_there_is_said_within_ten_seconds(start: Start) -> None:
+def test_a_gpu_that_is_not_there_is_said_within_ten_seconds(start: Begin) -> None:
     if Path("/dev/nvidia0").exists():
         pytest.skip("there is a GPU here")
     began = time.monotonic()
@@ -211,7 +170,7 @@ def test_a_gpu_that_is_not_there_is_said_within_ten_seconds(start: Start) -> Non
 
 
 def test_trials_stopped_at_a_rung_are_pruned_in_optuna_and_in_the_ledger(
-    start: Start, ledger: Ledger, tmp_path: Path, data: Path
+    start: Begin, ledger: Ledger, tmp_path: Path, loud: Path
 ) -> None:
     space = tmp_path / "steps.py"
     space.write_text(
@@ -234,7 +193,7 @@ def test_trials_stopped_at_a_rung_are_pruned_in_optuna_and_in_the_ledger(
     sys.exit(status)
     """
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
-    options = ["fan", "--data", data, "--run", tmp_path / "run", "--families", "ray_families:Steps", "--space", space]
+    options = ["fan", "--data", loud, "--run", tmp_path / "run", "--families", "ray_families:Steps", "--space", space]
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(line[4:] for line in code.splitlines()), *map(str, options)]
         + ["--trials", "12", "--no-dashboard", "--cpus", "2"],
@@ -253,7 +212,7 @@ def test_trials_stopped_at_a_rung_are_pruned_in_optuna_and_in_the_ledger(
     assert all(record.intermediate and record.epochs in (1, 3) and record.number > 0 for record in pruned)
 
 
-def test_serial_and_ray_give_the_same_scores(start: Start, tmp_path: Path, ledger: Ledger) -> None:
+def test_serial_and_ray_give_the_same_scores(start: Begin, tmp_path: Path, ledger: Ledger) -> None:
     options = ["--trials", "1", "--epochs-cap", "2"]
     finish(start("autoencoder twfr_gmm", *options, "--run", str(tmp_path / "serial"), "--serial"))
     finish(start("autoencoder twfr_gmm", *options))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -14,22 +13,19 @@ import textwrap
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
-import numpy as np
-import psutil
 import pytest
-import soundfile
-from moto.server import ThreadedMotoServer
 
 from asd_ray.ledger import Ledger, verify
 
+from ..s3_server import S3Server
 from .ray_cluster import RayCluster, own_disk
+from .searches import Begin, finish, processes, statuses, wait
 
 pytestmark = pytest.mark.slow
-Start = Callable[..., subprocess.Popen[str]]
 SOONER = """
     import sys
     import asd_ray.search
@@ -37,20 +33,6 @@ SOONER = """
     asd_ray.search.PATIENCE, lifeline.LOST, watchdog.GRACE = 3.0, 5.0, 2.0
     sys.exit(asd_ray.search.main(sys.argv[1:]))
 """
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A DCASE 2022 shaped set in which anomalies are a little louder."""
-    root = tmp_path_factory.mktemp("data") / "loud"
-    draw = np.random.default_rng(0)
-    for split, label, count, gain in (("train", "normal", 8, 1), ("test", "normal", 6, 1), ("test", "anomaly", 6, 1.1)):
-        for domain in ("source", "target"):
-            for i in range(count):
-                path = root / "fan" / split / f"section_00_{domain}_{split}_{label}_{i:04d}_vel_{i}.wav"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                soundfile.write(path, draw.normal(0, 0.1, 8000) * gain * draw.uniform(0.9, 1.1), 16_000)
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -68,56 +50,23 @@ def cluster(shared: RayCluster) -> RayCluster:
 
 
 @pytest.fixture
-def start(cluster: RayCluster, tmp_path: Path, data: Path) -> Iterator[Start]:
+def start(cluster: RayCluster, tmp_path: Path, loud: Path) -> Iterator[Begin]:
     """Start `asd-ray search fan` on the cluster, in a session of its own; what is left of it at the end is killed."""
-    started: list[subprocess.Popen[str]] = []
+    with processes() as begin:
 
-    def begin(
-        families: str, *more: str, address: str = "", code: str = "", **environment: str
-    ) -> subprocess.Popen[str]:
-        names = ",".join(f"ray_families:{name}" for name in families.split())
-        program = ["-c", textwrap.dedent(code)] if code else ["-m", "asd_ray.search"]
-        command = [sys.executable, *program, "fan", "--data", data, "--run", tmp_path / "run", "--families", names]
-        process = subprocess.Popen(
-            [*map(str, command), "--address", address or cluster.address, *more],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**cluster.environment, "ASD_RAY_CACHE": str(cluster.folder / "cache-driver"), **environment},
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
+        def search(
+            families: str, *more: str, address: str = "", code: str = "", **environment: str
+        ) -> subprocess.Popen[str]:
+            names = ",".join(f"ray_families:{name}" for name in families.split())
+            program = ["-c", textwrap.dedent(code)] if code else ["-m", "asd_ray.search"]
+            options = ["fan", "--data", loud, "--run", tmp_path / "run", "--families", names]
+            cache = {"ASD_RAY_CACHE": str(cluster.folder / "cache-driver")}
+            return begin(
+                [*program, *options, "--address", address or cluster.address, *more],
+                {**cluster.environment, **cache, **environment},
+            )
 
-    yield begin
-    for process in started:
-        if process.poll() is None:
-            for each in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-                each.kill()
-        process.wait()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "run")
-
-
-def finish(process: subprocess.Popen[str], status: int = 0) -> str:
-    said = process.communicate(timeout=150)[0]
-    assert process.returncode == status, said
-    return said
-
-
-def wait(what: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 90) -> None:
-    limit = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < limit, "it did not happen"
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.05)
-
-
-def statuses(ledger: Ledger) -> Counter[tuple[str, str]]:
-    return Counter((record.family, record.status) for record in ledger.records())
+        yield search
 
 
 def kept(ledger: Ledger) -> dict[str, object]:
@@ -136,7 +85,7 @@ def check_nothing_lost(ledger: Ledger, cluster: RayCluster, before: dict[str, ob
 
 
 def test_a_search_goes_on_when_a_node_is_lost_and_uses_one_that_comes(
-    start: Start, cluster: RayCluster, ledger: Ledger
+    start: Begin, cluster: RayCluster, ledger: Ledger
 ) -> None:
     cluster.have("head", "b")
     (cluster.notes / "hold").touch()
@@ -160,7 +109,7 @@ def test_a_search_goes_on_when_a_node_is_lost_and_uses_one_that_comes(
 
 @pytest.mark.parametrize("head", ["lost with the driver", "lost", "started again"])
 def test_after_the_whole_cluster_is_killed_the_same_command_goes_on(
-    start: Start, cluster: RayCluster, ledger: Ledger, head: str
+    start: Begin, cluster: RayCluster, ledger: Ledger, head: str
 ) -> None:
     cluster.have("head")
     first = start("Held", "--trials", "6", code=SOONER if head == "lost" else "")
@@ -187,11 +136,11 @@ def test_after_the_whole_cluster_is_killed_the_same_command_goes_on(
 
 
 def test_a_trial_that_hangs_fails_by_name_and_the_others_go_on(
-    start: Start, cluster: RayCluster, ledger: Ledger
+    start: Begin, cluster: RayCluster, ledger: Ledger
 ) -> None:
     cluster.have("head", "b")
     said = finish(start("Hangs HangsInC", "--trials", "4", "--trial-time", "3s", code=SOONER))
-    assert statuses(ledger) == {
+    assert statuses(ledger.records()) == {
         ("hangs", "complete"): 3,
         ("hangs", "failed"): 1,
         ("hangs_in_c", "complete"): 3,
@@ -210,10 +159,10 @@ def test_a_trial_that_hangs_fails_by_name_and_the_others_go_on(
 
 
 def test_nodes_that_lack_something_are_named_and_their_trials_end_elsewhere(
-    start: Start, cluster: RayCluster, ledger: Ledger, data: Path, tmp_path: Path
+    start: Begin, cluster: RayCluster, ledger: Ledger, loud: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "run").mkdir()
-    lacks = {"no-run": (tmp_path / "run", "1m"), "no-data": (data, "1m"), "full": (tmp_path / "full", "100k")}
+    lacks = {"no-run": (tmp_path / "run", "1m"), "no-data": (loud, "1m"), "full": (tmp_path / "full", "100k")}
     (tmp_path / "full").mkdir()
     cluster.have("head")
     for name, (path, size) in lacks.items():
@@ -291,28 +240,19 @@ class Line:
 
 
 @pytest.fixture
-def s3() -> Iterator[tuple[int, Line]]:
-    """The port of an S3 server that has a bucket, and a line to it."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    port = server.get_host_and_port()[1]
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-    boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", **keys).create_bucket(Bucket="asd-ray-test")
-    line = Line(port)
-    yield port, line
-    line.close()
-    server.stop()
+def line(s3_server: S3Server) -> Iterator[Line]:
+    made = Line(s3_server.port)
+    yield made
+    made.close()
 
 
 def test_trials_outlast_thirty_seconds_without_s3(
-    start: Start, cluster: RayCluster, s3: tuple[int, Line], monkeypatch: pytest.MonkeyPatch
+    start: Begin, cluster: RayCluster, s3_server: S3Server, aws: None, line: Line
 ) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_EC2_METADATA_DISABLED"):
-        monkeypatch.setenv(name, cluster.environment[name])
-    port, line = s3
+    client = boto3.client("s3", endpoint_url=s3_server.endpoint, region_name="us-east-1")
+    client.create_bucket(Bucket="asd-ray-test")
     run = "s3://asd-ray-test/runs/outage?endpoint_override=http://127.0.0.1:"
-    ledger = Ledger(f"{run}{port}")
+    ledger = Ledger(f"{run}{s3_server.port}")
     cluster.have("head", "b")
     process = start("Held", "--trials", "10", "--run", f"{run}{line.port}")
     wait(lambda: len(ledger.records()) >= 3, process)
@@ -327,7 +267,7 @@ def test_trials_outlast_thirty_seconds_without_s3(
     assert set(cluster.fits().values()) == {1}
 
 
-def test_a_node_whose_clock_is_a_day_ahead_does_no_harm(start: Start, cluster: RayCluster, ledger: Ledger) -> None:
+def test_a_node_whose_clock_is_a_day_ahead_does_no_harm(start: Begin, cluster: RayCluster, ledger: Ledger) -> None:
     cluster.have("head")
     cluster.add("ahead", ahead=86_400)
     (cluster.notes / "hold").touch()
@@ -345,7 +285,7 @@ def test_a_node_whose_clock_is_a_day_ahead_does_no_harm(start: Start, cluster: R
     assert set(cluster.fits().values()) == {1}
 
 
-def test_a_search_is_sent_to_a_cluster_and_followed(start: Start, cluster: RayCluster, ledger: Ledger) -> None:
+def test_a_search_is_sent_to_a_cluster_and_followed(start: Begin, cluster: RayCluster, ledger: Ledger) -> None:
     cluster.have("head")
     process = start("Held", "--trials", "4", address=f"ray://127.0.0.1:{cluster.client_port}")
     said = finish(process)
@@ -368,7 +308,7 @@ def test_a_search_is_sent_to_a_cluster_and_followed(start: Start, cluster: RayCl
     check_nothing_lost(ledger, cluster, kept(ledger), 5)
 
 
-def test_a_plain_search_never_joins_the_ray_that_runs_here(start: Start, cluster: RayCluster, ledger: Ledger) -> None:
+def test_a_plain_search_never_joins_the_ray_that_runs_here(start: Begin, cluster: RayCluster, ledger: Ledger) -> None:
     cluster.have("head")
     said = finish(start("Held", "--trials", "2", "--cpus", "1", address="local", RAY_ADDRESS=cluster.address))
     assert "2 trials run now, 2 in all" in said

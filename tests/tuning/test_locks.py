@@ -9,7 +9,6 @@ import errno
 import fcntl
 import io
 import json
-import logging
 import os
 import threading
 import time
@@ -21,7 +20,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from rich.console import Console
 
 from asd_ray.errors import AsdRayError
@@ -30,6 +28,8 @@ from asd_ray.tuning import heartbeat
 from asd_ray.tuning.locks import StudyLocks
 from asd_ray.tuning.status import show_status
 from asd_ray.tuning.status_file import StatusFile
+
+from ..s3_server import S3Server
 
 BUCKET = "asd-ray-locks"
 HOLD = """
@@ -50,27 +50,10 @@ HOLD = """
 """
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[ThreadedMotoServer]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    made = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    made.start()
-    yield made
-    made.stop()
-
-
 @pytest.fixture
-def on_s3(server: ThreadedMotoServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunLayout:
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in (("ACCESS_KEY_ID", "t"), ("SECRET_ACCESS_KEY", "t"), ("EC2_METADATA_DISABLED", "true")):
-        monkeypatch.setenv(f"AWS_{name}", value)
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket=BUCKET)
-    return RunLayout(f"s3://{BUCKET}/{tmp_path.name}?endpoint_override={endpoint}")
+def on_s3(s3_server: S3Server, aws: None, tmp_path: Path) -> RunLayout:
+    boto3.client("s3", endpoint_url=s3_server.endpoint, region_name="us-east-1").create_bucket(Bucket=BUCKET)
+    return RunLayout(f"s3://{BUCKET}/{tmp_path.name}?endpoint_override={s3_server.endpoint}")
 
 
 @pytest.fixture

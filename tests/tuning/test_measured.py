@@ -6,25 +6,23 @@ import json
 import os
 import re
 import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
-import soundfile
 
 from asd_ray._shipped import shipped
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning import measured
 from asd_ray.tuning.measured import Meters
 from asd_ray.tuning.search import Search, run_serially
+
+from .searches import finish, processes, wait
 
 HERE = Path(__file__).parent
 SAMPLE = re.compile(r"(\w+)(?:{(.*)})? (\S+)")
@@ -209,57 +207,24 @@ def test_the_grafana_file_asks_only_for_metrics_that_there_are(served: Served) -
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, loud: Path) -> Iterator[Served]:
     """A search on two CPUs, in a process of its own, while two trials of Loud are stored and two of Waits run."""
     folder = tmp_path_factory.mktemp("served")
     notes, run = folder / "notes", folder / "run"
     notes.mkdir()
-    write_clips(folder / "data")
-    command = [sys.executable, "-m", "asd_ray.search", "fan", "--data", folder / "data", "--run", run, "--trials", "3"]
-    command += ["--families", "ray_families:Loud,ray_families:Waits", "--no-dashboard", "--cpus", "2"]
-    process = subprocess.Popen(
-        [*map(str, command)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(HERE), "ASD_RAY_TEST_NOTES": str(notes)},
-        start_new_session=True,
-    )
-    try:
+    options = ["-m", "asd_ray.search", "fan", "--data", loud, "--run", run, "--trials", "3"]
+    options += ["--families", "ray_families:Loud,ray_families:Waits", "--no-dashboard", "--cpus", "2"]
+    with processes() as begin:
+        process = begin(options, {**os.environ, "PYTHONPATH": str(HERE), "ASD_RAY_TEST_NOTES": str(notes)})
         wait(lambda: len(list(notes.glob("*.txt"))) == 4, process)
-        port = wait(lambda: metrics_port(process), process)
-        samples = wait(lambda: found if ready(found := scrape(port)) else [], process)
+        port = wait(lambda: metrics_port(process), process, every=0.5)
+        samples = wait(lambda: found if ready(found := scrape(port)) else [], process, every=0.5)
         ledger = Ledger(run)
         records = ledger.records()
         clips = int((ledger.scores(records[0])["split"] == "train").sum())
         yield Served(samples, records, clips, str(run))
         (notes / "go").touch()
-        said = process.communicate(timeout=90)[0]
-        assert process.returncode == 0, said
-    finally:
-        if process.poll() is None:
-            for each in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-                each.kill()
-        process.wait()
-
-
-def write_clips(root: Path) -> None:
-    draw = np.random.default_rng(0)
-    for split, label, gain in (("train", "normal", 1.0), ("test", "normal", 1.0), ("test", "anomaly", 1.1)):
-        for domain in ("source", "target"):
-            for i in range(8):
-                path = root / "fan" / split / f"section_00_{domain}_{split}_{label}_{i:04d}_vel_{i}.wav"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                soundfile.write(path, draw.normal(0, 0.1, 8000) * gain * draw.uniform(0.9, 1.1), 16_000)
-
-
-def wait(what: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 90) -> Any:
-    limit = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < limit, "it did not happen"
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.5)
-    return found
+        finish(process)
 
 
 def metrics_port(process: subprocess.Popen[str]) -> int:

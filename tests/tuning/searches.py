@@ -1,0 +1,81 @@
+"""Searches as a user starts them: in processes of their own, which a test waits for or kills; and a set to search."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import soundfile
+
+from asd_ray.ledger import TrialRecord
+
+Begin = Callable[..., subprocess.Popen[str]]
+
+
+def loud_set(root: Path, gain: float = 1.1, seconds: float = 0.5) -> Path:
+    """A DCASE 2022 shaped set in which anomalies are `gain` times as loud."""
+    draw = np.random.default_rng(0)
+    plan = [("train", "normal", 8, 1.0), ("test", "normal", 6, 1.0), ("test", "anomaly", 6, gain)]
+    for split, label, count, level in plan:
+        for domain in ("source", "target"):
+            for i in range(count):
+                path = root / "fan" / split / f"section_00_{domain}_{split}_{label}_{i:04d}_vel_{i}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                wave = draw.normal(0, 0.1, round(16_000 * seconds))
+                soundfile.write(path, wave * level * draw.uniform(0.9, 1.1), 16_000)
+    return root
+
+
+@contextmanager
+def processes() -> Iterator[Begin]:
+    """`begin(arguments, environment)` starts Python in a session of its own; what is left at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(arguments: Sequence[object], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    try:
+        yield begin
+    finally:
+        for process in started:
+            if process.poll() is None:
+                for each in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+                    each.kill()
+            process.wait()
+
+
+def finish(process: subprocess.Popen[str], status: int = 0) -> str:
+    said = process.communicate(timeout=150)[0]
+    assert process.returncode == status, said
+    return said
+
+
+def wait(what: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 90, every: float = 0.05) -> Any:
+    """The first thing that is true of `what`, while the process lives."""
+    limit = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < limit, "it did not happen"
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(every)
+    return found
+
+
+def statuses(records: Iterable[TrialRecord]) -> Counter[tuple[str, str]]:
+    return Counter((record.family, record.status) for record in records)
