@@ -83,6 +83,8 @@ class RayCluster:
 
     folder: Path
     cpus: int = 1  # of each node
+    more: dict[str, str] = field(default_factory=dict)  # for the environment of all nodes and drivers
+    head_options: list[str] = field(default_factory=list)
     nodes: dict[str, RayNode] = field(default_factory=dict)
     address: str = ""
     client_port: int = 0
@@ -117,6 +119,7 @@ class RayCluster:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_EC2_METADATA_DISABLED": "true",
+            **self.more,
         }
 
     def start(self) -> None:
@@ -126,7 +129,8 @@ class RayCluster:
         self._temp = tempfile.mkdtemp(prefix="ray_")
         self._old.append(self._temp)
         self.address = f"127.0.0.1:{port}"
-        self._start("head", ["--head", f"--port={port}", f"--ray-client-server-port={self.client_port}"], {}, ())
+        ports = [f"--port={port}", f"--ray-client-server-port={self.client_port}"]
+        self._start("head", ["--head", *ports, *self.head_options], {}, ())
 
     def add(self, name: str, *, ahead: float = 0.0, first: Sequence[str] = (), **environment: str) -> None:
         """One more node. `ahead`: seconds of its clock. `first`: the command that starts the node's own."""

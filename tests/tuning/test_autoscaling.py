@@ -1,0 +1,123 @@
+"""A search whose trials want GPUs on a cluster that has none yet: Ray's autoscaler brings nodes and takes them back.
+
+The autoscaler is Ray's own, version 2 as on AWS, with what `ray up` leaves on its head: ~/ray_bootstrap_config.yaml.
+Only the cloud is not there: Ray's provider for tests starts a raylet on this computer for each node, and the GPUs are
+declared.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID, FAKE_HEAD_NODE_TYPE
+
+from asd_ray.ledger import Ledger, verify
+from asd_ray.tuning.dispatch import PRETENDED
+
+from .ray_cluster import RayCluster, free_port
+from .searches import Begin, finish, processes, statuses, wait
+
+pytestmark = pytest.mark.slow
+PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
+
+
+def of_this_computer(address: str) -> dict[str, Any]:
+    """cluster.yaml, with nodes of this computer: nothing has to be installed, and at most two are to come."""
+    config = yaml.safe_load((Path(__file__).parents[2] / "cluster.yaml").read_text())
+    worker = config["available_node_types"]["gpu-worker"]
+    provider = {"type": "external", "module": PROVIDER, "gcs_address": address, "disable_node_updaters": True}
+    config |= {
+        "provider": provider | {"launch_multiple": True, "head_node_id": FAKE_HEAD_NODE_ID},
+        "head_node_type": FAKE_HEAD_NODE_TYPE,
+        "available_node_types": {
+            FAKE_HEAD_NODE_TYPE: {"resources": {"CPU": 1}, "node_config": {}, "max_workers": 0},
+            "gpu-worker": worker | {"resources": {"CPU": 1, "GPU": 1}, "node_config": {}, "max_workers": 2},
+        },
+        "max_workers": 2,
+        "idle_timeout_minutes": 0.2,
+        "file_mounts": {},
+    }
+    kinds = ("setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+    return (
+        config
+        | {"initialization_commands": [], "cluster_synced_files": []}
+        | {f"{kind}_commands": [] for kind in kinds}
+    )
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[RayCluster]:
+    """A head with a CPU, and up to two nodes with a GPU, none of which is there yet."""
+    address = f"127.0.0.1:{free_port()}"
+    home = tmp_path / "home"
+    home.mkdir()
+    path = home / "ray_bootstrap_config.yaml"
+    path.write_text(yaml.safe_dump(of_this_computer(address)))
+    environment = {
+        "HOME": str(home),
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_enable_autoscaler_v2": "1",  # as `ray up` sets it on AWS
+        "RAY_FAKE_CLUSTER": "1",
+        "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID,
+        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
+        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+        PRETENDED: "1",
+    }
+    made = RayCluster(
+        tmp_path / "cluster",
+        address=address,
+        more=environment,
+        head_options=["--num-gpus=0", f"--autoscaling-config={path}"],
+    )
+    made.forget_notes()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def begin() -> Iterator[Begin]:
+    with processes() as made:
+        yield made
+
+
+def raylets(cluster: RayCluster) -> list[psutil.Process]:
+    """The head's own comes first."""
+    found = [each for each in cluster.nodes["head"].family() if each.name() == "raylet"]
+    return sorted(found, key=lambda each: each.create_time())
+
+
+def lose(raylet: psutil.Process) -> None:
+    """As a spot machine that is taken away."""
+    for each in [raylet, *raylet.children(recursive=True)]:
+        each.kill()
+
+
+def test_nodes_come_with_the_work_are_replaced_and_go_when_idle(
+    cluster: RayCluster, begin: Begin, ledger: Ledger, loud: Path
+) -> None:
+    cluster.have("head")
+    (cluster.notes / "hold").touch()
+    options = ["--data", loud, "--run", ledger.layout.root, "--families", "ray_families:Held", "--trials", "6"]
+    search = ["-m", "asd_ray.search", "fan", "--address", cluster.address, "--gpus-per-trial", "1", *options]
+    process = begin(search, cluster.environment)
+    wait(lambda: cluster.fits().total() == 2, process)
+    head, first, second = raylets(cluster)
+    lose(first)
+    wait(lambda: cluster.fits().total() == 3, process)
+    assert raylets(cluster)[:2] == [head, second]
+    assert len(raylets(cluster)) == 3
+    (cluster.notes / "hold").unlink()
+    said = finish(process)
+    assert "by autoscaling up to 3 CPU, 2 GPU" in said
+    assert "none fits now, nodes are asked for" in said
+    assert statuses(ledger.records()) == {("held", "complete"): 6}
+    assert verify(ledger).is_clean
+    assert cluster.fits().total() == 7, "only the trial of the lost node ran once more"
+    (living,) = cluster.nodes.values()
+    wait(lambda: raylets(cluster) == [head], living.process)
