@@ -14,7 +14,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from asd_ray.errors import AsdRayError
@@ -76,8 +78,9 @@ def search_there(address: str, argv: Sequence[str], say: Callable[[str], Any]) -
         ray.init(address=address, logging_level=logging.ERROR)
     except NOT_JOINED as error:
         raise AsdRayError(
-            f"{address}: Ray's client could not connect ({first_line(error)}); is its port reachable, and "
-            "~/.ray/auth_token the cluster's own? `ray attach cluster.yaml -p 10001` forwards the port"
+            f"{address}: Ray's client could not connect ({first_line(error)}); where the server failed to start, run "
+            "the same command again; else: is its port reachable, and ~/.ray/auth_token the cluster's own? `ray attach "
+            "cluster.yaml -p 10001` forwards the port"
         ) from error
     driver: Any = None
     try:
@@ -98,16 +101,31 @@ def search_there(address: str, argv: Sequence[str], say: Callable[[str], Any]) -
 
 
 def _followed(driver: Any, say: Callable[[str], Any]) -> int:
-    asked: Any = None
-    while True:
-        try:
-            asked = asked or driver.lines.remote()  # an answer that Ctrl-C cut off is fetched all the same
-            lines, status = ray.get(asked)
-            asked = None
-        except KeyboardInterrupt:
-            ray.get(driver.interrupt.remote())
-            continue
-        for line in lines:
-            say(line)
-        if status is not None:
-            return int(status)
+    passed_on = 0
+    with _pressed() as presses:
+        while True:
+            lines, status = ray.get(driver.lines.remote())
+            for line in lines:
+                say(line)
+            if status is not None:
+                return int(status)
+            while passed_on < len(presses):
+                ray.get(driver.interrupt.remote())
+                passed_on += 1
+
+
+@contextmanager
+def _pressed() -> Iterator[list[int]]:
+    """Every Ctrl-C, noted: raised in the midst of Ray's client it could be lost there. The third is raised."""
+    presses: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        presses.append(number)
+        if len(presses) > 2:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield presses
+    finally:
+        signal.signal(signal.SIGINT, before)

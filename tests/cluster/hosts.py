@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-NEEDED = ("unshare", "nsenter", "ip", "mount", "ssh", "ssh-keygen", "rsync", "make", "flock", "/usr/sbin/sshd")
+NEEDED = ("unshare", "nsenter", "ip", "mount", "ssh", "ssh-keygen", "rsync", "tmux", "make", "flock", "/usr/sbin/sshd")
 NAMESPACES = ("net", "mnt", "pid", "uts", "ipc")
 NETWORK = "10.77.0"  # exists only inside
 FIRST = {"laptop": 1, "head-host": 2, "worker-host": 3}  # the last byte of each address

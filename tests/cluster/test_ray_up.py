@@ -89,6 +89,8 @@ def up_and_down(cluster: hosts.Hosts, ray: Callable[..., str]) -> None:
         (notes(cluster) / "go").touch()  # each host has a trial that waits for this
         assert "8 trials run now, 8 in all" in said.result()
     assert "0 trials run now" in ray("exec", "c.yaml", search)
+    ray("exec", "c.yaml", "--tmux", search.replace("--trials 4", "--trials 5"))  # goes on without the laptop
+    wait(lambda: len(Ledger(run).records()) == 10, 120)
     ray("exec", "c.yaml", f"python -m asd_ray.ensemble --run {run}")
     ray("exec", "c.yaml", f"python -m asd_ray.report --run {run} --out report")
 
@@ -99,7 +101,7 @@ def up_and_down(cluster: hosts.Hosts, ray: Callable[..., str]) -> None:
     ledger = Ledger(fetched / "run")
     records = ledger.records()
     assert verify(ledger).is_clean
-    assert statuses(records) == {("waits", "complete"): 4, ("idnn", "complete"): 4}
+    assert statuses(records) == {("waits", "complete"): 5, ("idnn", "complete"): 5}
     assert {record.extra["node"] for record in records} == set(HOSTS)
     for host in HOSTS:  # the bank is built once a node, on its own disk
         assert cluster.ssh(host, "find /tmp/asd_ray_cache -type f | wc -l") != "0\n"

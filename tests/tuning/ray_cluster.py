@@ -115,6 +115,7 @@ class RayCluster:
             "PYTHONPATH": str(HERE),
             "ASD_RAY_TEST_NOTES": str(self.notes),
             "RAY_AUTH_MODE": "token",
+            "GRPC_ENABLE_FORK_SUPPORT": "0",  # as in cluster.yaml
             "RAY_TMPDIR": self._temp,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",

@@ -7,6 +7,7 @@ declared.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,16 +87,22 @@ def begin() -> Iterator[Begin]:
         yield made
 
 
-def raylets(cluster: RayCluster) -> list[psutil.Process]:
-    """The head's own comes first."""
-    found = [each for each in cluster.nodes["head"].family() if each.name() == "raylet"]
-    return sorted(found, key=lambda each: each.create_time())
+def raylets(cluster: RayCluster) -> list[int]:
+    """Process ids of those that live; the head's own comes first."""
+    living = []
+    for each in cluster.nodes["head"].family():
+        with contextlib.suppress(psutil.NoSuchProcess), each.oneshot():
+            if each.name() == "raylet" and each.status() != psutil.STATUS_ZOMBIE:
+                living.append((each.create_time(), each.pid))
+    return [pid for _, pid in sorted(living)]
 
 
-def lose(raylet: psutil.Process) -> None:
+def lose(pid: int) -> None:
     """As a spot machine that is taken away."""
+    raylet = psutil.Process(pid)
     for each in [raylet, *raylet.children(recursive=True)]:
-        each.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
 
 
 def test_nodes_come_with_the_work_are_replaced_and_go_when_idle(
