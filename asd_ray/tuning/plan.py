@@ -71,13 +71,13 @@ def spaces_by_family(texts: Sequence[str], families: Sequence[Family]) -> dict[s
 
 
 def share_of(each: Family, wishes: Wishes, gpu: bool) -> Share:
-    """What a trial takes: as the command says, else as the family says; no GPU where there is none."""
+    """What a trial takes: as the command says, else as the family says; no GPU for who wants none or where is none."""
     default = each.detector.RESOURCES
     cpu = default.cpu if wishes.cpus_per_trial is None else wishes.cpus_per_trial
     memory = default.memory if wishes.memory_per_trial is None else wishes.memory_per_trial
     if wishes.gpus_per_trial is None:
         return Share(cpu, default.gpu if gpu else 0.0, memory)
-    return Share(cpu, wishes.gpus_per_trial if default.gpu or wishes.families else 0.0, memory)
+    return Share(cpu, wishes.gpus_per_trial if default.gpu else 0.0, memory)
 
 
 def make_plan(

@@ -98,6 +98,10 @@ class Held(Loud):
             time.sleep(0.05)
 
 
+class HeldOnGpu(Held):
+    RESOURCES: ClassVar[Resources] = Resources(cpu=1, gpu=0.5)
+
+
 class Hangs(Loud):
     """In its first trial, which has the paper's parameters."""
 

@@ -1,15 +1,16 @@
-"""A search whose trials want GPUs on a cluster that has none yet: Ray's autoscaler brings nodes and takes them back.
+"""Clusters of this computer whose GPUs are declared: shares of a card, and nodes that an autoscaler brings.
 
 The autoscaler is Ray's own, version 2 as on AWS, with what `ray up` leaves on its head: ~/ray_bootstrap_config.yaml.
-Only the cloud is not there: Ray's provider for tests starts a raylet on this computer for each node, and the GPUs are
-declared.
+Only the cloud is not there: Ray's provider for tests starts a raylet on this computer for each node.
 """
 
 from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterator
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from asd_ray.ledger import Ledger, verify
 from asd_ray.tuning.dispatch import PRETENDED
 
 from .ray_cluster import RayCluster, free_port
-from .searches import Begin, finish, processes, statuses, wait
+from .searches import finish, processes, statuses, wait
 
 pytestmark = pytest.mark.slow
+Search = Callable[..., subprocess.Popen[str]]
 PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
 
 
@@ -53,7 +55,7 @@ def of_this_computer(address: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[RayCluster]:
+def growing(tmp_path: Path) -> Iterator[RayCluster]:
     """A head with a CPU, and up to two nodes with a GPU, none of which is there yet."""
     address = f"127.0.0.1:{free_port()}"
     home = tmp_path / "home"
@@ -76,15 +78,31 @@ def cluster(tmp_path: Path) -> Iterator[RayCluster]:
         more=environment,
         head_options=["--num-gpus=0", f"--autoscaling-config={path}"],
     )
-    made.forget_notes()
     yield made
     made.close()
 
 
 @pytest.fixture
-def begin() -> Iterator[Begin]:
-    with processes() as made:
-        yield made
+def one_card(tmp_path: Path) -> Iterator[RayCluster]:
+    made = RayCluster(tmp_path / "cluster", cpus=4, more={PRETENDED: "1"}, head_options=["--num-gpus=1"])
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def search(ledger: Ledger, loud: Path) -> Iterator[Search]:
+    """Start a search whose trials are held."""
+    with processes() as begin:
+
+        def start(cluster: RayCluster, families: str, *more: str) -> subprocess.Popen[str]:
+            cluster.forget_notes()
+            (cluster.notes / "hold").touch()
+            cluster.have("head")
+            names = ",".join(f"ray_families:{name}" for name in families.split())
+            options = ["--data", loud, "--run", ledger.layout.root, "--families", names, "--address", cluster.address]
+            return begin(["-m", "asd_ray.search", "fan", *options, *more], cluster.environment)
+
+        yield start
 
 
 def raylets(cluster: RayCluster) -> list[int]:
@@ -106,13 +124,10 @@ def lose(pid: int) -> None:
 
 
 def test_nodes_come_with_the_work_are_replaced_and_go_when_idle(
-    cluster: RayCluster, begin: Begin, ledger: Ledger, loud: Path
+    growing: RayCluster, search: Search, ledger: Ledger
 ) -> None:
-    cluster.have("head")
-    (cluster.notes / "hold").touch()
-    options = ["--data", loud, "--run", ledger.layout.root, "--families", "ray_families:Held", "--trials", "6"]
-    search = ["-m", "asd_ray.search", "fan", "--address", cluster.address, "--gpus-per-trial", "1", *options]
-    process = begin(search, cluster.environment)
+    cluster = growing
+    process = search(cluster, "HeldOnGpu", "--gpus-per-trial", "1", "--trials", "6")
     wait(lambda: cluster.fits().total() == 2, process)
     head, first, second = raylets(cluster)
     lose(first)
@@ -123,8 +138,25 @@ def test_nodes_come_with_the_work_are_replaced_and_go_when_idle(
     said = finish(process)
     assert "by autoscaling up to 3 CPU, 2 GPU" in said
     assert "none fits now, nodes are asked for" in said
-    assert statuses(ledger.records()) == {("held", "complete"): 6}
+    assert statuses(ledger.records()) == {("held_on_gpu", "complete"): 6}
     assert verify(ledger).is_clean
     assert cluster.fits().total() == 7, "only the trial of the lost node ran once more"
     (living,) = cluster.nodes.values()
     wait(lambda: raylets(cluster) == [head], living.process)
+
+
+def test_trials_share_a_card_and_those_without_one_run_beside_them(
+    one_card: RayCluster, search: Search, ledger: Ledger
+) -> None:
+    process = search(one_card, "Held HeldOnGpu", "--gpus-per-trial", "0.5", "--trials", "4")
+
+    def at_work() -> Counter[str]:
+        return Counter(path.read_text().split()[0] for path in one_card.notes.glob("*.txt"))
+
+    wait(lambda: at_work().total() == 4, process)
+    assert at_work() == {"Held": 2, "HeldOnGpu": 2}
+    (one_card.notes / "hold").unlink()
+    said = finish(process)
+    assert "a trial of held takes 1 CPU, 0 GPU: 4 at once if nothing else runs" in said
+    assert "a trial of held_on_gpu takes 1 CPU, 0.5 GPU: 2 at once if nothing else runs" in said
+    assert statuses(ledger.records()) == {("held", "complete"): 4, ("held_on_gpu", "complete"): 4}
