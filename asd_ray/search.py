@@ -85,7 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     where.add_argument("--serial", action="store_true", help="in this process, without Ray: for debugging")
     where.add_argument("--cpus", type=positive, metavar="N", help="that a Ray of its own may use (default: all)")
     where.add_argument("--cpus-per-trial", type=above_0, metavar="N", help="instead of the family's own")
-    where.add_argument("--gpus-per-trial", type=amount, metavar="N", help="such as 0.25: four trials a card")
+    where.add_argument(
+        "--gpus-per-trial", type=amount, metavar="N", help="of families that want one: 0.25 is four trials a card"
+    )
     where.add_argument("--memory-per-trial", type=gib, metavar="GIB", help="that Ray sets aside for each")
     where.add_argument("--no-dashboard", action="store_true", help="start Ray without its dashboard")
     made.add_argument(

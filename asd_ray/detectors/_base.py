@@ -20,7 +20,7 @@ State = dict[str, Any]  # tensors, numbers, text, and dictionaries of them: what
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial asks of Ray by default. `gpu` is a share of one card; on a computer without one it is 0."""
+    """What one trial asks of Ray by default. `gpu` is a share of one card; 0: it wants none, and never gets one."""
 
     cpu: float = 1.0
     gpu: float = 0.0

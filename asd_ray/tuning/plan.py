@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,11 +80,17 @@ def share_of(each: Family, wishes: Wishes, gpu: bool) -> Share:
     return Share(cpu, wishes.gpus_per_trial if default.gpu else 0.0, memory)
 
 
+def notes_of_shares(wishes: Wishes, families: Sequence[Family]) -> Iterator[str]:
+    if wishes.gpus_per_trial and not any(each.detector.RESOURCES.gpu for each in families):
+        names = ", ".join(each.name for each in families)
+        yield f"--gpus-per-trial changes nothing: no trial of {names} wants a GPU; a detector says so in RESOURCES"
+
+
 def make_plan(
     wishes: Wishes, source: DataSource, ledger: Ledger, locks: StudyLocks, families: Sequence[Family], gpu: bool
 ) -> Plan:
     """The studies of a command, each rebuilt from the ledger; those that another search holds are left to it."""
-    plan = Plan()
+    plan = Plan(notes=[*notes_of_shares(wishes, families)])
     spaces = spaces_by_family(wishes.spaces, families)
     for machine in wishes.machines:
         judge = source.machine(machine, settings_of([machine], wishes, source)).judge

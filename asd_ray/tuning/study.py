@@ -65,7 +65,8 @@ class Study:
         self.records: dict[str, TrialRecord] = {}  # trial hash -> every stored trial of this study and its settings
         self.elsewhere = 0  # stored trials of this machine and family that are of other settings or another space
         self._of_status: Counter[str] = Counter()  # of this seed; counted as they come, for it is asked all the time
-        self._timed, self._seconds = 0, 0.0
+        self._timed, self._seconds = 0, 0.0  # trials that did not fail, and how long they took together
+        self.best: TrialRecord | None = None
         self._halves: dict[str, TrialSpec] = {}  # trial hash -> a trial that lacks the file of some machine
         self._numbers: set[int] = set()
         self._asked: dict[str, optuna.trial.Trial] = {}  # trial hash -> the Optuna trial that awaits its end
@@ -93,7 +94,7 @@ class Study:
 
     @property
     def seconds_a_trial(self) -> float:
-        """The mean of those that did not fail; 0 before there is one."""
+        """The mean of the stored trials, of any seed, that did not fail; 0 before there is one."""
         return self._seconds / self._timed if self._timed else 0.0
 
     @property
@@ -104,11 +105,6 @@ class Study:
     def missing(self) -> int:
         """How many more may be started."""
         return 0 if self.exhausted else max(0, self.wanted - self.count() - self.running)
-
-    @property
-    def best(self) -> TrialRecord | None:
-        scored = [r for r in list(self.records.values()) if r.status == "complete" and r.objective is not None]
-        return max(scored, key=lambda r: r.objective or 0.0, default=None)
 
     def ask(self) -> TrialSpec | None:
         """The next trial that is neither stored nor running; the paper's setting first. None: nothing new to try.
@@ -244,6 +240,9 @@ class Study:
             self._of_status[record.status] += 1
         if record.seconds and record.status != "failed":
             self._timed, self._seconds = self._timed + 1, self._seconds + record.seconds
+        value = record.objective if record.status == "complete" else None
+        if value is not None and (self.best is None or value > (self.best.objective or 0.0)):
+            self.best = record
 
     def _take_up(self, record: TrialRecord) -> None:
         """A trial that is stored for some of its machines keeps its number, and runs again if it is of this seed."""

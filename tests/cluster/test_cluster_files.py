@@ -66,6 +66,7 @@ def test_the_two_files_differ_only_in_the_provider() -> None:
         key: value for key, value in own.items() if key not in where
     }
     assert V1 in commands(read(FILES[1]))  # without it no worker of the local provider ever starts
+    assert "GRPC_ENABLE_FORK_SUPPORT=0" in cloud["head_start_ray_commands"][-1]  # Ray's client fails now and then
 
 
 def test_the_cloud_has_a_cpu_head_and_spot_gpu_workers_from_none_to_some() -> None:

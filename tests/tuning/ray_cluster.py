@@ -18,6 +18,8 @@ from pathlib import Path
 
 import psutil
 
+from .searches import kill_tree, tree
+
 HERE = Path(__file__).parent
 NODE = "ASD_RAY_TEST_NODE"  # in the environment of a node: its name
 AHEAD = """
@@ -59,22 +61,16 @@ class RayNode:
     process: subprocess.Popen[bytes]
 
     def family(self) -> list[psutil.Process]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            own = psutil.Process(self.process.pid)
-            return [*own.children(recursive=True), own]
-        return []
+        return tree(self.process.pid)
 
     def raylet(self) -> psutil.Process:
         return next(each for each in self.family() if each.name() == "raylet")
 
     def kill(self) -> None:
         """As a computer that loses its power: all of it at once."""
-        family = self.family()
-        for each in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
+        killed = kill_tree(self.process.pid)
         self.process.wait()
-        psutil.wait_procs(family, timeout=10)
+        psutil.wait_procs(killed, timeout=10)
 
 
 @dataclass
@@ -115,7 +111,6 @@ class RayCluster:
             "PYTHONPATH": str(HERE),
             "ASD_RAY_TEST_NOTES": str(self.notes),
             "RAY_AUTH_MODE": "token",
-            "GRPC_ENABLE_FORK_SUPPORT": "0",  # as in cluster.yaml
             "RAY_TMPDIR": self._temp,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
@@ -131,7 +126,9 @@ class RayCluster:
         self._old.append(self._temp)
         self.address = f"127.0.0.1:{port}"
         ports = [f"--port={port}", f"--ray-client-server-port={self.client_port}"]
-        self._start("head", ["--head", *ports, *self.head_options], {}, ())
+        self._start(
+            "head", ["--head", *ports, *self.head_options], {"GRPC_ENABLE_FORK_SUPPORT": "0"}, ()
+        )  # as cluster.yaml
 
     def add(self, name: str, *, ahead: float = 0.0, first: Sequence[str] = (), **environment: str) -> None:
         """One more node. `ahead`: seconds of its clock. `first`: the command that starts the node's own."""

@@ -45,7 +45,9 @@ class Loud:
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         if notes := os.environ.get(NOTES):
             name = f"{time.time_ns()}-{os.getpid()}-{os.environ.get(NODE, 'own')}.txt"
-            (Path(notes) / name).write_text(f"{type(self).__name__} {self.x}")
+            written = Path(notes) / f"{name}.part"
+            written.write_text(f"{type(self).__name__} {self.x}")
+            written.rename(Path(notes) / name)  # who counts notes reads them, too
         self._fitted = True
         for epoch in range(1, self.epochs + 1):
             time.sleep(self.SECONDS)

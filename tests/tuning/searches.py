@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -34,6 +35,22 @@ def loud_set(root: Path, gain: float = 1.1, seconds: float = 0.5) -> Path:
     return root
 
 
+def tree(pid: int) -> list[psutil.Process]:
+    """A process and all that it started; [] if it is gone."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        own = psutil.Process(pid)
+        return [*own.children(recursive=True), own]
+    return []
+
+
+def kill_tree(pid: int) -> list[psutil.Process]:
+    killed = tree(pid)
+    for each in killed:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    return killed
+
+
 @contextmanager
 def processes() -> Iterator[Begin]:
     """`begin(arguments, environment)` starts Python in a session of its own; what is left at the end is killed."""
@@ -56,8 +73,7 @@ def processes() -> Iterator[Begin]:
     finally:
         for process in started:
             if process.poll() is None:
-                for each in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-                    each.kill()
+                kill_tree(process.pid)
             process.wait()
 
 

@@ -23,15 +23,15 @@ from asd_ray.ledger import Ledger, verify
 from asd_ray.tuning.dispatch import PRETENDED
 
 from .ray_cluster import RayCluster, free_port
-from .searches import finish, processes, statuses, wait
+from .searches import finish, kill_tree, processes, statuses, wait
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 Search = Callable[..., subprocess.Popen[str]]
 PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
 
 
 def of_this_computer(address: str) -> dict[str, Any]:
-    """cluster.yaml, with nodes of this computer: nothing has to be installed, and at most two are to come."""
+    """cluster.yaml's form, with nodes of this computer: nothing has to be installed, and at most two are to come."""
     config = yaml.safe_load((Path(__file__).parents[2] / "cluster.yaml").read_text())
     worker = config["available_node_types"]["gpu-worker"]
     provider = {"type": "external", "module": PROVIDER, "gcs_address": address, "disable_node_updaters": True}
@@ -84,7 +84,7 @@ def growing(tmp_path: Path) -> Iterator[RayCluster]:
 
 @pytest.fixture
 def one_card(tmp_path: Path) -> Iterator[RayCluster]:
-    made = RayCluster(tmp_path / "cluster", cpus=4, more={PRETENDED: "1"}, head_options=["--num-gpus=1"])
+    made = RayCluster(tmp_path / "cluster", cpus=6, more={PRETENDED: "1"}, head_options=["--num-gpus=1"])
     yield made
     made.close()
 
@@ -115,14 +115,6 @@ def raylets(cluster: RayCluster) -> list[int]:
     return [pid for _, pid in sorted(living)]
 
 
-def lose(pid: int) -> None:
-    """As a spot machine that is taken away."""
-    raylet = psutil.Process(pid)
-    for each in [raylet, *raylet.children(recursive=True)]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            each.kill()
-
-
 def test_nodes_come_with_the_work_are_replaced_and_go_when_idle(
     growing: RayCluster, search: Search, ledger: Ledger
 ) -> None:
@@ -130,7 +122,7 @@ def test_nodes_come_with_the_work_are_replaced_and_go_when_idle(
     process = search(cluster, "HeldOnGpu", "--gpus-per-trial", "1", "--trials", "6")
     wait(lambda: cluster.fits().total() == 2, process)
     head, first, second = raylets(cluster)
-    lose(first)
+    kill_tree(first)  # as a spot machine that is taken away
     wait(lambda: cluster.fits().total() == 3, process)
     assert raylets(cluster)[:2] == [head, second]
     assert len(raylets(cluster)) == 3
@@ -148,15 +140,15 @@ def test_nodes_come_with_the_work_are_replaced_and_go_when_idle(
 def test_trials_share_a_card_and_those_without_one_run_beside_them(
     one_card: RayCluster, search: Search, ledger: Ledger
 ) -> None:
-    process = search(one_card, "Held HeldOnGpu", "--gpus-per-trial", "0.5", "--trials", "4")
+    process = search(one_card, "Held HeldOnGpu", "--gpus-per-trial", "0.5", "--trials", "5")
 
     def at_work() -> Counter[str]:
         return Counter(path.read_text().split()[0] for path in one_card.notes.glob("*.txt"))
 
-    wait(lambda: at_work().total() == 4, process)
-    assert at_work() == {"Held": 2, "HeldOnGpu": 2}
+    wait(lambda: at_work().total() == 6, process)
+    assert at_work() == {"Held": 4, "HeldOnGpu": 2}
     (one_card.notes / "hold").unlink()
     said = finish(process)
-    assert "a trial of held takes 1 CPU, 0 GPU: 4 at once if nothing else runs" in said
+    assert "a trial of held takes 1 CPU, 0 GPU: 6 at once if nothing else runs" in said
     assert "a trial of held_on_gpu takes 1 CPU, 0.5 GPU: 2 at once if nothing else runs" in said
-    assert statuses(ledger.records()) == {("held", "complete"): 4, ("held_on_gpu", "complete"): 4}
+    assert statuses(ledger.records()) == {("held", "complete"): 5, ("held_on_gpu", "complete"): 5}

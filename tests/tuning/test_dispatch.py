@@ -28,23 +28,12 @@ def start(tmp_path: Path, loud: Path) -> Iterator[Begin]:
     """Start `asd-ray search fan` on the data in a session of its own; what is left of it at the end is killed."""
     (tmp_path / "notes").mkdir()
     environment = {**os.environ, "PYTHONPATH": str(HERE), "ASD_RAY_TEST_NOTES": str(tmp_path / "notes")}
-    options = [
-        "-m",
-        "asd_ray.search",
-        "fan",
-        "--data",
-        loud,
-        "--run",
-        tmp_path / "run",
-        "--no-dashboard",
-        "--cpus",
-        "2",
-    ]
+    options = ["fan", "--data", loud, "--run", tmp_path / "run", "--no-dashboard", "--cpus", "2"]
     with processes() as begin:
 
         def search(families: str, *more: str) -> subprocess.Popen[str]:
             own = [name if "_" in name or name.islower() else f"ray_families:{name}" for name in families.split()]
-            return begin([*options, "--families", ",".join(own), *more], environment)
+            return begin(["-m", "asd_ray.search", *options, "--families", ",".join(own), *more], environment)
 
         yield search
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from asd_ray.detectors import Family
 from asd_ray.errors import AsdRayError
 from asd_ray.tuning.spec import ORACLE
-from asd_ray.tuning.study import Share, Study
+from asd_ray.tuning.study import STATES, Share, Study
 
 
 def two_parameters(trial: Any) -> dict[str, Any]:
@@ -58,9 +60,13 @@ def test_a_study_rebuilt_from_the_ledger_is_the_study_that_ran(bench: Any) -> No
     rebuilt = bench.study(12, space=two_parameters, behaviour="raises")
     assert {r.status for r in bench.records} == {"complete", "pruned", "failed"}
     assert seen_by_optuna(rebuilt) == seen_by_optuna(ran)
-    assert rebuilt.count() == 12
+    assert rebuilt.count() == ran.count() == 12
+    for study in (ran, rebuilt):
+        assert {status: study.count(status) for status in STATES} == Counter(r.status for r in bench.records)
+        times = [r.seconds for r in bench.records if r.status != "failed"]
+        assert study.seconds_a_trial == pytest.approx(statistics.fmean(times))
+        assert study.best == max((r for r in bench.records if r.objective), key=lambda r: r.objective)
     assert rebuilt.missing == 0
-    assert rebuilt.best == ran.best
 
 
 def test_a_rebuilt_study_asks_for_what_the_study_that_ran_would_ask(bench: Any) -> None:
