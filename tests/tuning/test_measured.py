@@ -215,7 +215,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, loud: Path) -> Iterator[Ser
     options = ["-m", "asd_ray.search", "fan", "--data", loud, "--run", run, "--trials", "3"]
     options += ["--families", "ray_families:Loud,ray_families:Waits", "--no-dashboard", "--cpus", "2"]
     with processes() as begin:
-        process = begin(options, {**os.environ, "PYTHONPATH": str(HERE), "ASD_RAY_TEST_NOTES": str(notes)})
+        sooner = {"RAY_metrics_report_interval_ms": "1000"}  # Ray's own is ten seconds
+        process = begin(options, {**os.environ, **sooner, "PYTHONPATH": str(HERE), "ASD_RAY_TEST_NOTES": str(notes)})
         wait(lambda: len(list(notes.glob("*.txt"))) == 4, process)
         port = wait(lambda: metrics_port(process), process, every=0.5)
         samples = wait(lambda: found if ready(found := scrape(port)) else [], process, every=0.5)
