@@ -67,6 +67,7 @@ def test_a_study_rebuilt_from_the_ledger_is_the_study_that_ran(bench: Any) -> No
         assert study.seconds_a_trial == pytest.approx(statistics.fmean(times))
         assert study.best == max((r for r in bench.records if r.objective), key=lambda r: r.objective)
     assert rebuilt.missing == 0
+    assert rebuilt.best == ran.best
 
 
 def test_a_rebuilt_study_asks_for_what_the_study_that_ran_would_ask(bench: Any) -> None:
