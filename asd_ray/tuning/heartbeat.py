@@ -26,6 +26,7 @@ from asd_ray.tuning.events import LOGGER, line
 EVERY, EVERY_S3 = 5.0, 15.0  # seconds between two beats: on a disk, on S3
 LATE = 1.5  # times as long the thread waits for news before it beats without
 ALIVE = 60.0  # seconds of silence after which a process counts as dead
+READINGS = 4  # of a file that makes no sense, before it is taken to be no heartbeat
 LAST_BEAT = 10.0  # seconds that the end of a search waits for a beat that S3 does not answer
 
 
@@ -169,18 +170,33 @@ def is_beat(stored: Stored) -> bool:
 
 def _read(files: Files, stored: Stored, now: float) -> Beat | None:
     """None for one that is gone by now, or that is no heartbeat."""
-    try:
-        with files.open(stored.path) as opened:
-            told = json.loads(opened.read())
-    except (FileNotFoundError, ValueError):
-        return None
-    except OSError as error:
-        raise AsdRayError(
-            f"{files.layout.url(stored.path)}: cannot be read ({error}); check the disk or S3 and the permissions"
-        ) from error
+    told = _told(files, stored.path)
     if not isinstance(told, dict) or not isinstance(told.get("pid"), int):
         return None
     here = bool(told.get("born")) and told.get("place") == _place() != ""
     silent = max(0.0, now - stored.stamp)
     alive = silent <= ALIVE and (not here or _born(told["pid"]) == told["born"])
     return Beat(stored.name.removesuffix(".json"), stored.path, told, stored.stamp, silent, here, alive)
+
+
+def _told(files: Files, path: str) -> Any:
+    """What the file says; None when it is gone, or is no JSON.
+
+    Over S3 a file is asked for its size first, then for that many bytes. One that is written anew in between comes cut
+    short, or with bytes that nobody wrote behind it, or with an error of the server: it must be read again, for a claim
+    that is overlooked is a study that two searches take.
+    """
+    for reading in range(READINGS):
+        try:
+            with files.open(path) as opened:
+                return json.loads(opened.read())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            continue
+        except OSError as error:
+            if reading + 1 == READINGS:
+                raise AsdRayError(
+                    f"{files.layout.url(path)}: cannot be read ({error}); check the disk or S3 and the permissions"
+                ) from error
+    return None

@@ -24,6 +24,7 @@ from rich.console import Console
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import RunLayout
+from asd_ray.ledger.files import S3Files
 from asd_ray.tuning import heartbeat
 from asd_ray.tuning.locks import StudyLocks
 from asd_ray.tuning.status import show_status
@@ -134,6 +135,28 @@ def test_of_several_that_ask_at_once_one_takes_it(locks: Callable[[], StudyLocks
             answers = list(pool.map(take, searches))
         assert answers.count("") == 1
         assert set(answers) <= {"", one_process(), "another search"}  # a lock is held before its holder is written
+
+
+@pytest.mark.parametrize(("before", "after"), [("asks", "has"), ("", "asks"), ("has", "asks")])
+def test_a_claim_is_seen_although_it_changes_while_it_is_read(
+    on_s3: RunLayout, monkeypatch: pytest.MonkeyPatch, before: str, after: str
+) -> None:
+    """pyarrow asks for the size and then for so many bytes: without a second look each of these is no JSON at all."""
+    files, path = on_s3.files(), on_s3.claims_file("rival")
+
+    def say(claim: str) -> None:
+        files.put(path, json.dumps({"pid": 1, "host": "rival", "claims": {"fan-ae": claim}}).encode())
+
+    def open_and_change(opened: S3Files, name: str) -> Any:
+        file = real(opened, name)
+        say(after)
+        return file
+
+    real = S3Files.open
+    monkeypatch.setattr(S3Files, "open", open_and_change)
+    say(before)
+    (beat,) = heartbeat.read_beats(files, files.list(on_s3.locks), time.time())
+    assert beat.told["claims"] == {"fan-ae": after}
 
 
 @pytest.mark.parametrize(("then", "answer"), [("has", "process 1 on rival"), ("", ""), ("dead", "")])
