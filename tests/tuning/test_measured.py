@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -219,6 +220,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, loud: Path) -> Iterator[Ser
         process = begin(options, {**os.environ, **sooner, "PYTHONPATH": str(HERE), "ASD_RAY_TEST_NOTES": str(notes)})
         wait(lambda: len(list(notes.glob("*.txt"))) == 4, process)
         port = wait(lambda: metrics_port(process), process, every=0.5)
+        wait(lambda: ready(scrape(port)), process, every=0.5)
+        time.sleep(measured.EVERY)  # Ray may serve a setting of the gauges in two pieces; of the next, nothing differs
         samples = wait(lambda: found if ready(found := scrape(port)) else [], process, every=0.5)
         ledger = Ledger(run)
         records = ledger.records()
@@ -246,8 +249,10 @@ def scrape(port: int) -> list[Sample]:
 
 
 def ready(samples: list[Sample]) -> bool:
-    """Ray's own metrics are there, and ours show both families at work."""
+    """Ray's own metrics are there, and ours, to the one that is set last, show both families at work."""
     names = {sample.name for sample in samples}
     running = [s.value for s in samples if s.name == "ray_asd_ray_trials" and s.tags["state"] == "running"]
     complete = [s.value for s in samples if s.name == "ray_asd_ray_trials" and s.tags["state"] == "complete"]
-    return "ray_node_cpu_utilization" in names and sum(running) == 2 and sum(complete) == 2
+    all_there = {"ray_node_cpu_utilization", "ray_asd_ray_best_hmean", "ray_asd_ray_clips_per_second"} <= names
+    last = any(s.name == "ray_asd_ray_busy_share" and s.tags["resource"] == "GPU" for s in samples)
+    return all_there and last and sum(running) == 2 and sum(complete) == 2
