@@ -1,5 +1,5 @@
 # make search   .venv if need be, install, a first search: the demo set's fan, a few minutes
-# make test     the same set-up, all tests
+# make test     the same set-up, all tests; TESTS=tests/ledger runs some
 # make lint     ruff and mypy --strict
 # make bench    the benchmark table of the README
 # make node     what a machine of a cluster needs (cluster.yaml runs it): .venv without the tools of development
@@ -12,7 +12,7 @@ search: $(STAMP)
 	$(VENV)/bin/python -m asd_ray.search fan
 
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(TESTS)
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
