@@ -220,9 +220,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, loud: Path) -> Iterator[Ser
         process = begin(options, {**os.environ, **sooner, "PYTHONPATH": str(HERE), "ASD_RAY_TEST_NOTES": str(notes)})
         wait(lambda: len(list(notes.glob("*.txt"))) == 4, process)
         port = wait(lambda: metrics_port(process), process, every=0.5)
-        wait(lambda: ready(scrape(port)), process, every=0.5)
-        time.sleep(measured.EVERY)  # Ray may serve a setting of the gauges in two pieces; of the next, nothing differs
-        samples = wait(lambda: found if ready(found := scrape(port)) else [], process, every=0.5)
+        samples = kept_of(port, process)
         ledger = Ledger(run)
         records = ledger.records()
         clips = int((ledger.scores(records[0])["split"] == "train").sum())
@@ -239,6 +237,21 @@ def metrics_port(process: subprocess.Popen[str]) -> int:
                 found = list(Path(word.partition("=")[2]).glob("metrics_export_port_*"))
                 return int(found[0].read_text() or 0) if found else 0
     return 0
+
+
+def kept_of(port: int, process: subprocess.Popen[str]) -> list[Sample]:
+    """The last value of each series, as Prometheus keeps it: a report of Ray's serves for two seconds, ours come every
+    five, those of the node every five, and never the two need be served at once."""
+    kept: dict[tuple[str, frozenset[tuple[str, str]]], Sample] = {}
+
+    def look() -> bool:
+        kept.update({(each.name, frozenset(each.tags.items())): each for each in scrape(port)})
+        return ready(list(kept.values()))
+
+    wait(look, process, every=0.5)
+    whole = time.monotonic() + 2 * measured.EVERY  # a setting of the gauges comes in pieces; of the next, none differs
+    wait(lambda: look() and time.monotonic() > whole, process, every=0.5)
+    return list(kept.values())
 
 
 def scrape(port: int) -> list[Sample]:
