@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -44,6 +45,18 @@ def test_a_gpu_that_is_not_there_is_refused_at_once(
     message = refused("fan", "--gpus-per-trial", share)
     assert f"--gpus-per-trial {share}: torch sees no GPU here; leave the option out to search on CPUs" in message
     assert list(tmp_path.iterdir()) == []  # no demo set was made
+
+
+def test_a_gpu_that_is_not_there_is_said_within_ten_seconds(python: Callable[..., subprocess.Popen[str]]) -> None:
+    if Path("/dev/nvidia0").exists():
+        pytest.skip("there is a GPU here")
+    began = time.monotonic()
+    command = "import sys; from asd_ray.search import main; sys.exit(main())"
+    process = python(command, "fan", "--gpus-per-trial", "1")
+    message = process.communicate(timeout=60)[1]
+    assert time.monotonic() - began < 10  # as a user waits for it, imports and all
+    assert process.returncode == 2
+    assert "leave the option out to search on CPUs" in message
 
 
 @pytest.mark.parametrize(
@@ -160,7 +173,7 @@ def test_stored_trials_that_do_not_count_are_told(said: Callable[..., str]) -> N
     assert "note: fan-twfr_gmm: 1 stored trials of other settings or of another search space do not count here" in told
 
 
-def test_help_answers_without_torch_ray_or_optuna(python: Callable[..., object]) -> None:
+def test_help_answers_without_torch_ray_or_optuna(python: Callable[..., subprocess.Popen[str]]) -> None:
     process = python(
         """
         import sys
@@ -171,7 +184,7 @@ def test_help_answers_without_torch_ray_or_optuna(python: Callable[..., object])
             print({"torch", "ray", "optuna", "pandas"} & set(sys.modules))
         """
     )
-    assert process.communicate(timeout=60)[0].endswith("set()\n")  # type: ignore[attr-defined]
+    assert process.communicate(timeout=60)[0].endswith("set()\n")
 
 
 def test_no_test_here_started_ray() -> None:

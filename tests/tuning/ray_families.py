@@ -168,7 +168,3 @@ class Steps(Loud):
     def score(self, clips: ClipSet) -> Scores:
         power = super().score(clips)["power"]
         return {"power": power + 30 * self.x * np.sin(1e4 * power)}
-
-
-class WantsGpu(Loud):
-    RESOURCES: ClassVar[Resources] = Resources(cpu=1, gpu=0.5, suits_cpu=False)

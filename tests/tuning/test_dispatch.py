@@ -149,15 +149,6 @@ def test_ctrl_c_twice_stops_at_once(start: Begin, ledger: Ledger, tmp_path: Path
     assert len(ledger.records()) < 2
 
 
-def test_a_gpu_that_is_not_there_is_said_within_ten_seconds(start: Begin) -> None:
-    if Path("/dev/nvidia0").exists():
-        pytest.skip("there is a GPU here")
-    began = time.monotonic()
-    said = finish(start("WantsGpu", "--gpus-per-trial", "1"), status=2)
-    assert time.monotonic() - began < 10
-    assert "leave the option out to search on CPUs" in said
-
-
 def test_trials_stopped_at_a_rung_are_pruned_in_optuna_and_in_the_ledger(
     start: Begin, ledger: Ledger, tmp_path: Path, loud: Path
 ) -> None:
