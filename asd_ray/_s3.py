@@ -12,7 +12,7 @@ from asd_ray.errors import AsdRayError, unknown
 
 S3_OPTIONS = ("endpoint_override", "region", "scheme")
 # Attempts where a trial is at stake, so that a short outage costs none. Between two, AWS waits at random, up to 1, 2,
-# 4, … 20 seconds: two minutes in all as a rule, more than 78 seconds in 999 of 1,000 cases; with 9 attempts it was 24.
+# 4, … 20 seconds: two minutes in all as a rule, more than 78 seconds in 999 of 1,000 cases.
 PATIENT = 12
 
 
