@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 if TYPE_CHECKING:
+    from .hostile import Verbs
     from .s3_server import S3Server
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -110,6 +111,14 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def verbs(capsys: pytest.CaptureFixture[str]) -> Verbs:
+    """Commands in this process, held to what every bad input must keep."""
+    from .hostile import Verbs
+
+    return Verbs(capsys)
 
 
 @pytest.fixture
