@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import resource
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -71,3 +74,26 @@ def digests(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+@contextmanager
+def bounded(seconds: float = 30.0, gib: float = 2.0) -> Iterator[None]:
+    """At most so much processor time and so much more memory than now; more is an error here, not a hung test.
+
+    Processor time, because the machine may be busy, and because pytest-timeout has the other timer.
+    """
+    before, handler = resource.getrlimit(resource.RLIMIT_AS), signal.getsignal(signal.SIGVTALRM)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + int(gib * 2**30), before[1]))
+
+    def late(number: int, frame: FrameType | None) -> None:
+        raise AssertionError(f"it took more than {seconds:g} s of processor time")
+
+    signal.signal(signal.SIGVTALRM, late)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, handler)
+        resource.setrlimit(resource.RLIMIT_AS, before)
