@@ -1,0 +1,57 @@
+"""The one way to read JSON that somebody else may have written: bounded in size and depth, strict, one message."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+from asd_ray.errors import AsdRayError
+
+MOST_DEPTH = 50  # brackets within brackets; Python's own reader gives up near a thousand, with a RecursionError
+MOST_BYTES = 64 << 20  # the objects that Python makes of so much JSON take about 1.5 GB at worst
+BRACKETS = b"[]{}"
+NOT_BRACKETS = bytes(set(range(256)) - set(BRACKETS))
+ALIKE = bytes.maketrans(b"{}", b"[]")
+TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)  # a string (or the rest of one), or a bracket
+
+
+def loads(
+    text: str | bytes, where: str, *, cure: str = "", most_depth: int = MOST_DEPTH, most_bytes: int = MOST_BYTES
+) -> Any:
+    """The value of a JSON text; `where` names its file in the message of an AsdRayError, `cure` ends that message.
+
+    Refused, beside what is no JSON: NaN and Infinity, which Python would take, text that is no Unicode (a lone
+    surrogate cannot be printed or stored), and more depth or size than any file of ours has.
+    """
+    try:
+        data = text.encode() if isinstance(text, str) else bytes(text)
+        if len(data) > most_bytes:
+            raise ValueError(f"{len(data)} bytes, which is more than {most_bytes}")
+        _check_depth(data, most_depth)
+        value = json.loads(data.decode(), parse_constant=_refuse)
+        if rb"\ud" in data or rb"\uD" in data:
+            json.dumps(value, ensure_ascii=False).encode()
+    except ValueError as error:  # UnicodeError is one
+        reason = " ".join(str(error).split())
+        raise AsdRayError(f"{where}: this is no JSON ({reason}){'; ' * bool(cure)}{cure}") from error
+    return value
+
+
+def _check_depth(data: bytes, most: int) -> None:
+    """Remove innermost pairs of brackets, `most` times. Only if some are left, look which of them stand in strings."""
+    brackets = data.translate(ALIKE, NOT_BRACKETS)
+    for _ in range(most):
+        if not brackets:
+            return
+        brackets = brackets.replace(b"[]", b"")
+    depth = 0
+    for token in TOKEN.finditer(data):
+        first = data[token.start()]
+        depth += (first in b"[{") - (first in b"]}")
+        if depth > most:
+            raise ValueError(f"brackets are nested more than {most} deep")
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")
