@@ -37,7 +37,9 @@ DEEP = 200_000
         ("[1\0]", "Expecting ',' delimiter"),
         ('"\\ud800"', "surrogates not allowed"),
         ('{"\\uDC00": 1}', "surrogates not allowed"),
-        ("9" * 5000, "4300 digits"),
+        ("9" * 5000, "a whole number of 5000 digits, which is more than 300"),
+        ("[1e999]", "the number 1e999 is too large"),
+        ('{"a": 1, "b": {"a": 1, "a": 2}}', "the key 'a' stands twice in one object"),
         ('"' + "x" * 2000 + '"', "2002 bytes, which is more than 1000"),
         ("\ud800", "surrogates not allowed"),
     ],
@@ -69,6 +71,10 @@ def test_what_is_no_json_of_ours_is_one_message(text: str | bytes, reason: str) 
 @pytest.mark.parametrize("ascii_only", [True, False])
 def test_json_comes_back_as_it_was_written(value: object, ascii_only: bool) -> None:
     assert loads(json.dumps(value, ensure_ascii=ascii_only), "x") == value
+
+
+def test_a_byte_order_mark_is_skipped() -> None:
+    assert loads(b'\xef\xbb\xbf{"a": 1}', "x") == {"a": 1}
 
 
 @pytest.mark.parametrize("inner", ["1", '"["', '"\\"["'])

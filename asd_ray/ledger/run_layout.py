@@ -25,10 +25,10 @@ def wrong_name(kind: str, name: str, why: str = "because it names a folder of th
     )
 
 
-def check_name(kind: str, name: str) -> str:
+def check_name(kind: str, name: str, why: str = "because it names a folder of the ledger") -> str:
     """`name` if it can be a folder's name as it is; so no machine, family or system can leave the run's folder."""
     if not NAME.fullmatch(name):
-        raise AsdRayError(wrong_name(kind, name))
+        raise AsdRayError(wrong_name(kind, name, why))
     return name
 
 

@@ -108,7 +108,8 @@ def chosen_how(ensemble: Mapping[str, Any]) -> str:
     """How labels were used, in the ensemble file's words, unless its recipe became the final one by test labels."""
     of = picked_of(ensemble)
     if "label_free" in ensemble["metrics"] and of:
-        return f"members chosen without labels; this recipe picked of {of} by test labels"
+        by = "a user, who may have seen test labels" if ensemble["tried"]["chosen_by"] == "user" else "test labels"
+        return f"members chosen without labels; this recipe picked of {of} by {by}"
     return str(ensemble["labels"])
 
 
@@ -193,7 +194,7 @@ def _stored_value(ensemble: Ensemble) -> float:
 
 def _shown(ensemble: Ensemble) -> dict[str, Any]:
     """The ensemble without what only scoring needs."""
-    made = {key: value for key, value in ensemble.items() if key not in ("statistics", "candidates")}
+    made = {key: value for key, value in ensemble.items() if key not in ("statistics", "candidates", "resampled_gains")}
     made["labels"] = chosen_how(ensemble)
     made["candidates"] = {key: value for key, value in ensemble["candidates"].items() if key != "all"}
     return made
