@@ -57,7 +57,7 @@ def stamped(ensemble: Mapping[str, Any]) -> Ensemble:
 
 
 def checksum(ensemble: Mapping[str, Any]) -> str:
-    """Of all that a file holds but when it was made: tells a change of what shows nowhere else, such as an unused seed."""
+    """Of all but when a file was made: tells a change of what shows nowhere else, such as a seed that nothing used."""
     rest = {name: part for name, part in ensemble.items() if name not in (CHECKSUM, "created")}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

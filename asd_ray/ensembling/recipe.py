@@ -20,8 +20,9 @@ from asd_ray.ledger.run_layout import check_name
 SELECT = ("best", "slots", "best_per_family", "top_k", "greedy", "optuna_weights", "label_free")
 COMBINED_BY_STEPS = ("mean", "max")  # what greedy selection can build up
 MOST = {"k": 10**6, "size": 10**6, "pool": 10**6, "bags": 1000, "trials": 10_000}  # so that choosing ends some day
-LARGEST = 2**20  # bytes of a recipe's file
+LARGEST = 2**16  # bytes of a recipe's file
 MOST_DEPTH = 20  # tables and lists within each other
+DOTS = 1000  # in a line
 SLOTS = 100
 SHOWN = 10  # problems of a file
 
@@ -132,7 +133,8 @@ def find_recipe(name: str) -> Recipe:
         for way in recipe.ways():
             check_name("recipe", way.name, "because its ensemble's file is called so")
             if way.name.casefold() in _reserved():
-                raise AsdRayError(f"{name}: a shipped recipe's ensemble is called {way.name}; rename your file")
+                whose = "the chosen" if way.name.casefold() == "final" else "a shipped recipe's"
+                raise AsdRayError(f"{name}: {whose} ensemble is called {way.name}; rename your file")
         return recipe
     if name not in shipped_recipes():
         raise AsdRayError(f"{unknown('recipe', name, shipped_recipes())}; or name a file: mine.toml")
@@ -185,8 +187,11 @@ def _text_of(path: Path) -> str:
     except OSError as error:
         raise AsdRayError(f"{str(path)[:200]}: cannot be read ({error.strerror}); name a recipe's file") from error
     if len(content) > LARGEST:
-        raise ValueError(f"it is larger than {LARGEST // 2**20} MiB")
-    return content.decode().removeprefix("\ufeff")
+        raise ValueError(f"it is larger than {LARGEST // 2**10} KiB")
+    text = content.decode().removeprefix("\ufeff")
+    if any(line.count(".") > DOTS for line in text.splitlines()):
+        raise RecursionError  # the time that TOML's reader takes for a dotted key grows with the square of its length
+    return text
 
 
 _Type = type | tuple[type, ...]
