@@ -73,6 +73,8 @@ def _ensemble(args: argparse.Namespace) -> int:
 
     if args.verify is not None:
         return _verify(args)
+    if args.final and args.recipe is None:
+        raise AsdRayError("--final makes the best of --recipe the final ensemble; name a recipe: --recipe NAME --final")
     ledger = Ledger(only_run() if args.run is None else args.run).require()
     machines = args.machines or sorted({record.machine for record in ledger.records()})
     for machine in machines:

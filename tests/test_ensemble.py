@@ -192,7 +192,7 @@ def test_verify_refuses_a_number_that_was_changed(
     made["metrics"]["crossval"]["value"] += 1e-6
     path.write_text(json.dumps(made))
     message = refused("--verify", path, status=1)
-    assert "2 differ; checksum is not what the ledger gives: the file or the ledger was changed" in message
+    assert "metrics/crossval/value differs by 1.0e-06, more than 1e-09: the file or the ledger was changed" in message
 
 
 def test_verify_of_a_file_elsewhere_asks_for_the_run(

@@ -132,6 +132,8 @@ def stored(ledger: Ledger, machine: str | None = None) -> Stored:
 
 
 def _of_folder(layout: RunLayout, path: str, machine: str) -> Ensemble:
+    if not layout.is_s3 and not Path(path).is_file():  # to open a pipe would wait for ever
+        raise AsdRayError(f"{path}: this is no file; remove it")
     with layout.files().open(path) as file:
         made = _parsed(file.read(MOST_BYTES + 1), layout.url(path))
     if made["machine"] != machine:

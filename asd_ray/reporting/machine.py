@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asd_ray.ensembling import Candidates, Ensemble, combine, load
-from asd_ray.ensembling.ensemble_file import stored_statistics
+from asd_ray.ensembling.ensemble_file import intact, stored_statistics
 from asd_ray.ensembling.judge import Judge
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.schema import LABELS
@@ -49,6 +49,10 @@ def machine_facts(ledger: Ledger, machine: str, found: Mapping[str, Ensemble]) -
         "counts": {},
         "notes": list(final["notes"]),
     }
+    if intact(final) is False:
+        made["notes"].append(
+            "the ensemble file was changed after it was written; see what differs: asd-ray ensemble --verify FILE"
+        )
     new = _new(ledger, final)
     if new:
         made["notes"].append(

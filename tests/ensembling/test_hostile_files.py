@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.schema import problem
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
+from asd_ray.reporting import gather
 from tests.ensembling.conftest import make_ledger
 from tests.hostile import Verbs, bounded, unharmed
 
@@ -197,8 +199,6 @@ def test_a_byte_order_mark_and_a_cut_file(ledger: Ledger, good: dict[str, Any], 
 
 
 def test_what_is_no_file_is_refused(verbs: Verbs, ledger: Ledger, tmp_path: Path) -> None:
-    import os
-
     os.mkfifo(tmp_path / "pipe.json")
     for path in (tmp_path, tmp_path / "pipe.json", "/dev/zero", tmp_path / ("x" * 300), "", "/dev/null/x.json"):
         verbs.refused("ensemble", "--verify", path, "--run", ledger.layout.root)
@@ -363,11 +363,13 @@ def test_the_report_leaves_out_what_it_cannot_read_and_names_it(tmp_path: Path, 
     (folder / "fan" / "moved.json").write_text(json.dumps(put(good, ("machine",), "valve")))
     (folder / "pump" / "final.json").write_text(json.dumps(put(good, ("threshold", "value"), math.nan)))
     (folder / "README.json").mkdir()
+    os.mkfifo(folder / "fan" / "pipe.json")
     with unharmed(tmp_path), bounded(seconds=60, gib=2):
         answer = verbs("report", "--run", tmp_path / "run")
     assert answer.status == 1
     for word in (
         "deep.json: this is no JSON (brackets are nested more than 50 deep)",
+        "pipe.json: this is no file; remove it",
         "typed.json: metrics/oracle/value must be a number",
         "moved.json: machine is 'valve', but the folder is of fan",
         "pump/final.json: this is no JSON (NaN is no number of JSON)",
@@ -375,7 +377,7 @@ def test_the_report_leaves_out_what_it_cannot_read_and_names_it(tmp_path: Path, 
         assert answer.err.count(word) == 1
     facts = json.loads((tmp_path / "run/report/report.json").read_text())
     assert set(facts["machines"]) == {"fan"}
-    assert len(facts["left_out"]) == 4
+    assert len(facts["left_out"]) == 5
     assert "deep.json" in (tmp_path / "run/report/report.html").read_text()
     assert "typed.json" in (tmp_path / "run/report/report.md").read_text()
 
@@ -383,10 +385,19 @@ def test_the_report_leaves_out_what_it_cannot_read_and_names_it(tmp_path: Path, 
     words = ("no ensembles to report on", "final.json: the format is None but must be 'asd_ray-ensemble/1'")
     verbs.refused("report", "--run", tmp_path / "run", lines=16, words=words)
     verbs.refused("report", "--run", tmp_path / "run", "--submission", tmp_path / "ours", words=("final.json",))
-    assert sorted(stored(run).unreadable["fan"]) == ["deep", "final", "moved", "typed"]
+    assert sorted(stored(run).unreadable["fan"]) == ["deep", "final", "moved", "pipe", "typed"]
     assert main(["pump", "--run", str(tmp_path / "run"), "--recipe", "best_single"]) == 0  # in the broken one's place
     assert (folder / "pump" / "final.json.unreadable").is_file()
     assert read(folder / "pump" / "final.json")["machine"] == "pump"
+
+
+def test_the_report_notes_a_file_that_was_changed(tmp_path: Path) -> None:
+    run = make_ledger(tmp_path / "run", strength=0.4)
+    path = Path(write(run, build(load(run, "fan"), Recipe("three", "top_k", k=3), QUICK), final=True))
+    note = "the ensemble file was changed after it was written"
+    assert not any(note in each for each in gather(run)["machines"]["fan"]["notes"])
+    path.write_text(json.dumps(put(json.loads(path.read_text()), ("metrics", "crossval", "value"), 0.99)))
+    assert any(note in each for each in gather(run)["machines"]["fan"]["notes"])
 
 
 def test_a_file_that_cannot_be_read_for_its_rights_is_named(

@@ -151,6 +151,7 @@ def test_what_is_no_file_is_refused_and_does_not_hang(root: Path, tmp_path: Path
         (("--bootstrap", "1000000000"), "unrecognized arguments"),
         (("--recipe", ""), "unknown recipe ''"),
         (("--verify", ""), "no such file"),
+        (("--final",), "name a recipe: --recipe NAME --final"),
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, tuple) else "",
 )
