@@ -162,7 +162,7 @@ def _verify(args: argparse.Namespace) -> int:
     stored = read(args.verify)
     ledger = Ledger(run_of(args.verify) if args.run is None else args.run).require()
     differences = verify(ledger, stored)
-    worst = sorted(differences.items(), key=lambda item: (item[0] == CHECKSUM, -item[1]))  # that of changed values, too
+    worst = sorted(differences.items(), key=lambda item: (item[0] == CHECKSUM, -item[1]))  # named last
     wrong = [place for place, far in worst if not far <= TOLERANCE]
     told = f"{len(differences)} values rebuilt from {ledger.layout.root}"
     if not wrong:

@@ -147,7 +147,7 @@ def _check_case(machine: str, names: set[str], there: set[str]) -> None:
 
 
 def mark_best(ensembles: Sequence[Ensemble], chosen: Ensemble | None = None) -> Ensemble:
-    """The best by what each is worth on clips that it was not chosen by, or the `chosen` one; told of how many.
+    """The best by what each is worth on clips that it was not chosen by, or the `chosen` one, with the number of recipes it was chosen from.
 
     Of many gains the largest is large by luck, too. Its lower bound is therefore that of the largest deviation of any
     of these gains from its value, over the resampled clips: `better_as_best` says whether that lies above 0.
