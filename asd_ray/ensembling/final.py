@@ -147,10 +147,10 @@ def _check_case(machine: str, names: set[str], there: set[str]) -> None:
 
 
 def mark_best(ensembles: Sequence[Ensemble], chosen: Ensemble | None = None) -> Ensemble:
-    """The best by what each is worth on clips that it was not chosen by, or the `chosen` one, with the number of recipes it was chosen from.
+    """The best on clips that it was not chosen by, or the `chosen` one. All record how many recipes were compared.
 
-    Of many gains the largest is large by luck, too. Its lower bound is therefore that of the largest deviation of any
-    of these gains from its value, over the resampled clips: `better_as_best` says whether that lies above 0.
+    Picking the best of many is biased, so `better_as_best` uses the bootstrap distribution of the largest deviation of
+    any of their gains from its value: it says whether the lower bound lies above 0.
     """
     best = chosen or min(ensembles, key=rank)
     by = "user" if chosen else "crossval" if _forecast(best) else "oracle" if best["metrics"] else "order"
