@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asd_ray import _cli
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # numpy, pandas and rich are imported where they are used, so that --help answers at once
     from asd_ray.ensembling import Ensemble, Recipe, Wishes
+    from asd_ray.ensembling.final import Comparison
     from asd_ray.ledger import Ledger
 
 EXAMPLES = (
@@ -23,14 +25,14 @@ EXAMPLES = (
     "asd-ray ensemble fan --run runs/demo --recipe greedy --recipe mine.toml --maximise auc",
     "asd-ray ensemble --verify runs/demo/ensembles/fan/final.json --run runs/demo",
 )
-TOLERANCE = 1e-9
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     made = _cli.parser(
         "ensemble",
         "Choose and combine the best detectors of each machine by recipes, measure every ensemble under the protocols\n"
-        "oracle and crossval, and write the best under crossval as RUN/ensembles/MACHINE/final.json.",
+        "oracle and crossval, and write the best under crossval, of these and of those that are stored for the same\n"
+        "candidates and options, as RUN/ensembles/MACHINE/final.json.",
         EXAMPLES,
     )
     add = made.add_argument
@@ -55,20 +57,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         default="raise",
         help="what to do with a candidate that lacks test clips: stop and name it (default), or leave it out",
     )
+    add("--final", action="store_true", help="make the best of --recipe the final ensemble, even if another is better")
     add("--json", action="store_true", help="print the best ensemble of each machine as JSON, and nothing else")
-    add("--verify", metavar="FILE", help="rebuild an ensemble file's numbers from the ledger, and do nothing else")
+    add(
+        "--verify",
+        metavar="FILE",
+        help="rebuild an ensemble file from the ledger, and do nothing else; exits 1 where they differ",
+    )
     return _cli.run(made, _ensemble, argv)
 
 
 def _ensemble(args: argparse.Namespace) -> int:
-    from asd_ray.ensembling import Wishes, read
-    from asd_ray.ensembling.ensemble_file import run_of
+    from asd_ray.ensembling import Wishes
     from asd_ray.ledger import Ledger
 
-    if args.verify:
-        stored = read(args.verify)
-        return _verify(Ledger(args.run or run_of(args.verify)).require(), stored)
-    ledger = Ledger(args.run or only_run()).require()
+    if args.verify is not None:
+        return _verify(args)
+    if args.final and args.recipe is None:
+        raise AsdRayError("--final makes the best of --recipe the final ensemble; name a recipe: --recipe NAME --final")
+    ledger = Ledger(only_run() if args.run is None else args.run).require()
     machines = args.machines or sorted({record.machine for record in ledger.records()})
     for machine in machines:
         ledger.check_known(machine, None)
@@ -81,20 +88,20 @@ def _ensemble(args: argparse.Namespace) -> int:
         percentile=args.percentile,
     )
     recipes = _recipes(args)
-    finals, failed = {}, []
+    compared, failed = {}, []
     for machine in machines:
         try:
-            made, notes = _of_machine(ledger, machine, recipes, wishes, args)
+            compared[machine] = _of_machine(ledger, machine, recipes, wishes, args)
         except AsdRayError as error:  # the other machines have theirs all the same
             failed.append(str(error))
             continue
-        finals[machine] = made[0]
         if not args.json:
-            _print_machine(machine, made, notes)
+            _print_machine(machine, compared[machine])
     if args.json:
+        finals = {machine: each.final for machine, each in compared.items()}
         print(json.dumps({"format": "asd_ray-ensembles/1", "machines": finals}, indent=1, allow_nan=False))
     else:
-        _print_all(ledger, finals)
+        _print_all(ledger, compared)
     if failed:
         raise AsdRayError("\n".join(failed))
     return 0
@@ -112,74 +119,73 @@ def only_run() -> str:
 def _recipes(args: argparse.Namespace) -> list[tuple[Recipe, str]]:
     """Every way of every recipe, and the file of a user's own."""
     from asd_ray.ensembling import find_recipe, shipped_recipes
-    from asd_ray.ledger.run_layout import check_name
+    from asd_ray.ensembling.recipe import is_file_name
 
-    found = [(find_recipe(name), name) for name in args.recipe or shipped_recipes()]
-    own = [(way, name if name.endswith(".toml") else "") for recipe, name in found for way in recipe.ways()]
-    ways = [way for way, _ in own]
-    names = [way.name for way in ways]
-    twice = sorted({name for name in names if names.count(name) > 1 or name == "final"})
-    if twice:
-        raise AsdRayError(f"two recipes, or one and the chosen one, would be called {twice[0]}; rename its file")
-    for way in ways:
-        check_name("recipe", way.name)
-    return [(replace(way, by=args.by) if args.by else way, source) for way, source in own]
+    own: dict[str, tuple[Recipe, str]] = {}
+    for name in shipped_recipes() if args.recipe is None else args.recipe:
+        for way in find_recipe(name).ways():
+            if way.name.casefold() in own:
+                raise AsdRayError(f"{name}: two recipes would be called {way.name}; name it once, or rename its file")
+            own[way.name.casefold()] = way, name if is_file_name(name) else ""
+    return [(replace(way, by=args.by) if args.by else way, source) for way, source in own.values()]
 
 
 def _of_machine(
     ledger: Ledger, machine: str, recipes: Sequence[tuple[Recipe, str]], wishes: Wishes, args: argparse.Namespace
-) -> tuple[list[Ensemble], list[str]]:
-    """Every ensemble of a machine, the best under crossval first, written; and why recipes were left out."""
-    from asd_ray.ensembling import Candidates, load, write
-    from asd_ray.ensembling.build import best_single, build_with_gains, mark_best, measures, rank, without_constants
-    from asd_ray.ensembling.protocols import field_of
+) -> Comparison:
+    """Every ensemble of a machine, written, and the final one of these and of earlier ones."""
+    from asd_ray.ensembling import Builder
+    from asd_ray.ensembling.final import store
 
-    loaded: dict[str, Candidates] = {}
-    singles: dict[Any, Any] = {}
+    builder = Builder(ledger, machine, wishes, drop=args.missing == "drop")
     made, notes = [], []
     for recipe, source in recipes:
         try:
-            if recipe.by not in loaded:
-                loaded[recipe.by] = without_constants(load(ledger, machine, recipe.by, drop=args.missing == "drop"))
-            candidates, key = loaded[recipe.by], (recipe.by, recipe.standardise)
-            if key not in singles and candidates.labelled:
-                field = field_of(candidates, recipe.standardise, wishes.maximise)
-                singles[key] = measures(field, best_single(recipe), wishes)
-            ensemble, gains = build_with_gains(candidates, recipe, wishes, singles.get(key))
-            made.append((ensemble | {"recipe_source": source}, gains))
+            made.append(builder(recipe) | {"recipe_source": source})
         except AsdRayError as error:
             if args.recipe:
                 raise
             notes.append(str(error).removeprefix(f"{machine}: "))
     if not made:
         raise AsdRayError(f"{machine}: no recipe can be followed:\n  " + "\n  ".join(dict.fromkeys(notes)))
-    best = mark_best(made)
-    ensembles = [best, *(each for each, _ in sorted(made, key=lambda pair: rank(pair[0])) if each is not best)]
-    for each in ensembles:
-        write(ledger, each)
-    write(ledger, best, final=True)
-    return ensembles, notes
+    compared = store(ledger, builder, made, every=args.recipe is None, by_user=args.final)
+    return replace(compared, notes=[*notes, *compared.notes])
 
 
-def _verify(ledger: Ledger, stored: Ensemble) -> int:
-    from asd_ray.ensembling import verify
+def _verify(args: argparse.Namespace) -> int:
+    """0 where the ledger gives what the file says, 1 where it does not; a file that is no ensemble is an error."""
+    from asd_ray.ensembling import read, verify
+    from asd_ray.ensembling.ensemble_file import CHECKSUM, run_of
+    from asd_ray.ensembling.verifying import TOLERANCE
+    from asd_ray.ledger import Ledger
 
+    stored = read(args.verify)
+    ledger = Ledger(run_of(args.verify) if args.run is None else args.run).require()
     differences = verify(ledger, stored)
-    place, worst = max(differences.items(), key=lambda item: item[1])
-    told = f"{len(differences)} numbers rebuilt from {ledger.layout.root}; the worst differs by {worst:.1e} ({place})"
-    if not worst <= TOLERANCE:
-        raise AsdRayError(f"{stored['machine']}: {told}, more than {TOLERANCE:.0e}: the file or the ledger was changed")
-    print(f"{stored['machine']} {stored['recipe']['name']}: {told}")
-    return 0
+    worst = sorted(differences.items(), key=lambda item: (item[0] == CHECKSUM, -item[1]))  # named last
+    wrong = [place for place, far in worst if not far <= TOLERANCE]
+    told = f"{len(differences)} values rebuilt from {ledger.layout.root}"
+    if not wrong:
+        print(f"{stored['machine']} {stored['recipe']['name']}: {told}; the worst differs by {worst[0][1]:.1e}")
+        return 0
+    machine, far = stored["machine"], worst[0][1]
+    if wrong == [CHECKSUM]:
+        why = "all agree, but the checksum does not: what cannot be rebuilt was changed (notes, recipe, wishes, tried)"
+    else:
+        by = "is not what the ledger gives" if far == math.inf else f"differs by {far:.1e}, more than {TOLERANCE:.0e}"
+        why = f"{len(wrong)} differ; {wrong[0]} {by}: the file or the ledger was changed"
+    cure = f"choose the ensemble again: asd-ray ensemble {machine} --run {ledger.layout.root}"
+    print(f"asd-ray ensemble: {args.verify}: {told}: {why}; {cure}", file=sys.stderr)
+    return 1
 
 
-def _print_machine(machine: str, made: Sequence[Ensemble], notes: Sequence[str]) -> None:
+def _print_machine(machine: str, compared: Comparison) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from asd_ray.ledger.show import console
 
-    out = console()
+    out, made = console(), compared.made
     first = made[0]
     tried = first["candidates"]
     title = f"{machine}: {tried['tried']} candidates of {len(tried['families'])} families; {_measure_of(first)}"
@@ -191,8 +197,16 @@ def _print_machine(machine: str, made: Sequence[Ensemble], notes: Sequence[str])
     out.print(table)
     for member in first["members"]:
         out.print(Text(f"  {member['weight']:g} × {member['name']} {member['variant']}"))
-    for note in dict.fromkeys([*(note for each in made for note in each["notes"]), *notes]):
+    for note in dict.fromkeys([*(note for each in made for note in each["notes"]), *compared.notes]):
         out.print(Text(f"  note: {note}"), style="dim")
+
+
+def _chosen(final: Ensemble) -> str:
+    """How the final one was chosen. One of an early version does not say of how many."""
+    tried = final.get("tried", {"recipes": 1, "chosen_by": "order"})
+    if tried["chosen_by"] == "user":
+        return f"chosen by a user (--final) of {tried['recipes']} recipes"
+    return f"the best of {tried['recipes']} recipes by {tried['chosen_by']}" if final["metrics"] else "without metrics"
 
 
 def _measure_of(ensemble: Ensemble) -> str:
@@ -218,15 +232,18 @@ def _span(interval: Sequence[float], *, signed: bool = False) -> str:
     return " … ".join(f"{value:+.3f}" if signed else f"{value:.3f}" for value in interval)
 
 
-def _print_all(ledger: Ledger, finals: Mapping[str, Ensemble]) -> None:
+def _print_all(ledger: Ledger, compared: Mapping[str, Comparison]) -> None:
     from asd_ray.ledger.show import console
     from asd_ray.metrics import hmean
 
     out = console()
+    finals = {machine: each.final for machine, each in compared.items()}
     for machine, each in finals.items():
         path = ledger.layout.url(ledger.layout.ensemble_file(machine, "final"))
-        of, gain = each["tried"], each["metrics"].get("crossval", {}).get("gain", {})
-        chosen = f"the best of {of['recipes']} recipes by {of['chosen_by']}" if each["metrics"] else "without metrics"
+        gain = each["metrics"].get("crossval", {}).get("gain", {})
+        chosen = _chosen(each) + (
+            f", {compared[machine].earlier} of them stored before" if compared[machine].earlier else ""
+        )
         surely = "; better than the best single, the best of so many allowed for" if gain.get("better_as_best") else ""
         out.print(f"{machine}: {each['recipe']['name']}, {chosen}{surely} → {path}", soft_wrap=True)
     for protocol in ("crossval", "oracle"):

@@ -28,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     made = _cli.parser(
         "report",
         "Write the report of a run whose ensembles were chosen (asd-ray ensemble): report.html, which needs no\n"
-        "network and prints to PDF, and the same tables as report.json, report.md and CSV.",
+        "network and prints to PDF, and the same tables as report.json, report.md and CSV. What cannot be reported on\n"
+        "is named and left out, and the exit status is then 1.",
         EXAMPLES,
     )
     made.add_argument("--run", metavar="RUN", help="folder or s3://… of results (default: the one folder in runs/)")
@@ -66,7 +67,9 @@ def _report(args: argparse.Namespace) -> int:
     target = RunLayout(args.out) if args.out else ledger.layout
     for path in write(facts, target, target.base if args.out else target.report):
         print(path)
-    return 0
+    for why in facts["left_out"]:
+        print(f"asd-ray report: left out: {why}", file=sys.stderr)
+    return 1 if facts["left_out"] else 0
 
 
 def _submit(ledger: Ledger, args: argparse.Namespace) -> int:

@@ -21,11 +21,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from asd_ray.ensembling.build import Wishes, build
+from asd_ray.ensembling.build import build
 from asd_ray.ensembling.candidates import Candidates, load
 from asd_ray.ensembling.judge import Judge
 from asd_ray.ensembling.protocols import field_of, measure
 from asd_ray.ensembling.recipe import find_recipe
+from asd_ray.ensembling.wishes import Wishes
 from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
 from asd_ray.metrics import MAX_FPR, hmean
 from benchmarks._timing import Row, compare, seconds

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,38 +12,25 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_ray.ensembling import bootstrap
-from asd_ray.ensembling.candidates import Candidates, load
+from asd_ray.ensembling.candidates import CONSTANT, Candidates, LeftOut, load
 from asd_ray.ensembling.combine import TRANSDUCTIVE
-from asd_ray.ensembling.ensemble_file import FORMAT, Ensemble, combined, scores_of, statistics_to_json
+from asd_ray.ensembling.ensemble_file import FORMAT, Ensemble, combined, statistics_to_json
 from asd_ray.ensembling.greedy import Chosen
-from asd_ray.ensembling.judge import MAXIMISE, strata_of
+from asd_ray.ensembling.judge import strata_of
 from asd_ray.ensembling.protocols import Field, Measured, field_of, measure, possible, together
-from asd_ray.ensembling.recipe import Recipe, recipe_from
+from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.select import check, without_labels
 from asd_ray.ensembling.standardise import Statistics
-from asd_ray.ensembling.threshold import HOW, PERCENTILE, threshold
-from asd_ray.errors import AsdRayError, unknown
+from asd_ray.ensembling.threshold import threshold
+from asd_ray.ensembling.wishes import Wishes
+from asd_ray.errors import AsdRayError
 from asd_ray.metrics import detection
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger
 
 Floats = npt.NDArray[np.float64]
-AS_BEST = "better_as_best"
 PACKAGES = ("asd_ray", "numpy", "pandas", "scipy", "pyarrow")
-REBUILT = (
-    "dataset",
-    "members",
-    "combine",
-    "statistics",
-    "threshold",
-    "metrics",
-    "trail",
-    "selection_frequency",
-    "candidates",
-    "transductive",
-    "labels",
-)  # the rest is notes, and when and by what the file was made
 LABELS = {
     "oracle": "chosen with the labels of the very clips it is measured on: an upper bound, not a forecast",
     "crossval": "chosen on folds of the test clips and measured on the fold left out",
@@ -53,44 +39,17 @@ LABELS = {
 }
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """How ensembles are chosen and measured."""
-
-    maximise: str = "hmean"
-    repeats: int = 3
-    folds: int = 5
-    seed: int = 0
-    draws: int = bootstrap.DRAWS
-    threshold: str = "gamma"
-    percentile: float = PERCENTILE
-
-    def __post_init__(self) -> None:
-        for name, known in (("maximise", MAXIMISE), ("threshold", HOW)):
-            if getattr(self, name) not in known:
-                raise unknown(name, getattr(self, name), known)
-        for name, least in (("folds", 2), ("repeats", 1), ("seed", 0), ("draws", 1)):
-            if getattr(self, name) < least:
-                raise AsdRayError(f"{name} must be {least} or more but got {getattr(self, name)}")
-        if not 0 < self.percentile < 100:
-            raise AsdRayError(f"percentile must be above 0 and below 100 but got {self.percentile}")
-
-
 def build(
     candidates: Candidates, recipe: Recipe, wishes: Wishes, single: Mapping[str, Measured] | None = None
 ) -> Ensemble:
-    """The ensemble of a recipe that combines in one way. `single` are the measures of the best single candidate."""
-    return build_with_gains(candidates, recipe, wishes, single)[0]
+    """The ensemble of a recipe that combines in one way. `single` are the measures of the best single candidate.
 
-
-def build_with_gains(
-    candidates: Candidates, recipe: Recipe, wishes: Wishes, single: Mapping[str, Measured] | None = None
-) -> tuple[Ensemble, Floats | None]:
-    """And the resampled gains over the best single candidate under crossval, one a draw, where there are some."""
+    Where there is crossval, `resampled_gains` are those over the best single candidate under it, one a draw.
+    """
     candidates = without_constants(candidates)
-    check(recipe, candidates.machine, candidates.table)
+    check(recipe, candidates)
     if not candidates.labelled:
-        return _unmeasured(candidates, recipe, wishes), None
+        return _unmeasured(candidates, recipe, wishes)
     field = field_of(candidates, recipe.standardise, wishes.maximise)
     found = measures(field, recipe, wishes)
     single = measures(field, best_single(recipe), wishes) if single is None else single
@@ -114,7 +73,31 @@ def build_with_gains(
         together(field, recipe, chosen, np.ones(len(field.rows), bool), rescaled=False) > made["threshold"]["value"]
     )
     made["metrics"]["decisions"] = detection(field.judge.clips["label"].to_numpy(), decided)._asdict()
-    return made, gains.get("crossval")
+    if "crossval" in gains:
+        made["resampled_gains"] = gains["crossval"].tolist()
+    return made
+
+
+class Builder:
+    """Builds ensembles of one machine: candidates and the measures of single ones are needed for many recipes."""
+
+    def __init__(self, ledger: Ledger, machine: str, wishes: Wishes, *, drop: bool = False) -> None:
+        self.machine, self.wishes = machine, wishes
+        self._ledger, self._drop = ledger, drop
+        self._candidates: dict[str, Candidates] = {}
+        self._singles: dict[Any, Mapping[str, Measured]] = {}
+
+    def candidates(self, by: str) -> Candidates:
+        if by not in self._candidates:
+            self._candidates[by] = without_constants(load(self._ledger, self.machine, by, drop=self._drop))
+        return self._candidates[by]
+
+    def __call__(self, recipe: Recipe) -> Ensemble:
+        candidates, key = self.candidates(recipe.by), (recipe.by, recipe.standardise)
+        if key not in self._singles and candidates.labelled:
+            field = field_of(candidates, recipe.standardise, self.wishes.maximise)
+            self._singles[key] = measures(field, best_single(recipe), self.wishes)
+        return build(candidates, recipe, self.wishes, self._singles.get(key))
 
 
 def measures(field: Field, recipe: Recipe, wishes: Wishes) -> dict[str, Measured]:
@@ -143,80 +126,9 @@ def without_constants(candidates: Candidates) -> Candidates:
         raise AsdRayError(
             f"{candidates.machine}: every candidate gives all test clips one score; their detectors learned nothing"
         )
-    told = tuple(f"{candidates.told(int(row))} (constant scores)" for row in np.flatnonzero(~says))
+    rows = candidates.table[~says]
+    told = tuple(map(LeftOut, rows["name"], rows["family"], rows["variant"], [CONSTANT] * len(rows)))
     return replace(candidates.take(np.flatnonzero(says)), left_out=candidates.left_out + told)
-
-
-def verify(ledger: Ledger, ensemble: Mapping[str, Any]) -> dict[str, float]:
-    """Rebuild an ensemble from the ledger: how far each of its numbers is from what the file says.
-
-    Statistics, threshold and every protocol's values are computed anew, over the candidates there were.
-    """
-    try:
-        recipe, wishes = recipe_from(ensemble["recipe"]), Wishes(**ensemble["wishes"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise AsdRayError(
-            f"{ensemble['machine']}: the ensemble's recipe or wishes are not as this version writes them ({error}); "
-            "choose the ensemble again"
-        ) from error
-    only = {trial: list(variants) for trial, variants in ensemble["candidates"]["all"].items()}
-    again = build(load(ledger, ensemble["machine"], recipe.by, only=only), recipe, wishes)
-    same = [(each["trial"], each["variant"]) for each in again["members"]]
-    if same != [(each["trial"], each["variant"]) for each in ensemble["members"]]:
-        raise AsdRayError(
-            f"{ensemble['machine']}: the recipe chooses other members now; the file or the ledger was changed"
-        )
-    differences = dict(_differences(_rebuilt(ensemble), _rebuilt(again)))
-    stored = scores_of(ledger, ensemble)  # with the file's own statistics, as new clips would be scored
-    test = stored[stored["split"] == "test"]
-    if ensemble["metrics"]:
-        own = field_of(load(ledger, ensemble["machine"], recipe.by, only=only), recipe.standardise, wishes.maximise)
-        value = float(own.judge(test["score"].to_numpy()[None, own.rows])[0])
-        protocol = "label_free" if "label_free" in ensemble["metrics"] else "oracle"
-        differences["from the file's statistics"] = abs(value - ensemble["metrics"][protocol]["value"])
-    return differences
-
-
-def _rebuilt(ensemble: Mapping[str, Any]) -> dict[str, Any]:
-    """What is compared; a ledger that has grown since leaves out other candidates as well."""
-    candidates = {name: part for name, part in ensemble["candidates"].items() if name != "left_out"}
-    metrics = {
-        protocol: {**part, "gain": {name: each for name, each in part["gain"].items() if name != AS_BEST}}
-        if isinstance(part, Mapping) and "gain" in part
-        else part
-        for protocol, part in ensemble["metrics"].items()
-    }
-    return {key: ensemble.get(key) for key in REBUILT} | {"candidates": candidates, "metrics": metrics}
-
-
-def mark_best(ensembles: Sequence[tuple[Ensemble, Floats | None]]) -> Ensemble:
-    """The best by what each is worth on clips that it was not chosen by, told how many it was the best of.
-
-    Of many gains the largest is large by luck, too. Its lower bound is therefore that of the largest deviation of any
-    of these gains from its value, over the resampled clips: `better_as_best` says whether that lies above 0.
-    """
-    ranked = sorted(ensembles, key=lambda pair: rank(pair[0]))
-    best = ranked[0][0]
-    by = "crossval" if _forecast(best) else "oracle" if best["metrics"] else "order"
-    for each, _ in ranked:
-        each["tried"] = {"recipes": len(ranked), "chosen_by": by}
-    gains = [(each["metrics"]["crossval"]["gain"]["value"], draws) for each, draws in ranked if draws is not None]
-    if by == "crossval" and gains:
-        luck = np.max([draws - value for value, draws in gains], axis=0)
-        gain = best["metrics"]["crossval"]["gain"]
-        gain[AS_BEST] = bool(gain["value"] - bootstrap.interval(luck)[1] > 0) and gain["better"]
-    return best
-
-
-def _forecast(ensemble: Mapping[str, Any]) -> str:
-    """The protocol whose number is of clips that an ensemble was not chosen by, if there is one."""
-    return next((name for name in ("label_free", "crossval") if name in ensemble["metrics"]), "")
-
-
-def rank(ensemble: Mapping[str, Any]) -> tuple[bool, float, int, str]:
-    metrics, by = ensemble["metrics"], _forecast(ensemble)
-    value = metrics[by or "oracle"]["value"] if metrics else 0.0
-    return (not by, -value, len(ensemble["members"]), ensemble["recipe"]["name"])
 
 
 def _described(
@@ -264,7 +176,7 @@ def _described(
         "candidates": {
             "tried": len(candidates),
             "families": dict(sorted(Counter(candidates.table["family"]).items())),
-            "left_out": list(candidates.left_out),
+            "left_out": list(map(str, candidates.left_out)),
             "digest": candidates.digest,
             "all": every,
         },
@@ -349,16 +261,3 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return made
-
-
-def _differences(old: Any, new: Any, where: str = "") -> Sequence[tuple[str, float]]:
-    """Each number's place and how far the two are apart; infinite where one is missing or is other text."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        keys = sorted(set(old) | set(new))
-        return [each for key in keys for each in _differences(old.get(key), new.get(key), f"{where}/{key}".strip("/"))]
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        pairs = enumerate(zip(old, new, strict=True))
-        return [each for at, (one, other) in pairs for each in _differences(one, other, f"{where}/{at}")]
-    if isinstance(old, float) and isinstance(new, float | int) and not isinstance(new, bool):
-        return [(where, abs(old - new))]
-    return [(where, 0.0 if old == new else math.inf)]

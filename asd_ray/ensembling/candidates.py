@@ -22,6 +22,23 @@ Floats = npt.NDArray[np.float64]
 BY = ("held_out", "train", "test")  # whose statistics standardise scores
 
 
+CONSTANT = "constant scores"
+TEST_OTHERS = "test scores of other clips"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A candidate that no recipe can choose, and why."""
+
+    name: str
+    family: str
+    variant: str  # "" where the whole trial is meant
+    reason: str
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.name, self.variant, f"({self.reason})")))
+
+
 @dataclass(frozen=True)
 class Candidates:
     """Every candidate of one machine, over the same clips.
@@ -42,7 +59,7 @@ class Candidates:
     dataset: str
     fingerprint: str
     year: int | None
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -108,12 +125,14 @@ def load(
     kept = [row for row, pair in enumerate(pairs) if pair in place and (asked is None or pair in asked)]
     has = {entry.record.trial for entry in ledger.entries(machine) if entry.splits.get(by) is not None}
     left_out = [
-        f"{records[t].name} {v} ({f'{by} scores of other clips' if t in has else f'no {by} scores'})"
+        LeftOut(records[t].name, records[t].family, v, f"{by} scores of other clips" if t in has else f"no {by} scores")
         for t, v in pairs
         if (t, v) not in place
     ]
     shown = {trial for trial, _ in pairs}
-    left_out += [f"{each.name} (test scores of other clips)" for t, each in records.items() if drop and t not in shown]
+    left_out += [
+        LeftOut(each.name, each.family, "", TEST_OTHERS) for t, each in records.items() if drop and t not in shown
+    ]
     if asked is not None and len(kept) < len(asked):
         missing = sorted(asked - {pairs[row] for row in kept})
         raise AsdRayError(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from asd_ray._json import MOST_BYTES, loads
 from asd_ray.ensembling.candidates import Candidates, load
 from asd_ray.ensembling.combine import combine
 from asd_ray.ensembling.recipe import Recipe, recipe_from
+from asd_ray.ensembling.schema import problem
 from asd_ray.ensembling.standardise import Statistics
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import RunLayout
@@ -25,30 +29,63 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Ensemble = dict[str, Any]  # as the file holds it
 FORMAT = "asd_ray-ensemble/1"
-NEEDED = ("machine", "recipe", "wishes", "dataset", "members", "statistics", "threshold", "metrics", "candidates")
+FINAL = "final"  # the name of the file of the chosen one
+CHECKSUM = "checksum"
+CURE = "choose the ensemble again: asd-ray ensemble MACHINE --run RUN"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a run's folder of ensembles holds."""
+
+    ensembles: dict[str, dict[str, Ensemble]]  # machine -> recipe's name (or "final") -> ensemble
+    unreadable: dict[str, dict[str, str]]  # machine -> file's name -> why
 
 
 def write(ledger: Ledger, ensemble: Mapping[str, Any], *, final: bool = False) -> str:
     """Into the run's folder of ensembles, whole or not at all; gives the path."""
     layout = ledger.layout
-    path = layout.ensemble_file(ensemble["machine"], "final" if final else ensemble["recipe"]["name"])
-    text = json.dumps(ensemble, indent=1, allow_nan=False, ensure_ascii=False)
+    path = layout.ensemble_file(ensemble["machine"], FINAL if final else ensemble["recipe"]["name"])
+    text = json.dumps(stamped(ensemble), indent=1, allow_nan=False, ensure_ascii=False)
     layout.files().put(path, (text + "\n").encode())
     return layout.url(path)
 
 
+def stamped(ensemble: Mapping[str, Any]) -> Ensemble:
+    """As its file has it."""
+    return {**ensemble, CHECKSUM: checksum(ensemble)}
+
+
+def checksum(ensemble: Mapping[str, Any]) -> str:
+    """Of all but when a file was made: tells a change of what shows nowhere else, such as a seed that nothing used."""
+    rest = {name: part for name, part in ensemble.items() if name not in (CHECKSUM, "created")}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def intact(ensemble: Mapping[str, Any]) -> bool | None:
+    """Whether a file's checksum is of what it holds; None for one of an earlier version, which has none."""
+    return ensemble[CHECKSUM] == checksum(ensemble) if CHECKSUM in ensemble else None
+
+
 def read(path: str | Path) -> Ensemble:
+    """The one way to read an ensemble file: whatever is wrong with it is one message that names the place in it."""
     text = str(path)
     try:
         if text.startswith("s3://"):
             layout = RunLayout(run_of(text))
             machine, name = text.split("/")[-2:]
             with layout.files().open(layout.ensemble_file(machine, name.removesuffix(".json"))) as file:
-                return _parsed(file.read(), text)
-        content = Path(path).read_bytes()
-    except (FileNotFoundError, IsADirectoryError) as error:
+                return _parsed(file.read(MOST_BYTES + 1), text)
+        if Path(text).exists() and not Path(text).is_file():
+            raise IsADirectoryError
+        with open(text, "rb") as local:
+            content = local.read(MOST_BYTES + 1)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise AsdRayError(f"{path}: no such file; ensembles lie in RUN/ensembles/MACHINE/") from error
-    return _parsed(content, str(path))
+    except OSError as error:
+        raise AsdRayError(f"{text[:200]}: cannot be read ({error.strerror or error}); name an ensemble file") from error
+    return _parsed(content, text)
 
 
 def run_of(path: str) -> str:
@@ -61,34 +98,47 @@ def run_of(path: str) -> str:
 
 
 def _parsed(content: bytes, path: str) -> Ensemble:
-    try:
-        made = json.loads(content)
-    except ValueError as error:
-        raise AsdRayError(f"{path}: this is no JSON ({error}); choose the ensemble again") from error
+    made = loads(content, path, cure=CURE)
     if not isinstance(made, dict) or made.get("format") != FORMAT:
         told = made.get("format") if isinstance(made, dict) else type(made).__name__
-        raise AsdRayError(f"{path}: the format is {told!r} but must be {FORMAT!r}; choose the ensemble again")
-    if lacking := [name for name in NEEDED if name not in made]:
-        raise AsdRayError(f"{path}: it lacks {', '.join(lacking)}; choose the ensemble again")
+        raise AsdRayError(f"{path}: the format is {told!r:.60} but must be {FORMAT!r}; {CURE}")
+    if wrong := problem(made):
+        raise AsdRayError(f"{path}: {wrong}; {CURE}")
     return made
 
 
 def finals(ledger: Ledger) -> dict[str, Ensemble]:
-    """The final ensemble of every machine of a run that has one."""
-    return {machine: each["final"] for machine, each in ensembles(ledger).items() if "final" in each}
+    """The final ensemble of every machine of a run that has one; an error where one cannot be read."""
+    found = stored(ledger)
+    for files in found.unreadable.values():
+        if FINAL in files:
+            raise AsdRayError(files[FINAL])
+    return {machine: each[FINAL] for machine, each in found.ensembles.items() if FINAL in each}
 
 
-def ensembles(ledger: Ledger) -> dict[str, dict[str, Ensemble]]:
-    """machine -> recipe's name (or "final") -> ensemble."""
-    layout, found = ledger.layout, dict[str, dict[str, Ensemble]]()
+def stored(ledger: Ledger, machine: str | None = None) -> Stored:
+    """Of all machines or of one. A file that cannot be read is named, with why, and stops nothing."""
+    layout, found = ledger.layout, Stored({}, {})
     files = layout.files()
-    for stored in sorted(files.list(layout.ensembles), key=lambda each: each.path):
-        folder, _, name = stored.path.rpartition("/")
-        if name.endswith(".json") and not name.startswith("."):
-            with files.open(stored.path) as file:
-                made = _parsed(file.read(), layout.url(stored.path))
-            found.setdefault(folder.rpartition("/")[2], {})[name.removesuffix(".json")] = made
-    return found
+    for file in sorted(files.list(layout.ensembles), key=lambda each: each.path):
+        folder, name = file.path.rpartition("/")[0].rpartition("/")[2], file.name.removesuffix(".json")
+        if name == file.name or name.startswith(".") or machine not in (None, folder):
+            continue
+        try:
+            found.ensembles.setdefault(folder, {})[name] = _of_folder(layout, file.path, folder)
+        except (AsdRayError, OSError) as error:
+            found.unreadable.setdefault(folder, {})[name] = str(error)
+    return Stored({name: each for name, each in found.ensembles.items() if each}, found.unreadable)
+
+
+def _of_folder(layout: RunLayout, path: str, machine: str) -> Ensemble:
+    if not layout.is_s3 and not Path(path).is_file():  # to open a pipe would wait for ever
+        raise AsdRayError(f"{path}: this is no file; remove it")
+    with layout.files().open(path) as file:
+        made = _parsed(file.read(MOST_BYTES + 1), layout.url(path))
+    if made["machine"] != machine:
+        raise AsdRayError(f"{layout.url(path)}: machine is {made['machine']!r}, but the folder is of {machine}; {CURE}")
+    return made
 
 
 def scores_of(ledger: Ledger, ensemble: Mapping[str, Any]) -> pd.DataFrame:

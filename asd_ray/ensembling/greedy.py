@@ -2,12 +2,14 @@
 
 Each step adds the candidate with which the ensemble does best; one may be added again, which gives it weight. Of equal
 values, to six digits, one that is a member already is preferred, then the one that is better alone. What is kept are
-the steps up to the best ensemble on the way. Bagged, it chooses several times from a random part of the candidates,
-and the weights are added up.
+the steps up to the best ensemble on the way, so it also ends after `PATIENCE` steps that reach nothing better: a mean
+of ever more members hardly changes, and candidates come round in a cycle. Bagged, it chooses several times from a
+random part of the candidates, and the weights are added up.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +18,7 @@ import numpy.typing as npt
 from asd_ray.ensembling.judge import DIGITS, Judge
 
 Floats = npt.NDArray[np.float64]
+PATIENCE = 100  # steps; more than the shipped recipes take altogether, so these choose as if there were no such end
 
 
 @dataclass(frozen=True)
@@ -60,20 +63,22 @@ def _once(scores: Floats, alone: Floats, best: npt.NDArray[np.intp], judge: Judg
     rows = scores[best]
     so_far = rows[0].copy()
     added, reached = [0], [float(alone[best[0]])]
-    for _ in range(1, size):
+    members, best_step = {0}, 0
+    while len(added) < size and len(added) - best_step <= PATIENCE:
         made = (so_far + rows) if how == "mean" else np.maximum(so_far, rows)  # a sum orders clips as a mean does
         values = judge(made).round(DIGITS)
         ties = np.flatnonzero(values == values.max())
-        at = next((int(tie) for tie in ties if tie in added), int(ties[0]))
-        if how == "max" and at in added:
+        at = next((int(tie) for tie in ties if int(tie) in members), int(ties[0]))
+        if how == "max" and at in members:
             break  # the same again for ever
         so_far = made[at]
+        best_step = len(added) if values[at] > reached[best_step] else best_step
         added.append(at)
         reached.append(float(values[at]))
-    kept = added[: int(np.argmax(reached)) + 1]
-    members = list(dict.fromkeys(kept))
+        members.add(at)
+    weights = Counter(added[: best_step + 1])
     return Chosen(
-        tuple(int(best[each]) for each in members),
-        tuple(float(kept.count(each)) for each in members),
+        tuple(int(best[each]) for each in weights),
+        tuple(map(float, weights.values())),
         tuple((int(best[each]), value) for each, value in zip(added, reached, strict=True)),
     )

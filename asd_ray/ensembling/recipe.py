@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,16 @@ from asd_ray.ensembling.candidates import BY
 from asd_ray.ensembling.combine import WAYS
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.errors import AsdRayError, unknown
+from asd_ray.ledger.run_layout import check_name
 
 SELECT = ("best", "slots", "best_per_family", "top_k", "greedy", "optuna_weights", "label_free")
 COMBINED_BY_STEPS = ("mean", "max")  # what greedy selection can build up
+MOST = {"k": 10**6, "size": 10**6, "pool": 10**6, "bags": 1000, "trials": 10_000}  # so that choosing ends some day
+LARGEST = 2**16  # bytes of a recipe's file
+MOST_DEPTH = 20  # tables and lists within each other
+DOTS = 1000  # in a line
+SLOTS = 100
+SHOWN = 10  # problems of a file
 
 
 @dataclass(frozen=True)
@@ -73,9 +82,10 @@ class Recipe:
             raise AsdRayError('optuna_weights looks for the weights of a mean: combine = ["mean"]')
         if self.by not in BY:
             raise unknown("split to standardise by", self.by, BY)
-        for name in ("k", "size", "pool", "bags", "trials"):
-            if getattr(self, name) < 1:
-                raise AsdRayError(f"{name} must be at least 1 but got {getattr(self, name)}")
+        for name, most in MOST.items():
+            if not 1 <= getattr(self, name) <= most:
+                least = "at least 1" if getattr(self, name) < 1 else f"at most {most}"
+                raise AsdRayError(f"{name} must be {least} but got {str(getattr(self, name))[:40]}")
         if not 0 < self.fraction <= 1:
             raise AsdRayError(f"fraction must be in (0, 1] but got {self.fraction}")
         if self.select == "slots" and not self.slots:
@@ -108,31 +118,80 @@ def shipped_recipes() -> list[str]:
     return sorted(path.stem for path in shipped("ensembles").glob("*.toml"))
 
 
+def is_file_name(name: str) -> bool:
+    """Whether a user means a file of their own, and not a shipped recipe."""
+    return Path(name).suffix == ".toml" or "/" in name
+
+
 def find_recipe(name: str) -> Recipe:
-    """A shipped recipe by its name, or a user's own by its path (``mine.toml``): data, never run as code."""
-    path = Path(name)
-    if path.suffix != ".toml" and "/" not in name:
-        if name not in shipped_recipes():
-            raise AsdRayError(f"{unknown('recipe', name, shipped_recipes())}; or name a file: mine.toml")
-        path = shipped("ensembles") / f"{name}.toml"
-    return read_recipe(path)
+    """A shipped recipe by its name, or a user's own by its path (``mine.toml``): data, never run as code.
+
+    Recipes are told apart by their names, so a user's own cannot have that of a shipped one, nor "final".
+    """
+    if is_file_name(name):
+        recipe = read_recipe(Path(name))
+        for way in recipe.ways():
+            check_name("recipe", way.name, "because its ensemble's file is called so")
+            if way.name.casefold() in _reserved():
+                whose = "the chosen" if way.name.casefold() == "final" else "a shipped recipe's"
+                raise AsdRayError(f"{name}: {whose} ensemble is called {way.name}; rename your file")
+        return recipe
+    if name not in shipped_recipes():
+        raise AsdRayError(f"{unknown('recipe', name, shipped_recipes())}; or name a file: mine.toml")
+    return read_recipe(shipped("ensembles") / f"{name}.toml")
+
+
+@cache
+def _reserved() -> frozenset[str]:
+    """In lower case, since some disks do not tell Final.json from final.json."""
+    recipes = [read_recipe(shipped("ensembles") / f"{name}.toml") for name in shipped_recipes()]
+    return frozenset({"final", *shipped_recipes(), *(way.name for each in recipes for way in each.ways())})
 
 
 def read_recipe(path: Path) -> Recipe:
     """All problems of a file at once."""
     try:
-        given = tomllib.loads(path.read_text())
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise AsdRayError(f"{path}: no such file; shipped recipes: {', '.join(shipped_recipes())}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise AsdRayError(f"{path}: this is no TOML ({error}); see the files in {shipped('ensembles')}") from error
+        given = tomllib.loads(_text_of(path))
+        _check_depth(given)
+    except (ValueError, RecursionError) as error:  # a TOMLDecodeError and a UnicodeDecodeError are ValueErrors
+        fault = f"it is nested more than {MOST_DEPTH} deep" if isinstance(error, RecursionError) else error
+        raise AsdRayError(f"{path}: this is no TOML ({fault}); see the files in {shipped('ensembles')}") from error
     problems = list(_problems(given))
     if not problems:
         try:
             return _made(path.stem, given)
         except AsdRayError as error:
             problems = [str(error)]
-    raise AsdRayError("\n".join(f"{path}: {problem}" for problem in problems))
+    more = [f"… and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+    raise AsdRayError("\n".join(f"{path}: {problem}" for problem in problems[:SHOWN] + more))
+
+
+def _check_depth(given: Mapping[str, Any]) -> None:
+    """Dotted keys go as deep as they like without TOML's reader going deep itself."""
+    level: list[Any] = [given]
+    for _ in range(MOST_DEPTH):
+        inner = [each for each in level if isinstance(each, dict | list)]
+        level = [below for each in inner for below in (each.values() if isinstance(each, dict) else each)]
+    if level:
+        raise RecursionError
+
+
+def _text_of(path: Path) -> str:
+    try:
+        if path.exists() and not path.is_file():
+            raise IsADirectoryError
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise AsdRayError(f"{path}: no such file; shipped recipes: {', '.join(shipped_recipes())}") from error
+    except OSError as error:
+        raise AsdRayError(f"{str(path)[:200]}: cannot be read ({error.strerror}); name a recipe's file") from error
+    if len(content) > LARGEST:
+        raise ValueError(f"it is larger than {LARGEST // 2**10} KiB")
+    text = content.decode().removeprefix("\ufeff")
+    if any(line.count(".") > DOTS for line in text.splitlines()):
+        raise RecursionError  # the time that TOML's reader takes for a dotted key grows with the square of its length
+    return text
 
 
 _Type = type | tuple[type, ...]
@@ -153,25 +212,50 @@ def _problems(given: Mapping[str, Any]) -> list[str]:
     found = _typed(given, known, "field")
     found += [] if "select" in given else [f"select is missing; give one of {', '.join(SELECT)}"]
     slots = given.get("slots")
-    for slot in slots if isinstance(slots, list) else []:
-        if not isinstance(slot, dict) or not isinstance(slot.get("family"), str):
-            found.append(f'a slot needs a family but is {slot!r}; write [[slots]] and family = "idnn"')
+    slots = slots if isinstance(slots, list) else []
+    if len(slots) > SLOTS:
+        return [*found, f"slots must be at most {SLOTS} but are {len(slots)}"]
+    for at, slot in enumerate(slots):
+        if not isinstance(slot, dict) or not slot.get("family") or not isinstance(slot["family"], str):
+            found.append(f'a slot needs a family but is {_shown(slot)}; write [[slots]] and family = "idnn"')
         else:
             found += _typed(slot, _SLOT, "field of a slot")
-            if isinstance(slot.get("variants"), list) and not all(isinstance(each, str) for each in slot["variants"]):
-                found.append(f'variants of a slot must be texts such as ["mse"] but are {slot["variants"]!r}')
-    if isinstance(given.get("combine"), list) and not all(isinstance(each, str) for each in given["combine"]):
-        found.append(f'combine must be texts such as ["mean", "max"] but is {given["combine"]!r}')
+            found += _slot_problems(slot)
+            if slots.index(slot) < at:
+                found.append(f"slot {slot['family']} stands twice, and both would take the same candidate; remove one")
+    combine = given.get("combine")
+    if isinstance(combine, list) and not all(isinstance(each, str) for each in combine):
+        found.append(f'combine must be texts such as ["mean", "max"] but is {_shown(combine)}')
+    elif isinstance(combine, list) and len(set(combine)) < len(combine):
+        found.append(f"combine names a way twice: {_shown(combine)}; remove one")
     standardise = given.get("standardise")
     return found + _typed(standardise if isinstance(standardise, dict) else {}, _STANDARDISE, "field of standardise")
+
+
+def _slot_problems(slot: Mapping[str, Any]) -> list[str]:
+    found, variants, params = [], slot.get("variants"), slot.get("params")
+    if isinstance(variants, list) and not all(isinstance(each, str) for each in variants):
+        found.append(f'variants of a slot must be texts such as ["mse"] but are {_shown(variants)}')
+    for name, value in params.items() if isinstance(params, dict) else ():
+        for each in value if isinstance(value, list) else [value]:
+            if not isinstance(each, str | int | float) or (isinstance(each, float) and not math.isfinite(each)):
+                found.append(
+                    f"params of a slot must be texts, finite numbers, true or false, but {name} is {_shown(each)}"
+                )
+    return found
+
+
+def _shown(value: Any) -> str:
+    """A value of a user's file, which may be as long as they like."""
+    return f"{value!r:.200}"
 
 
 def _typed(given: Mapping[str, Any], types: Mapping[str, _Type], kind: str) -> list[str]:
     """What is wrong with the names and the types of fields; true and false are no numbers."""
     return [
-        f"{name}{kind.removeprefix('field')} must be {_called(types[name])} but is {value!r}"
+        f"{name}{kind.removeprefix('field')} must be {_called(types[name])} but is {_shown(value)}"
         if name in types
-        else str(unknown(kind, name, types))
+        else str(unknown(kind, name[:60], types))
         for name, value in given.items()
         if name not in types or not isinstance(value, types[name]) or isinstance(value, bool)
     ]

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from asd_ray._shipped import shipped
+from asd_ray.ensembling.candidates import CONSTANT, TEST_OTHERS, Candidates, LeftOut
 from asd_ray.ensembling.combine import combine
 from asd_ray.ensembling.greedy import Chosen, greedy
 from asd_ray.ensembling.judge import DIGITS, Judge
 from asd_ray.ensembling.recipe import Recipe, Slot
-from asd_ray.errors import AsdRayError
+from asd_ray.errors import AsdRayError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,21 +62,77 @@ def _members(recipe: Recipe, table: pd.DataFrame, alone: Floats) -> Sequence[int
     return sorted(own, key=lambda row: -alone[row])
 
 
-def check(recipe: Recipe, machine: str, table: pd.DataFrame) -> None:
-    """Say what a recipe asks for and the ledger lacks, and how to get it."""
-    lacking = [slot for slot in recipe.slots if not fits(slot, table).any()]
+def check(recipe: Recipe, candidates: Candidates) -> None:
+    """Say what a recipe asks for and the candidates lack, why, and how to get it."""
+    lacking = [slot for slot in recipe.slots if not fits(slot, candidates.table).any()]
     needed = lacking if recipe.select == "slots" else lacking if len(lacking) == len(recipe.slots) else []
+    where = f"{candidates.machine}: recipe {recipe.name.partition('.')[0]}"
     if needed:
-        families = ",".join(dict.fromkeys(slot.family for slot in needed))
+        why = [why for slot in needed if (why := _lacks(slot, candidates))]
+        never = [slot for slot in needed if not _lacks(slot, candidates)]
+        if never:
+            families = ",".join(dict.fromkeys(slot.family for slot in never))
+            why.append(
+                f"needs {'; '.join(map(str, never))}, which no complete trial has; "
+                f"run: asd-ray search {candidates.machine} --families {families}"
+            )
+        raise AsdRayError(f"{where} {'; and '.join(why)}")
+    if recipe.select == "label_free" and not without_labels(recipe, candidates.table).members:
+        search = f"asd-ray search {candidates.machine}"
+        if candidates.table["paper"].any():
+            raise AsdRayError(
+                f"{where} takes the papers' settings, and test labels chose the epoch of every such trial "
+                f"(--checkpoint oracle); run: {search} --checkpoint last, or choose another recipe"
+            )
         raise AsdRayError(
-            f"{machine}: recipe {recipe.name.partition('.')[0]} needs {'; '.join(map(str, needed))}, which no complete "
-            f"trial has; run: asd-ray search {machine} --families {families}"
+            f"{where} takes the papers' settings, and the ledger has no complete trial of one that can be used"
+            f"{_reasons(candidates.left_out)}; run: {search}, or choose another recipe"
         )
-    if recipe.select == "label_free" and not without_labels(recipe, table).members:
-        raise AsdRayError(
-            f"{machine}: recipe {recipe.name.partition('.')[0]} takes the papers' settings, and the ledger has no "
-            f"complete trial of one; run: asd-ray search {machine}, or choose another recipe"
-        )
+
+
+def _lacks(slot: Slot, candidates: Candidates) -> str:
+    """Why no candidate fits a slot, with the cure of that reason; "" where such a trial was never tried."""
+    own = candidates.table[candidates.table["family"] == slot.family]
+    gone = [each for each in candidates.left_out if each.family == slot.family]
+    if gone and (own.empty or any(each.variant in slot.variants for each in gone)):
+        return f"needs {slot}, whose candidates cannot be used{_reasons(gone)}; {_cure(gone[0], candidates)}"
+    if own.empty:
+        known = {path.stem for path in shipped("search_spaces").glob("*.py")} | set(candidates.table["family"])
+        if slot.family not in known:
+            return (
+                f"has an {unknown('family', slot.family[:60], known)}; a family of your own has the name that asd-ray "
+                "ledger ls shows, once it was searched"
+            )
+        return ""
+    if slot.variants and not own["variant"].isin(slot.variants).any():
+        there = ", ".join(sorted(set(own["variant"])))
+        return f"needs {slot}, but the variants of {slot.family} are {there}; name one of these"
+    parameters = {name for params in own["params"] for name in params}
+    if unlike := sorted(set(slot.params) - parameters):
+        there = ", ".join(sorted(parameters)) or "none"
+        return f"needs {slot}, but no trial of {slot.family} has a parameter {unlike[0]}; known: {there}"
+    return ""
+
+
+def _cure(left_out: LeftOut, candidates: Candidates) -> str:
+    search = f"asd-ray search {candidates.machine} --families {left_out.family}"
+    if left_out.reason == CONSTANT:
+        return f"such scores cannot be standardised, their detectors learned nothing; search other settings: {search}"
+    if left_out.reason == TEST_OTHERS:
+        return f"they are of an earlier or later dataset; search in a run of its own: {search}"
+    return f"standardise by other clips: --by {'held_out' if candidates.by == 'train' else 'train'}"
+
+
+def _reasons(left_out: Sequence[LeftOut]) -> str:
+    """`` (constant scores: fan-idnn-0000 mse and 3 more)``"""
+    reasons: dict[str, list[str]] = {}
+    for each in left_out:
+        reasons.setdefault(each.reason, []).append(f"{each.name} {each.variant}".strip())
+    parts = [
+        f"{reason}: {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        for reason, names in reasons.items()
+    ]
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def fits(slot: Slot, table: pd.DataFrame) -> npt.NDArray[np.bool_]:

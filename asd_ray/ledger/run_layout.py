@@ -25,10 +25,10 @@ def wrong_name(kind: str, name: str, why: str = "because it names a folder of th
     )
 
 
-def check_name(kind: str, name: str) -> str:
+def check_name(kind: str, name: str, why: str = "because it names a folder of the ledger") -> str:
     """`name` if it can be a folder's name as it is; so no machine, family or system can leave the run's folder."""
     if not NAME.fullmatch(name):
-        raise AsdRayError(wrong_name(kind, name))
+        raise AsdRayError(wrong_name(kind, name, why))
     return name
 
 
@@ -69,7 +69,7 @@ class RunLayout:
 
     @property
     def set_aside(self) -> str:
-        """Where files that cannot be read are moved; beside the ledger, so that a Parquet reader never meets them."""
+        """Where broken and forgotten files go; beside the ledger, so that a Parquet reader never meets them."""
         return f"{self.base}/ledger_set_aside"
 
     @property
@@ -154,7 +154,7 @@ class RunLayout:
         return f"{self.family_folder(machine, family)}/.compacted"
 
     def set_aside_file(self, path: str) -> str:
-        """Where the ledger's file `path` goes when it cannot be read."""
+        """Where the ledger's file `path` goes when it cannot be read or is forgotten."""
         return f"{self.set_aside}/{path.removeprefix(self.ledger).lstrip('/')}"
 
     def url(self, path: str) -> str:

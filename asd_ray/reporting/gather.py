@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from asd_ray.ensembling import ensembles
-from asd_ray.errors import AsdRayError
+from asd_ray.ensembling import stored
+from asd_ray.ensembling.ensemble_file import FINAL
+from asd_ray.errors import AsdRayError, listing
 from asd_ray.metrics import hmean
 from asd_ray.reporting.family import family_facts
 from asd_ray.reporting.importances import FEWEST
@@ -24,16 +25,21 @@ Facts = dict[str, Any]
 
 
 def gather(ledger: Ledger) -> Facts:
-    """An error where no machine has a final ensemble."""
-    found = {machine: each for machine, each in ensembles(ledger).items() if "final" in each}
-    root = ledger.layout.root
-    if not found:
-        raise AsdRayError(f"{root}: no ensembles to report on; run: asd-ray ensemble --run {root}")
+    """An error where no machine has a final ensemble that can be used; what is left out beside others is named."""
+    root, files = ledger.layout.root, stored(ledger)
+    left_out = [why for names in files.unreadable.values() for why in names.values()]
+    machines: dict[str, Facts] = {}
+    for machine, found in sorted(files.ensembles.items(), key=lambda item: item[0].lower()):
+        if FINAL not in found:
+            continue
+        try:
+            machines[machine] = machine_facts(ledger, machine, found)
+        except AsdRayError as error:  # of a file that is not of this ledger; the others are reported all the same
+            left_out.append(str(error))
+    if not machines:
+        why = f"; what there is cannot be used:\n{listing(left_out)}" if left_out else ""
+        raise AsdRayError(f"{root}: no ensembles to report on; run: asd-ray ensemble --run {root}{why}")
     records = ledger.records()
-    machines = {
-        machine: machine_facts(ledger, machine, each)
-        for machine, each in sorted(found.items(), key=lambda item: item[0].lower())
-    }
     return {
         "format": FORMAT,
         "run": root,
@@ -41,6 +47,7 @@ def gather(ledger: Ledger) -> Facts:
         "labels": label_sentence(records, machines),
         "summary": summary(machines),
         "without": sorted({record.machine for record in records} - set(machines)),
+        "left_out": left_out,
         "best_of_families": best_of_families(machines),
         "machines": machines,
         "families": families(records),

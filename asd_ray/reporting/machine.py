@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asd_ray.ensembling import Candidates, Ensemble, combine, load
-from asd_ray.ensembling.ensemble_file import stored_statistics
+from asd_ray.ensembling.ensemble_file import intact, stored_statistics
 from asd_ray.ensembling.judge import Judge
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.schema import LABELS
@@ -49,6 +49,10 @@ def machine_facts(ledger: Ledger, machine: str, found: Mapping[str, Ensemble]) -
         "counts": {},
         "notes": list(final["notes"]),
     }
+    if intact(final) is False:
+        made["notes"].append(
+            "the ensemble file was changed after it was written; see what differs: asd-ray ensemble --verify FILE"
+        )
     new = _new(ledger, final)
     if new:
         made["notes"].append(
@@ -108,7 +112,8 @@ def chosen_how(ensemble: Mapping[str, Any]) -> str:
     """How labels were used, in the ensemble file's words, unless its recipe became the final one by test labels."""
     of = picked_of(ensemble)
     if "label_free" in ensemble["metrics"] and of:
-        return f"members chosen without labels; this recipe picked of {of} by test labels"
+        by = "a user, who may have seen test labels" if ensemble["tried"]["chosen_by"] == "user" else "test labels"
+        return f"members chosen without labels; this recipe picked of {of} by {by}"
     return str(ensemble["labels"])
 
 
@@ -193,7 +198,7 @@ def _stored_value(ensemble: Ensemble) -> float:
 
 def _shown(ensemble: Ensemble) -> dict[str, Any]:
     """The ensemble without what only scoring needs."""
-    made = {key: value for key, value in ensemble.items() if key not in ("statistics", "candidates")}
+    made = {key: value for key, value in ensemble.items() if key not in ("statistics", "candidates", "resampled_gains")}
     made["labels"] = chosen_how(ensemble)
     made["candidates"] = {key: value for key, value in ensemble["candidates"].items() if key != "all"}
     return made

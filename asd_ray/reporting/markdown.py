@@ -24,6 +24,7 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"\n{plain(facts['summary']['apart'])}"
     if facts["without"]:
         yield f"\nWithout an ensemble yet: {', '.join(map(plain, facts['without']))}."
+    yield from (f"\nLeft out: {plain(why)}" for why in facts["left_out"])
     for machine, each in facts["machines"].items():
         yield from _machine(machine, each)
     yield "\n## Families\n"

@@ -12,8 +12,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from asd_ray.ensembling import Wishes, build, find_recipe, load, shipped_recipes
-from asd_ray.ensembling.build import best_single, build_with_gains, mark_best, measures, without_constants
-from asd_ray.ensembling.candidates import Candidates
+from asd_ray.ensembling.build import best_single, measures, without_constants
+from asd_ray.ensembling.candidates import Candidates, LeftOut
+from asd_ray.ensembling.final import mark_best
 from asd_ray.ensembling.protocols import field_of
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.errors import AsdRayError
@@ -125,14 +126,12 @@ def test_the_best_of_many_recipes_is_called_better_only_if_luck_does_not_explain
     for seed in range(10):
         equal = candidates([1.0] * 8, per=10, shared=0.98, seed=seed)
         single = measures(field_of(equal, ways[0].standardise), best_single(ways[0]), QUICK)
-        best = mark_best([build_with_gains(equal, way, QUICK, single) for way in ways])
+        best = mark_best([build(equal, way, QUICK, single) for way in ways])
         claimed += best["metrics"]["crossval"]["gain"]["better_as_best"]
-        assert best["tried"] == {"recipes": 7, "chosen_by": "crossval"}
+        assert best["tried"] == {"recipes": 7, "chosen_by": "crossval", "names": sorted(way.name for way in ways)}
     assert claimed <= 1
     apart = candidates([1.0] * 8, per=50, shared=0.0)
-    assert mark_best([build_with_gains(apart, way, QUICK) for way in ways])["metrics"]["crossval"]["gain"][
-        "better_as_best"
-    ]
+    assert mark_best([build(apart, way, QUICK) for way in ways])["metrics"]["crossval"]["gain"]["better_as_best"]
 
 
 def test_a_trial_that_kept_the_epoch_test_labels_liked_best_is_not_label_free_and_is_told(few: Candidates) -> None:
@@ -144,7 +143,9 @@ def test_a_trial_that_kept_the_epoch_test_labels_liked_best_is_not_label_free_an
 
 
 def test_how_many_were_tried_and_how_often_each_was_chosen_is_told(few: Candidates) -> None:
-    made = build(replace(few, left_out=("one (no held_out scores)",)), Recipe("top_k", "top_k", k=2), QUICK)
+    made = build(
+        replace(few, left_out=(LeftOut("one", "idnn", "", "no held_out scores"),)), Recipe("top_k", "top_k", k=2), QUICK
+    )
     assert made["candidates"]["tried"] == 4
     assert made["candidates"]["families"] == {"group_made": 2, "idnn": 2}
     assert made["candidates"]["left_out"] == ["one (no held_out scores)"]

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asd_ray.ensembling import Standardiser, Wishes, build, ensembles, finals, load, read, scores_of, verify, write
+from asd_ray import ensembling
+from asd_ray.ensembling import Standardiser, Wishes, build, finals, load, read, scores_of, verify, write
 from asd_ray.ensembling.recipe import Recipe, Slot
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
@@ -96,7 +97,8 @@ def test_every_number_that_was_changed_is_noticed(small: Ledger) -> None:
         change(made, *place)
     differences = verify(small, made)
     noticed = {name for name, far in differences.items() if far > 5e-7}
-    assert noticed - {"from the file's statistics"} == {"/".join(map(str, place)) for place in CHANGED}
+    others = {"from the file's statistics", "checksum"}
+    assert noticed - others == {"/".join(map(str, place)) for place in CHANGED}
 
 
 def test_changed_weights_and_seeds_are_noticed(small: Ledger) -> None:
@@ -118,8 +120,9 @@ def test_words_that_decide_are_compared_too(small: Ledger) -> None:
     for word in ("combine", "labels"):
         assert verify(small, made | {word: "max"})[word] == math.inf
     made["dataset"]["fingerprint"] = "0123456789ab"
+    assert verify(small, made)["dataset/fingerprint"] == math.inf
     with pytest.raises(AsdRayError, match=r"trials are of other clips \(f0f0f0f0\) than the ensemble's \(01234567\)"):
-        verify(small, made)
+        scores_of(small, made)
 
 
 def test_a_trial_that_was_removed_is_named(ledger_of: Make) -> None:
@@ -143,8 +146,7 @@ def test_scores_that_were_changed_so_that_others_are_chosen_are_noticed(ledger_o
     made = read(stored(ledger, Recipe("best", "best")))
     other = next(record.trial for record in ledger.records() if record.trial != made["members"][0]["trial"])
     replace_scores(ledger, other, 9)
-    with pytest.raises(AsdRayError, match="the recipe chooses other members now; the file or the ledger was changed"):
-        verify(Ledger(ledger.layout), made)
+    assert verify(Ledger(ledger.layout), made)["members/0/trial"] == math.inf
 
 
 def replace_scores(ledger: Ledger, trial: str, louder: float) -> None:
@@ -181,22 +183,28 @@ def test_what_a_foreign_file_lacks_is_said(ledger_of: Make, tmp_path: Path) -> N
     with pytest.raises(AsdRayError, match="mine.json: it lacks wishes, members; choose the ensemble again"):
         read(path)
     for name in ("recipe", "wishes"):
-        with pytest.raises(AsdRayError, match="fan: the ensemble's recipe or wishes are not as this version writes"):
-            verify(ledger, made | {name: made[name] | {"new": 3}})
+        path.write_text(json.dumps(made | {name: made[name] | {"new": 3}}))
+        with pytest.raises(AsdRayError, match=f"mine.json: {name} is not as this version writes it"):
+            read(path)
 
 
 def test_ensembles_of_a_run_are_found_by_machine_and_name(ledger_of: Make) -> None:
     ledger = ledger_of()
-    assert ensembles(ledger) == {}
+    assert ensembling.stored(ledger).ensembles == {}
     made = build(load(ledger, "fan"), RECIPES[0], QUICK)
     path = Path(write(ledger, made))
     assert path == Path(ledger.layout.root) / "ensembles" / "fan" / "greedy.json"
     write(ledger, made, final=True)
-    assert set(ensembles(ledger)["fan"]) == {"greedy", "final"}
+    assert set(ensembling.stored(ledger).ensembles["fan"]) == {"greedy", "final"}
     assert finals(ledger) == {"fan": read(path)}
     path.with_name("broken.json").write_text("{")
-    with pytest.raises(AsdRayError, match="broken.json: this is no JSON"):
-        ensembles(ledger)
+    found = ensembling.stored(ledger)
+    assert set(found.ensembles["fan"]) == {"greedy", "final"}
+    assert "broken.json: this is no JSON" in found.unreadable["fan"]["broken"]
+    assert set(finals(ledger)) == {"fan"}
+    path.with_name("final.json").write_text("{")
+    with pytest.raises(AsdRayError, match="final.json: this is no JSON"):
+        finals(ledger)
 
 
 def test_a_kill_leaves_the_old_file_or_the_new_one(
@@ -231,7 +239,9 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(
     process.wait()
     assert len(seen) == 4  # it was written meanwhile
     assert len(set(read(path)["notes"])) == 1
-    assert set(ensembles(ledger)["fan"]) == {"best"}  # what the killed process left aside is no ensemble
+    assert set(ensembling.stored(ledger).ensembles["fan"]) == {
+        "best"
+    }  # what the killed process left aside is no ensemble
 
 
 def test_new_clips_are_scored_as_the_test_clips_were(ledger_of: Make, clips: Callable[..., pd.DataFrame]) -> None:

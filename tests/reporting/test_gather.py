@@ -216,16 +216,18 @@ def test_a_users_own_recipe_is_named_by_its_file(copied: Path) -> None:
     assert " --recipe 'my recipes/mine.toml' --maximise" in first
 
 
-def test_an_ensemble_that_the_ledger_does_not_bear_out_is_an_error(copied: Path) -> None:
+def test_an_ensemble_that_the_ledger_does_not_bear_out_is_left_out_and_named(copied: Path) -> None:
     stored = json.loads((copied / "ensembles/fan/final.json").read_text())
-    change(copied, members=[{**stored["members"][0], "trial": "tdeadbeef"}])
-    with pytest.raises(AsdRayError, match="lacks the member tdeadbeef .* run: asd-ray ensemble fan"):
-        gather(Ledger(copied))
+    change(copied, members=[{**stored["members"][0], "trial": "tdeadbeef"}, *stored["members"][1:]])
+    facts = gather(Ledger(copied))
+    assert "fan" not in facts["machines"]
+    assert "fan/final.json: members/0 is none of candidates/all" in facts["left_out"][0]
     protocol = "label_free" if "label_free" in stored["metrics"] else "oracle"
     metrics = {**stored["metrics"], protocol: {**stored["metrics"][protocol], "value": 0.99}}
     change(copied, members=stored["members"], metrics=metrics)
-    with pytest.raises(AsdRayError, match="its file says 0.990000"):
-        gather(Ledger(copied))
+    facts = gather(Ledger(copied))
+    assert set(facts["machines"]) == {"ToyCar"}
+    assert "its file says 0.990000" in facts["left_out"][0]
 
 
 def test_unlabelled_clips_have_scores_and_no_numbers(tmp_path: Path) -> None:

@@ -1,0 +1,88 @@
+"""The one way to read JSON that somebody else may have written: bounded in size and depth, strict, one message."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+from asd_ray.errors import AsdRayError
+
+MOST_DEPTH = 50  # brackets within brackets; Python's own reader gives up near a thousand, with a RecursionError
+MOST_BYTES = 64 << 20  # the objects that Python makes of so much JSON take about 1.5 GB at worst
+MOST_DIGITS = 300  # of a whole number, so that it is a float, too
+BRACKETS = b"[]{}"
+NOT_BRACKETS = bytes(set(range(256)) - set(BRACKETS))
+ALIKE = bytes.maketrans(b"{}", b"[]")
+TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)  # a string (or the rest of one), or a bracket
+
+
+def loads(
+    text: str | bytes, where: str, *, cure: str = "", most_depth: int = MOST_DEPTH, most_bytes: int = MOST_BYTES
+) -> Any:
+    """The value of a JSON text; `where` names its file in the message of an AsdRayError, `cure` ends that message.
+
+    Refused, beside what is no JSON: NaN and Infinity, which Python would take, numbers too large for a float, a key
+    that stands twice in one object (readers differ in which value counts), text that is no Unicode (a lone surrogate
+    cannot be printed or stored), and more depth or size than any file of ours has. A byte order mark is skipped.
+    """
+    try:
+        data = text.encode() if isinstance(text, str) else bytes(text)
+        if len(data) > most_bytes:
+            raise ValueError(f"{len(data)} bytes, which is more than {most_bytes}")
+        _check_depth(data, most_depth)
+        value = json.loads(
+            data.decode("utf-8-sig"),
+            parse_constant=_refuse,
+            parse_float=_finite,
+            parse_int=_whole,
+            object_pairs_hook=_once,
+        )
+        if rb"\ud" in data or rb"\uD" in data:
+            json.dumps(value, ensure_ascii=False).encode()
+    except ValueError as error:  # UnicodeError is one
+        reason = " ".join(str(error).split())
+        raise AsdRayError(f"{where}: this is no JSON ({reason}){'; ' * bool(cure)}{cure}") from error
+    return value
+
+
+def _check_depth(data: bytes, most: int) -> None:
+    """Remove innermost pairs of brackets, `most` times. Only if some are left, look which of them stand in strings."""
+    brackets = data.translate(ALIKE, NOT_BRACKETS)
+    for _ in range(most):
+        if not brackets:
+            return
+        brackets = brackets.replace(b"[]", b"")
+    depth = 0
+    for token in TOKEN.finditer(data):
+        first = data[token.start()]
+        depth += (first in b"[{") - (first in b"]}")
+        if depth > most:
+            raise ValueError(f"brackets are nested more than {most} deep")
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:20]} is too large")
+    return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a whole number of {len(text)} digits, which is more than {MOST_DIGITS}")
+    return int(text)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in made:
+            raise ValueError(f"the key {name[:60]!r} stands twice in one object")
+        made[name] = value
+    return made
