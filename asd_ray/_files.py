@@ -14,6 +14,8 @@ from pathlib import Path
 from asd_ray.errors import AsdRayError
 
 CACHE_VARIABLE = "ASD_RAY_CACHE"
+CACHE_CURE = f"name a folder on another disk with --cache DIR or ${CACHE_VARIABLE}"
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # also of a quota, and of the largest size of a file
 
 
 def cache_root(explicit: str | Path | None = None) -> Path:
@@ -73,22 +75,37 @@ def remove_unused(folder: Path, guard: Path) -> bool:
         os.close(descriptor)
 
 
-def make_folder(folder: Path, purpose: str) -> None:
+def make_folder(folder: Path, purpose: str, cure: str = CACHE_CURE) -> None:
     """Create `folder`; a read-only or full disk is said with the cure."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise storage_error(error, folder, purpose) from error
+        raise storage_error(error, folder, purpose, cure) from error
 
 
-def storage_error(error: OSError, path: Path, purpose: str) -> AsdRayError:
-    """The message for a write that failed because of the disk, not because of us."""
-    cure = f"name a folder on another disk with --cache DIR or ${CACHE_VARIABLE}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+def storage_error(error: OSError, path: Path, purpose: str, cure: str = CACHE_CURE) -> AsdRayError:
+    """The message for a write that failed because of the disk, not because of us.
+
+    `cure` says how to name another place: "name another folder with --out". It must be the option that `path` is of.
+    """
+    if error.errno in DISK_FULL:
         room = ""
-        if path.exists():
-            room = f" ({shutil.disk_usage(path).free / 2**20:.0f} MiB free)"
+        if path.parent.exists():
+            room = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)"
         return AsdRayError(
             f"{path}: disk full while writing {purpose}{room}; free some space and run it again, or {cure}"
         )
-    return AsdRayError(f"{path}: cannot write {purpose} ({error.strerror}); {cure}")
+    if file := file_in_the_way(path):
+        rule = "is a file" if file == path else f"{file} is a file"
+        return AsdRayError(f"{path}: cannot write {purpose}, since {rule} and a folder is needed there; {cure}")
+    why = error.strerror or error
+    return AsdRayError(f"{path}: cannot write {purpose} ({why}); make its folder writable, or {cure}")
+
+
+def file_in_the_way(path: Path) -> Path | None:
+    """The part of a folder's path, from `path` itself up, that is a file."""
+    for part in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            if part.exists():
+                return None if part.is_dir() else part
+    return None

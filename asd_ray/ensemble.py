@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asd_ray import _cli
+from asd_ray._terminal import say, say_json
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # numpy, pandas and rich are imported where they are used, so that --help answers at once
@@ -92,7 +92,7 @@ def _ensemble(args: argparse.Namespace) -> int:
         if not args.json:
             _print_machine(machine, made, notes)
     if args.json:
-        print(json.dumps({"format": "asd_ray-ensembles/1", "machines": finals}, indent=1, allow_nan=False))
+        say_json({"format": "asd_ray-ensembles/1", "machines": finals})
     else:
         _print_all(ledger, finals)
     if failed:
@@ -169,15 +169,14 @@ def _verify(ledger: Ledger, stored: Ensemble) -> int:
     told = f"{len(differences)} numbers rebuilt from {ledger.layout.root}; the worst differs by {worst:.1e} ({place})"
     if not worst <= TOLERANCE:
         raise AsdRayError(f"{stored['machine']}: {told}, more than {TOLERANCE:.0e}: the file or the ledger was changed")
-    print(f"{stored['machine']} {stored['recipe']['name']}: {told}")
+    say(f"{stored['machine']} {stored['recipe']['name']}: {told}")
     return 0
 
 
 def _print_machine(machine: str, made: Sequence[Ensemble], notes: Sequence[str]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
-    from asd_ray.ledger.show import console
+    from asd_ray._console import console
 
     out = console()
     first = made[0]
@@ -190,9 +189,9 @@ def _print_machine(machine: str, made: Sequence[Ensemble], notes: Sequence[str])
         table.add_row(*_row(each))
     out.print(table)
     for member in first["members"]:
-        out.print(Text(f"  {member['weight']:g} × {member['name']} {member['variant']}"))
+        out.print(f"  {member['weight']:g} × {member['name']} {member['variant']}")
     for note in dict.fromkeys([*(note for each in made for note in each["notes"]), *notes]):
-        out.print(Text(f"  note: {note}"), style="dim")
+        out.print(f"  note: {note}", style="dim")
 
 
 def _measure_of(ensemble: Ensemble) -> str:
@@ -219,7 +218,7 @@ def _span(interval: Sequence[float], *, signed: bool = False) -> str:
 
 
 def _print_all(ledger: Ledger, finals: Mapping[str, Ensemble]) -> None:
-    from asd_ray.ledger.show import console
+    from asd_ray._console import console
     from asd_ray.metrics import hmean
 
     out = console()
@@ -233,10 +232,10 @@ def _print_all(ledger: Ledger, finals: Mapping[str, Ensemble]) -> None:
         values = [each["metrics"].get(protocol, {}).get("value") for each in finals.values()]
         if len(values) > 1 and None not in values:
             chosen = ", each the best of its recipes by this very number" if protocol == "crossval" else ""
-            print(f"{protocol}: harmonic mean over {len(values)} machines {hmean(values):.4f}{chosen}")
+            say(f"{protocol}: harmonic mean over {len(values)} machines {hmean(values):.4f}{chosen}")
     if any(each["metrics"] for each in finals.values()):
-        print("crossval: chosen on folds of the test clips, measured on the fold left out.")
-        print("oracle: chosen with the labels of the very clips it is measured on; an upper bound and no forecast.")
+        say("crossval: chosen on folds of the test clips, measured on the fold left out.")
+        say("oracle: chosen with the labels of the very clips it is measured on; an upper bound and no forecast.")
 
 
 if __name__ == "__main__":

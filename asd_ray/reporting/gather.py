@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from asd_ray._terminal import typed
 from asd_ray.ensembling import ensembles
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import hmean
@@ -28,7 +29,7 @@ def gather(ledger: Ledger) -> Facts:
     found = {machine: each for machine, each in ensembles(ledger).items() if "final" in each}
     root = ledger.layout.root
     if not found:
-        raise AsdRayError(f"{root}: no ensembles to report on; run: asd-ray ensemble --run {root}")
+        raise AsdRayError(f"{root}: no ensembles to report on; run: {typed('asd-ray', 'ensemble', '--run', root)}")
     records = ledger.records()
     machines = {
         machine: machine_facts(ledger, machine, each)

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from asd_ray.errors import AsdRayError
+from asd_ray.ledger.own_folders import refuse_own_folder
 from asd_ray.reporting.optuna_trials import as_trials
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger, TrialRecord
 
+CURE = "name another file with --optuna-db"
 MARK = "asd_ray_run"  # the attribute by which a study is known as ours
 ABOUT = "harmonic mean of the AUC and pAUC cells of the labelled test clips, by the best variant: protocol oracle"
 
@@ -34,6 +36,7 @@ class Exported(NamedTuple):
 
 def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
     """One study for each machine and family, with every trial as it ended; the file is whole or not there."""
+    refuse_own_folder(path, CURE)
     target = _writable(path)
     studies: dict[tuple[str, str], list[TrialRecord]] = {}
     notes = []
@@ -55,8 +58,10 @@ def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
         os.replace(aside, target)
     except OSError as error:
         raise AsdRayError(
-            f"{target}: cannot be written ({error.strerror or error}); free some space, or name another file"
+            f"{target}: cannot be written ({error.strerror or error}); free some space, or {CURE}"
         ) from error
+    except _failures() as error:
+        raise AsdRayError(f"{target}: cannot be written ({_innermost(error)}); free some space, or {CURE}") from error
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
@@ -87,7 +92,7 @@ def _writable(path: str | Path) -> Path:
 def _write(path: Path, studies: Mapping[tuple[str, str], Sequence[TrialRecord]], run: str) -> None:
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # a failure is told once, by its exception
     storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"creator": lambda: _hasty(path)})
     try:
         for (machine, family), records in studies.items():
@@ -101,6 +106,21 @@ def _write(path: Path, studies: Mapping[tuple[str, str], Sequence[TrialRecord]],
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What SQLite's errors, such as of a full disk, come as."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (StorageInternalError, SQLAlchemyError, sqlite3.Error)
+
+
+def _innermost(error: BaseException) -> str:
+    """SQLite's own words: `database or disk is full`, without the statement and its parameters."""
+    while (cause := error.__cause__) is not None:
+        error = cause
+    return str(error).partition("\n")[0]
 
 
 def _hasty(path: Path) -> sqlite3.Connection:
