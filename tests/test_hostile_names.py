@@ -1,4 +1,4 @@
-"""What users named reaches the terminal, CSV, HTML and Markdown as it is spelled: nothing obeys it, nothing loses it."""
+"""What users named is shown on the terminal, in CSV, HTML and Markdown as it is spelled: nothing obeys it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -270,9 +269,9 @@ def put_run(run: Path, name: str) -> Path:
 
 
 @pytest.fixture(params=NAMES, ids=ascii)
-def named(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+def named(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
     name = str(request.param)
-    yield name, put_run(tmp_path / "run", name)
+    return name, put_run(tmp_path / "run", name)
 
 
 def test_what_is_stored_under_any_name_is_shown_exported_and_reported(

@@ -7,6 +7,7 @@ The same settings give the same bytes (with the same numpy). Files appear under 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import math

@@ -63,9 +63,8 @@ def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
             f"{target}: cannot be written ({obstacle(target) or why(error)}); free some space, or {CURE}"
         ) from error
     except _failures() as error:
-        raise AsdRayError(
-            f"{target}: cannot be written ({obstacle(target) or _innermost(error)}); free some space, or {CURE}"
-        ) from error
+        told = obstacle(target) or _innermost(error)
+        raise AsdRayError(f"{target}: cannot be written ({told}); free some space, or {CURE}") from error
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
