@@ -201,7 +201,7 @@ def test_a_run_may_lie_in_a_folder_of_any_name(
             answer = verbs(*words)
             assert answer.status == 0, (words, answer)
             shown(answer)
-    assert f"out {visible(name)}" in verbs("report", f"--run=./{name}", f"--out=out {name}").out
+            assert words[0] != "report" or f"out {visible(name)}" in answer.out
 
 
 @pytest.mark.parametrize("name", [*NAMES, UNDECODABLE], ids=ascii)
@@ -287,8 +287,9 @@ def test_what_is_stored_under_any_name_is_shown_exported_and_reported(
         records = json.loads(shown(verbs("ledger", "ls", run, "--json")))
         assert {record["device"] for record in records} == {name}
         for words in (("ensemble", "--run", run, *quick), ("report", "--run", run)):
-            assert verbs(*words).status == 0
-            shown(verbs(*words))
+            answer = verbs(*words)
+            assert answer.status == 0
+            shown(answer)
     check_page((run / "report" / "report.html").read_text(), name)
     check_markdown((run / "report" / "report.md").read_text())
     assert name in json.loads((run / "report" / "report.json").read_text())["provenance"]["devices"]
