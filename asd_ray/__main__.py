@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from asd_ray import __version__
+from asd_ray._terminal import make_ready, say
 from asd_ray.errors import AsdRayError, unknown
 
 VERBS = {  # verb -> (module that has `main(argv)`, what it does)
@@ -27,20 +28,21 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    make_ready()
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv == ["--version"]:
-        print(f"asd_ray {__version__}")
+        say(f"asd_ray {__version__}")
         return 0
     if not argv or argv[0] in ("-h", "--help"):
-        print("usage: asd-ray <verb> …        (the same as python -m asd_ray.<verb> …)\n\nverbs:")
+        say("usage: asd-ray <verb> …        (the same as python -m asd_ray.<verb> …)\n\nverbs:", lines=True)
         for verb, (_, summary) in VERBS.items():
-            print(f"  {verb:<10} {summary}")
-        print(f"\n{EXAMPLES}")
+            say(f"  {verb:<10} {summary}")
+        say(f"\n{EXAMPLES}", lines=True)
         return 0
     verb, *rest = argv
     if verb not in VERBS:
         error: AsdRayError = unknown("verb", verb, VERBS)
-        print(f"asd-ray: {error}", file=sys.stderr)
+        say(f"asd-ray: {error}", error=True)
         return 2
     status: int = importlib.import_module(VERBS[verb][0]).main(rest)
     return status

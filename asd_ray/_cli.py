@@ -9,16 +9,25 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 from asd_ray import __version__
+from asd_ray._terminal import make_ready, say, visible
 from asd_ray.errors import AsdRayError
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
+class Parser(argparse.ArgumentParser):
+    """Shows an argument that it refuses as it is spelled."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
+
+
 def parser(verb: str, description: str, examples: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of ``asd-ray <verb>``; `examples` are whole command lines, shown last in ``--help``."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=f"asd-ray {verb}",
         description=description,
         epilog=epilog(examples),
@@ -107,6 +116,7 @@ def epilog(examples: Sequence[str]) -> str:
 
 def run(made: argparse.ArgumentParser, act: Callable[[argparse.Namespace], int], argv: Sequence[str] | None) -> int:
     """Parse, act, and turn what the user can mend into one message and exit status 2."""
+    make_ready()
     args = made.parse_args(argv)
     try:
         status = act(args)
@@ -114,21 +124,28 @@ def run(made: argparse.ArgumentParser, act: Callable[[argparse.Namespace], int],
         return status
     except AsdRayError as error:
         if args.debug:
-            traceback.print_exc()
-        print(f"{made.prog}: {error}", file=sys.stderr)
+            say(traceback.format_exc(), lines=True, error=True)
+        say(f"{made.prog}: {_on_one_line(str(error), sys.argv[1:] if argv is None else argv)}", lines=True, error=True)
         return 2
     except KeyboardInterrupt:
-        print(f"{made.prog}: interrupted", file=sys.stderr)
+        say(f"{made.prog}: interrupted", error=True)
         return 130
     except BrokenPipeError:  # `… | head` closed the pipe: not an error, but nothing more can be printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
+def _on_one_line(message: str, words: Sequence[str]) -> str:
+    """A message of several lines is fine; a line break within a name that was given to the command is spelled out."""
+    for name in (part for word in words for part in (word, word.partition("=")[2])):  # --option=NAME, too
+        if "\n" in name:
+            message = message.replace(name, visible(name))
+    return message
+
+
 @contextmanager
 def progress_bar(what: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on standard error, so that what is printed can be piped."""
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -138,14 +155,16 @@ def progress_bar(what: str, quiet: bool = False) -> Iterator[Callable[[int, int]
         TimeRemainingColumn,
     )
 
+    from asd_ray._console import console
+
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+    screen = console(stderr=True)
+    with Progress(*columns, console=screen, transient=True, disable=quiet or not screen.is_terminal) as bar:
         task = bar.add_task(f"{what} clips", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -14,6 +14,8 @@ from pathlib import Path
 from asd_ray.errors import AsdRayError
 
 CACHE_VARIABLE = "ASD_RAY_CACHE"
+CACHE_CURE = f"name a folder on another disk with --cache DIR or ${CACHE_VARIABLE}"
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # also of a quota, and of the largest size of a file
 
 
 def cache_root(explicit: str | Path | None = None) -> Path:
@@ -73,22 +75,55 @@ def remove_unused(folder: Path, guard: Path) -> bool:
         os.close(descriptor)
 
 
-def make_folder(folder: Path, purpose: str) -> None:
+def make_folder(folder: Path, purpose: str, cure: str = CACHE_CURE) -> None:
     """Create `folder`; a read-only or full disk is said with the cure."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise storage_error(error, folder, purpose) from error
+        if rule := obstacle(folder, folder=True):
+            raise AsdRayError(f"{folder}: cannot write {purpose}, since {rule}; {cure}") from error
+        raise storage_error(error, folder, purpose, cure) from error
 
 
-def storage_error(error: OSError, path: Path, purpose: str) -> AsdRayError:
-    """The message for a write that failed because of the disk, not because of us."""
-    cure = f"name a folder on another disk with --cache DIR or ${CACHE_VARIABLE}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+def storage_error(error: OSError, path: Path, purpose: str, cure: str = CACHE_CURE) -> AsdRayError:
+    """The message for a write that failed because of the disk, not because of us.
+
+    `cure` says how to name another place: "name another folder with --out". It must be the option that `path` is of.
+    """
+    if error.errno in DISK_FULL:
         room = ""
-        if path.exists():
-            room = f" ({shutil.disk_usage(path).free / 2**20:.0f} MiB free)"
+        if path.parent.exists():
+            room = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)"
         return AsdRayError(
             f"{path}: disk full while writing {purpose}{room}; free some space and run it again, or {cure}"
         )
-    return AsdRayError(f"{path}: cannot write {purpose} ({error.strerror}); {cure}")
+    if rule := obstacle(path):
+        return AsdRayError(f"{path}: cannot write {purpose}, since {rule}; {cure}")
+    return AsdRayError(f"{path}: cannot write {purpose} ({why(error)}); make its folder writable, or {cure}")
+
+
+def why(error: OSError) -> str:
+    """In the system's words; Arrow's have the name of a temporary file in them."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+def obstacle(path: Path, *, folder: bool = False) -> str:
+    """What stands where a file, or a `folder`, is to be written, or above it; "" where nothing does."""
+    for part in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            if part.is_symlink() and not part.exists():
+                return f"{part} is a link to something that is not there"
+            if part.is_dir():
+                return "it is a folder, and a file is needed there" if part == path and not folder else ""
+            if part.exists():
+                replaced = part == path and not folder
+                return "" if replaced else f"{part} is a file, and a folder is needed there"
+    return ""
+
+
+def check_text(path: str | Path) -> None:
+    """For a path that Arrow opens, which knows only names in UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise AsdRayError(f"{path}: its name is not UTF-8 text; rename it, or name another path") from None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
-import logging
+import contextlib
+import os
 import sys
 import time
 from collections import Counter, defaultdict
@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from asd_ray._cli import parser, positive, progress_bar, run, subparser
+from asd_ray._csv import write_frame
+from asd_ray._files import check_text, storage_error
+from asd_ray._terminal import say, say_json, typed
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # pandas is imported where it is used, so that --help answers at once
@@ -66,7 +69,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo.add_argument("--seconds", type=float, help="length of a clip (default: the size's own)")
     demo.add_argument("--seed", type=int, default=0)
     demo.set_defaults(act=_demo)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
     return run(made, lambda args: int(args.act(args)), argv)
 
 
@@ -134,15 +136,15 @@ def _bank(args: argparse.Namespace) -> int:
         )
     took = time.perf_counter() - started
     size = 2 * int(bank.lengths.sum()) / 2**20
-    print(f"{len(bank)} clips of {_machines(len(table.machines))}, {size:.0f} MiB of samples, ready in {took:.1f} s:")
+    say(f"{len(bank)} clips of {_machines(len(table.machines))}, {size:.0f} MiB of samples, ready in {took:.1f} s:")
     for machine, fingerprint in bank.fingerprints.items():
-        print(f"  {machine:<16} {fingerprint}  {bank.folder(machine)}")
+        say(f"  {machine:<16} {fingerprint}  {bank.folder(machine)}")
     _print_problems([*table.problems, *bank.notes])
     if args.verify:
         broken = bank.verify()
         for path in broken:
-            print(f"error: {path}: its stored samples changed; delete the store's folder above and run this again")
-        print(f"verified {len(bank)} clips, {len(broken)} broken")
+            say(f"error: {path}: its stored samples changed; delete the store's folder above and run this again")
+        say(f"verified {len(bank)} clips, {len(broken)} broken")
         return 1 if broken else 0
     return 0
 
@@ -159,21 +161,20 @@ def _demo(args: argparse.Namespace) -> int:
             seconds=args.seconds,
             progress=progress,
         )
-    print(f"the demo set is in {folder}; look at it with: asd-ray data check {folder}")
+    say(f"the demo set is in {folder}; look at it with: {typed('asd-ray', 'data', 'check', folder)}")
     return 0
 
 
 def _print_check(checked: Checked, *, decoded: bool) -> None:
     import pandas as pd
-    from rich.console import Console
     from rich.table import Table
 
+    from asd_ray._console import console
     from asd_ray.clips.check import summary
 
-    table, console = checked.table, Console(highlight=False, soft_wrap=True)
-    wide = None if console.is_terminal else 160  # what reads a pipe has no width of its own
+    table = checked.table
     rows = summary(table.frame)
-    console.print(f"{table.place}  ·  layout {table.layout}", markup=False)
+    say(f"{table.place}  ·  layout {table.layout}")
     shown = Table()
     for name in rows.columns:
         if name in ("test unlabelled", "supplemental") and not rows[name].any():
@@ -182,12 +183,12 @@ def _print_check(checked: Checked, *, decoded: bool) -> None:
         shown.add_column(name, justify=justify, no_wrap=name in ("machine", "id", "domain", "Hz"))
     for _, row in rows.iterrows():
         shown.add_row(*(str(row[str(column.header)]) for column in shown.columns))
-    Console(width=wide, highlight=False).print(shown)
+    console().print(shown)
     hours = table.frame["seconds"].sum() / 3600
     how = "decoded to the end" if decoded else "headers read"
-    console.print(f"{len(table)} readable clips ({how}), {hours:.2f} h, {_machines(len(table.machines))}")
+    say(f"{len(table)} readable clips ({how}), {hours:.2f} h, {_machines(len(table.machines))}")
     _print_problems(table.problems)
-    console.print("a search can run on this" if checked.ok else "a search cannot run on this: mend the errors above")
+    say("a search can run on this" if checked.ok else "a search cannot run on this: mend the errors above")
 
 
 def _machines(count: int) -> str:
@@ -195,18 +196,17 @@ def _machines(count: int) -> str:
 
 
 def _print_problems(problems: Sequence[Problem]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
+    from asd_ray._console import console, flagged
 
-    say = Console(highlight=False, soft_wrap=True).print
+    screen = console(soft_wrap=True)
     groups = defaultdict(list)
     for problem in problems:
         groups[problem.severity].append(problem)
     for severity, colour in (("error", "red"), ("warning", "yellow"), ("note", "cyan")):
         for problem in groups[severity][:SHOWN]:
-            say(f"[{colour}]{severity}[/]: {escape(str(problem))}")
+            screen.print(flagged(severity, problem, colour))
         if len(groups[severity]) > SHOWN:
-            say(f"[{colour}]{severity}[/]: … and {len(groups[severity]) - SHOWN} more; --json lists all")
+            screen.print(flagged(severity, f"… and {len(groups[severity]) - SHOWN} more; --json lists all", colour))
 
 
 def _print_json(checked: Checked) -> None:
@@ -226,22 +226,31 @@ def _print_json(checked: Checked) -> None:
         "severities": Counter(p.severity for p in table.problems),
         "problems": [dataclasses.asdict(p) for p in table.problems],
     }
-    print(json.dumps(answer, indent=1, ensure_ascii=False))
+    say_json(answer)
 
 
 def _can_be_written(path: Path) -> None:
     """Before the long part, not after it."""
+    from asd_ray.ledger.own_folders import refuse_own_folder
+
     if path.suffix not in (".csv", ".parquet"):
         raise AsdRayError(f"{path}: a clip table is written as .csv or .parquet; change its ending")
     if not path.absolute().parent.is_dir():
         raise AsdRayError(f"{path}: its folder does not exist; make it, or name another file")
+    check_text(path)
+    refuse_own_folder(path, "name another file with --table")
 
 
 def _write_table(frame: pd.DataFrame, path: Path) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path, index=False)
+        write_frame(frame, aside) if path.suffix == ".csv" else frame.to_parquet(aside, index=False)
+        os.replace(aside, path)
     except OSError as error:
-        raise AsdRayError(f"{path}: cannot be written ({error.strerror}); name another file") from error
+        raise storage_error(error, path, "the clip table", "name another file with --table") from error
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asd_ray import _cli
+from asd_ray._terminal import say, say_json, typed
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # numpy, pandas and rich are imported where they are used, so that --help answers at once
@@ -99,7 +99,7 @@ def _ensemble(args: argparse.Namespace) -> int:
             _print_machine(machine, compared[machine])
     if args.json:
         finals = {machine: each.final for machine, each in compared.items()}
-        print(json.dumps({"format": "asd_ray-ensembles/1", "machines": finals}, indent=1, allow_nan=False))
+        say_json({"format": "asd_ray-ensembles/1", "machines": finals})
     else:
         _print_all(ledger, compared)
     if failed:
@@ -166,7 +166,7 @@ def _verify(args: argparse.Namespace) -> int:
     wrong = [place for place, far in worst if not far <= TOLERANCE]
     told = f"{len(differences)} values rebuilt from {ledger.layout.root}"
     if not wrong:
-        print(f"{stored['machine']} {stored['recipe']['name']}: {told}; the worst differs by {worst[0][1]:.1e}")
+        say(f"{stored['machine']} {stored['recipe']['name']}: {told}; the worst differs by {worst[0][1]:.1e}")
         return 0
     machine, far = stored["machine"], worst[0][1]
     if wrong == [CHECKSUM]:
@@ -174,16 +174,15 @@ def _verify(args: argparse.Namespace) -> int:
     else:
         by = "is not what the ledger gives" if far == math.inf else f"differs by {far:.1e}, more than {TOLERANCE:.0e}"
         why = f"{len(wrong)} differ; {wrong[0]} {by}: the file or the ledger was changed"
-    cure = f"choose the ensemble again: asd-ray ensemble {machine} --run {ledger.layout.root}"
-    print(f"asd-ray ensemble: {args.verify}: {told}: {why}; {cure}", file=sys.stderr)
+    cure = f"choose the ensemble again: {typed('asd-ray', 'ensemble', machine, '--run', ledger.layout.root)}"
+    say(f"asd-ray ensemble: {args.verify}: {told}: {why}; {cure}", error=True)
     return 1
 
 
 def _print_machine(machine: str, compared: Comparison) -> None:
     from rich.table import Table
-    from rich.text import Text
 
-    from asd_ray.ledger.show import console
+    from asd_ray._console import console
 
     out, made = console(), compared.made
     first = made[0]
@@ -196,9 +195,9 @@ def _print_machine(machine: str, compared: Comparison) -> None:
         table.add_row(*_row(each))
     out.print(table)
     for member in first["members"]:
-        out.print(Text(f"  {member['weight']:g} × {member['name']} {member['variant']}"))
+        out.print(f"  {member['weight']:g} × {member['name']} {member['variant']}")
     for note in dict.fromkeys([*(note for each in made for note in each["notes"]), *compared.notes]):
-        out.print(Text(f"  note: {note}"), style="dim")
+        out.print(f"  note: {note}", style="dim")
 
 
 def _chosen(final: Ensemble) -> str:
@@ -233,7 +232,7 @@ def _span(interval: Sequence[float], *, signed: bool = False) -> str:
 
 
 def _print_all(ledger: Ledger, compared: Mapping[str, Comparison]) -> None:
-    from asd_ray.ledger.show import console
+    from asd_ray._console import console
     from asd_ray.metrics import hmean
 
     out = console()
@@ -250,10 +249,10 @@ def _print_all(ledger: Ledger, compared: Mapping[str, Comparison]) -> None:
         values = [each["metrics"].get(protocol, {}).get("value") for each in finals.values()]
         if len(values) > 1 and None not in values:
             chosen = ", each the best of its recipes by this very number" if protocol == "crossval" else ""
-            print(f"{protocol}: harmonic mean over {len(values)} machines {hmean(values):.4f}{chosen}")
+            say(f"{protocol}: harmonic mean over {len(values)} machines {hmean(values):.4f}{chosen}")
     if any(each["metrics"] for each in finals.values()):
-        print("crossval: chosen on folds of the test clips, measured on the fold left out.")
-        print("oracle: chosen with the labels of the very clips it is measured on; an upper bound and no forecast.")
+        say("crossval: chosen on folds of the test clips, measured on the fold left out.")
+        say("oracle: chosen with the labels of the very clips it is measured on; an upper bound and no forecast.")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from asd_ray._terminal import visible
+
 
 class AsdRayError(Exception):
     """A problem the user can mend: the message names the path, the rule and the cure.
@@ -23,7 +25,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> AsdRayError:
 
 def listing(items: Iterable[object], most: int = 20) -> str:
     """An indented list for a message; a long one is cut and says how much was left out."""
-    lines = [f"  {item}" for item in items]
+    lines = [f"  {visible(item)}" for item in items]
     if len(lines) > most:
         lines = [*lines[:most], f"  … and {len(lines) - most} more"]
     return "\n".join(lines)

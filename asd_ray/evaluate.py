@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asd_ray import _cli
+from asd_ray._terminal import say, say_json
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # pandas and rich are imported where they are used, so that --help answers at once
-    from rich.console import Console
-
+    from asd_ray._console import Console
     from asd_ray.metrics import Official
 
 EXAMPLES = (
@@ -75,7 +74,7 @@ def _evaluate(args: argparse.Namespace) -> int:
             submission = read_submission(folder, args.year, scores_only=args.scores_only)
             table = match(truth, submission, scores_only=args.scores_only)
             for stray in submission.strays:  # nothing is missing, so it is none of the files that count
-                print(f"warning: {folder}: {stray}", file=sys.stderr)
+                say(f"warning: {folder}: {stray}", error=True)
             scored[folder] = official_score(table, args.year, bug_compatible=args.bug_compatible)
         except AsdRayError as error:
             failed.append(str(error))
@@ -105,17 +104,15 @@ def _print_json(scored: dict[Path, Official], year: int, one: bool) -> None:
         entries = [official.entry(str(folder)) for folder, official in scored.items()]
         systems = {"format": "asd-golden/1", "year": year, "systems": dict(zip(keys, entries, strict=True))}
     if scored:
-        print(json.dumps(systems, indent=1, allow_nan=False))
+        say_json(systems)
 
 
 def _print_tables(scored: dict[Path, Official]) -> None:
-    from rich.console import Console
+    from asd_ray._console import console
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=130)  # a pipe has no width; the widest table needs 130
+    screen = console(130)  # which the widest table needs
     for folder, official in scored.items():
-        _print_system(console, folder, official)
+        _print_system(screen, folder, official)
 
 
 def _print_system(console: Console, folder: Path, official: Official) -> None:
@@ -125,11 +122,12 @@ def _print_system(console: Console, folder: Path, official: Official) -> None:
         for machine, entry in official.machines.items()
         for each, cell in entry[units].items()
     }
-    console.print(f"{folder.resolve().name}: DCASE {official.year}, in %", style="bold", markup=False)
+    console.print(f"{folder.resolve().name}: DCASE {official.year}, in %", style="bold")
     _print_table(console, ("machine", units[:-1]), cells)
     _print_table(console, ("machine", "mean"), _means(official))
-    console.print(_verdict(official), markup=False)
-    console.print(f"Definition of {official.year}: {official.definition}.\n", style="dim", markup=False)
+    console.print(_verdict(official))
+    console.print(f"Definition of {official.year}: {official.definition}.", style="dim")
+    console.print()
 
 
 def _means(official: Official) -> Rows:
@@ -150,11 +148,13 @@ def _means(official: Official) -> Rows:
 def _print_table(console: Console, heads: tuple[str, str], rows: Rows) -> None:
     from rich.table import Table
 
+    from asd_ray._console import several_lines
+
     keys = list(next(iter(rows.values())))
     table = Table(*heads, box=None, pad_edge=False)
     for key in keys:
         metric, _, part = key.partition("_")
-        table.add_column(f"{NAMES[metric]}\n{part}".strip(), justify="right")
+        table.add_column(several_lines(NAMES[metric], part), justify="right")
     for names, row in rows.items():
         values = [row[key] for key in keys]
         table.add_row(*names, *("-" if value is None else f"{100 * value:.2f}" for value in values))

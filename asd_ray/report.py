@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asd_ray import _cli
+from asd_ray._terminal import say, typed
 from asd_ray.errors import AsdRayError, listing
 
 if TYPE_CHECKING:
@@ -49,11 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(args: argparse.Namespace) -> int:
     from asd_ray.ensemble import only_run
-    from asd_ray.ledger import Ledger, RunLayout
+    from asd_ray.ledger import Ledger
 
-    asked = [f"--{name.replace('_', '-')}" for name in FORMS if getattr(args, name)]
+    given = {name: getattr(args, name) for name in FORMS if getattr(args, name) is not None}
+    asked = [f"--{name.replace('_', '-')}" for name in given]
     if len(asked) > 1:
         raise AsdRayError(f"{' and '.join(asked)} are of {len(asked)} commands; run one after the other")
+    if "" in given.values():
+        raise AsdRayError(f"{asked[0]} is empty; name a file or folder, or leave the option out")
     if args.check_submission:
         return _check(args)
     ledger = Ledger(args.run or only_run()).require()
@@ -62,13 +66,14 @@ def _report(args: argparse.Namespace) -> int:
     if args.optuna_db:
         return _studies(ledger, args)
     from asd_ray.reporting import gather, write
+    from asd_ray.reporting.write import target_of
 
     facts = gather(ledger)
-    target = RunLayout(args.out) if args.out else ledger.layout
-    for path in write(facts, target, target.base if args.out else target.report):
-        print(path)
+    run, out = ledger.layout, None if args.out is None else target_of(args.out, ledger.layout)
+    for path in write(facts, out or run, out.base if out else run.report):
+        say(path)
     for why in facts["left_out"]:
-        print(f"asd-ray report: left out: {why}", file=sys.stderr)
+        say(f"asd-ray report: left out: {why}", error=True)
     return 1 if facts["left_out"] else 0
 
 
@@ -77,7 +82,7 @@ def _submit(ledger: Ledger, args: argparse.Namespace) -> int:
 
     done = write_submission(ledger, args.submission, year=args.year)
     _notes(done.notes)
-    print(f"{done.clips} clips in {len(done.files)} files of DCASE {done.year} → {done.folder}")
+    say(f"{done.clips} clips in {len(done.files)} files of DCASE {done.year} → {done.folder}")
     return 0
 
 
@@ -86,8 +91,8 @@ def _studies(ledger: Ledger, args: argparse.Namespace) -> int:
 
     stored = write_optuna_db(ledger, args.optuna_db)
     _notes(stored.notes)
-    print(f"{stored.trials} trials of {stored.studies} studies → {stored.path}")
-    print(f"open it with: optuna-dashboard sqlite:///{stored.path}")
+    say(f"{stored.trials} trials of {stored.studies} studies → {stored.path}")
+    say(f"open it with: {typed('optuna-dashboard', f'sqlite:///{stored.path}')}")
     return 0
 
 
@@ -103,13 +108,13 @@ def _check(args: argparse.Namespace) -> int:
         told = listing(found.problems, most=MOST)
         raise AsdRayError(f"{args.check_submission} has {len(found.problems)} problems:\n{told}")
     by = f"the clips of {args.run}" if args.run else f"the evaluation set of {args.year}"
-    print(f"{args.check_submission}: {found.clips} clips in {found.files} files are right by {by}")
+    say(f"{args.check_submission}: {found.clips} clips in {found.files} files are right by {by}")
     return 0
 
 
 def _notes(notes: Sequence[str]) -> None:
     for note in notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
 
 
 if __name__ == "__main__":

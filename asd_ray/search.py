@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asd_ray._cli import above_0, amount, duration, gib, names, parser, positive, progress_bar, run, seed_number
+from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so that --help answers at once
-    from rich.console import Console
-
+    from asd_ray._console import Console
     from asd_ray.clips.table import ClipTable
     from asd_ray.ledger import Ledger
     from asd_ray.tuning.cluster import Cluster
@@ -104,9 +104,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
-    from rich.console import Console
+    from asd_ray._console import console as console_of
 
-    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
+    console = console_of(140, soft_wrap=True)
     if args.status is not None:
         from asd_ray.tuning.status import show_status
 
@@ -117,7 +117,7 @@ def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
     if args.address.startswith("ray://"):
         from asd_ray.tuning.remote import search_there
 
-        return search_there(args.address, argv, lambda line: console.out(line, end="", highlight=False))
+        return search_there(args.address, argv, lambda line: console.out(line, end=""))
     table = _table(args, console)
     if args.serial:
         return _run(args, table, console)
@@ -217,6 +217,7 @@ def _preflight(
     dashboard: str,
 ) -> None:
     """What there is and what will run at once, said before anything runs."""
+    from asd_ray._console import flagged
     from asd_ray.tuning.preflight import check_nodes, told_plan
 
     cluster.check(plan.studies)
@@ -225,16 +226,17 @@ def _preflight(
     if args.address != LOCAL:
         source.run_id = ledger.marked()
         for line in check_nodes(ledger, source.run_id):
-            console.print(f"[yellow]warning[/]: {line}")
+            console.print(flagged("warning", line, "yellow"))
     if dashboard:
         console.print(f"Ray dashboard: http://{dashboard} (it asks for the token that `ray get-auth-token` prints)")
 
 
 def _table(args: argparse.Namespace, console: Console) -> ClipTable:
+    from asd_ray._console import flagged
     from asd_ray.clips.scan import scan
 
     if args.data is None:
-        from asd_ray._files import cache_root
+        from asd_ray._files import CACHE_CURE, cache_root
         from asd_ray.clips.demo import make_demo
 
         folder = cache_root(args.cache) / "demo"
@@ -243,7 +245,7 @@ def _table(args: argparse.Namespace, console: Console) -> ClipTable:
             "asd-ray data check)"
         )
         with progress_bar("making") as progress:
-            make_demo(folder, machines=args.machines or None, grow=True, progress=progress)
+            make_demo(folder, machines=args.machines or None, grow=True, progress=progress, cure=CACHE_CURE)
         return scan(folder, machines=args.machines)
     table = scan(
         args.data,
@@ -260,7 +262,7 @@ def _table(args: argparse.Namespace, console: Console) -> ClipTable:
         raise AsdRayError(f"{args.data}: a search cannot run on this dataset:\n{listing(errors)}")
     for problem in table.problems:
         if problem.severity == "warning":
-            console.print(f"[yellow]warning[/]: {problem}")
+            console.print(flagged("warning", problem, "yellow"))
     return table
 
 
@@ -292,11 +294,14 @@ def _searchable(table: ClipTable) -> list[str]:
 
 def _refuse_early(args: argparse.Namespace) -> None:
     """At once, before data is made or Ray is started."""
+    from asd_ray.ledger import RunLayout
     from asd_ray.tuning.plan import chosen_families, spaces_by_family
 
     families, _ = chosen_families(args.families, gpu=True)
     assert all(each.detector for each in families)
     spaces_by_family(args.space, families)
+    if args.run is not None:
+        RunLayout(args.run)  # refuses what can be no run
     if not 0 <= args.held_out <= 0.5:
         raise AsdRayError(f"--held-out must be a share between 0 and 0.5 but got {args.held_out:g}")
     if args.serial and (args.trial_time or args.address != LOCAL):
@@ -357,7 +362,7 @@ def _say_end(search: Search, root: str, console: Console) -> int:
         if study.exhausted:
             console.print(f"note: {study.name} has no untried parameters left; its space is small")
     console.print(f"{search.ended} trials run now, {stored} in all. The run is in {root}")
-    console.print(f"every trial: asd-ray ledger ls {root} --sort objective")
+    console.print(f"every trial: {typed('asd-ray', 'ledger', 'ls', root, '--sort', 'objective')}")
     if search.error:
         raise AsdRayError(f"{search.error}\nall {stored} stored trials are kept; mend that and run the same command")
     if search.stopping:

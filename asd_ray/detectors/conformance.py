@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from asd_ray._cli import parser, run
+from asd_ray._terminal import say
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Progress, Resources, Scores
 from asd_ray.detectors._trials import DrawingTrial, FixedTrial, is_scalar
@@ -325,7 +326,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _act(args: argparse.Namespace) -> int:
     tested = family(args.family)
-    print(f"{tested.target}: {tested.detector.__doc__ or ''}".partition("\n")[0])
+    say(f"{tested.target}: {tested.detector.__doc__ or ''}".partition("\n")[0])
     failed = 0
     torch.set_num_threads(1)  # with work as small as this, threads would only wait for each other
     with tempfile.TemporaryDirectory() as folder:
@@ -338,9 +339,10 @@ def _act(args: argparse.Namespace) -> int:
                 failed += 1
                 said = f"FAILED: {str(error).strip()}" if isinstance(error, AssertionError) else f"FAILED: {error!r}"
                 if args.debug:
-                    traceback.print_exc()
-            print(f"{check.__name__.removeprefix('check_').replace('_', ' '):32} {said}", flush=True)
-    print(f"{len(CHECKS) - failed} of {len(CHECKS)} checks passed")
+                    say(traceback.format_exc(), lines=True, error=True)
+            say(f"{check.__name__.removeprefix('check_').replace('_', ' '):32} {said}", lines=True)
+            sys.stdout.flush()
+    say(f"{len(CHECKS) - failed} of {len(CHECKS)} checks passed")
     return 1 if failed else 0
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import Judged, judged
 
@@ -215,8 +216,8 @@ def _without_normals(machine: str, by: str) -> str:
 def _one_dataset(ledger: Ledger, machine: str, records: Sequence[TrialRecord]) -> None:
     if not records:
         raise AsdRayError(
-            f"{machine}: {ledger.layout.root} holds no complete trial of it; run: asd-ray search {machine}, or see "
-            f"what there is: asd-ray ledger ls {ledger.layout.root}"
+            f"{machine}: {ledger.layout.root} holds no complete trial of it; search with --run "
+            f"{typed(ledger.layout.root)}, or see what there is: {typed('asd-ray', 'ledger', 'ls', ledger.layout.root)}"
         )
     sets = sorted({(record.dataset, record.data_fingerprint) for record in records if record.source == "search"})
     if len(sets) > 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asd_ray import _cli
+from asd_ray._terminal import say, typed
 from asd_ray.errors import AsdRayError, listing
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def _show(args: argparse.Namespace) -> int:
     ledger = _open(args)
     record = find(ledger, args.trial, args.machine)
     if args.json:
-        print(record.to_json())
+        say(record.to_json())
     else:
         print_trial(ledger, record)
     return 0
@@ -172,17 +173,17 @@ def _verify(args: argparse.Namespace) -> int:
 
     report = verify(_open(args))
     trials = ", ".join(f"{count} {status}" for status, count in sorted(report.trials.items())) or "none"
-    print(f"checked {report.files} files ({report.compact_files} of them compact), every row: {report.rows} scores")
-    print(f"trials: {trials}")
+    say(f"checked {report.files} files ({report.compact_files} of them compact), every row: {report.rows} scores")
+    say(f"trials: {trials}")
     if report.leftovers or report.in_flight:
-        print(f"temporary files: {report.leftovers} of dead writers removed, {report.in_flight} young ones left alone")
+        say(f"temporary files: {report.leftovers} of dead writers removed, {report.in_flight} young ones left alone")
     if report.duplicates:
         why = "as a stopped compaction or a retried failure leaves them"
-        print(f"{report.duplicates} trials are in two files, {why}; compact again")
+        say(f"{report.duplicates} trials are in two files, {why}; compact again")
     for title, lines in (("set aside", report.set_aside), ("rescued", report.rescued), ("problems", report.problems)):
         if lines:
-            print(f"{title}:\n{listing(lines, most=1000)}")
-    print("clean" if report.is_clean else f"{len(report.set_aside)} set aside, {len(report.problems)} problems")
+            say(f"{title}:\n{listing(lines, most=1000)}", lines=True)
+    say("clean" if report.is_clean else f"{len(report.set_aside)} set aside, {len(report.problems)} problems")
     return 0 if report.is_clean else 1
 
 
@@ -199,11 +200,10 @@ def _export(args: argparse.Namespace) -> int:
         statuses=[args.status],
         best_variants=args.best_variants,
     )
-    print(f"{args.table}: {exported.rows} scores of {exported.trials} trials")
+    say(f"{args.table}: {exported.rows} scores of {exported.trials} trials")
     if exported.left_out:
-        print(
-            f"{exported.left_out} trials were left out, because their files are broken; see: ledger verify {args.run}"
-        )
+        see = typed("asd-ray", "ledger", "verify", args.run)
+        say(f"{exported.left_out} trials were left out, because their files are broken; see: {see}")
     return 0
 
 
@@ -221,12 +221,12 @@ def _import(args: argparse.Namespace) -> int:
     else:
         report = import_table(ledger, args.what)
     for record in report.stored:
-        print(f"stored {record.name} of {record.machine} as {record.trial}")
+        say(f"stored {record.name} of {record.machine} as {record.trial}")
     for record in report.present:
-        print(f"{record.name} of {record.machine} was there already, as {record.trial}")
+        say(f"{record.name} of {record.machine} was there already, as {record.trial}")
     for note in report.notes:
-        print(f"note: {note}")
-    print(f"{report.rows} scores read; {len(report.stored)} trials stored, {len(report.present)} were there already")
+        say(f"note: {note}")
+    say(f"{report.rows} scores read; {len(report.stored)} trials stored, {len(report.present)} were there already")
     return 0
 
 
@@ -234,7 +234,7 @@ def _compact(args: argparse.Namespace) -> int:
     from asd_ray.ledger.compacting import compact
 
     report = compact(_open(args), trials=args.trials)
-    print(
+    say(
         f"{report.trials} trials in {report.written} new files, {report.removed} old files removed, "
         f"{report.leftovers} temporary files of dead writers removed; {report.families} families looked at"
     )

@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asd_ray._csv import CsvWriter
+from asd_ray._files import check_text
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.files import refuse
+from asd_ray.ledger.own_folders import refuse_own_folder
 from asd_ray.ledger.schema import SPLITS
 from asd_ray.ledger.store import Ledger
 from asd_ray.ledger.trial_file import Entry, FileError, read_trial
 
 COLUMNS = ("system", "machine", "id", "domain", "split", "clip", "label", "variant", "score", "family", "trial")
+CURE = "name another file as TABLE"
 BATCH = 500_000  # rows written at once
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # of something that is no local file
 
@@ -50,6 +54,8 @@ def export_table(
         raise AsdRayError(f"{path}: an export is a file on a local disk; name one such as all.csv and copy it there")
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise AsdRayError(f"{path}: an export ends in .csv or .parquet, so that its format is known")
+    check_text(path)
+    refuse_own_folder(path, CURE)
     ledger.check_known(machine, family)
     chosen = [entry for entry in ledger.entries(machine, family) if entry.record.status in statuses]
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -62,7 +68,7 @@ def export_table(
                 done.rows += len(table)
         os.replace(aside, path)
     except OSError as error:
-        refuse(str(path), error)
+        refuse(str(path), error, CURE)
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
@@ -72,11 +78,10 @@ def export_table(
 def _writer(path: Path, suffix: str) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from pyarrow import csv
 
     schema = pa.schema([(name, pa.float32() if name == "score" else pa.string()) for name in COLUMNS])
     if suffix == ".csv":
-        return csv.CSVWriter(path, schema, write_options=csv.WriteOptions(quoting_style="needed"))
+        return CsvWriter(path, schema)
     return pq.ParquetWriter(path, schema, compression="zstd")
 
 

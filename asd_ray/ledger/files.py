@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
+from asd_ray._files import DISK_FULL, obstacle, why
 from asd_ray._s3 import PATIENT
 from asd_ray.errors import AsdRayError
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = DISK_FULL
+CURE = "name another run (--run RUN, or RUN of asd-ray ledger)"
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,9 @@ def parallel(files: Files, act: Callable[[T], R], items: Iterable[T]) -> Iterato
 
 
 class LocalFiles:
-    def __init__(self, layout: RunLayout) -> None:
-        self.layout = layout
+    def __init__(self, layout: RunLayout, cure: str = CURE) -> None:
+        """`cure` says how to name another place than the one of `layout`, in a message."""
+        self.layout, self._cure = layout, cure
         self.workers = min(4, os.cpu_count() or 1)
 
     def patient(self) -> LocalFiles:
@@ -120,7 +123,7 @@ class LocalFiles:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(aside)
-            refuse(path, error)
+            refuse(path, error, self._cure)
 
     def move(self, source: str, target: str) -> None:
         try:
@@ -129,7 +132,7 @@ class LocalFiles:
         except FileNotFoundError:
             raise
         except OSError as error:
-            refuse(target, error)
+            refuse(target, error, self._cure)
 
     def remove(self, path: str) -> None:
         try:
@@ -219,13 +222,16 @@ def _unreadable(path: str, error: OSError) -> AsdRayError:
     return AsdRayError(f"{path}: cannot be read ({error.strerror or error}); check the disk and the permissions")
 
 
-def refuse(path: str, error: OSError) -> NoReturn:
+def refuse(path: str, error: OSError, cure: str = CURE) -> NoReturn:
+    """A write to `path` failed. `cure` says how to name another place: it must be the option that `path` is of."""
     if error.errno in FULL:
         raise AsdRayError(
             f"{path}: disk full (or over a quota): the file was not written, nothing already stored was harmed. Free "
-            "some space, or name a run on another disk, then run the same command again"
+            f"some space, or {cure}, then run the same command again"
         ) from error
+    if rule := obstacle(Path(path)):
+        raise AsdRayError(f"{path}: cannot be written, since {rule}; {cure}") from error
     raise AsdRayError(
-        f"{path}: cannot be written ({error.strerror or error}); nothing already stored was harmed. Make the run's "
-        "folder writable, or name another run"
+        f"{path}: cannot be written ({why(error)}); nothing already stored was harmed. Make its folder writable, or "
+        f"{cure}"
     ) from error

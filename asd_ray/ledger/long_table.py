@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asd_ray._csv import MARK, restored
+from asd_ray._files import check_text
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.run_layout import NAME, wrong_name
 from asd_ray.ledger.schema import DOMAINS, LABELS, SPLITS
@@ -43,6 +45,10 @@ class _Read:
     unit: str  # "line" of a CSV file, "row" of a Parquet file
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def is_csv(self) -> bool:
+        return self.unit == "line"
+
     def wrong(self, mask: Any, what: str) -> None:
         """Add one problem for all rows of `mask`, with the first of their lines."""
         at = [self.lines[index] for index in mask.to_numpy().nonzero()[0]]
@@ -54,6 +60,7 @@ class _Read:
 
 def read_long_table(path: Path) -> pd.DataFrame:
     """The checked table with columns system, machine and `schema.COLUMNS`; raises with all problems at once."""
+    check_text(path)
     if not path.is_file():
         raise AsdRayError(f"{path}: no such file; name a CSV or Parquet table, or a folder of submission files")
     if path.suffix.lower() in (".parquet", ".pq"):
@@ -191,12 +198,14 @@ def _normalise(read: _Read) -> None:
             frame[name] = default
     for name in frame.columns.drop("score"):
         frame[name] = frame[name].astype("str").where(frame[name].notna(), "").str.strip()
+        if read.is_csv and frame[name].str.startswith(MARK).any():
+            frame[name] = frame[name].map(restored)
     for name in ("domain", "split", "label"):
         frame[name] = frame[name].str.lower()
     frame["label"] = frame["label"].replace(LABEL_WORDS)
     frame["id"] = frame["id"].str.replace(re.compile(r"^(?:id|section)_"), "", regex=True)
     if not pd.api.types.is_numeric_dtype(frame["score"]):
-        frame["score"] = [_float(value) for value in frame["score"]]
+        frame["score"] = [_float(restored(str(value).strip())) for value in frame["score"]]
 
 
 def _check(read: _Read) -> None:

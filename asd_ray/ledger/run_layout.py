@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asd_ray._files import check_text, obstacle
 from asd_ray._s3 import as_url, is_s3, parse_s3, s3_filesystem
 from asd_ray.errors import AsdRayError
+from asd_ray.ledger.files import CURE
 
 if TYPE_CHECKING:
     from asd_ray.ledger.files import Files
@@ -163,11 +165,11 @@ class RunLayout:
 
     # -- the file system -----------------------------------------------------------------------------------------
 
-    def files(self) -> Files:
-        """The few file operations the ledger needs, on this run's file system."""
+    def files(self, cure: str = CURE) -> Files:
+        """The few file operations the ledger needs, on this run's file system; `cure` says how to name another."""
         from asd_ray.ledger.files import LocalFiles, S3Files
 
-        return S3Files(self) if self.is_s3 else LocalFiles(self)
+        return S3Files(self) if self.is_s3 else LocalFiles(self, cure)
 
     def filesystem(self, attempts: int = 3) -> Any:
         """The pyarrow file system of this run; `attempts` is how often S3 is asked before it counts as failed."""
@@ -184,4 +186,8 @@ def _parse_local(text: str) -> str:
         raise AsdRayError(f"{text}: a run is a local folder or s3://bucket/folder; {scheme}:// is not read")
     if not text:
         raise AsdRayError("the path of the run is empty; name a folder such as runs/fan or s3://bucket/runs/fan")
-    return os.path.abspath(os.path.expanduser(text))
+    path = os.path.abspath(os.path.expanduser(text))
+    check_text(path)
+    if rule := obstacle(Path(path), folder=True):
+        raise AsdRayError(f"{text}: a run cannot be there: {rule}; {CURE}")
+    return path

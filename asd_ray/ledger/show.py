@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from asd_ray._terminal import say, typed
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.record import TrialRecord
 from asd_ray.ledger.store import Ledger
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 SORTS = ("number", "objective", "seconds", "created")
-WIDTH = 160  # columns when the output is no terminal: nothing is cut off in a pipe
-
-
-def console() -> Console:
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, markup=False)
 
 
 def sort_records(records: Sequence[TrialRecord], by: str) -> list[TrialRecord]:
@@ -36,11 +25,13 @@ def sort_records(records: Sequence[TrialRecord], by: str) -> list[TrialRecord]:
 
 def print_json(records: Sequence[TrialRecord]) -> None:
     """One JSON array, a record a line."""
-    print("[" + ",\n ".join(record.to_json() for record in records) + "]")
+    say("[" + ",\n ".join(record.to_json() for record in records) + "]", lines=True)
 
 
 def print_records(records: Sequence[TrialRecord], limit: int) -> None:
     from rich.table import Table
+
+    from asd_ray._console import console
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("machine", "family", "name", "trial", "status", "variant"):
@@ -55,8 +46,8 @@ def print_records(records: Sequence[TrialRecord], limit: int) -> None:
         )
     console().print(table)
     if len(shown) < len(records):
-        print(f"… and {len(records) - len(shown)} more: --limit 0 shows all")
-    print(summary(records))
+        say(f"… and {len(records) - len(shown)} more: --limit 0 shows all")
+    say(summary(records))
 
 
 def summary(records: Sequence[TrialRecord]) -> str:
@@ -74,7 +65,8 @@ def find(ledger: Ledger, text: str, machine: str | None) -> TrialRecord:
         record for record in records if record.trial.startswith(text)
     ]
     if not found:
-        raise AsdRayError(f"no trial is named {text!r} and no hash starts so; list them with: ls {ledger.layout.root}")
+        listed = typed("asd-ray", "ledger", "ls", ledger.layout.root)
+        raise AsdRayError(f"no trial is named {text!r} and no hash starts so; list them with: {listed}")
     if len(found) > 1:
         raise AsdRayError(f"{text!r} may be any of these; say more of the hash, or --machine:\n{listing(found)}")
     return found[0]
@@ -84,6 +76,8 @@ def print_trial(ledger: Ledger, record: TrialRecord) -> None:
     """Everything that is stored of one trial, with a summary of its scores."""
     from rich.table import Table
 
+    from asd_ray._console import console
+
     made = Table(box=None, show_header=False, pad_edge=False)
     for name, value in json.loads(record.to_json()).items():
         if value not in ("", None, {}):
@@ -92,7 +86,7 @@ def print_trial(ledger: Ledger, record: TrialRecord) -> None:
     out.print(made)
     scores = ledger.scores(record)
     if scores.empty:
-        print("\nno scores")
+        say("\nno scores", lines=True)
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("split", "variant"):

@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from asd_ray.metrics import MAX_FPR
-from asd_ray.reporting.svg import Axis, Plot, axis, colour, drawing, told
+from asd_ray.reporting.svg import Axis, Plot, as_text, axis, colour, drawing, told
 from asd_ray.reporting.text import number, short, signed, span
 
 Facts = Mapping[str, Any]
@@ -131,16 +131,16 @@ def parallel(facts: Facts) -> Markup:
             f"{48 + at * gap:.0f} {height - bottom - y * (height - top - bottom):.1f}" for at, y in enumerate(ys)
         )
         grade = min(4, 5 * place // len(rows))
-        tip = escape(f"{row['name']}: {number(row['objective'])}")
+        tip = as_text(f"{row['name']}: {number(row['objective'])}")
         parts.append(f'<path class="line g{grade}" d="M{points}"><title>{tip}</title></path>')
     for at, (name, scale) in enumerate(zip([*axes, "objective"], scales, strict=True)):
         left = round(48 + at * gap)
         shown = name if len(name) < 15 else name[:13] + "…"
         parts.append(f'<path class="axis" d="M{left} {top}V{height - bottom}"/>')
-        parts.append(f'<text class="name" x="{left}" y="14" text-anchor="middle">{escape(shown)}</text>')
+        parts.append(f'<text class="name" x="{left}" y="14" text-anchor="middle">{as_text(shown)}</text>')
         for value, words in _labels(scale):
             y = height - bottom - scale.share(value) * (height - top - bottom)
-            parts.append(f'<text class="tick halo" x="{left + 5}" y="{y:.1f}" dy=".35em">{escape(words)}</text>')
+            parts.append(f'<text class="tick halo" x="{left + 5}" y="{y:.1f}" dy=".35em">{as_text(words)}</text>')
     return drawing(width, height, "Parameters and objective of the best trials", "".join(parts))
 
 

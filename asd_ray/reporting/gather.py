@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from asd_ray._terminal import typed
 from asd_ray.ensembling import stored
 from asd_ray.ensembling.ensemble_file import FINAL
 from asd_ray.errors import AsdRayError, listing
@@ -38,7 +39,7 @@ def gather(ledger: Ledger) -> Facts:
             left_out.append(str(error))
     if not machines:
         why = f"; what there is cannot be used:\n{listing(left_out)}" if left_out else ""
-        raise AsdRayError(f"{root}: no ensembles to report on; run: asd-ray ensemble --run {root}{why}")
+        raise AsdRayError(f"{root}: no ensembles to report on; run: {typed('asd-ray', 'ensemble', '--run', root)}{why}")
     records = ledger.records()
     return {
         "format": FORMAT,

@@ -9,19 +9,26 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from asd_ray._terminal import typed, visible
 from asd_ray.reporting import charts, text
 from asd_ray.reporting.importances import EVALUATOR
 from asd_ray.reporting.leaderboard import differing
 from asd_ray.reporting.machine import FORECASTS
 from asd_ray.reporting.svg import colour
 
+GENERATOR = "asd_ray report"  # tells our page from another that is called report.html
 PAGE = Path(__file__).parent / "page"
 MOST = 200  # rows of a leaderboard; all of them are in its CSV
 
 
 def page(facts: Mapping[str, Any]) -> str:
     made = Environment(
-        loader=FileSystemLoader(PAGE), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+        loader=FileSystemLoader(PAGE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        finalize=_readable,
     )
     made.filters |= {
         "number": lambda value, digits=4: text.number(_known(value), digits),
@@ -41,7 +48,9 @@ def page(facts: Mapping[str, Any]) -> str:
         "measures": text.MEASURES,
         "most": MOST,
         "forecast_protocols": FORECASTS,
+        "generator": GENERATOR,
         "short_names": text.SHORT,
+        "typed": typed,
     }
     gains = [row["gain"] for row in facts["summary"]["rows"] if row["gain"]]
     return made.get_template("report.html").render(
@@ -64,6 +73,11 @@ def cost_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
         for machine, study in each["studies"].items()
         if study["cost"]["seconds"] and study["best"] is not None
     ]
+
+
+def _readable(value: Any) -> Any:
+    """Of what a browser would obey in a text, such as a change of its direction, the code is shown."""
+    return visible(value, lines=True) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _known(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asd_ray._terminal import typed
 from asd_ray.ensembling import Candidates, Ensemble, combine, load
 from asd_ray.ensembling.ensemble_file import intact, stored_statistics
 from asd_ray.ensembling.judge import Judge
@@ -27,7 +28,7 @@ def machine_facts(ledger: Ledger, machine: str, found: Mapping[str, Ensemble]) -
     """`found` are the machine's ensembles by recipe, and the chosen one as "final"."""
     final = found["final"]
     candidates = load(ledger, machine, final["recipe"]["by"], only=final["candidates"]["all"], drop=True)
-    members = _members(candidates, final)
+    members = _members(ledger, candidates, final)
     pairs = [(each["trial"], each["variant"]) for each in final["members"]]
     own = stored_statistics(final, members)
     scores, weights = own(members.scores, members.clips), [each["weight"] for each in final["members"]]
@@ -56,7 +57,7 @@ def machine_facts(ledger: Ledger, machine: str, found: Mapping[str, Ensemble]) -
     new = _new(ledger, final)
     if new:
         made["notes"].append(
-            f"{new} candidates came to the ledger after this ensemble was chosen; run: asd-ray ensemble {machine}"
+            f"{new} candidates came to the ledger after this ensemble was chosen; run: {_again(ledger, machine)}"
         )
     if candidates.labelled:
         judged = candidates.judged
@@ -74,7 +75,7 @@ def machine_facts(ledger: Ledger, machine: str, found: Mapping[str, Ensemble]) -
         if not abs(value - _stored_value(final)) <= TOLERANCE:
             raise AsdRayError(
                 f"{machine}: the ledger gives its ensemble the value {value:.6f}, its file says "
-                f"{_stored_value(final):.6f}; the file or the ledger was changed: run asd-ray ensemble {machine} again"
+                f"{_stored_value(final):.6f}; the file or the ledger was changed: run again {_again(ledger, machine)}"
             )
     return made
 
@@ -180,15 +181,20 @@ def forecast(ensemble: Ensemble) -> dict[str, Any]:
     }
 
 
-def _members(candidates: Candidates, ensemble: Ensemble) -> Candidates:
+def _members(ledger: Ledger, candidates: Candidates, ensemble: Ensemble) -> Candidates:
     pairs = zip(candidates.table["trial"], candidates.table["variant"], strict=True)
     place = {pair: row for row, pair in enumerate(pairs)}
     wanted = [(each["trial"], each["variant"]) for each in ensemble["members"]]
     machine, lacking = ensemble["machine"], [pair for pair in wanted if pair not in place]
     if lacking or candidates.fingerprint != ensemble["dataset"]["fingerprint"]:
         told = f"lacks the member {lacking[0][0]} {lacking[0][1]}" if lacking else "is of other clips"
-        raise AsdRayError(f"{machine}: the ledger {told} of its ensemble; run: asd-ray ensemble {machine}")
+        raise AsdRayError(f"{machine}: the ledger {told} of its ensemble; run: {_again(ledger, machine)}")
     return candidates.take([place[pair] for pair in wanted])
+
+
+def _again(ledger: Ledger, machine: str) -> str:
+    """The command that chooses the machine's ensemble anew."""
+    return typed("asd-ray", "ensemble", machine, "--run", ledger.layout.root)
 
 
 def _stored_value(ensemble: Ensemble) -> float:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from asd_ray._terminal import visible
 from asd_ray.reporting.leaderboard import differing
 from asd_ray.reporting.text import DASH, MEASURES, SHORT, count, number, percent, settings, short, signed, span
 
@@ -140,26 +141,29 @@ def _published(comparison: Mapping[str, Any]) -> Iterator[str]:
 
 def _provenance(facts: Mapping[str, Any]) -> Iterator[str]:
     yield "\n## Provenance\n"
-    yield from (f"- {name}: {text}" for part in ("protocols", "measures") for name, text in facts[part].items())
+    yield from (f"- {name}: {plain(text)}" for part in ("protocols", "measures") for name, text in facts[part].items())
     for machine, each in facts["datasets"].items():
         clips = ", ".join(f"{many} {label}" for label, many in each["clips"].items())
-        told = f"dataset {plain(each['name'])}, fingerprint {each['fingerprint'] or DASH}, test clips {clips}"
-        yield f"- {plain(machine)}: {told}; {each['cells']}"
+        told = f"dataset {plain(each['name'])}, fingerprint {plain(each['fingerprint'] or DASH)}, test clips {clips}"
+        yield f"- {plain(machine)}: {told}; {plain(each['cells'])}"
     for stage, versions in facts["versions"].items():
         if versions:
-            yield f"- versions of {stage}: " + ", ".join(f"{name} {version}" for name, version in versions.items())
-    yield "\n```sh"
+            told = ", ".join(f"{name} {version}" for name, version in versions.items())
+            yield f"- versions of {stage}: {plain(told)}"
+    longest = max((len(run) for command in facts["commands"] for run in re.findall("`+", command)), default=0)
+    fence = "`" * max(3, longest + 1)  # no command can end the block
+    yield f"\n{fence}sh"
     yield from facts["commands"]
-    yield "```"
+    yield fence
 
 
 def table(names: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> Iterator[str]:
     """The first `left` columns are words, the others numbers."""
-    yield f"| {' | '.join(names)} |"
+    yield f"| {' | '.join(map(plain, names))} |"
     yield f"|{'|'.join('---' if at < left else '--:' for at in range(len(names)))}|"
     yield from (f"| {' | '.join(map(plain, row))} |" for row in rows)
 
 
 def plain(text: str) -> str:
     """Text that Markdown shows as it is, on one line."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(str(text).split()))
+    return re.sub(r"([\\`*_\[\]<>|#&~$])", r"\\\1", visible(" ".join(str(text).split())))

@@ -15,12 +15,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from asd_ray._files import obstacle, why
+from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
+from asd_ray.ledger.own_folders import refuse_own_folder
 from asd_ray.reporting.optuna_trials import as_trials
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger, TrialRecord
 
+CURE = "name another file with --optuna-db"
 MARK = "asd_ray_run"  # the attribute by which a study is known as ours
 ABOUT = "harmonic mean of the AUC and pAUC cells of the labelled test clips, by the best variant: protocol oracle"
 
@@ -34,6 +38,7 @@ class Exported(NamedTuple):
 
 def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
     """One study for each machine and family, with every trial as it ended; the file is whole or not there."""
+    refuse_own_folder(path, CURE)
     target = _writable(path)
     studies: dict[tuple[str, str], list[TrialRecord]] = {}
     notes = []
@@ -46,7 +51,7 @@ def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
     if not studies:
         raise AsdRayError(
             f"{ledger.layout.root}: no trial of a search has an objective, so there is no study to write; run: "
-            "asd-ray search"
+            + typed("asd-ray", "search", "--run", ledger.layout.root)
         )
     aside = target.with_name(f".{target.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -55,8 +60,11 @@ def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
         os.replace(aside, target)
     except OSError as error:
         raise AsdRayError(
-            f"{target}: cannot be written ({error.strerror or error}); free some space, or name another file"
+            f"{target}: cannot be written ({obstacle(target) or why(error)}); free some space, or {CURE}"
         ) from error
+    except _failures() as error:
+        told = obstacle(target) or _innermost(error)
+        raise AsdRayError(f"{target}: cannot be written ({told}); free some space, or {CURE}") from error
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
@@ -70,24 +78,24 @@ def _writable(path: str | Path) -> Path:
     target = Path(path).expanduser().resolve()
     if not target.exists():
         return target
+    if not target.is_file():
+        raise AsdRayError(f"{target} is no file that can be replaced by a file of studies; {CURE}")
     ours = "SELECT study_id FROM study_user_attributes WHERE key = ?"
     query = f"SELECT COUNT(*) FROM studies WHERE study_id NOT IN ({ours})"
     try:
         with contextlib.closing(sqlite3.connect(f"{target.as_uri()}?mode=ro", uri=True)) as stored:
             foreign = int(stored.execute(query, (MARK,)).fetchone()[0])
     except sqlite3.Error as error:
-        raise AsdRayError(f"{target} exists and is no study file ({error}); name another file, or remove it") from error
+        raise AsdRayError(f"{target} exists and is no study file ({error}); {CURE}") from error
     if foreign:
-        raise AsdRayError(
-            f"{target} holds studies that are not of a ledger ({foreign}) and would be lost; name another file"
-        )
+        raise AsdRayError(f"{target} holds studies that are not of a ledger ({foreign}) and would be lost; {CURE}")
     return target
 
 
 def _write(path: Path, studies: Mapping[tuple[str, str], Sequence[TrialRecord]], run: str) -> None:
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # a failure is told once, by its exception
     storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"creator": lambda: _hasty(path)})
     try:
         for (machine, family), records in studies.items():
@@ -101,6 +109,21 @@ def _write(path: Path, studies: Mapping[tuple[str, str], Sequence[TrialRecord]],
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What SQLite's errors, such as of a full disk, come as."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (StorageInternalError, SQLAlchemyError, sqlite3.Error)
+
+
+def _innermost(error: BaseException) -> str:
+    """SQLite's own words: `database or disk is full`, without the statement and its parameters."""
+    while (cause := error.__cause__) is not None:
+        error = cause
+    return str(error).partition("\n")[0]
 
 
 def _hasty(path: Path) -> sqlite3.Connection:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from asd_ray._terminal import typed
 from asd_ray.ensembling.build import LABELS
 from asd_ray.metrics import DEFINITIONS
 
@@ -47,18 +47,17 @@ def provenance(ledger: Ledger, records: Sequence[TrialRecord], machines: Mapping
 
 def commands(root: str, finals: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What chooses each final ensemble again, what checks it, and what writes this report."""
-    run = shlex.quote(root)
     made = []
     for machine, final in finals.items():
         wishes, recipe = final["wishes"], final["recipe"]
         name = final.get("recipe_source") or recipe["name"].partition(".")[0]
-        made.append(
-            f"asd-ray ensemble {machine} --run {run} --recipe {shlex.quote(name)} --maximise {wishes['maximise']} "
-            f"--by {recipe['by']} --folds {wishes['folds']} --repeats {wishes['repeats']} --seed {wishes['seed']} "
-            f"--threshold {wishes['threshold']} --percentile {wishes['percentile']:g}"
-        )
-    made += [f"asd-ray ensemble --verify {run}/ensembles/{machine}/final.json --run {run}" for machine in finals]
-    return [*made, f"asd-ray report --run {run}"]
+        asked = [("--run", root), ("--recipe", name), ("--maximise", wishes["maximise"]), ("--by", recipe["by"])]
+        asked += [(f"--{each}", wishes[each]) for each in ("folds", "repeats", "seed", "threshold")]
+        asked.append(("--percentile", f"{wishes['percentile']:g}"))
+        made.append(typed("asd-ray", "ensemble", machine, *(word for pair in asked for word in pair)))
+    for machine in finals:
+        made.append(typed("asd-ray", "ensemble", "--verify", f"{root}/ensembles/{machine}/final.json", "--run", root))
+    return [*made, typed("asd-ray", "report", "--run", root)]
 
 
 def _searches(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from asd_ray._csv import official_csv
+from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError, listing
+from asd_ray.ledger.own_folders import refuse_own_folder
 from asd_ray.metrics.csv_rows import shortened
 from asd_ray.metrics.file_names import DECISION, SCORE, Cell, parse, spell
 from asd_ray.metrics.matching import Files, match_files
@@ -81,7 +84,8 @@ def write_submission(ledger: Ledger, folder: str | Path, *, year: int | None = N
     chosen = finals(ledger)
     if not chosen:
         raise AsdRayError(
-            f"{ledger.layout.root}: no ensemble was chosen yet; run: asd-ray ensemble --run {ledger.layout.root}"
+            f"{ledger.layout.root}: no ensemble was chosen yet; run: "
+            + typed("asd-ray", "ensemble", "--run", ledger.layout.root)
         )
     of_year = _year_of(chosen, year)
     scored = {machine: _test(scores_of(ledger, each)) for machine, each in chosen.items()}
@@ -94,7 +98,8 @@ def write_submission(ledger: Ledger, folder: str | Path, *, year: int | None = N
             contents[spell(DECISION, cell, of_year)] = _rows(clips["clip"], decided.astype(int))
     without = sorted({record.machine for record in ledger.records()} - set(chosen))
     if without:
-        notes.append(f"{', '.join(without)}: no ensemble was chosen, so it is left out; run: asd-ray ensemble")
+        cure = typed("asd-ray", "ensemble", *without, "--run", ledger.layout.root)
+        notes.append(f"{', '.join(without)}: no ensemble was chosen, so it is left out; run: {cure}")
     transductive = [machine for machine, each in chosen.items() if each["transductive"]]
     if transductive:
         notes.append(f"transductive, by scores of the test clips themselves: {', '.join(transductive)}")
@@ -125,6 +130,7 @@ def check_submission(folder: str | Path, year: int, ledger: Ledger | None = None
 def _local(folder: str | Path) -> Path:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
         raise AsdRayError(f"{folder}: a submission is a folder on a local disk; write it there and copy it")
+    refuse_own_folder(folder, "name another folder with --submission")
     return Path(folder).expanduser().resolve()
 
 
@@ -194,13 +200,13 @@ def _cells(of_machine: Mapping[str, pd.DataFrame], year: int) -> tuple[dict[Cell
 
 def _rows(names: pd.Series[Any], values: pd.Series[Any]) -> str:
     """Numbers in as many digits as they need to be read back the same."""
-    return "".join(f"{name},{value!r}\n" for name, value in zip(names, values.tolist(), strict=True))
+    return official_csv(zip(names, values.tolist(), strict=True))
 
 
 def _put(folder: Path, contents: Mapping[str, str]) -> None:
     """Written aside under a dot name and renamed; a folder of the same files gives way to it."""
     if folder.exists() and not folder.is_dir():
-        raise AsdRayError(f"{folder} is a file; a submission is a folder")
+        raise AsdRayError(f"{folder} is a file; a submission is a folder: name another with --submission")
     strange = sorted({path.name for path in folder.iterdir()} - set(contents)) if folder.exists() else []
     if strange:
         raise AsdRayError(
@@ -223,7 +229,7 @@ def _put(folder: Path, contents: Mapping[str, str]) -> None:
     except OSError as error:
         raise AsdRayError(
             f"{folder}: cannot be written ({error.strerror or error}); nothing that was there is lost. Free some "
-            "space, or name another folder"
+            "space, or name another folder with --submission"
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from asd_ray._terminal import visible
+
 WIDTH, HEIGHT = 340, 230  # in CSS pixels when the page is narrow
 RIGHT, TOP, BOTTOM = 12, 10, 36
 LETTER = 6.2  # width of a figure in a tick's label
@@ -81,17 +83,17 @@ class Plot:
         for value, name in ticks:
             at = _n(self.at_y(value))
             self._add(f'<path class="grid" d="M{left} {at}H{right}"/>')
-            self._add(f'<text class="tick" x="{left - 6}" y="{at}" dy=".35em" text-anchor="end">{escape(name)}</text>')
+            self._add(f'<text class="tick" x="{left - 6}" y="{at}" dy=".35em" text-anchor="end">{as_text(name)}</text>')
         for value, name in x.ticks():
             at = _n(self.at_x(value))
             self._add(f'<path class="grid" d="M{at} {TOP}V{bottom}"/>')
-            self._add(f'<text class="tick" x="{at}" y="{bottom + 14}" text-anchor="middle">{escape(name)}</text>')
+            self._add(f'<text class="tick" x="{at}" y="{bottom + 14}" text-anchor="middle">{as_text(name)}</text>')
         self._add(f'<path class="axis" d="M{left} {TOP}V{bottom}H{right}"/>')
         middle = _n((left + right) / 2)
-        self._add(f'<text class="name" x="{middle}" y="{height - 4}" text-anchor="middle">{escape(x.label)}</text>')
+        self._add(f'<text class="name" x="{middle}" y="{height - 4}" text-anchor="middle">{as_text(x.label)}</text>')
         if y.label:
             where = f"translate(11 {_n((TOP + bottom) / 2)}) rotate(-90)"
-            self._add(f'<text class="name" transform="{where}" text-anchor="middle">{escape(y.label)}</text>')
+            self._add(f'<text class="name" transform="{where}" text-anchor="middle">{as_text(y.label)}</text>')
 
     def at_x(self, value: float) -> float:
         return self.left + self.x.share(value) * (self.width - RIGHT - self.left)
@@ -136,7 +138,7 @@ class Plot:
 
     def text(self, x: float, y: float, words: str, kind: str = "tick", anchor: str = "start") -> None:
         where = f'x="{_n(self.at_x(x))}" y="{_n(self.at_y(y))}" dy=".35em"'
-        self._add(f'<text class="{kind}" {where} text-anchor="{anchor}">{escape(words)}</text>')
+        self._add(f'<text class="{kind}" {where} text-anchor="{anchor}">{as_text(words)}</text>')
 
     def svg(self) -> Markup:
         return drawing(self.width, self.height, self.title, "".join(self._parts))
@@ -150,7 +152,7 @@ class Plot:
 
 
 def drawing(width: int, height: int, title: str, inside: str) -> Markup:
-    name = escape(title)
+    name = as_text(title)
     return Markup(
         f'<svg viewBox="0 0 {width} {height}" style="--w:{width}px" role="img" aria-label="{name}">{inside}</svg>'
     )
@@ -159,6 +161,11 @@ def drawing(width: int, height: int, title: str, inside: str) -> Markup:
 def colour(at: int) -> str:
     """The class of series number `at`."""
     return f"s{at % COLOURS}" + (" dashed" if at // COLOURS % 2 else "")
+
+
+def as_text(text: str) -> Markup:
+    """Text of a drawing or of its attributes."""
+    return escape(visible(text))
 
 
 def told(value: float) -> str:
@@ -174,4 +181,4 @@ def _n(value: float) -> str:
 
 
 def _tipped(tag: str, attributes: str, tip: str) -> str:
-    return f"<{tag} {attributes}><title>{escape(tip)}</title></{tag}>" if tip else f"<{tag} {attributes}/>"
+    return f"<{tag} {attributes}><title>{as_text(tip)}</title></{tag}>" if tip else f"<{tag} {attributes}/>"

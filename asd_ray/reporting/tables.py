@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from asd_ray._csv import csv_text
 
 SHOWN = ("value", "auc", "pauc", "hmean")
 
 
 def tables(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Names of files and what they hold."""
-    yield "summary.csv", as_csv(map(_flat, facts["summary"]["rows"]))
+    yield "summary.csv", csv_text(map(_flat, facts["summary"]["rows"]))
     recipes = [
         {"machine": machine, **_flat(row)} for machine, each in facts["machines"].items() for row in each["recipes"]
     ]
-    yield "recipes.csv", as_csv(recipes)
-    yield "trials.csv", as_csv(_trials(facts))
+    yield "recipes.csv", csv_text(recipes)
+    yield "trials.csv", csv_text(_trials(facts))
     if facts["published"]:
-        yield "published.csv", as_csv(_published(facts["published"]))
+        yield "published.csv", csv_text(_published(facts["published"]))
     for machine, each in facts["machines"].items():
-        yield f"{machine}-leaderboard.csv", as_csv(map(_candidate, each["leaderboard"]["rows"]))
-
-
-def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
-    """With every column that any row has, in the order in which they first came."""
-    given = list(rows)
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(dict.fromkeys(name for row in given for name in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(given)
-    return out.getvalue()
+        yield f"{machine}-leaderboard.csv", csv_text(map(_candidate, each["leaderboard"]["rows"]))
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:

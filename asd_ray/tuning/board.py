@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from asd_ray._console import Console
 from asd_ray.ledger import TrialRecord
 from asd_ray.tuning.judge import PROTOCOL
 from asd_ray.tuning.search import Search
@@ -54,7 +54,7 @@ class Board(Watcher):
                 for name, value in zip(COLUMNS[1:], self._row(search, study)[1:], strict=True)
                 if value
             )
-            self._console.print(f"{study.name}: {cells}", highlight=False, soft_wrap=True)
+            self._console.print(f"{study.name}: {cells}", soft_wrap=True)
 
     def table(self, search: Search) -> Table:
         minutes = (time.monotonic() - search.started) / 60
@@ -104,7 +104,7 @@ def leaderboard(studies: list[Study], console: Console) -> None:
             console.print(table)
         for record in records:
             if record.status == "failed":
-                console.print(f"failed: {record.name}: {record.error}", markup=False, highlight=False, soft_wrap=True)
+                console.print(f"failed: {record.name}: {record.error}", soft_wrap=True)
 
 
 def _means(record: TrialRecord) -> tuple[str, str]:

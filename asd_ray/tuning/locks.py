@@ -12,7 +12,7 @@ from pathlib import Path
 
 from asd_ray._files import make_folder
 from asd_ray.ledger import RunLayout
-from asd_ray.ledger.files import refuse
+from asd_ray.ledger.files import CURE, refuse
 from asd_ray.tuning.events import LOGGER, line
 from asd_ray.tuning.heartbeat import ALIVE, Beat, BeatingFile, new_driver, read_beats
 
@@ -38,7 +38,7 @@ class StudyLocks:
         """Hold the lock of a study until this process ends; "" if it was free, else who holds it."""
         if self._claims is not None:
             return self._claims.take(study)
-        make_folder(Path(self._layout.locks), "the locks of the run")
+        make_folder(Path(self._layout.locks), "the locks of the run", CURE)
         path = self._layout.lock_file(study)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

@@ -19,8 +19,7 @@ from asd_ray.tuning.spec import called
 from asd_ray.tuning.watching import Watcher
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from asd_ray._console import Console
     from asd_ray.ledger import TrialRecord
     from asd_ray.tuning.search import Running, Search
     from asd_ray.tuning.trial import Reached
@@ -137,7 +136,7 @@ class _Screen(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record)
         if self._is_shared:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._console.out(text)
             return
         with contextlib.suppress(OSError, ValueError):  # whoever read it is gone
             self._stream.write(text + "\n")

@@ -86,7 +86,7 @@ def search_there(address: str, argv: Sequence[str], say: Callable[[str], Any]) -
     try:
         made: Any = ray.remote(Driver)
         made = made.options(num_cpus=0, resources={"node:__internal_head__": 0.001}, max_concurrency=4)
-        driver = made.remote(list(argv), {"COLUMNS": "140"})
+        driver = made.remote(list(argv), {"COLUMNS": "140", "RAY_COLOR_PREFIX": "0"})
         return _followed(driver, say)
     except (ray.exceptions.RayError, ConnectionError) as error:
         raise AsdRayError(

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
 
+from asd_ray._console import flagged
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.ledger.run_layout import RunLayout
@@ -18,7 +18,7 @@ from asd_ray.tuning.spec import called
 from asd_ray.tuning.stored import whole_and_half
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from asd_ray._console import Console
 
 SHOWN = 30  # running trials
 FAILURES = 5
@@ -69,10 +69,10 @@ def show_status(run: str, console: Console) -> None:
 def _show_search(beat: Beat, console: Console) -> None:
     told = beat.told
     since, silent = duration(told.get("seconds", 0.0) + beat.silent), duration(beat.silent)
-    who = f"{beat}: {escape(str(told.get('command', '')))}"
+    console.print(f"{beat}: {told.get('command', '')}")
     if not beat.alive:
         why = "its process is gone." if beat.here else "killed?"
-        console.print(f"{who}\n  not heard from for {silent}: {why} The same command goes on where it ended")
+        console.print(f"  not heard from for {silent}: {why} The same command goes on where it ended")
         return
     notes = [f"since {since}", f"heard from {silent} ago"]
     if slots := told.get("slots"):
@@ -82,16 +82,13 @@ def _show_search(beat: Beat, console: Console) -> None:
     notes.append(f"{told.get('ended', 0)} trials ended")
     for why, count in told.get("again", {}).items():
         notes.append(f"{count} run again ({why})")
-    console.print(f"{who}\n  {escape(', '.join(notes))}")
+    console.print(f"  {', '.join(notes)}")
     if told.get("stopping"):
-        console.print(
-            f"  stopping ({escape(told['stopping'])}): no new trials {escape(told.get('error', ''))}".rstrip()
-        )
+        console.print(f"  stopping ({told['stopping']}): no new trials {told.get('error', '')}".rstrip())
     if told.get("turned", 0.0) > STUCK:
         silent = duration(told["turned"])
-        console.print(
-            f"  [yellow]no sign of life for {silent}[/]: a long epoch with --serial, or it waits for Ray or S3"
-        )
+        why = "a long epoch with --serial, or it waits for Ray or S3"
+        console.print(flagged(f"  no sign of life for {silent}", why, "yellow"))
 
 
 # -- studies ---------------------------------------------------------------------------------------------------------
@@ -129,7 +126,7 @@ def _show_studies(beats: Sequence[Beat], records: Sequence[TrialRecord], console
         done = str(row.done) if row.wanted is None else f"{row.done}/{row.wanted}"
         best = "" if row.best is None else f"{row.best[0]:.4f} {row.best[1]}"
         left = row.note or ("" if row.left is None else f"~{duration(row.left)}")
-        table.add_row(row.study, done, str(row.running), str(row.pruned), str(row.failed), escape(best), left)
+        table.add_row(row.study, done, str(row.running), str(row.pruned), str(row.failed), best, left)
     console.print(table)
 
 
@@ -178,7 +175,7 @@ def _show_running(alive: Sequence[Beat], console: Console) -> None:
     for beat, run in running[:SHOWN]:
         of = f"/{run['epochs']}" if run["epochs"] else ""
         epoch = f"{run['epoch']}{of}" if run["node"] else "not heard from yet"
-        table.add_row(run["trial"], escape(run["node"]), epoch, duration(run["seconds"] + beat.silent))
+        table.add_row(run["trial"], run["node"], epoch, duration(run["seconds"] + beat.silent))
     console.print(table)
     if len(running) > SHOWN:
         console.print(f"and {len(running) - SHOWN} more")
@@ -194,7 +191,7 @@ def _show_failures(beats: Sequence[Beat], records: Sequence[TrialRecord], consol
         console.print(f"the last failures ({len(failed)} in all):")
     for name, error in list(told.items())[-FAILURES:]:
         text = " ".join(error.split())
-        console.print(f"  {name}: {text}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  {name}: {text}", soft_wrap=True)
 
 
 def _number(value: Any) -> str:

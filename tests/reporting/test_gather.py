@@ -128,7 +128,8 @@ def test_candidates_that_came_later_are_told(copied: Path) -> None:
     ledger = Ledger(copied)
     fill(ledger, "fan", trials=16)
     (note,) = gather(ledger)["machines"]["fan"]["notes"]
-    assert note == "6 candidates came to the ledger after this ensemble was chosen; run: asd-ray ensemble fan"
+    said = "6 candidates came to the ledger after this ensemble was chosen; run: asd-ray ensemble fan --run "
+    assert note == f"{said}{ledger.layout.root}"
 
 
 def test_trials_of_other_held_out_clips_that_came_later_change_nothing(copied: Path) -> None:

@@ -197,7 +197,8 @@ def test_only_the_evaluation_set_is_written_where_there_is_one(made: Made, tmp_p
     told = write_submission(ledger, tmp_path / "ours")
     assert told.files == ["anomaly_score_fan_section_03_test.csv", "decision_result_fan_section_03_test.csv"]
     assert f"{4 * CLIPS} development clips are left out, as the run has an evaluation set: fan 00" in told.notes
-    assert "pump: no ensemble was chosen, so it is left out; run: asd-ray ensemble" in told.notes
+    cure = f"run: asd-ray ensemble pump --run {tmp_path / 'run'}"
+    assert f"pump: no ensemble was chosen, so it is left out; {cure}" in told.notes
 
 
 def test_development_clips_alone_are_written_and_said(made: Made, tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ import io
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from asd_ray._console import Console
 from asd_ray.tuning.board import Board, leaderboard
 from asd_ray.tuning.search import Search
 from asd_ray.tuning.study import Study

@@ -20,8 +20,8 @@ from typing import Any
 
 import boto3
 import pytest
-from rich.console import Console
 
+from asd_ray._console import Console
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import RunLayout
 from asd_ray.ledger.files import S3Files

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from asd_ray._console import Console
 from asd_ray.ledger import RunLayout
 from asd_ray.tuning.log_lines import LOGGER, LogLines, line, log_to
 from asd_ray.tuning.search import Search, run_serially
@@ -155,7 +155,7 @@ def test_a_log_that_cannot_be_written_is_said_once_and_the_search_goes_on(
 def test_two_searches_write_whole_lines_into_one_log(tmp_path: Path, python: Callable[..., Any]) -> None:
     code = """
         import io, sys
-        from rich.console import Console
+        from asd_ray._console import Console
         from asd_ray.ledger import RunLayout
         from asd_ray.tuning.log_lines import LOGGER, line, log_to
         with log_to(RunLayout(sys.argv[1]), "warning", Console(file=io.StringIO())):

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
+from asd_ray._console import Console
 from asd_ray.errors import AsdRayError
 from asd_ray.tuning import heartbeat
 from asd_ray.tuning.search import Search, run_serially
@@ -223,7 +223,7 @@ def test_durations_are_short(seconds: float, told: str) -> None:
 def test_status_is_told_without_ray_or_torch(bench: Any) -> None:
     watched(bench, bench.study(2), lambda search: None)
     code = (
-        "import sys; from rich.console import Console; from asd_ray.tuning.status import show_status; "
+        "import sys; from asd_ray._console import Console; from asd_ray.tuning.status import show_status; "
         "show_status(sys.argv[1], Console()); print(*{'torch', 'ray', 'optuna', 'pandas'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", code, bench.ledger.layout.root]
