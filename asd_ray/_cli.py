@@ -137,9 +137,9 @@ def run(made: argparse.ArgumentParser, act: Callable[[argparse.Namespace], int],
 
 def _on_one_line(message: str, words: Sequence[str]) -> str:
     """A message of several lines is fine; a line break within a name that was given to the command is spelled out."""
-    for word in words:
-        if "\n" in word:
-            message = message.replace(word, visible(word))
+    for name in (part for word in words for part in (word, word.partition("=")[2])):  # --option=NAME, too
+        if "\n" in name:
+            message = message.replace(name, visible(name))
     return message
 
 

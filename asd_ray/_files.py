@@ -80,6 +80,8 @@ def make_folder(folder: Path, purpose: str, cure: str = CACHE_CURE) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if rule := obstacle(folder, folder=True):
+            raise AsdRayError(f"{folder}: cannot write {purpose}, since {rule}; {cure}") from error
         raise storage_error(error, folder, purpose, cure) from error
 
 
@@ -95,17 +97,33 @@ def storage_error(error: OSError, path: Path, purpose: str, cure: str = CACHE_CU
         return AsdRayError(
             f"{path}: disk full while writing {purpose}{room}; free some space and run it again, or {cure}"
         )
-    if file := file_in_the_way(path):
-        rule = "is a file" if file == path else f"{file} is a file"
-        return AsdRayError(f"{path}: cannot write {purpose}, since {rule} and a folder is needed there; {cure}")
-    why = error.strerror or error
-    return AsdRayError(f"{path}: cannot write {purpose} ({why}); make its folder writable, or {cure}")
+    if rule := obstacle(path):
+        return AsdRayError(f"{path}: cannot write {purpose}, since {rule}; {cure}")
+    return AsdRayError(f"{path}: cannot write {purpose} ({why(error)}); make its folder writable, or {cure}")
 
 
-def file_in_the_way(path: Path) -> Path | None:
-    """The part of a folder's path, from `path` itself up, that is a file."""
+def why(error: OSError) -> str:
+    """In the system's words; Arrow's have the name of a temporary file in them."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+def obstacle(path: Path, *, folder: bool = False) -> str:
+    """What stands where a file, or a `folder`, is to be written, or above it; "" where nothing does."""
     for part in (path, *path.parents):
         with contextlib.suppress(OSError):
+            if part.is_symlink() and not part.exists():
+                return f"{part} is a link to something that is not there"
+            if part.is_dir():
+                return "it is a folder, and a file is needed there" if part == path and not folder else ""
             if part.exists():
-                return None if part.is_dir() else part
-    return None
+                replaced = part == path and not folder
+                return "" if replaced else f"{part} is a file, and a folder is needed there"
+    return ""
+
+
+def check_text(path: str | Path) -> None:
+    """For a path that Arrow opens, which knows only names in UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise AsdRayError(f"{path}: its name is not UTF-8 text; rename it, or name another path") from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from asd_ray._cli import parser, positive, progress_bar, run, subparser
 from asd_ray._csv import write_frame
-from asd_ray._files import storage_error
+from asd_ray._files import check_text, storage_error
 from asd_ray._terminal import say, say_json, typed
 from asd_ray.errors import AsdRayError
 
@@ -237,6 +237,7 @@ def _can_be_written(path: Path) -> None:
         raise AsdRayError(f"{path}: a clip table is written as .csv or .parquet; change its ending")
     if not path.absolute().parent.is_dir():
         raise AsdRayError(f"{path}: its folder does not exist; make it, or name another file")
+    check_text(path)
     refuse_own_folder(path, "name another file with --table")
 
 

@@ -51,9 +51,12 @@ def _report(args: argparse.Namespace) -> int:
     from asd_ray.ensemble import only_run
     from asd_ray.ledger import Ledger
 
-    asked = [f"--{name.replace('_', '-')}" for name in FORMS if getattr(args, name)]
+    given = {name: getattr(args, name) for name in FORMS if getattr(args, name) is not None}
+    asked = [f"--{name.replace('_', '-')}" for name in given]
     if len(asked) > 1:
         raise AsdRayError(f"{' and '.join(asked)} are of {len(asked)} commands; run one after the other")
+    if "" in given.values():
+        raise AsdRayError(f"{asked[0]} is empty; name a file or folder, or leave the option out")
     if args.check_submission:
         return _check(args)
     ledger = Ledger(args.run or only_run()).require()

@@ -236,7 +236,7 @@ def _table(args: argparse.Namespace, console: Console) -> ClipTable:
     from asd_ray.clips.scan import scan
 
     if args.data is None:
-        from asd_ray._files import cache_root
+        from asd_ray._files import CACHE_CURE, cache_root
         from asd_ray.clips.demo import make_demo
 
         folder = cache_root(args.cache) / "demo"
@@ -245,7 +245,7 @@ def _table(args: argparse.Namespace, console: Console) -> ClipTable:
             "asd-ray data check)"
         )
         with progress_bar("making") as progress:
-            make_demo(folder, machines=args.machines or None, grow=True, progress=progress)
+            make_demo(folder, machines=args.machines or None, grow=True, progress=progress, cure=CACHE_CURE)
         return scan(folder, machines=args.machines)
     table = scan(
         args.data,

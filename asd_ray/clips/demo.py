@@ -22,6 +22,7 @@ from pathlib import Path
 
 import soundfile as sf
 
+from asd_ray._files import DISK_FULL, obstacle, why
 from asd_ray.clips.demo_machines import MACHINES
 from asd_ray.clips.demo_plan import SIZES, DemoClip, DemoSize, attribute_table, planned
 from asd_ray.clips.demo_sound import RATE
@@ -34,7 +35,6 @@ MARKER = "demo.json"
 UNFINISHED = ".demo_unfinished.json"
 SECONDS = (1.0, 60.0)  # a second holds a stroke or a click of every machine
 HEADER_BYTES = 44  # of a PCM wav file
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def make_demo(
@@ -46,35 +46,36 @@ def make_demo(
     seconds: float | None = None,
     grow: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    cure: str = "choose another folder, or a smaller size",
 ) -> Path:
     """Make the demo set in `folder`, or finish it, and return the folder.
 
     A folder that already holds it whole is left alone; one that holds anything else is refused. With `grow` a folder
     that holds other machines of the same settings keeps them and gets these too.
-    `progress(done, all)` is called after each clip, from the calling thread.
+    `progress(done, all)` is called after each clip, from the calling thread. `cure` says, in a message about the disk,
+    how to name another folder.
     """
     folder = Path(folder)
     job = _Job.checked(folder, size, machines, seed, seconds)
     if grow:
         job = job.grown(size, seed, seconds)
     try:
-        return _make(job, progress)
+        return _make(job, progress, cure)
     except OSError as error:
         if error.errno in DISK_FULL:
-            raise AsdRayError(_too_small(folder, job.missing_bytes())) from error
-        raise AsdRayError(
-            f"cannot write the demo set to {folder}: {error}; mend that or choose another folder"
-        ) from error
+            raise AsdRayError(_too_small(folder, job.missing_bytes(), cure)) from error
+        told = obstacle(folder, folder=True) or why(error)
+        raise AsdRayError(f"cannot write the demo set to {folder}: {told}; {cure}") from error
 
 
-def _make(job: _Job, progress: Callable[[int, int], None] | None) -> Path:
+def _make(job: _Job, progress: Callable[[int, int], None] | None, cure: str) -> Path:
     folder = job.folder
     if job.found_whole():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     missing = job.missing_bytes()
     if shutil.disk_usage(folder).free < missing:
-        raise AsdRayError(_too_small(folder, missing))
+        raise AsdRayError(_too_small(folder, missing, cure))
     _write(folder / UNFINISHED, job.settings())
     for machine in job.machines:
         for split in ("train", "test"):
@@ -237,8 +238,8 @@ def _whole(part: Path) -> Path:
     return part.with_name(part.name[1:].rsplit(".", 2)[0]) if part.name.endswith(".part") else part
 
 
-def _too_small(folder: Path, missing: int) -> str:
+def _too_small(folder: Path, missing: int, cure: str) -> str:
     return (
         f"the disk of {folder} is too full for the demo set: {missing:,} bytes are still needed; "
-        "free them and repeat the command (finished clips are kept), or choose another folder or a smaller size"
+        f"free them and repeat the command (finished clips are kept), or {cure}"
     )

@@ -339,7 +339,7 @@ def _act(args: argparse.Namespace) -> int:
                 failed += 1
                 said = f"FAILED: {str(error).strip()}" if isinstance(error, AssertionError) else f"FAILED: {error!r}"
                 if args.debug:
-                    traceback.print_exc()
+                    say(traceback.format_exc(), lines=True, error=True)
             say(f"{check.__name__.removeprefix('check_').replace('_', ' '):32} {said}", lines=True)
             sys.stdout.flush()
     say(f"{len(CHECKS) - failed} of {len(CHECKS)} checks passed")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from asd_ray._csv import CsvWriter
+from asd_ray._files import check_text
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.files import refuse
 from asd_ray.ledger.own_folders import refuse_own_folder
@@ -53,6 +54,7 @@ def export_table(
         raise AsdRayError(f"{path}: an export is a file on a local disk; name one such as all.csv and copy it there")
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise AsdRayError(f"{path}: an export ends in .csv or .parquet, so that its format is known")
+    check_text(path)
     refuse_own_folder(path, CURE)
     ledger.check_known(machine, family)
     chosen = [entry for entry in ledger.entries(machine, family) if entry.record.status in statuses]

@@ -7,9 +7,10 @@ import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
-from asd_ray._files import DISK_FULL
+from asd_ray._files import DISK_FULL, obstacle, why
 from asd_ray._s3 import PATIENT
 from asd_ray.errors import AsdRayError
 
@@ -228,7 +229,9 @@ def refuse(path: str, error: OSError, cure: str = CURE) -> NoReturn:
             f"{path}: disk full (or over a quota): the file was not written, nothing already stored was harmed. Free "
             f"some space, or {cure}, then run the same command again"
         ) from error
+    if rule := obstacle(Path(path)):
+        raise AsdRayError(f"{path}: cannot be written, since {rule}; {cure}") from error
     raise AsdRayError(
-        f"{path}: cannot be written ({error.strerror or error}); nothing already stored was harmed. Make its folder "
-        f"writable, or {cure}"
+        f"{path}: cannot be written ({why(error)}); nothing already stored was harmed. Make its folder writable, or "
+        f"{cure}"
     ) from error

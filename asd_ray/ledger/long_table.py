@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asd_ray._csv import MARK, restored
+from asd_ray._files import check_text
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.run_layout import NAME, wrong_name
 from asd_ray.ledger.schema import DOMAINS, LABELS, SPLITS
@@ -59,6 +60,7 @@ class _Read:
 
 def read_long_table(path: Path) -> pd.DataFrame:
     """The checked table with columns system, machine and `schema.COLUMNS`; raises with all problems at once."""
+    check_text(path)
     if not path.is_file():
         raise AsdRayError(f"{path}: no such file; name a CSV or Parquet table, or a folder of submission files")
     if path.suffix.lower() in (".parquet", ".pq"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asd_ray._files import file_in_the_way
+from asd_ray._files import check_text, obstacle
 from asd_ray._s3 import as_url, is_s3, parse_s3, s3_filesystem
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.files import CURE
@@ -187,7 +187,7 @@ def _parse_local(text: str) -> str:
     if not text:
         raise AsdRayError("the path of the run is empty; name a folder such as runs/fan or s3://bucket/runs/fan")
     path = os.path.abspath(os.path.expanduser(text))
-    if file := file_in_the_way(Path(path)):
-        told = "it is a file" if str(file) == path else f"{file} is a file"
-        raise AsdRayError(f"{text}: {told}, and a run is a folder; {CURE}")
+    check_text(path)
+    if rule := obstacle(Path(path), folder=True):
+        raise AsdRayError(f"{text}: a run cannot be there: {rule}; {CURE}")
     return path

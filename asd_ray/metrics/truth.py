@@ -40,6 +40,8 @@ def read_truth(folder: Path, year: int) -> pd.DataFrame:
     """
     folder = Path(folder)
     check_year(year)
+    if not folder.is_dir():
+        raise AsdRayError(f"{folder}: no such folder; name the folder of the ground truth with --truth")
     lists = [folder / name for name in (f"eval_data_list_{year}.csv", "eval_data_list.csv")]
     found = _Found()
     if (folder / "ground_truth_data").is_dir() and year > 2020:

@@ -147,9 +147,8 @@ def _provenance(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"- {plain(machine)}: {told}; {plain(each['cells'])}"
     for stage, versions in facts["versions"].items():
         if versions:
-            yield f"- versions of {stage}: " + ", ".join(
-                plain(f"{name} {version}") for name, version in versions.items()
-            )
+            told = ", ".join(f"{name} {version}" for name, version in versions.items())
+            yield f"- versions of {stage}: {plain(told)}"
     longest = max((len(run) for command in facts["commands"] for run in re.findall("`+", command)), default=0)
     fence = "`" * max(3, longest + 1)  # no command can end the block
     yield f"\n{fence}sh"

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from asd_ray._files import obstacle, why
+from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.own_folders import refuse_own_folder
 from asd_ray.reporting.optuna_trials import as_trials
@@ -49,7 +51,7 @@ def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
     if not studies:
         raise AsdRayError(
             f"{ledger.layout.root}: no trial of a search has an objective, so there is no study to write; run: "
-            "asd-ray search"
+            + typed("asd-ray", "search", "--run", ledger.layout.root)
         )
     aside = target.with_name(f".{target.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -58,10 +60,11 @@ def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
         os.replace(aside, target)
     except OSError as error:
         raise AsdRayError(
-            f"{target}: cannot be written ({error.strerror or error}); free some space, or {CURE}"
+            f"{target}: cannot be written ({obstacle(target) or why(error)}); free some space, or {CURE}"
         ) from error
     except _failures() as error:
-        raise AsdRayError(f"{target}: cannot be written ({_innermost(error)}); free some space, or {CURE}") from error
+        told = obstacle(target) or _innermost(error)
+        raise AsdRayError(f"{target}: cannot be written ({told}); free some space, or {CURE}") from error
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
@@ -75,17 +78,17 @@ def _writable(path: str | Path) -> Path:
     target = Path(path).expanduser().resolve()
     if not target.exists():
         return target
+    if not target.is_file():
+        raise AsdRayError(f"{target} is no file that can be replaced by a file of studies; {CURE}")
     ours = "SELECT study_id FROM study_user_attributes WHERE key = ?"
     query = f"SELECT COUNT(*) FROM studies WHERE study_id NOT IN ({ours})"
     try:
         with contextlib.closing(sqlite3.connect(f"{target.as_uri()}?mode=ro", uri=True)) as stored:
             foreign = int(stored.execute(query, (MARK,)).fetchone()[0])
     except sqlite3.Error as error:
-        raise AsdRayError(f"{target} exists and is no study file ({error}); name another file, or remove it") from error
+        raise AsdRayError(f"{target} exists and is no study file ({error}); {CURE}") from error
     if foreign:
-        raise AsdRayError(
-            f"{target} holds studies that are not of a ledger ({foreign}) and would be lost; name another file"
-        )
+        raise AsdRayError(f"{target} holds studies that are not of a ledger ({foreign}) and would be lost; {CURE}")
     return target
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asd_ray._files import file_in_the_way
+from asd_ray._files import obstacle
 from asd_ray._s3 import is_s3
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.own_folders import refuse_own_folder
@@ -33,8 +33,8 @@ def target_of(out: str, run: RunLayout) -> RunLayout:
         raise AsdRayError("--out is empty; name a folder, or leave it out: the report goes into the run's folder")
     if not is_s3(out) and "://" in out:
         raise AsdRayError(f"--out {out}: a report goes into a local folder or s3://bucket/folder; {CURE}")
-    if not is_s3(out) and (file := file_in_the_way(Path(out).expanduser().absolute())):
-        raise AsdRayError(f"--out {out}: {file} is a file, and a report is a folder; {CURE}")
+    if not is_s3(out) and (rule := obstacle(Path(out).expanduser().absolute(), folder=True)):
+        raise AsdRayError(f"--out {out}: a report cannot be there: {rule}; {CURE}")
     target = RunLayout(out)
     if target.is_s3 == run.is_s3:
         refuse_own_folder(target.base, CURE, run)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from asd_ray._files import cache_root, locked, make_folder
+from asd_ray._files import CACHE_CURE, cache_root, locked, make_folder
 from asd_ray.clips.bank import Bank, ClipSet, open_bank
 from asd_ray.clips.demo import make_demo
 from asd_ray.clips.hold_out import hold_out
@@ -120,7 +120,7 @@ class DataSource:
         root = cache_root(self.cache) / self.table.root.name
         make_folder(root.parent, "the demo set")
         with locked(root.with_name(f"{root.name}.lock")):
-            make_demo(root, machines=self.table.machines, grow=True)
+            make_demo(root, machines=self.table.machines, grow=True, cure=CACHE_CURE)
         return replace(self.table, root=root)
 
     @property
