@@ -17,12 +17,19 @@ TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)  # a st
 
 
 def loads(
-    text: str | bytes, where: str, *, cure: str = "", most_depth: int = MOST_DEPTH, most_bytes: int = MOST_BYTES
+    text: str | bytes,
+    where: str,
+    *,
+    cure: str = "",
+    most_depth: int = MOST_DEPTH,
+    most_bytes: int = MOST_BYTES,
+    keep_surrogates: bool = False,
 ) -> Any:
     """The value of a JSON text; `where` names its file in the message of an AsdRayError, `cure` ends that message.
 
-    Refused, beside what is no JSON: NaN and Infinity, which Python would take, text that is no Unicode (a lone
-    surrogate cannot be printed or stored), and more depth or size than any file of ours has.
+    Refused, beside what is no JSON: NaN and Infinity, which Python would take, and more depth or size than any file of
+    ours has. Half a surrogate pair, as in the name of a file that is no UTF-8, cannot be printed and is read as "?",
+    unless `keep_surrogates` asks for it, to open that file.
     """
     try:
         data = text.encode() if isinstance(text, str) else bytes(text)
@@ -30,8 +37,8 @@ def loads(
             raise ValueError(f"{len(data)} bytes, which is more than {most_bytes}")
         _check_depth(data, most_depth)
         value = json.loads(data.decode(), parse_constant=_refuse)
-        if rb"\ud" in data or rb"\uD" in data:
-            json.dumps(value, ensure_ascii=False).encode()
+        if not keep_surrogates and (rb"\ud" in data or rb"\uD" in data):
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     except ValueError as error:  # UnicodeError is one
         reason = " ".join(str(error).split())
         raise AsdRayError(f"{where}: this is no JSON ({reason}){'; ' * bool(cure)}{cure}") from error

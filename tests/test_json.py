@@ -35,8 +35,6 @@ DEEP = 200_000
         (b'"\xff"', "can't decode"),
         ("[]".encode("utf-16"), "decode"),
         ("[1\0]", "Expecting ',' delimiter"),
-        ('"\\ud800"', "surrogates not allowed"),
-        ('{"\\uDC00": 1}', "surrogates not allowed"),
         ("9" * 5000, "4300 digits"),
         ('"' + "x" * 2000 + '"', "2002 bytes, which is more than 1000"),
         ("\ud800", "surrogates not allowed"),
@@ -69,6 +67,19 @@ def test_what_is_no_json_of_ours_is_one_message(text: str | bytes, reason: str) 
 @pytest.mark.parametrize("ascii_only", [True, False])
 def test_json_comes_back_as_it_was_written(value: object, ascii_only: bool) -> None:
     assert loads(json.dumps(value, ensure_ascii=ascii_only), "x") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('"a\\udcff"', "a?"),
+        ('{"\\uDC00": 1}', {"?": 1}),
+        ('"\\ud83d\\ude00"', "\U0001f600"),
+        ('"\\\\ud800"', "\\ud800"),
+    ],
+)
+def test_half_a_surrogate_pair_can_be_printed(text: str, value: object) -> None:
+    assert loads(text, "x") == value
 
 
 @pytest.mark.parametrize("inner", ["1", '"["', '"\\"["'])

@@ -11,7 +11,7 @@ from asd_ray.errors import AsdRayError
 from asd_ray.ledger.files import Stored
 from asd_ray.ledger.record import TrialRecord
 from asd_ray.ledger.store import LISTINGS, Ledger, best_of
-from asd_ray.ledger.trial_file import Entry, FileError, encode, is_compact, read_entries, read_trial
+from asd_ray.ledger.trial_file import MOST_RECORDS, Entry, FileError, encode, is_compact, read_entries, read_trial
 from asd_ray.ledger.verifying import remove_leftovers
 
 TRIALS = 500  # at most in a file
@@ -68,17 +68,25 @@ def _compact_family(ledger: Ledger, machine: str, family: str, trials: int, repo
 def _plan(by_file: dict[Stored, list[Entry]], trials: int) -> list[list[Stored]]:
     """Which files become one. A full file stays as it is, so compacting again and again costs little."""
     groups: list[list[Stored]] = [[]]
-    count = size = 0
+    count = size = records = 0
     for stored in sorted(by_file, key=lambda stored: (by_file[stored][0].record.number, stored.path)):
         if len(by_file[stored]) >= trials or stored.size >= BYTES:
             continue
-        if count + len(by_file[stored]) > trials or size + stored.size > BYTES:
+        own = sum(map(_record_bytes, by_file[stored]))
+        if count + len(by_file[stored]) > trials or size + stored.size > BYTES or records + own > MOST_RECORDS // 2:
             groups.append([])
-            count = size = 0
+            count = size = records = 0
         groups[-1].append(stored)
         count += len(by_file[stored])
         size += stored.size
+        records += own
     return [group for group in groups if len(group) > 1]
+
+
+def _record_bytes(entry: Entry) -> int:
+    """About what a trial takes in a footer."""
+    variants = [variant for rows in entry.splits.values() for variant in rows.variants]
+    return len(entry.record.to_json()) + sum(100 + 6 * len(variant) for variant in variants)
 
 
 def _merge(
