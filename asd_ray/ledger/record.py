@@ -18,6 +18,7 @@ from asd_ray.ledger.schema import SCHEMA_VERSION
 
 STATUSES = ("complete", "pruned", "failed")  # best first: a better one is never replaced by a worse one
 SOURCES = ("search", "import")
+SEARCHED = re.compile(r"[^./\\][^/\\]*")  # the name of a searched trial, which names its curves; an import's is free
 YEARS = range(2000, 3000)  # of `created`: a date that can be moved by hours and by `seconds` stays a date
 SHAPES: dict[str, Shape] = {  # of every field as JSON
     **dict.fromkeys(("trial", "name", "machine", "family", "status", "source"), Text(1000)),
@@ -128,6 +129,8 @@ class TrialRecord:
             raise AsdRayError(f"the record of a trial is wrong: {problem.strip()}")
         given = {name: stored[name] for name in SHAPES if name in stored}
         given["extra"] = {**given.get("extra", {}), **{key: stored[key] for key in stored if key not in SHAPES}}
+        if given.get("source", "search") == "search" and not SEARCHED.fullmatch(given["name"]):
+            raise AsdRayError(f"the name {given['name']!r} of a trial must not start with a dot or hold / or \\")
         problem = EXTRA.misfit(given["extra"], "extra") or _not_a_date(given.get("created"))
         if problem:
             raise AsdRayError(f"the record of a trial is wrong: {problem}")

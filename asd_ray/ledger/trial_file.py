@@ -263,6 +263,7 @@ def read_rows(files: Files, stored: Stored, row_groups: Sequence[int], columns: 
 def _misread(table: Any, columns: Sequence[str], rows: int) -> str:
     """Why a table is not what was asked for: pyarrow leaves out columns that are not there."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if sorted(table.column_names) != sorted(columns) or len(table) != rows:
         return f"{len(table)} rows of {', '.join(table.column_names)}"
@@ -273,6 +274,8 @@ def _misread(table: Any, columns: Sequence[str], rows: int) -> str:
             return f"{name} is of type {kind}"
         if column.null_count or (kind != column.type and any(chunk.dictionary.null_count for chunk in column.chunks)):
             return f"values of {name} are missing"
+    if "score" in columns and not pc.all(pc.is_finite(table["score"]), min_count=0).as_py():
+        return "some scores are not finite"
     return ""
 
 
