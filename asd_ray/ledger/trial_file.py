@@ -249,6 +249,7 @@ def read_rows(files: Files, stored: Stored, row_groups: Sequence[int], columns: 
             if sum(sizes) > MOST_ROWS * len(SPLITS):
                 raise BadFileError(url, f"claims {sum(sizes)} rows")
             table = opened.read_row_groups(list(row_groups), columns=list(columns), use_threads=False)
+            table.validate(full=True)  # text that is no UTF-8
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, IndexError, UnicodeDecodeError, MemoryError) as error:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from asd_ray.ledger import Ledger
+from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.ledger.trial_file import SCHEMA_KEY, TRIALS_KEY
 
 OTHERS = 5
@@ -19,7 +20,7 @@ OTHERS = 5
 def fill(ledger: Ledger, trial: Callable[..., Any]) -> Ledger:
     """Five trials, and one with every field, which the tests change."""
     for number in range(OTHERS):
-        ledger.commit(*trial(number, count=24))
+        ledger.commit(*both_labels(*trial(number, count=24)))
     whole = {
         "seconds": 12.5,
         "peak_memory_mb": 100.0,
@@ -30,8 +31,14 @@ def fill(ledger: Ledger, trial: Callable[..., Any]) -> Ledger:
         "data_fingerprint": "ab12",
         "extra": {"settings": {"fingerprint": "ab12", "year": 2020, "checkpoint": "last"}, "paper": True, "node": "a"},
     }
-    ledger.commit(*trial(OTHERS, count=24, **whole))
+    ledger.commit(*both_labels(*trial(OTHERS, count=24, **whole)))
     return ledger
+
+
+def both_labels(record: TrialRecord, scores: pd.DataFrame) -> tuple[TrialRecord, pd.DataFrame]:
+    """Each id with normal and anomalous test clips, so that ensembles can be chosen."""
+    odd = scores["clip"].str[-5].isin(list("2367")) & (scores["split"] == "test")
+    return record, scores.assign(label=odd.map({True: "anomaly", False: "normal"}))
 
 
 def victim(ledger: Ledger) -> Path:
