@@ -70,6 +70,7 @@ def test_no_footer_harms_a_reader(
     ledger = Ledger(base / "run")
     path, run = victim(ledger), base / "run"
     trials = described(path)
+    others = {record.trial for record in ledger.records()} - {path.stem}
     for _ in range(data.draw(st.integers(1, 3), "changes")):
         container, key = data.draw(st.sampled_from(list(nodes(trials))), "node")
         action = data.draw(st.sampled_from(["replace", "remove", "twist"]))
@@ -84,7 +85,7 @@ def test_no_footer_harms_a_reader(
     rewrite(path, json.dumps(trials).encode())
     with bounded(seconds=30, gib=1):
         shown = json.loads(verbs("ledger", "ls", run, "--json").out)
-        assert [each["number"] for each in shown if each["name"].startswith("fan-ae-")][:OTHERS] == list(range(OTHERS))
+        assert others <= {each["trial"] for each in shown}
         for verb in READERS:
             verbs(*("ledger", verb[0], run, *verb[1:]))
         verbs("ledger", "export", run, base / "all.csv")
