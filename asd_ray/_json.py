@@ -19,13 +19,20 @@ TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)  # a st
 
 
 def loads(
-    text: str | bytes, where: str, *, cure: str = "", most_depth: int = MOST_DEPTH, most_bytes: int = MOST_BYTES
+    text: str | bytes,
+    where: str,
+    *,
+    cure: str = "",
+    most_depth: int = MOST_DEPTH,
+    most_bytes: int = MOST_BYTES,
+    keep_surrogates: bool = False,
 ) -> Any:
     """The value of a JSON text; `where` names its file in the message of an AsdRayError, `cure` ends that message.
 
     Refused, beside what is no JSON: NaN and Infinity, which Python would take, numbers too large for a float, a key
-    that stands twice in one object (readers differ in which value counts), text that is no Unicode (a lone surrogate
-    cannot be printed or stored), and more depth or size than any file of ours has. A byte order mark is skipped.
+    that stands twice in one object (readers differ in which value counts), and more depth or size than any file of
+    ours has. A byte order mark is skipped. Half a surrogate pair, as in the name of a file that is no UTF-8, cannot be
+    printed and is read as "?", unless `keep_surrogates` asks for it, to open that file.
     """
     try:
         data = text.encode() if isinstance(text, str) else bytes(text)
@@ -39,8 +46,8 @@ def loads(
             parse_int=_whole,
             object_pairs_hook=_once,
         )
-        if rb"\ud" in data or rb"\uD" in data:
-            json.dumps(value, ensure_ascii=False).encode()
+        if not keep_surrogates and (rb"\ud" in data or rb"\uD" in data):
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     except ValueError as error:  # UnicodeError is one
         reason = " ".join(str(error).split())
         raise AsdRayError(f"{where}: this is no JSON ({reason}){'; ' * bool(cure)}{cure}") from error

@@ -35,8 +35,6 @@ DEEP = 200_000
         (b'"\xff"', "can't decode"),
         ("[]".encode("utf-16"), "decode"),
         ("[1\0]", "Expecting ',' delimiter"),
-        ('"\\ud800"', "surrogates not allowed"),
-        ('{"\\uDC00": 1}', "surrogates not allowed"),
         ("9" * 5000, "a whole number of 5000 digits, which is more than 300"),
         ("[1e999]", "the number 1e999 is too large"),
         ('{"a": 1, "b": {"a": 1, "a": 2}}', "the key 'a' stands twice in one object"),
@@ -75,6 +73,19 @@ def test_json_comes_back_as_it_was_written(value: object, ascii_only: bool) -> N
 
 def test_a_byte_order_mark_is_skipped() -> None:
     assert loads(b'\xef\xbb\xbf{"a": 1}', "x") == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('"a\\udcff"', "a?"),
+        ('{"\\uDC00": 1}', {"?": 1}),
+        ('"\\ud83d\\ude00"', "\U0001f600"),
+        ('"\\\\ud800"', "\\ud800"),
+    ],
+)
+def test_half_a_surrogate_pair_can_be_printed(text: str, value: object) -> None:
+    assert loads(text, "x") == value
 
 
 @pytest.mark.parametrize("inner", ["1", '"["', '"\\"["'])

@@ -31,6 +31,8 @@ import pandas as pd
 import xxhash
 
 from asd_ray._files import InUse, locked, make_folder, remove_unused, storage_error
+from asd_ray._json import loads
+from asd_ray._shapes import Fields, ListOf, Text, Whole
 from asd_ray.clips.audio import Samples, UnreadableClip, read_samples
 from asd_ray.clips.table import ClipTable, Problem
 from asd_ray.errors import AsdRayError, listing
@@ -39,6 +41,11 @@ VERSION = 1
 CHUNK = 16  # clips a task: one write and one journal entry a chunk; 5 MB of 10 s clips
 ROOM = CHUNK * 200_000  # samples of a chunk; clips that do not fit get memory of their own
 HEAD = 512  # samples' worth of a wav header that stands before them in the room, and of what may follow them
+MOST_JSON = 1 << 30  # bytes: the paths of five million clips
+ABOUT = Fields(
+    {"root": Text(lines=True), "bytes": Whole(0, 2**63), "paths": ListOf(Text(lines=True))},
+    required=("root", "bytes", "paths"),
+)
 RECORD = np.dtype(
     [("file", "<u8"), ("channels", "<u4"), ("rate", "<u4"), ("frames", "<u8")]  # file: hash of path, size and time
     + [("offset", "<u8"), ("length", "<u8"), ("digest", "V16")]  # in samples, not bytes
@@ -67,7 +74,9 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        about = json.loads((folder / "store.json").read_text())
+        about = loads((folder / "store.json").read_bytes(), "store.json", most_bytes=MOST_JSON, keep_surrogates=True)
+        if problem := ABOUT.misfit(about, "store.json"):
+            raise ValueError(problem)
         self.known_as: str = about["root"]
         self.records: npt.NDArray[np.void] = np.load(folder / "records.npy")
         self._paths = pd.Index(about["paths"])
@@ -140,7 +149,7 @@ def open_store(folder: Path) -> Store | None:
         return None
     try:
         return Store(folder)
-    except (OSError, EOFError, ValueError, TypeError, LookupError) as error:
+    except (OSError, EOFError, ValueError, TypeError, LookupError, AsdRayError) as error:
         log.warning("%s: broken (%s), it is built again", folder, error)
         return None
 

@@ -23,6 +23,7 @@ from pathlib import Path
 import soundfile as sf
 
 from asd_ray._files import DISK_FULL, obstacle, why
+from asd_ray._json import loads
 from asd_ray.clips.demo_machines import MACHINES
 from asd_ray.clips.demo_plan import SIZES, DemoClip, DemoSize, attribute_table, planned
 from asd_ray.clips.demo_sound import RATE
@@ -125,8 +126,8 @@ class _Job:
     def grown(self, size: str, seed: int, seconds: float | None) -> _Job:
         """This job and the machines that the folder already has, if they are of the same settings."""
         for marker in (self.folder / MARKER, self.folder / UNFINISHED):
-            with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-                there = json.loads(marker.read_text(encoding="utf-8"))["machines"]
+            with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AsdRayError):
+                there = loads(marker.read_bytes(), str(marker))["machines"]
                 if not set(there) <= set(MACHINES):
                     continue
                 both = _Job.checked(self.folder, size, [*there, *self.machines], seed, seconds)

@@ -10,11 +10,22 @@ from typing import Any
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.files import Stored
 from asd_ray.ledger.record import TrialRecord
+from asd_ray.ledger.schema import variant_runs
 from asd_ray.ledger.store import LISTINGS, Ledger, best_of
-from asd_ray.ledger.trial_file import Entry, FileError, encode, is_compact, read_entries, read_trial
+from asd_ray.ledger.trial_file import (
+    MOST_RECORDS,
+    BadFileError,
+    Entry,
+    FileError,
+    encode,
+    is_compact,
+    read_entries,
+    read_trial,
+)
 from asd_ray.ledger.verifying import remove_leftovers
 
 TRIALS = 500  # at most in a file
+OTHER_ROWS = "its rows are not those that its record describes"
 BYTES = 128 << 20  # at most merged into a file, which is made in memory
 
 
@@ -68,17 +79,25 @@ def _compact_family(ledger: Ledger, machine: str, family: str, trials: int, repo
 def _plan(by_file: dict[Stored, list[Entry]], trials: int) -> list[list[Stored]]:
     """Which files become one. A full file stays as it is, so compacting again and again costs little."""
     groups: list[list[Stored]] = [[]]
-    count = size = 0
+    count = size = records = 0
     for stored in sorted(by_file, key=lambda stored: (by_file[stored][0].record.number, stored.path)):
         if len(by_file[stored]) >= trials or stored.size >= BYTES:
             continue
-        if count + len(by_file[stored]) > trials or size + stored.size > BYTES:
+        own = sum(map(_record_bytes, by_file[stored]))
+        if count + len(by_file[stored]) > trials or size + stored.size > BYTES or records + own > MOST_RECORDS // 2:
             groups.append([])
-            count = size = 0
+            count = size = records = 0
         groups[-1].append(stored)
         count += len(by_file[stored])
         size += stored.size
+        records += own
     return [group for group in groups if len(group) > 1]
+
+
+def _record_bytes(entry: Entry) -> int:
+    """About what a trial takes in a footer."""
+    variants = [variant for rows in entry.splits.values() for variant in rows.variants]
+    return len(entry.record.to_json()) + sum(100 + 6 * len(variant) for variant in variants)
 
 
 def _merge(
@@ -98,18 +117,36 @@ def write_compact(ledger: Ledger, machine: str, family: str, entries: Sequence[E
     target = ledger.layout.compact_file(machine, family, uuid.uuid4().hex[:16])
     ledger.files.put(target, encode(_trials(ledger, entries)))
     stored = ledger.files.stat(target)
-    if stored is None or [e.key for e in read_entries(ledger.files, stored)] != [e.key for e in entries]:
+    back = read_entries(ledger.files, stored) if stored else []
+    if [e.key for e in back] != [e.key for e in entries]:
         raise AsdRayError(f"{ledger.layout.url(target)}: does not read back as it was written; check the disk")
+    if wrong := [old for old, new in zip(entries, back, strict=True) if _rows_of(old) != _rows_of(new)]:
+        ledger.files.remove(target)
+        for entry in wrong:
+            _leave_out(ledger, entry)
+        raise LeftOutError(f"{ledger.layout.url(wrong[0].stored.path)}: {OTHER_ROWS}")
     ledger.files.put(ledger.layout.compacted_mark(machine, family), target.encode())
+
+
+def _rows_of(entry: Entry) -> dict[str, tuple[Any, ...]]:
+    return {split: (rows.variants, rows.rows, rows.clips) for split, rows in entry.splits.items()}
+
+
+def _leave_out(ledger: Ledger, entry: Entry) -> None:
+    ledger.leave_out(entry.stored, BadFileError(ledger.layout.url(entry.stored.path), OTHER_ROWS))
 
 
 def _trials(ledger: Ledger, entries: Sequence[Entry]) -> Iterator[tuple[TrialRecord, dict[str, Any]]]:
     for entry in entries:
         try:
-            yield entry.record, read_trial(ledger.files, entry)
+            by_split = read_trial(ledger.files, entry)
         except FileError as error:
             ledger.leave_out(entry.stored, error)
             raise LeftOutError(str(error)) from error
+        if any(variant_runs(rows)[0] != list(entry.splits[split].variants) for split, rows in by_split.items()):
+            _leave_out(ledger, entry)
+            raise LeftOutError(f"{ledger.layout.url(entry.stored.path)}: {OTHER_ROWS}")
+        yield entry.record, by_split
 
 
 def _remove_shadowed(ledger: Ledger, machine: str, family: str, report: CompactReport) -> None:

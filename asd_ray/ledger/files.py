@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
+FILE = (".parquet", ".json")  # how the names of a run's files end
+KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 FULL = DISK_FULL
 CURE = "name another run (--run RUN, or RUN of asd-ray ledger)"
 
@@ -34,6 +38,7 @@ class Stored:
     size: int
     stamp: float  # when it was written, in seconds
     inode: int = 0  # two files of one size may be written within one tick of a disk's clock; 0 on S3
+    kind: str = ""  # "a folder", "a FIFO", … of what is no file: it is never opened
 
     @property
     def name(self) -> str:
@@ -80,32 +85,40 @@ class LocalFiles:
         return self
 
     def list(self, folder: str, prefix: str = "") -> list[Stored]:
-        found: list[Stored | None] = []
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_dir():
-                        found += self.list(entry.path, prefix)
-                    elif entry.name.startswith(prefix):  # a stat each is what listing costs
-                        found.append(self.stat(entry.path))
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-        except OSError as error:
-            raise _unreadable(folder, error) from error
-        return sorted((stored for stored in found if stored), key=lambda stored: stored.path)
+        """Each folder once, and links to folders last: links that lead in a circle end, and a file has its own path."""
+        found: list[Stored] = []
+        folders, links, seen = [folder], list[str](), set[tuple[int, int]]()
+        while folders or links:
+            current = folders.pop() if folders else links.pop()
+            try:
+                status = os.stat(current)
+                if (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    found += _inside(self, current, prefix, folders, links)
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except OSError as error:
+                raise _unreadable(current, error) from error
+        return sorted(found, key=lambda stored: stored.path)
 
     def stat(self, path: str) -> Stored | None:
         try:
             status = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return Stored(path, 0, 0, kind="a link that leads nowhere") if os.path.islink(path) else None
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                return Stored(path, 0, 0, kind="a link that leads in a circle")
             raise _unreadable(path, error) from error
-        return Stored(path, status.st_size, status.st_mtime, status.st_ino)
+        kind = "" if stat.S_ISREG(status.st_mode) else KINDS.get(stat.S_IFMT(status.st_mode), "a device")
+        return Stored(path, status.st_size, status.st_mtime, status.st_ino, kind)
 
     def open(self, path: str) -> Any:
+        """OSError for what is no file, such as a FIFO, which would wait for a writer for ever."""
         import pyarrow as pa
 
+        if (stored := self.stat(path)) and stored.kind:
+            raise OSError(errno.EINVAL, f"it is {stored.kind}, not a file")
         return pa.OSFile(path)  # not a memory map: a file cut short under a map kills the process with SIGBUS
 
     def put(self, path: str, data: Any) -> None:
@@ -207,6 +220,25 @@ class S3Files:
 def _stored(info: Any) -> Stored | None:
     """S3 tells whole seconds of one object but milliseconds in a listing; only whole seconds can be compared."""
     return Stored(info.path, info.size, int(info.mtime.timestamp()) if info.mtime else 0) if info.is_file else None
+
+
+def _inside(files: LocalFiles, folder: str, prefix: str, folders: list[str], links: list[str]) -> Iterator[Stored]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_folder(entry):
+                (links if entry.is_symlink() else folders).append(entry.path)
+            elif entry.name.startswith(prefix) and (
+                stored := files.stat(entry.path)
+            ):  # a stat each: what listing costs
+                yield stored
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """A folder with the name of a file is none: it is listed as what it is."""
+    try:
+        return not entry.name.endswith(FILE) and entry.is_dir()
+    except OSError:  # a link that leads in a circle
+        return False
 
 
 def _sync_folder(folder: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import csv
 import re
 from collections.abc import Iterator, Sequence
@@ -11,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from asd_ray._csv import MARK, restored
 from asd_ray._files import check_text
+from asd_ray._shapes import CONTROL
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.run_layout import NAME, wrong_name
 from asd_ray.ledger.schema import DOMAINS, LABELS, SPLITS
+from asd_ray.ledger.trial_file import MOST_ROWS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,10 +33,17 @@ ALIASES = {
     "variant": ("variant",),
     "score": ("score", "anomaly_score"),
 }
+WANTED = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
 DEFAULTS = {"domain": "", "split": "test", "label": "unknown", "variant": "score"}
 LABEL_WORDS = {"0": "normal", "1": "anomaly", "0.0": "normal", "1.0": "anomaly", "abnormal": "anomaly", "": "unknown"}
 ALLOWED = {"domain": DOMAINS, "split": SPLITS, "label": LABELS}
+NAMES = {  # what a machine and an id name
+    "machine": "because it names a folder of the ledger",
+    "id": "because it names a file of a submission",
+}
 SHOWN_LINES = 5
+SHOWN_WORDS = 20
+LONGEST = 1000  # characters of a name; the ledger's records take no longer ones
 
 
 @dataclass
@@ -43,7 +54,9 @@ class _Read:
     frame: pd.DataFrame
     lines: Sequence[int]  # of each row, for messages
     unit: str  # "line" of a CSV file, "row" of a Parquet file
+    header: Sequence[str]  # all of it, for messages
     problems: list[str] = field(default_factory=list)
+    has_rows: bool = True  # False when its columns are so wrong that no row was read
 
     @property
     def is_csv(self) -> bool:
@@ -69,7 +82,7 @@ def read_long_table(path: Path) -> pd.DataFrame:
         read = _read_csv(path)
     else:
         raise AsdRayError(f"{path}: a table ends in .csv, .tsv, .txt, .parquet or .pq, so that its format is known")
-    if _name_columns(read):
+    if _name_columns(read) and read.has_rows:
         _normalise(read)
         _check(read)
     if read.problems:
@@ -83,6 +96,7 @@ def _read_csv(path: Path) -> _Read:
     from pyarrow import csv as arrow_csv
 
     try:
+        _check_utf8(path)  # Arrow would print tracebacks of lines that it skips
         with path.open(newline="", encoding="utf-8-sig") as file:
             skipped, header_line = next(((n, line) for n, line in enumerate(file) if line.strip()), (0, ""))
         delimiter = max(",;\t", key=header_line.count)
@@ -104,12 +118,22 @@ def _read_csv(path: Path) -> _Read:
             ),
         )
         lines = _Lines(path, delimiter, len(header))
-        read = _Read(path, table.to_pandas(), lines, "line")
+        ours = [at for at, name in enumerate(table.column_names) if name.strip().lower() in WANTED]
+        read = _Read(path, table.select(ours).to_pandas(), lines, "line", header)
         if ragged:
             read.problems += lines.ragged() or [f"{len(ragged)} lines have too few or too many values"]
     except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError, csv.Error) as error:
-        raise AsdRayError(f"{path}: not a CSV table in UTF-8 with a header line ({error})") from error
+        reason = " ".join(str(error).split())
+        raise AsdRayError(f"{path}: not a CSV table in UTF-8 with a header line ({reason:.300})") from error
     return read
+
+
+def _check_utf8(path: Path) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            decoder.decode(chunk)
+    decoder.decode(b"", final=True)
 
 
 class _Lines(Sequence[int]):
@@ -121,6 +145,7 @@ class _Lines(Sequence[int]):
 
     def _rows(self) -> Iterator[tuple[int, int, int]]:
         """(first line, last line, number of values) of each row but the header; an empty line is no row."""
+        csv.field_size_limit(2**31 - 1)  # Arrow knows no limit either
         with self._path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=self._delimiter)
             next((row for row in reader if any(map(str.strip, row))), None)  # the header, after blank lines
@@ -140,32 +165,72 @@ class _Lines(Sequence[int]):
 
     def __getitem__(self, index: Any) -> Any:
         if not self._lines:
-            self._lines = [first for first, _, count in self._rows() if count == self._columns]
-        return self._lines[index]
+            with contextlib.suppress(csv.Error, UnicodeDecodeError):  # in rows that Arrow has skipped
+                for first, _, count in self._rows():
+                    if count == self._columns:
+                        self._lines.append(first)
+        return self._lines[index] if index < len(self._lines) else index + 2
 
     def __len__(self) -> int:
         raise TypeError("lines are not counted until one is asked for")
 
 
 def _read_parquet(path: Path) -> _Read:
+    """Only the columns that are ours, each checked for its type; what else the file says of itself is not looked at."""
+    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise AsdRayError(f"{path}: not a Parquet file that can be read ({error})") from error
-    read = _Read(path, table.to_pandas(), range(1, len(table) + 1), "row")
-    wanted = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
-    for name in table.column_names:
-        kind = table.schema.field(name).type
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        target = wanted.get(name.strip().lower())
-        if target in ("id", "clip", "system", "machine") and not (
-            pa.types.is_string(kind) or pa.types.is_large_string(kind)
-        ):
-            read.problems.append(f"column {name!r} is of type {kind}; store it as text, such as '00', not as a number")
+        with pq.ParquetFile(path) as file:
+            header, rows = file.schema_arrow.names, file.metadata.num_rows
+            ours = [name for name in header if name.strip().lower() in WANTED]
+            read = _Read(path, pd.DataFrame(columns=ours), range(1, rows + 1), "row", header)
+            for name in ours:
+                target = WANTED[name.strip().lower()]
+                if problem := _wrong_type(target, kind := _plain_type(file.schema_arrow.types[header.index(name)])):
+                    read.problems.append(f"column {name!r} is of type {kind}; {problem}")
+            if rows > MOST_ROWS:
+                read.problems.append(f"the table has {rows} rows, more than {MOST_ROWS}; split it by machine")
+            read.has_rows = not read.problems and len(set(ours)) == len(ours)
+            if not read.has_rows:
+                return read
+            table = file.read(columns=ours)
+        table.validate(full=True)  # text that is no UTF-8
+        read.frame = pd.DataFrame({name: _as_column(table[name], WANTED[name.strip().lower()]) for name in ours})
+    except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise AsdRayError(f"{path}: not a Parquet file that can be read ({reason})") from error
     return read
+
+
+def _plain_type(kind: Any) -> Any:
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _wrong_type(target: str, kind: Any) -> str:
+    """What to do about a column that cannot be taken as it is."""
+    from pyarrow import types
+
+    text = types.is_string(kind) or types.is_large_string(kind)
+    number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+    if target in ("id", "clip", "system", "machine"):
+        return "" if text else "store it as text, such as '00', not as a number"
+    if text or number or types.is_null(kind) or (types.is_boolean(kind) and target != "score"):
+        return ""
+    return "store it as numbers" if target == "score" else "store it as text"
+
+
+def _as_column(column: Any, target: str) -> Any:
+    """As pandas holds it. Whole numbers beyond 2**53 are rounded, as every score is later."""
+    import pyarrow as pa
+
+    kind = _plain_type(column.type)
+    if target == "score" and not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        column = column.cast(kind).cast(pa.float64(), safe=False)
+    return column.to_pandas()
 
 
 def _name_columns(read: _Read) -> bool:
@@ -179,10 +244,10 @@ def _name_columns(read: _Read) -> bool:
         elif found:
             chosen[found[0]] = name
         elif name not in DEFAULTS:
-            header = ", ".join(map(str, read.frame.columns))
+            header = ", ".join(repr(each)[1:-1] for each in read.header[:30])
             read.problems.append(
-                f"the column {' or '.join(aliases)} is missing (the header is {header}); for official submission files "
-                "name their folder, with --year"
+                f"the column {' or '.join(aliases)} is missing (the header is {header:.300}); for official submission "
+                "files name their folder, with --year"
             )
     read.frame = read.frame[list(chosen)].rename(columns=chosen)
     return len(read.problems) == problems
@@ -216,15 +281,18 @@ def _check(read: _Read) -> None:
         read.problems.append("the table has no row")
     for name in ("system", "machine", "id", "clip", "variant"):
         read.wrong(frame[name] == "", f"{name} is empty")
-    for machine in frame["machine"].unique():
-        if machine and not NAME.fullmatch(machine):
-            read.wrong(frame["machine"] == machine, wrong_name("machine", machine))
-    for each in frame["id"].unique():
-        if each and not NAME.fullmatch(each):  # official submission files are named by it
-            read.wrong(frame["id"] == each, wrong_name("id", each, "because it names a file of a submission"))
+        words = frame[name].unique()
+        odd = [word for word in words if not word.isprintable() and CONTROL.search(word)]
+        read.wrong(frame[name].isin(odd), f"{name} holds a control character, which no name may; remove it")
+        long = [word for word in words if len(word) > LONGEST]
+        read.wrong(frame[name].isin(long), f"{name} is longer than {LONGEST} characters")
+    for name, why in NAMES.items():
+        wrong = [word for word in frame[name].unique() if word and not NAME.fullmatch(word)]
+        _wrong_words(read, name, wrong, [wrong_name(name, word, why) for word in wrong[:SHOWN_WORDS]])
     for name, allowed in ALLOWED.items():
-        for word in sorted(set(frame[name].unique()) - set(allowed)):
-            read.wrong(frame[name] == word, f"{name} {word!r} is not one of {', '.join(map(repr, allowed))}")
+        known = ", ".join(map(repr, allowed))
+        wrong = sorted(set(frame[name].unique()) - set(allowed))
+        _wrong_words(read, name, wrong, [f"{name} {word[:60]!r} is not one of {known}" for word in wrong[:SHOWN_WORDS]])
     with np.errstate(over="ignore"):
         finite = np.isfinite(frame["score"].astype("float32"))
     read.wrong(~finite, "the score is not a finite number (float32)")
@@ -235,6 +303,14 @@ def _check(read: _Read) -> None:
         twice & ~of_one_id,
         "the clip stands in the table before, under another id; use the path below the machine's folder as clip",
     )
+
+
+def _wrong_words(read: _Read, name: str, words: Sequence[str], problems: Sequence[str]) -> None:
+    """One problem for each of the first words, one for all others: each takes a look at the whole column."""
+    for word, problem in zip(words, problems, strict=False):
+        read.wrong(read.frame[name] == word, problem)
+    rest = words[len(problems) :]
+    read.wrong(read.frame[name].isin(rest), f"{name} is one of {len(rest)} more that cannot be stored")
 
 
 def _float(value: Any) -> float:

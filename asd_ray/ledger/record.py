@@ -5,16 +5,55 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
+from asd_ray._json import loads
+from asd_ray._shapes import Anything, DictOf, Fields, ListOf, Maybe, Number, Scalar, Shape, Text, Whole
 from asd_ray.errors import AsdRayError, unknown
 from asd_ray.ledger.run_layout import check_name, check_trial
 from asd_ray.ledger.schema import SCHEMA_VERSION
 
 STATUSES = ("complete", "pruned", "failed")  # best first: a better one is never replaced by a worse one
 SOURCES = ("search", "import")
+SEARCHED = re.compile(r"[^./\\][^/\\]*")  # the name of a searched trial, which names its curves; an import's is free
+YEARS = range(2000, 3000)  # of `created`: a date that can be moved by hours and by `seconds` stays a date
+SHAPES: dict[str, Shape] = {  # of every field as JSON
+    **dict.fromkeys(("trial", "name", "machine", "family", "status", "source"), Text(1000)),
+    **dict.fromkeys(("protocol", "variant", "device", "dataset", "data_fingerprint", "front_end"), Text()),
+    "number": Whole(),
+    "params": DictOf(Scalar()),
+    "seed": Whole(-(2**127), 2**127),
+    "epochs": Whole(),
+    "objective": Maybe(Number()),
+    "objective_parts": DictOf(Maybe(Number())),
+    "intermediate": DictOf(Maybe(Number()), re.compile("[0-9]{1,9}")),
+    "error": Text(math.inf, lines=True),
+    "seconds": Maybe(Number(0, 1e9)),
+    "peak_memory_mb": Maybe(Number(0, 1e12)),
+    "versions": DictOf(Text()),
+    "created": Text(),
+    "schema": Whole(),
+    "extra": DictOf(Anything()),
+}
+RECORD = Fields(SHAPES, required=("trial", "name", "machine", "family"))
+EXTRA = Fields(  # what the product reads again; all else may be anything
+    {
+        "machines": ListOf(Text(), least=1),
+        "settings": Fields(
+            {
+                "fingerprint": Text(),
+                "year": Maybe(Whole(0, 9999)),
+                "held_out": Maybe(Number()),
+                "epochs_cap": Maybe(Whole()),
+                "checkpoint": Maybe(Text()),
+            }
+        ),
+        "known_facts": Whole(),
+    }
+)
 
 
 def _now() -> str:
@@ -78,17 +117,25 @@ class TrialRecord:
 
     @classmethod
     def from_json(cls, text: str) -> TrialRecord:
-        return cls.from_dict(json.loads(text))
+        return cls.from_dict(loads(text, "a trial's record"))
 
     @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> TrialRecord:
-        """The record as stored; fields this version does not know are kept in `extra`."""
-        known = {each.name for each in fields(cls)}
-        given = {key: value for key, value in stored.items() if key in known}
-        strange = {key: value for key, value in stored.items() if key not in known}
+    def from_dict(cls, stored: Any) -> TrialRecord:
+        """The record as stored, of which nothing is believed: every field has its type and its range, or this raises.
+
+        Fields this version does not know are kept in `extra`.
+        """
+        if problem := RECORD.misfit(stored, ""):
+            raise AsdRayError(f"the record of a trial is wrong: {problem.strip()}")
+        given = {name: stored[name] for name in SHAPES if name in stored}
+        given["extra"] = {**given.get("extra", {}), **{key: stored[key] for key in stored if key not in SHAPES}}
+        if given.get("source", "search") == "search" and not SEARCHED.fullmatch(given["name"]):
+            raise AsdRayError(f"the name {given['name']!r} of a trial must not start with a dot or hold / or \\")
+        problem = EXTRA.misfit(given["extra"], "extra") or _not_a_date(given.get("created"))
+        if problem:
+            raise AsdRayError(f"the record of a trial is wrong: {problem}")
         given["intermediate"] = {int(epoch): _number(value) for epoch, value in given.get("intermediate", {}).items()}
         given["objective_parts"] = {part: _number(value) for part, value in given.get("objective_parts", {}).items()}
-        given["extra"] = {**given.get("extra", {}), **strange}
         return cls(**given)
 
     def __str__(self) -> str:
@@ -121,8 +168,10 @@ def _python(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """`value` as strict JSON can hold it."""
-    if value is None or isinstance(value, str | int):  # bool is an int
+    if value is None or isinstance(value, int):  # bool is an int
         return value
+    if isinstance(value, str):  # of half a surrogate pair, as in a file's name that is no UTF-8, "?" is kept
+        return value if value.isascii() else value.encode(errors="replace").decode()
     if isinstance(value, dict):
         return {str(_plain(key)): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -136,3 +185,11 @@ def _plain(value: Any) -> Any:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
+
+
+def _not_a_date(created: str | None) -> str:
+    try:
+        wrong = created is not None and datetime.fromisoformat(created).year not in YEARS
+    except ValueError:
+        wrong = True
+    return f"created must be a date such as 2026-01-31T12:00:00+00:00 but is {created!r:.60}" if wrong else ""

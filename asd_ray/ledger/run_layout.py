@@ -22,8 +22,8 @@ TRIAL = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,63}")  # starts with a letter: no 
 
 def wrong_name(kind: str, name: str, why: str = "because it names a folder of the ledger") -> str:
     return (
-        f"the {kind} name {name!r} must be 1 to 128 of the characters A-Z a-z 0-9 _ . + - and must not start with a "
-        f"dot, {why}; rename it"
+        f"the {kind} name {name[:130]!r} must be 1 to 128 of the characters A-Z a-z 0-9 _ . + - and must not start "
+        f"with a dot, {why}; rename it"
     )
 
 

@@ -13,7 +13,7 @@ def set_aside(files: Files, path: str, reason: str) -> str:
     stored = files.stat(path)
     if stored is None:
         raise FileNotFoundError(path)
-    aside = free_place(files, path, stored.size, lambda: _content(files, path))
+    aside = free_place(files, path, -1 if stored.kind else stored.size, lambda: _content(files, path))
     files.move(path, aside)
     explain(files, aside, path, reason)
     return aside

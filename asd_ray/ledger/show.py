@@ -79,7 +79,7 @@ def print_trial(ledger: Ledger, record: TrialRecord) -> None:
     from asd_ray._console import console
 
     made = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in json.loads(record.to_json()).items():
+    for name, value in record.to_dict().items():
         if value not in ("", None, {}):
             made.add_row(name, json.dumps(value) if isinstance(value, dict) else str(value))
     out = console()

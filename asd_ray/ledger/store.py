@@ -18,6 +18,7 @@ from asd_ray.ledger.trial_file import (
     BadFileError,
     Entry,
     FileError,
+    check_scored,
     encode,
     is_compact,
     read_entries,
@@ -85,7 +86,8 @@ class Ledger:
         pruned or failed trial gives way to a newer one of the same or a better status.
         """
         by_split = {} if scores is None or not len(scores) else checked(scores, str(record))
-        self._check_status(record, by_split)
+        check_scored(record, {v for rows in by_split.values() for v in rows["variant"].unique().to_pylist()})
+        TrialRecord.from_json(record.to_json())  # what readers would refuse is refused here
         path = self.layout.trial_file(record.machine, record.family, record.trial, record.status)
         content = encode([(record, by_split)])
         self._writing = files = self._writing or self.files.patient()
@@ -125,15 +127,6 @@ class Ledger:
                 trials.setdefault(entry.record.trial, []).append(entry.record.status)
             self._compact_trials[machine, family] = (mark, trials)
         return self._compact_trials[machine, family][1]
-
-    def _check_status(self, record: TrialRecord, by_split: dict[str, Any]) -> None:
-        if record.status == "complete" and not by_split:
-            raise AsdRayError(f"{record} is complete but has no scores; give them, or store it as failed")
-        if record.status == "failed" and by_split:
-            raise AsdRayError(f"{record} failed but has scores; a failed trial is stored without")
-        variants = {variant for rows in by_split.values() for variant in rows["variant"].unique().to_pylist()}
-        if record.variant and by_split and record.variant not in variants:
-            raise AsdRayError(f"{record} names {record.variant!r} as its best variant, but has {sorted(variants)}")
 
     def forget_failed(
         self,

@@ -9,11 +9,14 @@ known. The records are JSON in the file's key-value metadata; readers of records
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from asd_ray._json import loads
+from asd_ray._shapes import DictOf, Fields, ListOf, Text, Whole
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.files import Stored, is_io_error
 from asd_ray.ledger.record import STATUSES, TrialRecord
@@ -27,6 +30,19 @@ TRIALS_KEY = b"asd_ray.trials"
 COMPACT = "compact-"  # how the name of a compact file begins
 TAIL = 1 << 16  # bytes: the footer of one trial's file is far smaller, so one read gets it
 WHOLE = 1 << 20  # bytes: a smaller file is read in one go
+MOST_FOOTER = 64 << 20  # bytes: more is no footer of ours, and is not read
+MOST_RECORDS = 32 << 20  # bytes of JSON in a footer: as objects of Python it takes up to twenty times as much
+MOST_ROWS = 1 << 26  # of one split of one trial: a column of equal values claims any number of rows in a few bytes
+SPLIT = Fields(
+    {
+        "row_group": Whole(0, 10**6),
+        "variants": ListOf(Text()),
+        "rows": ListOf(Whole(1, MOST_ROWS)),
+        "clips": ListOf(Text(100)),
+    },
+    required=("row_group", "variants", "rows", "clips"),
+)
+TRIALS = ListOf(Fields({"splits": DictOf(SPLIT, re.compile("|".join(SPLITS)))}, required=("record", "splits")))
 
 
 class FileError(AsdRayError):
@@ -115,12 +131,15 @@ def encode(trials: Iterable[tuple[TrialRecord, dict[str, Any]]]) -> Any:
                 splits[split] = _describe(rows, row_group)
                 row_group += 1
             described.append({"record": record.to_dict(), "splits": splits})
-        writer.add_key_value_metadata({SCHEMA_KEY: str(SCHEMA_VERSION), TRIALS_KEY: json.dumps(described)})
+        text = json.dumps(described)
+        if len(text) > MOST_RECORDS:
+            raise AsdRayError(f"the records of {len(described)} trials take {len(text)} bytes, over {MOST_RECORDS}")
+        writer.add_key_value_metadata({SCHEMA_KEY: str(SCHEMA_VERSION), TRIALS_KEY: text})
     return sink.getvalue()
 
 
 def read_entries(files: Files, stored: Stored) -> list[Entry]:
-    """The trials in a file, from its footer alone.
+    """The trials in a file, from its footer alone; every type, size and path in it is checked.
 
     FileNotFoundError when it is gone, BadFileError when it is no file of ours, UnreadableFileError when it may be one.
     """
@@ -128,24 +147,22 @@ def read_entries(files: Files, stored: Stored) -> list[Entry]:
     import pyarrow.parquet as pq
 
     url = files.layout.url(stored.path)
+    if stored.kind:
+        raise BadFileError(url, f"is {stored.kind}, not a file")
     footer = _footer(files, stored, url)
     try:
         metadata = pq.read_metadata(pa.BufferReader(footer))
-    except (pa.ArrowException, OSError) as error:
+        about = metadata.metadata or {}
+    except (pa.ArrowException, OSError, MemoryError) as error:
         raise BadFileError(url, f"not a whole Parquet file ({_first_line(error)})") from error
-    entries = parse_metadata(metadata.metadata or {}, stored, url)
+    entries = parse_metadata(about, stored, url)
     if not entries:
         raise BadFileError(url, "holds no trial")
+    if (wrong := _wrong_columns(metadata.schema)) and any(entry.splits for entry in entries):
+        raise BadFileError(url, wrong)
     for entry in entries:
-        expected = stored.path if entry.is_compact else files.layout.trial_file(*entry.key, entry.record.status)
-        if stored.path != expected or not stored.path.startswith(files.layout.family_folder(*entry.key[:2]) + "/"):
-            raise BadFileError(url, f"holds {entry.record}, which belongs in {files.layout.url(expected)}")
-        groups = [rows.row_group for rows in entry.splits.values()]
-        sizes = [rows.total for rows in entry.splits.values()]
-        if any(group >= metadata.num_row_groups for group in groups) or sizes != [
-            metadata.row_group(group).num_rows for group in groups
-        ]:
-            raise BadFileError(url, f"its rows are not the rows that its record of {entry.record.name} describes")
+        if problem := _misplaced(files, stored, entry) or _wrong_rows(metadata, entry):
+            raise BadFileError(url, problem)
     return entries
 
 
@@ -153,24 +170,63 @@ def parse_metadata(metadata: dict[bytes, bytes], stored: Stored, url: str) -> li
     """The entries described by a file's key-value metadata."""
     if SCHEMA_KEY not in metadata or TRIALS_KEY not in metadata:
         raise BadFileError(url, "a Parquet file, but without the record of a trial: not a file of this ledger")
-    version = metadata[SCHEMA_KEY].decode(errors="replace")
-    if version.isdigit() and int(version) > SCHEMA_VERSION:
+    version = metadata[SCHEMA_KEY][:20].decode(errors="replace")
+    if re.fullmatch("[0-9]{1,9}", version) and int(version) > SCHEMA_VERSION:
         raise UnreadableFileError(
             url, f"written by a newer asd_ray (schema {version}, this one reads {SCHEMA_VERSION}); upgrade asd_ray"
         )
+    if version != str(SCHEMA_VERSION):
+        raise BadFileError(url, f"its schema version is {version!r}")
     try:
-        if version != str(SCHEMA_VERSION):
-            raise ValueError(f"schema version {version!r}")
-        return [
-            Entry(
-                TrialRecord.from_dict(trial["record"]),
-                stored,
-                {split: _split_rows(where) for split, where in trial["splits"].items()},
-            )
-            for trial in json.loads(metadata[TRIALS_KEY])
-        ]
-    except (ValueError, TypeError, KeyError, AttributeError, AsdRayError) as error:
-        raise BadFileError(url, f"the record in its metadata cannot be read ({error!r})") from error
+        described = loads(metadata[TRIALS_KEY], "the record in its metadata", most_bytes=MOST_RECORDS)
+        if problem := TRIALS.misfit(described, "trials"):
+            raise AsdRayError(f"the record in its metadata is wrong: {problem}")
+        return [_entry(TrialRecord.from_dict(trial["record"]), trial["splits"], stored) for trial in described]
+    except AsdRayError as error:
+        raise BadFileError(url, str(error)) from error
+
+
+def _entry(record: TrialRecord, splits: dict[str, dict[str, Any]], stored: Stored) -> Entry:
+    found = {}
+    for split, where in splits.items():
+        rows = SplitRows(where["row_group"], tuple(where["variants"]), tuple(where["rows"]), tuple(where["clips"]))
+        if not len(rows.variants) == len(rows.rows) == len(rows.clips) or len(set(rows.variants)) < len(rows.variants):
+            raise AsdRayError(f"the {split} rows of {record.name} are not described variant by variant")
+        if not 0 < rows.total <= MOST_ROWS:
+            raise AsdRayError(f"{record.name} has {rows.total} {split} rows, where 1 to {MOST_ROWS} are possible")
+        found[split] = rows
+    check_scored(record, {variant for rows in found.values() for variant in rows.variants})
+    return Entry(record, stored, found)
+
+
+def check_scored(record: TrialRecord, variants: Collection[str]) -> None:
+    """Raise if a trial of this status cannot have scores of these variants."""
+    if record.status == "complete" and not variants:
+        raise AsdRayError(f"{record} is complete but has no scores; give them, or store it as failed")
+    if record.status == "failed" and variants:
+        raise AsdRayError(f"{record} failed but has scores; a failed trial is stored without")
+    if record.variant and variants and record.variant not in variants:
+        raise AsdRayError(f"{record} names {record.variant!r} as its best variant, but has {sorted(variants)}")
+
+
+def _misplaced(files: Files, stored: Stored, entry: Entry) -> str:
+    expected = stored.path if entry.is_compact else files.layout.trial_file(*entry.key, entry.record.status)
+    if stored.path == expected and stored.path.startswith(files.layout.family_folder(*entry.key[:2]) + "/"):
+        return ""
+    return f"holds {entry.record}, which belongs in {files.layout.url(expected)}"
+
+
+def _wrong_rows(metadata: Any, entry: Entry) -> str:
+    for rows in entry.splits.values():
+        if rows.row_group >= metadata.num_row_groups or rows.total != metadata.row_group(rows.row_group).num_rows:
+            return f"its rows are not the rows that its record of {entry.record.name} describes"
+    return ""
+
+
+def _wrong_columns(schema: Any) -> str:
+    """Only the names; `read_rows` looks at the types of what it reads."""
+    names = tuple(schema.names)
+    return "" if names == STORED else f"its columns are {', '.join(names[:20])!a:.300}, not {', '.join(STORED)}"
 
 
 def read_rows(files: Files, stored: Stored, row_groups: Sequence[int], columns: Sequence[str] = COLUMNS) -> list[Any]:
@@ -190,14 +246,38 @@ def read_rows(files: Files, stored: Stored, row_groups: Sequence[int], columns: 
                 page_checksum_verification=True,
             )
             sizes = [opened.metadata.row_group(group).num_rows for group in row_groups]
+            if sum(sizes) > MOST_ROWS * len(SPLITS):
+                raise BadFileError(url, f"claims {sum(sizes)} rows")
             table = opened.read_row_groups(list(row_groups), columns=list(columns), use_threads=False)
+            table.validate(full=True)  # text that is no UTF-8
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError, IndexError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, IndexError, UnicodeDecodeError, MemoryError) as error:
         if isinstance(error, OSError) and is_io_error(error):
             raise _cannot_read(files, url, error) from error
         raise BadFileError(url, f"its rows cannot be read ({_first_line(error)})") from error
+    if problem := _misread(table, columns, sum(sizes)):
+        raise BadFileError(url, f"its rows cannot be read ({problem})")
     return [table.slice(start, size) for start, size in zip(_starts(sizes), sizes, strict=True)]
+
+
+def _misread(table: Any, columns: Sequence[str], rows: int) -> str:
+    """Why a table is not what was asked for: pyarrow leaves out columns that are not there."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if sorted(table.column_names) != sorted(columns) or len(table) != rows:
+        return f"{len(table)} rows of {', '.join(table.column_names)}"
+    for name in columns:
+        column = table[name]
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if not (pa.types.is_float32(kind) if name == "score" else pa.types.is_string(kind)):
+            return f"{name} is of type {kind}"
+        if column.null_count or (kind != column.type and any(chunk.dictionary.null_count for chunk in column.chunks)):
+            return f"values of {name} are missing"
+    if "score" in columns and not pc.all(pc.is_finite(table["score"]), min_count=0).as_py():
+        return "some scores are not finite"
+    return ""
 
 
 def read_trial(files: Files, entry: Entry, splits: Sequence[str] = SPLITS) -> dict[str, Any]:
@@ -219,6 +299,8 @@ def _footer(files: Files, stored: Stored, url: str) -> Any:
             size = source.size()
             tail = _last(source, size, TAIL)
             needed = int.from_bytes(tail[-8:-4], "little") + 12 if len(tail) >= 12 else 0
+            if needed > MOST_FOOTER:
+                raise BadFileError(url, f"not a Parquet file of a ledger: its footer claims {needed} bytes")
             if len(tail) < needed <= size:
                 tail = _last(source, size, needed)
     except FileNotFoundError:
@@ -251,10 +333,6 @@ def _describe(rows: Any, row_group: int) -> dict[str, Any]:
 
 def _starts(sizes: Sequence[int]) -> list[int]:
     return [0, *accumulate(sizes)][: len(sizes)]
-
-
-def _split_rows(where: dict[str, Any]) -> SplitRows:
-    return SplitRows(where["row_group"], tuple(where["variants"]), tuple(where["rows"]), tuple(where["clips"]))
 
 
 def _cannot_read(files: Files, url: str, error: OSError) -> AsdRayError:

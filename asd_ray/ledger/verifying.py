@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.files import Stored, parallel
@@ -15,6 +17,7 @@ from asd_ray.ledger.store import Ledger
 from asd_ray.ledger.trial_file import BadFileError, Entry, FileError, encode, is_compact, read_entries, read_trial
 
 TEMPORARY = re.compile(r"\..+\.tmp")
+AHEAD = timedelta(days=1)  # that clocks and time zones may differ
 DEAD_AFTER = 3600.0  # seconds: no writer takes an hour between opening its temporary file and renaming it
 
 
@@ -73,7 +76,7 @@ def verify(ledger: Ledger) -> VerifyReport:
                 report.problems.append(f"{url}: {reason}; broken, could not be set aside: {error}")
     report.trials = Counter(entry.record.status for entry, _ in best.values())
     report.rows = sum(rows for _, rows in best.values())
-    report.problems += _strangers(ledger)
+    report.problems += [*_early(ledger, best.values()), *_strangers(ledger)]
     return report
 
 
@@ -148,6 +151,17 @@ def _set_aside(ledger: Ledger, found: _Checked, report: VerifyReport) -> None:
     except FileNotFoundError:  # another verify was first
         return
     report.set_aside.append(f"{ledger.layout.url(stored.path)}: {reason} -> {ledger.layout.url(aside)}")
+
+
+def _early(ledger: Ledger, trials: Iterable[tuple[Entry, int]]) -> list[str]:
+    """Trials of tomorrow: of two files of a trial the newer one counts, so a wrong clock may choose the wrong one."""
+    latest = datetime.now(UTC) + AHEAD
+    return [
+        f"{ledger.layout.url(entry.stored.path)}: created {entry.record.created}, which is to come; set the clock of "
+        "the computer that wrote it"
+        for entry, _ in trials
+        if datetime.fromisoformat(entry.record.created).astimezone(UTC) > latest
+    ]
 
 
 def _strangers(ledger: Ledger) -> list[str]:

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asd_ray._json import loads
+from asd_ray._shapes import DictOf, Fields, Text, Whole
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.files import Files, Stored
 from asd_ray.tuning.events import LOGGER, line
@@ -27,6 +29,10 @@ EVERY, EVERY_S3 = 5.0, 15.0  # seconds between two beats: on a disk, on S3
 LATE = 1.5  # times as long the thread waits for news before it beats without
 ALIVE = 60.0  # seconds of silence after which a process counts as dead
 READINGS = 4  # of a file that makes no sense, before it is taken to be no heartbeat
+MOST_BYTES = 16 << 20  # of a file; a search of a thousand studies that runs a thousand trials writes less than 1 MB
+BEAT = Fields(  # what is read here and by the locks
+    {"pid": Whole(), "host": Text(), "place": Text(), "born": Text(), "claims": DictOf(Text())}, required=("pid",)
+)
 LAST_BEAT = 10.0  # seconds that the end of a search waits for a beat that S3 does not answer
 
 
@@ -165,13 +171,13 @@ def read_beats(files: Files, listed: list[Stored], now: float) -> list[Beat]:
 
 
 def is_beat(stored: Stored) -> bool:
-    return stored.name.endswith(".json") and not stored.name.startswith(".")
+    return stored.name.endswith(".json") and not stored.name.startswith(".") and not stored.kind
 
 
 def _read(files: Files, stored: Stored, now: float) -> Beat | None:
     """None for one that is gone by now, or that is no heartbeat."""
-    told = _told(files, stored.path)
-    if not isinstance(told, dict) or not isinstance(told.get("pid"), int):
+    told = _told(files, stored)
+    if BEAT.misfit(told, "it"):
         return None
     here = bool(told.get("born")) and told.get("place") == _place() != ""
     silent = max(0.0, now - stored.stamp)
@@ -179,24 +185,26 @@ def _read(files: Files, stored: Stored, now: float) -> Beat | None:
     return Beat(stored.name.removesuffix(".json"), stored.path, told, stored.stamp, silent, here, alive)
 
 
-def _told(files: Files, path: str) -> Any:
+def _told(files: Files, stored: Stored) -> Any:
     """What the file says; None when it is gone, or is no JSON.
 
     Over S3 a file is asked for its size first, then for that many bytes. One that is written anew in between comes cut
     short, or with bytes that nobody wrote behind it, or with an error of the server: it must be read again, for a claim
     that is overlooked is a study that two searches take.
     """
-    for reading in range(READINGS):
+    url = files.layout.url(stored.path)
+    for reading in range(READINGS if stored.size <= MOST_BYTES else 0):
         try:
-            with files.open(path) as opened:
-                return json.loads(opened.read())
+            with files.open(stored.path) as opened:
+                content = opened.read(MOST_BYTES)
+            return loads(content, url)
         except FileNotFoundError:
             return None
-        except ValueError:
+        except AsdRayError:
             continue
         except OSError as error:
             if reading + 1 == READINGS:
                 raise AsdRayError(
-                    f"{files.layout.url(path)}: cannot be read ({error}); check the disk or S3 and the permissions"
+                    f"{url}: cannot be read ({error}); check the disk or S3 and the permissions"
                 ) from error
     return None

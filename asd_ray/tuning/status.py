@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from asd_ray._console import flagged
+from asd_ray._shapes import DictOf, Fields, Flag, Items, ListOf, Maybe, Number, Scalar, Shape, Text, Whole
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.ledger.run_layout import RunLayout
@@ -23,6 +24,38 @@ if TYPE_CHECKING:
 SHOWN = 30  # running trials
 FAILURES = 5
 STUCK = 60.0  # seconds without a turn after which a search that lives is said to wait for something
+
+
+STUDY: dict[str, Shape] = {
+    "study": Text(),
+    **dict.fromkeys(("done", "wanted", "running", "pruned", "failed"), Whole()),
+    "exhausted": Flag(),
+    "best": Maybe(Items((Number(), Text(), Text()))),
+    "left": Maybe(Number(0, 1e12)),
+}
+RUNNING: dict[str, Shape] = {
+    "trial": Text(),
+    "node": Text(),
+    "epoch": Whole(),
+    "epochs": Maybe(Whole()),
+    "seconds": Number(-1e10, 1e10),
+}
+STATUS = Fields(  # what is shown of what `StatusFile` writes
+    {
+        "command": Text(lines=True),
+        "seconds": Number(0, 1e10),
+        "turned": Number(0, 1e10),
+        "slots": Number(0, 1e10),
+        "cluster": DictOf(Scalar()),
+        "ended": Whole(),
+        "stopping": Text(lines=True),
+        "error": Text(lines=True),
+        "again": DictOf(Whole()),
+        "failures": ListOf(Fields({"trial": Text(), "error": Text(lines=True)}, required=("trial", "error"))),
+        "studies": ListOf(Fields(STUDY, required=tuple(STUDY))),
+        "running": ListOf(Fields(RUNNING, required=tuple(RUNNING))),
+    }
+)
 
 
 def read_status(layout: RunLayout) -> tuple[list[Beat], bool]:
@@ -40,7 +73,16 @@ def read_status(layout: RunLayout) -> tuple[list[Beat], bool]:
 def show_status(run: str, console: Console) -> None:
     """Who searches, how far each study is, what runs, what failed. Raises when there is no such run."""
     layout = RunLayout(run)
-    beats, exact = read_status(layout)
+    found, exact = read_status(layout)
+    beats = []
+    for beat in found:
+        if problem := STATUS.misfit(beat.told, ""):
+            console.print(
+                f"note: {layout.url(beat.path)} is left out, as {problem}; remove it if no search of this version runs",
+                markup=False,
+            )
+        else:
+            beats.append(beat)
     ledger = Ledger(layout)
     records = ledger.records()
     if not beats and not records:
