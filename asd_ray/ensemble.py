@@ -111,8 +111,8 @@ def only_run() -> str:
 
 def _recipes(args: argparse.Namespace) -> list[tuple[Recipe, str]]:
     """Every way of every recipe, and the file of a user's own."""
+    from asd_ray._names import check_name
     from asd_ray.ensembling import find_recipe, shipped_recipes
-    from asd_ray.ledger.run_layout import check_name
 
     found = [(find_recipe(name), name) for name in args.recipe or shipped_recipes()]
     own = [(way, name if name.endswith(".toml") else "") for recipe, name in found for way in recipe.ways()]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asd_ray._names import NAME, wrong_name
 from asd_ray.errors import AsdRayError, listing
-from asd_ray.ledger.run_layout import NAME, wrong_name
 from asd_ray.ledger.schema import DOMAINS, LABELS, SPLITS
 
 if TYPE_CHECKING:

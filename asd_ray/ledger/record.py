@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
+from asd_ray._names import check_name
 from asd_ray.errors import AsdRayError, unknown
-from asd_ray.ledger.run_layout import check_name, check_trial
+from asd_ray.ledger.run_layout import check_trial
 from asd_ray.ledger.schema import SCHEMA_VERSION
 
 STATUSES = ("complete", "pruned", "failed")  # best first: a better one is never replaced by a worse one
