@@ -69,7 +69,7 @@ def special(path: Path, kind: str) -> None:
 def test_what_is_no_file_is_told_and_never_waited_for(verbs: Verbs, dataset: Record, kind: str, name: str) -> None:
     root = dataset(clips=3)
     special(root / "dev_data/fan/train" / name, kind)
-    with bounded(seconds=20, gib=1):
+    with bounded(seconds=20):
         answer = verbs("data", "check", root, "--workers", "2")
     assert "section_00" not in answer.err
     if kind in ("FIFO", "device", "socket"):
@@ -90,7 +90,7 @@ def test_truth_that_is_a_fifo_is_not_waited_for(verbs: Verbs, dataset: Record, t
     (labels / "ground_truth_data").mkdir(parents=True)
     (labels / "ground_truth_domain").mkdir()
     os.mkfifo(labels / "ground_truth_data/ground_truth_fan_section_00_test.csv")
-    with bounded(seconds=10, gib=1):
+    with bounded(seconds=10):
         verbs.refused("data", "check", dataset(clips=2), "--labels", labels, words=("no regular file",))
 
 
@@ -99,7 +99,7 @@ def test_a_csv_file_of_a_terabyte_is_left_out(verbs: Verbs, dataset: Record, nam
     root = dataset(clips=2)
     with open(root / "dev_data/fan" / name, "wb") as file:
         file.truncate(1 << 40)
-    with bounded(seconds=20, gib=1):
+    with bounded(seconds=20):
         assert "where at most" in verbs("data", "check", root, "--layout", "dcase2022").out
 
 
@@ -382,7 +382,7 @@ def test_an_option_out_of_range_is_refused(
 ) -> None:
     plain(tmp_path / "data", record, "normal")
     monkeypatch.chdir(tmp_path)
-    with bounded(seconds=10, gib=1):
+    with bounded(seconds=10):
         verbs.refused("data", *argv)
 
 
@@ -391,7 +391,7 @@ def test_a_billion_workers_are_as_many_as_there_are_clips(
     verbs: Verbs, tmp_path: Path, record: Record, workers: str
 ) -> None:
     root = plain(tmp_path / "data", record, *whole("press"))
-    with bounded(seconds=10, gib=1):
+    with bounded(seconds=10):
         assert verbs("data", "check", root, "--workers", workers).status == 0
         assert verbs("data", "bank", root, "--workers", workers).status == 0
 

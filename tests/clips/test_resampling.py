@@ -106,5 +106,5 @@ def test_a_rate_that_no_recording_has_is_named(tmp_path: Path, rate: int, subtyp
 def test_a_rate_to_decode_to_has_bounds(verbs, tmp_path: Path, verb: str, rate: str) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "data/normal").mkdir(parents=True)
     soundfile.write(tmp_path / "data/normal/a.wav", np.zeros(8_000), 16_000)
-    with bounded(seconds=10, gib=0.5):
+    with bounded(seconds=10):
         verbs.refused("data", verb, tmp_path / "data", "--rate", rate, words=("rate",))
