@@ -57,7 +57,7 @@ def local_path(text: str) -> Path:
     from asd_ray._files import local
 
     try:
-        return local(text, "this")
+        return local(text, "it")
     except AsdRayError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

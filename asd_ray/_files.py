@@ -33,7 +33,7 @@ def local(path: str | Path, what: str) -> Path:
     """`path` on this computer, with ~ for the home folder; pathlib would make a folder called ``s3:`` of an address."""
     text = os.fspath(path)
     if is_s3(text) or "://" in text:
-        raise AsdRayError(f"{text}: {what} lies on a disk of this computer; name a folder or a file, not an address")
+        raise AsdRayError(f"{text}: {what} must be on a disk of this computer; name a folder or a file, not an address")
     return Path(os.path.expanduser(text))
 
 

@@ -71,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
         ],
     )
     _run_and_filters(export, status="complete")
-    export.add_argument("table", metavar="TABLE", type=_cli.local_path, help="the .csv or .parquet to write or replace")
+    export.add_argument("table", metavar="TABLE", type=Path, help="the file to write or replace, .csv or .parquet")
     export.add_argument("--split", action="append", choices=("train", "held_out", "test"), help="default: all")
     export.add_argument("--best-variants", action="store_true", help="of each trial only the variant it names as best")
 
