@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 from asd_ray import __version__
@@ -58,6 +59,16 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a number from 1 but got {text!r}")
     return int(text)
+
+
+def local_path(text: str) -> Path:
+    """Of a file or folder that only this computer can hold."""
+    from asd_ray._files import local
+
+    try:
+        return local(text, "it")
+    except AsdRayError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def names(text: str) -> list[str]:

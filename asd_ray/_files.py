@@ -7,24 +7,45 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from asd_ray._s3 import is_s3
 from asd_ray.errors import AsdRayError
 
 CACHE_VARIABLE = "ASD_RAY_CACHE"
 CACHE_CURE = f"name a folder on another disk with --cache DIR or ${CACHE_VARIABLE}"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # also of a quota, and of the largest size of a file
+MOST_THREADS = 256  # more are no faster anywhere, and a system may refuse to start them
 
 
 def cache_root(explicit: str | Path | None = None) -> Path:
     """Where a node keeps decoded audio and features: `explicit`, $ASD_RAY_CACHE, or ~/.cache/asd_ray."""
+    named = "--cache"
     if explicit is None:
-        explicit = os.environ.get(CACHE_VARIABLE)
+        explicit, named = os.environ.get(CACHE_VARIABLE) or None, f"${CACHE_VARIABLE}"
     if explicit is None:
-        return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "asd_ray"
-    return Path(explicit).expanduser().absolute()
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asd_ray"
+    return local(explicit, f"the cache ({named})").absolute()
+
+
+def local(path: str | Path, what: str) -> Path:
+    """`path` on this computer, with ~ for the home folder; pathlib would make a folder called ``s3:`` of an address."""
+    text = os.fspath(path)
+    if is_s3(text) or "://" in text:
+        raise AsdRayError(f"{text}: {what} must be on a disk of this computer; name a folder or a file, not an address")
+    return Path(os.path.expanduser(text))
+
+
+def check_readable(path: Path, most: int) -> None:
+    """OSError where reading `path` whole could wait for ever (a FIFO, a device) or take too much memory."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("it is no regular file")
+    if status.st_size > most:
+        raise OSError(f"it has {status.st_size} bytes, where at most {most} are read")
 
 
 @contextmanager
@@ -127,3 +148,8 @@ def check_text(path: str | Path) -> None:
         str(path).encode()
     except UnicodeEncodeError:
         raise AsdRayError(f"{path}: its name is not UTF-8 text; rename it, or name another path") from None
+
+
+def threads(asked: int | None, tasks: int) -> int:
+    """How many to start: as many as were asked for, or one a core, but no more than have something to do."""
+    return max(1, min(asked or os.cpu_count() or 1, tasks, MOST_THREADS))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from asd_ray._cli import parser, positive, progress_bar, run, subparser
+from asd_ray._cli import local_path, parser, positive, progress_bar, run, subparser
 from asd_ray._csv import write_frame
 from asd_ray._files import check_text, storage_error
 from asd_ray._terminal import say, say_json, typed
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check = subparser(actions, "check", "print what a dataset holds and every problem, with its cure", CHECK_EXAMPLES)
     _dataset_options(check)
     check.add_argument("--headers", action="store_true", help="only open every file, decode none")
-    check.add_argument("--table", type=Path, metavar="FILE", help="also write the clip table (.csv or .parquet)")
+    check.add_argument("--table", type=local_path, metavar="FILE", help="also write the clip table (.csv or .parquet)")
     check.add_argument("--json", action="store_true", help="print counts and all problems as JSON")
     check.set_defaults(act=_check)
     bank = subparser(actions, "bank", "decode a dataset once a node, for all later runs", BANK_EXAMPLES)
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     bank.add_argument("--verify", action="store_true", help="read everything back and compare digests")
     bank.set_defaults(act=_bank)
     demo = subparser(actions, "demo", "make the synthetic demo set, laid out as a DCASE 2022 dev set", DEMO_EXAMPLES)
-    demo.add_argument("folder", type=Path, help="where to; it must be new, empty, or an earlier demo set")
+    demo.add_argument("folder", type=local_path, help="where to; it must be new, empty, or an earlier demo set")
     demo.add_argument("--size", default="small", help="tiny, small, medium or full (as DCASE 2022); default small")
     demo.add_argument("--machine", action="append", metavar="NAME", help="only this machine; may be repeated")
     demo.add_argument("--seconds", type=float, help="length of a clip (default: the size's own)")
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dataset_options(to: argparse.ArgumentParser) -> None:
     to.add_argument("folder", help="the dataset's folder, or s3://bucket/folder")
     to.add_argument("--layout", metavar="NAME", help="dcase2020 … dcase2026, mimii, folders (default: detected)")
-    to.add_argument("--labels", type=Path, metavar="DIR", help="evaluation label lists kept outside the folder")
+    to.add_argument("--labels", type=local_path, metavar="DIR", help="evaluation label lists kept outside the folder")
     to.add_argument("--machine", action="append", metavar="NAME", help="only this machine; may be repeated")
     to.add_argument("--split-seed", type=int, default=0, metavar="N", help="where the dataset has no test split")
     to.add_argument("--rate", type=positive, default=16_000, metavar="HZ", help="others are resampled (default 16000)")
@@ -83,7 +83,7 @@ def _dataset_options(to: argparse.ArgumentParser) -> None:
     to.add_argument("--workers", type=positive, metavar="N", help="threads (default: all cores)")
     to.add_argument(
         "--cache",
-        type=Path,
+        type=local_path,
         metavar="DIR",
         help="for decoded audio and for files from S3 (default: $ASD_RAY_CACHE or ~/.cache/asd_ray)",
     )

@@ -233,7 +233,7 @@ def _preflight(
 
 def _table(args: argparse.Namespace, console: Console) -> ClipTable:
     from asd_ray._console import flagged
-    from asd_ray.clips.scan import scan
+    from asd_ray.clips.scan import scan, searchable
 
     if args.data is None:
         from asd_ray._files import CACHE_CURE, cache_root
@@ -255,11 +255,7 @@ def _table(args: argparse.Namespace, console: Console) -> ClipTable:
         machines=args.machines or None,
         cache=args.cache,
     )
-    errors = [problem for problem in table.problems if problem.severity == "error"]
-    if errors:
-        from asd_ray.errors import listing
-
-        raise AsdRayError(f"{args.data}: a search cannot run on this dataset:\n{listing(errors)}")
+    searchable(table, args.machines)
     for problem in table.problems:
         if problem.severity == "warning":
             console.print(flagged("warning", problem, "yellow"))
@@ -267,12 +263,12 @@ def _table(args: argparse.Namespace, console: Console) -> ClipTable:
 
 
 def _wishes(args: argparse.Namespace, table: ClipTable) -> Wishes:
+    from asd_ray.clips.scan import searchable
     from asd_ray.tuning.plan import Wishes
 
     demo = DEMO if args.data is None else {"trials": TRIALS}
-    machines = args.machines or _searchable(table)
     return Wishes(
-        machines=list(dict.fromkeys(machines)),
+        machines=searchable(table, args.machines),
         families=args.families,
         spaces=args.space,
         jointly=args.jointly,
@@ -285,11 +281,6 @@ def _wishes(args: argparse.Namespace, table: ClipTable) -> Wishes:
         gpus_per_trial=args.gpus_per_trial,
         memory_per_trial=args.memory_per_trial,
     )
-
-
-def _searchable(table: ClipTable) -> list[str]:
-    lacking = {p.path for p in table.problems if p.rule.startswith("cannot be searched")}
-    return [machine for machine in table.machines if machine not in lacking]
 
 
 def _refuse_early(args: argparse.Namespace) -> None:

@@ -24,7 +24,7 @@ FLOORS = {
 NEVER = {  # floor -> packages that it must not import, not even inside a function
     "metrics": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
     "ledger": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
-    "clips": {"ray", "optuna", "torchaudio"},
+    "clips": {"torch", "ray", "optuna", "torchaudio"},
     "features": {"ray", "optuna", "torchaudio"},
     "detectors": {"ray", "optuna", "torchaudio"},
     "tuning": {"torchaudio"},

@@ -34,10 +34,12 @@ from asd_ray._files import InUse, locked, make_folder, remove_unused, storage_er
 from asd_ray._json import loads
 from asd_ray._shapes import Fields, ListOf, Text, Whole
 from asd_ray.clips.audio import Samples, UnreadableClip, read_samples
+from asd_ray.clips.resampling import check_rate
 from asd_ray.clips.table import ClipTable, Problem
 from asd_ray.errors import AsdRayError, listing
 
-VERSION = 1
+VERSION = 1  # of the key
+DECODER = 2  # what files become: 1 resampled by torchaudio, 2 does by soxr; clips at the wanted rate stay as they are
 CHUNK = 16  # clips a task: one write and one journal entry a chunk; 5 MB of 10 s clips
 ROOM = CHUNK * 200_000  # samples of a chunk; clips that do not fit get memory of their own
 HEAD = 512  # samples' worth of a wav header that stands before them in the room, and of what may follow them
@@ -60,6 +62,9 @@ class Decoding:
     rate: int = 16_000
     channel: int | str = 0
 
+    def __post_init__(self) -> None:
+        check_rate(self.rate)
+
 
 class UnreadableClips(AsdRayError):
     """All files of a machine that cannot be decoded, named at once."""
@@ -67,6 +72,10 @@ class UnreadableClips(AsdRayError):
     def __init__(self, machine: str, problems: Sequence[Problem]) -> None:
         super().__init__(f"{len(problems)} clips of {machine} cannot be used:\n{listing(problems)}")
         self.problems = list(problems)
+
+
+class Outdated(ValueError):
+    """A store of an earlier version, of clips that this one would decode to other samples."""
 
 
 class Store:
@@ -82,6 +91,8 @@ class Store:
         self._paths = pd.Index(about["paths"])
         if self.records.dtype != RECORD or len(self.records) != len(self._paths):
             raise ValueError("records.npy does not fit store.json")
+        if about.get("decoder", 1) != DECODER and (self.records["rate"] != about["rate"]).any():
+            raise Outdated("an earlier version resampled its clips in another way")
         samples = folder / "samples.i16"
         if samples.stat().st_size != about["bytes"]:
             raise ValueError(f"{samples} has {samples.stat().st_size} bytes, not {about['bytes']}")
@@ -149,6 +160,9 @@ def open_store(folder: Path) -> Store | None:
         return None
     try:
         return Store(folder)
+    except Outdated as reason:
+        log.warning("%s: %s; it is built again", folder, reason)
+        return None
     except (OSError, EOFError, ValueError, TypeError, LookupError, AsdRayError) as error:
         log.warning("%s: broken (%s), it is built again", folder, error)
         return None
@@ -170,7 +184,7 @@ def build_store(
     `files` has the columns path and file (of `file_hashes`), sorted by path.
     """
     make_folder(folder.parent, "the bank")
-    same_root = hashlib.blake2b(f"{VERSION} {table.known_as}".encode(), digest_size=4).hexdigest()
+    same_root = hashlib.blake2b(f"{DECODER} {table.known_as}".encode(), digest_size=4).hexdigest()
     part = folder.with_name(f".{_family(folder)}-{same_root}.part")
     try:
         with locked(part.with_suffix(".lock"), waiting):
@@ -341,7 +355,7 @@ class _Build:
     def _finish(self) -> None:
         np.save(self.part / "records.npy", self.records)
         about = {"version": VERSION, "root": self.table.known_as, "rate": self.decoding.rate, "bytes": 2 * self.end}
-        about["paths"] = self.paths
+        about |= {"decoder": DECODER, "paths": self.paths}
         (self.part / "store.json").write_text(json.dumps(about))
         (self.part / "boot").write_text(" ".join(boot()))
         (self.part / "journal").unlink()

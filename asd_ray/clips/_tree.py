@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,22 +79,36 @@ def tree_of(
 
 def walk(root: Path) -> Tree:
     """Walk `root` once; hidden files and folders, and what macOS adds to archives, are passed over."""
-    root = Path(root).expanduser()
-    if not root.exists():
-        raise AsdRayError(f"{root}: no such folder; give the folder that holds the dataset, or s3://bucket/folder")
-    if not root.is_dir():
-        raise AsdRayError(f"{root}: is a file; give the folder that holds the dataset (archives must be unpacked)")
-    root = root.resolve()
+    root = Path(os.path.expanduser(root))
+    try:
+        os.listdir(root)
+        root = root.resolve()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if root.exists():
+            rule = "is a file; give the folder that holds the dataset (archives must be unpacked)"
+            raise AsdRayError(f"{root}: {rule}") from error
+        rule = "no such folder; give the folder that holds the dataset, or s3://bucket/folder"
+        raise AsdRayError(f"{_text(str(root))}: {rule}") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        rule = f"cannot be read ({why}); fix its path or its permissions, or name another folder"
+        raise AsdRayError(f"{_text(str(root))}: {rule}") from error
+    if _text(str(root)) != str(root):
+        raise AsdRayError(f"{_text(str(root))}: the folder's path is not UTF-8 text; rename it (with convmv)")
     found: list[tuple[str, File]] = []
     problems: list[Problem] = []
 
     def unreadable(error: OSError) -> None:
         rule = f"left out: cannot be read ({error.strerror})"
-        problems.append(Problem("warning", _text(str(error.filename)), rule, "mend its permissions, or remove it"))
+        problems.append(Problem("warning", _text(str(error.filename)), rule, "fix its permissions, or remove it"))
 
     seen: set[tuple[int, int]] = set()  # folders visited: a link to a parent must not make us walk for ever
     for folder, names, files in os.walk(root, followlinks=True, onerror=unreadable):
-        status = os.stat(folder)
+        try:
+            status = os.stat(folder)
+        except OSError as error:  # removed since it was listed
+            unreadable(error)
+            continue
         if (status.st_dev, status.st_ino) in seen:
             names.clear()
             continue
@@ -111,10 +126,20 @@ def walk(root: Path) -> Tree:
                 continue
             try:
                 status = os.stat(os.path.join(folder, name))
-                found.append((kind, File(path, status.st_size, status.st_mtime_ns)))
             except OSError:  # a dangling link or a loop: the header pass names it as unreadable
                 found.append((kind, File(path, -1, 0)))
+                continue
+            if stat.S_ISREG(status.st_mode):
+                found.append((kind, File(path, status.st_size, status.st_mtime_ns)))
+            else:  # reading it could wait, or go on, for ever
+                rule = f"left out: it is {_special(status.st_mode)}, no file"
+                problems.append(Problem("warning", path, rule, "remove it, or put a recording in its place"))
     return tree_of(root, found, problems)
+
+
+def _special(mode: int) -> str:
+    kinds = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+    return kinds.get(stat.S_IFMT(mode), "a special node")
 
 
 def _text(path: str) -> str:

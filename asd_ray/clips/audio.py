@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from asd_ray.clips.resampling import RATES, resample, resampled_length
+
 Samples = npt.NDArray[np.int16]
 MEAN = "mean"
 SHORTEST = 0.1  # seconds; below it no analysis window of any family fits
+LONGEST = 1 << 31  # samples of all channels together: 37 hours at 16 kHz, and the largest that a wav file can hold
+HEAD = 1024  # bytes of a file in which a plain wav's header is looked for
+BLOCK = 1 << 22  # samples of all channels that are decoded at once; memory follows what a file holds, not its claims
 
 
 class UnreadableClip(Exception):
@@ -48,7 +54,7 @@ def read_header(path: str | Path) -> Header:
     """The header of a wav or flac file, checked against the file's size."""
     descriptor = _open(path)
     try:
-        header = plain_wav(os.pread(descriptor, 1024, 0), os.fstat(descriptor).st_size)
+        header = plain_wav(os.pread(descriptor, HEAD, 0), os.fstat(descriptor).st_size)
     finally:
         os.close(descriptor)
     if header is None:
@@ -59,9 +65,13 @@ def read_header(path: str | Path) -> Header:
 
 def _open(path: str | Path) -> int:
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # else a FIFO waits for its writer
     except OSError as error:
-        raise UnreadableClip(f"cannot be opened ({error.strerror})", "mend the link or its permissions") from error
+        raise UnreadableClip(f"cannot be opened ({error.strerror})", "fix the link or its permissions") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UnreadableClip("is no regular file", "remove it, or put a recording in its place")
+    return descriptor
 
 
 def plain_wav(head: bytes | memoryview, size: int) -> Header | None:
@@ -82,12 +92,14 @@ def plain_wav(head: bytes | memoryview, size: int) -> Header | None:
         (tag, channels, rate, _, block, bits), length, at = found
     if tag != 1 or bits != 16 or block != 2 * channels or 0 in (channels, rate):
         return None
+    if at >= size:
+        raise UnreadableClip("truncated: the file ends where its samples should start", _AGAIN)
     if length >= 0x7FFFFF00:  # written to a pipe, where the length is not known: all that follows
         length = size - at
     if at + length > size:
         rule = f"truncated: the header says {length // block} samples, the file holds {(size - at) // block}"
         raise UnreadableClip(rule, _AGAIN)
-    return _long_enough(Header(rate, channels, length // block, at))
+    return _possible(Header(rate, channels, length // block, at))
 
 
 _USUAL = struct.Struct("<4s4x12sHHI4xHH4sI")  # RIFF, WAVE and a format chunk of 16 bytes, then the samples
@@ -116,17 +128,31 @@ def _sound(path: str | Path) -> Iterator[soundfile.SoundFile]:
         raise UnreadableClip(f"cannot be read as wav or flac ({error.error_string.strip()})", _AGAIN) from error
 
 
+# How libsndfile tells of a data chunk shorter than its header says; it says "should be" of harmless fields, too.
+_CUT_SHORT = re.compile(r"^\s*data\s*:\s*\d+ \(should be", re.MULTILINE)
+
+
 def _header(file: soundfile.SoundFile) -> Header:
-    if "should be" in file.extra_info:  # libsndfile's word for a data chunk shorter than its header says
+    if _CUT_SHORT.search(file.extra_info):
         raise UnreadableClip("truncated: it holds fewer samples than its header says", _AGAIN)
-    return _long_enough(Header(file.samplerate, file.channels, file.frames))
+    return _possible(Header(file.samplerate, file.channels, file.frames))
 
 
-def _long_enough(header: Header) -> Header:
+def _possible(header: Header) -> Header:
+    """`header` if a clip can be as it says: no other claim may cost time or memory."""
+    if not RATES[0] <= header.rate <= RATES[1]:
+        rule = f"its header says {header.rate} Hz; clips have between {RATES[0]} and {RATES[1]} Hz"
+        raise UnreadableClip(rule, "export it again with the right rate, or remove it")
     if header.seconds < SHORTEST:
         rule = f"too short: {header.frames} samples ({header.seconds:.3f} s) where {SHORTEST} s are needed"
         raise UnreadableClip(rule, "record it again, or remove it")
+    _short_enough(header.frames * header.channels)
     return header
+
+
+def _short_enough(samples: int) -> None:
+    if samples > LONGEST:
+        raise UnreadableClip(f"too long: {samples} samples where at most {LONGEST} are read", "cut it into clips")
 
 
 def read_samples(
@@ -137,72 +163,85 @@ def read_samples(
     A caller that needs the samples only for a moment may lend `room` for them: fresh memory for every clip costs
     more than reading it. What is returned may lie in it.
     """
-    samples, header = _plain_samples(path, room) or _decoded(path, room)
-    if isinstance(channel, int) and channel >= header.channels:
-        cure = "choose another --channel, or mean"
-        raise UnreadableClip(f"has no channel {channel} (it has {header.channels})", cure)
-    if samples.ndim == 2:
-        if channel == MEAN:
-            samples = np.rint(samples.mean(axis=1)).astype(np.int16)
-        else:
-            samples = np.ascontiguousarray(samples[:, int(channel)])
+    samples, header = _plain_samples(path, channel, room) or _decoded(path, channel, room)
     if header.rate != rate:
+        _short_enough(resampled_length(len(samples), header.rate, rate))
         samples = resample(samples, header.rate, rate)
     return samples, header
 
 
-def _plain_samples(path: str | Path, room: Samples | None) -> tuple[Samples, Header] | None:
+def _one_channel(samples: Samples, channel: int | str) -> Samples:
+    if samples.ndim == 1:
+        return samples
+    if channel == MEAN:
+        mean: Samples = np.rint(samples.mean(axis=1)).astype(np.int16)
+        return mean
+    return np.ascontiguousarray(samples[:, int(channel)])
+
+
+def _check_channel(header: Header, channel: int | str) -> None:
+    if isinstance(channel, int) and channel >= header.channels:
+        cure = "choose another --channel, or mean"
+        raise UnreadableClip(f"has no channel {channel} (it has {header.channels})", cure)
+
+
+def _plain_samples(path: str | Path, channel: int | str, room: Samples | None) -> tuple[Samples, Header] | None:
     """A plain wav, whole file in one read: its samples are a view of what was read. None for any other file."""
     descriptor = _open(path)
     try:
         if room is None or len(room) == 0:
-            room = np.empty(os.fstat(descriptor).st_size // 2 + 1, np.int16)
+            header = plain_wav(os.pread(descriptor, HEAD, 0), os.fstat(descriptor).st_size)
+            if header is None:
+                return None
+            room = np.empty(header.data_start // 2 + header.frames * header.channels + 2, np.int16)
         view = room.data.cast("B")
         size = os.preadv(descriptor, [view], 0)
+        whole = max(size, os.fstat(descriptor).st_size)
     finally:
         os.close(descriptor)
-    if size == room.nbytes:  # there may be more
-        return _plain_samples(path, None)
-    header = plain_wav(view[: min(size, 1024)], size)
+    header = plain_wav(view[: min(size, HEAD)], whole)
     if header is None or header.data_start % 2 or sys.byteorder != "little":
         return None
     start = header.data_start // 2
-    samples = room[start : start + header.frames * header.channels]
-    return (samples if header.channels == 1 else samples.reshape(-1, header.channels)), header
+    end = start + header.frames * header.channels
+    if end > len(room):  # it does not fit
+        return _plain_samples(path, channel, None)
+    if 2 * end > size:
+        raise UnreadableClip("truncated while it was read", _AGAIN)
+    _check_channel(header, channel)
+    samples = room[start:end]
+    return _one_channel(samples if header.channels == 1 else samples.reshape(-1, header.channels), channel), header
 
 
-def _decoded(path: str | Path, room: Samples | None) -> tuple[Samples, Header]:
+def _decoded(path: str | Path, channel: int | str, room: Samples | None) -> tuple[Samples, Header]:
     with _sound(path) as file:
         header = _header(file)
-        if file.subtype in ("FLOAT", "DOUBLE"):  # libsndfile would round ±1.0 to 0 instead of scaling
-            return _from_float(file.read(dtype="float32")), header
-        count = header.frames * header.channels
-        samples = room[:count] if room is not None and len(room) >= count else np.empty(count, np.int16)
-        got = file.buffer_read_into(samples.data, dtype="int16")
+        _check_channel(header, channel)
+        read = _float_block if file.subtype in ("FLOAT", "DOUBLE") else _block
+        pieces, got = [], 0
+        while got < header.frames:
+            count = min(header.frames - got, max(1, BLOCK // header.channels))
+            block = read(file, count, room if count == header.frames else None)
+            if len(block) == 0:
+                break
+            pieces.append(_one_channel(block, channel))
+            got += len(block)
     if got != header.frames:
         raise UnreadableClip(f"truncated: the header says {header.frames} samples, {got} decode", _AGAIN)
-    return (samples if header.channels == 1 else samples.reshape(-1, header.channels)), header
+    return (pieces[0] if len(pieces) == 1 else np.concatenate(pieces)), header
 
 
-def _from_float(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+def _block(file: soundfile.SoundFile, frames: int, room: Samples | None) -> Samples:
+    count = frames * file.channels
+    samples = room[:count] if room is not None and len(room) >= count else np.empty(count, np.int16)
+    samples = samples[: file.buffer_read_into(samples.data, dtype="int16") * file.channels]
+    return samples if file.channels == 1 else samples.reshape(-1, file.channels)
+
+
+def _float_block(file: soundfile.SoundFile, frames: int, room: Samples | None) -> Samples:
+    """libsndfile would round ±1.0 to 0 instead of scaling."""
+    samples = file.read(frames, dtype="float32")
     if not np.isfinite(samples).all():
         raise UnreadableClip("holds NaN or infinite samples", "export it again, or remove it")
     scaled: Samples = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
     return scaled
-
-
-def resample(samples: Samples, rate: int, wanted: int) -> Samples:
-    """Band-limited resampling by torchaudio; the length is ceil(samples · wanted / rate)."""
-    import torch  # the many datasets that are 16 kHz already never wait for torch
-
-    wave = torch.from_numpy(samples.astype(np.float32))
-    resampled = _resampler(rate, wanted)(wave)
-    done: Samples = resampled.round_().clamp_(-32768, 32767).to(torch.int16).numpy()
-    return done
-
-
-@lru_cache(maxsize=16)
-def _resampler(rate: int, wanted: int) -> Any:
-    from asd_ray._torchaudio import transforms
-
-    return transforms.Resample(rate, wanted)

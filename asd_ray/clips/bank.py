@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import platform
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -15,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 import xxhash
 
-from asd_ray._files import cache_root
+from asd_ray._files import cache_root, threads
 from asd_ray.clips._store import (
     RECORD,
     Decoding,
@@ -29,7 +28,7 @@ from asd_ray.clips._store import (
 from asd_ray.clips.audio import MEAN, Samples
 from asd_ray.clips.mirror import Mirror, files_of
 from asd_ray.clips.scan import scan
-from asd_ray.clips.table import MEASURED, ClipTable, Problem
+from asd_ray.clips.table import ANOMALY, MEASURED, NORMAL, SUPPLEMENTAL, ClipTable, Problem
 from asd_ray.errors import AsdRayError
 
 log = logging.getLogger(__name__)
@@ -94,10 +93,20 @@ class Bank:
             hashes[str(machine)] = xxhash.xxh3_128_hexdigest(text.encode())
         return hashes
 
+    def why_other(self, machine: str) -> str:
+        """For a message: why a run's trials of the same files may be of other samples than these."""
+        rates = self.frame.loc[self.frame["machine"] == machine, "rate"]
+        if (rates == self.decoding.rate).all():
+            return ""
+        return (
+            f"its clips are resampled to {self.decoding.rate} Hz: with another --rate, or by an asd_ray from before it "
+            "used soxr, they were other samples (that run stays readable: ledger ls, ensemble, report); "
+        )
+
     @property
     def notes(self) -> list[Problem]:
-        """What was decided in decoding: clips resampled, channels left out."""
-        return decoding_notes(self.frame, self.decoding)
+        """What decoding found: clips resampled, channels left out, the same audio in train and test."""
+        return [*repeated_audio(self.frame), *decoding_notes(self.frame, self.decoding)]
 
     def verify(self) -> list[str]:
         """Paths whose stored samples no longer have their digest (a failing disk); reads everything."""
@@ -171,8 +180,6 @@ def open_bank(
     if mirror is not None:  # this node's own, whichever node made the table
         table = dataclasses.replace(table, root=mirror.root)
     decoding = Decoding(rate, as_channel(channel))
-    if rate < 1:
-        raise AsdRayError(f"rate must be at least 1 Hz but got {rate}")
     home = cache_root(cache) / "banks" / (table.root.name or "root")
     done, total, stores, problems = 0, len(table), {}, []
 
@@ -204,7 +211,7 @@ def open_bank(
                     decoding,
                     progress=advance,
                     waiting=lambda: log.warning("%s: another process builds it, waiting", folder),  # noqa: B023
-                    workers=workers or os.cpu_count() or 1,
+                    workers=threads(workers, len(files)),
                 )
             except UnreadableClips as error:
                 problems += error.problems
@@ -243,6 +250,25 @@ def decoding_notes(frame: pd.DataFrame, decoding: Decoding) -> list[Problem]:
         rule = f"{len(rows)} clips have {channels} channels; {used} is used"
         notes.append(Problem("note", _examples(rows), rule, "choose with --channel N or --channel mean"))
     return notes
+
+
+def repeated_audio(frame: pd.DataFrame) -> list[Problem]:
+    """Audio that a machine has both in training and test, or as normal and as anomalous: its scores mean nothing.
+
+    `frame` has a column `digest`; clips with "" there are passed over.
+    """
+    problems = []
+    again = frame[(frame["digest"] != "") & frame.duplicated(["machine", "digest"], keep=False)]
+    for (machine, _), rows in again.groupby(["machine", "digest"], sort=False):
+        clips = rows["path"].tolist()
+        files = ", ".join(clips[:3]) + (f" and {len(clips) - 3} more" if len(clips) > 3 else "")
+        if len(set(rows["split"]) - {SUPPLEMENTAL}) > 1:
+            rule = f"the same audio is in train and test: {files}"
+            problems.append(Problem("warning", str(machine), rule, "remove it from one of them"))
+        elif {NORMAL, ANOMALY} <= set(rows["label"]):
+            rule = f"the same audio is labelled normal and anomalous: {files}"
+            problems.append(Problem("warning", str(machine), rule, "remove the wrong one"))
+    return problems
 
 
 def _examples(rows: pd.DataFrame) -> str:

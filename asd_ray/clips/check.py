@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from asd_ray.clips._store import Decoding
+from asd_ray._files import threads
+from asd_ray.clips._store import Decoding, digest
 from asd_ray.clips.audio import Header, Samples, UnreadableClip, read_header, read_samples
-from asd_ray.clips.bank import decoding_notes
-from asd_ray.clips.scan import unsearchable
+from asd_ray.clips.bank import decoding_notes, repeated_audio
+from asd_ray.clips.scan import UNSEARCHABLE, unsearchable
 from asd_ray.clips.table import ClipTable, Problem
 
 ROOM = 400_000  # samples: a clip of 25 s, reused for the next
@@ -45,17 +46,19 @@ def check(
     frame = table.frame
     looked: list[Header | Problem] = []
     found: list[Problem] = []
+    digests: list[str] = []
     paths = frame["path"].tolist()
     chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
 
-    def look(chunk: Sequence[str]) -> list[tuple[Header | Problem, Problem | None]]:
+    def look(chunk: Sequence[str]) -> list[_Look]:
         room = np.empty(ROOM, np.int16)
         return [_look(table, path, decoding, room if decode else None) for path in chunk]
 
-    with ThreadPoolExecutor(workers or os.cpu_count(), "asd_ray-check") as pool:
+    with ThreadPoolExecutor(threads(workers, len(chunks)), "asd_ray-check") as pool:
         for answers in pool.map(look, chunks):
-            looked += [header for header, _ in answers]
-            found += [problem for _, problem in answers if problem is not None]
+            looked += [answer.header for answer in answers]
+            found += [answer.problem for answer in answers if answer.problem is not None]
+            digests += [answer.digest for answer in answers if isinstance(answer.header, Header)]
             if progress is not None:
                 progress(len(looked), len(frame))
     broken = [answer for answer in looked if isinstance(answer, Problem)]
@@ -70,30 +73,38 @@ def check(
     # Judged again on what can be read: a machine may have lost its only anomaly.
     lost = [p for p in unsearchable(readable) if p not in table.problems] if broken else []
     for machine in sorted(set(frame["machine"]) - set(readable["machine"])):
-        lost.append(Problem("warning", machine, "cannot be searched: none of its clips can be read", "mend them"))
-    rest = [*found, *_unusually_short(readable), *decoding_notes(readable, decoding)]
+        lost.append(Problem("warning", machine, f"{UNSEARCHABLE}: none of its clips can be read", "fix them"))
+    twice = repeated_audio(readable.assign(digest=digests)) if decode else []
+    rest = [*found, *twice, *_unusually_short(readable), *decoding_notes(readable, decoding)]
     return Checked(table.with_frame(readable, *broken, *lost, *rest))
 
 
-def _look(
-    table: ClipTable, path: str, decoding: Decoding, room: Samples | None
-) -> tuple[Header | Problem, Problem | None]:
+class _Look(NamedTuple):
+    """What one file is found to be."""
+
+    header: Header | Problem
+    problem: Problem | None = None  # of a clip that can be used
+    digest: str = ""  # of its samples; "" where they were not decoded, or where all are equal
+
+
+def _look(table: ClipTable, path: str, decoding: Decoding, room: Samples | None) -> _Look:
     try:
         if room is None:
-            return read_header(table.root / path), None
+            return _Look(read_header(table.root / path))
         samples, header = read_samples(table.root / path, rate=decoding.rate, channel=decoding.channel, room=room)
     except UnreadableClip as problem:
-        return Problem("error", path, problem.rule, problem.cure), None
+        return _Look(Problem("error", path, problem.rule, problem.cure))
     low, high = int(samples.min()), int(samples.max())
     if low == high:
-        return header, Problem("warning", path, "silent: all samples are equal", "check the recorder, or remove it")
+        silent = Problem("warning", path, "silent: all samples are equal", "check the recorder, or remove it")
+        return _Look(header, silent)
+    told = digest(samples).hex()
     if max(-low, high) >= 32767:
         share = float(np.mean((samples >= 32767) | (samples <= -32768)))
         if share >= CLIPPED:
-            return header, Problem(
-                "warning", path, f"clipped: {share:.0%} of its samples are at full scale", "record with less gain"
-            )
-    return header, None
+            rule = f"clipped: {share:.0%} of its samples are at full scale"
+            return _Look(header, Problem("warning", path, rule, "record with less gain"), told)
+    return _Look(header, None, told)
 
 
 def _unusually_short(frame: pd.DataFrame) -> list[Problem]:

@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from asd_ray._files import check_readable, local
 from asd_ray.clips._tree import File, Tree
 from asd_ray.clips.layouts._base import pairs
 from asd_ray.clips.layouts._sections import _LABELLED, hidden_name
 from asd_ray.clips.table import ANOMALY, NORMAL, TEST, UNKNOWN, Clip, Problem, attributes_text
 from asd_ray.errors import AsdRayError
+from asd_ray.metrics.csv_rows import LARGEST
 
 _ATTRIBUTES = re.compile(r"attributes_\d{2}\.csv")
 _LIST = re.compile(r"eval_data_list(_20\d\d)?\.csv")
@@ -51,7 +53,7 @@ def read_beside(
         except AsdRayError as error:
             if labels is not None:
                 raise
-            problems.append(Problem("warning", str(folder), f"label lists left out: {error}", "mend or remove them"))
+            problems.append(Problem("warning", str(folder), f"label lists left out: {error}", "fix or remove them"))
     return done, problems
 
 
@@ -64,6 +66,7 @@ def _attributes_in(tree: Tree, file: File, clips: Sequence[Clip], problems: list
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
+    check_readable(path, LARGEST)
     with open(path, newline="", encoding="utf-8-sig") as file:
         yield from csv.reader(file)
 
@@ -111,6 +114,7 @@ def _tail(long_name: str) -> dict[str, str]:
 def _label_folders(tree: Tree, labels: Path | None) -> list[Path]:
     """Folders that hold label lists in one of the official shapes."""
     if labels is not None:
+        labels = local(labels, "the folder of label lists")
         if not labels.is_dir():
             raise AsdRayError(f"{labels}: no such folder; give the folder that holds the label lists")
         return [labels]

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from asd_ray._names import FOLDER, NAME, RULE
 from asd_ray._s3 import is_s3
 from asd_ray.clips._tree import Tree, walk
 from asd_ray.clips.labels import read_beside
 from asd_ray.clips.layouts import Layout, Named, choose
+from asd_ray.clips.layouts.folders import LABEL_FOLDERS
 from asd_ray.clips.mirror import listed
 from asd_ray.clips.table import ANOMALY, NORMAL, TEST, TRAIN, Clip, ClipTable, Problem, frame_of
 from asd_ray.errors import AsdRayError, listing, unknown
+from asd_ray.metrics.csv_rows import shortened as shown
+
+UNSEARCHABLE = "cannot be searched"  # how the rule of such a machine's problem begins
 
 
 def scan(
@@ -31,6 +37,8 @@ def scan(
     `root` may be s3://bucket/folder: then the folder is listed, and the bank or `check` fetches what it needs into
     the mirror in `cache`.
     """
+    if not os.fspath(root):
+        raise AsdRayError("the path of the dataset is empty; give the folder that holds it, or s3://bucket/folder")
     tree = listed(root, cache) if is_s3(root) else walk(Path(root))
     chosen, notes = choose(tree, layout)
     named = chosen.name_clips(tree, split_seed=split_seed)
@@ -45,6 +53,7 @@ def scan(
         clips = [c for c in clips if c.machine in set(machines)]
     _no_twins(tree, clips)
     problems = [*tree.problems, *notes, *named.problems, *beside, *_left_out(tree, named, chosen)]
+    problems += [*_mixed_units(clips), *_anomalies_in_training(clips)]
     return ClipTable(
         frame=frame_of(clips),
         root=tree.root,
@@ -80,12 +89,51 @@ def _left_out(tree: Tree, named: Named, layout: Layout) -> list[Problem]:
     problems = [
         Problem("warning", f.path, "left out: not named as this layout names clips", cure) for f in named.misnamed
     ]
+    for (rule, told), files in named.misplaced.items():
+        by_folder: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        for f in files:
+            by_folder[f.folders].append(f.path)
+        problems += [Problem("warning", _first_of(paths), rule, told) for paths in by_folder.values()]
     return problems + [
         Problem(
             "warning", f.path, "left out: only wav and flac are read", f"convert it: ffmpeg -i {f.name} {f.stem}.flac"
         )
         for f in tree.other_audio
     ]
+
+
+def _first_of(paths: Sequence[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+
+
+_NO_UNIT = frozenset({TRAIN, "train_r2", TEST, "source_test", "target_test", "supplemental", *LABEL_FOLDERS})
+
+
+def _mixed_units(clips: Sequence[Clip]) -> list[Problem]:
+    """Units of equal names in several folders, such as two sites, become one id. That may be right (two days of one
+    machine), so it is told, not refused. Training clips in one place and test clips in another are no mixture."""
+    folders: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for c in clips:
+        parts = c.path.split("/")[:-1]
+        while parts and parts[-1].lower() in _NO_UNIT:
+            parts.pop()
+        folders[c.machine, c.id, c.split].add("/".join(parts) or ".")
+    mixed = {(machine, id): sorted(found) for (machine, id, _), found in folders.items() if len(found) > 1}
+    cure = "if they are different units, give their machine folders different names, or check one folder at a time"
+    return [
+        Problem("warning", machine, f"id {id} is made of clips of {len(found)} folders: {shown(found)}", cure)
+        for (machine, id), found in sorted(mixed.items())
+    ]
+
+
+def _anomalies_in_training(clips: Sequence[Clip]) -> list[Problem]:
+    """Where a layout takes them as clips (dcase2020); no detector is trained on them."""
+    wrong: dict[str, list[str]] = defaultdict(list)
+    for c in clips:
+        if (c.split, c.label) == (TRAIN, ANOMALY):
+            wrong[c.machine].append(c.path)
+    rule, cure = "anomalous clips in a training folder are not used; training takes normal clips alone", "move them"
+    return [Problem("warning", _first_of(paths), rule, f"{cure} to the test folder") for paths in wrong.values()]
 
 
 def unsearchable(frame: pd.DataFrame) -> list[Problem]:
@@ -95,12 +143,31 @@ def unsearchable(frame: pd.DataFrame) -> list[Problem]:
     """
     problems = []
     for machine, rows in frame.groupby("machine"):
-        lacks = _lacks(rows)
+        lacks = _misnamed(str(machine), rows) or _lacks(rows)
         if lacks:
-            problems.append(Problem("warning", str(machine), f"cannot be searched: {lacks[0]}", lacks[1]))
+            problems.append(Problem("warning", str(machine), f"{UNSEARCHABLE}: {lacks[0]}", lacks[1]))
     if len(problems) == frame["machine"].nunique():
         problems.append(Problem("error", "dataset", "no machine can be searched", "see the reason of each machine"))
     return problems + _ids_without_training(frame) + _ids_without_score(frame)
+
+
+def searchable(table: ClipTable, asked: Sequence[str] = ()) -> list[str]:
+    """The machines of `table`, or those of `asked`, that a search can run on; an error tells why there is none."""
+    reasons = {p.path: p for p in table.problems if p.rule.startswith(UNSEARCHABLE)}
+    machines = list(dict.fromkeys(asked or table.machines))
+    found = [machine for machine in machines if machine not in reasons]
+    if not found:
+        told = listing(reasons[machine] for machine in machines)
+        raise AsdRayError(f"{table.place}: none of these machines can be searched:\n{told}")
+    return found
+
+
+def _misnamed(machine: str, rows: pd.DataFrame) -> tuple[str, str] | None:
+    if NAME.fullmatch(machine):
+        return None
+    parts = str(rows["path"].iat[0]).split("/")[:-1]
+    folder = "/".join(parts[: parts.index(machine) + 1]) if machine in parts else "its folder"
+    return f"the machine name {machine!r} {RULE}, {FOLDER}", f"rename {folder}"
 
 
 def _lacks(rows: pd.DataFrame) -> tuple[str, str] | None:

@@ -10,12 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from asd_ray._names import check_name
 from asd_ray._shipped import shipped
 from asd_ray.ensembling.candidates import BY
 from asd_ray.ensembling.combine import WAYS
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.errors import AsdRayError, unknown
-from asd_ray.ledger.run_layout import check_name
 
 SELECT = ("best", "slots", "best_per_family", "top_k", "greedy", "optuna_weights", "label_free")
 COMBINED_BY_STEPS = ("mean", "max")  # what greedy selection can build up

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from asd_ray._names import NAME
 from asd_ray.ensembling import checked as c
 from asd_ray.ensembling.combine import WAYS
 from asd_ray.ensembling.judge import MAXIMISE
@@ -12,7 +13,6 @@ from asd_ray.ensembling.recipe import recipe_from
 from asd_ray.ensembling.threshold import HOW
 from asd_ray.ensembling.wishes import Wishes
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger.run_layout import NAME
 
 AS_BEST = "better_as_best"
 CHOSEN_BY = ("crossval", "oracle", "order", "user", "label_free")  # the last by early versions

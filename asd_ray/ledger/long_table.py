@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from asd_ray._csv import MARK, restored
 from asd_ray._files import check_text
+from asd_ray._names import NAME, wrong_name
 from asd_ray._shapes import CONTROL
 from asd_ray.errors import AsdRayError, listing
-from asd_ray.ledger.run_layout import NAME, wrong_name
 from asd_ray.ledger.schema import DOMAINS, LABELS, SPLITS
 from asd_ray.ledger.trial_file import MOST_ROWS
 

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from asd_ray._json import loads
+from asd_ray._names import check_name
 from asd_ray._shapes import Anything, DictOf, Fields, ListOf, Maybe, Number, Scalar, Shape, Text, Whole
 from asd_ray.errors import AsdRayError, unknown
-from asd_ray.ledger.run_layout import check_name, check_trial
+from asd_ray.ledger.run_layout import check_trial
 from asd_ray.ledger.schema import SCHEMA_VERSION
 
 STATUSES = ("complete", "pruned", "failed")  # best first: a better one is never replaced by a worse one

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asd_ray._files import check_text, obstacle
+from asd_ray._names import check_name, shortened
 from asd_ray._s3 import as_url, is_s3, parse_s3, s3_filesystem
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.files import CURE
@@ -16,22 +17,7 @@ from asd_ray.ledger.files import CURE
 if TYPE_CHECKING:
     from asd_ray.ledger.files import Files
 
-NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]{0,127}")
 TRIAL = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,63}")  # starts with a letter: no reader can take it for a number
-
-
-def wrong_name(kind: str, name: str, why: str = "because it names a folder of the ledger") -> str:
-    return (
-        f"the {kind} name {name[:130]!r} must be 1 to 128 of the characters A-Z a-z 0-9 _ . + - and must not start "
-        f"with a dot, {why}; rename it"
-    )
-
-
-def check_name(kind: str, name: str, why: str = "because it names a folder of the ledger") -> str:
-    """`name` if it can be a folder's name as it is; so no machine, family or system can leave the run's folder."""
-    if not NAME.fullmatch(name):
-        raise AsdRayError(wrong_name(kind, name, why))
-    return name
 
 
 def check_trial(trial: str) -> str:
@@ -112,7 +98,7 @@ class RunLayout:
         return f"{self.base}/locks"
 
     def lock_file(self, study: str) -> str:
-        return f"{self.locks}/{check_name('study', study)}.lock"
+        return f"{self.locks}/{check_name('study', shortened(study))}.lock"
 
     def claims_file(self, driver: str) -> str:
         return f"{self.locks}/{check_name('driver', driver)}.json"
@@ -135,7 +121,8 @@ class RunLayout:
 
     def curves_file(self, name: str, trial: str) -> str:
         """In a folder a trial, as TensorBoard wants it; two trials of one name differ in seed or settings."""
-        return f"{self.tensorboard}/{check_name('trial', name)}-{check_trial(trial)[1:7]}/events.out.tfevents.0.asd_ray"
+        folder = f"{check_name('trial', shortened(name))}-{check_trial(trial)[1:7]}"
+        return f"{self.tensorboard}/{folder}/events.out.tfevents.0.asd_ray"
 
     def machine_folder(self, machine: str) -> str:
         return f"{self.ledger}/machine={check_name('machine', machine)}"

@@ -8,14 +8,17 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from asd_ray._files import check_readable
 from asd_ray.errors import AsdRayError
 
+LARGEST = 64 << 20  # bytes; the largest official file has not one percent of it
 Row = tuple[int, list[str]]  # line number, its columns
 
 
 def read_rows(path: Path) -> list[Row]:
     """The lines that are not blank, columns stripped; a byte order mark and Windows line ends are fine."""
     try:
+        check_readable(path, LARGEST)
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
             return [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]

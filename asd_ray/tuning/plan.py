@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from asd_ray.clips.bank import Bank
 from asd_ray.detectors import FAMILIES, Family, family
 from asd_ray.detectors.families import Space
 from asd_ray.errors import AsdRayError
@@ -106,7 +107,7 @@ def make_plan(
             free.append((machines, each))
     records = {machine: ledger.records(machine) for machine in wishes.machines}
     for machine in wishes.machines:
-        _same_data(machine, records[machine], source.bank.fingerprints[machine], ledger)
+        _same_data(machine, records[machine], source.bank, ledger)
     plan.studies = [
         Study(
             machines,
@@ -146,11 +147,11 @@ def settings_of(machines: Sequence[str], wishes: Wishes, source: DataSource) -> 
     )
 
 
-def _same_data(machine: str, records: Sequence[TrialRecord], fingerprint: str, ledger: Ledger) -> None:
+def _same_data(machine: str, records: Sequence[TrialRecord], bank: Bank, ledger: Ledger) -> None:
     """One dataset a run: scores of other clips could not be ensembled with these."""
-    other = [r for r in records if r.source == "search" and r.data_fingerprint != fingerprint]
+    other = [r for r in records if r.source == "search" and r.data_fingerprint != bank.fingerprints[machine]]
     if other:
         raise AsdRayError(
             f"{ledger.layout.root} holds {len(other)} trials of {machine} on other clips (dataset {other[0].dataset}, "
-            f"first {other[0].name}); keep one dataset a run: choose another --run"
+            f"first {other[0].name}); {bank.why_other(machine)}keep one dataset a run: choose another --run"
         )

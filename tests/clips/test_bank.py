@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -341,3 +342,29 @@ def test_a_full_disk_is_said_and_the_build_goes_on_later(dataset: Make, python: 
     _, error = python(limited, root, 0).communicate()  # type: ignore[attr-defined]
     assert "disk full while writing the bank" in error
     assert open_bank(root).verify() == []
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_store_of_another_resampler_counts_only_where_nothing_was_resampled(
+    dataset: Make, rate: int, changed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before soxr, torchaudio resampled; store.json did not say so."""
+    root = dataset(clips=3)
+    for path in root.rglob("*.wav"):
+        soundfile.write(path, soundfile.read(path)[0], rate)
+    bank = open_bank(root)
+    folder = bank.folder("fan")
+    about = json.loads((folder / "store.json").read_text())
+    del about["decoder"]
+    (folder / "store.json").write_text(json.dumps(about))
+    if changed:  # the clips that stayed the same must not be taken over either
+        next((root / "dev_data/fan/train").iterdir()).touch()
+        caplog.clear()
+    again = open_bank(root)
+    assert again.fingerprints == bank.fingerprints
+    if not changed:
+        assert ("decoder" in json.loads((folder / "store.json").read_text())) == (rate != 16_000)
+    assert ("an earlier version resampled its clips in another way" in caplog.text) == (rate != 16_000)
+    assert (again.why_other("fan") == "") == (rate == 16_000)
+    assert "used soxr" in again.why_other("fan") or rate == 16_000

@@ -17,8 +17,23 @@ class Named:
 
     clips: list[Clip] = field(default_factory=list)
     misnamed: list[File] = field(default_factory=list)
+    misplaced: dict[tuple[str, str], list[File]] = field(default_factory=dict)  # (rule, cure) -> files left out by it
     problems: list[Problem] = field(default_factory=list)
     split_seed: int | None = None
+
+    def leave_out(self, file: File, reason: tuple[str, str] | None) -> None:
+        """A file that becomes no clip; `reason` is (rule, cure), None where its name tells nothing."""
+        if reason is None:
+            self.misnamed.append(file)
+        else:
+            self.misplaced.setdefault(reason, []).append(file)
+
+
+# Detectors learn from normal clips alone, so these can only be meant for the test.
+ANOMALY_IN_TRAINING = (
+    "left out: anomalous clips in a training folder; training takes normal clips alone",
+    "move them to the test folder, or remove them",
+)
 
 
 class Layout(Protocol):

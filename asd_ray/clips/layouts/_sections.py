@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from asd_ray.clips._tree import File, Tree
-from asd_ray.clips.layouts._base import Named, clip, official, pairs, split_home
+from asd_ray.clips.layouts._base import ANOMALY_IN_TRAINING, Named, clip, official, pairs, split_home
 from asd_ray.clips.table import NORMAL, SUPPLEMENTAL, TEST, UNKNOWN, Clip, Problem
 
 # Counts start at 0000 or 0001, the tail may be attributes, `noAttribute`, or a bare `_` (2025, 2026).
@@ -30,7 +30,7 @@ def name_clips(tree: Tree, folders: Mapping[str, str]) -> Named:
     for file in tree.audio:
         made = section_clip(file, tree.root.name, folders)
         if made is None:
-            named.misnamed.append(file)
+            named.leave_out(file, _misplaced(file, tree.root.name, folders))
         else:
             named.clips.append(made)
     _prefer_revised(named)
@@ -75,6 +75,18 @@ def section_clip(file: File, root_name: str, folders: Mapping[str, str]) -> Clip
         label=label,
         attributes=pairs(tail or ""),
     )
+
+
+def _misplaced(file: File, root_name: str, folders: Mapping[str, str]) -> tuple[str, str] | None:
+    """(rule, cure) of a file whose name is right but does not fit its folder; None for any other."""
+    home, match = split_home(file, root_name, tuple(folders)), _LABELLED.fullmatch(file.stem)
+    if home is None or match is None or folders[home[1]] == SUPPLEMENTAL:
+        return None
+    _, domain, said, label, _, _ = match.groups()
+    if (said, label, folders[home[1]]) == ("train", "anomaly", "train"):
+        return ANOMALY_IN_TRAINING
+    told = said if said != folders[home[1]] else domain
+    return f"left out: the name says {told}, the folder is {home[1]}/", "move it to its own folder, or rename it"
 
 
 def hidden_name(name: str) -> str:

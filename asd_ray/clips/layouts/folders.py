@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from asd_ray.clips._tree import File, Tree
-from asd_ray.clips.layouts._base import Member, Named, clip, drawn_clips, drawn_note
+from asd_ray.clips.layouts._base import ANOMALY_IN_TRAINING, Member, Named, clip, drawn_clips, drawn_note
 from asd_ray.clips.table import ANOMALY, NORMAL, TEST, TRAIN, Clip, Problem
 
-_LABEL = {
+LABEL_FOLDERS = {
     "normal": NORMAL,
     "abnormal": ANOMALY,
     "anomaly": ANOMALY,
@@ -32,15 +34,17 @@ class Folders:
         named = Named()
         drawn: dict[tuple[str, str], list[Member]] = defaultdict(list)
         fixed: list[Clip] = []
-        for file in tree.audio:
-            found = place(file, tree.root.name)
+        places = {file: place(file, tree.root.name) for file in tree.audio}
+        own = _own_ids([found for found in places.values() if found is not None], named)
+        for file, found in places.items():
             if found is None:
                 named.misnamed.append(file)
                 continue
-            machine, id, split, label = found
+            machine, split, label = found.machine, found.split, found.label
+            id = own.get(found.unit, found.id)
             name = _name(file, machine, tree.root.name)
             if split == TRAIN and label == ANOMALY:
-                named.misnamed.append(file)
+                named.leave_out(file, ANOMALY_IN_TRAINING)
             elif split:
                 fixed.append(clip(file, name=name, machine=machine, id=id, split=split, label=label))
             else:
@@ -53,21 +57,48 @@ class Folders:
         return named
 
 
-def place(file: File, root_name: str) -> tuple[str, str, str, str] | None:
-    """(machine, id, split or "", label) of a file, or None where no folder above it is a label."""
+class Place(NamedTuple):
+    """What the folders above a file tell."""
+
+    machine: str
+    id: str
+    split: str  # "" where there is no train/ or test/
+    label: str
+    unit: tuple[str, ...]  # the folders down to that of the unit
+
+
+def place(file: File, root_name: str) -> Place | None:
+    """What the folders above a file tell, or None where none of them is a label."""
     parts = [root_name, *file.folders]
-    if parts[-1].lower() not in _LABEL or len(parts) < 2:
+    if parts[-1].lower() not in LABEL_FOLDERS or len(parts) < 2:
         return None
-    label = _LABEL[parts.pop().lower()]
+    label = LABEL_FOLDERS[parts.pop().lower()]
     split = parts.pop().lower() if len(parts) > 1 and parts[-1].lower() in (TRAIN, TEST) else ""
     if len(parts) == 1:  # the root is the machine
-        return parts[0], ONLY_ID, split, label
+        return Place(parts[0], ONLY_ID, split, label, (*parts,))
     number = _ID.fullmatch(parts[-1])
     if number is not None:
-        return parts[-2], number[1].zfill(2), split, label
+        return Place(parts[-2], number[1].zfill(2), split, label, (*parts,))
     if len(parts) == 2:  # root / machine
-        return parts[-1], ONLY_ID, split, label
-    return parts[-2], parts[-1], split, label
+        return Place(parts[-1], ONLY_ID, split, label, (*parts,))
+    return Place(parts[-2], parts[-1], split, label, (*parts,))
+
+
+def _own_ids(places: Iterable[Place], named: Named) -> dict[tuple[str, ...], str]:
+    """Unit folder -> id, for folders side by side whose names give one number, as unit_1 and unit_01: they are two
+    units, so each keeps its whole name."""
+    beside: dict[tuple[tuple[str, ...], str], set[tuple[str, ...]]] = defaultdict(set)
+    for found in places:
+        beside[found.unit[:-1], found.id].add(found.unit)
+    own: dict[tuple[str, ...], str] = {}
+    for (above, id), units in beside.items():
+        if len(units) > 1 and all(_ID.fullmatch(unit[-1]) for unit in units):
+            own |= {unit: unit[-1] for unit in units}
+            names = ", ".join(sorted(unit[-1] for unit in units))
+            rule = f"the folders {names} would all be id {id}; each is kept as a unit of its own, under its whole name"
+            cure = "give them different numbers, or put the clips of one unit into one folder"
+            named.problems.append(Problem("warning", "/".join(above), rule, cure))
+    return own
 
 
 def _name(file: File, machine: str, root_name: str) -> str:
