@@ -244,7 +244,7 @@ def check_labels_are_not_read(tested: Family, workspace: Workspace) -> None:
 def check_planted_anomalies(tested: Family, workspace: Workspace) -> None:
     """Loud foreign tones and knocks get higher scores than the hum that was learned."""
     bank = workspace.bank("planted")
-    detector = fit_on(workspace.new(tested, **TO_LEARN), bank)
+    detector = workspace.teach(workspace.new(tested, **TO_LEARN), bank)
     aucs: dict[str, list[float]] = {}
     for id in ("00", "01"):
         test = bank.select(split="test", id=id)
