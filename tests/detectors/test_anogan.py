@@ -128,7 +128,7 @@ def test_more_steps_find_nearer_pictures(bank: Bank) -> None:
 
 
 class Makes(nn.Module):
-    """A generator of known pictures: code 0 is `first`, code 1 is `second`, other codes lie on the line through both."""
+    """A generator of known pictures: code 0 is `first`, code 1 `second`, others lie on the line through both."""
 
     def __init__(self, first: torch.Tensor, second: torch.Tensor) -> None:
         super().__init__()
