@@ -74,17 +74,11 @@ SETUPS: dict[str, dict[str, Any]] = {
     },
     "complex_net": {"smaller": {"width_factor": 0.1, "frames": 32, "test_hop": 16, "lr": 0.003}},
     "embedding_knn": {"smaller": {"seconds": 1.0}, "calm": {"lr": 1e-5}},
+    # Without the adversary, and at a rate at which 96 steps rebuild what is normal, the loss falls with every seed.
     "ganomaly": {
         "seconds": 4.1,
-        "smaller": {
-            "channels": 4,
-            "latent": 64,
-            "hop": 16,
-            "batch_size": 4,
-            "lr": 0.001,
-            "w_enc": 100.0,
-            "w_adv": 0.0,
-        },
+        "smaller": {"channels": 4, "latent": 64, "hop": 16, "batch_size": 4, "lr": 0.01, "w_adv": 0.0},
+        "calm": {"lr": 0.0005},
     },
     "id_classifier": {"seconds": 2.6, "calm": {"lr": 3e-4}},
     # After three epochs the running means of batch normalisation lag, and all embeddings are 1e-4 apart: of so little,
