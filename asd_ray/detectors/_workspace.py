@@ -5,6 +5,7 @@ Two humming machines, whose anomalies have a loud foreign tone or knocks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,12 @@ RATE = 16_000
 EPOCHS = 3  # of a family that trains in epochs
 
 
+def fit_on(detector: Detector, bank: Bank) -> Detector:
+    for _ in detector.fit(bank.select(split="train")):
+        pass
+    return detector
+
+
 @dataclass
 class Workspace:
     """Where the checks find sound to learn from: made on first use below `folder`, and kept."""
@@ -33,6 +40,8 @@ class Workspace:
     space: Path | None = None  # a search space other than the family's own
     smaller: dict[str, Any] = field(default_factory=dict)  # parameters that make a large detector quick to try
     calm: dict[str, Any] = field(default_factory=dict)  # with which training does not amplify rounding: check_threads
+    # how a detector learns for check_planted_anomalies; not by `fit` alone where a few steps of it are a matter of luck
+    teach: Callable[[Detector, Bank], Detector] = fit_on
     _made: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def context(self, seed: int = 0) -> Context:
@@ -60,12 +69,6 @@ class Workspace:
 
     def search_space(self, tested: Family) -> Space:
         return tested.search_space(self.space)
-
-
-def fit_on(detector: Detector, bank: Bank) -> Detector:
-    for _ in detector.fit(bank.select(split="train")):
-        pass
-    return detector
 
 
 def _record_machine(folder: Path, clips: tuple[int, int], seconds: float, ragged: bool) -> None:

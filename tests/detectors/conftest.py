@@ -15,7 +15,10 @@ import torch
 
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors import Context, Detector
+from asd_ray.detectors import _training as training
+from asd_ray.detectors._pictures import SIZE
 from asd_ray.detectors._workspace import Workspace
+from asd_ray.detectors.anogan import AnoGan
 from asd_ray.features import FeatureCache
 
 
@@ -28,9 +31,31 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-# Families whose windows are longer than a clip of a second, or whose paper's setting takes minutes. The settings of
-# anogan and ganomaly were found by trying: GANs as small as these tell the planted anomalies with few. For them the
-# check says that sign and wiring are right, not that the method is good; the papers' figures are near chance, too.
+def with_a_generator_of_normal_pictures(detector: Detector, bank: Bank) -> Detector:
+    """An AnoGAN of one epoch, whose generator then learns the pictures of normal clips one by one, each from its code.
+
+    A GAN of this size cannot be relied on: after 960 steps some seeds have a generator of normal pictures, and others
+    one that the discriminator has left behind, and which of them depends on the processor's rounding. This is
+    regression, which arrives with every seed. What the check then says is that scale, search and sign are right; that
+    a step of `fit` is one of a GAN is a test of its own.
+    """
+    assert isinstance(detector, AnoGan)
+    train = bank.select(split="train")
+    next(detector.fit(train))
+    frames, windows = training.frames_of(detector.front_end, train, SIZE, detector.context, SIZE)
+    real = training.pictures_of(detector._scale(frames), SIZE)(training.starts_of(windows, frames.device))
+    nets, draw = detector._ready("learn").train(), detector.context.generator()
+    codes = torch.randn((len(real), detector.latent), generator=draw)
+    adam = torch.optim.Adam(nets.generator.parameters(), lr=0.01)
+    for _ in range(60):
+        at = torch.randperm(len(real), generator=draw)[:8]
+        adam.zero_grad()
+        (nets.made(codes[at]) - real[at]).abs().mean().backward()
+        adam.step()
+    return detector
+
+
+# Families whose windows are longer than a clip of a second, or whose paper's setting takes minutes.
 # "calm" is for threads alone: with it, what one step learns moves the class scores 50 times as far as rounding does.
 SETUPS: dict[str, dict[str, Any]] = {
     "aegan_ad": {"seconds": 4.1, "smaller": {"hop": 16, "channels": 8, "latent": 32}},
@@ -42,24 +67,18 @@ SETUPS: dict[str, dict[str, Any]] = {
             "hop": 16,
             "batch_size": 4,
             "lr": 0.0005,
-            "steps": 5,
+            "steps": 20,
             "search_lr": 0.1,
-            "weight": 1.0,
         },
+        "teach": with_a_generator_of_normal_pictures,
     },
     "complex_net": {"smaller": {"width_factor": 0.1, "frames": 32, "test_hop": 16, "lr": 0.003}},
     "embedding_knn": {"smaller": {"seconds": 1.0}, "calm": {"lr": 1e-5}},
+    # Without the adversary, and at a rate at which 96 steps rebuild what is normal, the loss falls with every seed.
     "ganomaly": {
         "seconds": 4.1,
-        "smaller": {
-            "channels": 4,
-            "latent": 64,
-            "hop": 16,
-            "batch_size": 4,
-            "lr": 0.001,
-            "w_enc": 100.0,
-            "w_adv": 0.0,
-        },
+        "smaller": {"channels": 4, "latent": 64, "hop": 16, "batch_size": 4, "lr": 0.01, "w_adv": 0.0},
+        "calm": {"lr": 0.0005},
     },
     "id_classifier": {"seconds": 2.6, "calm": {"lr": 3e-4}},
     # After three epochs the running means of batch normalisation lag, and all embeddings are 1e-4 apart: of so little,

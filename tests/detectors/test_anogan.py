@@ -127,6 +127,31 @@ def test_more_steps_find_nearer_pictures(bank: Bank) -> None:
     assert (found[2] < found[1]).all()
 
 
+class Makes(nn.Module):
+    """A generator of known pictures: code 0 is `first`, code 1 `second`, others lie on the line through both."""
+
+    def __init__(self, first: torch.Tensor, second: torch.Tensor) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        return self.first + codes[:, :1] * (self.second - self.first)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.1, 1.0])
+def test_what_the_generator_can_make_is_found_and_what_it_cannot_is_anomalous(bank: Bank, weight: float) -> None:
+    detector, test = learned(bank, weight=weight, steps=60, search_lr=0.05), bank.select(split="test")
+    normal = (test.frame["label"] == "normal").to_numpy()
+    features = detector.context.features.get(detector.front_end, test.take(normal))
+    scaled = detector._scale(torch.from_numpy(np.array(features.clip(0))))
+    detector._nets.generator = Makes(scaled[:128].T, scaled[4:132].T)
+    found = detector.score(test)
+    detector.steps = 1
+    for variant, once in detector.score(test).items():
+        assert found[variant][normal].max() < 0.2 * found[variant][~normal].min()  # of the code 1 a step is too far
+        assert found[variant][normal].max() < 0.2 * once[normal].max()
+
+
 def test_scores_are_what_is_left_of_every_window(bank: Bank) -> None:
     detector, test = learned(bank, weight=0.3), bank.select(split="test")
     scores, features = detector.score(test), detector.context.features.get(detector.front_end, test)
