@@ -14,7 +14,7 @@ ACTIONS = {
     "search": [],
     "ensemble": [],
     "report": [],
-    "ledger": ["ls", "show", "verify", "export", "import", "compact"],
+    "ledger": ["ls", "show", "verify", "export", "import", "compact", "forget"],
 }
 HELPS = [[verb, *action] for verb, actions in ACTIONS.items() for action in [[], *([a] for a in actions)]]
 
@@ -25,7 +25,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_verb_is_tried() -> None:
     assert set(ACTIONS) == set(VERBS)
-    assert len(HELPS) == 15
+    assert len(HELPS) == 16
 
 
 @pytest.mark.parametrize("words", HELPS, ids=" ".join)

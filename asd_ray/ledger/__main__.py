@@ -1,4 +1,4 @@
-"""``asd-ray ledger ls|show|verify|export|import|compact``: what a run remembers."""
+"""``asd-ray ledger ls|show|verify|export|import|compact|forget``: what a run remembers."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    made = _cli.parser("ledger", "List, show, verify, import, export or compact the trials of a run.", EXAMPLES)
-    actions = made.add_subparsers(dest="action", required=True, metavar="ls|show|verify|export|import|compact")
+    made = _cli.parser("ledger", "List, show, verify, import, export, compact or forget the trials of a run.", EXAMPLES)
+    actions = made.add_subparsers(dest="action", required=True, metavar="|".join(ACTIONS))
 
     ls = _cli.subparser(
         actions,
@@ -103,6 +103,25 @@ def make_parser() -> argparse.ArgumentParser:
     )
     compact.add_argument("run", metavar="RUN", help=RUN)
     compact.add_argument("--trials", type=int, default=500, help="at most in a file (default %(default)s)")
+
+    forget = _cli.subparser(
+        actions,
+        "forget",
+        "set trials aside, so that the next search runs them again; nothing is deleted",
+        [
+            "asd-ray ledger forget runs/fan --dry-run",
+            "asd-ray ledger forget runs/fan --machine fan --family autoencoder",
+            "asd-ray ledger forget runs/fan fan-autoencoder-0007",
+        ],
+    )
+    forget.add_argument("run", metavar="RUN", help=RUN)
+    forget.add_argument(
+        "trials", metavar="TRIAL", nargs="*", help="its whole name or whole hash; default: every trial that failed"
+    )
+    forget.add_argument("--machine", help="only of this machine")
+    forget.add_argument("--family", help="only of this family")
+    forget.add_argument("--failed", action="store_true", help="of the named trials, too, only those that failed")
+    forget.add_argument("--dry-run", action="store_true", help="list them and change nothing")
     return made
 
 
@@ -222,6 +241,27 @@ def _compact(args: argparse.Namespace) -> int:
     return 0
 
 
+def _forget(args: argparse.Namespace) -> int:
+    from asd_ray.ledger.forgetting import find_to_forget, forget
+
+    ledger = _open(args)
+    records = find_to_forget(ledger, args.trials, args.machine, args.family, failed_only=args.failed)
+    if not records:
+        print("nothing to forget: no such trial failed")
+        return 0
+    lines = [f"{record}: {record.status}" for record in records]
+    if args.dry_run:
+        print(f"would set aside {len(records)} trials:\n{listing(lines, most=1000)}")
+        return 0
+    forget(ledger, records)
+    print(f"set aside {len(records)} trials:\n{listing(lines, most=1000)}")
+    print(
+        f"their files are in {ledger.layout.url(ledger.layout.set_aside)}, each with the command that brings it back "
+        "in the .reason.txt beside it. To run these trials again, run the same search again"
+    )
+    return 0
+
+
 ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "ls": _ls,
     "show": _show,
@@ -229,6 +269,7 @@ ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "export": _export,
     "import": _import,
     "compact": _compact,
+    "forget": _forget,
 }
 
 if __name__ == "__main__":

@@ -46,13 +46,13 @@ def compact(ledger: Ledger, *, trials: int = TRIALS) -> CompactReport:
                 break
             except FileNotFoundError:  # another compaction got there first: look again
                 again -= 1
-            except _LeftOutError:  # a broken file, now named and ignored
+            except LeftOutError:  # a broken file, now named and ignored
                 continue
     return report
 
 
-class _LeftOutError(Exception):
-    pass
+class LeftOutError(Exception):
+    """A file that was to be merged is broken; it is named and ignored from now on."""
 
 
 def _compact_family(ledger: Ledger, machine: str, family: str, trials: int, report: CompactReport) -> None:
@@ -85,17 +85,22 @@ def _merge(
     ledger: Ledger, machine: str, family: str, sources: dict[Stored, list[Entry]], report: CompactReport
 ) -> None:
     entries = [entry for each in sources.values() for entry in each]
+    write_compact(ledger, machine, family, entries)
+    report.written += 1
+    report.trials += len(entries)
+    for source in sources:
+        report.removed += _remove(ledger, source)
+
+
+def write_compact(ledger: Ledger, machine: str, family: str, entries: Sequence[Entry]) -> None:
+    """A new compact file of these trials, read back and announced before its sources may go."""
     # A name of its own each time: a compact file never changes, so whoever removes one removes what it has seen.
     target = ledger.layout.compact_file(machine, family, uuid.uuid4().hex[:16])
     ledger.files.put(target, encode(_trials(ledger, entries)))
     stored = ledger.files.stat(target)
     if stored is None or [e.key for e in read_entries(ledger.files, stored)] != [e.key for e in entries]:
         raise AsdRayError(f"{ledger.layout.url(target)}: does not read back as it was written; check the disk")
-    ledger.files.put(ledger.layout.compacted_mark(machine, family), target.encode())  # before the sources go
-    report.written += 1
-    report.trials += len(entries)
-    for source in sources:
-        report.removed += _remove(ledger, source)
+    ledger.files.put(ledger.layout.compacted_mark(machine, family), target.encode())
 
 
 def _trials(ledger: Ledger, entries: Sequence[Entry]) -> Iterator[tuple[TrialRecord, dict[str, Any]]]:
@@ -104,7 +109,7 @@ def _trials(ledger: Ledger, entries: Sequence[Entry]) -> Iterator[tuple[TrialRec
             yield entry.record, read_trial(ledger.files, entry)
         except FileError as error:
             ledger.leave_out(entry.stored, error)
-            raise _LeftOutError from error
+            raise LeftOutError(str(error)) from error
 
 
 def _remove_shadowed(ledger: Ledger, machine: str, family: str, report: CompactReport) -> None:

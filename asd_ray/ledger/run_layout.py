@@ -69,7 +69,7 @@ class RunLayout:
 
     @property
     def set_aside(self) -> str:
-        """Where files that cannot be read are moved; beside the ledger, so that a Parquet reader never meets them."""
+        """Where broken and forgotten files go; beside the ledger, so that a Parquet reader never meets them."""
         return f"{self.base}/ledger_set_aside"
 
     @property
@@ -154,7 +154,7 @@ class RunLayout:
         return f"{self.family_folder(machine, family)}/.compacted"
 
     def set_aside_file(self, path: str) -> str:
-        """Where the ledger's file `path` goes when it cannot be read."""
+        """Where the ledger's file `path` goes when it cannot be read or is forgotten."""
         return f"{self.set_aside}/{path.removeprefix(self.ledger).lstrip('/')}"
 
     def url(self, path: str) -> str:

@@ -135,6 +135,31 @@ class Ledger:
         if record.variant and by_split and record.variant not in variants:
             raise AsdRayError(f"{record} names {record.variant!r} as its best variant, but has {sorted(variants)}")
 
+    def forget_failed(
+        self,
+        machines: Sequence[str] | None = None,
+        families: Sequence[str] | None = None,
+        trials: Sequence[str] | None = None,
+    ) -> list[TrialRecord]:
+        """Set the files of failed trials aside, so that the next search runs these trials again; their records.
+
+        None means all; `trials` are names or hashes. Nothing is deleted: the files move to the run's
+        `ledger_set_aside`, each with the way back beside it. A trial that was retried with success is not touched.
+        """
+        from asd_ray.ledger.forgetting import forget
+
+        failed = [
+            record
+            for record in self.records()
+            if record.status == "failed"
+            and (machines is None or record.machine in machines)
+            and (families is None or record.family in families)
+            and (trials is None or record.trial in trials or record.name in trials)
+        ]
+        if failed:
+            forget(self, failed)
+        return failed
+
     # -- reading -------------------------------------------------------------------------------------------------
 
     def records(self, machine: str | None = None, family: str | None = None) -> list[TrialRecord]:
@@ -218,7 +243,7 @@ class Ledger:
 
     def require(self) -> Ledger:
         """This ledger, or a message when there is no such run."""
-        if not self.files.list(self.layout.ledger):
+        if not self.files.list(self.layout.ledger) and not self.files.list(self.layout.set_aside):
             raise AsdRayError(
                 f"{self.layout.root}: no run here (no trial below {self.layout.url(self.layout.ledger)}); give the "
                 "folder that a search printed at its end, or start one with: asd-ray ledger import RUN TABLE"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.files import Stored, parallel
 from asd_ray.ledger.schema import checked, clips_digest
+from asd_ray.ledger.setting_aside import set_aside
 from asd_ray.ledger.store import Ledger
 from asd_ray.ledger.trial_file import BadFileError, Entry, FileError, encode, is_compact, read_entries, read_trial
 
@@ -141,16 +142,11 @@ def _set_aside(ledger: Ledger, found: _Checked, report: VerifyReport) -> None:
         if files.stat(target) is None:
             files.put(target, encode([(entry.record, read_trial(files, entry))]))
         report.rescued.append(str(entry.record))
-    target = ledger.layout.set_aside_file(stored.path)
-    number = 0
-    while files.stat(aside := f"{target}.{number}" if number else target) is not None:
-        number += 1
+    reason = "; ".join(found.bad)
     try:
-        files.move(stored.path, aside)
+        aside = set_aside(files, stored.path, reason)
     except FileNotFoundError:  # another verify was first
         return
-    reason = "; ".join(found.bad)
-    files.put(f"{aside}.reason.txt", f"{ledger.layout.url(stored.path)}: {reason}\n".encode())
     report.set_aside.append(f"{ledger.layout.url(stored.path)}: {reason} -> {ledger.layout.url(aside)}")
 
 

@@ -153,7 +153,7 @@ def test_mistakes_exit_2_with_a_message(
 
 
 def test_every_help_ends_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(ACTIONS) == 6
+    assert len(ACTIONS) == 7
     for arguments in ([], *([action] for action in ACTIONS)):
         with pytest.raises(SystemExit) as left:
             main([*arguments, "--help"])

@@ -182,3 +182,21 @@ def test_a_commit_outlasts_a_server_that_is_away_for_a_while(s3: Ledger, s3_serv
         assert s3.commit(record, scores)
         assert time.monotonic() - started > 1
         assert s3.records() == [record]
+
+
+def test_failed_trials_are_set_aside_beside_the_ledger(s3_filled: Ledger, client: Any, record) -> None:
+    ledger = Ledger(s3_filled.layout)
+    [failed] = ledger.forget_failed()
+    assert (failed.number, ledger.forget_failed()) == (5, [])
+    aside = [key.partition("/ledger_set_aside/")[2] for key in keys(client, ledger) if "/ledger_set_aside/" in key]
+    name = f"machine=fan/family=ae/{failed.trial}.failed.parquet"
+    assert aside == [name, f"{name}.reason.txt"]
+    assert len(Ledger(ledger.layout).records()) == 5
+
+
+def test_a_move_that_was_killed_before_it_removed_its_source_goes_on(s3_filled: Ledger, client: Any, record) -> None:
+    ledger = Ledger(s3_filled.layout)
+    path = ledger.layout.trial_file(*("fan", "ae", record(5).trial), "failed")
+    ledger.layout.filesystem().copy_file(path, ledger.layout.set_aside_file(path))
+    assert len(ledger.forget_failed()) == 1
+    assert sum("/ledger_set_aside/" in key for key in keys(client, ledger)) == 2
