@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from asd_ray.errors import AsdRayError
+from asd_ray.errors import StorageError
 
 CACHE_VARIABLE = "ASD_RAY_CACHE"
 
@@ -19,10 +19,16 @@ CACHE_VARIABLE = "ASD_RAY_CACHE"
 def cache_root(explicit: str | Path | None = None) -> Path:
     """Where a node keeps decoded audio and features: `explicit`, $ASD_RAY_CACHE, or ~/.cache/asd_ray."""
     if explicit is None:
-        explicit = os.environ.get(CACHE_VARIABLE)
-    if explicit is None:
-        return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "asd_ray"
-    return Path(explicit).expanduser().absolute()
+        explicit = os.environ.get(CACHE_VARIABLE) or None  # an empty variable counts as one that is not set
+    try:
+        if explicit is not None:
+            return Path(explicit).expanduser().absolute()
+        shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        return (shared if shared.is_absolute() else Path.home() / ".cache") / "asd_ray"  # a relative one is invalid
+    except RuntimeError as error:  # a user without a home folder, or ~NAME of nobody
+        raise StorageError(
+            f"the cache has no place ({error}); name a folder with --cache DIR or ${CACHE_VARIABLE}, or set $HOME"
+        ) from error
 
 
 @contextmanager
@@ -81,14 +87,14 @@ def make_folder(folder: Path, purpose: str) -> None:
         raise storage_error(error, folder, purpose) from error
 
 
-def storage_error(error: OSError, path: Path, purpose: str) -> AsdRayError:
+def storage_error(error: OSError, path: Path, purpose: str) -> StorageError:
     """The message for a write that failed because of the disk, not because of us."""
     cure = f"name a folder on another disk with --cache DIR or ${CACHE_VARIABLE}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         room = ""
         if path.exists():
             room = f" ({shutil.disk_usage(path).free / 2**20:.0f} MiB free)"
-        return AsdRayError(
+        return StorageError(
             f"{path}: disk full while writing {purpose}{room}; free some space and run it again, or {cure}"
         )
-    return AsdRayError(f"{path}: cannot write {purpose} ({error.strerror}); {cure}")
+    return StorageError(f"{path}: cannot write {purpose} ({error.strerror}); {cure}")

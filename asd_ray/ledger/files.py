@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from asd_ray._s3 import PATIENT
-from asd_ray.errors import AsdRayError
+from asd_ray.errors import AsdRayError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -137,7 +137,7 @@ class LocalFiles:
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise AsdRayError(
+            raise StorageError(
                 f"{path}: cannot be removed ({error.strerror or error}); nothing stored was harmed. Make its folder "
                 "writable, or leave it to the file's owner"
             ) from error
@@ -195,7 +195,7 @@ class S3Files:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise AsdRayError(
+            raise StorageError(
                 f"s3://{path}: S3 refused or did not answer; nothing already stored was harmed. Check the bucket, "
                 f"AWS credentials and the endpoint, then run the same command again ({error})"
             ) from error
@@ -216,16 +216,16 @@ def _sync_folder(folder: str) -> None:
 
 
 def _unreadable(path: str, error: OSError) -> AsdRayError:
-    return AsdRayError(f"{path}: cannot be read ({error.strerror or error}); check the disk and the permissions")
+    return StorageError(f"{path}: cannot be read ({error.strerror or error}); check the disk and the permissions")
 
 
 def refuse(path: str, error: OSError) -> NoReturn:
     if error.errno in FULL:
-        raise AsdRayError(
+        raise StorageError(
             f"{path}: disk full (or over a quota): the file was not written, nothing already stored was harmed. Free "
             "some space, or name a run on another disk, then run the same command again"
         ) from error
-    raise AsdRayError(
+    raise StorageError(
         f"{path}: cannot be written ({error.strerror or error}); nothing already stored was harmed. Make the run's "
         "folder writable, or name another run"
     ) from error

@@ -223,8 +223,9 @@ def ray_at(
 
 def _joined(address: str) -> Any:
     try:
-        if ":" in address and not answers(address):  # Ray would wait for ever
-            raise ConnectionError("nothing answers there")
+        found = _address_of_auto() if address == "auto" else address
+        if ":" in found and not answers(found):  # Ray would wait for ever, or for more than a minute
+            raise ConnectionError(f"nothing answers at {found}")
         return ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     except NOT_JOINED as error:
         raise AsdRayError(
@@ -232,6 +233,15 @@ def _joined(address: str) -> Any:
             "head (ray exec cluster.yaml '…'), with the token of ~/.ray/auth_token that the cluster was started with; "
             "leave --address out for a private Ray on this computer"
         ) from error
+
+
+def _address_of_auto() -> str:
+    """What Ray would take for it: $RAY_ADDRESS, the file that the last `ray start` left here, or a Ray that runs."""
+    with contextlib.suppress(ImportError, AttributeError, TypeError):  # there is no public way
+        from ray._private import services
+
+        return str(services.get_ray_address_from_environment("auto", None))
+    return "auto"
 
 
 def first_line(error: BaseException) -> str:
