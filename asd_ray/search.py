@@ -123,7 +123,7 @@ def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
         from asd_ray.tuning.remote import search_there
 
         return search_there(args.address, argv, lambda line: console.out(line, end="", highlight=False))
-    check_environment(args.cache, serial=args.serial)
+    check_environment(args.cache, args.address, serial=args.serial)
     table = _table(args, console)
     if args.serial:
         return _run(args, table, console)
@@ -306,12 +306,10 @@ def _refuse_early(args: argparse.Namespace) -> None:
 
     check_packages(serial=args.serial)  # before the next import, which needs them
     from asd_ray.tuning.plan import chosen_families, spaces_by_family
-    from asd_ray.tuning.space import paper_draw
 
     families, _ = chosen_families(args.families, gpu=True)
     assert all(each.resources for each in families)
-    for each in families:
-        paper_draw(spaces_by_family(args.space, families)[each.name], each)
+    spaces_by_family(args.space, families)
     if not 0 <= args.held_out <= 0.5:
         raise AsdRayError(f"--held-out must be a share between 0 and 0.5 but got {args.held_out:g}")
     if args.serial and (args.trial_time or args.address != LOCAL):

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from asd_ray._shipped import shipped
-from asd_ray.detectors.user_code import explained
+from asd_ray.detectors.user_code import explained, shown
 from asd_ray.errors import AsdRayError, unknown
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ class Family:
         """The class. One that cannot be imported, or that does not keep to the contract, is an AsdRayError."""
         module_name, _, class_name = self.target.partition(":")
         module = self._module(module_name)
-        found = getattr(module, class_name, None)
+        with explained(f"family {self.target}: its module has no such class", "fix that line"):
+            found = getattr(module, class_name, None)
         if found is None:
             raise AsdRayError(
                 f"family {self.target}: module {module_name!r} has no attribute {class_name!r}; name it "
@@ -71,12 +72,12 @@ class Family:
             )
         if not isinstance(found, type):
             raise self._breaks_the_contract(f"is of type {type(found).__name__}, where a class is asked for")
-        lacking = [name for name in METHODS if not callable(getattr(found, name, None))]
-        if lacking := [*(["RESOURCES"] if not hasattr(found, "RESOURCES") else []), *lacking]:
-            raise self._breaks_the_contract(f"lacks {', '.join(lacking)} of the contract of a detector")
         if getattr(found, "_is_protocol", False) or inspect.isabstract(found):
             abstract = ", ".join(sorted(getattr(found, "__abstractmethods__", ()))) or "it is a Protocol"
             raise self._breaks_the_contract(f"is abstract ({abstract}), so no detector can be made of it")
+        lacking = [name for name in METHODS if not callable(getattr(found, name, None))]
+        if lacking := [*(["RESOURCES"] if not hasattr(found, "RESOURCES") else []), *lacking]:
+            raise self._breaks_the_contract(f"lacks {', '.join(lacking)} of the contract of a detector")
         made: type[Detector] = found
         return made
 
@@ -109,7 +110,7 @@ class Family:
         found = self.detector.RESOURCES
         if not isinstance(found, Resources):
             raise self._breaks_the_contract(
-                f"has RESOURCES = {found!r:.80}, which must be a Resources(cpu=…, gpu=…) of asd_ray.detectors"
+                f"has RESOURCES = {shown(found)}, which must be a Resources(cpu=…, gpu=…) of asd_ray.detectors"
             )
         return found
 

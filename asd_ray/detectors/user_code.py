@@ -11,6 +11,7 @@ from pathlib import Path
 from asd_ray.errors import AsdRayError
 
 LONGEST = 500  # characters of an exception's own text
+SHORT = 80  # of a value's repr
 OURS = str(Path(__file__).parents[1]) + os.sep
 
 
@@ -36,7 +37,7 @@ def description(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         text = f"it calls sys.exit({error.code!r}), which no search survives"
     else:
-        text = f"{type(error).__name__}: {_text(error)}".removesuffix(": ")
+        text = f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
     where = origin(error)
     return f"{text}, {where}" if where else text
 
@@ -51,7 +52,17 @@ def origin(error: BaseException) -> str:
     return ""
 
 
-def _text(error: BaseException) -> str:
+def shown(value: object) -> str:
+    """A value of a user's in a message: its repr, cut short; an int of 5000 digits has none, nor what raises there."""
+    try:
+        text = repr(value)
+    except Exception:
+        return f"of type {type(value).__name__}"
+    return text if len(text) <= SHORT else text[:SHORT] + "…"
+
+
+def text_of(error: BaseException) -> str:
+    """Its own text, cut short."""
     try:
         return _shortened(str(error))
     except Exception:  # __str__ is the user's code as well
@@ -59,4 +70,5 @@ def _text(error: BaseException) -> str:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+    text = text if len(text) <= LONGEST else text[:LONGEST] + "…"
+    return text.encode("utf-8", "backslashreplace").decode()  # half of a surrogate pair can be printed nowhere

@@ -209,6 +209,11 @@ def ray_at(
                 logging_level=logging.ERROR,
                 object_store_memory=OBJECTS,
             )
+        except (OSError, *NOT_JOINED) as error:
+            raise AsdRayError(
+                f"a private Ray could not be started ({first_line(error)}); it keeps its token in ~/.ray and its files "
+                "in /tmp/ray: see that $HOME and /tmp can be written, or search with --serial"
+            ) from error
         finally:
             os.umask(before)
     else:
@@ -221,12 +226,24 @@ def ray_at(
         ray.shutdown()
 
 
-def _joined(address: str) -> Any:
-    try:
+def check_address(address: str) -> None:
+    """A message within seconds where no Ray answers: to be called before anything is made for it."""
+    with _told_when_not_joined(address):
         found = _address_of_auto() if address == "auto" else address
         if ":" in found and not answers(found):  # Ray would wait for ever, or for more than a minute
             raise ConnectionError(f"nothing answers at {found}")
+
+
+def _joined(address: str) -> Any:
+    check_address(address)
+    with _told_when_not_joined(address):
         return ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+
+
+@contextmanager
+def _told_when_not_joined(address: str) -> Iterator[None]:
+    try:
+        yield
     except NOT_JOINED as error:
         raise AsdRayError(
             f"--address {address}: no Ray could be joined ({first_line(error)}); on a cluster run the command on its "

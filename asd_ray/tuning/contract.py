@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_ray.detectors import Detector, Progress, Scores
+from asd_ray.detectors.user_code import shown
 from asd_ray.tuning.faults import TrialFailed
 
 VARIANTS = 1000  # of one trial; the family with most has 19
@@ -45,20 +46,22 @@ def _whole(epoch: Any) -> int:
     try:
         return operator.index(epoch)
     except TypeError:
-        raise TrialFailed(f"the epoch of Progress must be a whole number but is {epoch!r:.80}") from None
+        raise TrialFailed(f"the epoch of Progress must be a whole number but is {shown(epoch)}") from None
 
 
 def _losses(losses: Any, epoch: int) -> dict[str, float]:
     if not isinstance(losses, dict):
-        raise TrialFailed(f"the losses of Progress must be a dictionary name -> number but are {losses!r:.80}")
+        raise TrialFailed(f"the losses of Progress must be a dictionary name -> number but are {shown(losses)}")
     numbers = {}
     for name, loss in losses.items():
         try:
             number = float(loss)
         except (TypeError, ValueError, RuntimeError, OverflowError):
-            raise TrialFailed(f"its loss {name!r} is {loss!r:.80} after epoch {epoch}, which is no number") from None
+            raise TrialFailed(
+                f"its loss {shown(name)} is {shown(loss)} after epoch {epoch}, which is no number"
+            ) from None
         if not math.isfinite(number):
-            raise TrialFailed(f"its loss {name!r} is {number} after epoch {epoch}; a lower lr may help")
+            raise TrialFailed(f"its loss {shown(name)} is {number} after epoch {epoch}; a lower lr may help")
         numbers[str(name)] = number
     return numbers
 
@@ -76,7 +79,7 @@ def scores_of(given: Any, clips: int) -> Scores:
 
 def _variant(name: Any) -> str:
     if not isinstance(name, str) or not name.strip() or len(name) > LONGEST or not _is_unicode(name):
-        raise TrialFailed(f"the name of a variant must be text of 1 to {LONGEST} characters but is {name!r:.80}")
+        raise TrialFailed(f"the name of a variant must be text of 1 to {LONGEST} characters but is {shown(name)}")
     return name
 
 

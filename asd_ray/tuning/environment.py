@@ -28,8 +28,12 @@ def check_packages(*, serial: bool) -> None:
         raise AsdRayError("not installed: ray; pip install 'ray[default,tune]', or search with --serial")
 
 
-def check_environment(cache: str | Path | None, *, serial: bool) -> None:
+def check_environment(cache: str | Path | None, address: str, *, serial: bool) -> None:
     """Raise where every trial would fail for the same reason: before data is made, and before Ray is started."""
+    if address != "local":
+        from asd_ray.tuning.cluster import check_address
+
+        check_address(address)
     problems = [problem for problem in (_refused(check) for check in _checks(cache, serial)) if problem]
     if problems:
         raise AsdRayError(problems[0] if len(problems) == 1 else f"no trial could run here:\n{listing(problems)}")

@@ -14,6 +14,7 @@ from asd_ray.ledger import Ledger, TrialRecord, trial_hash
 from asd_ray.ledger.run_layout import check_name
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.locks import StudyLocks
+from asd_ray.tuning.space import paper_draw
 from asd_ray.tuning.spec import LAST, Settings, called
 from asd_ray.tuning.study import Share, Study, study_name
 
@@ -75,7 +76,7 @@ def _check_names(families: Sequence[Family]) -> None:
 
 
 def spaces_by_family(texts: Sequence[str], families: Sequence[Family]) -> dict[str, Space]:
-    """The space of each family: its own, or the one that a ``--space`` text names for it."""
+    """The space of each family, checked: its own, or the one that a ``--space`` text names for it."""
     names = [each.name for each in families]
     replaced = {}
     for text in texts:
@@ -87,7 +88,10 @@ def spaces_by_family(texts: Sequence[str], families: Sequence[Family]) -> dict[s
                 f"--space {text}: for which family is it? say --space FAMILY=FILE with one of {', '.join(names)}"
             )
         replaced[name] = Path(path)
-    return {each.name: each.search_space(replaced.get(each.name)) for each in families}
+    spaces = {each.name: each.search_space(replaced.get(each.name)) for each in families}
+    for each in families:
+        paper_draw(spaces[each.name], each)
+    return spaces
 
 
 def share_of(each: Family, wishes: Wishes, gpu: bool) -> Share:

@@ -12,7 +12,7 @@ from optuna.trial import FixedTrial
 
 from asd_ray.detectors import Family
 from asd_ray.detectors.families import Space
-from asd_ray.detectors.user_code import origin
+from asd_ray.detectors.user_code import origin, shown, text_of
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import trial_hash
 
@@ -77,7 +77,7 @@ def draw(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
     except BaseException as error:  # whatever a user's file raises, SystemExit too
         where = origin(error)
         raise AsdRayError(
-            f"{space.path}: space(trial) raised {type(error).__name__}: {error}{where and f', {where}'}; fix that line"
+            f"{space.path}: space(trial) raised {type(error).__name__}: {text_of(error)}{where and f', {where}'}; fix that line"
         ) from error
     if not isinstance(drawn, dict):
         raise AsdRayError(
@@ -115,16 +115,16 @@ def paper_draw(space: Space, family: Family) -> dict[str, Any]:
 def _check_values(space: Space, what: str, values: dict[Any, Any]) -> None:
     for name, value in values.items():
         if not isinstance(name, str) or not name:
-            raise AsdRayError(f"{space.path}: {what} the name {name!r}; names of parameters are text")
+            raise AsdRayError(f"{space.path}: {what} the name {shown(name)}; names of parameters are text")
         plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
         is_finite = not isinstance(plain, float) or math.isfinite(plain)
         if not (plain is None or isinstance(plain, bool | int | float | str)) or not is_finite or not _is_stored(plain):
             raise AsdRayError(
-                f"{space.path}: {what} {name!r} = {plain!r:.80}; a parameter is a finite number, text, True, False or "
+                f"{space.path}: {what} {name!r} = {shown(plain)}; a parameter is a finite number, text, True, False or "
                 "None"
             )
         if name == "epochs" and not (isinstance(plain, int | float) and plain == int(plain) and 1 <= plain <= EPOCHS):
-            raise AsdRayError(f"{space.path}: {what} 'epochs' = {plain!r:.80}; give a whole number from 1")
+            raise AsdRayError(f"{space.path}: {what} 'epochs' = {shown(plain)}; give a whole number from 1")
 
 
 def _is_stored(value: Any) -> bool:
