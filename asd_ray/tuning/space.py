@@ -75,9 +75,9 @@ def draw(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
     except (KeyboardInterrupt, AsdRayError):
         raise
     except BaseException as error:  # whatever a user's file raises, SystemExit too
-        where = origin(error)
+        what, where = f"{type(error).__name__}: {text_of(error)}", origin(error)
         raise AsdRayError(
-            f"{space.path}: space(trial) raised {type(error).__name__}: {text_of(error)}{where and f', {where}'}; fix that line"
+            f"{space.path}: space(trial) raised {what}{where and f', {where}'}; fix that line"
         ) from error
     if not isinstance(drawn, dict):
         raise AsdRayError(

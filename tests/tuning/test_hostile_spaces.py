@@ -193,7 +193,7 @@ def source(paper: Any, calls: list[Any], more: Any) -> str:
 
 
 @settings(
-    max_examples=int(os.environ.get("SPACES", "150")),
+    max_examples=int(os.environ.get("SPACES", "100")),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
