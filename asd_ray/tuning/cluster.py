@@ -6,6 +6,7 @@ import contextlib
 import logging
 import math
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -26,6 +27,7 @@ GIB = 1 << 30
 LOOK_AGAIN = 2.0  # seconds after which the nodes are counted anew
 BOOTSTRAP = "~/ray_bootstrap_config.yaml"  # where `ray up` leaves the cluster's file on its head
 EPSILON = 1e-6
+HOST_PORT = re.compile(r".+:\d+")
 NOT_JOINED = (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError)
 
 
@@ -230,7 +232,9 @@ def check_address(address: str) -> None:
     """A message within seconds where no Ray answers: to be called before anything is made for it."""
     with _told_when_not_joined(address):
         found = _address_of_auto() if address == "auto" else address
-        if ":" in found and not answers(found):  # Ray would wait for ever, or for more than a minute
+        if found != "auto" and not HOST_PORT.fullmatch(found):
+            raise ConnectionError(f"{found!r} is not HOST:PORT")
+        if found != "auto" and not answers(found):  # Ray would wait for ever, or for more than a minute
             raise ConnectionError(f"nothing answers at {found}")
 
 

@@ -76,9 +76,7 @@ def draw(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
         raise
     except BaseException as error:  # whatever a user's file raises, SystemExit too
         what, where = f"{type(error).__name__}: {text_of(error)}", origin(error)
-        raise AsdRayError(
-            f"{space.path}: space(trial) raised {what}{where and f', {where}'}; fix that line"
-        ) from error
+        raise AsdRayError(f"{space.path}: space(trial) raised {what}{where and f', {where}'}; fix that line") from error
     if not isinstance(drawn, dict):
         raise AsdRayError(
             f"{space.path}: space(trial) must return a dictionary of parameters but gave {type(drawn).__name__}"
