@@ -73,7 +73,10 @@ def local_path(text: str) -> Path:
 
 def names(text: str) -> list[str]:
     """Of families: "a,b"."""
-    return [name for name in text.split(",") if name]
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError(f"must name one at least, but got {text!r}; leave it out for the default")
+    return found
 
 
 def duration(text: str) -> float:
@@ -116,8 +119,8 @@ def above_0(text: str) -> float:
 
 
 def seed_number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a number from 0 but got {text!r}")
+    if not text.isdecimal() or len(text) > 10 or int(text) >= 2**32:  # scikit-learn takes no larger one
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to {2**32 - 1} but got {text!r}")
     return int(text)
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from asd_ray._s3 import is_s3
-from asd_ray.errors import AsdRayError
+from asd_ray.errors import AsdRayError, StorageError
 
 CACHE_VARIABLE = "ASD_RAY_CACHE"
 CACHE_CURE = f"name a folder on another disk with --cache DIR or ${CACHE_VARIABLE}"
@@ -25,10 +25,16 @@ def cache_root(explicit: str | Path | None = None) -> Path:
     """Where a node keeps decoded audio and features: `explicit`, $ASD_RAY_CACHE, or ~/.cache/asd_ray."""
     named = "--cache"
     if explicit is None:
-        explicit, named = os.environ.get(CACHE_VARIABLE) or None, f"${CACHE_VARIABLE}"
-    if explicit is None:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asd_ray"
-    return local(explicit, f"the cache ({named})").absolute()
+        explicit, named = os.environ.get(CACHE_VARIABLE) or None, f"${CACHE_VARIABLE}"  # an empty one is not set
+    try:
+        if explicit is not None:
+            return local(explicit, f"the cache ({named})").absolute()
+        shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        return (shared if shared.is_absolute() else Path.home() / ".cache") / "asd_ray"  # a relative one is invalid
+    except RuntimeError as error:  # a user without a home folder, or ~NAME of nobody
+        raise StorageError(
+            f"the cache has no place ({error}); name a folder with --cache DIR or ${CACHE_VARIABLE}, or set $HOME"
+        ) from error
 
 
 def local(path: str | Path, what: str) -> Path:
@@ -36,7 +42,7 @@ def local(path: str | Path, what: str) -> Path:
     text = os.fspath(path)
     if is_s3(text) or "://" in text:
         raise AsdRayError(f"{text}: {what} must be on a disk of this computer; name a folder or a file, not an address")
-    return Path(os.path.expanduser(text))
+    return Path(text).expanduser()
 
 
 def check_readable(path: Path, most: int) -> None:
@@ -102,11 +108,11 @@ def make_folder(folder: Path, purpose: str, cure: str = CACHE_CURE) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         if rule := obstacle(folder, folder=True):
-            raise AsdRayError(f"{folder}: cannot write {purpose}, since {rule}; {cure}") from error
+            raise StorageError(f"{folder}: cannot write {purpose}, since {rule}; {cure}") from error
         raise storage_error(error, folder, purpose, cure) from error
 
 
-def storage_error(error: OSError, path: Path, purpose: str, cure: str = CACHE_CURE) -> AsdRayError:
+def storage_error(error: OSError, path: Path, purpose: str, cure: str = CACHE_CURE) -> StorageError:
     """The message for a write that failed because of the disk, not because of us.
 
     `cure` says how to name another place: "name another folder with --out". It must be the option that `path` is of.
@@ -115,12 +121,12 @@ def storage_error(error: OSError, path: Path, purpose: str, cure: str = CACHE_CU
         room = ""
         if path.parent.exists():
             room = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)"
-        return AsdRayError(
+        return StorageError(
             f"{path}: disk full while writing {purpose}{room}; free some space and run it again, or {cure}"
         )
     if rule := obstacle(path):
-        return AsdRayError(f"{path}: cannot write {purpose}, since {rule}; {cure}")
-    return AsdRayError(f"{path}: cannot write {purpose} ({why(error)}); make its folder writable, or {cure}")
+        return StorageError(f"{path}: cannot write {purpose}, since {rule}; {cure}")
+    return StorageError(f"{path}: cannot write {purpose} ({why(error)}); make its folder writable, or {cure}")
 
 
 def why(error: OSError) -> str:

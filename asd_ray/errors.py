@@ -15,6 +15,10 @@ class AsdRayError(Exception):
     """
 
 
+class StorageError(AsdRayError):
+    """A disk or S3 that cannot be read or written now: a fault of the place, never of what was to be stored."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> AsdRayError:
     """``unknown layout 'dcase202'; did you mean 'dcase2020'? known: …``"""
     known = sorted(known)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asd_ray._cli import above_0, amount, duration, gib, names, parser, positive, progress_bar, run, seed_number
-from asd_ray._terminal import typed
+from asd_ray._terminal import say, typed
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so that --help answers at once
@@ -70,6 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument(
         "--checkpoint", choices=("last", "oracle"), default="last", help="oracle: the epoch best by test labels"
     )
+    made.add_argument(
+        "--retry-failed", action="store_true", help="run stored failures anew; their files are set aside, not deleted"
+    )
     made.add_argument("--held-out", type=float, default=0.1, metavar="P", help="share of normals kept from training")
     made.add_argument(
         "--jointly", action="store_true", help="every trial learns from all these machines together, as STgram-MFN does"
@@ -105,6 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
     from asd_ray._console import console as console_of
+    from asd_ray.tuning.environment import check_environment
 
     console = console_of(140, soft_wrap=True)
     if args.status is not None:
@@ -118,6 +122,7 @@ def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
         from asd_ray.tuning.remote import search_there
 
         return search_there(args.address, argv, lambda line: console.out(line, end=""))
+    check_environment(args.cache, args.address, serial=args.serial)
     table = _table(args, console)
     if args.serial:
         return _run(args, table, console)
@@ -138,6 +143,7 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
     from asd_ray.tuning.cluster import Cluster
     from asd_ray.tuning.curves import Curves
     from asd_ray.tuning.data import DataSource
+    from asd_ray.tuning.environment import check_run
     from asd_ray.tuning.locks import StudyLocks
     from asd_ray.tuning.log_lines import LogLines, log_to
     from asd_ray.tuning.measured import Meters
@@ -155,6 +161,7 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
     with progress_bar("decoding") as progress:
         source.use(open_bank(table, rate=args.rate, channel=source.channel, cache=args.cache, progress=progress))
     ledger = Ledger(args.run or f"runs/{source.name}")
+    check_run(ledger)
     locks = StudyLocks(ledger.layout)
     try:
         plan = make_plan(wishes, source, ledger, locks, families, has_gpu)
@@ -176,7 +183,8 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
         if cluster is not None:
             watchers.append(Meters(ledger.layout.url(ledger.layout.base), cluster))
         deadline = None if args.time is None else time.monotonic() + args.time
-        search = Search(plan.studies, source, ledger, deadline=deadline, watchers=watchers)
+        elsewhere = args.address != LOCAL
+        search = Search(plan.studies, source, ledger, deadline=deadline, watchers=watchers, elsewhere=elsewhere)
         with log_to(ledger.layout, args.log_level, console):
             try:
                 search.turn()
@@ -280,16 +288,20 @@ def _wishes(args: argparse.Namespace, table: ClipTable) -> Wishes:
         cpus_per_trial=args.cpus_per_trial,
         gpus_per_trial=args.gpus_per_trial,
         memory_per_trial=args.memory_per_trial,
+        retry_failed=args.retry_failed,
     )
 
 
 def _refuse_early(args: argparse.Namespace) -> None:
     """At once, before data is made or Ray is started."""
     from asd_ray.ledger import RunLayout
+    from asd_ray.tuning.environment import check_packages
+
+    check_packages(serial=args.serial)  # before the next import, which needs them
     from asd_ray.tuning.plan import chosen_families, spaces_by_family
 
     families, _ = chosen_families(args.families, gpu=True)
-    assert all(each.detector for each in families)
+    assert all(each.resources for each in families)
     spaces_by_family(args.space, families)
     if args.run is not None:
         RunLayout(args.run)  # refuses what can be no run
@@ -297,6 +309,8 @@ def _refuse_early(args: argparse.Namespace) -> None:
         raise AsdRayError(f"--held-out must be a share between 0 and 0.5 but got {args.held_out:g}")
     if args.serial and (args.trial_time or args.address != LOCAL):
         raise AsdRayError("--serial runs in this very process: leave out --address and --trial-time, or --serial")
+    if args.serial and args.cpus_per_trial and args.cpus_per_trial > (cpus := os.cpu_count() or 1):
+        raise AsdRayError(f"--cpus-per-trial {args.cpus_per_trial:g}: this computer has {cpus}; ask for at most that")
     if args.cpus and args.address != LOCAL:
         raise AsdRayError(f"--cpus is for a Ray of its own, but --address {args.address} joins one; leave one out")
     if args.address.startswith("ray://"):
@@ -347,6 +361,8 @@ def _say_plan(plan: Plan, wishes: Wishes, left_out: list[str], console: Console)
 
 
 def _say_end(search: Search, root: str, console: Console) -> int:
+    from asd_ray.tuning.board import fruitless
+
     stored = sum(study.count() for study in search.studies)
     missing = sum(study.missing for study in search.studies)
     for study in search.studies:
@@ -355,10 +371,14 @@ def _say_end(search: Search, root: str, console: Console) -> int:
     console.print(f"{search.ended} trials run now, {stored} in all. The run is in {root}")
     console.print(f"every trial: {typed('asd-ray', 'ledger', 'ls', root, '--sort', 'objective')}")
     if search.error:
-        raise AsdRayError(f"{search.error}\nall {stored} stored trials are kept; mend that and run the same command")
+        raise AsdRayError(f"{search.error}\nall {stored} stored trials are kept; fix that and run the same command")
     if search.stopping:
         console.print(f"ended early ({search.stopping}): {missing} trials are missing; run the same command to go on")
-    return 130 if search.stopping == "Ctrl-C" else 0
+    if search.stopping == "Ctrl-C":
+        return 130
+    if told := fruitless(search.studies):
+        say(f"asd-ray search: {told}", lines=True, error=True)
+    return 1 if told else 0
 
 
 if __name__ == "__main__":

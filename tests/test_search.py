@@ -70,7 +70,7 @@ def test_a_gpu_that_is_not_there_is_said_within_ten_seconds(
         (["--trials", "0"], "must be a number from 1 but got '0'"),
         (["--epochs-cap", "x"], "must be a number from 1 but got 'x'"),
         (["--seed", "-1"], "--seed"),
-        (["--seed", "x"], "must be a number from 0 but got 'x'"),
+        (["--seed", "x"], "must be a number from 0 to 4294967295 but got 'x'"),
         (["--gpus-per-trial", "1.5"], "must be a share up to 1 in steps of 0.0001, or a whole number, but got '1.5'"),
         (["--gpus-per-trial", "0.33333"], "must be a share up to 1 in steps of 0.0001"),
         (["--cpus-per-trial", "nan"], "must be a share up to 1 in steps of 0.0001, or a whole number, but got 'nan'"),

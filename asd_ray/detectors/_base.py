@@ -16,6 +16,7 @@ from asd_ray.features import FeatureCache, FrontEnd
 
 Scores = dict[str, npt.NDArray[np.floating]]
 State = dict[str, Any]  # tensors, numbers, text, and dictionaries of them: what torch.load(weights_only=True) reads
+MOST = 100_000  # CPUs, or GPUs, of one trial
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,10 @@ class Resources:
 
     def __post_init__(self) -> None:
         whole_or_share = self.gpu <= 1 or self.gpu == int(self.gpu)
-        if not (self.cpu > 0 and self.gpu >= 0 and whole_or_share and 0 <= self.memory < math.inf):
+        if not (0 < self.cpu <= MOST and 0 <= self.gpu <= MOST and whole_or_share and 0 <= self.memory < math.inf):
             raise ValueError(
-                "resources need cpu above 0, gpu a share up to 1 or a whole number, memory in GiB from 0, but got "
-                f"{self}"
+                f"resources need cpu above 0 and at most {MOST}, gpu a share up to 1 or a whole number, memory in GiB "
+                f"from 0, but got {self}"
             )
 
 

@@ -29,6 +29,7 @@ from asd_ray.detectors._base import Progress, Resources, Scores
 from asd_ray.detectors._trials import DrawingTrial, FixedTrial, is_scalar
 from asd_ray.detectors._workspace import EPOCHS, Workspace, fit_on
 from asd_ray.detectors.families import Family, family
+from asd_ray.detectors.user_code import description
 from asd_ray.errors import AsdRayError
 
 # For the one check of what it learned: some 300 to 700 steps, as clips are few.
@@ -36,6 +37,7 @@ TO_LEARN = {"epochs": 12, "batch_size": 16, "hop": 2}
 LEAST_AUC = 0.8
 LEAST_OF_ANY = 1 - LEAST_AUC  # below it a variant is the best one upside down; one that hears nothing lies about .5
 DRAWS = 50
+LONGEST = 60.0  # seconds of a clip
 EXAMPLES = [
     "python -m asd_ray.detectors.conformance twfr_gmm",
     "python -m asd_ray.detectors.conformance mine.detector:Mine    # PAPER and space(trial) in the same file",
@@ -324,8 +326,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(made, _act, argv)
 
 
+def _refuse_early(args: argparse.Namespace, tested: Family) -> None:
+    """What would fail every check."""
+    assert tested.detector
+    if args.space is not None:
+        tested.search_space(args.space)
+    if not 0 < args.seconds <= LONGEST:
+        raise AsdRayError(f"--seconds must be above 0 and at most {LONGEST:g} but got {args.seconds:g}")
+    try:
+        torch.zeros(1, device=args.device)
+    except Exception as error:  # of a device that torch does not know, or does not have
+        why = str(error).strip().partition("\n")[0]
+        raise AsdRayError(f"--device {args.device}: torch cannot compute there ({why}); try cpu, or cuda") from error
+
+
 def _act(args: argparse.Namespace) -> int:
     tested = family(args.family)
+    _refuse_early(args, tested)
     say(f"{tested.target}: {tested.detector.__doc__ or ''}".partition("\n")[0])
     failed = 0
     torch.set_num_threads(1)  # with work as small as this, threads would only wait for each other
@@ -335,9 +352,12 @@ def _act(args: argparse.Namespace) -> int:
             said = "ok"
             try:
                 check(tested, workspace)
-            except Exception as error:  # whatever a user's class raises
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # whatever a user's class raises, SystemExit too
                 failed += 1
-                said = f"FAILED: {str(error).strip()}" if isinstance(error, AssertionError) else f"FAILED: {error!r}"
+                is_rule = isinstance(error, AssertionError | AsdRayError)
+                said = f"FAILED: {str(error).strip() if is_rule else description(error)}"
                 if args.debug:
                     say(traceback.format_exc(), lines=True, error=True)
             say(f"{check.__name__.removeprefix('check_').replace('_', ' '):32} {said}", lines=True)

@@ -13,7 +13,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
+import stat
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +36,11 @@ from asd_ray.features.raw import Raw
 log = logging.getLogger(__name__)
 MAGIC = b"asdfeat1"
 BLOCK = 4096
+LARGEST_HEADER = 1 << 27  # bytes: of some ten million clips
 STRIPES = 64  # lock files in all; entries of one stripe are written one after another
 CAP_VARIABLE = "ASD_RAY_FEATURES_GIB"
 CAP_GIB = 32.0
+MOST_GIB = 1e6
 
 
 @dataclass(frozen=True)
@@ -82,15 +86,23 @@ class FeatureCache:
     ) -> _Entry:
         key = _key(front_end, digests, dtype)
         path = self.folder / f"{key}.feat"
-        entry = self._read(path)
+        lengths = frame_counts(front_end, clips)
+        entry = self._read(path, front_end, lengths, dtype)
         if entry is None:
-            return self._make(path, front_end, clips, device, dtype)
+            return self._make(path, front_end, clips, lengths, device, dtype)
         _touch(path)
         return entry
 
-    def _make(self, path: Path, front_end: FrontEnd, clips: ClipSet, device: torch.device | str, dtype: str) -> _Entry:
+    def _make(
+        self,
+        path: Path,
+        front_end: FrontEnd,
+        clips: ClipSet,
+        lengths: npt.NDArray[np.int64],
+        device: torch.device | str,
+        dtype: str,
+    ) -> _Entry:
         """Compute and store; where storing is impossible the features are computed into memory, and it is said."""
-        lengths = frame_counts(front_end, clips)
         size = int(lengths.sum()) * int(np.prod(front_end.shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         if size > self.cap:
             log.warning("%s needs %.1f GiB, more than the cap of the cache; not cached", path.name, size / 2**30)
@@ -98,13 +110,13 @@ class FeatureCache:
         try:
             make_folder(self.folder, "features")
             with locked(self.folder / f".lock-{_stripe(path.name)}"):
-                entry = self._read(path)  # somebody else may have written it while we waited
+                entry = self._read(path, front_end, lengths, dtype)  # somebody else may have written it while we waited
                 if entry is None:
                     self._remove_leftovers(path)
                     self._evict(size)
                     self._write(path, front_end, clips, lengths, device, dtype)
                     self._evict(0)  # others may have written at the same time
-                    entry = self._read(path)
+                    entry = self._read(path, front_end, lengths, dtype)
         except (OSError, AsdRayError) as error:
             if isinstance(error, AsdRayError) and not isinstance(error.__cause__, OSError):
                 raise
@@ -150,24 +162,33 @@ class FeatureCache:
         finally:
             aside.unlink(missing_ok=True)
 
-    def _read(self, path: Path) -> _Entry | None:
-        """The entry, its digest checked; None where there is none or it is broken."""
+    def _read(self, path: Path, front_end: FrontEnd, lengths: npt.NDArray[np.int64], dtype: str) -> _Entry | None:
+        """The entry, its digest checked; None where there is none or it is not exactly what was asked for.
+
+        Nothing that the file says of itself is believed: its header and its size must be those of an entry of these
+        lengths, so a file that lies takes no more memory than a true one.
+        """
+        shape = (int(lengths.sum()), *front_end.shape)
         try:
+            if not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO would wait for ever
+                raise ValueError("not a file")
             with open(path, "rb") as file:
-                magic, length = file.read(8), int.from_bytes(file.read(8), "little")
-                if magic != MAGIC or not 0 < length < 2**30:
-                    raise ValueError("not a file of features")
-                header, inode = json.loads(file.read(length)), os.fstat(file.fileno()).st_ino
-            shape, lengths = tuple(header["shape"]), np.array(header["lengths"], np.int64)
-            frames: Array = np.memmap(path, numpy_dtype(header["dtype"]), "r", _padded(16 + length), shape)
-            known = self._verified.get(path) == inode
-            if lengths.sum() != shape[0] or not (known or _digest(frames) == header["digest"]):
+                magic, length, status = file.read(8), int.from_bytes(file.read(8), "little"), os.fstat(file.fileno())
+                offset = _padded(16 + length)
+                content = math.prod(shape) * np.dtype(dtype).itemsize
+                if magic != MAGIC or length > LARGEST_HEADER or status.st_size != offset + content:
+                    raise ValueError("not a file of these features")
+                header = json.loads(file.read(length))
+            if (header["dtype"], header["shape"], header["lengths"]) != (dtype, [*shape], lengths.tolist()):
+                raise ValueError("its header tells of other features")
+            frames: Array = np.memmap(path, numpy_dtype(dtype), "r", offset, shape)
+            if self._verified.get(path) != status.st_ino and _digest(frames) != header["digest"]:
                 raise ValueError("its digest is wrong")
-            self._verified[path] = inode
+            self._verified[path] = status.st_ino
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("%s: broken (%s), it is computed again", path, error)
+        except Exception as error:  # whatever such a file causes, RecursionError and MemoryError among it
+            log.warning("%s: broken (%s: %s), it is computed again", path, type(error).__name__, error)
             return None
         return _Entry(frames, np.cumsum(lengths) - lengths, lengths)
 
@@ -184,7 +205,8 @@ class FeatureCache:
             for file in self.folder.glob("*.feat"):
                 try:
                     status = file.stat()
-                    found.append((status.st_mtime_ns, status.st_size, file))
+                    if stat.S_ISREG(status.st_mode):
+                        found.append((status.st_mtime_ns, status.st_size, file))
                 except FileNotFoundError:
                     continue
             total = sum(size for _, size, _ in found)
@@ -202,19 +224,25 @@ def _key(front_end: FrontEnd, digests: list[str], dtype: str) -> str:
 
 
 def _stripe(name: str) -> int:
-    """Which lock guards the entry of that name."""
-    return int(name[:8], 16) % STRIPES
+    """Which lock guards the entry of that name; -1 for a file that is none of ours."""
+    try:
+        return int(name[:8], 16) % STRIPES
+    except ValueError:
+        return -1
 
 
 def _cap(gib: float | None) -> float:
-    text = os.environ.get(CAP_VARIABLE)
-    if gib is None and text is not None:
+    text = os.environ.get(CAP_VARIABLE) if gib is None else None
+    if text:
         try:
             gib = float(text)
         except ValueError:
-            raise AsdRayError(f"${CAP_VARIABLE} must be a number of GiB but is {text!r}") from None
-    if gib is not None and gib < 0:
-        raise AsdRayError(f"the cap of the feature cache cannot be negative but got {gib} GiB")
+            raise AsdRayError(
+                f"${CAP_VARIABLE} must be a number of GiB, such as 32, but is {text!r}; set it anew, or unset it"
+            ) from None
+    if gib is not None and not 0 <= gib < MOST_GIB:
+        source = f"${CAP_VARIABLE}" if text else "the cap of the feature cache"
+        raise AsdRayError(f"{source} must be GiB from 0, such as 32, but is {gib:g}")
     return CAP_GIB if gib is None else gib
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from asd_ray._files import DISK_FULL, obstacle, why
 from asd_ray._s3 import PATIENT
-from asd_ray.errors import AsdRayError
+from asd_ray.errors import AsdRayError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -153,7 +153,7 @@ class LocalFiles:
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise AsdRayError(
+            raise StorageError(
                 f"{path}: cannot be removed ({error.strerror or error}); nothing stored was harmed. Make its folder "
                 "writable, or leave it to the file's owner"
             ) from error
@@ -211,7 +211,7 @@ class S3Files:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise AsdRayError(
+            raise StorageError(
                 f"s3://{path}: S3 refused or did not answer; nothing already stored was harmed. Check the bucket, "
                 f"AWS credentials and the endpoint, then run the same command again ({error})"
             ) from error
@@ -251,19 +251,19 @@ def _sync_folder(folder: str) -> None:
 
 
 def _unreadable(path: str, error: OSError) -> AsdRayError:
-    return AsdRayError(f"{path}: cannot be read ({error.strerror or error}); check the disk and the permissions")
+    return StorageError(f"{path}: cannot be read ({error.strerror or error}); check the disk and the permissions")
 
 
 def refuse(path: str, error: OSError, cure: str = CURE) -> NoReturn:
     """A write to `path` failed. `cure` says how to name another place: it must be the option that `path` is of."""
     if error.errno in FULL:
-        raise AsdRayError(
+        raise StorageError(
             f"{path}: disk full (or over a quota): the file was not written, nothing already stored was harmed. Free "
             f"some space, or {cure}, then run the same command again"
         ) from error
     if rule := obstacle(Path(path)):
-        raise AsdRayError(f"{path}: cannot be written, since {rule}; {cure}") from error
-    raise AsdRayError(
+        raise StorageError(f"{path}: cannot be written, since {rule}; {cure}") from error
+    raise StorageError(
         f"{path}: cannot be written ({why(error)}); nothing already stored was harmed. Make its folder writable, or "
         f"{cure}"
     ) from error

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from asd_ray._json import loads
 from asd_ray._shapes import DictOf, Fields, ListOf, Text, Whole
-from asd_ray.errors import AsdRayError
+from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.ledger.files import Stored, is_io_error
 from asd_ray.ledger.record import STATUSES, TrialRecord
 from asd_ray.ledger.schema import COLUMNS, SCHEMA_VERSION, SPLITS, STORED, clips_digest, variant_runs
@@ -57,7 +57,7 @@ class BadFileError(FileError):
     """A file whose bytes are wrong for ever: it is set aside."""
 
 
-class UnreadableFileError(FileError):
+class UnreadableFileError(FileError, StorageError):
     """A file that cannot be read here and now (no permission, disk or network error, a newer version): left alone."""
 
 

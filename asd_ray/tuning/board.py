@@ -20,6 +20,7 @@ from asd_ray.tuning.study import Study
 from asd_ray.tuning.watching import Watcher
 
 EVERY = 10.0  # seconds between two lines where the output is no terminal
+REASONS = 3  # of a study whose trials all failed, told at most
 SHOWN = 10  # rows of the leaderboard
 
 
@@ -102,9 +103,41 @@ def leaderboard(studies: list[Study], console: Console) -> None:
             table.add_row(str(place), record.name, *told, f"{record.seconds or 0:.1f}", paper)
         if ranked:
             console.print(table)
-        for record in records:
-            if record.status == "failed":
-                console.print(f"failed: {record.name}: {record.error}", soft_wrap=True)
+        told_at_end = {(s.name, reason) for s in studies if s.fruitless for reason in s.reasons}  # by `fruitless`
+        names: dict[str, list[str]] = {}
+        for study in (s for s in studies if called(s.machines) == machine):
+            for record in study.records.values():
+                if record.status == "failed" and (study.name, record.error) not in told_at_end:
+                    names.setdefault(record.error, []).append(record.name)
+        for error, failed in names.items():
+            which = failed[0] if len(failed) == 1 else f"{len(failed)} trials, {failed[0]} the first"
+            console.print(f"failed: {which}: {error}", soft_wrap=True)
+
+
+def fruitless(studies: list[Study]) -> str:
+    """A message where all trials of a study that this command ran have failed; "" where there is no such study.
+
+    Studies that failed for the same reasons share a line.
+    """
+    alike: dict[str, list[Study]] = {}
+    for study in studies:
+        if study.fruitless:
+            alike.setdefault(_reasons(study), []).append(study)
+    if not alike:
+        return ""
+    lines = []
+    for reasons, these in alike.items():
+        count, names = sum(study.ended for study in these), ", ".join(study.name for study in these)
+        lines.append(f"every trial of {names} failed ({count} ran): {reasons}")
+    cure = "fix that and run the same command with --retry-failed; without it no stored failure runs again"
+    return "\n".join([*lines, cure])
+
+
+def _reasons(study: Study) -> str:
+    """The most frequent ones, the same text however often each came."""
+    common = [reason for reason, _ in study.reasons.most_common(REASONS)]
+    rest = len(study.reasons) - len(common)
+    return "; ".join(common) + (f"; and {rest} other reasons" if rest else "")
 
 
 def _means(record: TrialRecord) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import math
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -26,6 +27,7 @@ GIB = 1 << 30
 LOOK_AGAIN = 2.0  # seconds after which the nodes are counted anew
 BOOTSTRAP = "~/ray_bootstrap_config.yaml"  # where `ray up` leaves the cluster's file on its head
 EPSILON = 1e-6
+HOST_PORT = re.compile(r".+:\d+")
 NOT_JOINED = (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError)
 
 
@@ -209,6 +211,11 @@ def ray_at(
                 logging_level=logging.ERROR,
                 object_store_memory=OBJECTS,
             )
+        except (OSError, *NOT_JOINED) as error:
+            raise AsdRayError(
+                f"a private Ray could not be started ({first_line(error)}); it keeps its token in ~/.ray and its files "
+                "in /tmp/ray: see that $HOME and /tmp can be written, or search with --serial"
+            ) from error
         finally:
             os.umask(before)
     else:
@@ -221,17 +228,41 @@ def ray_at(
         ray.shutdown()
 
 
+def check_address(address: str) -> None:
+    """A message within seconds where no Ray answers: to be called before anything is made for it."""
+    with _told_when_not_joined(address):
+        found = _address_of_auto() if address == "auto" else address
+        if found != "auto" and not HOST_PORT.fullmatch(found):
+            raise ConnectionError(f"{found!r} is not HOST:PORT")
+        if found != "auto" and not answers(found):  # Ray would wait for ever, or for more than a minute
+            raise ConnectionError(f"nothing answers at {found}")
+
+
 def _joined(address: str) -> Any:
-    try:
-        if ":" in address and not answers(address):  # Ray would wait for ever
-            raise ConnectionError("nothing answers there")
+    check_address(address)
+    with _told_when_not_joined(address):
         return ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+
+
+@contextmanager
+def _told_when_not_joined(address: str) -> Iterator[None]:
+    try:
+        yield
     except NOT_JOINED as error:
         raise AsdRayError(
             f"--address {address}: no Ray could be joined ({first_line(error)}); on a cluster run the command on its "
             "head (ray exec cluster.yaml '…'), with the token of ~/.ray/auth_token that the cluster was started with; "
             "leave --address out for a private Ray on this computer"
         ) from error
+
+
+def _address_of_auto() -> str:
+    """What Ray would take for it: $RAY_ADDRESS, the file that the last `ray start` left here, or a Ray that runs."""
+    with contextlib.suppress(ImportError, AttributeError, TypeError):  # there is no public way
+        from ray._private import services
+
+        return str(services.get_ray_address_from_environment("auto", None))
+    return "auto"
 
 
 def first_line(error: BaseException) -> str:

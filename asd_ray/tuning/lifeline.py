@@ -50,10 +50,10 @@ def _watch(address: str, over: threading.Event) -> None:
 
 
 def answers(address: str) -> bool:
-    """Whether anything listens at HOST:PORT."""
+    """Whether anything listens at HOST:PORT; at what is no such address nothing does."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK):
             return True
-    except OSError:
+    except (OSError, ValueError, OverflowError):
         return False

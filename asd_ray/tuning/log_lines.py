@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from asd_ray.tuning.search import Running, Search
     from asd_ray.tuning.trial import Reached
 
+LISTED = "is_listed"  # marks a line that the list of failures at the search's end says again
 TOLD = 500  # characters of an error
 
 
@@ -60,7 +61,8 @@ class LogLines(Watcher):
             node=record.extra.get("node") or run.node,
             error=record.error[:TOLD],
         )
-        LOGGER.log(logging.WARNING if record.status == "failed" else logging.INFO, told)
+        is_failed = record.status == "failed"
+        LOGGER.log(logging.WARNING if is_failed else logging.INFO, told, extra={LISTED: is_failed})
 
     def turn(self, search: Search) -> None:
         if self._begun:
@@ -96,11 +98,14 @@ def _where(what: Reached) -> dict[str, Any]:
 def log_to(layout: RunLayout, level: str, console: Console) -> Iterator[None]:
     """For as long as the block lasts: lines from `level` on to stderr, and from INFO on to the run's log on a disk.
 
+    A failed trial is listed at the search's end, so stderr gets its line only from level INFO or below.
     A live table on `console` stays whole. Several searches may write to one log: each line is one write at its end
     (on NFS two computers that write in the same instant may still mix a line; each has the trial's name in it).
     """
     screen = _Screen(console)
     screen.setLevel(level.upper())
+    if screen.level > logging.INFO:
+        screen.addFilter(lambda record: not getattr(record, LISTED, False))
     handlers: list[logging.Handler] = [screen]
     if not layout.is_s3:
         handlers.append(_Appended(layout.log_file, screen, min(logging.INFO, screen.level)))

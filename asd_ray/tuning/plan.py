@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from asd_ray._names import check_name
 from asd_ray.clips.bank import Bank
 from asd_ray.detectors import FAMILIES, Family, family
 from asd_ray.detectors.families import Space
@@ -14,6 +15,7 @@ from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord, trial_hash
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.locks import StudyLocks
+from asd_ray.tuning.space import paper_draw
 from asd_ray.tuning.spec import LAST, Settings, called
 from asd_ray.tuning.study import Share, Study, study_name
 
@@ -34,6 +36,7 @@ class Wishes:
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
     memory_per_trial: float | None = None  # GiB
+    retry_failed: bool = False  # stored failures are set aside and run anew
 
 
 @dataclass
@@ -47,16 +50,34 @@ class Plan:
 def chosen_families(names: Sequence[str], gpu: bool) -> tuple[list[Family], list[str]]:
     """The families to search, and the names of those left out because they want a GPU."""
     if names and list(names) != ["all"]:
-        return [family(name) for name in dict.fromkeys(names)], []
+        found = [family(name) for name in dict.fromkeys(names)]
+        _check_names(found)
+        return found, []
     everything = [family(name) for name in FAMILIES]
     if gpu or names:
         return everything, []
-    suited = [each for each in everything if each.detector.RESOURCES.suits_cpu]
+    suited = [each for each in everything if each.resources.suits_cpu]
     return suited, [each.name for each in everything if each not in suited]
 
 
+def _check_names(families: Sequence[Family]) -> None:
+    """Each name can be a folder of the ledger, and no two classes have the same."""
+    targets: dict[str, str] = {}
+    for each in families:
+        try:
+            check_name("family", each.name)
+        except AsdRayError as error:
+            raise AsdRayError(f"family {each.target}: {error}") from error
+        if each.name in targets:
+            raise AsdRayError(
+                f"families {targets[each.name]} and {each.target} would both be called {each.name}; rename one of the "
+                "classes, or search them in two commands with a --run each"
+            )
+        targets[each.name] = each.target
+
+
 def spaces_by_family(texts: Sequence[str], families: Sequence[Family]) -> dict[str, Space]:
-    """The space of each family: its own, or the one that a ``--space`` text names for it."""
+    """The space of each family, checked: its own, or the one that a ``--space`` text names for it."""
     names = [each.name for each in families]
     replaced = {}
     for text in texts:
@@ -68,12 +89,15 @@ def spaces_by_family(texts: Sequence[str], families: Sequence[Family]) -> dict[s
                 f"--space {text}: for which family is it? say --space FAMILY=FILE with one of {', '.join(names)}"
             )
         replaced[name] = Path(path)
-    return {each.name: each.search_space(replaced.get(each.name)) for each in families}
+    spaces = {each.name: each.search_space(replaced.get(each.name)) for each in families}
+    for each in families:
+        paper_draw(spaces[each.name], each)
+    return spaces
 
 
 def share_of(each: Family, wishes: Wishes, gpu: bool) -> Share:
     """What a trial takes: as the command says, else as the family says; no GPU for who wants none or where is none."""
-    default = each.detector.RESOURCES
+    default = each.resources
     cpu = default.cpu if wishes.cpus_per_trial is None else wishes.cpus_per_trial
     memory = default.memory if wishes.memory_per_trial is None else wishes.memory_per_trial
     if wishes.gpus_per_trial is None:
@@ -82,7 +106,7 @@ def share_of(each: Family, wishes: Wishes, gpu: bool) -> Share:
 
 
 def notes_of_shares(wishes: Wishes, families: Sequence[Family]) -> Iterator[str]:
-    if wishes.gpus_per_trial and not any(each.detector.RESOURCES.gpu for each in families):
+    if wishes.gpus_per_trial and not any(each.resources.gpu for each in families):
         names = ", ".join(each.name for each in families)
         yield f"--gpus-per-trial changes nothing: no trial of {names} wants a GPU; a detector says so in RESOURCES"
 
@@ -108,20 +132,45 @@ def make_plan(
     records = {machine: ledger.records(machine) for machine in wishes.machines}
     for machine in wishes.machines:
         _same_data(machine, records[machine], source.bank, ledger)
-    plan.studies = [
-        Study(
-            machines,
-            each,
-            spaces[each.name],
-            settings_of(machines, wishes, source),
-            share=share_of(each, wishes, gpu),
-            seed=wishes.seed,
-            wanted=wishes.trials,
-            records=itertools.chain.from_iterable(records[machine] for machine in machines),
-        )
-        for machines, each in free
-    ]
+
+    def studies(again: Sequence[TrialRecord] = ()) -> list[Study]:
+        return [
+            Study(
+                machines,
+                each,
+                spaces[each.name],
+                settings_of(machines, wishes, source),
+                share=share_of(each, wishes, gpu),
+                seed=wishes.seed,
+                wanted=wishes.trials,
+                records=itertools.chain.from_iterable(records[machine] for machine in machines),
+                again=[record for record in again if record.family == each.name],
+            )
+            for machines, each in free
+        ]
+
+    plan.studies = studies()
+    if wishes.retry_failed and (failed := _set_failures_aside(plan, wishes.seed, ledger)):
+        records = {machine: ledger.records(machine) for machine in wishes.machines}
+        plan.studies = studies(failed)
     return plan
+
+
+def _set_failures_aside(plan: Plan, seed: int, ledger: Ledger) -> list[TrialRecord]:
+    """The failed trials of these studies and this seed, whose files no longer count from now on."""
+    found = []
+    for study in plan.studies:
+        failed = [r for r in study.records.values() if r.status == "failed" and r.seed == seed]
+        if failed:
+            ledger.forget_failed(study.machines, [study.family.name], [record.trial for record in failed])
+        found += failed
+    aside = ledger.layout.url(ledger.layout.set_aside)
+    plan.notes.append(
+        f"{len(found)} failed trials are run anew; their files were set aside, in {aside}"
+        if found
+        else "--retry-failed changes nothing: no trial of these studies is stored as failed"
+    )
+    return found
 
 
 def _groups(wishes: Wishes, plan: Plan) -> list[list[str]]:

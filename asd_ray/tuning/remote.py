@@ -22,6 +22,7 @@ from typing import Any
 from asd_ray.errors import AsdRayError
 from asd_ray.tuning._ray import ray
 from asd_ray.tuning.cluster import NOT_JOINED, first_line
+from asd_ray.tuning.lifeline import answers
 
 WAIT = 1.0  # seconds that one call waits for a line
 DIES_WITH_PARENT = 1  # Linux: PR_SET_PDEATHSIG
@@ -75,6 +76,8 @@ def _prepare() -> None:
 def search_there(address: str, argv: Sequence[str], say: Callable[[str], Any]) -> int:
     """Run the command `argv` on the cluster; its exit status. The driver there adds the address that counts."""
     try:
+        if not answers(address.removeprefix("ray://").partition("/")[0]):  # Ray's client would try for a minute
+            raise ConnectionError("nothing answers there")
         ray.init(address=address, logging_level=logging.ERROR)
     except NOT_JOINED as error:
         raise AsdRayError(

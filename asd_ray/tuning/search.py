@@ -51,8 +51,10 @@ class Search:
         *,
         deadline: float | None = None,
         watchers: Sequence[Watcher] = (),
+        elsewhere: bool = False,
     ) -> None:
         self.studies, self.source, self.ledger = studies, source, ledger
+        self.elsewhere = elsewhere  # whether a trial that a node cannot run may run on another
         self.deadline = deadline  # of time.monotonic(): no trial starts after it
         self.watchers = tuple(watchers)
         self.started = time.monotonic()
@@ -149,7 +151,7 @@ class Search:
             self._refused(run, outcome.unstored)
         elif outcome.fault:
             run.faults = (*run.faults, outcome.fault)
-            self._once_more(run, outcome.fault, outcome.fault, by_nodes)
+            self._given_back(run, outcome.fault, by_nodes)
         else:
             self._told(run, outcome.record)
 
@@ -181,12 +183,25 @@ class Search:
 
     def _once_more(self, run: Running, why: str, at_last: str, by_nodes: int = 0) -> None:
         """A trial that nothing is known of runs again, and is stored as failed when that was no better."""
-        lost = self._lost[run.spec.hash] = self._lost.get(run.spec.hash, 0) + 1
-        if lost - min(by_nodes, NODES) >= LIVES:
+        if self._has_lives(run, by_nodes):
+            self._again.append(Running(run.spec, run.study, faults=run.faults))
+            self._tell(lambda each: each.again(run, why))
+        else:
             self._store(run, "failed", error=at_last)
+
+    def _given_back(self, run: Running, why: str, by_nodes: int = 0) -> None:
+        """A node could not run the trial: another may. Where there is none the search ends, and nothing is stored."""
+        if self.elsewhere and self._has_lives(run, by_nodes):
+            self._again.append(Running(run.spec, run.study, faults=run.faults))
+            self._tell(lambda each: each.again(run, why))
             return
-        self._again.append(Running(run.spec, run.study, faults=run.faults))
-        self._tell(lambda each: each.again(run, why))
+        run.study.forget(run.spec)
+        self.error = self.error or f"{run.spec.name} was given back, for its node is at fault and not the trial: {why}"
+        self.stop("no node can run the trials")
+
+    def _has_lives(self, run: Running, by_nodes: int) -> bool:
+        lost = self._lost[run.spec.hash] = self._lost.get(run.spec.hash, 0) + 1
+        return lost - min(by_nodes, NODES) < LIVES
 
     def turn(self) -> None:
         """Called often by whoever runs it."""

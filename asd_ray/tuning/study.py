@@ -17,9 +17,9 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from asd_ray.detectors import Family
 from asd_ray.detectors.families import Space
-from asd_ray.errors import AsdRayError
 from asd_ray.ledger import TrialRecord
 from asd_ray.tuning.halving import Halving
+from asd_ray.tuning.space import draw, paper_draw
 from asd_ray.tuning.spec import Settings, TrialSpec, called
 from asd_ray.tuning.stored import whole_and_half
 
@@ -44,7 +44,8 @@ def study_name(machines: Sequence[str], family: Family) -> str:
 class Study:
     """Asks Optuna for trials and tells it how they ended. `wanted` counts every stored trial of this seed.
 
-    `records` are those that the ledger holds of its machines; what is of other studies is left aside.
+    `records` are those that the ledger holds of its machines; what is of other studies is left aside. Trials of `again`
+    are no longer stored: they run first, each under its number.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Study:
         seed: int,
         wanted: int,
         records: Iterable[TrialRecord] = (),
+        again: Iterable[TrialRecord] = (),
     ) -> None:
         self.machines, self.family, self.space, self.settings = tuple(machines), family, space, settings
         self.share, self.seed, self.wanted = share, seed, wanted
@@ -67,16 +69,18 @@ class Study:
         self._of_status: Counter[str] = Counter()  # of this seed; counted as they come, for it is asked all the time
         self._timed, self._seconds = 0, 0.0  # trials that did not fail, and how long they took together
         self.best: TrialRecord | None = None
-        self._halves: dict[str, TrialSpec] = {}  # trial hash -> a trial that lacks the file of some machine
+        self.ended = 0  # trials that this command ran
+        self.reasons: Counter[str] = Counter()  # of those that failed
+        self._halves: dict[str, TrialSpec] = {}  # trial hash -> one that lacks the file of some machine, or of all
         self._numbers: set[int] = set()
         self._asked: dict[str, optuna.trial.Trial] = {}  # trial hash -> the Optuna trial that awaits its end
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(direction="maximize", study_name=self.name, pruner=Halving())
-        self._paper = self._paper_draw()
+        self._paper = paper_draw(space, family)
         whole, halves = whole_and_half(records, self.machines, family.name)
         for record in whole:
             self._remember(record)
-        for record in halves:
+        for record in [*halves, *again]:
             self._take_up(record)
         self._paper_asked = any(r.seed == seed and r.extra.get("paper") for r in self.records.values())
 
@@ -96,6 +100,11 @@ class Study:
     def seconds_a_trial(self) -> float:
         """The mean of the stored trials, of any seed, that did not fail; 0 before there is one."""
         return self._seconds / self._timed if self._timed else 0.0
+
+    @property
+    def fruitless(self) -> bool:
+        """Whether this command ran trials and every one of them failed."""
+        return bool(self.ended) and self.reasons.total() == self.ended
 
     @property
     def running(self) -> int:
@@ -124,7 +133,7 @@ class Study:
                 self._paper_asked = True
                 self._study.enqueue_trial(self._paper)
             trial = self._study.ask()
-            spec = self._spec(number, self._draw(trial), paper)
+            spec = self._spec(number, draw(self.space, trial), paper)
             trial.set_user_attr("epochs", spec.epochs)
             known = self.records.get(spec.hash)
             if known is not None and known.status == "complete":
@@ -141,7 +150,7 @@ class Study:
     def _ask_again(self, spec: TrialSpec) -> TrialSpec:
         self._study.enqueue_trial(spec.params)
         trial = self._study.ask()
-        self._draw(trial)
+        draw(self.space, trial)
         trial.set_user_attr("epochs", spec.epochs)
         self._asked[spec.hash] = trial
         return spec
@@ -158,6 +167,9 @@ class Study:
         """The trial is stored as `record` says."""
         trial = self._asked.pop(spec.hash)
         self._halves.pop(spec.hash, None)
+        self.ended += 1
+        if record.status == "failed":
+            self.reasons[record.error] += 1
         self._keep(record)
         value = record.objective if record.status == "complete" else None
         self._study.tell(trial, value, state=STATES[record.status])
@@ -192,38 +204,6 @@ class Study:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
 
-    def _draw(self, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
-        try:
-            drawn = self.space.space(trial)
-        except Exception as error:
-            raise AsdRayError(f"{self.space.path}: space(trial) raised {type(error).__name__}: {error}") from error
-        strange = sorted(set(drawn) - set(self.space.paper))
-        if strange:
-            raise AsdRayError(
-                f"{self.space.path}: space() gives {strange[0]!r}, which PAPER does not have; add it there"
-            )
-        return {**self.space.paper, **drawn}
-
-    def _paper_draw(self) -> dict[str, Any]:
-        """The paper's values of what the space suggests, after a check that they lie inside it."""
-        strange = sorted(set(self.space.paper) - self.family.parameters)
-        if strange:
-            raise AsdRayError(
-                f"{self.space.path}: PAPER has {strange[0]!r}, which {self.family.target} does not take; it takes "
-                f"{', '.join(sorted(self.family.parameters))}"
-            )
-        fixed = FixedTrial(self.space.paper)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Optuna only warns of a value outside its range
-            drawn = self._draw(fixed)
-        if drawn != self.space.paper:
-            wrong = sorted(name for name in drawn if drawn[name] != self.space.paper[name])
-            raise AsdRayError(
-                f"{self.space.path}: with PAPER's values space() gives another {wrong[0]!r}; each suggested name must "
-                "be the parameter's own"
-            )
-        return {name: self.space.paper[name] for name in fixed.distributions}
-
     def _remember(self, record: TrialRecord) -> None:
         """A stored trial joins the study if this study could have drawn that very trial."""
         self._numbers.add(record.number)
@@ -257,7 +237,7 @@ class Study:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                params = self._draw(fixed)
+                params = draw(self.space, fixed)
             spec = replace(self._spec(record.number, params, bool(record.extra.get("paper"))), seed=record.seed)
             if spec.hash != record.trial or params != record.params:
                 return None

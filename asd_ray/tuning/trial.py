@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib.metadata
-import math
 import resource
 import socket
 import statistics
@@ -16,19 +15,20 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
 from asd_ray.detectors import Context, Detector, Family, Scores
-from asd_ray.errors import AsdRayError
+from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.ledger import Ledger, TrialRecord, long_scores
-from asd_ray.ledger.files import FULL
+from asd_ray.tuning.contract import front_end_of, scores_of, steps_of
 from asd_ray.tuning.data import DataSource, TrialData
+from asd_ray.tuning.faults import NodeFault, TrialFailed, of_the_node, told
 from asd_ray.tuning.judge import PROTOCOL, Verdict
 from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
 from asd_ray.tuning.stored import as_one, held
 
+THREADS = 1024  # more only wait for each other, and torch takes no number beyond 32 bits
 ASK_AGAIN = 5.0  # seconds
 PATIENCE = 2.0  # seconds after which a trial that has reached no rung gives a sign of life
 NODE = socket.gethostname()
@@ -57,14 +57,6 @@ class Outcome:
 
 
 Scored = tuple[Scores, list[Verdict]]  # of every clip, and a verdict a machine
-
-
-class TrialFailed(Exception):
-    """This trial cannot be scored: the message is its record's error."""
-
-
-class NodeFault(Exception):
-    """This node cannot run the trial, another may: it lacks the data or the run's folder, or its disk is full."""
 
 
 @dataclass
@@ -117,7 +109,7 @@ def run_trial(
     `patience` is how many seconds a node may lack what a trial needs before it gives the trial back; `faults` says why
     other nodes did. A trial's seconds begin when its clips are at hand.
     """
-    threads = max(1, int(spec.cpu))
+    threads = max(1, min(int(spec.cpu), THREADS))
     torch.set_num_threads(threads)
     _forget_peak(device)
     run = _Run(spec, source, device, extra={"faults": list(faults)} if faults else {})
@@ -131,39 +123,48 @@ def run_trial(
             scores, verdicts = yield from _with_less_memory(run, data)
             own = zip(data.parts, data.by_machine(scores), strict=True)
             tables = [long_scores(part.frame, of_machine) for part, of_machine in own]
-        except NodeFault as error:
-            why = f"{NODE} cannot run it: {error}"
-            yield Outcome(as_one(run.records("failed", error=why)), fault=why)
-            return
-        except Exception as error:  # whatever a detector raises ends this trial, not the search
-            why, trace = _told(error), {"traceback": traceback.format_exc(limit=-8)}
-            if patience and _is_full_disk(error):
-                yield Outcome(as_one(run.records("failed", error=why)), fault=f"{NODE} cannot run it: {why}")
-                return
-            yield commit(ledger, run.records("failed", error=why, extra=trace))
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # whatever a detector raises ends this trial, not the search; SystemExit too
+            if of_the_node(error, spec.target):
+                why = f"{NODE} cannot run it: {told(error)}"
+                yield Outcome(as_one(run.records("failed", error=why)), fault=why)
+            else:
+                yield _failed(run, ledger, error)
             return
         found = [{"variant": v.variant, "objective": v.objective, "objective_parts": v.parts} for v in verdicts]
-        yield commit(ledger, run.records("complete", found), tables)
+        try:
+            outcome = commit(ledger, run.records("complete", found), tables)
+        except Exception as error:  # what the ledger cannot hold is this trial's failure
+            outcome = _failed(run, ledger, error)
+        yield outcome
     finally:
         blas.restore_original_limits()
         free(device)
 
 
+def _failed(run: _Run, ledger: Ledger, error: BaseException) -> Outcome:
+    trace = {"traceback": "".join(traceback.format_exception(error, limit=-8))}
+    return commit(ledger, run.records("failed", error=told(error), extra=trace))
+
+
 def _data(run: _Run, ledger: Ledger, patience: float) -> Generator[Reached, None, TrialData]:
     """The clips of the trial, once this node sees them and the run; what is mounted late is waited for.
 
-    The wait also keeps a node that can do nothing from failing trial after trial while others work.
+    Nothing here depends on the trial's parameters, and the search itself has opened it all. So whatever fails here is
+    the node's fault, be it a class that cannot be imported or a variable of its environment. The wait also keeps a
+    node that can do nothing from failing trial after trial while others work.
     """
     limit = time.monotonic() + patience
     while True:
         try:
             ledger.check_seen(run.source.run_id)
+            assert run.source.features
+            assert Family(run.spec.family, run.spec.target).detector
             return run.source.trial(run.spec.machines, run.spec.settings)
-        except (AsdRayError, OSError) as error:
-            if not patience:
-                raise
+        except Exception as error:
             if time.monotonic() >= limit:
-                raise NodeFault(_told(error)) from error
+                raise NodeFault(told(error)) from error
         yield Reached(0, None, run.seconds, NODE)
         time.sleep(ASK_AGAIN)
 
@@ -194,8 +195,8 @@ def records_of(
 
 
 def record_extra(spec: TrialSpec) -> dict[str, Any]:
-    told = {"settings": spec.settings.told(), "target": spec.target, "paper": spec.paper}
-    return told if len(spec.machines) == 1 else {**told, "machines": list(spec.machines)}
+    extra = {"settings": spec.settings.told(), "target": spec.target, "paper": spec.paper}
+    return extra if len(spec.machines) == 1 else {**extra, "machines": list(spec.machines)}
 
 
 def _with_less_memory(run: _Run, data: TrialData) -> Generator[Reached, None, Scored]:
@@ -226,23 +227,20 @@ def _fit_and_score(run: _Run, data: TrialData, params: dict[str, Any]) -> Genera
     spec = run.spec
     context = Context(run.device, spec.seed, run.source.features)
     detector = Family(spec.family, spec.target).detector(context, **params)
-    run.front_end = detector.front_end.hash
+    run.front_end = front_end_of(detector)
     compared, looked_at = set(rungs(spec.epochs)), _looked_at(spec)
     best: tuple[float, int, Scored] | None = None
     spoke = time.perf_counter()
     losses: dict[int, dict[str, float]] = {}
-    for progress in detector.fit(data.train):
+    for progress in steps_of(detector.fit(data.train)):
         epoch = run.epochs = progress.epoch
-        for name, loss in progress.losses.items():
-            if not math.isfinite(loss):
-                raise TrialFailed(f"its loss {name!r} is {loss} after epoch {epoch}; a lower lr may help")
-        losses[epoch] = dict(progress.losses)
+        losses[epoch] = progress.losses
         if epoch in looked_at:
             scored = _score_all(detector, data)
             if best is None or _objective(scored[1]) > best[0]:
                 best = _objective(scored[1]), epoch, scored
         if epoch in compared and epoch != spec.epochs:
-            value = _objective(data.judge(_finite(detector.score(data.test))))
+            value = _objective(data.judge(scores_of(detector.score(data.test), len(data.test))))
             run.intermediate[epoch] = value
         else:
             value = None
@@ -264,20 +262,12 @@ def _looked_at(spec: TrialSpec) -> set[int]:
 
 
 def _score_all(detector: Detector, data: TrialData) -> Scored:
-    scores = _finite(detector.score(data.everything))
+    scores = scores_of(detector.score(data.everything), len(data.everything))
     return scores, data.judge(scores)
 
 
 def _objective(verdicts: Sequence[Verdict]) -> float:
     return statistics.fmean(each.objective for each in verdicts)
-
-
-def _finite(scores: Scores) -> Scores:
-    for variant, values in scores.items():
-        if not np.isfinite(values).all():
-            bad = int((~np.isfinite(values)).sum())
-            raise TrialFailed(f"{bad} of {len(values)} scores of variant {variant!r} are not finite")
-    return scores
 
 
 def over_time(spec: TrialSpec, source: DataSource, ledger: Ledger, limit: float) -> None:
@@ -288,26 +278,24 @@ def over_time(spec: TrialSpec, source: DataSource, ledger: Ledger, limit: float)
 
 
 def commit(ledger: Ledger, records: Sequence[TrialRecord], tables: Sequence[Any] | None = None) -> Outcome:
-    """Store a trial; its study is told what the ledger then holds, which may be better than what was offered."""
-    told = as_one(records)
+    """Store a trial; its study is told what the ledger then holds, which may be better than what was offered.
+
+    A disk or S3 that refuses it is told by the Outcome. Scores that the ledger cannot hold are an AsdRayError.
+    """
+    held_now = as_one(records)
     try:
         taken = [ledger.commit(*each) for each in zip(records, tables or [None] * len(records), strict=True)]
         if not all(taken):
             with contextlib.suppress(AsdRayError):  # the trial is stored, only S3 does not say how
-                told = held(ledger, [record.machine for record in records], told.family, told.trial) or told
+                machines = [record.machine for record in records]
+                held_now = held(ledger, machines, held_now.family, held_now.trial) or held_now
+    except StorageError as error:
+        return Outcome(held_now, unstored=str(error))
     except AsdRayError as error:
-        return Outcome(told, unstored=str(error))
-    return Outcome(told)
-
-
-def _is_full_disk(error: BaseException | None) -> bool:
-    while error is not None and not (isinstance(error, OSError) and error.errno in FULL):
-        error = error.__cause__
-    return error is not None
-
-
-def _told(error: Exception) -> str:
-    return str(error) if isinstance(error, TrialFailed | AsdRayError) else f"{type(error).__name__}: {error}"
+        if tables is not None:
+            raise
+        return Outcome(held_now, unstored=str(error))  # a failure without scores: there is nothing less to store
+    return Outcome(held_now)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -348,4 +336,8 @@ def _device_name(device: torch.device) -> str:
 
 @lru_cache(maxsize=1)
 def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # Ray, where all searches are serial
+            versions[name] = importlib.metadata.version(name)
+    return versions

@@ -113,7 +113,7 @@ def test_a_space_of_ones_own_replaces_the_shipped_one(tmp_path: Path) -> None:
     ("text", "message"),
     [
         (None, "space.py: no such file; give a Python file with PAPER and def space\\(trial\\)"),
-        ("PAPER = {", "space.py: cannot be run \\(SyntaxError: .*mend that line"),
+        ("PAPER = {", "space.py: cannot be run \\(SyntaxError: .*space.py:1\\); fix that line"),
         ("PAPER = {'r': nothing}", "space.py: cannot be run \\(NameError: name 'nothing'"),
         ("def space(trial): ...", "space.py: a search space needs PAPER = {…}"),
         ("PAPER = {}", "space.py: a search space needs PAPER = {…} .* and def space\\(trial\\)"),
@@ -129,6 +129,6 @@ def test_a_broken_space_is_said_with_its_file(tmp_path: Path, text: str | None, 
 
 
 def test_a_class_without_a_space_beside_it_is_said(module: Module) -> None:
-    module("spaceless_family", "class Bare:\n    RESOURCES = fit = score = state = load = None\n")
+    module("spaceless_family", "class Bare:\n    RESOURCES = None\n    fit = score = state = load = print\n")
     with pytest.raises(AsdRayError, match="spaceless_family:Bare: a search space needs PAPER"):
         family("spaceless_family:Bare").search_space()

@@ -168,7 +168,7 @@ def test_what_is_larger_than_the_cap_is_computed_and_not_stored(bank: Bank, capl
     assert "more than the cap" in caplog.text
 
 
-@pytest.mark.parametrize(("value", "message"), [("lots", "must be a number of GiB"), ("-1", "cannot be negative")])
+@pytest.mark.parametrize(("value", "message"), [("lots", "must be a number of GiB"), ("-1", "must be GiB from 0")])
 def test_a_wrong_cap_is_named(monkeypatch: pytest.MonkeyPatch, value: str, message: str) -> None:
     monkeypatch.setenv("ASD_RAY_FEATURES_GIB", value)
     with pytest.raises(AsdRayError, match=message):

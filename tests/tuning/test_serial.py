@@ -9,7 +9,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from asd_ray.errors import AsdRayError
+from asd_ray.errors import StorageError
 from asd_ray.ledger import Ledger
 from asd_ray.tuning.search import LIVES, Search, run_serially
 from asd_ray.tuning.spec import ORACLE
@@ -142,7 +142,7 @@ def test_an_exhausted_space_ends_the_search(bench: Any) -> None:
 
 def test_a_ledger_that_cannot_store_ends_the_search_as_a_failure(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*what: Any) -> None:
-        raise AsdRayError("the disk is full")
+        raise StorageError("the disk is full")
 
     monkeypatch.setattr(Ledger, "commit", full)
     search = bench.search(bench.study(5))
@@ -159,7 +159,7 @@ def test_a_trial_that_could_not_be_stored_is_run_by_the_same_command_again(
     def full_once(*what: Any) -> None:
         calls.append(what)
         if len(calls) == 3:
-            raise AsdRayError("the disk is full")
+            raise StorageError("the disk is full")
         commit(*what)
 
     monkeypatch.setattr(Ledger, "commit", full_once)

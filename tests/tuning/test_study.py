@@ -173,7 +173,7 @@ def test_a_good_space_file_is_used(study_of: Callable[[str], Study]) -> None:
          "it takes batch_size, behaviour, epochs, x"),
         (('return {"x"', 'return {"depth"'), "space() gives 'depth', which PAPER does not have; add it there"),
         (("0.0, 1.0", "0.8, 1.0"), "out of the range"),
-        (('"x", 0.0', '"y", 0.0'), "space(trial) raised ValueError: The value of the parameter 'y' is not found"),
+        (('"x", 0.0', '"y", 0.0'), "space() suggests 'y', which PAPER does not have; add it there"),
         (("    return", "    1 / 0\n    return"), "space(trial) raised ZeroDivisionError: division by zero"),
         (("1.0)}", "1.0) / 2}"), "with PAPER's values space() gives another 'x'; each suggested name must be"),
         (("PAPER", "paper"), "a search space needs PAPER = {…} (the paper's setting) and def space(trial)"),

@@ -1,0 +1,114 @@
+"""What a detector gave, held to the contract of `asd_ray/detectors/_base.py`; what breaks it fails the trial."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_ray.detectors import Detector, Progress, Scores
+from asd_ray.detectors.user_code import shown
+from asd_ray.tuning.faults import TrialFailed
+
+VARIANTS = 1000  # of one trial; the family with most has 19
+LONGEST = 200  # characters of a variant's name
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def front_end_of(detector: Detector) -> str:
+    """The hash of its front end."""
+    found = detector.front_end
+    if not isinstance(getattr(found, "hash", None), str):
+        raise TrialFailed(f"front_end must be a front end of asd_ray.features but is of type {type(found).__name__}")
+    return found.hash
+
+
+def steps_of(given: Any) -> Iterator[Progress]:
+    """What `fit` yields: epochs that rise, with losses that are finite numbers."""
+    if not isinstance(given, Iterable):
+        raise TrialFailed(f"fit must yield Progress(epoch, losses) once an epoch but gave {type(given).__name__}")
+    last = 0
+    for step in given:
+        if not isinstance(step, Progress):
+            raise TrialFailed(f"fit must yield Progress(epoch, losses) once an epoch but gave {type(step).__name__}")
+        epoch = _whole(step.epoch)
+        if epoch <= last:
+            raise TrialFailed(f"fit yielded epoch {epoch} after epoch {last}; epochs count from 1, each once")
+        last = epoch
+        yield Progress(epoch, _losses(step.losses, epoch))
+
+
+def _whole(epoch: Any) -> int:
+    try:
+        return operator.index(epoch)
+    except TypeError:
+        raise TrialFailed(f"the epoch of Progress must be a whole number but is {shown(epoch)}") from None
+
+
+def _losses(losses: Any, epoch: int) -> dict[str, float]:
+    if not isinstance(losses, dict):
+        raise TrialFailed(f"the losses of Progress must be a dictionary name -> number but are {shown(losses)}")
+    numbers = {}
+    for name, loss in losses.items():
+        try:
+            number = float(loss)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            raise TrialFailed(
+                f"its loss {shown(name)} is {shown(loss)} after epoch {epoch}, which is no number"
+            ) from None
+        if not math.isfinite(number):
+            raise TrialFailed(f"its loss {shown(name)} is {number} after epoch {epoch}; a lower lr may help")
+        numbers[str(name)] = number
+    return numbers
+
+
+def scores_of(given: Any, clips: int) -> Scores:
+    """What `score` gave for so many clips: of each variant one finite number a clip, as the ledger can hold it."""
+    if not isinstance(given, dict):
+        raise TrialFailed(f"score must give a dictionary variant -> scores but gave {type(given).__name__}")
+    if not given:
+        raise TrialFailed("score gave no variant; give {name: scores}")
+    if len(given) > VARIANTS:
+        raise TrialFailed(f"score gave {len(given)} variants; at most {VARIANTS} are stored")
+    return {_variant(name): _values(name, values, clips) for name, values in given.items()}
+
+
+def _variant(name: Any) -> str:
+    if not isinstance(name, str) or not name.strip() or len(name) > LONGEST or not _is_unicode(name):
+        raise TrialFailed(f"the name of a variant must be text of 1 to {LONGEST} characters but is {shown(name)}")
+    return name
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
+
+
+def _values(name: str, given: Any, clips: int) -> npt.NDArray[Any]:
+    try:
+        values = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
+    except Exception as error:  # a ragged list, an object that only says that it is an array
+        raise TrialFailed(f"scores of variant {name!r} are no array ({type(error).__name__}: {error})") from error
+    if values.shape != (clips,):
+        raise TrialFailed(
+            f"variant {name!r} has scores of shape {values.shape} for {clips} clips; a detector gives exactly one "
+            "score a clip"
+        )
+    if values.dtype.kind not in "biuf":
+        raise TrialFailed(f"scores of variant {name!r} are of type {values.dtype}; give floats")
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        raise TrialFailed(f"{bad} of {clips} scores of variant {name!r} are not finite")
+    beyond = int((np.abs(values.astype(np.float64)) > LARGEST).sum())
+    if beyond:
+        raise TrialFailed(
+            f"{beyond} of {clips} scores of variant {name!r} lie beyond float32, in which scores are stored"
+        )
+    return values

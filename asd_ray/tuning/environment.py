@@ -1,0 +1,101 @@
+"""Before the first trial: what is a property of this computer and not of a trial. All that is wrong is said at once."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from asd_ray._files import CACHE_VARIABLE, cache_root
+from asd_ray.errors import AsdRayError, StorageError, listing
+from asd_ray.ledger import Ledger
+
+PACKAGES = (  # that trials import, and the search itself
+    *("numpy", "scipy", "pandas", "pyarrow", "sklearn", "torch", "torchaudio", "soundfile", "xxhash"),
+    *("threadpoolctl", "optuna", "rich", "yaml", "tensorboardX"),
+)
+INSTALL = "install asd_ray again with all that it needs: pip install --upgrade --force-reinstall asd_ray"
+
+
+def check_packages(*, serial: bool) -> None:
+    """Raise where a package that every search needs is not installed. Takes no time: nothing is imported."""
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise AsdRayError(f"not installed: {', '.join(missing)}; {INSTALL}")
+    if not serial and importlib.util.find_spec("ray") is None:
+        raise AsdRayError("not installed: ray; pip install 'ray[default,tune]', or search with --serial")
+
+
+def check_environment(cache: str | Path | None, address: str, *, serial: bool) -> None:
+    """Raise where every trial would fail for the same reason: before data is made, and before Ray is started."""
+    if address != "local":
+        from asd_ray.tuning.cluster import check_address
+
+        check_address(address)
+    problems = [problem for problem in (_refused(check) for check in _checks(cache, serial)) if problem]
+    if problems:
+        raise AsdRayError(problems[0] if len(problems) == 1 else f"no trial could run here:\n{listing(problems)}")
+
+
+def check_run(ledger: Ledger) -> None:
+    """Raise where no trial could be stored; on S3 only a write would tell, and the first is that of a lock."""
+    if ledger.layout.is_s3:
+        return
+    place = Path(ledger.layout.ledger)
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    why = "not a folder" if not place.is_dir() else "" if os.access(place, os.W_OK | os.X_OK) else "not writable"
+    if why:
+        raise StorageError(f"{place}: {why}, so no trial could be stored; name another run with --run")
+
+
+def _refused(check: Callable[[], object]) -> str:
+    try:
+        check()
+    except AsdRayError as error:
+        return str(error)
+    return ""
+
+
+def _checks(cache: str | Path | None, serial: bool) -> Iterator[Callable[[], object]]:
+    yield _check_imports
+    yield lambda: _check_cache(cache)
+    if not serial:
+        yield _check_temporary
+
+
+def _check_imports() -> None:
+    try:
+        import scipy.signal
+        import sklearn.mixture
+
+        from asd_ray import _torchaudio
+
+        del scipy, sklearn, _torchaudio
+    except Exception as error:  # a package that is half there raises whatever comes first
+        raise AsdRayError(
+            f"a package that trials need cannot be imported ({type(error).__name__}: {error}); {INSTALL}"
+        ) from error
+
+
+def _check_cache(cache: str | Path | None) -> None:
+    """A cache that cannot be written may hold all that is needed; one that is no folder can hold nothing."""
+    from asd_ray.features import FeatureCache
+
+    place = cache_root(cache)
+    for folder in (place, place / "features", place / "banks"):
+        if folder.exists() and not folder.is_dir():
+            raise AsdRayError(
+                f"{folder}: not a folder, so it can hold no cache; remove it, or name a folder with --cache DIR or "
+                f"${CACHE_VARIABLE}"
+            )
+    FeatureCache(cache)  # which reads its own variable
+
+
+def _check_temporary() -> None:
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        raise AsdRayError(f"{error.strerror or error}; name a folder that can be written with $TMPDIR") from error

@@ -1,0 +1,51 @@
+"""Whose fault it is that a trial did not end well: the trial's own, which is stored, or the node's, which is not."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+from asd_ray.detectors.user_code import description
+from asd_ray.errors import AsdRayError, StorageError
+from asd_ray.ledger.files import FULL
+
+# wherever they are raised: a full or broken disk, one mounted read-only or gone, no more open files
+BROKEN = {*FULL, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.EMFILE, errno.ENFILE}
+OURS = "asd_ray"
+
+
+class TrialFailed(Exception):
+    """This trial cannot be scored: the message is its record's error."""
+
+
+class NodeFault(Exception):
+    """This node cannot run the trial, another may: it lacks the data or the run's folder, or its disk is full."""
+
+
+def told(error: BaseException) -> str:
+    """What a record says of an exception; a user's own comes with its file and line."""
+    return str(error) if isinstance(error, TrialFailed | NodeFault | AsdRayError) else description(error)
+
+
+def of_the_node(error: BaseException, target: str) -> bool:
+    """Whether an exception that a trial of the class `target` raised says nothing about the trial.
+
+    So it is for a package that is not installed, a disk that is full or broken, and whatever the detectors that ship
+    with asd_ray cannot read or write. A user's detector may raise an OSError over a file of its own: that is its
+    trial's failure, and so is an ImportError within its own package.
+    """
+    own = target.partition(".")[0].partition(":")[0]
+    for each in _causes(error):
+        if isinstance(each, NodeFault | StorageError):
+            return True
+        if isinstance(each, ImportError) and (own == OURS or (each.name or "").partition(".")[0] != own):
+            return True
+        if isinstance(each, OSError) and (each.errno in BROKEN or (own == OURS and each.errno is not None)):
+            return True
+    return False
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__

@@ -1,0 +1,345 @@
+"""Faults of the computer: said before the first trial, or they give the trial back; never stored as its failure."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asd_ray._files import cache_root
+from asd_ray.errors import AsdRayError, StorageError
+from asd_ray.ledger import Ledger
+from asd_ray.search import main
+from asd_ray.tuning.data import DataSource
+from asd_ray.tuning.search import LIVES, Search
+from asd_ray.tuning.trial import Outcome
+
+from ..hostile import Verbs, unharmed
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def options(small_machine: DataSource) -> list[object]:
+    data = ["fan", "--data", str(small_machine.table.root), "--families", "twfr_gmm", "--trials", "1"]
+    return ["search", *data, "--serial", "--run", "r"]
+
+
+# -- before the first trial --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["abc", "nan", "inf", "-1", "1e400"])
+def test_a_wrong_cap_of_the_cache_stops_the_search_and_then_it_runs(
+    verbs: Verbs, options: list[object], monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("ASD_RAY_FEATURES_GIB", value)
+    verbs.refused(*options, words=("$ASD_RAY_FEATURES_GIB must be", "such as 32"))
+    assert Ledger("r").records() == []
+    monkeypatch.delenv("ASD_RAY_FEATURES_GIB")
+    if value == "abc":
+        assert verbs(*options).status == 0
+        assert [record.status for record in Ledger("r").records()] == ["complete"]
+
+
+@pytest.mark.parametrize("place", ["cache", "cache/features", "cache/banks"])
+@pytest.mark.parametrize("by", ["variable", "option"])
+def test_a_cache_that_is_a_file_is_named(
+    verbs: Verbs, options: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, by: str
+) -> None:
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("mine")
+    monkeypatch.setenv("ASD_RAY_CACHE", str(tmp_path / ("cache" if by == "variable" else "other")))
+    more = [] if by == "variable" else ["--cache", tmp_path / "cache"]
+    with unharmed(tmp_path):
+        verbs.refused(*options, *more, words=(f"{tmp_path / place}: not a folder", "--cache DIR", "$ASD_RAY_CACHE"))
+    assert not Path("r").exists()
+
+
+@pytest.mark.parametrize("place", ["r", "r/ledger"])
+def test_a_run_in_which_nothing_can_be_stored_is_named_before_a_trial(
+    verbs: Verbs, options: list[object], tmp_path: Path, place: str
+) -> None:
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("mine")
+    with unharmed(tmp_path / "r" if place == "r/ledger" else tmp_path):
+        verbs.refused(*options, words=(f"{tmp_path / place}: not a folder", "--run"))
+
+
+@pytest.mark.parametrize("package", ["torchaudio", "sklearn", "optuna", "threadpoolctl", "torch"])
+def test_a_package_that_is_not_installed_is_named(
+    verbs: Verbs, options: list[object], monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)  # type: ignore[arg-type]
+    verbs.refused(*options, words=(f"not installed: {package}; install asd_ray again",))
+    assert not Path("r").exists()
+
+
+def test_without_ray_there_is_still_the_serial_search(
+    verbs: Verbs, options: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # type: ignore[arg-type]
+    verbs.refused(
+        *(each for each in options if each != "--serial"), words=("not installed: ray", "search with --serial")
+    )
+    assert verbs(*options).status == 0
+
+
+def test_a_package_that_cannot_be_imported_is_named(
+    verbs: Verbs, options: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "sklearn.mixture")
+    monkeypatch.setattr("sys.path_hooks", [])
+    monkeypatch.setattr("sys.path_importer_cache", {})
+    monkeypatch.setattr(
+        "sys.meta_path", [each for each in sys.meta_path if getattr(each, "__name__", "") != "PathFinder"]
+    )
+    monkeypatch.setattr("asd_ray.tuning.environment.PACKAGES", ())
+    verbs.refused(*options, words=("a package that trials need cannot be imported (ModuleNotFoundError",))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("COLUMNS", "0"), ("COLUMNS", "-3"), ("COLUMNS", "9" * 20), ("COLUMNS", "x"), ("LINES", "x")]
+    + [("OMP_NUM_THREADS", "x")]
+    + [("TMPDIR", "/nowhere"), ("HOME", "/nowhere"), ("ASD_RAY_PRETEND_GPU", "x"), ("XDG_CACHE_HOME", "relative")]
+    + [("TERM", ""), ("NO_COLOR", "x"), ("FORCE_COLOR", ""), ("PYTHONHASHSEED", "x"), ("CUDA_VISIBLE_DEVICES", "x")],
+)  # fmt: skip
+def test_odd_variables_change_nothing(
+    verbs: Verbs, options: list[object], monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert verbs(*options).status == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "place"),
+    [
+        ({"ASD_RAY_CACHE": ""}, "{home}/.cache/asd_ray"),
+        ({"ASD_RAY_CACHE": "", "XDG_CACHE_HOME": "relative"}, "{home}/.cache/asd_ray"),
+        ({"ASD_RAY_CACHE": "", "XDG_CACHE_HOME": ""}, "{home}/.cache/asd_ray"),
+        ({"ASD_RAY_CACHE": "", "XDG_CACHE_HOME": "/xdg"}, "/xdg/asd_ray"),
+        ({"ASD_RAY_CACHE": "~/mine", "XDG_CACHE_HOME": "/xdg"}, "{home}/mine"),
+        ({"ASD_RAY_CACHE": "/mine"}, "/mine"),
+    ],
+)
+def test_where_the_cache_lies(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], place: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert str(cache_root()) == place.format(home=tmp_path)
+
+
+@pytest.mark.parametrize("given", [None, "~no_such_user_here/x"])
+def test_a_cache_without_a_home_is_said(monkeypatch: pytest.MonkeyPatch, given: str | None) -> None:
+    def homeless(*what: Any) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setenv("ASD_RAY_CACHE", "")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(StorageError, match=r"the cache has no place .*--cache DIR"):
+        cache_root(given)
+
+
+@pytest.mark.parametrize(
+    ("address", "variable", "words"),
+    [
+        ("auto", "127.0.0.1:1", ("--address auto: no Ray could be joined (nothing answers at 127.0.0.1:1)",)),
+        ("auto", "junk", ("--address auto: no Ray could be joined ('junk' is not HOST:PORT)",)),
+        ("auto", "", ("--address auto: no Ray could be joined (",)),
+        ("127.0.0.1:1", "", ("--address 127.0.0.1:1: no Ray could be joined (nothing answers",)),
+        ("127.0.0.1:x", "", ("--address 127.0.0.1:x: no Ray could be joined (",)),
+        ("nowhere", "", ("--address nowhere: no Ray could be joined ('nowhere' is not HOST:PORT)",)),
+        ("127.0.0.1:99999", "", ("--address 127.0.0.1:99999: no Ray could be joined (nothing answers",)),
+    ],
+)
+def test_a_ray_that_is_not_there_is_said_within_seconds(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, variable: str, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", variable)
+    if not variable and address == "auto":
+        monkeypatch.setattr("ray._private.services.find_bootstrap_address", lambda folder: None)
+        monkeypatch.setattr("ray._private.services.find_gcs_addresses", frozenset)
+    began = time.process_time()
+    verbs.refused("search", "fan", "--families", "twfr_gmm", "--address", address, words=words)
+    assert time.process_time() - began < 20
+    assert list(tmp_path.iterdir()) == []  # no demo set was made
+
+
+def test_a_cluster_whose_client_port_does_not_answer_is_said_within_seconds(verbs: Verbs, tmp_path: Path) -> None:
+    began = time.monotonic()
+    there = ("--address", "ray://127.0.0.1:1", "--data", "/d", "--run", "/r")
+    verbs.refused(
+        "search", "fan", "--families", "twfr_gmm", *there, words=("could not connect (nothing answers there)",)
+    )
+    assert time.monotonic() - began < 30
+
+
+def test_a_private_ray_that_cannot_start_is_said(
+    verbs: Verbs, options: list[object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails(**how: Any) -> None:
+        raise NotADirectoryError(errno.ENOTDIR, "Not a directory", "/x/.ray")
+
+    monkeypatch.setattr("asd_ray.tuning.cluster.ray.init", fails)
+    words = ("a private Ray could not be started (", "/x/.ray", "search with --serial")
+    verbs.refused(*(each for each in options if each != "--serial"), words=words)
+
+
+# -- while a trial runs ------------------------------------------------------------------------------------------------
+
+
+class Unlucky:
+    """What a detector of the tests raises on its way."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __call__(self, *what: Any, **how: Any) -> Any:
+        raise self.error
+
+
+def caused(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+FAULTS = [
+    OSError(errno.ENOSPC, "No space left on device"),
+    OSError(errno.EDQUOT, "Disk quota exceeded"),
+    OSError(errno.EROFS, "Read-only file system"),
+    OSError(errno.EIO, "Input/output error"),
+    OSError(errno.EMFILE, "Too many open files"),
+    OSError(errno.ESTALE, "Stale file handle"),
+    ModuleNotFoundError("No module named 'faiss'", name="faiss"),
+    ImportError("libcudart.so.12: cannot open shared object file", name="torch._C"),
+    ImportError("please install faiss"),
+    StorageError("S3 is away"),
+    caused(ValueError("no backend"), ModuleNotFoundError("No module named 'faiss'", name="faiss")),
+    caused(AsdRayError("cannot be kept"), OSError(errno.ENOSPC, "No space left on device")),
+]
+
+
+@pytest.mark.parametrize("method", ["fit", "score"])
+@pytest.mark.parametrize("error", FAULTS, ids=repr)
+def test_a_fault_of_the_node_is_not_stored_and_stops_the_search(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, method: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(f"families_for_tests.Tiny.{method}", Unlucky(error))
+        search = bench.search(bench.study(3))
+    assert bench.records == []
+    assert (search.stopping, search.ended, search.over) == ("no node can run the trials", 0, True)
+    assert "fan-tiny-0000 was given back, for its node is at fault and not the trial: " in search.error
+    assert str(error) in search.error
+    if method == "fit" and error is FAULTS[0]:  # what was given back runs with the same command
+        assert bench.search(bench.study(3)).ended == 3
+        assert [record.number for record in bench.records] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, "Permission denied", "/weights.pt"),
+        FileNotFoundError(errno.ENOENT, "No such file", "/weights.pt"),
+        OSError("pyarrow says so"),
+        ImportError("cannot import name 'x'", name="families_for_tests"),
+        ModuleNotFoundError("No module named 'families_for_tests.more'", name="families_for_tests.more"),
+    ],
+    ids=repr,
+)
+def test_what_a_users_own_code_cannot_open_is_its_trials_failure(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr("families_for_tests.Tiny.fit", Unlucky(error))
+    search = bench.search(bench.study(1))
+    assert [record.status for record in bench.records] == ["failed"]
+    assert (search.error, search.ended) == ("", 1)
+
+
+def test_what_a_shipped_detector_cannot_open_is_the_nodes_fault(
+    verbs: Verbs, options: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = PermissionError(errno.EACCES, "Permission denied", "/x")
+    monkeypatch.setattr("asd_ray.detectors.twfr_gmm.TwfrGmm.fit", Unlucky(error))
+    words = ("fan-twfr_gmm-0000 was given back", "Permission denied: '/x'", "all 0 stored trials are kept; fix that")
+    answer = verbs.refused(*options, words=words)
+    assert answer.err.count("Permission denied") == 2  # the message, and the line of the search's end
+    assert Ledger("r").records() == []
+
+
+@pytest.mark.parametrize("where", ["trial", "features"])
+@pytest.mark.parametrize(
+    "error", [ValueError("a torn bank"), OSError(errno.ENOENT, "gone"), MemoryError(), AsdRayError("x")]
+)
+def test_data_that_a_trial_cannot_open_is_the_nodes_fault(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception
+) -> None:
+    unlucky: Any = Unlucky(error) if where == "trial" else property(Unlucky(error))
+    monkeypatch.setattr(DataSource, where, unlucky)
+    search = bench.search(bench.study(2))
+    assert bench.records == []
+    assert "fan-tiny-0000 was given back" in search.error
+
+
+def test_a_class_that_a_worker_cannot_import_is_the_nodes_fault(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = bench.study(2)
+    monkeypatch.setitem(sys.modules, "families_for_tests", None)  # type: ignore[arg-type]
+    search = bench.search(study)
+    assert bench.records == []
+    assert "families_for_tests" in search.error
+
+
+def at_fault() -> Outcome:
+    record: Any = None
+    return Outcome(record, fault="node7 cannot run it: its disk is full")
+
+
+def test_a_trial_that_no_node_can_run_is_never_stored_as_failed(bench: Any) -> None:
+    search = Search([bench.study(2)], bench.source, bench.ledger, elsewhere=True)
+    for n in range(LIVES):
+        assert search.error == ""
+        spec = search.next()
+        assert spec is not None
+        assert spec.number == 0 or n == 0
+        search.finished(spec, at_fault())
+    assert search.over
+    assert bench.records == []
+    assert "its disk is full" in search.error
+
+
+def test_trials_that_run_when_a_node_is_at_fault_are_finished_and_stored(bench: Any) -> None:
+    search = Search([bench.study(3)], bench.source, bench.ledger)
+    one, two = search.next(), search.next()
+    assert one is not None
+    assert two is not None
+    search.finished(one, at_fault())
+    assert search.next() is None
+    search.pruned(two)
+    assert search.over
+    assert [record.number for record in bench.records] == [1]
+
+
+def test_a_read_only_cache_costs_time_and_no_trial(
+    verbs: Verbs, options: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*what: Any, **how: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    assert main([*map(str, options[1:-1]), "first"]) == 0
+    for path in (tmp_path / "cache" / "features").glob("*.feat"):
+        path.unlink()
+    monkeypatch.setattr(os, "posix_fallocate", read_only)
+    assert verbs(*options).status == 0
+    assert [record.status for record in Ledger("r").records()] == ["complete"]
