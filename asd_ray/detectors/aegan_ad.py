@@ -167,9 +167,7 @@ class AeganAd:
         return PRESETS["aegan_ad"].at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return (
-            "" if len(train) > 1 else f"it compares clips and needs 2 or more to learn from, and there is {len(train)}"
-        )
+        return "" if len(train) > 1 else "it compares clips and needs 2 or more to learn from; record more"
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         if len(train) < 2:

@@ -114,7 +114,7 @@ def unsuited(
     for (machines, own), each in itertools.product(clips.items(), families):
         if (machines, each.name) not in reasons and (why := against(each, spaces[each.name].paper, own)):
             reasons[machines, each.name] = why
-    if len(reasons) == len(clips) * len(families):
+    if all((machines, each.name) in reasons for machines in clips for each in families):
         raise AsdRayError(f"nothing is left to search:\n{listing(told(reasons))}")
     return reasons
 
@@ -188,7 +188,9 @@ def _notes_of_groups(wishes: Wishes) -> Iterator[str]:
 
 
 def _clips_of_studies(wishes: Wishes, frame: pd.DataFrame, rate: int) -> dict[tuple[str, ...], StudyClips]:
-    return {machines: StudyClips.of(frame, machines, wishes.held_out, rate) for machines in _groups(wishes)}
+    there = set(frame["machine"])  # not those of which nothing was left before anything was decoded
+    groups = [machines for machines in _groups(wishes) if there.issuperset(machines)]
+    return {machines: StudyClips.of(frame, machines, wishes.held_out, rate) for machines in groups}
 
 
 def _left(wishes: Wishes, families: Sequence[Family], reasons: Reasons) -> list[str]:
