@@ -106,6 +106,16 @@ def check_draws_construct(tested: Family, workspace: Workspace) -> None:
         assert front_end.hash, f"no front end with {given}"
 
 
+def check_suits(tested: Family, workspace: Workspace) -> None:
+    """`suits`, where a class has it, gives a text, and an empty one for clips that can be learned from."""
+    detector, train = workspace.new(tested), workspace.bank("plain").select(split="train")
+    if hasattr(detector, "suits"):
+        for frame in (train.frame, train.frame.assign(samples=train.lengths)):
+            said = detector.suits(frame)
+            assert isinstance(said, str), f"suits must give a text, empty if all is well, but gave {said!r}"
+            assert not said, f"suits must be empty for clips that fit learns from but is {said!r}"
+
+
 def check_progress(tested: Family, workspace: Workspace) -> None:
     """`fit` yields Progress 1, 2, … with finite losses, and no more of them than `epochs`."""
     steps = list(workspace.new(tested).fit(workspace.bank("plain").select(split="train")))
@@ -271,6 +281,7 @@ CHECKS: tuple[Check, ...] = (
     check_paper,
     check_paper_lies_in_the_space,
     check_draws_construct,
+    check_suits,
     check_progress,
     check_scores,
     check_unequal_lengths,
