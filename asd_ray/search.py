@@ -97,7 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     data.add_argument("--layout", metavar="NAME")
     data.add_argument("--labels", type=Path, metavar="DIR")
     data.add_argument("--split-seed", type=int, default=0, metavar="N")
-    data.add_argument("--rate", type=positive, default=16_000, metavar="HZ")
+    data.add_argument(
+        "--rate", type=positive, default=16_000, metavar="HZ", help="others are resampled (default 16000)"
+    )
     data.add_argument("--channel", default="0", metavar="N")
     data.add_argument("--cache", type=Path, metavar="DIR")
     return run(made, lambda args: _search(args, sys.argv[1:] if argv is None else argv), argv)

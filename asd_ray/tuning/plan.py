@@ -96,7 +96,7 @@ def before_decoding(
 ) -> tuple[Reasons, ClipTable]:
     """What is left out by names and rate alone, and the table without the machines of which nothing is left."""
     spaces = spaces_by_family(wishes.spaces, families)
-    left_out = unsuited(_clips_of_studies(wishes, table.frame, rate), families, spaces)
+    left_out = unsuited(_clips_of_studies(wishes, table.frame, rate), families, spaces, rate)
     gone = set(wishes.machines) - set(_left(wishes, families, left_out))
     if not gone:
         return left_out, table
@@ -107,13 +107,16 @@ def unsuited(
     clips: Mapping[tuple[str, ...], StudyClips],
     families: Sequence[Family],
     spaces: Mapping[str, Space],
+    rate: int,
     known: Reasons | None = None,
 ) -> Reasons:
     """What is `known` to be left out, and what is by the paper's settings; an error where nothing is left."""
     reasons = dict(known or {})
-    for (machines, own), each in itertools.product(clips.items(), families):
-        if (machines, each.name) not in reasons and (why := against(each, spaces[each.name].paper, own)):
-            reasons[machines, each.name] = why
+    for each in families:
+        ask = against(each, spaces[each.name].paper, rate)
+        for machines, own in clips.items():
+            if (machines, each.name) not in reasons and (why := ask(own)):
+                reasons[machines, each.name] = why
     if all((machines, each.name) in reasons for machines in clips for each in families):
         raise AsdRayError(f"nothing is left to search:\n{listing(told(reasons))}")
     return reasons
@@ -134,7 +137,7 @@ def make_plan(
     """
     spaces = spaces_by_family(wishes.spaces, families)
     clips = _clips_of_studies(wishes, source.bank.frame.assign(samples=source.bank.lengths), source.rate)
-    reasons = unsuited(clips, families, spaces, left_out)
+    reasons = unsuited(clips, families, spaces, source.rate, left_out)
     left = _left(wishes, families, reasons)
     plan = Plan(notes=[*_notes_of_groups(wishes), *notes_of_shares(wishes, families)], left_out=told(reasons))
     gone = [machine for machine in wishes.machines if machine not in left]
@@ -217,7 +220,8 @@ def settings_of(machines: Sequence[str], wishes: Wishes, source: DataSource) -> 
 
 def _same_data(machine: str, records: Sequence[TrialRecord], fingerprint: str, ledger: Ledger) -> None:
     """One dataset a run: scores of other clips could not be ensembled with these."""
-    other = [r for r in records if r.source == "search" and r.data_fingerprint != fingerprint]
+    scored = [r for r in records if r.source == "search" and r.status == "complete"]  # others have no scores
+    other = [r for r in scored if r.data_fingerprint != fingerprint]
     if other:
         raise AsdRayError(
             f"{ledger.layout.root} holds {len(other)} trials of {machine} on other clips, or on these at another "

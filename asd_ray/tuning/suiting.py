@@ -38,27 +38,30 @@ class StudyClips:
         return cls(pd.concat(parts, ignore_index=True), rate, shortest)
 
 
-def against(family: Family, params: dict[str, Any], clips: StudyClips) -> str:
-    """Why no trial with these parameters could succeed; "" where nothing is known against it.
+def against(family: Family, params: dict[str, Any], rate: int) -> Callable[[StudyClips], str]:
+    """Asks why no trial with these parameters could succeed on some clips; "" where nothing is known against it.
 
-    An exception other than `AsdRayError` says nothing here: a trial stores it with its traceback.
+    One detector is made, and never trained. An exception other than `AsdRayError` says nothing here: a trial stores it
+    with its traceback.
     """
-    context = Context(rate=clips.rate)
+    context, detector, always = Context(rate=rate), None, ""
     try:
-        detector: Any = family.detector(context, **params)
-        rate = detector.front_end.rate
-        if rate != clips.rate:
-            return (
-                f"its front end takes {rate} Hz and the clips are decoded at {clips.rate} Hz; search with --rate {rate}"
-                ", or let the class take PRESETS[…].at(self.context.rate)"
-            )
-        if clips.shortest is not None and detector.front_end.frames(clips.shortest) < 1:
-            return f"the shortest clip, of {clips.shortest} samples, is too short for its front end; remove such clips"
-        return _asked(detector, clips)
+        detector = family.detector(context, **params)
+        always = _of_rate(detector.front_end.rate, rate)
     except AsdRayError as error:
-        return str(error)
+        always = _in_one_line(error)
     except Exception:
-        return ""
+        return lambda clips: ""
+
+    def ask(clips: StudyClips) -> str:
+        try:
+            return always or _of_lengths(detector, clips) or _said(detector, clips)
+        except AsdRayError as error:
+            return _in_one_line(error)
+        except Exception:
+            return ""
+
+    return ask
 
 
 def against_draws(family: Family, clips: StudyClips) -> Callable[[dict[str, Any]], str]:
@@ -66,15 +69,34 @@ def against_draws(family: Family, clips: StudyClips) -> Callable[[dict[str, Any]
 
     def ask(params: dict[str, Any]) -> str:
         try:
-            return _asked(family.detector(Context(rate=clips.rate), **params), clips)
+            return _said(family.detector(Context(rate=clips.rate), **params), clips)
         except Exception:  # a trial says it
             return ""
 
     return ask if hasattr(family.detector, "suits") else lambda params: ""
 
 
-def _asked(detector: Any, clips: StudyClips) -> str:
-    return str(detector.suits(clips.train) or "") if hasattr(detector, "suits") else ""
+def _of_rate(own: int, rate: int) -> str:
+    if own == rate:
+        return ""
+    return (
+        f"its front end takes {own} Hz and the clips are decoded at {rate} Hz; search with --rate {own}, or let the "
+        "class take PRESETS[…].at(self.context.rate)"
+    )
+
+
+def _of_lengths(detector: Any, clips: StudyClips) -> str:
+    if clips.shortest is None or detector.front_end.frames(clips.shortest) >= 1:
+        return ""
+    return f"the shortest clip, of {clips.shortest} samples, is too short for its front end; remove such clips"
+
+
+def _said(detector: Any, clips: StudyClips) -> str:
+    return _in_one_line(detector.suits(clips.train) or "") if hasattr(detector, "suits") else ""
+
+
+def _in_one_line(reason: object) -> str:
+    return " ".join(str(reason).split())
 
 
 def told(reasons: Mapping[tuple[tuple[str, ...], str], str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ SETS: list[tuple[str, pd.DataFrame, float, set[str]]] = [
 def test_the_families_that_do_not_suit_these_clips(frame: pd.DataFrame, share: float, expected: set[str]) -> None:
     clips, found = StudyClips.of(frame, ["fan"], share, 16_000), {}
     for name in FAMILIES:
-        reason = against(family(name), family(name).search_space().paper, clips)
+        reason = against(family(name), family(name).search_space().paper, 16_000)(clips)
         if reason:
             found[name] = reason
     assert set(found) == expected
@@ -89,9 +90,9 @@ def test_the_families_that_do_not_suit_these_clips(frame: pd.DataFrame, share: f
 def test_machines_of_one_id_are_told_apart_when_they_are_trained_together() -> None:
     frame = pd.concat([table(*ONE_ID), table(*ONE_ID, machine="pump")], ignore_index=True)
     for name in TELL_APART:
-        paper = family(name).search_space().paper
-        assert against(family(name), paper, StudyClips.of(frame, ["fan"], 0.1, 16_000))
-        assert not against(family(name), paper, StudyClips.of(frame, ["fan", "pump"], 0.1, 16_000))
+        ask = against(family(name), family(name).search_space().paper, 16_000)
+        assert ask(StudyClips.of(frame, ["fan"], 0.1, 16_000))
+        assert not ask(StudyClips.of(frame, ["fan", "pump"], 0.1, 16_000))
 
 
 @pytest.mark.parametrize(("clips", "seconds"), [(1, 0.1), (1, 1.0), (2, 0.1)])
@@ -113,9 +114,9 @@ def test_what_suits_learns_and_what_does_not_would_fail(
         try:
             list(each.detector(context, **params).fit(bank.select("fan")))
         except AsdRayError:
-            assert against(each, params, known), name
+            assert against(each, params, 16_000)(known), name
         else:
-            assert not against(each, params, known), name
+            assert not against(each, params, 16_000)(known), name
 
 
 @pytest.mark.parametrize(("warps", "left_out"), [(0, True), (1, False), (2, False)])
@@ -292,3 +293,15 @@ def test_trials_of_another_rate_are_others_and_belong_into_another_run(verbs: Ve
     own, other = ({r.trial for r in Ledger(run).records()} for run in ("run", "other"))
     assert len(own) == len(other) == 2
     assert not own & other
+
+
+def test_failed_trials_of_a_wrong_rate_do_not_keep_the_right_one_out_of_a_run(verbs: Verbs, machines: Any) -> None:
+    data = machines(fan=1)
+    assert searched(verbs, data, "twfr_gmm", "--rate", 8_000).status == 0
+    ledger = Ledger("run")
+    for record in ledger.records():  # as they were stored when no family took another rate
+        Path(ledger.layout.root, ledger.layout.trial_file("fan", record.family, record.trial, record.status)).unlink()
+        ledger.commit(replace(record, status="failed", error="the front end expects 16000 Hz", objective=None))
+    with unharmed(Path("run/ledger")):
+        assert searched(verbs, data, "twfr_gmm").status == 0
+    assert stored() == {("fan", "twfr_gmm", "failed"), ("fan", "twfr_gmm", "complete")}
