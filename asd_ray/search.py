@@ -100,7 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     data.add_argument("--layout", metavar="NAME")
     data.add_argument("--labels", type=Path, metavar="DIR")
     data.add_argument("--split-seed", type=int, default=0, metavar="N")
-    data.add_argument("--rate", type=positive, default=16_000, metavar="HZ")
+    data.add_argument(
+        "--rate", type=positive, default=16_000, metavar="HZ", help="others are resampled (default 16000)"
+    )
     data.add_argument("--channel", default="0", metavar="N")
     data.add_argument("--cache", type=Path, metavar="DIR")
     return run(made, lambda args: _search(args, sys.argv[1:] if argv is None else argv), argv)
@@ -147,7 +149,7 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
     from asd_ray.tuning.locks import StudyLocks
     from asd_ray.tuning.log_lines import LogLines, log_to
     from asd_ray.tuning.measured import Meters
-    from asd_ray.tuning.plan import chosen_families, make_plan
+    from asd_ray.tuning.plan import before_decoding, chosen_families, make_plan
     from asd_ray.tuning.search import Search, interruptible
     from asd_ray.tuning.status_file import StatusFile
     from asd_ray.tuning.watching import Watcher
@@ -156,6 +158,7 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
     has_gpu = torch.cuda.is_available() if cluster is None else cluster.room.gpu > 0
     wishes = _wishes(args, table)
     families, left_out = chosen_families(wishes.families, has_gpu)
+    unsuited, table = before_decoding(wishes, families, table, args.rate)
     cache = str(args.cache) if args.cache else None
     source = DataSource(table, args.rate, as_channel(args.channel), cache, is_demo=args.data is None)
     with progress_bar("decoding") as progress:
@@ -164,7 +167,7 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
     check_run(ledger)
     locks = StudyLocks(ledger.layout)
     try:
-        plan = make_plan(wishes, source, ledger, locks, families, has_gpu)
+        plan = make_plan(wishes, source, ledger, locks, families, has_gpu, unsuited)
         _say_plan(plan, wishes, left_out, console)
         if cluster is not None:
             _preflight(args, cluster, plan, source, ledger, console, dashboard)
@@ -334,6 +337,8 @@ def _refuse_early(args: argparse.Namespace) -> None:
 def _say_plan(plan: Plan, wishes: Wishes, left_out: list[str], console: Console) -> None:
     for line in plan.elsewhere:
         console.print(f"note: {line}; left to it")
+    for line in plan.left_out:
+        console.print(f"left out: {line}", markup=False)
     if not plan.studies:
         raise AsdRayError("every study of this command is being searched already; wait for it, or choose another --run")
     for note in plan.notes:

@@ -44,6 +44,7 @@ class Context:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
     features: FeatureCache = field(default_factory=FeatureCache)
+    rate: int = 16_000  # Hz, of the clips: a front end of another rate is asked for as ``PRESETS["baseline"].at(rate)``
 
     def generator(self) -> torch.Generator:
         """A stream of random numbers of this trial's own, on the CPU so that every device draws the same."""
@@ -65,6 +66,12 @@ class Detector(Protocol):
     Parameters are keyword-only, flat and JSON-serialisable, none names a path or a device. A family that trains in
     epochs calls their number `epochs` and its batch size `batch_size`: a cap on epochs and the cure for a full
     memory are applied to these names.
+
+    A class may also have ``suits(self, train: pd.DataFrame) -> str``: in one line why a detector of these parameters
+    cannot learn from such normal clips, or "". A search asks it before anything is trained, and leaves out what does
+    not suit: a study whose paper's setting does not, and single draws. `train` is the table of the clips that a trial
+    would get in `fit`, of one machine or of several that are trained together, with the columns machine, id, domain,
+    clip and attributes; once the clips are decoded, a second time, with `samples`, their lengths at `context.rate`.
     """
 
     RESOURCES: ClassVar[Resources]

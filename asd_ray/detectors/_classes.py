@@ -33,6 +33,16 @@ class Classes:
             )
         return cls(names)
 
+    @staticmethod
+    def lacking(frame: pd.DataFrame, least: int = 2) -> str:
+        """Why `of` would refuse these training clips, for `suits` of a detector; "" if it would not."""
+        if len(set(_named(frame))) >= least:
+            return ""
+        return (
+            "it learns to tell classes of normal clips apart, and the training clips are of one id and have no "
+            "attributes that differ; record several ids, name attributes, or search several machines --jointly"
+        )
+
     def __len__(self) -> int:
         return len(self.names)
 

@@ -22,7 +22,7 @@ from asd_ray.features import Windows, per_clip
 
 EPS = sys.float_info.epsilon
 MOST = 256
-CLIPS = 256  # scored at once: 0.3 GB of complex spectra of 10 s
+CLIPS = 256  # scored at once, of 16 kHz: 0.3 GB of complex spectra of 10 s
 VARIANTS = ("probability", "log_odds", "nll", "log_odds_2021")
 WITH_MARGIN = "nll_margin"  # of a head that has one
 
@@ -134,8 +134,9 @@ class Classifier:
         device = self.context.device
         self.net.eval(), self.head.eval()
         parts: list[dict[str, Tensor]] = []
-        for first in range(0, len(clips), CLIPS):
-            some = clips.take(np.arange(first, min(first + CLIPS, len(clips))))
+        at_once = max(1, CLIPS * 16_000 // max(16_000, self.context.rate))
+        for first in range(0, len(clips), at_once):
+            some = clips.take(np.arange(first, min(first + at_once, len(clips))))
             gather, windows = self.inputs(some)
             allowed = self.classes.allowed(some.frame)
             for part, inside in training.by_clips(windows, self.most):

@@ -13,6 +13,7 @@ from typing import TypeGuard, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
@@ -25,6 +26,7 @@ from asd_ray.features import FrontEnd, Windows, vectors, windows_of
 from asd_ray.features._base import must_be
 
 CHUNK = 4096  # vectors at once where nothing is learned: about 10 MB of input, as quick on a CPU as any larger one
+LEAST = 2  # vectors to learn from: batch normalisation needs two
 
 Step = Callable[[Tensor], dict[str, Tensor]]  # positions of a batch -> its mean losses, after a step of learning
 T = TypeVar("T")
@@ -103,6 +105,20 @@ def frames_to_learn(
     return frames_of(front_end, train, size, context, hop)
 
 
+def too_few(train: pd.DataFrame, front_end: FrontEnd, size: int, hop: int = 1, kept: float = 1.0) -> str:
+    """Why `run_epochs` would refuse the windows of these clips, of which `kept` are learned from; "" if it would not.
+
+    For `suits` of a detector; before the lengths of clips are known nothing is too few.
+    """
+    if "samples" not in train:
+        return ""
+    frames = np.array([max(size, front_end.frames(int(samples))) for samples in train["samples"]], np.int64)
+    count = int(((frames - size) // hop + 1).sum() * kept)
+    if count >= LEAST:
+        return ""
+    return f"it learns from {LEAST} windows of {size} frames or more, and the training clips have {count}; record more"
+
+
 def rows_of(frames: Tensor, size: int) -> Callable[[Tensor], Tensor]:
     """First frames -> their vectors, [n, size·mels]. Of the ways to gather, index_select on the view is the quickest
     on a CPU: about 0.7 of the time of gathering single frames, a quarter of that of ``view[starts]``."""
@@ -145,8 +161,8 @@ def run_epochs(
     The nets are put into training mode before each epoch, since whoever scored after the last one left them in eval
     mode. The loop waits for the device once an epoch, at its end.
     """
-    if count < 2:
-        raise AsdRayError(f"training needs 2 vectors or more but got {count}; give it more or longer clips")
+    if count < LEAST:
+        raise AsdRayError(f"training needs {LEAST} vectors or more but got {count}; give it more or longer clips")
     device = next(nets[0].parameters()).device
     for epoch in range(1, epochs + 1):
         for net in nets:

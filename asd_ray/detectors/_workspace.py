@@ -38,6 +38,7 @@ class Workspace:
     seconds: float = 1.0  # length of a clip; more for a detector whose windows are longer
     device: str = "cpu"
     space: Path | None = None  # a search space other than the family's own
+    rate: int = RATE  # at which the clips are decoded; all are recorded at 16 kHz
     smaller: dict[str, Any] = field(default_factory=dict)  # parameters that make a large detector quick to try
     calm: dict[str, Any] = field(default_factory=dict)  # with which training does not amplify rounding: check_threads
     # how a detector learns for check_planted_anomalies; not by `fit` alone where a few steps of it are a matter of luck
@@ -45,13 +46,14 @@ class Workspace:
     _made: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def context(self, seed: int = 0) -> Context:
-        return Context(torch.device(self.device), seed, FeatureCache(self.folder / "cache"))
+        return Context(torch.device(self.device), seed, FeatureCache(self.folder / "cache"), self.rate)
 
     def bank(self, kind: str) -> Bank:
         """``plain``: 12 + 8 clips of two ids; ``ragged``: unequal lengths; ``planted``: 32 + 32, to learn from."""
         if ("bank", kind) not in self._made:
             _record_machine(self.folder / kind, {"planted": (16, 8)}.get(kind, (6, 2)), self.seconds, kind == "ragged")
-            self._made["bank", kind] = open_bank(self.folder / kind, cache=self.folder / "cache", workers=1)
+            cache = self.folder / "cache"
+            self._made["bank", kind] = open_bank(self.folder / kind, rate=self.rate, cache=cache, workers=1)
         bank: Bank = self._made["bank", kind]
         return bank
 

@@ -31,6 +31,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, mse_loss
@@ -163,7 +164,10 @@ class AeganAd:
 
     @property
     def front_end(self) -> FrontEnd:
-        return PRESETS["aegan_ad"]
+        return PRESETS["aegan_ad"].at(self.context.rate)
+
+    def suits(self, train: pd.DataFrame) -> str:
+        return "" if len(train) > 1 else "it compares clips and needs 2 or more to learn from; record more"
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         if len(train) < 2:

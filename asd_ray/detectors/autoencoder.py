@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -84,7 +85,10 @@ class Autoencoder:
 
     @property
     def front_end(self) -> FrontEnd:
-        return PRESETS["baseline_2020" if self.edition == "2020" else "baseline"]
+        return PRESETS["baseline_2020" if self.edition == "2020" else "baseline"].at(self.context.rate)
+
+    def suits(self, train: pd.DataFrame) -> str:
+        return training.too_few(train, self.front_end, self.frames, kept=1 - self.validation)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         frames, windows = training.frames_of(self.front_end, train, self.frames, self.context)

@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -94,7 +95,10 @@ class ComplexNet:
 
     @property
     def front_end(self) -> FrontEnd:
-        return PRESETS[FRONT_ENDS[self.encoder]]
+        return PRESETS[FRONT_ENDS[self.encoder]].at(self.context.rate)
+
+    def suits(self, train: pd.DataFrame) -> str:
+        return Classes.lacking(train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         classes = Classes.of(train.frame)

@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asd_ray._cli import parser, run
+from asd_ray._cli import parser, positive, run
 from asd_ray._terminal import say
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Progress, Resources, Scores
 from asd_ray.detectors._trials import DrawingTrial, FixedTrial, is_scalar
-from asd_ray.detectors._workspace import EPOCHS, Workspace, fit_on
+from asd_ray.detectors._workspace import EPOCHS, RATE, Workspace, fit_on
 from asd_ray.detectors.families import Family, family
 from asd_ray.detectors.user_code import description
 from asd_ray.errors import AsdRayError
@@ -42,6 +42,7 @@ EXAMPLES = [
     "python -m asd_ray.detectors.conformance twfr_gmm",
     "python -m asd_ray.detectors.conformance mine.detector:Mine    # PAPER and space(trial) in the same file",
     "python -m asd_ray.detectors.conformance mine.detector:Mine --space mine_space.py --seconds 10",
+    "python -m asd_ray.detectors.conformance mine.detector:Mine --rate 48000    # PRESETS[…].at(self.context.rate)",
 ]
 
 
@@ -106,6 +107,16 @@ def check_draws_construct(tested: Family, workspace: Workspace) -> None:
         except Exception as error:
             raise AssertionError(f"space() drew {given}, which the class refuses: {error}") from error
         assert front_end.hash, f"no front end with {given}"
+
+
+def check_suits(tested: Family, workspace: Workspace) -> None:
+    """`suits`, where a class has it, gives a text, and an empty one for clips that can be learned from."""
+    detector, train = workspace.new(tested), workspace.bank("plain").select(split="train")
+    if hasattr(detector, "suits"):
+        for frame in (train.frame, train.frame.assign(samples=train.lengths)):
+            said = detector.suits(frame)
+            assert isinstance(said, str), f"suits must give a text, empty if all is well, but gave {said!r}"
+            assert not said, f"suits must be empty for clips that fit learns from but is {said!r}"
 
 
 def check_progress(tested: Family, workspace: Workspace) -> None:
@@ -273,6 +284,7 @@ CHECKS: tuple[Check, ...] = (
     check_paper,
     check_paper_lies_in_the_space,
     check_draws_construct,
+    check_suits,
     check_progress,
     check_scores,
     check_unequal_lengths,
@@ -322,6 +334,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("family", help="a family's name, or your own as package.module:Class")
     made.add_argument("--space", type=Path, metavar="FILE", help="its search space (default: the family's own)")
     made.add_argument("--seconds", type=float, default=1.0, help="length of a clip (default 1); more for long windows")
+    made.add_argument("--rate", type=positive, default=RATE, metavar="HZ", help=f"of the clips (default {RATE})")
     made.add_argument("--device", default="cpu", help="where to compute (default cpu)")
     return run(made, _act, argv)
 
@@ -347,7 +360,7 @@ def _act(args: argparse.Namespace) -> int:
     failed = 0
     torch.set_num_threads(1)  # with work as small as this, threads would only wait for each other
     with tempfile.TemporaryDirectory() as folder:
-        workspace = Workspace(Path(folder), args.seconds, args.device, args.space)
+        workspace = Workspace(Path(folder), args.seconds, args.device, args.space, args.rate)
         for check in CHECKS:
             said = "ok"
             try:

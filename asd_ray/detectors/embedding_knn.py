@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -103,7 +104,10 @@ class EmbeddingKnn:
 
     @property
     def front_end(self) -> FrontEnd:
-        return Magnitude(center=False, seconds=self.seconds, short="repeat")
+        return Magnitude(center=False, seconds=self.seconds, short="repeat").at(self.context.rate)
+
+    def suits(self, train: pd.DataFrame) -> str:
+        return Classes.lacking(train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         classes, device = Classes.of(train.frame), self.context.device

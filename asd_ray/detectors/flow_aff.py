@@ -106,7 +106,10 @@ class FlowAff:
 
     @property
     def front_end(self) -> FrontEnd:
-        return PRESETS["cp_jku"]
+        return PRESETS["cp_jku"].at(self.context.rate)
+
+    def suits(self, train: pd.DataFrame) -> str:
+        return training.too_few(train, self.front_end, self._size, self._size)  # side by side, see Places
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         frames, windows = training.frames_to_learn(self.front_end, train, self._size, self.context)

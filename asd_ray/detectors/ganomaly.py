@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import ClassVar
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
@@ -110,7 +111,10 @@ class Ganomaly:
 
     @property
     def front_end(self) -> FrontEnd:
-        return PRESETS["aegan_ad"]
+        return PRESETS["aegan_ad"].at(self.context.rate)
+
+    def suits(self, train: pd.DataFrame) -> str:
+        return training.too_few(train, self.front_end, pictures.SIZE, self.hop)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         frames, windows = training.frames_to_learn(self.front_end, train, pictures.SIZE, self.context, self.hop)

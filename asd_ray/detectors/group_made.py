@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -78,7 +79,10 @@ class GroupMade:
 
     @property
     def front_end(self) -> FrontEnd:
-        return PRESETS["baseline_2020"]
+        return PRESETS["baseline_2020"].at(self.context.rate)
+
+    def suits(self, train: pd.DataFrame) -> str:
+        return training.too_few(train, self.front_end, self.frames)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         frames, windows = training.frames_to_learn(self.front_end, train, self.frames, self.context)

@@ -31,6 +31,7 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -101,7 +102,11 @@ class IdClassifier:
 
     @property
     def front_end(self) -> FrontEnd:
-        return PRESETS["baseline"]
+        return PRESETS["baseline"].at(self.context.rate)
+
+    def suits(self, train: pd.DataFrame) -> str:
+        lacking = Classes.lacking(train, least=1 if self.warps else 2)
+        return lacking or training.too_few(train, self.front_end, self.frames, self.hop)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         classes = Classes.of(train.frame, least=1 if self.warps else 2)

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -63,7 +64,10 @@ class IDNN:
 
     @property
     def front_end(self) -> FrontEnd:
-        return PRESETS["baseline"]
+        return PRESETS["baseline"].at(self.context.rate)
+
+    def suits(self, train: pd.DataFrame) -> str:
+        return training.too_few(train, self.front_end, self.frames)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         frames, windows = training.frames_of(self.front_end, train, self.frames, self.context)

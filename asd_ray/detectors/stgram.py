@@ -36,6 +36,7 @@ from functools import partial
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
@@ -51,7 +52,7 @@ from asd_ray.detectors.heads import ArcFace, Softmax, arcmix, check_head, new_he
 from asd_ray.detectors.nets.mobilefacenet import MobileFaceNet
 from asd_ray.detectors.nets.mobilenet_v3 import MobileNetV3
 from asd_ray.detectors.nets.tgram import Tgram, temporal_attention
-from asd_ray.features import PRESETS, FrontEnd, LogMel, Magnitude, Windows
+from asd_ray.features import PRESETS, LogMel, Magnitude, Windows
 from asd_ray.features._base import must_be
 
 NETS = ("mobilefacenet_2022", "mobilefacenet_2023", "mobilenet_v3")
@@ -65,11 +66,11 @@ FLOOR = 1e-10  # of a spectrum's power
 class Stgram(nn.Module):
     """Waves, [n, samples] -> embeddings; `pictures` are those of the same sound, where they are made already."""
 
-    def __init__(self, front_end: FrontEnd, inputs: str, net: str, samples: int, *, unit: bool) -> None:
+    def __init__(self, front_end: LogMel | Magnitude, inputs: str, net: str, samples: int, *, unit: bool) -> None:
         super().__init__()
         self.front_end, self.inputs, self.unit = front_end, inputs.split("+"), unit
-        frames, bins = front_end.frames(samples), front_end.shape[0]
-        self.tgram = Tgram(frames, mels=bins) if "tgram" in self.inputs else None
+        frames, bins, hop = front_end.frames(samples), front_end.shape[0], front_end.hop
+        self.tgram = Tgram(frames, mels=bins, window=2 * hop, hop=hop) if "tgram" in self.inputs else None
         channels = len(self.inputs)
         self.net: MobileFaceNet | MobileNetV3
         if net == "mobilenet_v3":
@@ -149,14 +150,17 @@ class StgramMfn:
         self._kept = classify.Kept(self, self._new)
 
     @property
-    def front_end(self) -> FrontEnd:
+    def front_end(self) -> LogMel | Magnitude:
         preset = PRESETS[self.picture]
         assert isinstance(preset, LogMel)
         if self.inputs == "spectrum":
             return Magnitude(
                 n_fft=preset.n_fft, pad_mode=preset.pad_mode, power=2, seconds=self.seconds, short="repeat"
-            )
-        return replace(preset, seconds=self.seconds)
+            ).at(self.context.rate)
+        return replace(preset, seconds=self.seconds).at(self.context.rate)
+
+    def suits(self, train: pd.DataFrame) -> str:
+        return Classes.lacking(train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         classes, device = Classes.of(train.frame), self.context.device

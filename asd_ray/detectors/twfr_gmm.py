@@ -70,7 +70,7 @@ class TwfrGmm:
 
     @property
     def front_end(self) -> FrontEnd:
-        return PRESETS["twfr"]
+        return PRESETS["twfr"].at(self.context.rate)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         if len(train) == 0:

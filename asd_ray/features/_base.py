@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import lru_cache
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -59,6 +60,17 @@ class FrontEnd:
         text = json.dumps({"version": self.VERSION, **self.to_dict()}, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
+    def at(self, rate: int) -> Self:
+        """This front end for sound of another rate: what it says in seconds, Hz and mel bands stays as it is.
+
+        At its own rate it is itself, so that its hash is, too.
+        """
+        made: Self = self if rate == self.rate else _converted(self, rate)
+        return made
+
+    def _at(self, rate: int) -> Self:
+        return dataclasses.replace(self, rate=rate)
+
     def heard(self, samples: int) -> int:
         """How many samples of a clip of `samples` are used."""
         if self.seconds is None:
@@ -99,6 +111,12 @@ class FrontEnd:
             for start in range(0, len(waves), step):
                 out[start : start + step] = self.transform(_floats(_fit(waves[start : start + step], heard)))
         return out
+
+
+@lru_cache(maxsize=64)
+def _converted(front_end: Any, rate: int) -> Any:
+    """Kept: a detector asks for its front end again and again."""
+    return front_end._at(rate)
 
 
 BLOCK = 480_000  # samples in one block on a CPU: 3 clips of 10 s, whose spectra are about 8 MB

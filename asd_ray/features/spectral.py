@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn.functional import pad
 
+from asd_ray.errors import AsdRayError
 from asd_ray.features._base import FrontEnd, must_be
+
+WINDOWS = 16, 2**18  # samples of a window at another rate: 250 Hz to 4 MHz for one of 1024 at 16 kHz
+MOST_PADDING = 16  # times the window, where a Fourier transform of it alone would leave mel bands empty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +42,26 @@ class Spectral(FrontEnd):
             # Reflection needs more samples than it pads; a clip shorter than that has no frame of this kind.
             return 0 if self.pad_mode == "reflect" and heard <= self.n_fft // 2 else heard // self.hop + 1
         return max(0, (heard - self.n_fft) // self.hop + 1)
+
+    def _at(self, rate: int) -> Self:
+        """The window and the hop keep their seconds; the transform is the next longer one that is quick to compute.
+
+        Lengths are even, so that a centred clip has a frame for every hop and one more.
+        """
+        window, n_fft = (_even(length * rate / self.rate) for length in (self.win_length or self.n_fft, self.n_fft))
+        if not WINDOWS[0] <= window <= WINDOWS[1]:
+            raise AsdRayError(
+                f"at {rate} Hz the window of {self.KIND} has {window} samples where {WINDOWS[0]} to {WINDOWS[1]} are "
+                "possible; choose another --rate"
+            )
+        n_fft = 2 * next_fast_len(n_fft // 2, real=True)  # a prime factor of 83 costs three times the time
+        return replace(
+            self,
+            rate=rate,
+            n_fft=n_fft,
+            win_length=None if window == n_fft else window,
+            hop=max(1, round(self.hop * rate / self.rate)),
+        )
 
     @property
     def bins(self) -> int:
@@ -91,10 +117,39 @@ class LogMel(Spectral):
     def shape(self) -> tuple[int, ...]:
         return (self.mels,)
 
-    def transform(self, waves: Tensor) -> Tensor:
+    def _at(self, rate: int) -> Self:
+        """As any spectrum; `fmax` is cut at half the rate, and no mel band becomes empty.
+
+        Where bands are narrower than the bins of the window, below some 4.5 kHz, a longer transform of the same window
+        gives each of them a bin.
+        """
+        fmax = None if self.fmax is None else min(self.fmax, rate / 2)
+        made = Spectral._at(replace(self, fmax=fmax), rate)
+        if rate > self.rate or self._empty:  # bands are no narrower then, or are meant to be so
+            return made
+        window, longest = made.win_length or made.n_fft, MOST_PADDING * made.n_fft
+        while made._empty:
+            if made.n_fft == longest:
+                raise AsdRayError(
+                    f"at {rate} Hz {made.mels} mel bands are too narrow for a window of {window} samples; choose a "
+                    "higher --rate"
+                )
+            made = replace(made, n_fft=2 * made.n_fft, win_length=window)
+        return made
+
+    @property
+    def _empty(self) -> bool:
+        """Whether a mel band lies between two bins, and would be the floor whatever is heard."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torchaudio says so, too
+            return bool((self._filters().sum(0) == 0).any())
+
+    def _filters(self) -> Tensor:
         fmax = self.rate / 2 if self.fmax is None else self.fmax
-        bank = _mel_filters(self.bins, self.fmin, fmax, self.mels, self.rate, self.norm, self.scale)
-        mel = self.magnitudes(waves, self.power) @ bank.to(waves.device)
+        return _mel_filters(self.bins, self.fmin, fmax, self.mels, self.rate, self.norm, self.scale)
+
+    def transform(self, waves: Tensor) -> Tensor:
+        mel = self.magnitudes(waves, self.power) @ self._filters().to(waves.device)
         mel = mel.clamp_(min=self.floor) if self.floor_rule == "max" else mel.add_(self.floor)
         decibels = mel.log10_().mul_(20.0 / self.power)
         if self.top_db is not None:
@@ -135,6 +190,10 @@ class Complex(Spectral):
 
     def transform(self, waves: Tensor) -> Tensor:
         return torch.view_as_real(self.spectrum(waves))
+
+
+def _even(samples: float) -> int:
+    return 2 * round(samples / 2)
 
 
 @lru_cache(maxsize=32)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
+
 from asd_ray._names import check_name
 from asd_ray.clips.bank import Bank
+from asd_ray.clips.table import ClipTable
 from asd_ray.detectors import FAMILIES, Family, family
 from asd_ray.detectors.families import Space
-from asd_ray.errors import AsdRayError
+from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger import Ledger, TrialRecord, trial_hash
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.locks import StudyLocks
 from asd_ray.tuning.space import paper_draw
 from asd_ray.tuning.spec import LAST, Settings, called
 from asd_ray.tuning.study import Share, Study, study_name
+from asd_ray.tuning.suiting import Reasons, StudyClips, against, against_draws, told
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     cells: set[str] = field(default_factory=set)  # what the objective is the mean of
     elsewhere: list[str] = field(default_factory=list)  # studies that another search works on
+    left_out: list[str] = field(default_factory=list)  # what could not succeed, and why: a line for each reason
 
 
 def chosen_families(names: Sequence[str], gpu: bool) -> tuple[list[Family], list[str]]:
@@ -111,26 +116,74 @@ def notes_of_shares(wishes: Wishes, families: Sequence[Family]) -> Iterator[str]
         yield f"--gpus-per-trial changes nothing: no trial of {names} wants a GPU; a detector says so in RESOURCES"
 
 
-def make_plan(
-    wishes: Wishes, source: DataSource, ledger: Ledger, locks: StudyLocks, families: Sequence[Family], gpu: bool
-) -> Plan:
-    """The studies of a command, each rebuilt from the ledger; those that another search holds are left to it."""
-    plan = Plan(notes=[*notes_of_shares(wishes, families)])
+def before_decoding(
+    wishes: Wishes, families: Sequence[Family], table: ClipTable, rate: int
+) -> tuple[Reasons, ClipTable]:
+    """What is left out by names and rate alone, and the table without the machines of which nothing is left."""
     spaces = spaces_by_family(wishes.spaces, families)
-    for machine in wishes.machines:
+    left_out = unsuited(_clips_of_studies(wishes, table.frame, rate), families, spaces, rate)
+    gone = set(wishes.machines) - set(_left(wishes, families, left_out))
+    if not gone:
+        return left_out, table
+    return left_out, table.with_frame(table.frame[~table.frame["machine"].isin(gone)].reset_index(drop=True))
+
+
+def unsuited(
+    clips: Mapping[tuple[str, ...], StudyClips],
+    families: Sequence[Family],
+    spaces: Mapping[str, Space],
+    rate: int,
+    known: Reasons | None = None,
+) -> Reasons:
+    """What is `known` to be left out, and what is by the paper's settings; an error where nothing is left."""
+    reasons = dict(known or {})
+    for each in families:
+        ask = against(each, spaces[each.name].paper, rate)
+        for machines, own in clips.items():
+            if (machines, each.name) not in reasons and (why := ask(own)):
+                reasons[machines, each.name] = why
+    if all((machines, each.name) in reasons for machines in clips for each in families):
+        raise AsdRayError(f"nothing is left to search:\n{listing(told(reasons))}")
+    return reasons
+
+
+def make_plan(
+    wishes: Wishes,
+    source: DataSource,
+    ledger: Ledger,
+    locks: StudyLocks,
+    families: Sequence[Family],
+    gpu: bool,
+    left_out: Reasons | None = None,
+) -> Plan:
+    """The studies of a command, each rebuilt from the ledger; those that another search holds are left to it.
+
+    `left_out` is what `before_decoding` found; more is left out by the lengths of clips.
+    """
+    spaces = spaces_by_family(wishes.spaces, families)
+    clips = _clips_of_studies(wishes, source.bank.frame.assign(samples=source.bank.lengths), source.rate)
+    reasons = unsuited(clips, families, spaces, source.rate, left_out)
+    left = _left(wishes, families, reasons)
+    plan = Plan(notes=[*_notes_of_groups(wishes), *notes_of_shares(wishes, families)], left_out=told(reasons))
+    gone = [machine for machine in wishes.machines if machine not in left]
+    if gone:
+        plan.left_out.append(f"nothing is left to search of {', '.join(gone)}")
+    for machine in left:
         judge = source.machine(machine, settings_of([machine], wishes, source)).judge
         plan.notes += judge.notes
         plan.cells.add(judge.cells)
     free = []
-    for machines, each in itertools.product(_groups(wishes, plan), families):
+    for machines, each in itertools.product(clips, families):
+        if (machines, each.name) in reasons:
+            continue
         name = study_name(machines, each)
         holder = locks.take(name)  # before the ledger is read: whoever held it may have stored until now
         if holder:
             plan.elsewhere.append(f"{name} is being searched by {holder}")
         else:
             free.append((machines, each))
-    records = {machine: ledger.records(machine) for machine in wishes.machines}
-    for machine in wishes.machines:
+    records = {machine: ledger.records(machine) for machine in left}
+    for machine in left:
         _same_data(machine, records[machine], source.bank, ledger)
 
     def studies(again: Sequence[TrialRecord] = ()) -> list[Study]:
@@ -144,6 +197,7 @@ def make_plan(
                 seed=wishes.seed,
                 wanted=wishes.trials,
                 records=itertools.chain.from_iterable(records[machine] for machine in machines),
+                unsuited=against_draws(each, clips[machines]),
                 again=[record for record in again if record.family == each.name],
             )
             for machines, each in free
@@ -151,7 +205,7 @@ def make_plan(
 
     plan.studies = studies()
     if wishes.retry_failed and (failed := _set_failures_aside(plan, wishes.seed, ledger)):
-        records = {machine: ledger.records(machine) for machine in wishes.machines}
+        records = {machine: ledger.records(machine) for machine in left}
         plan.studies = studies(failed)
     return plan
 
@@ -173,16 +227,34 @@ def _set_failures_aside(plan: Plan, seed: int, ledger: Ledger) -> list[TrialReco
     return found
 
 
-def _groups(wishes: Wishes, plan: Plan) -> list[list[str]]:
+def _groups(wishes: Wishes) -> list[tuple[str, ...]]:
     """The machines that each trial learns from; of several in one order, since what is learnt depends on it."""
-    if not wishes.jointly:
-        return [[machine] for machine in wishes.machines]
-    machines = sorted(wishes.machines)
-    if len(machines) == 1:
-        plan.notes.append(f"--jointly changes nothing: {machines[0]} is the only machine")
-    else:
-        plan.notes.append(f"{called(machines)} stands for {', '.join(machines)} together")
-    return [machines]
+    return [tuple(sorted(wishes.machines))] if wishes.jointly else [(machine,) for machine in wishes.machines]
+
+
+def _notes_of_groups(wishes: Wishes) -> Iterator[str]:
+    (machines, *_) = _groups(wishes)
+    if wishes.jointly and len(machines) == 1:
+        yield f"--jointly changes nothing: {machines[0]} is the only machine"
+    elif wishes.jointly:
+        yield f"{called(machines)} stands for {', '.join(machines)} together"
+
+
+def _clips_of_studies(wishes: Wishes, frame: pd.DataFrame, rate: int) -> dict[tuple[str, ...], StudyClips]:
+    there = set(frame["machine"])  # not those of which nothing was left before anything was decoded
+    groups = [machines for machines in _groups(wishes) if there.issuperset(machines)]
+    return {machines: StudyClips.of(frame, machines, wishes.held_out, rate) for machines in groups}
+
+
+def _left(wishes: Wishes, families: Sequence[Family], reasons: Reasons) -> list[str]:
+    """The machines of which something is searched, in the order of the command."""
+    searched = {
+        machine
+        for machines, each in itertools.product(_groups(wishes), families)
+        if (machines, each.name) not in reasons
+        for machine in machines
+    }
+    return [machine for machine in wishes.machines if machine in searched]
 
 
 def settings_of(machines: Sequence[str], wishes: Wishes, source: DataSource) -> Settings:
@@ -198,9 +270,11 @@ def settings_of(machines: Sequence[str], wishes: Wishes, source: DataSource) -> 
 
 def _same_data(machine: str, records: Sequence[TrialRecord], bank: Bank, ledger: Ledger) -> None:
     """One dataset a run: scores of other clips could not be ensembled with these."""
-    other = [r for r in records if r.source == "search" and r.data_fingerprint != bank.fingerprints[machine]]
+    scored = [r for r in records if r.source == "search" and r.status == "complete"]  # others have no scores
+    other = [r for r in scored if r.data_fingerprint != bank.fingerprints[machine]]
     if other:
         raise AsdRayError(
-            f"{ledger.layout.root} holds {len(other)} trials of {machine} on other clips (dataset {other[0].dataset}, "
-            f"first {other[0].name}); {bank.why_other(machine)}keep one dataset a run: choose another --run"
+            f"{ledger.layout.root} holds {len(other)} trials of {machine} on other clips, or on these at another "
+            f"--rate or --channel (dataset {other[0].dataset}, first {other[0].name}); {bank.why_other(machine)}keep "
+            "one dataset a run: choose another --run"
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,9 +60,10 @@ class Study:
         wanted: int,
         records: Iterable[TrialRecord] = (),
         again: Iterable[TrialRecord] = (),
+        unsuited: Callable[[dict[str, Any]], str] = lambda params: "",  # why drawn parameters need not be tried
     ) -> None:
         self.machines, self.family, self.space, self.settings = tuple(machines), family, space, settings
-        self.share, self.seed, self.wanted = share, seed, wanted
+        self.share, self.seed, self.wanted, self.unsuited = share, seed, wanted, unsuited
         self.exhausted = False
         self.records: dict[str, TrialRecord] = {}  # trial hash -> every stored trial of this study and its settings
         self.elsewhere = 0  # stored trials of this machine and family that are of other settings or another space
@@ -138,7 +139,7 @@ class Study:
             known = self.records.get(spec.hash)
             if known is not None and known.status == "complete":
                 self._study.tell(trial, known.objective)
-            elif known is not None or spec.hash in self._asked:
+            elif known is not None or spec.hash in self._asked or self.unsuited(spec.effective):
                 self._study.tell(trial, state=TrialState.FAIL)
             else:
                 self._asked[spec.hash] = trial

@@ -225,7 +225,7 @@ def _with_less_memory(run: _Run, data: TrialData) -> Generator[Reached, None, Sc
 
 def _fit_and_score(run: _Run, data: TrialData, params: dict[str, Any]) -> Generator[Reached, None, Scored]:
     spec = run.spec
-    context = Context(run.device, spec.seed, run.source.features)
+    context = Context(run.device, spec.seed, run.source.features, run.source.rate)
     detector = Family(spec.family, spec.target).detector(context, **params)
     run.front_end = front_end_of(detector)
     compared, looked_at = set(rungs(spec.epochs)), _looked_at(spec)

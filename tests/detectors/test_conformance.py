@@ -22,7 +22,7 @@ from asd_ray.features import PRESETS, FrontEnd
 
 def test_what_is_checked() -> None:
     assert len(FAMILIES) == 12
-    assert len(CHECKS) == 18
+    assert len(CHECKS) == 19
     assert {check.__name__ for check in CHECKS} == {name for name in vars(suite) if name.startswith("check_")}
 
 
@@ -212,6 +212,16 @@ class LearnsOneThreadsShare(Distance):
         return super().fit(train.take(np.arange(0, len(train), torch.get_num_threads())))
 
 
+class SuitsWithoutAWord(Distance):
+    def suits(self, train: Any) -> None:
+        return None
+
+
+class SuitsNothing(Distance):
+    def suits(self, train: Any) -> str:
+        return "one is too few" if len(train) else ""
+
+
 class ScoresBeforeFit(Distance):
     def score(self, clips: ClipSet) -> Scores:
         return {"far": np.zeros(len(clips))} if self.centre is None else super().score(clips)
@@ -300,6 +310,8 @@ BROKEN: list[tuple[type[Distance], Check, str]] = [
     (OtherDefault, suite.check_paper, "PAPER\\['power'\\] is 2.0 but the default of the class is 1.0"),
     (OneParameterMore, suite.check_paper, "PAPER and the class differ in parameters: more"),
     (RefusesHighPowers, suite.check_draws_construct, "which the class refuses: power above 3"),
+    (SuitsWithoutAWord, suite.check_suits, "suits must give a text, empty if all is well, but gave None"),
+    (SuitsNothing, suite.check_suits, "suits must be empty for clips that fit learns from but is 'one is too few'"),
     (CountsEpochsFromZero, suite.check_progress, "epochs must count from 1 but are \\[0, 1, 2\\]"),
     (LosesItsLoss, suite.check_progress, "losses must be finite"),
     (IgnoresEpochs, suite.check_progress, "7 epochs where 3 were asked"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 
 from asd_ray.clips.bank import ClipSet
@@ -64,3 +65,41 @@ class Tiny:
 
     def load(self, state: dict[str, Any]) -> None:
         self.weight = state["weight"]
+
+
+class AnyRate(Tiny):
+    """Follows the rate of the clips."""
+
+    def __init__(
+        self, context: Context, *, x: float = 0.75, epochs: int = 9, batch_size: int = 64, behaviour: str = ""
+    ) -> None:
+        super().__init__(context, x=x, epochs=epochs, batch_size=batch_size, behaviour=behaviour)
+        self.context = context
+
+    @property
+    def front_end(self) -> FrontEnd:
+        return PRESETS["baseline"].at(self.context.rate)
+
+
+class Picky(AnyRate):
+    """Learns of machines of two ids or more, and from clips of a tenth of a second or more."""
+
+    def suits(self, train: pd.DataFrame) -> str:
+        if train.groupby("machine")["id"].nunique().min() < 2:
+            return "it compares ids; record two"
+        short = "samples" in train and (train["samples"] < self.context.rate / 5).any()
+        return "it wants clips of 0.2 s; record longer ones" if short else ""
+
+
+class Forgetful(AnyRate):
+    """Suits everything, and says so with None."""
+
+    def suits(self, train: pd.DataFrame) -> None:
+        return None
+
+
+class Mistaken(AnyRate):
+    """Its `suits` has a fault of its own."""
+
+    def suits(self, train: pd.DataFrame) -> str:
+        return str(train["colour"])
