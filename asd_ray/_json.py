@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -40,7 +41,7 @@ def loads(
             raise ValueError(f"{len(data)} bytes, which is more than {most_bytes}")
         _check_depth(data, most_depth)
         value = json.loads(
-            data.decode("utf-8-sig"),
+            data.removeprefix(codecs.BOM_UTF8).decode(),
             parse_constant=_refuse,
             parse_float=_finite,
             parse_int=_whole,

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what no name of anything holds, and a terminal may obey
 SHOWN = 60  # characters of a value in a message
 
 
@@ -48,16 +47,15 @@ class Whole:
 
 @dataclass(frozen=True)
 class Text:
+    """Any text: what a terminal would obey is spelled out where it is printed, in `asd_ray._terminal`."""
+
     most: float = 4000  # characters
-    lines: bool = False  # whether it may hold line breaks and other control characters
 
     def misfit(self, value: Any, where: str) -> str:
         if not isinstance(value, str):
             return f"{where} must be text but is {_shown(value)}"
         if len(value) > self.most:
             return f"{where} must be text of at most {self.most} characters but has {len(value)}: {_shown(value)}"
-        if not (self.lines or value.isprintable()) and CONTROL.search(value):
-            return f"{where} must be text without control characters but is {_shown(value)}"
         return ""
 
 
@@ -129,8 +127,8 @@ class DictOf:
         for key, each in value.items():
             if self.keys is not None and not self.keys.fullmatch(key):
                 return f"{where} has the key {_shown(key)}, which must match {self.keys.pattern}"
-            if len(key) > Text.most or not key.isprintable() and CONTROL.search(key):
-                return f"{where} has the key {_shown(key)}, which must be short text without control characters"
+            if len(key) > Text.most:
+                return f"{where} has the key {_shown(key)}, which must be short text"
             if self.shape.misfit(each, key):  # the path is only put together for a message
                 return self.shape.misfit(each, f"{where}.{key[:SHOWN]}")
         return ""

@@ -258,6 +258,7 @@ def put_run(run: Path, name: str) -> Path:
             objective=0.5 + number / 10 if number < 2 else None,
             variant=name if number < 2 else "",
             error=f"ValueError: {name}" if number == 2 else "",
+            source="import" if "/" in name else "search",  # the name of a searched trial names files, too
             device=name,
             dataset=name,
             data_fingerprint="f",

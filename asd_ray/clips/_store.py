@@ -45,7 +45,7 @@ ROOM = CHUNK * 200_000  # samples of a chunk; clips that do not fit get memory o
 HEAD = 512  # samples' worth of a wav header that stands before them in the room, and of what may follow them
 MOST_JSON = 1 << 30  # bytes: the paths of five million clips
 ABOUT = Fields(
-    {"root": Text(lines=True), "bytes": Whole(0, 2**63), "paths": ListOf(Text(lines=True))},
+    {"root": Text(), "bytes": Whole(0, 2**63), "paths": ListOf(Text())},
     required=("root", "bytes", "paths"),
 )
 RECORD = np.dtype(

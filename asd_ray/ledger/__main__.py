@@ -247,15 +247,15 @@ def _forget(args: argparse.Namespace) -> int:
     ledger = _open(args)
     records = find_to_forget(ledger, args.trials, args.machine, args.family, failed_only=args.failed)
     if not records:
-        print("nothing to forget: no such trial failed")
+        say("nothing to forget: no such trial failed")
         return 0
     lines = [f"{record}: {record.status}" for record in records]
     if args.dry_run:
-        print(f"would set aside {len(records)} trials:\n{listing(lines, most=1000)}")
+        say(f"would set aside {len(records)} trials:\n{listing(lines, most=1000)}", lines=True)
         return 0
     forget(ledger, records)
-    print(f"set aside {len(records)} trials:\n{listing(lines, most=1000)}")
-    print(
+    say(f"set aside {len(records)} trials:\n{listing(lines, most=1000)}", lines=True)
+    say(
         f"their files are in {ledger.layout.url(ledger.layout.set_aside)}, each with the command that brings it back "
         "in the .reason.txt beside it. To run these trials again, run the same search again"
     )

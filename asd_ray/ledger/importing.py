@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asd_ray._shapes import CONTROL
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.long_table import DEFAULTS, read_long_table
 from asd_ray.ledger.record import TrialRecord, trial_hash
@@ -37,7 +36,7 @@ def import_table(ledger: Ledger, path: str | Path) -> ImportReport:
     test), label (normal, anomaly, 0, 1; default unknown), variant. Others are ignored.
     """
     path = Path(path)
-    return _store(ledger, read_long_table(path), CONTROL.sub("?", path.name))
+    return _store(ledger, read_long_table(path), path.name)
 
 
 def import_submission(ledger: Ledger, folder: str | Path, year: int, truth: str | Path | None = None) -> ImportReport:

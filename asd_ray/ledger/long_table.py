@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from asd_ray._csv import MARK, restored
 from asd_ray._files import check_text
 from asd_ray._names import NAME, wrong_name
-from asd_ray._shapes import CONTROL
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.schema import DOMAINS, LABELS, SPLITS
 from asd_ray.ledger.trial_file import MOST_ROWS
@@ -282,8 +281,10 @@ def _check(read: _Read) -> None:
     for name in ("system", "machine", "id", "clip", "variant"):
         read.wrong(frame[name] == "", f"{name} is empty")
         words = frame[name].unique()
-        odd = [word for word in words if not word.isprintable() and CONTROL.search(word)]
-        read.wrong(frame[name].isin(odd), f"{name} holds a control character, which no name may; remove it")
+        odd = [word for word in words if "\0" in word]
+        read.wrong(
+            frame[name].isin(odd), f"{name} holds a NUL character, which no name may; remove it"
+        )
         long = [word for word in words if len(word) > LONGEST]
         read.wrong(frame[name].isin(long), f"{name} is longer than {LONGEST} characters")
     for name, why in NAMES.items():

@@ -31,7 +31,7 @@ SHAPES: dict[str, Shape] = {  # of every field as JSON
     "objective": Maybe(Number()),
     "objective_parts": DictOf(Maybe(Number())),
     "intermediate": DictOf(Maybe(Number()), re.compile("[0-9]{1,9}")),
-    "error": Text(math.inf, lines=True),
+    "error": Text(math.inf),
     "seconds": Maybe(Number(0, 1e9)),
     "peak_memory_mb": Maybe(Number(0, 1e12)),
     "versions": DictOf(Text()),

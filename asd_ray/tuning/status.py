@@ -42,16 +42,16 @@ RUNNING: dict[str, Shape] = {
 }
 STATUS = Fields(  # what is shown of what `StatusFile` writes
     {
-        "command": Text(lines=True),
+        "command": Text(),
         "seconds": Number(0, 1e10),
         "turned": Number(0, 1e10),
         "slots": Number(0, 1e10),
         "cluster": DictOf(Scalar()),
         "ended": Whole(),
-        "stopping": Text(lines=True),
-        "error": Text(lines=True),
+        "stopping": Text(),
+        "error": Text(),
         "again": DictOf(Whole()),
-        "failures": ListOf(Fields({"trial": Text(), "error": Text(lines=True)}, required=("trial", "error"))),
+        "failures": ListOf(Fields({"trial": Text(), "error": Text()}, required=("trial", "error"))),
         "studies": ListOf(Fields(STUDY, required=tuple(STUDY))),
         "running": ListOf(Fields(RUNNING, required=tuple(RUNNING))),
     }
