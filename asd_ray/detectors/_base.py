@@ -79,7 +79,9 @@ class Detector(Protocol):
     def __init__(self, context: Context, **params: Any) -> None: ...
 
     @property
-    def front_end(self) -> FrontEnd: ...
+    def front_end(self) -> FrontEnd:
+        """Of the rate of the clips, `context.rate`; a class whose front end has another is left out of a search."""
+        ...
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         """Learn from normal clips; yields once an epoch, after which `score` may be called before going on."""

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import ClassVar, Self
 
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -48,6 +47,8 @@ class Spectral(FrontEnd):
 
         Lengths are even, so that a centred clip has a frame for every hop and one more.
         """
+        from scipy.fft import next_fast_len  # another rate is seldom asked for
+
         window, n_fft = (_even(length * rate / self.rate) for length in (self.win_length or self.n_fft, self.n_fft))
         if not WINDOWS[0] <= window <= WINDOWS[1]:
             raise AsdRayError(
