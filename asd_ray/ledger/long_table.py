@@ -282,9 +282,7 @@ def _check(read: _Read) -> None:
         read.wrong(frame[name] == "", f"{name} is empty")
         words = frame[name].unique()
         odd = [word for word in words if "\0" in word]
-        read.wrong(
-            frame[name].isin(odd), f"{name} holds a NUL character, which no name may; remove it"
-        )
+        read.wrong(frame[name].isin(odd), f"{name} holds a NUL character, which no name may; remove it")
         long = [word for word in words if len(word) > LONGEST]
         read.wrong(frame[name].isin(long), f"{name} is longer than {LONGEST} characters")
     for name, why in NAMES.items():
