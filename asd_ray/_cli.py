@@ -136,17 +136,27 @@ def run(made: argparse.ArgumentParser, act: Callable[[argparse.Namespace], int],
         status = act(args)
         sys.stdout.flush()
         return status
-    except AsdRayError as error:
+    except (AsdRayError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # `… | head` closed the pipe: no error, but nothing more can be printed
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        message = str(error) if isinstance(error, AsdRayError) else _of_path(error)
+        if not message:
+            raise
         if args.debug:
             say(traceback.format_exc(), lines=True, error=True)
-        say(f"{made.prog}: {_on_one_line(str(error), sys.argv[1:] if argv is None else argv)}", lines=True, error=True)
+        say(f"{made.prog}: {_on_one_line(message, sys.argv[1:] if argv is None else argv)}", lines=True, error=True)
         return 2
     except KeyboardInterrupt:
         say(f"{made.prog}: interrupted", error=True)
         return 130
-    except BrokenPipeError:  # `… | head` closed the pipe: not an error, but nothing more can be printed
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+
+def _of_path(error: OSError) -> str:
+    """A path that the system refuses, whatever asked for it: too long a name, a link in a circle, a disk that fails."""
+    if error.filename is None:
+        return ""
+    return f"{os.fsdecode(error.filename)}: {error.strerror}; name another path, or check its disk"
 
 
 def _on_one_line(message: str, words: Sequence[str]) -> str:

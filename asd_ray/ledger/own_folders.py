@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from asd_ray.errors import AsdRayError
@@ -20,7 +21,7 @@ def refuse_own_folder(path: str | Path, cure: str, run: RunLayout | None = None)
         found = next((folder for folder in inside if f"{path}/".startswith(f"{folder}/")), None)
         found = found and run.url(found)
     else:
-        whole = Path(path).expanduser().resolve()
+        whole = Path(os.path.realpath(Path(path).expanduser()))  # where resolve() raises for a link in a circle
         found = next((str(part) for part in (whole, *whole.parents) if _is_own(part)), None)
     if found:
         raise AsdRayError(f"{path}: lies in {found}, which a run keeps for its own files; {cure}")

@@ -75,7 +75,7 @@ def _writable(path: str | Path) -> Path:
     """`path`, unless it holds something that is not ours to replace."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
         raise AsdRayError(f"{path}: give the path of a file on a local disk, such as studies.db, without sqlite:///")
-    target = Path(path).expanduser().resolve()
+    target = Path(os.path.realpath(Path(path).expanduser()))
     if not target.exists():
         return target
     if not target.is_file():

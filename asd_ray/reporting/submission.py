@@ -131,7 +131,7 @@ def _local(folder: str | Path) -> Path:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
         raise AsdRayError(f"{folder}: a submission is a folder on a local disk; write it there and copy it")
     refuse_own_folder(folder, "name another folder with --submission")
-    return Path(folder).expanduser().resolve()
+    return Path(os.path.realpath(Path(folder).expanduser()))
 
 
 def _year_of(chosen: Mapping[str, Mapping[str, Any]], asked: int | None) -> int:
