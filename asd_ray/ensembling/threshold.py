@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,20 @@ def threshold(scores: npt.ArrayLike, how: str = "gamma", percentile: float = PER
             warnings.simplefilter("ignore")
             try:
                 shape, place, scale = scipy.stats.gamma.fit(given)
-                value = float(scipy.stats.gamma.ppf(percentile / 100, shape, loc=place, scale=scale))
+                fitted = {"shape": float(shape), "loc": float(place), "scale": float(scale)}
+                value = of_distribution({"percentile": percentile, **fitted})
             except (ValueError, RuntimeError, FloatingPointError):
                 value = math.nan
         share = 1 - percentile / 100
         if math.isfinite(value) and abs((given > value).mean() - share) <= FAR * math.sqrt(
             share * (1 - share) / len(given)
         ):
-            fitted = {"shape": float(shape), "loc": float(place), "scale": float(scale)}
             return {"how": "gamma", "percentile": percentile, "value": value, **fitted}
     return found | {"note": "no gamma distribution fits these scores"}
+
+
+def of_distribution(told: Mapping[str, Any]) -> float:
+    """The percentile of a threshold's own gamma distribution, NaN where its numbers make none."""
+    import scipy.stats
+
+    return float(scipy.stats.gamma.ppf(told["percentile"] / 100, told["shape"], loc=told["loc"], scale=told["scale"]))

@@ -180,7 +180,7 @@ def test_trials_stopped_at_a_rung_are_pruned_in_optuna_and_in_the_ledger(
         capture_output=True,
         text=True,
         env=environment,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     told = Counter(line.split()[1] for line in done.stdout.splitlines() if line.startswith("optuna"))
