@@ -32,7 +32,7 @@ import xxhash
 
 from asd_ray._files import InUse, locked, make_folder, remove_unused, storage_error
 from asd_ray._json import loads
-from asd_ray._shapes import Fields, ListOf, Text, Whole
+from asd_ray._shapes import ListOf, Text, Whole, fault, object_of
 from asd_ray.clips.audio import Samples, UnreadableClip, read_samples
 from asd_ray.clips.resampling import check_rate
 from asd_ray.clips.table import ClipTable, Problem
@@ -44,10 +44,7 @@ CHUNK = 16  # clips a task: one write and one journal entry a chunk; 5 MB of 10 
 ROOM = CHUNK * 200_000  # samples of a chunk; clips that do not fit get memory of their own
 HEAD = 512  # samples' worth of a wav header that stands before them in the room, and of what may follow them
 MOST_JSON = 1 << 30  # bytes: the paths of five million clips
-ABOUT = Fields(
-    {"root": Text(), "bytes": Whole(0, 2**63), "paths": ListOf(Text())},
-    required=("root", "bytes", "paths"),
-)
+ABOUT = object_of(root=Text(), bytes=Whole(0, 2**63), paths=ListOf(Text()))
 RECORD = np.dtype(
     [("file", "<u8"), ("channels", "<u4"), ("rate", "<u4"), ("frames", "<u8")]  # file: hash of path, size and time
     + [("offset", "<u8"), ("length", "<u8"), ("digest", "V16")]  # in samples, not bytes
@@ -84,7 +81,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         about = loads((folder / "store.json").read_bytes(), "store.json", most_bytes=MOST_JSON, keep_surrogates=True)
-        if problem := ABOUT.misfit(about, "store.json"):
+        if problem := fault(ABOUT, about, "store.json"):
             raise ValueError(problem)
         self.known_as: str = about["root"]
         self.records: npt.NDArray[np.void] = np.load(folder / "records.npy")

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 from asd_ray._names import NAME
-from asd_ray.ensembling import checked as c
+from asd_ray._shapes import (
+    Anything,
+    DictOf,
+    Flag,
+    Items,
+    ListOf,
+    Maybe,
+    Number,
+    OneOf,
+    Shape,
+    Text,
+    Whole,
+    fault,
+    object_of,
+)
 from asd_ray.ensembling.combine import WAYS
 from asd_ray.ensembling.judge import MAXIMISE
 from asd_ray.ensembling.protocols import PROTOCOLS
@@ -16,110 +32,116 @@ from asd_ray.errors import AsdRayError
 
 AS_BEST = "better_as_best"
 CHOSEN_BY = ("crossval", "oracle", "order", "user", "label_free")  # the last by early versions
-SHARE = c.number(-1e-9, 1 + 1e-9)  # a mean of ones may be rounded
-FLOAT32 = c.number(-1e39, 1e39)  # scores are stored so
-PERCENT = c.number(0, 100)
+MOST = 2**53  # of whole numbers
+COUNT = Whole(1, MOST)
+SHARE = Number(-1e-9, 1 + 1e-9)  # a mean of ones may be rounded
+FLOAT32 = Number(-1e39, 1e39)  # scores are stored so
+FLOAT64 = Number(-1e300, 1e300)
+PERCENT = Number(0, 100)
+TEXT = Text(math.inf)
 
 
-def _name(value: Any, path: str) -> str:
-    return c.text(value, path) or ("" if NAME.fullmatch(value) else f"{path} {value[:60]!r} can be no file's name")
+@dataclass(frozen=True)
+class FileName:
+    def misfit(self, value: Any) -> str:
+        return TEXT.misfit(value) or ("" if NAME.fullmatch(value) else f" {value[:60]!r} can be no file's name")
 
 
-NAMED: dict[str, c.Kind] = {"name": c.text, "family": c.text, "variant": c.text}
-MEANS: dict[str, c.Kind] = {"auc": SHARE, "pauc": SHARE, "hmean": SHARE}
-INTERVAL = c.list_of(c.number(-1, 1), 2, 2)
-SLOT = c.record(family=c.text, variants=c.list_of(c.text), params=c.map_of(c.anything))
-STANDARDISE = c.record(how=c.text, per=c.text, floor=SHARE)
-RECIPE = c.record(
-    name=_name,
-    select=c.text,
-    combine=c.list_of(c.text, 1, 1),
-    slots=c.list_of(SLOT),
-    k=c.whole(1),
-    size=c.whole(1),
-    pool=c.whole(1),
-    bags=c.whole(1),
+NAMED: dict[str, Shape] = {"name": TEXT, "family": TEXT, "variant": TEXT}
+MEANS: dict[str, Shape] = {"auc": SHARE, "pauc": SHARE, "hmean": SHARE}
+INTERVAL = Items((Number(-1, 1),) * 2)
+SLOT = object_of(family=TEXT, variants=ListOf(TEXT), params=DictOf(Anything()))
+STANDARDISE = object_of(how=TEXT, per=TEXT, floor=SHARE)
+RECIPE = object_of(
+    name=FileName(),
+    select=TEXT,
+    combine=Items((TEXT,)),
+    slots=ListOf(SLOT),
+    k=COUNT,
+    size=COUNT,
+    pool=COUNT,
+    bags=COUNT,
     fraction=SHARE,
-    trials=c.whole(1),
-    by=c.text,
+    trials=COUNT,
+    by=TEXT,
     standardise=STANDARDISE,
 )
-WISHES = c.record(
-    maximise=c.one_of(*MAXIMISE),
-    repeats=c.whole(1),
-    folds=c.whole(2),
-    seed=c.whole(0),
-    draws=c.whole(1),
-    threshold=c.one_of(*HOW),
+WISHES = object_of(
+    maximise=OneOf(MAXIMISE),
+    repeats=COUNT,
+    folds=Whole(2, MOST),
+    seed=Whole(0, MOST),
+    draws=COUNT,
+    threshold=OneOf(HOW),
     percentile=PERCENT,
 )
-MEASURED = c.record(
+MEASURED = object_of(
     value=SHARE,
     interval=INTERVAL,
-    cells=c.map_of(SHARE),
+    cells=DictOf(SHARE),
     **MEANS,
-    per_repeat=c.list_of(SHARE, 1),
-    labels=c.text,
-    single=c.record(value=SHARE, protocol=c.one_of(*PROTOCOLS), **MEANS, name=c.text),
-    gain=c.record({AS_BEST: c.flag}, value=c.number(-1, 1), interval=INTERVAL, better=c.flag),
+    per_repeat=ListOf(SHARE, 1),
+    labels=TEXT,
+    single=object_of(value=SHARE, protocol=OneOf(PROTOCOLS), **MEANS, name=TEXT),
+    gain=object_of({AS_BEST: Flag()}, value=Number(-1, 1), interval=INTERVAL, better=Flag()),
 )
-DECISIONS = c.record(precision=SHARE, recall=SHARE, f1=SHARE)
-ENSEMBLE = c.record(
+DECISIONS = object_of(precision=SHARE, recall=SHARE, f1=SHARE)
+ENSEMBLE = object_of(
     {  # of the best of several recipes, and of newer versions
-        "recipe_source": c.text,
-        "tried": c.record({"names": c.list_of(c.text)}, recipes=c.whole(1), chosen_by=c.one_of(*CHOSEN_BY)),
-        "resampled_gains": c.list_of(c.number(-1, 1)),
-        "checksum": c.text,
+        "recipe_source": TEXT,
+        "tried": object_of({"names": ListOf(TEXT)}, recipes=COUNT, chosen_by=OneOf(CHOSEN_BY)),
+        "resampled_gains": ListOf(Number(-1, 1)),
+        "checksum": TEXT,
     },
-    format=c.text,
-    machine=_name,
+    format=TEXT,
+    machine=FileName(),
     recipe=RECIPE,
     wishes=WISHES,
-    dataset=c.record(name=c.text, fingerprint=c.text, year=c.nullable(c.whole())),
-    created=c.text,
-    versions=c.map_of(c.text),
-    members=c.list_of(
-        c.record(
+    dataset=object_of(name=TEXT, fingerprint=TEXT, year=Maybe(Whole(0, MOST))),
+    created=TEXT,
+    versions=DictOf(TEXT),
+    members=ListOf(
+        object_of(
             **NAMED,
-            trial=c.text,
-            weight=c.number(0, 1e9, above=True),
-            number=c.whole(-(2**53)),
-            params=c.map_of(c.anything),
+            trial=TEXT,
+            weight=Number(0, 1e9, above=True),
+            number=Whole(-MOST, MOST),
+            params=DictOf(Anything()),
         ),
         1,
     ),
-    combine=c.one_of(*WAYS),
-    statistics=c.record(
-        {"reference": c.map_of(c.list_of(c.list_of(FLOAT32, 1)))},
-        groups=c.list_of(c.text, 1),
-        centre=c.list_of(c.list_of(FLOAT32)),
-        scale=c.list_of(c.list_of(c.number(1e-60, 1e39))),
+    combine=OneOf(WAYS),
+    statistics=object_of(
+        {"reference": DictOf(ListOf(ListOf(FLOAT32, 1)))},
+        groups=ListOf(TEXT, 1),
+        centre=ListOf(ListOf(FLOAT32)),
+        scale=ListOf(ListOf(Number(1e-60, 1e39))),
     ),
-    threshold=c.record(
-        {"shape": c.number(), "loc": c.number(), "scale": c.number(), "note": c.text},
-        how=c.one_of(*HOW),
+    threshold=object_of(
+        {"shape": FLOAT64, "loc": FLOAT64, "scale": FLOAT64, "note": TEXT},
+        how=OneOf(HOW),
         percentile=PERCENT,
-        value=c.number(),
+        value=FLOAT64,
     ),
-    metrics=c.record({**dict.fromkeys(PROTOCOLS, MEASURED), "gap": c.number(-1, 1), "decisions": DECISIONS}),
-    trail=c.list_of(c.record(**NAMED, step=c.whole(1), value=SHARE)),
-    selection_frequency=c.list_of(c.record(**NAMED, trial=c.text, frequency=SHARE)),
-    candidates=c.record(
-        tried=c.whole(1),
-        families=c.map_of(c.whole(1)),
-        left_out=c.list_of(c.text),
-        digest=c.text,
-        all=c.map_of(c.list_of(c.text)),
+    metrics=object_of({**dict.fromkeys(PROTOCOLS, MEASURED), "gap": Number(-1, 1), "decisions": DECISIONS}),
+    trail=ListOf(object_of(**NAMED, step=COUNT, value=SHARE)),
+    selection_frequency=ListOf(object_of(**NAMED, trial=TEXT, frequency=SHARE)),
+    candidates=object_of(
+        tried=COUNT,
+        families=DictOf(COUNT),
+        left_out=ListOf(TEXT),
+        digest=TEXT,
+        all=DictOf(ListOf(TEXT)),
     ),
-    transductive=c.flag,
-    labels=c.text,
-    notes=c.list_of(c.text),
+    transductive=Flag(),
+    labels=TEXT,
+    notes=ListOf(TEXT),
 )
 
 
 def problem(ensemble: Any) -> str:
     """The first fault of what a file holds, by its path; "" for none."""
-    return ENSEMBLE(ensemble, "") or _wishes(ensemble) or _fits_together(ensemble)
+    return fault(ENSEMBLE, ensemble) or _wishes(ensemble) or _fits_together(ensemble)
 
 
 def _wishes(ensemble: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from asd_ray._json import loads
 from asd_ray._names import check_name
-from asd_ray._shapes import Anything, DictOf, Fields, ListOf, Maybe, Number, Scalar, Shape, Text, Whole
+from asd_ray._shapes import Anything, DictOf, Fields, ListOf, Maybe, Number, Scalar, Shape, Text, Whole, fault
 from asd_ray.errors import AsdRayError, unknown
 from asd_ray.ledger.run_layout import check_trial
 from asd_ray.ledger.schema import SCHEMA_VERSION
@@ -126,13 +126,13 @@ class TrialRecord:
 
         Fields this version does not know are kept in `extra`.
         """
-        if problem := RECORD.misfit(stored, ""):
-            raise AsdRayError(f"the record of a trial is wrong: {problem.strip()}")
+        if problem := fault(RECORD, stored):
+            raise AsdRayError(f"the record of a trial is wrong: {problem}")
         given = {name: stored[name] for name in SHAPES if name in stored}
         given["extra"] = {**given.get("extra", {}), **{key: stored[key] for key in stored if key not in SHAPES}}
         if given.get("source", "search") == "search" and not SEARCHED.fullmatch(given["name"]):
             raise AsdRayError(f"the name {given['name']!r} of a trial must not start with a dot or hold / or \\")
-        problem = EXTRA.misfit(given["extra"], "extra") or _not_a_date(given.get("created"))
+        problem = fault(EXTRA, given["extra"], "extra") or _not_a_date(given.get("created"))
         if problem:
             raise AsdRayError(f"the record of a trial is wrong: {problem}")
         given["intermediate"] = {int(epoch): _number(value) for epoch, value in given.get("intermediate", {}).items()}

@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from asd_ray._json import loads
-from asd_ray._shapes import DictOf, Fields, ListOf, Text, Whole
+from asd_ray._shapes import Anything, DictOf, ListOf, Text, Whole, fault, object_of
 from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.ledger.files import Stored, is_io_error
 from asd_ray.ledger.record import STATUSES, TrialRecord
@@ -33,16 +33,10 @@ WHOLE = 1 << 20  # bytes: a smaller file is read in one go
 MOST_FOOTER = 64 << 20  # bytes: more is no footer of ours, and is not read
 MOST_RECORDS = 32 << 20  # bytes of JSON in a footer: as objects of Python it takes up to twenty times as much
 MOST_ROWS = 1 << 26  # of one split of one trial: a column of equal values claims any number of rows in a few bytes
-SPLIT = Fields(
-    {
-        "row_group": Whole(0, 10**6),
-        "variants": ListOf(Text()),
-        "rows": ListOf(Whole(1, MOST_ROWS)),
-        "clips": ListOf(Text(100)),
-    },
-    required=("row_group", "variants", "rows", "clips"),
+SPLIT = object_of(
+    row_group=Whole(0, 10**6), variants=ListOf(Text()), rows=ListOf(Whole(1, MOST_ROWS)), clips=ListOf(Text(100))
 )
-TRIALS = ListOf(Fields({"splits": DictOf(SPLIT, re.compile("|".join(SPLITS)))}, required=("record", "splits")))
+TRIALS = ListOf(object_of(record=Anything(), splits=DictOf(SPLIT, re.compile("|".join(SPLITS)))))
 
 
 class FileError(AsdRayError):
@@ -179,7 +173,7 @@ def parse_metadata(metadata: dict[bytes, bytes], stored: Stored, url: str) -> li
         raise BadFileError(url, f"its schema version is {version!r}")
     try:
         described = loads(metadata[TRIALS_KEY], "the record in its metadata", most_bytes=MOST_RECORDS)
-        if problem := TRIALS.misfit(described, "trials"):
+        if problem := fault(TRIALS, described, "trials"):
             raise AsdRayError(f"the record in its metadata is wrong: {problem}")
         return [_entry(TrialRecord.from_dict(trial["record"]), trial["splits"], stored) for trial in described]
     except AsdRayError as error:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from asd_ray._json import loads
-from asd_ray._shapes import DictOf, Fields, Text, Whole
+from asd_ray._shapes import DictOf, Text, Whole, object_of
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.files import Files, Stored
 from asd_ray.tuning.events import LOGGER, line
@@ -30,8 +30,8 @@ LATE = 1.5  # times as long the thread waits for news before it beats without
 ALIVE = 60.0  # seconds of silence after which a process counts as dead
 READINGS = 4  # of a file that makes no sense, before it is taken to be no heartbeat
 MOST_BYTES = 16 << 20  # of a file; a search of a thousand studies that runs a thousand trials writes less than 1 MB
-BEAT = Fields(  # what is read here and by the locks
-    {"pid": Whole(), "host": Text(), "place": Text(), "born": Text(), "claims": DictOf(Text())}, required=("pid",)
+BEAT = object_of(  # what is read here and by the locks
+    {"host": Text(), "place": Text(), "born": Text(), "claims": DictOf(Text())}, pid=Whole()
 )
 LAST_BEAT = 10.0  # seconds that the end of a search waits for a beat that S3 does not answer
 
@@ -177,7 +177,7 @@ def is_beat(stored: Stored) -> bool:
 def _read(files: Files, stored: Stored, now: float) -> Beat | None:
     """None for one that is gone by now, or that is no heartbeat."""
     told = _told(files, stored)
-    if BEAT.misfit(told, "it"):
+    if BEAT.misfit(told):
         return None
     here = bool(told.get("born")) and told.get("place") == _place() != ""
     silent = max(0.0, now - stored.stamp)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from asd_ray._console import flagged
-from asd_ray._shapes import DictOf, Fields, Flag, Items, ListOf, Maybe, Number, Scalar, Shape, Text, Whole
+from asd_ray._shapes import DictOf, Fields, Flag, Items, ListOf, Maybe, Number, Scalar, Text, Whole, fault, object_of
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.ledger.run_layout import RunLayout
@@ -26,20 +26,14 @@ FAILURES = 5
 STUCK = 60.0  # seconds without a turn after which a search that lives is said to wait for something
 
 
-STUDY: dict[str, Shape] = {
-    "study": Text(),
+STUDY = object_of(
+    study=Text(),
     **dict.fromkeys(("done", "wanted", "running", "pruned", "failed"), Whole()),
-    "exhausted": Flag(),
-    "best": Maybe(Items((Number(), Text(), Text()))),
-    "left": Maybe(Number(0, 1e12)),
-}
-RUNNING: dict[str, Shape] = {
-    "trial": Text(),
-    "node": Text(),
-    "epoch": Whole(),
-    "epochs": Maybe(Whole()),
-    "seconds": Number(-1e10, 1e10),
-}
+    exhausted=Flag(),
+    best=Maybe(Items((Number(), Text(), Text()))),
+    left=Maybe(Number(0, 1e12)),
+)
+RUNNING = object_of(trial=Text(), node=Text(), epoch=Whole(), epochs=Maybe(Whole()), seconds=Number(-1e10, 1e10))
 STATUS = Fields(  # what is shown of what `StatusFile` writes
     {
         "command": Text(),
@@ -51,9 +45,9 @@ STATUS = Fields(  # what is shown of what `StatusFile` writes
         "stopping": Text(),
         "error": Text(),
         "again": DictOf(Whole()),
-        "failures": ListOf(Fields({"trial": Text(), "error": Text()}, required=("trial", "error"))),
-        "studies": ListOf(Fields(STUDY, required=tuple(STUDY))),
-        "running": ListOf(Fields(RUNNING, required=tuple(RUNNING))),
+        "failures": ListOf(object_of(trial=Text(), error=Text())),
+        "studies": ListOf(STUDY),
+        "running": ListOf(RUNNING),
     }
 )
 
@@ -76,7 +70,7 @@ def show_status(run: str, console: Console) -> None:
     found, exact = read_status(layout)
     beats = []
     for beat in found:
-        if problem := STATUS.misfit(beat.told, ""):
+        if problem := fault(STATUS, beat.told):
             console.print(
                 f"note: {layout.url(beat.path)} is left out, as {problem}; remove it if no search of this version runs",
                 markup=False,

@@ -203,6 +203,7 @@ def test_a_key_that_is_not_there_is_named(good: dict[str, Any], answer: Callable
         (b"\xff\xfe\x00", "can't decode"),
         ("{}".encode("utf-16"), "decode"),
         (b'{"format": "asd_ray-ensemble/1", "format": "asd_ray-ensemble/1"}', "'format' stands twice"),
+        (b'{"format": "\\ud800"}', "the format is '?'"),
         (b'{"format": 1e999}', "too large"),
         (b'{"format": ' + b"9" * 5000 + b"}", "5000 digits"),
         (b'{"format": "asd_ray-ensemble/2"}', "'asd_ray-ensemble/2' but must be"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -55,6 +57,21 @@ def make_trial(
     return make_record(number, **changes), long_scores(clips, {name: rng.normal(size=len(clips)) for name in variants})
 
 
+def kill_at_step(step: int) -> None:
+    """This process is killed before it renames or removes a file after `step` times."""
+    done = iter(range(step))
+
+    def killed(act: Callable[..., None]) -> Callable[..., None]:
+        def one_more(*args: object) -> None:
+            if next(done, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            act(*args)
+
+        return one_more
+
+    os.replace, os.unlink = killed(os.replace), killed(os.unlink)
+
+
 @pytest.fixture
 def trial() -> Callable[..., Trial]:
     return make_trial
@@ -101,6 +118,7 @@ def start_python(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]
             helpers = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(helpers)
             make_trial, make_record, Ledger = helpers.make_trial, helpers.make_record, helpers.Ledger
+            kill_at_step = helpers.kill_at_step
         """
         program = textwrap.dedent(prelude) + textwrap.dedent(code)
         process = subprocess.Popen(

@@ -146,16 +146,7 @@ def test_kill_9_at_any_step_loses_nothing_and_the_same_call_goes_on(
         one_compact_file(filled)
     process = start_python(
         """
-        steps = 0
-        def killed_at_step(act):
-            def step(*args):
-                global steps
-                if steps == int(sys.argv[2]):
-                    os.kill(os.getpid(), signal.SIGKILL)
-                steps += 1
-                return act(*args)
-            return step
-        os.replace, os.unlink = killed_at_step(os.replace), killed_at_step(os.unlink)
+        kill_at_step(int(sys.argv[2]))
         Ledger(sys.argv[1]).forget_failed()
         """,
         filled.layout.base,

@@ -81,16 +81,7 @@ def test_kill_9_at_any_step_of_a_compaction_loses_nothing(run: Path, ledger: Led
     process = start_python(
         """
         from asd_ray.ledger import compact
-        steps = 0
-        def killed_at_step(act):
-            def step(*args):
-                global steps
-                if steps == int(sys.argv[2]):
-                    os.kill(os.getpid(), signal.SIGKILL)
-                steps += 1
-                return act(*args)
-            return step
-        os.replace, os.unlink = killed_at_step(os.replace), killed_at_step(os.unlink)
+        kill_at_step(int(sys.argv[2]))
         compact(Ledger(sys.argv[1]))
         """,
         run,
