@@ -141,6 +141,7 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
 
     from asd_ray.clips.bank import as_channel, open_bank
     from asd_ray.ledger import Ledger
+    from asd_ray.ledger.forgetting import forget
     from asd_ray.tuning.board import Board, leaderboard
     from asd_ray.tuning.cluster import Cluster
     from asd_ray.tuning.curves import Curves
@@ -171,6 +172,8 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
         _say_plan(plan, wishes, left_out, console)
         if cluster is not None:
             _preflight(args, cluster, plan, source, ledger, console, dashboard)
+        if plan.again:
+            forget(ledger, plan.again)
 
         def slots() -> float:
             return 1.0 if cluster is None else max(cluster.at_once(study.share) for study in plan.studies)

@@ -50,6 +50,7 @@ class Plan:
     cells: set[str] = field(default_factory=set)  # what the objective is the mean of
     elsewhere: list[str] = field(default_factory=list)  # studies that another search works on
     left_out: list[str] = field(default_factory=list)  # what could not succeed, and why: a line for each reason
+    again: list[TrialRecord] = field(default_factory=list)  # failures to forget, of each machine, since they run anew
 
 
 def chosen_families(names: Sequence[str], gpu: bool) -> tuple[list[Family], list[str]]:
@@ -186,7 +187,7 @@ def make_plan(
     for machine in left:
         _same_data(machine, records[machine], source.bank, ledger)
 
-    def studies(again: Sequence[TrialRecord] = ()) -> list[Study]:
+    def studies(again: Mapping[str, Sequence[TrialRecord]]) -> list[Study]:
         return [
             Study(
                 machines,
@@ -198,33 +199,32 @@ def make_plan(
                 wanted=wishes.trials,
                 records=itertools.chain.from_iterable(records[machine] for machine in machines),
                 unsuited=against_draws(each, clips[machines]),
-                again=[record for record in again if record.family == each.name],
+                again=again.get(study_name(machines, each), ()),
             )
             for machines, each in free
         ]
 
-    plan.studies = studies()
-    if wishes.retry_failed and (failed := _set_failures_aside(plan, wishes.seed, ledger)):
-        records = {machine: ledger.records(machine) for machine in left}
-        plan.studies = studies(failed)
+    plan.studies = studies({})
+    if wishes.retry_failed:
+        again = {study.name: study.retried() for study in plan.studies}
+        chosen = {
+            (machine, study.family.name, r.trial)
+            for study in plan.studies
+            for machine in study.machines
+            for r in again[study.name]
+        }
+        listed = itertools.chain.from_iterable(records.values())
+        plan.again = [r for r in listed if r.status == "failed" and (r.machine, r.family, r.trial) in chosen]
+        plan.notes.append(_note_of_retries(sum(map(len, again.values())), ledger))
+        plan.studies = studies(again)
     return plan
 
 
-def _set_failures_aside(plan: Plan, seed: int, ledger: Ledger) -> list[TrialRecord]:
-    """The failed trials of these studies and this seed, whose files no longer count from now on."""
-    found = []
-    for study in plan.studies:
-        failed = [r for r in study.records.values() if r.status == "failed" and r.seed == seed]
-        if failed:
-            ledger.forget_failed(study.machines, [study.family.name], [record.trial for record in failed])
-        found += failed
+def _note_of_retries(count: int, ledger: Ledger) -> str:
+    if not count:
+        return "--retry-failed changes nothing: no trial of these studies is stored as failed"
     aside = ledger.layout.url(ledger.layout.set_aside)
-    plan.notes.append(
-        f"{len(found)} failed trials are run anew; their files were set aside, in {aside}"
-        if found
-        else "--retry-failed changes nothing: no trial of these studies is stored as failed"
-    )
-    return found
+    return f"{count} failed trials are run anew; their files are set aside, in {aside}"
 
 
 def _groups(wishes: Wishes) -> list[tuple[str, ...]]:

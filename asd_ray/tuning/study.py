@@ -45,7 +45,7 @@ class Study:
     """Asks Optuna for trials and tells it how they ended. `wanted` counts every stored trial of this seed.
 
     `records` are those that the ledger holds of its machines; what is of other studies is left aside. Trials of `again`
-    are no longer stored: they run first, each under its number.
+    count as not stored, even if `records` has them: they run first, each under its number.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Study:
         seed: int,
         wanted: int,
         records: Iterable[TrialRecord] = (),
-        again: Iterable[TrialRecord] = (),
+        again: Sequence[TrialRecord] = (),
         unsuited: Callable[[dict[str, Any]], str] = lambda params: "",  # why drawn parameters need not be tried
     ) -> None:
         self.machines, self.family, self.space, self.settings = tuple(machines), family, space, settings
@@ -73,6 +73,7 @@ class Study:
         self.ended = 0  # trials that this command ran
         self.reasons: Counter[str] = Counter()  # of those that failed
         self._halves: dict[str, TrialSpec] = {}  # trial hash -> one that lacks the file of some machine, or of all
+        self._again = {record.trial for record in again}  # trial hashes that are still to be run anew
         self._numbers: set[int] = set()
         self._asked: dict[str, optuna.trial.Trial] = {}  # trial hash -> the Optuna trial that awaits its end
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -80,8 +81,9 @@ class Study:
         self._paper = paper_draw(space, family)
         whole, halves = whole_and_half(records, self.machines, family.name)
         for record in whole:
-            self._remember(record)
-        for record in [*halves, *again]:
+            if record.trial not in self._again:
+                self._remember(record)
+        for record in [*again, *(each for each in halves if each.trial not in self._again)]:
             self._take_up(record)
         self._paper_asked = any(r.seed == seed and r.extra.get("paper") for r in self.records.values())
 
@@ -114,7 +116,14 @@ class Study:
     @property
     def missing(self) -> int:
         """How many more may be started."""
-        return 0 if self.exhausted else max(0, self.wanted - self.count() - self.running)
+        again = len(self._again - self._asked.keys())  # failures beyond `wanted` stay stored, and count
+        return 0 if self.exhausted else max(again, self.wanted - self.count() - self.running)
+
+    def retried(self) -> list[TrialRecord]:
+        """The stored failures of this seed that may run anew without more than `wanted` trials, the lowest numbers."""
+        failed = [r for r in self.records.values() if r.status == "failed" and r.seed == self.seed]
+        room = self.wanted - (self.count() - len(failed))
+        return sorted(failed, key=lambda record: record.number)[: max(0, room)]
 
     def ask(self) -> TrialSpec | None:
         """The next trial that is neither stored nor running; the paper's setting first. None: nothing new to try.
@@ -168,6 +177,7 @@ class Study:
         """The trial is stored as `record` says."""
         trial = self._asked.pop(spec.hash)
         self._halves.pop(spec.hash, None)
+        self._again.discard(spec.hash)
         self.ended += 1
         if record.status == "failed":
             self.reasons[record.error] += 1

@@ -14,14 +14,15 @@ import torch
 
 from asd_ray.detectors import Family, Progress, Resources
 from asd_ray.detectors.families import Space
-from asd_ray.errors import StorageError
+from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.features import PRESETS
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.search import main
+from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.search import Search, run_serially
 from asd_ray.tuning.study import Share, Study
 
-from ..hostile import Verbs
+from ..hostile import Verbs, unharmed
 
 
 class Good:
@@ -308,7 +309,7 @@ def test_retry_failed_runs_stored_failures_anew_under_their_numbers(
     capsys.readouterr()
     assert main([*options, "--retry-failed"]) == 0
     out = capsys.readouterr().out
-    assert "note: 3 failed trials are run anew; their files were set aside, in " in out
+    assert "note: 3 failed trials are run anew; their files are set aside, in " in out
     assert "3 trials run now, 3 in all" in out
     again = {record.number: record for record in Ledger("r").records()}
     assert {record.status for record in again.values()} == {"complete"}
@@ -319,6 +320,75 @@ def test_retry_failed_runs_stored_failures_anew_under_their_numbers(
     assert {name.partition(".")[0] for name in kept} == {record.trial for record in failed.values()}
     assert main([*options, "--retry-failed"]) == 0
     assert "--retry-failed changes nothing: no trial of these studies is stored as failed" in capsys.readouterr().out
+
+
+def stored(run: str = "r") -> dict[str, list[tuple[int, str, bool]]]:
+    """Of each machine its trials: number, status, and whether it is the paper's setting."""
+    found: dict[str, list[tuple[int, str, bool]]] = {}
+    for each in Ledger(run).records():
+        found.setdefault(each.machine, []).append((each.number, each.status, each.extra["paper"]))
+    return found
+
+
+def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: str) -> str:
+    """A class as in `modules` that has a parameter to draw; it fails where `body` raises."""
+    families = modules(tmp_path, monkeypatch, **{name: body})
+    path = tmp_path / "modules" / f"{name.lower()}_m.py"
+    text = path.read_text().replace("PAPER = {}", 'PAPER = {"x": 1.0}')
+    text = text.replace("return {}", 'return {"x": trial.suggest_float("x", 0, 1)}')
+    text += "        yield from super().fit(train)\n\n    def __init__(self, context, *, x=1.0):\n"
+    path.write_text(text + "        super().__init__(context)\n        self.x = x\n")
+    return families
+
+
+def test_retries_of_one_machine_leave_the_numbers_of_another_alone(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_machines: DataSource
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    families = drawn(tmp_path, monkeypatch, "Mn", "if FAILS: raise ValueError('not yet')")
+    path = tmp_path / "modules" / "mn_m.py"
+    path.write_text("FAILS = True\n" + path.read_text())
+    options = ("--data", two_machines.table.root, "--run", "r", "--serial", "--families", families, "--trials", 3)
+    assert verbs("search", "fan", *options).status == 1
+    path.write_text(path.read_text().replace("FAILS = True", "FAILS = False"))
+    monkeypatch.delitem(sys.modules, "mn_m")
+    answer = verbs("search", "fan", "pump", *options, "--retry-failed")
+    assert answer.status == 0
+    assert "note: 3 failed trials are run anew" in answer.out
+    expected = [(0, "complete", True), (1, "complete", False), (2, "complete", False)]
+    assert stored() == {"fan": expected, "pump": expected}
+
+
+def test_no_more_failures_are_set_aside_than_run_anew(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    families = drawn(tmp_path, monkeypatch, "Op", "if FAILS: raise ValueError('not yet')")
+    path = tmp_path / "modules" / "op_m.py"
+    path.write_text("FAILS = True\n" + path.read_text())
+    options = ("search", "fan", "--data", folder, "--run", "r", "--serial", "--families", families)
+    assert verbs(*options, "--trials", 5).status == 1
+    path.write_text(path.read_text().replace("FAILS = True", "FAILS = False"))
+    monkeypatch.delitem(sys.modules, "op_m")
+    answer = verbs(*options, "--trials", 2, "--retry-failed")
+    assert "note: 2 failed trials are run anew" in answer.out
+    assert "2 trials run now, 5 in all" in answer.out
+    assert [status for _, status, _ in stored()["fan"]] == 2 * ["complete"] + 3 * ["failed"]
+    assert len(list((tmp_path / "r" / "ledger_set_aside").rglob("*.parquet"))) == 2
+
+
+def test_a_search_that_is_refused_before_its_first_trial_sets_no_failure_aside(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    families = modules(tmp_path, monkeypatch, Qr="raise ValueError('not yet')")
+    options = ("search", "fan", "--data", folder, "--run", "r", "--serial", "--families", families, "--trials", 1)
+    assert verbs(*options).status == 1
+
+    def refuses(*what: Any) -> None:
+        raise AsdRayError("it cannot run")
+
+    monkeypatch.setattr("asd_ray.search._say_plan", refuses)
+    with unharmed(tmp_path / "r" / "ledger"):
+        verbs.refused(*options, "--retry-failed", words=("it cannot run",))
 
 
 def test_each_failure_is_printed_once_unless_log_lines_are_asked_for(
