@@ -378,15 +378,15 @@ def _say_end(search: Search, root: str, console: Console) -> int:
             console.print(f"note: {study.name} has no untried parameters left; its space is small")
     console.print(f"{search.ended} trials run now, {stored} in all. The run is in {root}")
     console.print(f"every trial: {typed('asd-ray', 'ledger', 'ls', root, '--sort', 'objective')}")
+    if failed := fruitless(search.studies):
+        say(f"asd-ray search: {failed}", lines=True, error=True)
     if search.error:
         raise AsdRayError(f"{search.error}\nall {stored} stored trials are kept; fix that and run the same command")
     if search.stopping:
         console.print(f"ended early ({search.stopping}): {missing} trials are missing; run the same command to go on")
     if search.stopping == "Ctrl-C":
         return 130
-    if told := fruitless(search.studies):
-        say(f"asd-ray search: {told}", lines=True, error=True)
-    return 1 if told else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

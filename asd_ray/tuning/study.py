@@ -71,7 +71,7 @@ class Study:
         self._timed, self._seconds = 0, 0.0  # trials that did not fail, and how long they took together
         self.best: TrialRecord | None = None
         self.ended = 0  # trials that this command ran
-        self.reasons: Counter[str] = Counter()  # of those that failed
+        self._reasons: Counter[str] = Counter()  # of those that failed
         self._halves: dict[str, TrialSpec] = {}  # trial hash -> one that lacks the file of some machine, or of all
         self._again = {record.trial for record in again}  # trial hashes that are still to be run anew
         self._numbers: set[int] = set()
@@ -105,9 +105,11 @@ class Study:
         return self._seconds / self._timed if self._timed else 0.0
 
     @property
-    def fruitless(self) -> bool:
-        """Whether this command ran trials and every one of them failed."""
-        return bool(self.ended) and self.reasons.total() == self.ended
+    def fruitless(self) -> Counter[str]:
+        """The reasons, where every stored trial of this seed failed, or every one that this command ran; else none."""
+        if self.count("failed") == self.count():
+            return Counter(record.error for record in self.records.values() if record.seed == self.seed)
+        return self._reasons if self._reasons.total() == self.ended else Counter()
 
     @property
     def running(self) -> int:
@@ -180,7 +182,7 @@ class Study:
         self._again.discard(spec.hash)
         self.ended += 1
         if record.status == "failed":
-            self.reasons[record.error] += 1
+            self._reasons[record.error] += 1
         self._keep(record)
         value = record.objective if record.status == "complete" else None
         self._study.tell(trial, value, state=STATES[record.status])

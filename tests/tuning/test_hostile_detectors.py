@@ -272,10 +272,29 @@ def test_a_study_whose_trials_all_failed_is_said_once_and_the_status_is_1(
     assert answer.text.count("no fan") == 1
     assert "--retry-failed" in answer.err
     assert "fan-fine-0000" in answer.out  # the other family went on
-    again = verbs(*options, "--trials", 1)
-    assert (again.status, again.err) == (0, "")
+    again = verbs.refused(
+        *options, "--trials", 1, status=1, words=("trial of fan-ab failed (1 stored before): ValueError: no fan",)
+    )
     assert "0 trials run now, 2 in all" in again.out
-    assert "failed: fan-ab-0000: ValueError: no fan" in again.out
+    assert again.text.count("no fan") == 1
+
+
+@pytest.mark.parametrize(("ending", "status"), [("error", 2), ("Ctrl-C", 130)])
+def test_failures_are_said_however_the_search_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path, capsys: Any, ending: str, status: int
+) -> None:
+    families = modules(tmp_path, monkeypatch, St="raise ValueError('no fan')")
+    run = run_serially
+
+    def ends(search: Search) -> None:
+        run(search)
+        search.error, search.stopping = ("the disk is full", "x") if ending == "error" else ("", ending)
+
+    monkeypatch.setattr("asd_ray.tuning.search.run_serially", ends)
+    options = ["fan", "--data", str(folder), "--run", "r", "--serial", "--families", families, "--trials", "1"]
+    assert main(options) == status
+    captured = capsys.readouterr()
+    assert (captured.out + captured.err).count("ValueError: no fan") == 1
 
 
 def test_studies_that_failed_for_one_reason_share_a_line(
@@ -304,7 +323,7 @@ def test_retry_failed_runs_stored_failures_anew_under_their_numbers(
     assert sorted(failed) == [0, 1, 2]
     path.write_text(path.read_text().replace("< 2", "< -1"))
     monkeypatch.delitem(sys.modules, "gh_m")
-    assert main(options) == 0
+    assert main(options) == 1
     assert {record.status for record in Ledger("r").records()} == {"failed"}
     capsys.readouterr()
     assert main([*options, "--retry-failed"]) == 0
