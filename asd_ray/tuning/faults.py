@@ -12,6 +12,7 @@ from asd_ray.ledger.files import FULL
 # wherever they are raised: a full or broken disk, one mounted read-only or gone, no more open files
 BROKEN = {*FULL, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.EMFILE, errno.ENFILE}
 OURS = "asd_ray"
+LONGEST = 4000  # characters of a reason
 
 
 class TrialFailed(Exception):
@@ -22,9 +23,12 @@ class NodeFault(Exception):
     """This node cannot run the trial, another may: it lacks the data or the run's folder, or its disk is full."""
 
 
-def told(error: BaseException) -> str:
-    """What a record says of an exception; a user's own comes with its file and line."""
-    return str(error) if isinstance(error, TrialFailed | NodeFault | AsdRayError) else description(error)
+def reason(error: BaseException) -> str:
+    """What a record says of an exception, cut short; a user's own comes with its file and line."""
+    if not isinstance(error, TrialFailed | NodeFault | AsdRayError):
+        return description(error)
+    text = str(error)
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
 def of_the_node(error: BaseException, target: str) -> bool:

@@ -134,6 +134,8 @@ class LooksLikeAnArray:
         (steps(Progress(0, {})), "fit yielded epoch 0 after epoch 0; epochs count from 1, each once"),
         (steps(Progress(1, {}), Progress(1, {})), "fit yielded epoch 1 after epoch 1; epochs count from 1, each once"),
         (steps(Progress(2, {}), Progress(1, {})), "fit yielded epoch 1 after epoch 2"),
+        (steps(Progress(10**10, {})), "fit yielded epoch 10000000000; epochs count from 1, to 1000000000 at most"),
+        (steps(Progress(10**5000, {})), "fit yielded epoch of type int; epochs count from 1, to 1000000000 at most"),
         (steps(Progress("1", {})), "the epoch of Progress must be a whole number but is '1'"),  # type: ignore[arg-type]
         (steps(Progress(1.0, {})), "the epoch of Progress must be a whole number but is 1.0"),  # type: ignore[arg-type]
         (steps(Progress(1, None)), "the losses of Progress must be a dictionary"),  # type: ignore[arg-type]
@@ -153,6 +155,7 @@ class LooksLikeAnArray:
         (raising(ImportError("no", name="own_detector.more")), "ImportError: no, "),
         (raising(FileNotFoundError(2, "No such file", "my.txt")), "FileNotFoundError: [Errno 2] No such file: 'my"),
         (raising(PermissionError(13, "Permission denied", "my.txt")), "PermissionError: [Errno 13] "),
+        (raising(ValueError("x" * 40_000_000)), "ValueError: xxx"),
         (raising(ValueError("\ud800" + "x" * 10**6)), "ValueError: \\ud800xxx"),
         ({"front_end": property(lambda self: None, lambda self, value: None)}, "front_end must be a front end of "),
         ({"__init__": lambda self: None}, "TypeError: "),
@@ -197,6 +200,34 @@ def test_the_traceback_of_an_exit_is_kept_and_the_line_is_named(trial: Trial) ->
     assert record is not None
     assert "test_hostile_detectors.py" in record.extra["traceback"]
     assert f"{Path(__file__).name}:" in record.error
+
+
+@pytest.mark.parametrize("error", [ValueError("x" * 40_000_000), AsdRayError("x" * 40_000_000)])
+def test_what_is_stored_of_an_exception_is_bounded(trial: Trial, error: Exception) -> None:
+    _, record = trial(raising(error))
+    assert record is not None
+    assert record.status == "failed"
+    assert len(record.error) < 5_000
+    assert 10_000 < len(record.extra["traceback"]) < 21_000
+    assert record.extra["traceback"].startswith("Traceback (most recent call last)")
+
+
+def test_a_failure_that_the_ledger_refuses_is_stored_without_what_is_odd(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = Ledger.commit
+
+    def refuses(self: Ledger, record: TrialRecord, table: Any = None, **how: Any) -> bool:
+        if record.number == 1 and record.extra:
+            raise AsdRayError("it is odd")
+        return commit(self, record, table, **how)
+
+    monkeypatch.setattr(Ledger, "commit", refuses)
+    search = bench.search(bench.study(3, epochs=2))
+    assert (search.error, search.ended) == ("", 3)
+    assert [record.status for record in bench.records] == ["complete", "failed", "complete"]
+    assert (bench.records[1].params, bench.records[1].extra) == ({}, {})
+    assert bench.records[1].error == "it is odd (it is odd)"
 
 
 def test_ctrl_c_that_a_detector_raises_stays_ctrl_c(trial: Trial, bench: Any) -> None:
