@@ -109,8 +109,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
+    from asd_ray.tuning.environment import check_environment, check_packages
+
+    check_packages(serial=args.serial or args.status is not None)  # before the next import, which needs them
     from asd_ray._console import console as console_of
-    from asd_ray.tuning.environment import check_environment
 
     console = console_of(140, soft_wrap=True)
     if args.status is not None:
@@ -165,7 +167,7 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
     with progress_bar("decoding") as progress:
         source.use(open_bank(table, rate=args.rate, channel=source.channel, cache=args.cache, progress=progress))
     ledger = Ledger(args.run or f"runs/{source.name}")
-    check_run(ledger)
+    check_run(ledger.layout)
     locks = StudyLocks(ledger.layout)
     try:
         plan = make_plan(wishes, source, ledger, locks, families, has_gpu, unsuited)
@@ -301,16 +303,17 @@ def _wishes(args: argparse.Namespace, table: ClipTable) -> Wishes:
 def _refuse_early(args: argparse.Namespace) -> None:
     """At once, before data is made or Ray is started."""
     from asd_ray.ledger import RunLayout
-    from asd_ray.tuning.environment import check_packages
-
-    check_packages(serial=args.serial)  # before the next import, which needs them
+    from asd_ray.tuning.environment import check_run
     from asd_ray.tuning.plan import chosen_families, spaces_by_family
 
     families, _ = chosen_families(args.families, gpu=True)
-    assert all(each.resources for each in families)
+    for each in families:
+        each.check()
     spaces_by_family(args.space, families)
     if args.run is not None:
-        RunLayout(args.run)  # refuses what can be no run
+        layout = RunLayout(args.run)  # refuses what can be no run
+        if not args.address.startswith("ray://"):  # else it is the cluster's
+            check_run(layout)
     if not 0 <= args.held_out <= 0.5:
         raise AsdRayError(f"--held-out must be a share between 0 and 0.5 but got {args.held_out:g}")
     if args.serial and (args.trial_time or args.address != LOCAL):

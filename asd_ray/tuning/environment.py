@@ -7,13 +7,16 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asd_ray._files import CACHE_VARIABLE, cache_root
 from asd_ray.errors import AsdRayError, StorageError, listing
-from asd_ray.ledger import Ledger
+
+if TYPE_CHECKING:  # it imports packages that `check_packages` looks for
+    from asd_ray.ledger import RunLayout
 
 PACKAGES = (  # that trials import, and the search itself
-    *("numpy", "scipy", "pandas", "pyarrow", "sklearn", "torch", "torchaudio", "soundfile", "xxhash"),
+    *("numpy", "scipy", "pandas", "pyarrow", "sklearn", "torch", "torchaudio", "soundfile", "soxr", "xxhash"),
     *("threadpoolctl", "optuna", "rich", "yaml", "tensorboardX"),
 )
 INSTALL = "install asd_ray again with all that it needs: pip install --upgrade --force-reinstall asd_ray"
@@ -39,11 +42,11 @@ def check_environment(cache: str | Path | None, address: str, *, serial: bool) -
         raise AsdRayError(problems[0] if len(problems) == 1 else f"no trial could run here:\n{listing(problems)}")
 
 
-def check_run(ledger: Ledger) -> None:
+def check_run(layout: RunLayout) -> None:
     """Raise where no trial could be stored; on S3 only a write would tell, and the first is that of a lock."""
-    if ledger.layout.is_s3:
+    if layout.is_s3:
         return
-    place = Path(ledger.layout.ledger)
+    place = Path(layout.ledger)
     while not place.exists() and place != place.parent:
         place = place.parent
     why = "not a folder" if not place.is_dir() else "" if os.access(place, os.W_OK | os.X_OK) else "not writable"

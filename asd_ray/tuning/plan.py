@@ -21,7 +21,7 @@ from asd_ray.tuning.locks import StudyLocks
 from asd_ray.tuning.space import paper_draw
 from asd_ray.tuning.spec import LAST, Settings, called
 from asd_ray.tuning.study import Share, Study, study_name
-from asd_ray.tuning.suiting import Reasons, StudyClips, against, against_draws, told
+from asd_ray.tuning.suiting import Reasons, StudyClips, against, against_draws, reason_lines
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def unsuited(
             if (machines, each.name) not in reasons and (why := ask(own)):
                 reasons[machines, each.name] = why
     if all((machines, each.name) in reasons for machines in clips for each in families):
-        raise AsdRayError(f"nothing is left to search:\n{listing(told(reasons))}")
+        raise AsdRayError(f"nothing is left to search:\n{listing(reason_lines(reasons))}")
     return reasons
 
 
@@ -165,7 +165,7 @@ def make_plan(
     clips = _clips_of_studies(wishes, source.bank.frame.assign(samples=source.bank.lengths), source.rate)
     reasons = unsuited(clips, families, spaces, source.rate, left_out)
     left = _left(wishes, families, reasons)
-    plan = Plan(notes=[*_notes_of_groups(wishes), *notes_of_shares(wishes, families)], left_out=told(reasons))
+    plan = Plan(notes=[*_notes_of_groups(wishes), *notes_of_shares(wishes, families)], left_out=reason_lines(reasons))
     gone = [machine for machine in wishes.machines if machine not in left]
     if gone:
         plan.left_out.append(f"nothing is left to search of {', '.join(gone)}")

@@ -196,7 +196,9 @@ class Search:
             self._tell(lambda each: each.again(run, why))
             return
         run.study.forget(run.spec)
-        self.error = self.error or f"{run.spec.name} was given back, for its node is at fault and not the trial: {why}"
+        self.error = (
+            self.error or f"{run.spec.name} was not stored: {why}. This is a fault of the computer, not of the trial"
+        )
         self.stop("no node can run the trials")
 
     def _has_lives(self, run: Running, by_nodes: int) -> bool:
