@@ -151,7 +151,7 @@ class Search:
             self._refused(run, outcome.unstored)
         elif outcome.fault:
             run.faults = (*run.faults, outcome.fault)
-            self._given_back(run, outcome.fault, by_nodes)
+            self._given_back(run, outcome, by_nodes)
         else:
             self._told(run, outcome.record)
 
@@ -189,17 +189,25 @@ class Search:
         else:
             self._store(run, "failed", error=at_last)
 
-    def _given_back(self, run: Running, why: str, by_nodes: int = 0) -> None:
-        """A node could not run the trial: another may. Where there is none the search ends, and nothing is stored."""
+    def _given_back(self, run: Running, outcome: Outcome, by_nodes: int = 0) -> None:
+        """A node could not run the trial: another may. Where there is none its study ends, and nothing is stored.
+
+        A fault that no other study would escape, such as a full disk, ends the search.
+        """
         if self.elsewhere and self._has_lives(run, by_nodes):
             self._again.append(Running(run.spec, run.study, faults=run.faults))
-            self._tell(lambda each: each.again(run, why))
+            self._tell(lambda each: each.again(run, outcome.fault))
             return
         run.study.forget(run.spec)
-        self.error = (
-            self.error or f"{run.spec.name} was not stored: {why}. This is a fault of the computer, not of the trial"
-        )
-        self.stop("no node can run the trials")
+        if not run.study.given_up:
+            run.study.given_up = True
+            why = f"{run.spec.name} was not stored: {outcome.fault}. This is a fault of the computer, not of the trial"
+            self.error = f"{self.error}\n{why}" if self.error else why
+        for waiting in [each for each in self._again if each.study is run.study]:
+            self._again.remove(waiting)
+            waiting.study.forget(waiting.spec)
+        if outcome.of_all or all(study.given_up for study in self.studies):
+            self.stop("no node can run the trials")
 
     def _has_lives(self, run: Running, by_nodes: int) -> bool:
         lost = self._lost[run.spec.hash] = self._lost.get(run.spec.hash, 0) + 1

@@ -65,6 +65,7 @@ class Study:
         self.machines, self.family, self.space, self.settings = tuple(machines), family, space, settings
         self.share, self.seed, self.wanted, self.unsuited = share, seed, wanted, unsuited
         self.exhausted = False
+        self.given_up = False  # no node can run its trials
         self.records: dict[str, TrialRecord] = {}  # trial hash -> every stored trial of this study and its settings
         self.elsewhere = 0  # stored trials of this machine and family that are of other settings or another space
         self._of_status: Counter[str] = Counter()  # of this seed; counted as they come, for it is asked all the time
@@ -119,7 +120,7 @@ class Study:
     def missing(self) -> int:
         """How many more may be started."""
         again = len(self._again - self._asked.keys())  # failures beyond `wanted` stay stored, and count
-        return 0 if self.exhausted else max(again, self.wanted - self.count() - self.running)
+        return 0 if self.exhausted or self.given_up else max(again, self.wanted - self.count() - self.running)
 
     def retried(self) -> list[TrialRecord]:
         """The stored failures of this seed that may run anew without more than `wanted` trials, the lowest numbers."""

@@ -23,7 +23,7 @@ from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.ledger import Ledger, TrialRecord, long_scores
 from asd_ray.tuning.contract import front_end_of, scores_of, steps_of
 from asd_ray.tuning.data import DataSource, TrialData
-from asd_ray.tuning.faults import NodeFault, TrialFailed, of_the_node, reason
+from asd_ray.tuning.faults import NodeFault, TrialFailed, of_every_trial, of_the_node, reason
 from asd_ray.tuning.judge import PROTOCOL, Verdict
 from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
 from asd_ray.tuning.stored import as_one, held
@@ -55,6 +55,7 @@ class Outcome:
     record: TrialRecord
     unstored: str = ""
     fault: str = ""  # of the node, not of the trial: nothing is stored, and the trial may run elsewhere
+    of_all: bool = False  # the fault is one of every trial, not only of this family's
 
 
 Scored = tuple[Scores, list[Verdict]]  # of every clip, and a verdict a machine
@@ -129,7 +130,7 @@ def run_trial(
         except BaseException as error:  # whatever a detector raises ends this trial, not the search; SystemExit too
             if of_the_node(error, spec.target):
                 why = f"{NODE} cannot run it: {reason(error)}"
-                yield Outcome(as_one(run.records("failed", error=why)), fault=why)
+                yield Outcome(as_one(run.records("failed", error=why)), fault=why, of_all=of_every_trial(error))
             else:
                 yield _failed(run, ledger, error)
             return

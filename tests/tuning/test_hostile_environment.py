@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 from asd_ray._files import cache_root
+from asd_ray.detectors import FAMILIES
 from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.ledger import Ledger, RunLayout
 from asd_ray.ledger.trial_file import FileError, _cannot_read
 from asd_ray.search import main
+from asd_ray.tuning import faults
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.environment import PACKAGES
 from asd_ray.tuning.search import LIVES, Search
@@ -339,6 +341,48 @@ def test_a_class_that_a_worker_cannot_import_is_the_nodes_fault(bench: Any, monk
     search = bench.search(study)
     assert bench.records == []
     assert "families_for_tests" in search.error
+
+
+@pytest.mark.parametrize(
+    ("error", "goes_on"),
+    [
+        (ModuleNotFoundError("No module named 'faiss'", name="faiss"), True),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (StorageError("S3 is away"), False),
+    ],
+    ids=repr,
+)
+def test_a_fault_of_one_family_leaves_the_others_their_trials(
+    verbs: Verbs,
+    small_machine: DataSource,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    error: Exception,
+    goes_on: bool,
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    monkeypatch.setattr("families_for_tests.Tiny.fit", Unlucky(error))
+    families = "families_for_tests:Tiny,twfr_gmm"
+    options = ("search", "fan", "--data", small_machine.table.root, "--families", families, "--trials", 2)
+    answer = verbs.refused(*options, "--serial", "--run", "r", words=("fan-tiny-0000 was not stored: ", str(error)))
+    assert "fault of the computer, not of the trial" in answer.err
+    found = [(record.family, record.status) for record in Ledger("r").records()]
+    assert found == ([("twfr_gmm", "complete")] * 2 if goes_on else [])
+
+
+@pytest.mark.parametrize(
+    ("words", "of_the_node"),
+    [
+        ("CUDA error: all CUDA-capable devices are busy or unavailable", True),
+        ("can't start new thread", True),
+        ("unable to open shared memory object </torch_1> in read-write mode: Too many open files (24)", True),
+        ("CUDA error: device-side assert triggered", False),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_what_torch_says_of_the_node_is_the_nodes_fault_for_shipped_detectors(words: str, of_the_node: bool) -> None:
+    assert faults.of_the_node(RuntimeError(words), FAMILIES["idnn"]) == of_the_node
+    assert not faults.of_the_node(RuntimeError(words), "own_detector:Mine")
 
 
 def test_a_read_that_s3_does_not_answer_is_a_fault_of_the_store_and_no_smaller_ledger() -> None:
