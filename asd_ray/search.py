@@ -286,7 +286,7 @@ def _wishes(args: argparse.Namespace, table: ClipTable) -> Wishes:
     return Wishes(
         machines=searchable(table, args.machines),
         families=args.families,
-        spaces=args.space,
+        spaces=args.spaces,
         jointly=args.jointly,
         trials=args.trials or demo["trials"],
         epochs_cap=args.epochs_cap or demo.get("epochs_cap"),
@@ -303,13 +303,13 @@ def _wishes(args: argparse.Namespace, table: ClipTable) -> Wishes:
 def _refuse_early(args: argparse.Namespace) -> None:
     """At once, before data is made or Ray is started."""
     from asd_ray.ledger import RunLayout
-    from asd_ray.tuning.environment import check_run
+    from asd_ray.tuning.environment import check_gpu, check_run
     from asd_ray.tuning.plan import chosen_families, spaces_by_family
 
     families, _ = chosen_families(args.families, gpu=True)
     for each in families:
         each.check()
-    spaces_by_family(args.space, families)
+    args.spaces = spaces_by_family(args.space, families)  # loaded once: a file of a user's is run as code
     if args.run is not None:
         layout = RunLayout(args.run)  # refuses what can be no run
         if not args.address.startswith("ray://"):  # else it is the cluster's
@@ -329,6 +329,8 @@ def _refuse_early(args: argparse.Namespace) -> None:
                     f"--address {args.address} runs the search on that cluster: name {option} as its nodes see it, "
                     "an absolute path on a disk that they share or an s3:// address"
                 )
+    if args.serial and args.gpus_per_trial != 0 and any(each.resources.gpu for each in families):
+        check_gpu()
     if not args.gpus_per_trial or args.address != LOCAL:
         return
     import torch

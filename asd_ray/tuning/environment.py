@@ -54,6 +54,21 @@ def check_run(layout: RunLayout) -> None:
         raise StorageError(f"{place}: {why}, so no trial could be stored; name another run with --run")
 
 
+def check_gpu() -> None:
+    """Raise where torch sees a GPU on which nothing can be computed now: another process may have it for itself."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return
+    try:
+        torch.zeros(1, device="cuda")
+    except RuntimeError as error:
+        why = str(error).strip().partition("\n")[0]
+        raise AsdRayError(
+            f"the GPU cannot be used ({why}); free it, or search on CPUs with --gpus-per-trial 0"
+        ) from error
+
+
 def _refused(check: Callable[[], object]) -> str:
     try:
         check()

@@ -30,7 +30,7 @@ class Wishes:
 
     machines: Sequence[str]
     families: Sequence[str] = ()  # empty: all that suit
-    spaces: Sequence[str] = ()  # FILE or FAMILY=FILE
+    spaces: Mapping[str, Space] = field(default_factory=dict)  # of every family; empty: their own
     jointly: bool = False  # each trial learns from all the machines together
     trials: int = 20
     epochs_cap: int | None = None
@@ -101,6 +101,10 @@ def spaces_by_family(texts: Sequence[str], families: Sequence[Family]) -> dict[s
     return spaces
 
 
+def _spaces(wishes: Wishes, families: Sequence[Family]) -> Mapping[str, Space]:
+    return wishes.spaces or spaces_by_family((), families)
+
+
 def share_of(each: Family, wishes: Wishes, gpu: bool) -> Share:
     """What a trial takes: as the command says, else as the family says; no GPU for who wants none or where is none."""
     default = each.resources
@@ -121,7 +125,7 @@ def before_decoding(
     wishes: Wishes, families: Sequence[Family], table: ClipTable, rate: int
 ) -> tuple[Reasons, ClipTable]:
     """What is left out by names and rate alone, and the table without the machines of which nothing is left."""
-    spaces = spaces_by_family(wishes.spaces, families)
+    spaces = _spaces(wishes, families)
     left_out = unsuited(_clips_of_studies(wishes, table.frame, rate), families, spaces, rate)
     gone = set(wishes.machines) - set(_left(wishes, families, left_out))
     if not gone:
@@ -161,7 +165,7 @@ def make_plan(
 
     `left_out` is what `before_decoding` found; more is left out by the lengths of clips.
     """
-    spaces = spaces_by_family(wishes.spaces, families)
+    spaces = _spaces(wishes, families)
     clips = _clips_of_studies(wishes, source.bank.frame.assign(samples=source.bank.lengths), source.rate)
     reasons = unsuited(clips, families, spaces, source.rate, left_out)
     left = _left(wishes, families, reasons)

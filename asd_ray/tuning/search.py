@@ -84,7 +84,7 @@ class Search:
             try:
                 spec = study.ask()
             except AsdRayError as error:  # a space that raises for some draw
-                self.error = str(error)
+                self._fails(str(error))
                 self.stop("a search space failed")
                 return None
             if spec is not None:
@@ -202,12 +202,16 @@ class Search:
         if not run.study.given_up:
             run.study.given_up = True
             why = f"{run.spec.name} was not stored: {outcome.fault}. This is a fault of the computer, not of the trial"
-            self.error = f"{self.error}\n{why}" if self.error else why
+            self._fails(why)
         for waiting in [each for each in self._again if each.study is run.study]:
             self._again.remove(waiting)
             waiting.study.forget(waiting.spec)
         if outcome.of_all or all(study.given_up for study in self.studies):
             self.stop("no node can run the trials")
+
+    def _fails(self, why: str) -> None:
+        if why not in self.error.splitlines():
+            self.error = f"{self.error}\n{why}" if self.error else why
 
     def _has_lives(self, run: Running, by_nodes: int) -> bool:
         lost = self._lost[run.spec.hash] = self._lost.get(run.spec.hash, 0) + 1
@@ -266,7 +270,7 @@ class Search:
     def _refused(self, run: Running, why: str) -> None:
         """The ledger did not take a trial: a full disk, as a rule. Going on would only lose more."""
         run.study.forget(run.spec)
-        self.error = self.error or why
+        self._fails(why)
         self.stop("a trial could not be stored")
 
 

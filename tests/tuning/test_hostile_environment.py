@@ -106,10 +106,13 @@ def test_every_package_that_a_search_needs_is_looked_for() -> None:
     assert {imported.get(name, name) for name in names} - {"jinja2", "ray"} == set(PACKAGES)
 
 
-@pytest.mark.parametrize("code", ["import asd_ray.detectors.conformance as c; c.main(['no_such:Class'])"])
-def test_checks_hold_where_python_drops_asserts(code: str) -> None:
-    answer = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True, check=False)
-    assert "family no_such:Class: No module named 'no_such'" in answer.stderr
+@pytest.mark.parametrize(
+    "command", [["asd_ray.search", "fan", "--families"], ["asd_ray.detectors.conformance"]], ids=lambda given: given[0]
+)
+def test_checks_hold_where_python_drops_asserts(command: list[str]) -> None:
+    argv = [sys.executable, "-O", "-m", *command, "json:NoClass"]
+    answer = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert "family json:NoClass: module 'json' has no attribute 'NoClass'" in answer.stderr
     assert "Traceback" not in answer.stderr
 
 
@@ -122,6 +125,20 @@ def test_a_run_that_cannot_be_written_is_said_before_anything_is_decoded(
     monkeypatch.setattr("asd_ray.clips.bank.open_bank", decodes)
     monkeypatch.setattr(os, "access", lambda place, mode: False)
     verbs.refused(*options, words=(f"{tmp_path}: not writable, so no trial could be stored", "--run"))
+
+
+@pytest.mark.parametrize(("family", "status"), [("idnn", 2), ("twfr_gmm", 0)])
+def test_a_gpu_that_is_busy_is_said_before_the_first_trial(
+    verbs: Verbs, options: list[object], monkeypatch: pytest.MonkeyPatch, family: str, status: int
+) -> None:
+    busy = RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable\nmore")
+    monkeypatch.setattr("torch.zeros", Unlucky(busy))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    at = options.index("twfr_gmm")
+    monkeypatch.setattr("asd_ray.search._table", Unlucky(AsdRayError("it went on")))
+    answer = verbs.refused(*options[:at], family, *options[at + 1 :])
+    assert ("the GPU cannot be used (CUDA error: all" in answer.err) == (status == 2)
+    assert ("it went on" in answer.err) == (status == 0)
 
 
 def test_without_ray_there_is_still_the_serial_search(

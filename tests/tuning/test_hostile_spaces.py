@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from asd_ray.detectors import FAMILIES, Family
 from asd_ray.errors import AsdRayError
 from asd_ray.search import main
+from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.space import PaperTrial, draw, paper_draw
 
 from ..hostile import Verbs, bounded
@@ -143,6 +144,15 @@ def test_what_is_no_space_file_is_said(verbs: Verbs, tmp_path: Path, name: str, 
     elif name == "loop.py":
         (tmp_path / name).symlink_to(tmp_path / name)
     refused(verbs, tmp_path / name, *words)
+
+
+def test_a_space_file_is_run_once_a_command(verbs: Verbs, tmp_path: Path, small_machine: DataSource) -> None:
+    path = tmp_path / "mine.py"
+    body = Path(TINY.search_space().path).read_text()
+    path.write_text(body + "\nopen('runs.txt', 'a').write('x')\n")
+    data = ("--data", small_machine.table.root, "--run", "r", "--trials", 1)
+    assert verbs("search", "fan", "--serial", "--families", "twfr_gmm", "--space", path, *data).status == 0
+    assert Path("runs.txt").read_text() == "x"
 
 
 def test_ctrl_c_in_a_space_stays_ctrl_c(tmp_path: Path) -> None:
