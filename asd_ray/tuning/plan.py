@@ -219,14 +219,18 @@ def make_plan(
         }
         listed = itertools.chain.from_iterable(records.values())
         plan.again = [r for r in listed if r.status == "failed" and (r.machine, r.family, r.trial) in chosen]
-        plan.notes.append(_note_of_retries(sum(map(len, again.values())), ledger))
+        plan.notes.append(_note_of_retries(plan.studies, sum(map(len, again.values())), ledger))
         plan.studies = studies(again)
     return plan
 
 
-def _note_of_retries(count: int, ledger: Ledger) -> str:
-    if not count:
+def _note_of_retries(studies: Sequence[Study], count: int, ledger: Ledger) -> str:
+    if not any(study.count("failed") for study in studies):
         return "--retry-failed changes nothing: no trial of these studies is stored as failed"
+    if not count:
+        return (
+            "--retry-failed changes nothing: without the failed ones there are enough trials; ask for more by --trials"
+        )
     aside = ledger.layout.url(ledger.layout.set_aside)
     return f"{count} failed trials are run anew; their files are set aside, in {aside}"
 

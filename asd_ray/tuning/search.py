@@ -202,7 +202,8 @@ class Search:
         if not run.study.given_up:
             run.study.given_up = True
             why = f"{run.spec.name} was not stored: {outcome.fault}. This is a fault of the computer, not of the trial"
-            self._fails(why)
+            if outcome.fault not in self.error:  # of many studies it is said once
+                self._fails(why)
         for waiting in [each for each in self._again if each.study is run.study]:
             self._again.remove(waiting)
             waiting.study.forget(waiting.spec)

@@ -86,6 +86,7 @@ class Study:
                 self._remember(record)
         for record in [*again, *(each for each in halves if each.trial not in self._again)]:
             self._take_up(record)
+        self._again &= self._halves.keys()
         self._paper_asked = any(r.seed == seed and r.extra.get("paper") for r in self.records.values())
 
     @property

@@ -424,6 +424,9 @@ def test_no_more_failures_are_set_aside_than_run_anew(
     assert "2 trials run now, 5 in all" in answer.out
     assert [status for _, status, _ in stored()["fan"]] == 2 * ["complete"] + 3 * ["failed"]
     assert len(list((tmp_path / "r" / "ledger_set_aside").rglob("*.parquet"))) == 2
+    enough = verbs(*options, "--trials", 2, "--retry-failed")
+    assert "--retry-failed changes nothing: without the failed ones there are enough trials" in enough.out
+    assert "0 trials run now, 5 in all" in enough.out
 
 
 def test_a_search_that_is_refused_before_its_first_trial_sets_no_failure_aside(
