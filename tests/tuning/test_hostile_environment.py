@@ -106,11 +106,8 @@ def test_every_package_that_a_search_needs_is_looked_for() -> None:
     assert {imported.get(name, name) for name in names} - {"jinja2", "ray"} == set(PACKAGES)
 
 
-@pytest.mark.parametrize(
-    "command", [["asd_ray.search", "fan", "--families"], ["asd_ray.detectors.conformance"]], ids=lambda given: given[0]
-)
-def test_checks_hold_where_python_drops_asserts(command: list[str]) -> None:
-    argv = [sys.executable, "-O", "-m", *command, "json:NoClass"]
+def test_checks_hold_where_python_drops_asserts() -> None:
+    argv = [sys.executable, "-O", "-m", "asd_ray.search", "fan", "--families", "json:NoClass"]
     answer = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert "family json:NoClass: module 'json' has no attribute 'NoClass'" in answer.stderr
     assert "Traceback" not in answer.stderr
