@@ -109,8 +109,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
+    from asd_ray.tuning.environment import check_environment, check_packages
+
+    check_packages(serial=args.serial or args.status is not None)  # before the next import, which needs them
     from asd_ray._console import console as console_of
-    from asd_ray.tuning.environment import check_environment
 
     console = console_of(140, soft_wrap=True)
     if args.status is not None:
@@ -141,6 +143,7 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
 
     from asd_ray.clips.bank import as_channel, open_bank
     from asd_ray.ledger import Ledger
+    from asd_ray.ledger.forgetting import forget
     from asd_ray.tuning.board import Board, leaderboard
     from asd_ray.tuning.cluster import Cluster
     from asd_ray.tuning.curves import Curves
@@ -164,13 +167,15 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
     with progress_bar("decoding") as progress:
         source.use(open_bank(table, rate=args.rate, channel=source.channel, cache=args.cache, progress=progress))
     ledger = Ledger(args.run or f"runs/{source.name}")
-    check_run(ledger)
+    check_run(ledger.layout)
     locks = StudyLocks(ledger.layout)
     try:
         plan = make_plan(wishes, source, ledger, locks, families, has_gpu, unsuited)
         _say_plan(plan, wishes, left_out, console)
         if cluster is not None:
             _preflight(args, cluster, plan, source, ledger, console, dashboard)
+        if plan.again:
+            forget(ledger, plan.again)
 
         def slots() -> float:
             return 1.0 if cluster is None else max(cluster.at_once(study.share) for study in plan.studies)
@@ -281,7 +286,7 @@ def _wishes(args: argparse.Namespace, table: ClipTable) -> Wishes:
     return Wishes(
         machines=searchable(table, args.machines),
         families=args.families,
-        spaces=args.space,
+        spaces=args.spaces,
         jointly=args.jointly,
         trials=args.trials or demo["trials"],
         epochs_cap=args.epochs_cap or demo.get("epochs_cap"),
@@ -298,16 +303,17 @@ def _wishes(args: argparse.Namespace, table: ClipTable) -> Wishes:
 def _refuse_early(args: argparse.Namespace) -> None:
     """At once, before data is made or Ray is started."""
     from asd_ray.ledger import RunLayout
-    from asd_ray.tuning.environment import check_packages
-
-    check_packages(serial=args.serial)  # before the next import, which needs them
+    from asd_ray.tuning.environment import check_gpu, check_run
     from asd_ray.tuning.plan import chosen_families, spaces_by_family
 
     families, _ = chosen_families(args.families, gpu=True)
-    assert all(each.resources for each in families)
-    spaces_by_family(args.space, families)
+    for each in families:
+        each.check()
+    args.spaces = spaces_by_family(args.space, families)  # loaded once: a file of a user's is run as code
     if args.run is not None:
-        RunLayout(args.run)  # refuses what can be no run
+        layout = RunLayout(args.run)  # refuses what can be no run
+        if not args.address.startswith("ray://"):  # else it is the cluster's
+            check_run(layout)
     if not 0 <= args.held_out <= 0.5:
         raise AsdRayError(f"--held-out must be a share between 0 and 0.5 but got {args.held_out:g}")
     if args.serial and (args.trial_time or args.address != LOCAL):
@@ -323,6 +329,8 @@ def _refuse_early(args: argparse.Namespace) -> None:
                     f"--address {args.address} runs the search on that cluster: name {option} as its nodes see it, "
                     "an absolute path on a disk that they share or an s3:// address"
                 )
+    if args.serial and args.gpus_per_trial != 0 and any(each.resources.gpu for each in families):
+        check_gpu()
     if not args.gpus_per_trial or args.address != LOCAL:
         return
     import torch
@@ -375,15 +383,15 @@ def _say_end(search: Search, root: str, console: Console) -> int:
             console.print(f"note: {study.name} has no untried parameters left; its space is small")
     console.print(f"{search.ended} trials run now, {stored} in all. The run is in {root}")
     console.print(f"every trial: {typed('asd-ray', 'ledger', 'ls', root, '--sort', 'objective')}")
+    if failed := fruitless(search.studies):
+        say(f"asd-ray search: {failed}", lines=True, error=True)
     if search.error:
         raise AsdRayError(f"{search.error}\nall {stored} stored trials are kept; fix that and run the same command")
     if search.stopping:
         console.print(f"ended early ({search.stopping}): {missing} trials are missing; run the same command to go on")
     if search.stopping == "Ctrl-C":
         return 130
-    if told := fruitless(search.studies):
-        say(f"asd-ray search: {told}", lines=True, error=True)
-    return 1 if told else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from asd_ray.features import PRESETS, FrontEnd
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.locks import StudyLocks
-from asd_ray.tuning.plan import Wishes, make_plan
+from asd_ray.tuning.plan import Wishes, make_plan, spaces_by_family
 from asd_ray.tuning.search import Search, run_serially
 from benchmarks._timing import Row
 
@@ -101,7 +101,8 @@ def run() -> Iterator[Row]:
         )
 
         (alike := Path(folder) / "alike.py").write_text(ALIKE)
-        records, _ = _searched(source, f"{folder}/memory", "autoencoder", 120, epochs_cap=1, spaces=[str(alike)])
+        spaces = spaces_by_family([str(alike)], [family("autoencoder")])
+        records, _ = _searched(source, f"{folder}/memory", "autoencoder", 120, epochs_cap=1, spaces=spaces)
         peaks = [record.peak_memory_mb or 0 for record in sorted(records, key=lambda record: record.number)]
         early, late = statistics.median(peaks[5:15]), statistics.median(peaks[-10:])
         yield (

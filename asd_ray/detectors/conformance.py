@@ -341,7 +341,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _refuse_early(args: argparse.Namespace, tested: Family) -> None:
     """What would fail every check."""
-    assert tested.detector
+    _ = tested.detector
     if args.space is not None:
         tested.search_space(args.space)
     if not 0 < args.seconds <= LONGEST:

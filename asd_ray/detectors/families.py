@@ -114,6 +114,10 @@ class Family:
             )
         return found
 
+    def check(self) -> None:
+        """Raise where the class, or what it asks for, does not keep to the contract."""
+        _ = self.resources
+
     @cached_property
     def parameters(self) -> frozenset[str]:
         """The names that the class takes beside the context."""
@@ -128,7 +132,7 @@ class Family:
         if path is None and self.name in FAMILIES and FAMILIES[self.name] == self.target:
             path = shipped("search_spaces") / f"{self.name}.py"
         if path is None:
-            assert self.detector  # says how to name a class that cannot be imported
+            _ = self.detector  # says how to name a class that cannot be imported
             return _space_of(self._module(self.target.partition(":")[0]), self.target)
         return _space_of(_load(Path(path)), str(path))
 

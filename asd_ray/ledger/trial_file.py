@@ -332,7 +332,7 @@ def _starts(sizes: Sequence[int]) -> list[int]:
 def _cannot_read(files: Files, url: str, error: OSError) -> AsdRayError:
     """On S3 a failed read is an outage, which must not pass for a smaller ledger; on a disk it is that one file."""
     reason = f"cannot be read ({_first_line(error)}); check the disk, the network and the permissions"
-    return AsdRayError(f"{url}: {reason}") if files.layout.is_s3 else UnreadableFileError(url, reason)
+    return StorageError(f"{url}: {reason}") if files.layout.is_s3 else UnreadableFileError(url, reason)
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -103,7 +104,7 @@ def leaderboard(studies: list[Study], console: Console) -> None:
             table.add_row(str(place), record.name, *told, f"{record.seconds or 0:.1f}", paper)
         if ranked:
             console.print(table)
-        told_at_end = {(s.name, reason) for s in studies if s.fruitless for reason in s.reasons}  # by `fruitless`
+        told_at_end = {(s.name, reason) for s in studies for reason in s.fruitless}  # by `fruitless`
         names: dict[str, list[str]] = {}
         for study in (s for s in studies if called(s.machines) == machine):
             for record in study.records.values():
@@ -115,28 +116,30 @@ def leaderboard(studies: list[Study], console: Console) -> None:
 
 
 def fruitless(studies: list[Study]) -> str:
-    """A message where all trials of a study that this command ran have failed; "" where there is no such study.
+    """A message where every stored trial of a study failed, or every one that ran; "" where there is no such study.
 
     Studies that failed for the same reasons share a line.
     """
     alike: dict[str, list[Study]] = {}
     for study in studies:
-        if study.fruitless:
-            alike.setdefault(_reasons(study), []).append(study)
+        if reasons := study.fruitless:
+            alike.setdefault(_most_frequent(reasons), []).append(study)
     if not alike:
         return ""
     lines = []
-    for reasons, these in alike.items():
-        count, names = sum(study.ended for study in these), ", ".join(study.name for study in these)
-        lines.append(f"every trial of {names} failed ({count} ran): {reasons}")
+    for why, these in alike.items():
+        ran, names = sum(study.ended for study in these), ", ".join(study.name for study in these)
+        before = sum(study.fruitless.total() for study in these) - ran
+        counts = [f"{count} {what}" for count, what in ((ran, "ran"), (before, "stored before")) if count]
+        lines.append(f"every trial of {names} failed ({', '.join(counts)}): {why}")
     cure = "fix that and run the same command with --retry-failed; without it no stored failure runs again"
     return "\n".join([*lines, cure])
 
 
-def _reasons(study: Study) -> str:
-    """The most frequent ones, the same text however often each came."""
-    common = [reason for reason, _ in study.reasons.most_common(REASONS)]
-    rest = len(study.reasons) - len(common)
+def _most_frequent(reasons: Counter[str]) -> str:
+    """The same text however often each came."""
+    common = [reason for reason, _ in reasons.most_common(REASONS)]
+    rest = len(reasons) - len(common)
     return "; ".join(common) + (f"; and {rest} other reasons" if rest else "")
 
 

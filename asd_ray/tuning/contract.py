@@ -15,6 +15,7 @@ from asd_ray.detectors.user_code import shown
 from asd_ray.tuning.faults import TrialFailed
 
 VARIANTS = 1000  # of one trial; the family with most has 19
+EPOCHS = 10**9  # that no trial will ever see, and more than a record holds
 LONGEST = 200  # characters of a variant's name
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -37,7 +38,9 @@ def steps_of(given: Any) -> Iterator[Progress]:
             raise TrialFailed(f"fit must yield Progress(epoch, losses) once an epoch but gave {type(step).__name__}")
         epoch = _whole(step.epoch)
         if epoch <= last:
-            raise TrialFailed(f"fit yielded epoch {epoch} after epoch {last}; epochs count from 1, each once")
+            raise TrialFailed(f"fit yielded epoch {shown(epoch)} after epoch {last}; epochs count from 1, each once")
+        if epoch > EPOCHS:
+            raise TrialFailed(f"fit yielded epoch {shown(epoch)}; epochs count from 1, to {EPOCHS} at most")
         last = epoch
         yield Progress(epoch, _losses(step.losses, epoch))
 

@@ -7,13 +7,16 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asd_ray._files import CACHE_VARIABLE, cache_root
 from asd_ray.errors import AsdRayError, StorageError, listing
-from asd_ray.ledger import Ledger
+
+if TYPE_CHECKING:  # it imports packages that `check_packages` looks for
+    from asd_ray.ledger import RunLayout
 
 PACKAGES = (  # that trials import, and the search itself
-    *("numpy", "scipy", "pandas", "pyarrow", "sklearn", "torch", "torchaudio", "soundfile", "xxhash"),
+    *("numpy", "scipy", "pandas", "pyarrow", "sklearn", "torch", "torchaudio", "soundfile", "soxr", "xxhash"),
     *("threadpoolctl", "optuna", "rich", "yaml", "tensorboardX"),
 )
 INSTALL = "install asd_ray again with all that it needs: pip install --upgrade --force-reinstall asd_ray"
@@ -39,16 +42,31 @@ def check_environment(cache: str | Path | None, address: str, *, serial: bool) -
         raise AsdRayError(problems[0] if len(problems) == 1 else f"no trial could run here:\n{listing(problems)}")
 
 
-def check_run(ledger: Ledger) -> None:
+def check_run(layout: RunLayout) -> None:
     """Raise where no trial could be stored; on S3 only a write would tell, and the first is that of a lock."""
-    if ledger.layout.is_s3:
+    if layout.is_s3:
         return
-    place = Path(ledger.layout.ledger)
+    place = Path(layout.ledger)
     while not place.exists() and place != place.parent:
         place = place.parent
     why = "not a folder" if not place.is_dir() else "" if os.access(place, os.W_OK | os.X_OK) else "not writable"
     if why:
         raise StorageError(f"{place}: {why}, so no trial could be stored; name another run with --run")
+
+
+def check_gpu() -> None:
+    """Raise where torch sees a GPU on which nothing can be computed now: another process may have it for itself."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return
+    try:
+        torch.zeros(1, device="cuda")
+    except RuntimeError as error:
+        why = str(error).strip().partition("\n")[0]
+        raise AsdRayError(
+            f"the GPU cannot be used ({why}); free it, or search on CPUs with --gpus-per-trial 0"
+        ) from error
 
 
 def _refused(check: Callable[[], object]) -> str:

@@ -12,6 +12,11 @@ from asd_ray.ledger.files import FULL
 # wherever they are raised: a full or broken disk, one mounted read-only or gone, no more open files
 BROKEN = {*FULL, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.EMFILE, errno.ENFILE}
 OURS = "asd_ray"
+NODES_WORDS = (  # in a RuntimeError of torch, or of Python, that says nothing about the trial
+    *("busy or unavailable", "no CUDA-capable device", "CUDA driver version is insufficient"),
+    *("can't start new thread", "unable to open shared memory object", "Too many open files"),
+)
+LONGEST = 4000  # characters of a reason
 
 
 class TrialFailed(Exception):
@@ -22,9 +27,12 @@ class NodeFault(Exception):
     """This node cannot run the trial, another may: it lacks the data or the run's folder, or its disk is full."""
 
 
-def told(error: BaseException) -> str:
-    """What a record says of an exception; a user's own comes with its file and line."""
-    return str(error) if isinstance(error, TrialFailed | NodeFault | AsdRayError) else description(error)
+def reason(error: BaseException) -> str:
+    """What a record says of an exception, cut short; a user's own comes with its file and line."""
+    if not isinstance(error, TrialFailed | NodeFault | AsdRayError):
+        return description(error)
+    text = str(error)
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
 def of_the_node(error: BaseException, target: str) -> bool:
@@ -42,7 +50,17 @@ def of_the_node(error: BaseException, target: str) -> bool:
             return True
         if isinstance(each, OSError) and (each.errno in BROKEN or (own == OURS and each.errno is not None)):
             return True
+        if own == OURS and isinstance(each, RuntimeError) and any(words in str(each) for words in NODES_WORDS):
+            return True
     return False
+
+
+def of_every_trial(error: BaseException) -> bool:
+    """Whether what kept a node from running a trial keeps it from all: a full or broken disk, S3 that is away."""
+    return any(
+        isinstance(each, StorageError) or (isinstance(each, OSError) and each.errno in BROKEN)
+        for each in _causes(error)
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -21,7 +21,7 @@ from asd_ray.tuning.locks import StudyLocks
 from asd_ray.tuning.space import paper_draw
 from asd_ray.tuning.spec import LAST, Settings, called
 from asd_ray.tuning.study import Share, Study, study_name
-from asd_ray.tuning.suiting import Reasons, StudyClips, against, against_draws, told
+from asd_ray.tuning.suiting import Reasons, StudyClips, against, against_draws, reason_lines
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Wishes:
 
     machines: Sequence[str]
     families: Sequence[str] = ()  # empty: all that suit
-    spaces: Sequence[str] = ()  # FILE or FAMILY=FILE
+    spaces: Mapping[str, Space] = field(default_factory=dict)  # of every family; empty: their own
     jointly: bool = False  # each trial learns from all the machines together
     trials: int = 20
     epochs_cap: int | None = None
@@ -50,6 +50,7 @@ class Plan:
     cells: set[str] = field(default_factory=set)  # what the objective is the mean of
     elsewhere: list[str] = field(default_factory=list)  # studies that another search works on
     left_out: list[str] = field(default_factory=list)  # what could not succeed, and why: a line for each reason
+    again: list[TrialRecord] = field(default_factory=list)  # failures to forget, of each machine, since they run anew
 
 
 def chosen_families(names: Sequence[str], gpu: bool) -> tuple[list[Family], list[str]]:
@@ -100,6 +101,10 @@ def spaces_by_family(texts: Sequence[str], families: Sequence[Family]) -> dict[s
     return spaces
 
 
+def _spaces(wishes: Wishes, families: Sequence[Family]) -> Mapping[str, Space]:
+    return wishes.spaces or spaces_by_family((), families)
+
+
 def share_of(each: Family, wishes: Wishes, gpu: bool) -> Share:
     """What a trial takes: as the command says, else as the family says; no GPU for who wants none or where is none."""
     default = each.resources
@@ -120,7 +125,7 @@ def before_decoding(
     wishes: Wishes, families: Sequence[Family], table: ClipTable, rate: int
 ) -> tuple[Reasons, ClipTable]:
     """What is left out by names and rate alone, and the table without the machines of which nothing is left."""
-    spaces = spaces_by_family(wishes.spaces, families)
+    spaces = _spaces(wishes, families)
     left_out = unsuited(_clips_of_studies(wishes, table.frame, rate), families, spaces, rate)
     gone = set(wishes.machines) - set(_left(wishes, families, left_out))
     if not gone:
@@ -143,7 +148,7 @@ def unsuited(
             if (machines, each.name) not in reasons and (why := ask(own)):
                 reasons[machines, each.name] = why
     if all((machines, each.name) in reasons for machines in clips for each in families):
-        raise AsdRayError(f"nothing is left to search:\n{listing(told(reasons))}")
+        raise AsdRayError(f"nothing is left to search:\n{listing(reason_lines(reasons))}")
     return reasons
 
 
@@ -160,11 +165,11 @@ def make_plan(
 
     `left_out` is what `before_decoding` found; more is left out by the lengths of clips.
     """
-    spaces = spaces_by_family(wishes.spaces, families)
+    spaces = _spaces(wishes, families)
     clips = _clips_of_studies(wishes, source.bank.frame.assign(samples=source.bank.lengths), source.rate)
     reasons = unsuited(clips, families, spaces, source.rate, left_out)
     left = _left(wishes, families, reasons)
-    plan = Plan(notes=[*_notes_of_groups(wishes), *notes_of_shares(wishes, families)], left_out=told(reasons))
+    plan = Plan(notes=[*_notes_of_groups(wishes), *notes_of_shares(wishes, families)], left_out=reason_lines(reasons))
     gone = [machine for machine in wishes.machines if machine not in left]
     if gone:
         plan.left_out.append(f"nothing is left to search of {', '.join(gone)}")
@@ -186,7 +191,7 @@ def make_plan(
     for machine in left:
         _same_data(machine, records[machine], source.bank, ledger)
 
-    def studies(again: Sequence[TrialRecord] = ()) -> list[Study]:
+    def studies(again: Mapping[str, Sequence[TrialRecord]]) -> list[Study]:
         return [
             Study(
                 machines,
@@ -198,33 +203,36 @@ def make_plan(
                 wanted=wishes.trials,
                 records=itertools.chain.from_iterable(records[machine] for machine in machines),
                 unsuited=against_draws(each, clips[machines]),
-                again=[record for record in again if record.family == each.name],
+                again=again.get(study_name(machines, each), ()),
             )
             for machines, each in free
         ]
 
-    plan.studies = studies()
-    if wishes.retry_failed and (failed := _set_failures_aside(plan, wishes.seed, ledger)):
-        records = {machine: ledger.records(machine) for machine in left}
-        plan.studies = studies(failed)
+    plan.studies = studies({})
+    if wishes.retry_failed:
+        again = {study.name: study.retried() for study in plan.studies}
+        chosen = {
+            (machine, study.family.name, r.trial)
+            for study in plan.studies
+            for machine in study.machines
+            for r in again[study.name]
+        }
+        listed = itertools.chain.from_iterable(records.values())
+        plan.again = [r for r in listed if r.status == "failed" and (r.machine, r.family, r.trial) in chosen]
+        plan.notes.append(_note_of_retries(plan.studies, sum(map(len, again.values())), ledger))
+        plan.studies = studies(again)
     return plan
 
 
-def _set_failures_aside(plan: Plan, seed: int, ledger: Ledger) -> list[TrialRecord]:
-    """The failed trials of these studies and this seed, whose files no longer count from now on."""
-    found = []
-    for study in plan.studies:
-        failed = [r for r in study.records.values() if r.status == "failed" and r.seed == seed]
-        if failed:
-            ledger.forget_failed(study.machines, [study.family.name], [record.trial for record in failed])
-        found += failed
+def _note_of_retries(studies: Sequence[Study], count: int, ledger: Ledger) -> str:
+    if not any(study.count("failed") for study in studies):
+        return "--retry-failed changes nothing: no trial of these studies is stored as failed"
+    if not count:
+        return (
+            "--retry-failed changes nothing: without the failed ones there are enough trials; ask for more by --trials"
+        )
     aside = ledger.layout.url(ledger.layout.set_aside)
-    plan.notes.append(
-        f"{len(found)} failed trials are run anew; their files were set aside, in {aside}"
-        if found
-        else "--retry-failed changes nothing: no trial of these studies is stored as failed"
-    )
-    return found
+    return f"{count} failed trials are run anew; their files are set aside, in {aside}"
 
 
 def _groups(wishes: Wishes) -> list[tuple[str, ...]]:

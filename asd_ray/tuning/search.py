@@ -84,7 +84,7 @@ class Search:
             try:
                 spec = study.ask()
             except AsdRayError as error:  # a space that raises for some draw
-                self.error = str(error)
+                self._fails(str(error))
                 self.stop("a search space failed")
                 return None
             if spec is not None:
@@ -151,7 +151,7 @@ class Search:
             self._refused(run, outcome.unstored)
         elif outcome.fault:
             run.faults = (*run.faults, outcome.fault)
-            self._given_back(run, outcome.fault, by_nodes)
+            self._given_back(run, outcome, by_nodes)
         else:
             self._told(run, outcome.record)
 
@@ -189,15 +189,30 @@ class Search:
         else:
             self._store(run, "failed", error=at_last)
 
-    def _given_back(self, run: Running, why: str, by_nodes: int = 0) -> None:
-        """A node could not run the trial: another may. Where there is none the search ends, and nothing is stored."""
+    def _given_back(self, run: Running, outcome: Outcome, by_nodes: int = 0) -> None:
+        """A node could not run the trial: another may. Where there is none its study ends, and nothing is stored.
+
+        A fault that no other study would escape, such as a full disk, ends the search.
+        """
         if self.elsewhere and self._has_lives(run, by_nodes):
             self._again.append(Running(run.spec, run.study, faults=run.faults))
-            self._tell(lambda each: each.again(run, why))
+            self._tell(lambda each: each.again(run, outcome.fault))
             return
         run.study.forget(run.spec)
-        self.error = self.error or f"{run.spec.name} was given back, for its node is at fault and not the trial: {why}"
-        self.stop("no node can run the trials")
+        if not run.study.given_up:
+            run.study.given_up = True
+            why = f"{run.spec.name} was not stored: {outcome.fault}. This is a fault of the computer, not of the trial"
+            if outcome.fault not in self.error:  # of many studies it is said once
+                self._fails(why)
+        for waiting in [each for each in self._again if each.study is run.study]:
+            self._again.remove(waiting)
+            waiting.study.forget(waiting.spec)
+        if outcome.of_all or all(study.given_up for study in self.studies):
+            self.stop("no node can run the trials")
+
+    def _fails(self, why: str) -> None:
+        if why not in self.error.splitlines():
+            self.error = f"{self.error}\n{why}" if self.error else why
 
     def _has_lives(self, run: Running, by_nodes: int) -> bool:
         lost = self._lost[run.spec.hash] = self._lost.get(run.spec.hash, 0) + 1
@@ -256,7 +271,7 @@ class Search:
     def _refused(self, run: Running, why: str) -> None:
         """The ledger did not take a trial: a full disk, as a rule. Going on would only lose more."""
         run.study.forget(run.spec)
-        self.error = self.error or why
+        self._fails(why)
         self.stop("a trial could not be stored")
 
 

@@ -15,8 +15,9 @@ from asd_ray.detectors.families import Space
 from asd_ray.detectors.user_code import origin, shown, text_of
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import trial_hash
+from asd_ray.ledger.record import SHAPES
+from asd_ray.tuning.contract import EPOCHS
 
-EPOCHS = 10**9  # that no trial will ever see
 STEP = 1e-8  # of a step, as Optuna allows
 
 
@@ -116,20 +117,26 @@ def _check_values(space: Space, what: str, values: dict[Any, Any]) -> None:
             raise AsdRayError(f"{space.path}: {what} the name {shown(name)}; names of parameters are text")
         plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
         is_finite = not isinstance(plain, float) or math.isfinite(plain)
-        if not (plain is None or isinstance(plain, bool | int | float | str)) or not is_finite or not _is_stored(plain):
+        if (
+            not (plain is None or isinstance(plain, bool | int | float | str))
+            or not is_finite
+            or not _is_stored(name, plain)
+        ):
             raise AsdRayError(
-                f"{space.path}: {what} {name!r} = {shown(plain)}; a parameter is a finite number, text, True, False or "
-                "None"
+                f"{space.path}: {what} {shown(name)} = {shown(plain)}; a parameter is a finite number below 1e300, "
+                "short text, True, False or None"
             )
         if name == "epochs" and not (isinstance(plain, int | float) and plain == int(plain) and 1 <= plain <= EPOCHS):
             raise AsdRayError(f"{space.path}: {what} 'epochs' = {shown(plain)}; give a whole number from 1")
 
 
-def _is_stored(value: Any) -> bool:
-    """Whether a trial can be named by it and the ledger can hold it: no number of thousands of digits, no half sign."""
+def _is_stored(name: str, value: Any) -> bool:
+    """Whether a trial can be named by it and the ledger can hold it: no number of hundreds of digits, no half sign."""
+    if SHAPES["params"].misfit({name: value}, "params"):
+        return False
     try:
         trial_hash(value=value)
-        str(value).encode()
+        f"{name}{value}".encode()
     except (AsdRayError, ValueError):
         return False
     return True

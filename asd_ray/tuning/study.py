@@ -45,7 +45,7 @@ class Study:
     """Asks Optuna for trials and tells it how they ended. `wanted` counts every stored trial of this seed.
 
     `records` are those that the ledger holds of its machines; what is of other studies is left aside. Trials of `again`
-    are no longer stored: they run first, each under its number.
+    count as not stored, even if `records` has them: they run first, each under its number.
     """
 
     def __init__(
@@ -59,20 +59,22 @@ class Study:
         seed: int,
         wanted: int,
         records: Iterable[TrialRecord] = (),
-        again: Iterable[TrialRecord] = (),
+        again: Sequence[TrialRecord] = (),
         unsuited: Callable[[dict[str, Any]], str] = lambda params: "",  # why drawn parameters need not be tried
     ) -> None:
         self.machines, self.family, self.space, self.settings = tuple(machines), family, space, settings
         self.share, self.seed, self.wanted, self.unsuited = share, seed, wanted, unsuited
         self.exhausted = False
+        self.given_up = False  # no node can run its trials
         self.records: dict[str, TrialRecord] = {}  # trial hash -> every stored trial of this study and its settings
         self.elsewhere = 0  # stored trials of this machine and family that are of other settings or another space
         self._of_status: Counter[str] = Counter()  # of this seed; counted as they come, for it is asked all the time
         self._timed, self._seconds = 0, 0.0  # trials that did not fail, and how long they took together
         self.best: TrialRecord | None = None
         self.ended = 0  # trials that this command ran
-        self.reasons: Counter[str] = Counter()  # of those that failed
+        self._reasons: Counter[str] = Counter()  # of those that failed
         self._halves: dict[str, TrialSpec] = {}  # trial hash -> one that lacks the file of some machine, or of all
+        self._again = {record.trial for record in again}  # trial hashes that are still to be run anew
         self._numbers: set[int] = set()
         self._asked: dict[str, optuna.trial.Trial] = {}  # trial hash -> the Optuna trial that awaits its end
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -80,9 +82,11 @@ class Study:
         self._paper = paper_draw(space, family)
         whole, halves = whole_and_half(records, self.machines, family.name)
         for record in whole:
-            self._remember(record)
-        for record in [*halves, *again]:
+            if record.trial not in self._again:
+                self._remember(record)
+        for record in [*again, *(each for each in halves if each.trial not in self._again)]:
             self._take_up(record)
+        self._again &= self._halves.keys()
         self._paper_asked = any(r.seed == seed and r.extra.get("paper") for r in self.records.values())
 
     @property
@@ -103,9 +107,11 @@ class Study:
         return self._seconds / self._timed if self._timed else 0.0
 
     @property
-    def fruitless(self) -> bool:
-        """Whether this command ran trials and every one of them failed."""
-        return bool(self.ended) and self.reasons.total() == self.ended
+    def fruitless(self) -> Counter[str]:
+        """The reasons, where every stored trial of this seed failed, or every one that this command ran; else none."""
+        if self.count("failed") == self.count():
+            return Counter(record.error for record in self.records.values() if record.seed == self.seed)
+        return self._reasons if self._reasons.total() == self.ended else Counter()
 
     @property
     def running(self) -> int:
@@ -114,7 +120,14 @@ class Study:
     @property
     def missing(self) -> int:
         """How many more may be started."""
-        return 0 if self.exhausted else max(0, self.wanted - self.count() - self.running)
+        again = len(self._again - self._asked.keys())  # failures beyond `wanted` stay stored, and count
+        return 0 if self.exhausted or self.given_up else max(again, self.wanted - self.count() - self.running)
+
+    def retried(self) -> list[TrialRecord]:
+        """The stored failures of this seed that may run anew without more than `wanted` trials, the lowest numbers."""
+        failed = [r for r in self.records.values() if r.status == "failed" and r.seed == self.seed]
+        room = self.wanted - (self.count() - len(failed))
+        return sorted(failed, key=lambda record: record.number)[: max(0, room)]
 
     def ask(self) -> TrialSpec | None:
         """The next trial that is neither stored nor running; the paper's setting first. None: nothing new to try.
@@ -168,9 +181,10 @@ class Study:
         """The trial is stored as `record` says."""
         trial = self._asked.pop(spec.hash)
         self._halves.pop(spec.hash, None)
+        self._again.discard(spec.hash)
         self.ended += 1
         if record.status == "failed":
-            self.reasons[record.error] += 1
+            self._reasons[record.error] += 1
         self._keep(record)
         value = record.objective if record.status == "complete" else None
         self._study.tell(trial, value, state=STATES[record.status])

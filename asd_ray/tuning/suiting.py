@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from asd_ray.clips.hold_out import held_out
-from asd_ray.clips.table import NORMAL, TRAIN
+from asd_ray.clips.table import NORMAL, TEST, TRAIN
 from asd_ray.detectors import Context, Family
 from asd_ray.errors import AsdRayError
 
@@ -34,7 +34,9 @@ class StudyClips:
             parts.append(train[~held_out(train, share)])
         shortest = None
         if "samples" in frame:
-            shortest = int(frame.loc[frame["machine"].isin(machines), "samples"].min())
+            read = (frame["split"] == TEST) | ((frame["split"] == TRAIN) & (frame["label"] == NORMAL))
+            lengths = frame.loc[read & frame["machine"].isin(machines), "samples"]
+            shortest = int(lengths.min()) if len(lengths) else None
         return cls(pd.concat(parts, ignore_index=True), rate, shortest)
 
 
@@ -99,7 +101,7 @@ def _in_one_line(reason: object) -> str:
     return " ".join(str(reason).split())
 
 
-def told(reasons: Mapping[tuple[tuple[str, ...], str], str]) -> list[str]:
+def reason_lines(reasons: Mapping[tuple[tuple[str, ...], str], str]) -> list[str]:
     """A line for each reason: the families that it is said of, and the machines that they do not suit."""
     machines: dict[tuple[str, str], list[str]] = {}  # reason, family -> names of studies
     for (group, family), reason in reasons.items():

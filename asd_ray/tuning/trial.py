@@ -11,7 +11,7 @@ import statistics
 import time
 import traceback
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -23,13 +23,14 @@ from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.ledger import Ledger, TrialRecord, long_scores
 from asd_ray.tuning.contract import front_end_of, scores_of, steps_of
 from asd_ray.tuning.data import DataSource, TrialData
-from asd_ray.tuning.faults import NodeFault, TrialFailed, of_the_node, told
+from asd_ray.tuning.faults import NodeFault, TrialFailed, of_every_trial, of_the_node, reason
 from asd_ray.tuning.judge import PROTOCOL, Verdict
 from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
 from asd_ray.tuning.stored import as_one, held
 
 THREADS = 1024  # more only wait for each other, and torch takes no number beyond 32 bits
 ASK_AGAIN = 5.0  # seconds
+TRACEBACK = 20_000  # characters
 PATIENCE = 2.0  # seconds after which a trial that has reached no rung gives a sign of life
 NODE = socket.gethostname()
 PACKAGES = ("asd_ray", "torch", "torchaudio", "numpy", "scikit-learn", "ray", "optuna")
@@ -54,6 +55,7 @@ class Outcome:
     record: TrialRecord
     unstored: str = ""
     fault: str = ""  # of the node, not of the trial: nothing is stored, and the trial may run elsewhere
+    of_all: bool = False  # the fault is one of every trial, not only of this family's
 
 
 Scored = tuple[Scores, list[Verdict]]  # of every clip, and a verdict a machine
@@ -127,8 +129,8 @@ def run_trial(
             raise
         except BaseException as error:  # whatever a detector raises ends this trial, not the search; SystemExit too
             if of_the_node(error, spec.target):
-                why = f"{NODE} cannot run it: {told(error)}"
-                yield Outcome(as_one(run.records("failed", error=why)), fault=why)
+                why = f"{NODE} cannot run it: {reason(error)}"
+                yield Outcome(as_one(run.records("failed", error=why)), fault=why, of_all=of_every_trial(error))
             else:
                 yield _failed(run, ledger, error)
             return
@@ -144,8 +146,14 @@ def run_trial(
 
 
 def _failed(run: _Run, ledger: Ledger, error: BaseException) -> Outcome:
-    trace = {"traceback": "".join(traceback.format_exception(error, limit=-8))}
-    return commit(ledger, run.records("failed", error=told(error), extra=trace))
+    trace = {"traceback": _cut("".join(traceback.format_exception(error, limit=-8)))}
+    return commit(ledger, run.records("failed", error=reason(error), extra=trace))
+
+
+def _cut(text: str) -> str:
+    """A traceback's begin and end: what an exception says may be of any length."""
+    half = TRACEBACK // 2
+    return text if len(text) <= TRACEBACK else f"{text[:half]}\n…\n{text[-half:]}"
 
 
 def _data(run: _Run, ledger: Ledger, patience: float) -> Generator[Reached, None, TrialData]:
@@ -159,12 +167,11 @@ def _data(run: _Run, ledger: Ledger, patience: float) -> Generator[Reached, None
     while True:
         try:
             ledger.check_seen(run.source.run_id)
-            assert run.source.features
-            assert Family(run.spec.family, run.spec.target).detector
+            _ = run.source.features, Family(run.spec.family, run.spec.target).detector
             return run.source.trial(run.spec.machines, run.spec.settings)
         except Exception as error:
             if time.monotonic() >= limit:
-                raise NodeFault(told(error)) from error
+                raise NodeFault(reason(error)) from error
         yield Reached(0, None, run.seconds, NODE)
         time.sleep(ASK_AGAIN)
 
@@ -294,8 +301,22 @@ def commit(ledger: Ledger, records: Sequence[TrialRecord], tables: Sequence[Any]
     except AsdRayError as error:
         if tables is not None:
             raise
-        return Outcome(held_now, unstored=str(error))  # a failure without scores: there is nothing less to store
+        bare = [
+            replace(record, params={}, extra={}, intermediate={}, error=f"{record.error} ({error})")
+            for record in records
+        ]
+        return _commit_bare(ledger, bare)
     return Outcome(held_now)
+
+
+def _commit_bare(ledger: Ledger, records: Sequence[TrialRecord]) -> Outcome:
+    """Store a failure of which the ledger refused the rest, so that one odd trial does not end a search."""
+    try:
+        for record in records:
+            ledger.commit(record)
+    except AsdRayError as error:
+        return Outcome(as_one(records), unstored=str(error))
+    return Outcome(as_one(records))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -14,14 +14,15 @@ import torch
 
 from asd_ray.detectors import Family, Progress, Resources
 from asd_ray.detectors.families import Space
-from asd_ray.errors import StorageError
+from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.features import PRESETS
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.search import main
+from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.search import Search, run_serially
 from asd_ray.tuning.study import Share, Study
 
-from ..hostile import Verbs
+from ..hostile import Verbs, unharmed
 
 
 class Good:
@@ -133,6 +134,8 @@ class LooksLikeAnArray:
         (steps(Progress(0, {})), "fit yielded epoch 0 after epoch 0; epochs count from 1, each once"),
         (steps(Progress(1, {}), Progress(1, {})), "fit yielded epoch 1 after epoch 1; epochs count from 1, each once"),
         (steps(Progress(2, {}), Progress(1, {})), "fit yielded epoch 1 after epoch 2"),
+        (steps(Progress(10**10, {})), "fit yielded epoch 10000000000; epochs count from 1, to 1000000000 at most"),
+        (steps(Progress(10**5000, {})), "fit yielded epoch of type int; epochs count from 1, to 1000000000 at most"),
         (steps(Progress("1", {})), "the epoch of Progress must be a whole number but is '1'"),  # type: ignore[arg-type]
         (steps(Progress(1.0, {})), "the epoch of Progress must be a whole number but is 1.0"),  # type: ignore[arg-type]
         (steps(Progress(1, None)), "the losses of Progress must be a dictionary"),  # type: ignore[arg-type]
@@ -152,6 +155,7 @@ class LooksLikeAnArray:
         (raising(ImportError("no", name="own_detector.more")), "ImportError: no, "),
         (raising(FileNotFoundError(2, "No such file", "my.txt")), "FileNotFoundError: [Errno 2] No such file: 'my"),
         (raising(PermissionError(13, "Permission denied", "my.txt")), "PermissionError: [Errno 13] "),
+        (raising(ValueError("x" * 40_000_000)), "ValueError: xxx"),
         (raising(ValueError("\ud800" + "x" * 10**6)), "ValueError: \\ud800xxx"),
         ({"front_end": property(lambda self: None, lambda self, value: None)}, "front_end must be a front end of "),
         ({"__init__": lambda self: None}, "TypeError: "),
@@ -196,6 +200,34 @@ def test_the_traceback_of_an_exit_is_kept_and_the_line_is_named(trial: Trial) ->
     assert record is not None
     assert "test_hostile_detectors.py" in record.extra["traceback"]
     assert f"{Path(__file__).name}:" in record.error
+
+
+@pytest.mark.parametrize("error", [ValueError("x" * 40_000_000), AsdRayError("x" * 40_000_000)])
+def test_what_is_stored_of_an_exception_is_bounded(trial: Trial, error: Exception) -> None:
+    _, record = trial(raising(error))
+    assert record is not None
+    assert record.status == "failed"
+    assert len(record.error) < 5_000
+    assert 10_000 < len(record.extra["traceback"]) < 21_000
+    assert record.extra["traceback"].startswith("Traceback (most recent call last)")
+
+
+def test_a_failure_that_the_ledger_refuses_is_stored_without_what_is_odd(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = Ledger.commit
+
+    def refuses(self: Ledger, record: TrialRecord, table: Any = None, **how: Any) -> bool:
+        if record.number == 1 and record.extra:
+            raise AsdRayError("it is odd")
+        return commit(self, record, table, **how)
+
+    monkeypatch.setattr(Ledger, "commit", refuses)
+    search = bench.search(bench.study(3, epochs=2))
+    assert (search.error, search.ended) == ("", 3)
+    assert [record.status for record in bench.records] == ["complete", "failed", "complete"]
+    assert (bench.records[1].params, bench.records[1].extra) == ({}, {})
+    assert bench.records[1].error == "it is odd (it is odd)"
 
 
 def test_ctrl_c_that_a_detector_raises_stays_ctrl_c(trial: Trial, bench: Any) -> None:
@@ -271,10 +303,29 @@ def test_a_study_whose_trials_all_failed_is_said_once_and_the_status_is_1(
     assert answer.text.count("no fan") == 1
     assert "--retry-failed" in answer.err
     assert "fan-fine-0000" in answer.out  # the other family went on
-    again = verbs(*options, "--trials", 1)
-    assert (again.status, again.err) == (0, "")
+    again = verbs.refused(
+        *options, "--trials", 1, status=1, words=("trial of fan-ab failed (1 stored before): ValueError: no fan",)
+    )
     assert "0 trials run now, 2 in all" in again.out
-    assert "failed: fan-ab-0000: ValueError: no fan" in again.out
+    assert again.text.count("no fan") == 1
+
+
+@pytest.mark.parametrize(("ending", "status"), [("error", 2), ("Ctrl-C", 130)])
+def test_failures_are_said_however_the_search_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path, capsys: Any, ending: str, status: int
+) -> None:
+    families = modules(tmp_path, monkeypatch, St="raise ValueError('no fan')")
+    run = run_serially
+
+    def ends(search: Search) -> None:
+        run(search)
+        search.error, search.stopping = ("the disk is full", "x") if ending == "error" else ("", ending)
+
+    monkeypatch.setattr("asd_ray.tuning.search.run_serially", ends)
+    options = ["fan", "--data", str(folder), "--run", "r", "--serial", "--families", families, "--trials", "1"]
+    assert main(options) == status
+    captured = capsys.readouterr()
+    assert (captured.out + captured.err).count("ValueError: no fan") == 1
 
 
 def test_studies_that_failed_for_one_reason_share_a_line(
@@ -303,12 +354,12 @@ def test_retry_failed_runs_stored_failures_anew_under_their_numbers(
     assert sorted(failed) == [0, 1, 2]
     path.write_text(path.read_text().replace("< 2", "< -1"))
     monkeypatch.delitem(sys.modules, "gh_m")
-    assert main(options) == 0
+    assert main(options) == 1
     assert {record.status for record in Ledger("r").records()} == {"failed"}
     capsys.readouterr()
     assert main([*options, "--retry-failed"]) == 0
     out = capsys.readouterr().out
-    assert "note: 3 failed trials are run anew; their files were set aside, in " in out
+    assert "note: 3 failed trials are run anew; their files are set aside, in " in out
     assert "3 trials run now, 3 in all" in out
     again = {record.number: record for record in Ledger("r").records()}
     assert {record.status for record in again.values()} == {"complete"}
@@ -319,6 +370,78 @@ def test_retry_failed_runs_stored_failures_anew_under_their_numbers(
     assert {name.partition(".")[0] for name in kept} == {record.trial for record in failed.values()}
     assert main([*options, "--retry-failed"]) == 0
     assert "--retry-failed changes nothing: no trial of these studies is stored as failed" in capsys.readouterr().out
+
+
+def stored(run: str = "r") -> dict[str, list[tuple[int, str, bool]]]:
+    """Of each machine its trials: number, status, and whether it is the paper's setting."""
+    found: dict[str, list[tuple[int, str, bool]]] = {}
+    for each in Ledger(run).records():
+        found.setdefault(each.machine, []).append((each.number, each.status, each.extra["paper"]))
+    return found
+
+
+def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: str) -> str:
+    """A class as in `modules` that has a parameter to draw; it fails where `body` raises."""
+    families = modules(tmp_path, monkeypatch, **{name: body})
+    path = tmp_path / "modules" / f"{name.lower()}_m.py"
+    text = path.read_text().replace("PAPER = {}", 'PAPER = {"x": 1.0}')
+    text = text.replace("return {}", 'return {"x": trial.suggest_float("x", 0, 1)}')
+    text += "        yield from super().fit(train)\n\n    def __init__(self, context, *, x=1.0):\n"
+    path.write_text(text + "        super().__init__(context)\n        self.x = x\n")
+    return families
+
+
+def test_retries_of_one_machine_leave_the_numbers_of_another_alone(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_machines: DataSource
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    families = drawn(tmp_path, monkeypatch, "Mn", "if FAILS: raise ValueError('not yet')")
+    path = tmp_path / "modules" / "mn_m.py"
+    path.write_text("FAILS = True\n" + path.read_text())
+    options = ("--data", two_machines.table.root, "--run", "r", "--serial", "--families", families, "--trials", 3)
+    assert verbs("search", "fan", *options).status == 1
+    path.write_text(path.read_text().replace("FAILS = True", "FAILS = False"))
+    monkeypatch.delitem(sys.modules, "mn_m")
+    answer = verbs("search", "fan", "pump", *options, "--retry-failed")
+    assert answer.status == 0
+    assert "note: 3 failed trials are run anew" in answer.out
+    expected = [(0, "complete", True), (1, "complete", False), (2, "complete", False)]
+    assert stored() == {"fan": expected, "pump": expected}
+
+
+def test_no_more_failures_are_set_aside_than_run_anew(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    families = drawn(tmp_path, monkeypatch, "Op", "if FAILS: raise ValueError('not yet')")
+    path = tmp_path / "modules" / "op_m.py"
+    path.write_text("FAILS = True\n" + path.read_text())
+    options = ("search", "fan", "--data", folder, "--run", "r", "--serial", "--families", families)
+    assert verbs(*options, "--trials", 5).status == 1
+    path.write_text(path.read_text().replace("FAILS = True", "FAILS = False"))
+    monkeypatch.delitem(sys.modules, "op_m")
+    answer = verbs(*options, "--trials", 2, "--retry-failed")
+    assert "note: 2 failed trials are run anew" in answer.out
+    assert "2 trials run now, 5 in all" in answer.out
+    assert [status for _, status, _ in stored()["fan"]] == 2 * ["complete"] + 3 * ["failed"]
+    assert len(list((tmp_path / "r" / "ledger_set_aside").rglob("*.parquet"))) == 2
+    enough = verbs(*options, "--trials", 2, "--retry-failed")
+    assert "--retry-failed changes nothing: without the failed ones there are enough trials" in enough.out
+    assert "0 trials run now, 5 in all" in enough.out
+
+
+def test_a_search_that_is_refused_before_its_first_trial_sets_no_failure_aside(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    families = modules(tmp_path, monkeypatch, Qr="raise ValueError('not yet')")
+    options = ("search", "fan", "--data", folder, "--run", "r", "--serial", "--families", families, "--trials", 1)
+    assert verbs(*options).status == 1
+
+    def refuses(*what: Any) -> None:
+        raise AsdRayError("it cannot run")
+
+    monkeypatch.setattr("asd_ray.search._say_plan", refuses)
+    with unharmed(tmp_path / "r" / "ledger"):
+        verbs.refused(*options, "--retry-failed", words=("it cannot run",))
 
 
 def test_each_failure_is_printed_once_unless_log_lines_are_asked_for(

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asd_ray._files import cache_root
+from asd_ray.detectors import FAMILIES
 from asd_ray.errors import AsdRayError, StorageError
-from asd_ray.ledger import Ledger
+from asd_ray.ledger import Ledger, RunLayout
+from asd_ray.ledger.trial_file import FileError, _cannot_read
 from asd_ray.search import main
+from asd_ray.tuning import faults
 from asd_ray.tuning.data import DataSource
+from asd_ray.tuning.environment import PACKAGES
 from asd_ray.tuning.search import LIVES, Search
 from asd_ray.tuning.trial import Outcome
 
@@ -63,14 +70,16 @@ def test_a_cache_that_is_a_file_is_named(
     assert not Path("r").exists()
 
 
-@pytest.mark.parametrize("place", ["r", "r/ledger"])
+@pytest.mark.parametrize(
+    ("place", "why"), [("r", " is a file, and a folder is needed"), ("r/ledger", ": not a folder")]
+)
 def test_a_run_in_which_nothing_can_be_stored_is_named_before_a_trial(
-    verbs: Verbs, options: list[object], tmp_path: Path, place: str
+    verbs: Verbs, options: list[object], tmp_path: Path, place: str, why: str
 ) -> None:
     (tmp_path / place).parent.mkdir(exist_ok=True)
     (tmp_path / place).write_text("mine")
     with unharmed(tmp_path / "r" if place == "r/ledger" else tmp_path):
-        verbs.refused(*options, words=(f"{tmp_path / place}: not a folder", "--run"))
+        verbs.refused(*options, words=(f"{tmp_path / place}{why}", "--run"))
 
 
 @pytest.mark.parametrize("package", ["torchaudio", "sklearn", "optuna", "threadpoolctl", "torch"])
@@ -80,6 +89,53 @@ def test_a_package_that_is_not_installed_is_named(
     monkeypatch.setitem(sys.modules, package, None)  # type: ignore[arg-type]
     verbs.refused(*options, words=(f"not installed: {package}; install asd_ray again",))
     assert not Path("r").exists()
+
+
+@pytest.mark.parametrize("package", ["rich", "numpy", "soxr"])
+def test_a_package_that_the_command_itself_imports_is_named(package: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None\nfrom asd_ray.search import main\nsys.exit(main(['fan']))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stderr.count("\n")) == (2, 1)
+    assert f"not installed: {package}; install asd_ray again" in answer.stderr
+
+
+def test_every_package_that_a_search_needs_is_looked_for() -> None:
+    project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())["project"]
+    names = {re.split(r"[^\w-]", each)[0] for each in project["dependencies"]}
+    imported = {"scikit-learn": "sklearn", "pyyaml": "yaml"}
+    assert {imported.get(name, name) for name in names} - {"jinja2", "ray"} == set(PACKAGES)
+
+
+def test_checks_hold_where_python_drops_asserts() -> None:
+    argv = [sys.executable, "-O", "-m", "asd_ray.search", "fan", "--families", "json:NoClass"]
+    answer = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert "family json:NoClass: module 'json' has no attribute 'NoClass'" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_run_that_cannot_be_written_is_said_before_anything_is_decoded(
+    verbs: Verbs, options: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decodes(*what: Any, **how: Any) -> None:
+        raise AssertionError("it decodes")
+
+    monkeypatch.setattr("asd_ray.clips.bank.open_bank", decodes)
+    monkeypatch.setattr(os, "access", lambda place, mode: False)
+    verbs.refused(*options, words=(f"{tmp_path}: not writable, so no trial could be stored", "--run"))
+
+
+@pytest.mark.parametrize(("family", "status"), [("idnn", 2), ("twfr_gmm", 0)])
+def test_a_gpu_that_is_busy_is_said_before_the_first_trial(
+    verbs: Verbs, options: list[object], monkeypatch: pytest.MonkeyPatch, family: str, status: int
+) -> None:
+    busy = RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable\nmore")
+    monkeypatch.setattr("torch.zeros", Unlucky(busy))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    at = options.index("twfr_gmm")
+    monkeypatch.setattr("asd_ray.search._table", Unlucky(AsdRayError("it went on")))
+    answer = verbs.refused(*options[:at], family, *options[at + 1 :])
+    assert ("the GPU cannot be used (CUDA error: all" in answer.err) == (status == 2)
+    assert ("it went on" in answer.err) == (status == 0)
 
 
 def test_without_ray_there_is_still_the_serial_search(
@@ -241,7 +297,7 @@ def test_a_fault_of_the_node_is_not_stored_and_stops_the_search(
         search = bench.search(bench.study(3))
     assert bench.records == []
     assert (search.stopping, search.ended, search.over) == ("no node can run the trials", 0, True)
-    assert "fan-tiny-0000 was given back, for its node is at fault and not the trial: " in search.error
+    assert "fan-tiny-0000 was not stored: " in search.error
     assert str(error) in search.error
     if method == "fit" and error is FAULTS[0]:  # what was given back runs with the same command
         assert bench.search(bench.study(3)).ended == 3
@@ -273,7 +329,7 @@ def test_what_a_shipped_detector_cannot_open_is_the_nodes_fault(
 ) -> None:
     error = PermissionError(errno.EACCES, "Permission denied", "/x")
     monkeypatch.setattr("asd_ray.detectors.twfr_gmm.TwfrGmm.fit", Unlucky(error))
-    words = ("fan-twfr_gmm-0000 was given back", "Permission denied: '/x'", "all 0 stored trials are kept; fix that")
+    words = ("fan-twfr_gmm-0000 was not stored", "Permission denied: '/x'", "all 0 stored trials are kept; fix that")
     answer = verbs.refused(*options, words=words)
     assert answer.err.count("Permission denied") == 2  # the message, and the line of the search's end
     assert Ledger("r").records() == []
@@ -290,7 +346,7 @@ def test_data_that_a_trial_cannot_open_is_the_nodes_fault(
     monkeypatch.setattr(DataSource, where, unlucky)
     search = bench.search(bench.study(2))
     assert bench.records == []
-    assert "fan-tiny-0000 was given back" in search.error
+    assert "fan-tiny-0000 was not stored" in search.error
 
 
 def test_a_class_that_a_worker_cannot_import_is_the_nodes_fault(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,6 +355,54 @@ def test_a_class_that_a_worker_cannot_import_is_the_nodes_fault(bench: Any, monk
     search = bench.search(study)
     assert bench.records == []
     assert "families_for_tests" in search.error
+
+
+@pytest.mark.parametrize(
+    ("error", "goes_on"),
+    [
+        (ModuleNotFoundError("No module named 'faiss'", name="faiss"), True),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (StorageError("S3 is away"), False),
+    ],
+    ids=repr,
+)
+def test_a_fault_of_one_family_leaves_the_others_their_trials(
+    verbs: Verbs,
+    small_machine: DataSource,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    error: Exception,
+    goes_on: bool,
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    monkeypatch.setattr("families_for_tests.Tiny.fit", Unlucky(error))
+    families = "families_for_tests:Tiny,twfr_gmm"
+    options = ("search", "fan", "--data", small_machine.table.root, "--families", families, "--trials", 2)
+    answer = verbs.refused(*options, "--serial", "--run", "r", words=("fan-tiny-0000 was not stored: ", str(error)))
+    assert "fault of the computer, not of the trial" in answer.err
+    found = [(record.family, record.status) for record in Ledger("r").records()]
+    assert found == ([("twfr_gmm", "complete")] * 2 if goes_on else [])
+
+
+@pytest.mark.parametrize(
+    ("words", "of_the_node"),
+    [
+        ("CUDA error: all CUDA-capable devices are busy or unavailable", True),
+        ("can't start new thread", True),
+        ("unable to open shared memory object </torch_1> in read-write mode: Too many open files (24)", True),
+        ("CUDA error: device-side assert triggered", False),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_what_torch_says_of_the_node_is_the_nodes_fault_for_shipped_detectors(words: str, of_the_node: bool) -> None:
+    assert faults.of_the_node(RuntimeError(words), FAMILIES["idnn"]) == of_the_node
+    assert not faults.of_the_node(RuntimeError(words), "own_detector:Mine")
+
+
+def test_a_read_that_s3_does_not_answer_is_a_fault_of_the_store_and_no_smaller_ledger() -> None:
+    error = _cannot_read(RunLayout("s3://b/r").files(), "s3://b/r/x", OSError("timeout"))
+    assert isinstance(error, StorageError)
+    assert not isinstance(error, FileError)
 
 
 def at_fault() -> Outcome:

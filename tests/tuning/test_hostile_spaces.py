@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from asd_ray.detectors import FAMILIES, Family
 from asd_ray.errors import AsdRayError
 from asd_ray.search import main
+from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.space import PaperTrial, draw, paper_draw
 
 from ..hostile import Verbs, bounded
@@ -95,13 +96,18 @@ def refused(verbs: Verbs, path: Path, *words: str) -> None:
         ("PAPER = {'r': 1j}\n" + RETURNS, ("PAPER has 'r' = 1j; a parameter is a finite number",)),
         ("PAPER = {'r': print}\n" + RETURNS, ("PAPER has 'r' = <built-in", "a parameter is a finite number")),
         ("PAPER = {'r': '\\ud800'}\n" + RETURNS, ("PAPER has 'r' = ", "a parameter is a finite number")),
+        ("PAPER = {'r': 10**310}\n" + RETURNS, ("PAPER has 'r' = 1000", "below 1e300")),
+        ("PAPER = {'r': 1e305}\n" + RETURNS, ("PAPER has 'r' = 1e+305; a parameter is a finite number below 1e300",)),
+        ("PAPER = {'r': 'x' * 5000}\n" + RETURNS, ("PAPER has 'r' = 'xxxx", "short text")),
+        ("PAPER = {'r' * 5000: 1}\n" + RETURNS, ("PAPER has 'rrrr",)),
+        ("PAPER = {'\\ud800': 1}\n" + RETURNS, ("PAPER has '\\ud800' = 1; a parameter",)),
         ("PAPER = {'r': 10**5000}\n" + RETURNS, ("PAPER has 'r' = ", "a parameter is a finite number")),
         ("PAPER = {3: 0.5}\n" + RETURNS, ("PAPER has the name 3; names of parameters are text",)),
         ("PAPER = {'': 0.5}\n" + RETURNS, ("PAPER has the name ''; names of parameters are text",)),
         ("PAPER = {'q': 0.5}\n" + RETURNS, ("PAPER has 'q', which asd_ray.detectors.twfr_gmm:TwfrGmm does not take",)),
         ("PAPER = {'epochs': 'ten'}\n" + RETURNS, ("PAPER has 'epochs' = 'ten'; give a whole number from 1",)),
         ("PAPER = {'epochs': 0}\n" + RETURNS, ("PAPER has 'epochs' = 0; give a whole number from 1",)),
-        ("PAPER = {'epochs': 10**400}\n" + RETURNS, ("PAPER has 'epochs' = 1000", "give a whole number from 1")),
+        ("PAPER = {'epochs': 10**200}\n" + RETURNS, ("PAPER has 'epochs' = 1000", "give a whole number from 1")),
         ("PAPER = {'epochs': None}\n" + RETURNS, ("PAPER has 'epochs' = None; give a whole number from 1",)),
     ],
     ids=lambda value: value[-50:] if isinstance(value, str) else "",
@@ -138,6 +144,15 @@ def test_what_is_no_space_file_is_said(verbs: Verbs, tmp_path: Path, name: str, 
     elif name == "loop.py":
         (tmp_path / name).symlink_to(tmp_path / name)
     refused(verbs, tmp_path / name, *words)
+
+
+def test_a_space_file_is_run_once_a_command(verbs: Verbs, tmp_path: Path, small_machine: DataSource) -> None:
+    path = tmp_path / "mine.py"
+    body = Path(TINY.search_space().path).read_text()
+    path.write_text(body + "\nopen('runs.txt', 'a').write('x')\n")
+    data = ("--data", small_machine.table.root, "--run", "r", "--trials", 1)
+    assert verbs("search", "fan", "--serial", "--families", "twfr_gmm", "--space", path, *data).status == 0
+    assert Path("runs.txt").read_text() == "x"
 
 
 def test_ctrl_c_in_a_space_stays_ctrl_c(tmp_path: Path) -> None:

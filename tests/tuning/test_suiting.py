@@ -16,7 +16,7 @@ from asd_ray.detectors import FAMILIES, Context, family
 from asd_ray.errors import AsdRayError
 from asd_ray.features import FeatureCache
 from asd_ray.ledger import Ledger
-from asd_ray.tuning.suiting import StudyClips, against, against_draws, told
+from asd_ray.tuning.suiting import StudyClips, against, against_draws, reason_lines
 
 from ..hostile import Verbs, unharmed
 
@@ -87,6 +87,18 @@ def test_the_families_that_do_not_suit_these_clips(frame: pd.DataFrame, share: f
     assert all("; " in reason and "\n" not in reason for reason in found.values())  # the rule, and a cure
 
 
+@pytest.mark.parametrize(
+    ("split", "label", "shortest"),
+    [("test", "normal", 100), ("test", "anomaly", 100), ("train", "normal", 100), ("train", "anomaly", 16_000)]
+    + [("supplemental", "normal", 16_000)],
+)  # fmt: skip
+def test_only_the_clips_that_trials_read_count_as_the_shortest(split: str, label: str, shortest: int) -> None:
+    frame = table(*ONE_ID, seconds=1.0)
+    odd = frame.iloc[:1].assign(split=split, label=label, samples=100)
+    clips = StudyClips.of(pd.concat([frame, odd], ignore_index=True), ["fan"], 0.1, 16_000)
+    assert clips.shortest == shortest
+
+
 def test_machines_of_one_id_are_told_apart_when_they_are_trained_together() -> None:
     frame = pd.concat([table(*ONE_ID), table(*ONE_ID, machine="pump")], ignore_index=True)
     for name in TELL_APART:
@@ -151,8 +163,8 @@ def test_reasons_are_one_line_each_with_all_their_machines() -> None:
     reasons = {((m,), f): f"r{f[0]}" for m in ("fan", "pump") for f in ("abc", "axe", "bat")} | {
         (("fan",), "cow"): "rc"
     }
-    assert told(reasons) == ["abc, axe of fan, pump: ra", "bat of fan, pump: rb", "cow of fan: rc"]
-    assert told({(("fan", "pump"), "abc"): "no"}) == ["abc of fan with pump: no"]
+    assert reason_lines(reasons) == ["abc, axe of fan, pump: ra", "bat of fan, pump: rb", "cow of fan: rc"]
+    assert reason_lines({(("fan", "pump"), "abc"): "no"}) == ["abc of fan with pump: no"]
 
 
 # -- what the command does ------------------------------------------------------------------------------------------
