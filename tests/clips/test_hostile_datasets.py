@@ -347,7 +347,7 @@ def test_an_address_where_a_folder_is_meant_makes_no_folder(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("value", ["s3://b/x", "s3:/b/x", "gs://b"])
+@pytest.mark.parametrize("value", ["s3://b/x", "s3:/b/x", "gs://b", "gs:/b"])
 def test_a_cache_is_on_this_computer(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("ASD_RAY_CACHE", value)
     with pytest.raises(AsdRayError, match=r"ASD_RAY_CACHE.* must be on a disk of this computer"):
