@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from asd_ray._terminal import typed
 from asd_ray.ensembling import bootstrap
 from asd_ray.ensembling.build import Builder
 from asd_ray.ensembling.ensemble_file import FINAL, Ensemble, intact, stamped, stored, write
@@ -69,8 +70,8 @@ def store(
         write(ledger, each)
     if current and stays:
         notes.append(
-            f"final.json stays {_name(current)}, {unlike}; to replace it, run asd-ray ensemble {machine} "
-            "without --recipe, or with --final"
+            f"final.json stays {_name(current)}, {unlike}; to replace it, run "
+            f"{typed('asd-ray', 'ensemble', machine, '--run', ledger.layout.root)} without --recipe, or with --final"
         )
         best = current
     else:

@@ -275,6 +275,7 @@ def test_silent_clips_are_called_silent_not_equal(tmp_path: Path, record: Record
     text = told(check(scan(root), Decoding()).table)
     assert "silent" in text
     assert "same audio" not in text
+    assert not [str(each) for each in open_bank(scan(root)).notes if "same audio" in each.rule]
 
 
 # -- names of machines -------------------------------------------------------------------------------------------
