@@ -129,7 +129,7 @@ def epilog(examples: Sequence[str]) -> str:
 
 
 def run(made: argparse.ArgumentParser, act: Callable[[argparse.Namespace], int], argv: Sequence[str] | None) -> int:
-    """Parse, act, and turn what the user can mend into one message and exit status 2."""
+    """Parse, act, and turn what the user can fix into one message and exit status 2."""
     make_ready()
     args = made.parse_args(argv)
     try:
@@ -137,12 +137,10 @@ def run(made: argparse.ArgumentParser, act: Callable[[argparse.Namespace], int],
         sys.stdout.flush()
         return status
     except (AsdRayError, OSError) as error:
+        _flush_or_drop()
         if isinstance(error, BrokenPipeError):  # `… | head` closed the pipe: no error, but nothing more can be printed
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        message = str(error) if isinstance(error, AsdRayError) else _of_path(error)
-        if not message:
-            raise
+        message = str(error) if isinstance(error, AsdRayError) else _of_system(error)
         if args.debug:
             say(traceback.format_exc(), lines=True, error=True)
         say(f"{made.prog}: {_on_one_line(message, sys.argv[1:] if argv is None else argv)}", lines=True, error=True)
@@ -152,10 +150,23 @@ def run(made: argparse.ArgumentParser, act: Callable[[argparse.Namespace], int],
         return 130
 
 
-def _of_path(error: OSError) -> str:
-    """A path that the system refuses, whatever asked for it: too long a name, a link in a circle, a disk that fails."""
+def _flush_or_drop() -> None:
+    """Print what is left to print. What cannot be printed, to a full disk or a closed pipe, is dropped: Python tries
+    it again at its end, and would report that as an error of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _of_system(error: OSError) -> str:
+    """What the system refuses, whatever asked for it: too long a name, a link in a circle, a full disk.
+
+    An error without a path is of a write to something open already, such as standard output.
+    """
     if error.filename is None:
-        return ""
+        why = error.strerror or error
+        return f"the system refused: {why}; free some space, or check where the output goes (--debug shows what wrote)"
     return f"{os.fsdecode(error.filename)}: {error.strerror}; name another path, or check its disk"
 
 

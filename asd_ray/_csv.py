@@ -51,7 +51,8 @@ def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
 def official_csv(rows: Iterable[tuple[Any, ...]]) -> str:
     """A submission file: rows without heads, every cell exactly as it is, since evaluators match clips by name.
 
-    Official clip names begin with a letter, and the other column is a number, so no cell begins as a formula.
+    `write_submission` refuses every clip without an official name, and these begin with a letter; the other column is
+    a number. So no cell begins as a formula.
     """
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(rows)

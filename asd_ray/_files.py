@@ -6,18 +6,19 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from asd_ray._s3 import is_s3
 from asd_ray.errors import AsdRayError, StorageError
 
 CACHE_VARIABLE = "ASD_RAY_CACHE"
 CACHE_CURE = f"name a folder on another disk with --cache DIR or ${CACHE_VARIABLE}"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # also of a quota, and of the largest size of a file
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # one slash: pathlib folds the two of an address
 MOST_THREADS = 256  # more are no faster anywhere, and a system may refuse to start them
 
 
@@ -37,10 +38,15 @@ def cache_root(explicit: str | Path | None = None) -> Path:
         ) from error
 
 
+def is_address(path: str | Path) -> bool:
+    """Whether `path` is ``s3://…``, ``gs://…`` or the like, also where pathlib has made ``gs:/…`` of it."""
+    return ADDRESS.match(os.fspath(path)) is not None
+
+
 def local(path: str | Path, what: str) -> Path:
     """`path` on this computer, with ~ for the home folder; pathlib would make a folder called ``s3:`` of an address."""
     text = os.fspath(path)
-    if is_s3(text) or "://" in text:
+    if is_address(text):
         raise AsdRayError(f"{text}: {what} must be on a disk of this computer; name a folder or a file, not an address")
     return Path(text).expanduser()
 

@@ -188,7 +188,7 @@ def _print_check(checked: Checked, *, decoded: bool) -> None:
     how = "decoded to the end" if decoded else "headers read"
     say(f"{len(table)} readable clips ({how}), {hours:.2f} h, {_machines(len(table.machines))}")
     _print_problems(table.problems)
-    say("a search can run on this" if checked.ok else "a search cannot run on this: mend the errors above")
+    say("a search can run on this" if checked.ok else "a search cannot run on this: fix the errors above")
 
 
 def _machines(count: int) -> str:

@@ -243,7 +243,8 @@ def _print_all(ledger: Ledger, compared: Mapping[str, Comparison]) -> None:
         chosen = _chosen(each) + (
             f", {compared[machine].earlier} of them stored before" if compared[machine].earlier else ""
         )
-        surely = "; better than the best single, the best of so many allowed for" if gain.get("better_as_best") else ""
+        corrected = "; better than the best single detector (corrected for the number of recipes tried)"
+        surely = corrected if gain.get("better_as_best") else ""
         out.print(f"{machine}: {each['recipe']['name']}, {chosen}{surely} → {path}", soft_wrap=True)
     for protocol in ("crossval", "oracle"):
         values = [each["metrics"].get(protocol, {}).get("value") for each in finals.values()]

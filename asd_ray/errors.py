@@ -9,7 +9,7 @@ from asd_ray._terminal import visible
 
 
 class AsdRayError(Exception):
-    """A problem the user can mend: the message names the path, the rule and the cure.
+    """A problem the user can fix: the message names the path, the rule and the cure.
 
     The command line prints the message and exits 2; ``--debug`` shows the traceback.
     """

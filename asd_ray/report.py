@@ -29,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     made = _cli.parser(
         "report",
         "Write the report of a run whose ensembles were chosen (asd-ray ensemble): report.html, which needs no\n"
-        "network and prints to PDF, and the same tables as report.json, report.md and CSV. What cannot be reported on\n"
-        "is named and left out, and the exit status is then 1.",
+        "network and prints to PDF, and the same tables as report.json, report.md and CSV. A machine whose final\n"
+        "ensemble cannot be used is named and left out, and the exit status is then 1.",
         EXAMPLES,
     )
     made.add_argument("--run", metavar="RUN", help="folder or s3://… of results (default: the one folder in runs/)")
@@ -72,6 +72,7 @@ def _report(args: argparse.Namespace) -> int:
     run, out = ledger.layout, None if args.out is None else target_of(args.out, ledger.layout)
     for path in write(facts, out or run, out.base if out else run.report):
         say(path)
+    _notes([f"not read: {why}" for why in facts["not_read"]])
     for why in facts["left_out"]:
         say(f"asd-ray report: left out: {why}", error=True)
     return 1 if facts["left_out"] else 0

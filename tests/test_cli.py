@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +64,15 @@ def test_an_error_is_one_message_and_the_traceback_is_for_debug() -> None:
     assert (plain.returncode, debug.returncode) == (2, 2)
     assert plain.stderr.startswith("asd-ray data: nowhere: no such folder; give the folder that holds the dataset")
     assert "Traceback" in debug.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_under_the_output_is_one_message(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "asd_ray.data", "demo", str(tmp_path / "demo"), "--size", "tiny"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2, done.stderr
+    said = "asd-ray data: the system refused: No space left on device; free some space, or check where the output goes"
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr

@@ -60,8 +60,11 @@ CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     ((*SEARCH, "--run", "file"), ("file", "is a file", RUN)),
     ((*SEARCH, "--run", "file/run"), ("file is a file", RUN)),
     ((*SEARCH, "--run", "dangling"), ("link to something that is not there", RUN)),
-    ((*SEARCH, "--cache", "file"), ("file is a file", CACHE)),
+    ((*SEARCH, "--cache", "file"), ("file: not a folder", CACHE)),
     ((*SEARCH, "--cache", "/proc/none"), ("/proc/none", CACHE)),
+    ((*SEARCH, "--run", "gs:/bucket"), ("gs:/bucket", "gs:// is not read")),
+    (("ledger", "export", "run", "gs://bucket/x.csv"), ("gs:/bucket/x.csv", "on a local disk")),
+    (("report", "--run", "run", "--out", "gs:/bucket/x"), ("gs:/bucket/x", "s3://bucket/folder", OUT)),
     (("search", "--status", "file"), ("is a file", RUN)),
     (("ledger", "ls", "file"), ("is a file", "RUN of asd-ray ledger")),
     (("ledger", "compact", "file/x"), ("is a file", "RUN of asd-ray ledger")),
@@ -104,6 +107,13 @@ CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("evaluate", "--year", "2023", "--truth", "none", "--submission", "sub"), ("none: no such folder", "--truth")),
     (("evaluate", "--year", "2023", "--truth", "file", "--submission", "sub"), ("file is a file", "--truth")),
 ]
+
+
+@pytest.mark.parametrize("option", ["--cache", "--labels"])
+def test_an_address_of_another_store_makes_no_folder(place: Path, demo: Path, verbs: Verbs, option: str) -> None:
+    words = ("gs:/bucket", "must be on a disk of this computer")
+    verbs.refused(*SEARCH, "--data", demo, option, "gs://bucket", words=words)
+    assert not (place / "gs:").exists()
 
 
 @pytest.mark.parametrize(("words", "said"), CASES, ids=lambda each: " ".join(each) if "said" not in each else "")

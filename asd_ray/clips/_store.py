@@ -24,13 +24,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xxhash
 
-from asd_ray._files import InUse, locked, make_folder, remove_unused, storage_error
+from asd_ray._files import InUse, check_readable, locked, make_folder, remove_unused, storage_error
 from asd_ray._json import loads
 from asd_ray._shapes import ListOf, Text, Whole, fault, object_of
 from asd_ray.clips.audio import Samples, UnreadableClip, read_samples
@@ -44,7 +45,8 @@ CHUNK = 16  # clips a task: one write and one journal entry a chunk; 5 MB of 10 
 ROOM = CHUNK * 200_000  # samples of a chunk; clips that do not fit get memory of their own
 HEAD = 512  # samples' worth of a wav header that stands before them in the room, and of what may follow them
 MOST_JSON = 1 << 30  # bytes: the paths of five million clips
-ABOUT = object_of(root=Text(), bytes=Whole(0, 2**63), paths=ListOf(Text()))
+MOST_BOOT = 4096  # bytes
+ABOUT = object_of({"decoder": Whole(1)}, root=Text(), rate=Whole(1), bytes=Whole(0, 2**63), paths=ListOf(Text()))
 RECORD = np.dtype(
     [("file", "<u8"), ("channels", "<u4"), ("rate", "<u4"), ("frames", "<u8")]  # file: hash of path, size and time
     + [("offset", "<u8"), ("length", "<u8"), ("digest", "V16")]  # in samples, not bytes
@@ -71,25 +73,20 @@ class UnreadableClips(AsdRayError):
         self.problems = list(problems)
 
 
-class Outdated(ValueError):
-    """A store of an earlier version, of clips that this one would decode to other samples."""
-
-
 class Store:
     """One finished store, open for reading; files are in the order of their paths."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        about = loads((folder / "store.json").read_bytes(), "store.json", most_bytes=MOST_JSON, keep_surrogates=True)
-        if problem := fault(ABOUT, about, "store.json"):
-            raise ValueError(problem)
+        about = _about(folder)
         self.known_as: str = about["root"]
+        check_readable(folder / "records.npy", MOST_JSON)
         self.records: npt.NDArray[np.void] = np.load(folder / "records.npy")
         self._paths = pd.Index(about["paths"])
         if self.records.dtype != RECORD or len(self.records) != len(self._paths):
             raise ValueError("records.npy does not fit store.json")
         if about.get("decoder", 1) != DECODER and (self.records["rate"] != about["rate"]).any():
-            raise Outdated("an earlier version resampled its clips in another way")
+            raise ValueError("an earlier version resampled its clips in another way")
         samples = folder / "samples.i16"
         if samples.stat().st_size != about["bytes"]:
             raise ValueError(f"{samples} has {samples.stat().st_size} bytes, not {about['bytes']}")
@@ -106,6 +103,7 @@ class Store:
     def _survived(self) -> None:
         """A build does not wait for the disk. If this machine went down since, look once whether all was written."""
         marker = self.folder / "boot"
+        check_readable(marker, MOST_BOOT)
         built, now = marker.read_text().split(), boot()
         if built[0] == now[0] and built != now:
             if self.broken():
@@ -125,6 +123,16 @@ class Store:
     def broken(self) -> list[int]:
         """Positions whose samples no longer have the digest they were stored with."""
         return [i for i in range(len(self.records)) if digest(self.clip(i)) != self.records["digest"][i].tobytes()]
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """What a store's description says, whatever version wrote it."""
+    path = folder / "store.json"
+    check_readable(path, MOST_JSON)
+    about: dict[str, Any] = loads(path.read_bytes(), path.name, most_bytes=MOST_JSON, keep_surrogates=True)
+    if problem := fault(ABOUT, about, path.name):
+        raise ValueError(problem)
+    return about
 
 
 def boot() -> list[str]:
@@ -152,16 +160,13 @@ def store_key(known_as: str, files: pd.DataFrame, decoding: Decoding) -> str:
 
 
 def open_store(folder: Path) -> Store | None:
-    """The finished store in `folder`; None where there is none, or where it is broken (which is logged)."""
+    """The finished store in `folder`; None where there is none, or where it cannot be used (which is logged)."""
     if not folder.is_dir():
         return None
     try:
         return Store(folder)
-    except Outdated as reason:
-        log.warning("%s: %s; it is built again", folder, reason)
-        return None
     except (OSError, EOFError, ValueError, TypeError, LookupError, AsdRayError) as error:
-        log.warning("%s: broken (%s), it is built again", folder, error)
+        log.warning("%s: cannot be used (%s); its clips are decoded again", folder, error)
         return None
 
 
@@ -181,8 +186,7 @@ def build_store(
     `files` has the columns path and file (of `file_hashes`), sorted by path.
     """
     make_folder(folder.parent, "the bank")
-    same_root = hashlib.blake2b(f"{DECODER} {table.known_as}".encode(), digest_size=4).hexdigest()
-    part = folder.with_name(f".{_family(folder)}-{same_root}.part")
+    part = _part(folder, table.known_as, DECODER)
     try:
         with locked(part.with_suffix(".lock"), waiting):
             done = open_store(folder)
@@ -205,15 +209,34 @@ def _family(folder: Path) -> str:
     return folder.name.rpartition("-")[0]
 
 
+def _part(folder: Path, known_as: str, decoder: int) -> Path:
+    """The build in progress, of this version or (as `decoder` says) of an earlier one."""
+    same_root = hashlib.blake2b(f"{decoder} {known_as}".encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+    return folder.with_name(f".{_family(folder)}-{same_root}.part")
+
+
+def _others(folder: Path, known_as: str) -> list[Path]:
+    """Stores of the same machine in other states of the same dataset's folder, also those that cannot be used."""
+    found = []
+    for other in folder.parent.glob(f"{_family(folder)}-*"):
+        with contextlib.suppress(OSError, ValueError, AsdRayError):
+            if other != folder and _about(other)["root"] == known_as:
+                found.append(other)
+    return found
+
+
 def _older(folder: Path, known_as: str) -> list[Store]:
-    """Stores of the same machine in other states of the same folder."""
-    stores = (open_store(other) for other in folder.parent.glob(f"{_family(folder)}-*") if other != folder)
-    return [store for store in stores if store is not None and store.known_as == known_as]
+    """Those that can be used."""
+    return [store for other in _others(folder, known_as) if (store := open_store(other)) is not None]
 
 
 def _remove_superseded(folder: Path, known_as: str) -> None:
-    for old in [store.folder for store in _older(folder, known_as)]:  # our own use of them ends with the list
-        remove_unused(old, old / "store.json")
+    """Unless another process uses them: stores of other states, and what builds of earlier versions left unfinished."""
+    for other in _others(folder, known_as):
+        remove_unused(other, other / "store.json")
+    for decoder in range(1, DECODER):
+        part = _part(folder, known_as, decoder)
+        remove_unused(part, part.with_suffix(".lock"))
 
 
 class _Build:

@@ -106,7 +106,14 @@ class Bank:
     @property
     def notes(self) -> list[Problem]:
         """What decoding found: clips resampled, channels left out, the same audio in train and test."""
-        return [*repeated_audio(self.frame), *decoding_notes(self.frame, self.decoding)]
+        return [*repeated_audio(self._without_silence()), *decoding_notes(self.frame, self.decoding)]
+
+    def _without_silence(self) -> pd.DataFrame:
+        """The clips, with no digest for those whose samples are all equal: these are silent rather than repeated."""
+        digests = self.frame["digest"]
+        again = np.flatnonzero(self.frame.duplicated(["machine", "digest"]))
+        silent = {digests.iat[row] for row in again.tolist() if np.ptp(self.samples(row)) == 0}
+        return self.frame.assign(digest=digests.where(~digests.isin(silent), ""))
 
     def verify(self) -> list[str]:
         """Paths whose stored samples no longer have their digest (a failing disk); reads everything."""

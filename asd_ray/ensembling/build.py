@@ -67,7 +67,7 @@ def build(
         made["notes"].append(f"crossval has {fewest} folds: an id has no more clips of a domain and label")
     if not possible(field, "crossval"):
         made["notes"].append(
-            "no crossval: an id has fewer than 2 clips of a domain and label; the oracle alone is told"
+            "no crossval: an id has fewer than 2 clips of a domain and label; only the oracle is reported"
         )
     decided = (
         together(field, recipe, chosen, np.ones(len(field.rows), bool), rescaled=False) > made["threshold"]["value"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,25 +61,27 @@ class Candidates:
     fingerprint: str
     year: int | None
     left_out: tuple[LeftOut, ...] = ()
+    run: str = ""  # as a user names it
+    targets: Mapping[str, str] = field(default_factory=dict)  # family -> package.module:Class, of those of a user
 
     def __len__(self) -> int:
         return len(self.table)
 
     def take(self, rows: npt.ArrayLike) -> Candidates:
         chosen = np.asarray(rows)
-        return Candidates(
-            self.machine,
-            self.table.iloc[chosen].reset_index(drop=True),
-            self.clips,
-            self.scores[chosen],
-            self.normal,
-            self.normal_scores[chosen],
-            self.by,
-            self.dataset,
-            self.fingerprint,
-            self.year,
-            self.left_out,
+        return replace(
+            self,
+            table=self.table.iloc[chosen].reset_index(drop=True),
+            scores=self.scores[chosen],
+            normal_scores=self.normal_scores[chosen],
         )
+
+    def search(self, families: Sequence[str] = (), *options: str) -> str:
+        """The command that searches more candidates, for a message."""
+        if families:
+            options = ("--families", ",".join(self.targets.get(each, each) for each in families), *options)
+        where = ("--run", self.run) if self.run else ()
+        return typed("asd-ray", "search", self.machine, *options, *where)
 
     @property
     def judged(self) -> Judged:
@@ -163,7 +165,15 @@ def load(
         told.data_fingerprint,
         year_of(list(records.values())),
         tuple(left_out),
+        ledger.layout.root,
+        _targets(records.values()),
     )
+
+
+def _targets(records: Iterable[TrialRecord]) -> dict[str, str]:
+    """By what name a search takes each family that a user brought."""
+    given = {each.family: str(each.extra["target"]) for each in records if each.extra.get("target")}
+    return {family: target for family, target in given.items() if not target.startswith("asd_ray.")}
 
 
 def year_of(records: Sequence[TrialRecord]) -> int | None:

@@ -122,7 +122,8 @@ def stored(ledger: Ledger, machine: str | None = None) -> Stored:
     files = layout.files()
     for file in sorted(files.list(layout.ensembles), key=lambda each: each.path):
         folder, name = file.path.rpartition("/")[0].rpartition("/")[2], file.name.removesuffix(".json")
-        if name == file.name or name.startswith(".") or machine not in (None, folder):
+        is_in_place = file.path == f"{layout.ensembles}/{folder}/{file.name}"  # and no copy elsewhere below
+        if not is_in_place or name == file.name or name.startswith(".") or machine not in (None, folder):
             continue
         try:
             found.ensembles.setdefault(folder, {})[name] = _of_folder(layout, file.path, folder)

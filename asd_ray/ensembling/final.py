@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from asd_ray._terminal import typed
 from asd_ray.ensembling import bootstrap
 from asd_ray.ensembling.build import Builder
 from asd_ray.ensembling.ensemble_file import FINAL, Ensemble, intact, stamped, stored, write
 from asd_ray.ensembling.recipe import recipe_from
 from asd_ray.ensembling.schema import AS_BEST
 from asd_ray.errors import AsdRayError
+from asd_ray.ledger.setting_aside import move_to_free_place
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger
@@ -48,6 +50,11 @@ def store(
     current = earlier.get(FINAL)
     unlike = _unlike(current, builder) if current else ""
     chosen, stays = min(made, key=rank) if by_user else None, False
+    if current and every and current.get("tried", {}).get("chosen_by") == "user":
+        notes.append(
+            f"final.json was {_name(current)}, which a user chose (--final); without --recipe the best of all takes "
+            "its place"
+        )
     if current and not by_user and not every:
         stays = bool(unlike) and not _covers(pool, current)
         if not unlike and current.get("tried", {}).get("chosen_by") == "user":
@@ -57,13 +64,14 @@ def store(
     best = mark_best(pool, chosen)
     for name in {*map(_name, pool), *(() if stays else (FINAL,))} & set(unreadable):
         path = ledger.layout.ensemble_file(machine, name)
-        ledger.layout.files().move(path, f"{path}.unreadable")
+        if file := ledger.files.stat(path):
+            move_to_free_place(ledger.files, file, f"{path}.unreadable")
     for each in pool:
         write(ledger, each)
     if current and stays:
         notes.append(
-            f"final.json stays {_name(current)}, {unlike}; to replace it, run asd-ray ensemble {machine} "
-            "without --recipe, or with --final"
+            f"final.json stays {_name(current)}, {unlike}; to replace it, run "
+            f"{typed('asd-ray', 'ensemble', machine, '--run', ledger.layout.root)} without --recipe, or with --final"
         )
         best = current
     else:

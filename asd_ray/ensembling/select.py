@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,22 +72,20 @@ def check(recipe: Recipe, candidates: Candidates) -> None:
         why = [why for slot in needed if (why := _lacks(slot, candidates))]
         never = [slot for slot in needed if not _lacks(slot, candidates)]
         if never:
-            families = ",".join(dict.fromkeys(slot.family for slot in never))
+            families = list(dict.fromkeys(slot.family for slot in never))
             why.append(
-                f"needs {'; '.join(map(str, never))}, which no complete trial has; "
-                f"run: asd-ray search {candidates.machine} --families {families}"
+                f"needs {'; '.join(map(str, never))}, which no complete trial has; run: {candidates.search(families)}"
             )
         raise AsdRayError(f"{where} {'; and '.join(why)}")
     if recipe.select == "label_free" and not without_labels(recipe, candidates.table).members:
-        search = f"asd-ray search {candidates.machine}"
         if candidates.table["paper"].any():
             raise AsdRayError(
                 f"{where} takes the papers' settings, and test labels chose the epoch of every such trial "
-                f"(--checkpoint oracle); run: {search} --checkpoint last, or choose another recipe"
+                f"(--checkpoint oracle); run: {candidates.search((), '--checkpoint', 'last')}, or choose another recipe"
             )
         raise AsdRayError(
             f"{where} takes the papers' settings, and the ledger has no complete trial of one that can be used"
-            f"{_reasons(candidates.left_out)}; run: {search}, or choose another recipe"
+            f"{_reasons(candidates.left_out)}; run: {candidates.search()}, or choose another recipe"
         )
 
 
@@ -115,11 +114,12 @@ def _lacks(slot: Slot, candidates: Candidates) -> str:
 
 
 def _cure(left_out: LeftOut, candidates: Candidates) -> str:
-    search = f"asd-ray search {candidates.machine} --families {left_out.family}"
+    search = candidates.search([left_out.family])
     if left_out.reason == CONSTANT:
         return f"such scores cannot be standardised, their detectors learned nothing; search other settings: {search}"
     if left_out.reason == TEST_OTHERS:
-        return f"they are of an earlier or later dataset; search in a run of its own: {search}"
+        search = replace(candidates, run="").search([left_out.family], "--run")
+        return f"they are of an earlier or later dataset; search in a run of its own: {search} OTHER_RUN"
     return f"standardise by other clips: --by {'held_out' if candidates.by == 'train' else 'train'}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from asd_ray._csv import CsvWriter
-from asd_ray._files import check_text
+from asd_ray._files import check_text, is_address
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.files import refuse
 from asd_ray.ledger.own_folders import refuse_own_folder
@@ -23,7 +22,6 @@ from asd_ray.ledger.trial_file import Entry, FileError, read_trial
 COLUMNS = ("system", "machine", "id", "domain", "split", "clip", "label", "variant", "score", "family", "trial")
 CURE = "name another file as TABLE"
 BATCH = 500_000  # rows written at once
-ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # of something that is no local file
 
 
 @dataclass
@@ -50,7 +48,7 @@ def export_table(
     `system` is the trial's name, with its hash where two trials of a machine have one name.
     """
     path = Path(path)
-    if ADDRESS.match(str(path)):  # pathlib has folded the two slashes
+    if is_address(path):
         raise AsdRayError(f"{path}: an export is a file on a local disk; name one such as all.csv and copy it there")
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise AsdRayError(f"{path}: an export ends in .csv or .parquet, so that its format is known")

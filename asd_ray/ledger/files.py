@@ -25,6 +25,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 FILE = (".parquet", ".json")  # how the names of a run's files end
+PARTITION = ("machine=", "family=")  # how the names of the ledger's folders begin; a machine may be called fan.json
 KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 FULL = DISK_FULL
 CURE = "name another run (--run RUN, or RUN of asd-ray ledger)"
@@ -225,7 +226,7 @@ def _stored(info: Any) -> Stored | None:
 def _inside(files: LocalFiles, folder: str, prefix: str, folders: list[str], links: list[str]) -> Iterator[Stored]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if _is_folder(entry):
+            if _is_folder(entry, in_ensembles=folder == files.layout.ensembles):
                 (links if entry.is_symlink() else folders).append(entry.path)
             elif entry.name.startswith(prefix) and (
                 stored := files.stat(entry.path)
@@ -233,10 +234,14 @@ def _inside(files: LocalFiles, folder: str, prefix: str, folders: list[str], lin
                 yield stored
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """A folder with the name of a file is none: it is listed as what it is."""
+def _is_folder(entry: os.DirEntry[str], *, in_ensembles: bool) -> bool:
+    """Whether to list what is inside. A folder where a file should be is listed itself, so that readers name it.
+
+    The place decides, for a machine, a family and a folder of ensembles may have a name that ends as a file's does.
+    """
+    named_as_file = entry.name.endswith(FILE) and not entry.name.startswith(PARTITION) and not in_ensembles
     try:
-        return not entry.name.endswith(FILE) and entry.is_dir()
+        return not named_as_file and entry.is_dir()
     except OSError:  # a link that leads in a circle
         return False
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.compacting import LeftOutError, write_compact
-from asd_ray.ledger.record import TrialRecord
+from asd_ray.ledger.record import STATUSES, TrialRecord
 from asd_ray.ledger.setting_aside import put_aside, set_aside
 from asd_ray.ledger.store import LISTINGS
 from asd_ray.ledger.trial_file import Entry, FileError, encode, read_trial
@@ -19,27 +20,49 @@ if TYPE_CHECKING:
 
 REASON = "forgotten, so that a search runs the trial again"
 Key = tuple[str, str, str]
+Meant = Callable[[Entry], bool]  # whether an entry is to be forgotten
 
 
 def forget(ledger: Ledger, records: Iterable[TrialRecord]) -> list[str]:
-    """Set every file of these trials aside; where they went.
+    """Set every file of these trials aside; where they went. One that became better since it was listed stays.
 
     A trial in a compact file gets a file of its own among those set aside, and a new compact file holds the other
     trials before the old one is removed. So a crash loses nothing, and the same call goes on where it stopped.
     """
-    keys = {(record.machine, record.family, record.trial) for record in records}
+    listed = {(r.machine, r.family, r.trial): STATUSES.index(r.status) for r in records}
+
+    def is_meant(entry: Entry) -> bool:
+        return STATUSES.index(entry.record.status) >= listed.get(entry.key, len(STATUSES))
+
     went: list[str] = []
     for _ in range(LISTINGS):
         by_file: dict[Stored, list[Entry]] = {}
         for entry in ledger.all_entries():
             by_file.setdefault(entry.stored, []).append(entry)
-        holders = {stored: each for stored, each in by_file.items() if any(entry.key in keys for entry in each)}
+        holders = {stored: each for stored, each in by_file.items() if any(map(is_meant, each))}
         if not holders:
             break
         for stored, entries in holders.items():
             with contextlib.suppress(FileNotFoundError):  # moved by another process: found by the next listing
-                went += _forget_in(ledger, stored, entries, keys)
+                went += _forget_in(ledger, stored, entries, is_meant)
     return went
+
+
+def failed_among(
+    records: Iterable[TrialRecord],
+    machines: Sequence[str] | None = None,
+    families: Sequence[str] | None = None,
+    trials: Sequence[str] | None = None,
+) -> list[TrialRecord]:
+    """Those that failed, of these machines, families and trials (names or hashes); None means all."""
+    return [
+        record
+        for record in records
+        if record.status == "failed"
+        and (machines is None or record.machine in machines)
+        and (families is None or record.family in families)
+        and (trials is None or record.trial in trials or record.name in trials)
+    ]
 
 
 def find_to_forget(
@@ -52,41 +75,41 @@ def find_to_forget(
     ledger.check_known(machine, family)
     records = ledger.records(machine, family)
     if not trials:
-        return [record for record in records if record.status == "failed"]
+        return failed_among(records)
     found: dict[Key, TrialRecord] = {}
     for text in trials:
         same = [record for record in records if text in (record.name, record.trial)]
         if not same:
             raise AsdRayError(
                 f"no trial is named {text!r} and none has this hash; give a whole name or a whole hash, as listed by: "
-                f"asd-ray ledger ls {ledger.layout.root}"
+                + typed("asd-ray", "ledger", "ls", ledger.layout.root)
             )
         if failed_only:
-            same = [record for record in same if record.status == "failed"]
+            same = failed_among(same)
         if len(same) > 1 and any(record.status != "failed" for record in same):
             raise AsdRayError(f"{text!r} may be any of these; give a hash, --machine or --failed:\n{listing(same)}")
         found |= {(record.machine, record.family, record.trial): record for record in same}
     return list(found.values())
 
 
-def _forget_in(ledger: Ledger, stored: Stored, entries: Sequence[Entry], keys: set[Key]) -> list[str]:
+def _forget_in(ledger: Ledger, stored: Stored, entries: Sequence[Entry], is_meant: Meant) -> list[str]:
     """Of one file."""
     if not entries[0].is_compact:
         return [set_aside(ledger.files, stored.path, REASON)]
     try:
-        return _take_out(ledger, stored, entries, keys)
+        return _take_out(ledger, stored, entries, is_meant)
     except (FileError, LeftOutError) as error:
-        raise AsdRayError(f"{error}. Run first: asd-ray ledger verify {ledger.layout.root}") from error
+        raise AsdRayError(f"{error}. Run first: {typed('asd-ray', 'ledger', 'verify', ledger.layout.root)}") from error
 
 
-def _take_out(ledger: Ledger, stored: Stored, entries: Sequence[Entry], keys: set[Key]) -> list[str]:
+def _take_out(ledger: Ledger, stored: Stored, entries: Sequence[Entry], is_meant: Meant) -> list[str]:
     files, layout = ledger.files, ledger.layout
     went = []
     for entry in entries:
-        if entry.key in keys:
+        if is_meant(entry):
             content = encode([(entry.record, read_trial(files, entry))])
             went.append(put_aside(files, layout.trial_file(*entry.key, entry.record.status), content, REASON))
-    rest = [entry for entry in entries if entry.key not in keys]
+    rest = [entry for entry in entries if not is_meant(entry)]
     machine, family, _ = entries[0].key
     if rest:
         write_compact(ledger, machine, family, rest)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asd_ray._files import check_text, obstacle
+from asd_ray._files import check_text, is_address, obstacle
 from asd_ray._names import check_name, shortened
 from asd_ray._s3 import as_url, is_s3, parse_s3, s3_filesystem
 from asd_ray.errors import AsdRayError
@@ -168,8 +168,8 @@ class RunLayout:
 
 
 def _parse_local(text: str) -> str:
-    if "://" in text:
-        scheme = text.split("://")[0]
+    if is_address(text):
+        scheme = text.partition(":")[0]
         raise AsdRayError(f"{text}: a run is a local folder or s3://bucket/folder; {scheme}:// is not read")
     if not text:
         raise AsdRayError("the path of the run is empty; name a folder such as runs/fan or s3://bucket/runs/fan")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from asd_ray.ledger.files import Files
+from asd_ray.ledger.files import Files, Stored
 
 
 def set_aside(files: Files, path: str, reason: str) -> str:
@@ -13,26 +13,31 @@ def set_aside(files: Files, path: str, reason: str) -> str:
     stored = files.stat(path)
     if stored is None:
         raise FileNotFoundError(path)
-    aside = free_place(files, path, -1 if stored.kind else stored.size, lambda: _content(files, path))
-    files.move(path, aside)
+    aside = move_to_free_place(files, stored, files.layout.set_aside_file(path))
     explain(files, aside, path, reason)
     return aside
 
 
 def put_aside(files: Files, path: str, content: Any, reason: str) -> str:
     """Store `content` where the ledger's file `path` would go; for a trial that is taken out of a compact file."""
-    aside = free_place(files, path, len(content), lambda: bytes(content))
+    aside = free_place(files, files.layout.set_aside_file(path), len(content), lambda: bytes(content))
     files.put(aside, content)
     explain(files, aside, path, reason)
     return aside
 
 
-def free_place(files: Files, path: str, size: int, content: Callable[[], bytes]) -> str:
-    """A path among the files set aside that nothing else has.
+def move_to_free_place(files: Files, stored: Stored, target: str) -> str:
+    """Move a file to `target`, or beside it where something else is there; where it went."""
+    place = free_place(files, target, -1 if stored.kind else stored.size, lambda: _content(files, stored.path))
+    files.move(stored.path, place)
+    return place
+
+
+def free_place(files: Files, target: str, size: int, content: Callable[[], bytes]) -> str:
+    """`target`, or the first of ``target.1``, ``target.2``, … that nothing else has.
 
     One that holds this very content was left by a call that was killed half way, and is used again.
     """
-    target = files.layout.set_aside_file(path)
     number = 0
     while (stored := files.stat(aside := f"{target}.{number}" if number else target)) is not None:
         if stored.size == size and _content(files, aside) == content():

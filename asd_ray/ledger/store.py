@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError, unknown
 from asd_ray.ledger.files import Stored, parallel
 from asd_ray.ledger.record import STATUSES, TrialRecord
@@ -139,16 +140,9 @@ class Ledger:
         None means all; `trials` are names or hashes. Nothing is deleted: the files move to the run's
         `ledger_set_aside`, each with the way back beside it. A trial that was retried with success is not touched.
         """
-        from asd_ray.ledger.forgetting import forget
+        from asd_ray.ledger.forgetting import failed_among, forget
 
-        failed = [
-            record
-            for record in self.records()
-            if record.status == "failed"
-            and (machines is None or record.machine in machines)
-            and (families is None or record.family in families)
-            and (trials is None or record.trial in trials or record.name in trials)
-        ]
+        failed = failed_among(self.records(), machines, families, trials)
         if failed:
             forget(self, failed)
         return failed
@@ -186,7 +180,7 @@ class Ledger:
         if rows is None:
             raise AsdRayError(
                 f"{self.layout.url(self.layout.ledger)} holds no {record}; list what it holds with: "
-                f"python -m asd_ray.ledger ls {self.layout.root}"
+                + typed("asd-ray", "ledger", "ls", self.layout.root)
             )
         return rows
 
@@ -282,7 +276,7 @@ class Ledger:
 
     def leave_out(self, stored: Stored, error: FileError) -> None:
         """Name a file that cannot be used, once, and read it no more until it changes."""
-        cure = f". Set it aside with: python -m asd_ray.ledger verify {self.layout.root}"
+        cure = f". Set it aside with: {typed('asd-ray', 'ledger', 'verify', self.layout.root)}"
         LOGGER.warning("%s; skipped%s", error, cure if isinstance(error, BadFileError) else "")
         self._read[stored] = []
 

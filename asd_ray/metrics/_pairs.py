@@ -42,7 +42,7 @@ def chunks(scores: npt.NDArray[np.generic]) -> Iterator[tuple[int, Floats]]:
             row, clip = np.argwhere(~np.isfinite(block))[0]
             raise AsdRayError(
                 f"scores must be finite, but candidate {first + row} gives clip {clip} the score {block[row, clip]}; "
-                "leave that candidate out or mend its detector"
+                "leave that candidate out or fix its detector"
             )
         yield first, block
 

@@ -26,9 +26,14 @@ Facts = dict[str, Any]
 
 
 def gather(ledger: Ledger) -> Facts:
-    """An error where no machine has a final ensemble that can be used; what is left out beside others is named."""
+    """An error where no machine has a final ensemble that can be used.
+
+    A machine whose final one cannot be used is named in `left_out`, other files that cannot be read in `not_read`.
+    """
     root, files = ledger.layout.root, stored(ledger)
-    left_out = [why for names in files.unreadable.values() for why in names.values()]
+    unreadable = [(name, why) for names in files.unreadable.values() for name, why in names.items()]
+    left_out = [why for name, why in unreadable if name == FINAL]
+    not_read = [why for name, why in unreadable if name != FINAL]
     machines: dict[str, Facts] = {}
     for machine, found in sorted(files.ensembles.items(), key=lambda item: item[0].lower()):
         if FINAL not in found:
@@ -38,7 +43,8 @@ def gather(ledger: Ledger) -> Facts:
         except AsdRayError as error:  # of a file that is not of this ledger; the others are reported all the same
             left_out.append(str(error))
     if not machines:
-        why = f"; what there is cannot be used:\n{listing(left_out)}" if left_out else ""
+        unusable = left_out + not_read
+        why = f"; what there is cannot be used:\n{listing(unusable)}" if unusable else ""
         raise AsdRayError(f"{root}: no ensembles to report on; run: {typed('asd-ray', 'ensemble', '--run', root)}{why}")
     records = ledger.records()
     return {
@@ -49,6 +55,7 @@ def gather(ledger: Ledger) -> Facts:
         "summary": summary(machines),
         "without": sorted({record.machine for record in records} - set(machines)),
         "left_out": left_out,
+        "not_read": not_read,
         "best_of_families": best_of_families(machines),
         "machines": machines,
         "families": families(records),

@@ -26,6 +26,7 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     if facts["without"]:
         yield f"\nWithout an ensemble yet: {', '.join(map(plain, facts['without']))}."
     yield from (f"\nLeft out: {plain(why)}" for why in facts["left_out"])
+    yield from (f"\nNot read: {plain(why)}" for why in facts["not_read"])
     for machine, each in facts["machines"].items():
         yield from _machine(machine, each)
     yield "\n## Families\n"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sqlite3
 import uuid
 import warnings
@@ -15,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from asd_ray._files import obstacle, why
+from asd_ray._files import is_address, obstacle, why
 from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.own_folders import refuse_own_folder
@@ -73,7 +72,7 @@ def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
 
 def _writable(path: str | Path) -> Path:
     """`path`, unless it holds something that is not ours to replace."""
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+    if is_address(path):
         raise AsdRayError(f"{path}: give the path of a file on a local disk, such as studies.db, without sqlite:///")
     target = Path(os.path.realpath(Path(path).expanduser()))
     if not target.exists():

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from asd_ray._csv import official_csv
+from asd_ray._files import is_address
 from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.own_folders import refuse_own_folder
@@ -128,7 +129,7 @@ def check_submission(folder: str | Path, year: int, ledger: Ledger | None = None
 
 
 def _local(folder: str | Path) -> Path:
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(folder)):
+    if is_address(folder):
         raise AsdRayError(f"{folder}: a submission is a folder on a local disk; write it there and copy it")
     refuse_own_folder(folder, "name another folder with --submission")
     return Path(os.path.realpath(Path(folder).expanduser()))

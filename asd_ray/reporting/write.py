@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asd_ray._files import obstacle
+from asd_ray._files import is_address, obstacle
 from asd_ray._s3 import is_s3
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.own_folders import refuse_own_folder
@@ -31,7 +31,7 @@ def target_of(out: str, run: RunLayout) -> RunLayout:
     """The folder that --out names, checked before anything is computed."""
     if not out:
         raise AsdRayError("--out is empty; name a folder, or leave it out: the report goes into the run's folder")
-    if not is_s3(out) and "://" in out:
+    if not is_s3(out) and is_address(out):
         raise AsdRayError(f"--out {out}: a report goes into a local folder or s3://bucket/folder; {CURE}")
     if not is_s3(out) and (rule := obstacle(Path(out).expanduser().absolute(), folder=True)):
         raise AsdRayError(f"--out {out}: a report cannot be there: {rule}; {CURE}")

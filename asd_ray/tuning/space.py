@@ -132,7 +132,7 @@ def _check_values(space: Space, what: str, values: dict[Any, Any]) -> None:
 
 def _is_stored(name: str, value: Any) -> bool:
     """Whether a trial can be named by it and the ledger can hold it: no number of hundreds of digits, no half sign."""
-    if SHAPES["params"].misfit({name: value}, "params"):
+    if SHAPES["params"].misfit({name: value}):
         return False
     try:
         trial_hash(value=value)

@@ -16,6 +16,7 @@ from asd_ray.clips import _store
 from asd_ray.clips.bank import UnreadableClips, open_bank
 from asd_ray.clips.scan import scan
 from asd_ray.errors import AsdRayError
+from tests.hostile import bounded
 
 Make = Callable[..., Path]
 
@@ -361,10 +362,56 @@ def test_a_store_of_another_resampler_counts_only_where_nothing_was_resampled(
     if changed:  # the clips that stayed the same must not be taken over either
         next((root / "dev_data/fan/train").iterdir()).touch()
         caplog.clear()
+    fingerprints = bank.fingerprints
+    del bank  # else its store is in use and stays
     again = open_bank(root)
-    assert again.fingerprints == bank.fingerprints
+    assert again.fingerprints == fingerprints
     if not changed:
         assert ("decoder" in json.loads((folder / "store.json").read_text())) == (rate != 16_000)
     assert ("an earlier version resampled its clips in another way" in caplog.text) == (rate != 16_000)
     assert (again.why_other("fan") == "") == (rate == 16_000)
     assert "used soxr" in again.why_other("fan") or rate == 16_000
+    assert [path.name for path in folder.parent.glob("fan-*")] == [again.folder("fan").name], "the old one is removed"
+
+
+def test_what_an_earlier_version_left_unfinished_is_removed(dataset: Make) -> None:
+    bank = open_bank(dataset(clips=3))
+    folder = bank.folder("fan")
+    left = _store._part(folder, _store.Store(folder).known_as, 1)
+    (left / "journal").parent.mkdir()
+    left.with_suffix(".lock").touch()
+    shutil.rmtree(folder)
+    foreign = folder.with_name(".fan-16000-0-00000000.part")
+    foreign.mkdir()
+    open_bank(bank.table)
+    assert not left.exists()
+    assert foreign.is_dir()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["store.json", "records.npy", "boot"])
+@pytest.mark.parametrize("strange", ["a FIFO", "huge"])
+def test_a_bank_of_strange_files_is_built_again(dataset: Make, name: str, strange: str) -> None:
+    root = dataset(clips=3)
+    folder = open_bank(root).folder("fan")
+    (folder / name).unlink()
+    if strange == "a FIFO":
+        os.mkfifo(folder / name)
+    else:
+        with open(folder / name, "wb") as file:
+            file.truncate(2 << 30)
+    with bounded(seconds=10, gib=1):
+        assert open_bank(root).verify() == []
+
+
+@pytest.mark.parametrize("rate", ["x", None, 0, 1.5])
+def test_a_bank_whose_rate_is_none_is_built_again(
+    dataset: Make, rate: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = dataset(clips=3)
+    path = open_bank(root).folder("fan") / "store.json"
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps(about | {"rate": rate}))
+    assert open_bank(root).verify() == []
+    assert "store.json.rate must be a whole number" in caplog.text
+    assert json.loads(path.read_text())["rate"] == 16_000

@@ -92,6 +92,7 @@ def test_one_that_is_asked_for_takes_its_place_and_keeps_it(root: Path, run: Run
     assert final(root)["recipe"]["name"] == "worst"
     assert final(root)["tried"]["recipes"] == 4
     told = run().out  # every recipe
+    assert "note: final.json was worst, which a user chose (--final); without --recipe the best of all takes" in told
     assert final(root)["tried"]["chosen_by"] == "crossval"
     assert final(root)["recipe"]["name"] != "worst"
     assert "worst" in final(root)["tried"]["names"]
@@ -246,3 +247,18 @@ def test_names_that_differ_in_case_only_are_refused(root: Path, run: Run) -> Non
     with unharmed(root):
         told = run("--recipe", "WORST.toml", status=2).err
     assert "the ensemble of WORST would take the place of worst; rename your recipe's file" in told
+
+
+def test_every_unreadable_file_is_kept_when_it_gives_way(root: Path, run: Run) -> None:
+    folder = root / "ensembles/fan"
+    folder.mkdir(parents=True)
+    for content in ("first", "second", "third", "second"):
+        (folder / "final.json").write_text(content)
+        run("--recipe", "best_single")
+        assert final(root)["recipe"]["name"] == "best_single"
+    kept = {path.name: path.read_text() for path in folder.glob("*.unreadable*")}
+    assert kept == {
+        "final.json.unreadable": "first",
+        "final.json.unreadable.1": "second",
+        "final.json.unreadable.2": "third",
+    }

@@ -2,18 +2,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from asd_ray.ensembling.candidates import Candidates
+from asd_ray.ensembling.candidates import CONSTANT, Candidates, LeftOut, load
 from asd_ray.ensembling.judge import Judge
 from asd_ray.ensembling.protocols import Field, field_of
 from asd_ray.ensembling.recipe import Recipe, Slot
 from asd_ray.ensembling.select import check, choose, fits, without_labels
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.errors import AsdRayError
+from tests.ensembling.conftest import make_ledger
 
 STRENGTH = (0.2, 1.4, 0.9, 0.5, 1.1, 0.7)
 FAMILIES = ("idnn", "group_made")  # in turn
@@ -121,6 +123,22 @@ def test_a_recipe_says_which_family_it_lacks_and_how_to_search_it(field: Field) 
         "run: asd-ray search fan --families stgram,flow_aff"
     )
     check(Recipe("mine", "slots", slots=(Slot("idnn"),)), field.candidates)
+
+
+def test_the_search_that_is_advised_is_of_this_run_and_names_a_users_class(tmp_path: Path) -> None:
+    target = "mine.detector:Mine"
+    extra = {"settings": {"year": 2022}, "target": target, "paper": True}
+    ledger = make_ledger(tmp_path / "my run", {"Mine": [{"lr": 0.1}]}, extra=extra)
+    for recipe in (
+        Recipe("mine", "slots", slots=(Slot("Mine", params={"lr": 7}), Slot("stgram"))),
+        Recipe("free", "label_free", slots=(Slot("Mine", params={"lr": 7}),)),
+    ):
+        with pytest.raises(AsdRayError) as raised:
+            check(recipe, load(ledger, "fan"))
+        assert f"--run '{tmp_path}/my run'" in str(raised.value)
+    gone = replace(load(ledger, "fan"), left_out=(LeftOut("fan-Mine-0000", "Mine", "mse", CONSTANT),))
+    with pytest.raises(AsdRayError, match=f"asd-ray search fan --families {target} --run '.*/my run'"):
+        check(Recipe("mine", "slots", slots=(Slot("Mine", ("mse",), {"lr": 7}),)), gone)
 
 
 def test_the_best_of_some_families_needs_one_of_them(field: Field) -> None:

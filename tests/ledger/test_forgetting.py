@@ -123,6 +123,20 @@ def test_a_failure_that_was_retried_with_success_is_not_touched(filled: Ledger, 
     assert aside(filled) == []
 
 
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_trial_that_completed_after_it_was_listed_stays(filled: Ledger, trial, compacted: bool) -> None:
+    [failed] = [record for record in filled.records() if record.status == "failed"]
+    if compacted:
+        one_compact_file(filled)
+    Ledger(filled.layout).commit(*trial(5))
+    if compacted:
+        compact(Ledger(filled.layout))
+    forget(Ledger(filled.layout), [failed])
+    assert [record.status for record in Ledger(filled.layout).records() if record.number == 5] == ["complete"]
+    assert not any(path.endswith(f"{failed.trial}.parquet") for path in aside(filled))
+    assert verify(Ledger(filled.layout)).is_clean
+
+
 def test_a_broken_compact_file_is_named_with_the_cure_and_nothing_is_lost(filled: Ledger) -> None:
     path = one_compact_file(filled)
     whole = path.read_bytes()

@@ -42,10 +42,11 @@ def test_the_report_leaves_out_what_it_cannot_read_and_names_it(tmp_path: Path, 
         "moved.json: machine is 'valve', but the folder is of fan",
         "pump/final.json: this is no JSON (NaN is no number of JSON)",
     ):
-        assert answer.err.count(word) == 1
+        assert answer.text.count(word) == 1
+        assert (word in answer.err) == word.startswith("pump/final.json"), "else it is a note"
     facts = json.loads((tmp_path / "run/report/report.json").read_text())
     assert set(facts["machines"]) == {"fan"}
-    assert len(facts["left_out"]) == 6
+    assert (len(facts["left_out"]), len(facts["not_read"])) == (1, 4)
     assert "deep.json" in (tmp_path / "run/report/report.html").read_text()
     assert "typed.json" in (tmp_path / "run/report/report.md").read_text()
 
@@ -57,6 +58,21 @@ def test_the_report_leaves_out_what_it_cannot_read_and_names_it(tmp_path: Path, 
     assert main(["pump", "--run", str(tmp_path / "run"), "--recipe", "best_single"]) == 0  # in the broken one's place
     assert (folder / "pump" / "final.json.unreadable").is_file()
     assert read(folder / "pump" / "final.json")["machine"] == "pump"
+
+
+def test_stray_files_are_notes_and_copies_of_folders_no_ensembles(tmp_path: Path, verbs: Verbs) -> None:
+    run = make_ledger(tmp_path / "run", strength=0.4)
+    write(run, build(load(run, "fan"), Recipe("three", "top_k", k=3), QUICK), final=True)
+    folder = tmp_path / "run" / "ensembles"
+    (folder / "fan" / "notes.json").write_text("{}")
+    (folder / "final.json").write_text("{}")
+    (folder / "old" / "fan").mkdir(parents=True)
+    (folder / "old" / "fan" / "final.json").write_text("{}")
+    answer = verbs("report", "--run", tmp_path / "run")
+    assert (answer.status, answer.err) == (0, "")
+    assert "note: not read: " in answer.out
+    assert answer.out.count("notes.json: the format is None") == 1
+    assert verbs("ensemble", "fan", "--run", tmp_path / "run", "--recipe", "best_single").status == 0
 
 
 def test_the_report_notes_a_file_that_was_changed(tmp_path: Path) -> None:

@@ -168,6 +168,18 @@ def test_clips_without_official_names_are_refused_all_at_once(made: Made, tmp_pa
     assert not (tmp_path / "ours").exists()
 
 
+@pytest.mark.parametrize("name", ["=cmd|'/c calc'!A0.wav", "+1.wav", "-1.wav", "@sum.wav"])
+@pytest.mark.parametrize("year", [2020, 2021, 2022, 2023])
+def test_no_clip_of_a_submission_begins_as_a_formula(tmp_path: Path, year: int, name: str) -> None:
+    ledger, clips = Ledger(tmp_path / "run"), clips_of("fan", "00", year)
+    clips.loc[0, "clip"] = name
+    commit(ledger, clips, year, trials=1)
+    choose(ledger)
+    with pytest.raises(AsdRayError, match="1 of .* test clips have no official name"):
+        write_submission(ledger, tmp_path / "ours")
+    assert not (tmp_path / "ours").exists()
+
+
 def test_machines_of_several_years_are_told_apart(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "run")
     for machine, year in (("fan", 2022), ("Vacuum", 2023)):
