@@ -1,4 +1,4 @@
-"""``asd-ray search``: find out which detectors, with which parameters, hear this machine's faults."""
+"""``asd-ray search``: find out which detectors, with which parameters, find this machine's faults."""
 
 from __future__ import annotations
 

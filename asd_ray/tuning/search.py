@@ -227,7 +227,7 @@ class Search:
         self._tell(lambda each: each.close(self))
 
     def _tell(self, what: Callable[[Watcher], None]) -> None:
-        """Whoever looks on changes nothing, not even by failing; only a closed pipe ends the command as usual."""
+        """A watcher changes nothing, not even by failing; only a closed pipe ends the command as usual."""
         for each in self.watchers:
             try:
                 what(each)

@@ -413,5 +413,5 @@ def test_a_bank_whose_rate_is_none_is_built_again(
     about = json.loads(path.read_text())
     path.write_text(json.dumps(about | {"rate": rate}))
     assert open_bank(root).verify() == []
-    assert "store.json.rate must be a whole number" in caplog.text
+    assert "store.json/rate must be a whole number" in caplog.text
     assert json.loads(path.read_text())["rate"] == 16_000

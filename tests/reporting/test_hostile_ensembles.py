@@ -37,7 +37,6 @@ def test_the_report_leaves_out_what_it_cannot_read_and_names_it(tmp_path: Path, 
     for word in (
         "deep.json: this is no JSON (brackets are nested more than 50 deep)",
         "pipe.json: this is no file; remove it",
-        "README.json: this is no file; remove it",
         "typed.json: metrics/oracle/value must be a number",
         "moved.json: machine is 'valve', but the folder is of fan",
         "pump/final.json: this is no JSON (NaN is no number of JSON)",
