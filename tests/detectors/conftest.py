@@ -80,7 +80,12 @@ SETUPS: dict[str, dict[str, Any]] = {
         "smaller": {"channels": 4, "latent": 64, "hop": 16, "batch_size": 4, "lr": 0.01, "w_adv": 0.0},
         "calm": {"lr": 0.0005},
     },
-    "id_classifier": {"seconds": 2.6, "calm": {"lr": 3e-4}},
+    # At the paper's rate, 168 steps leave the tones of half of the seeds unheard (AUC .85); at this one, 96 do not.
+    "id_classifier": {
+        "seconds": 1.4,
+        "smaller": {"frames": 32, "hop": 4, "lr": 0.003},
+        "calm": {"lr": 3e-4},
+    },
     # After three epochs the running means of batch normalisation lag, and all embeddings are 1e-4 apart: of so little,
     # density and covariance hear the rounding.
     "stgram": {

@@ -234,7 +234,8 @@ def taking(heard: torch.Tensor, starts: list[torch.Tensor]) -> Callable[[torch.T
 
 
 def test_generator_and_critic_both_learn(bank: Bank) -> None:
-    detector = AeganAd(Context(), **SMALL, norm="batch", matching="mean_std")
+    longer = {**SMALL, "epochs": 12, "lr": 0.002}  # after 2 epochs of 2 steps it has fallen by 1 %: luck of the seed
+    detector = AeganAd(Context(), **longer, norm="batch", matching="mean_std")
     before = detector._new_nets().state_dict()
     losses = [progress.losses for progress in detector.fit(bank.select(split="train"))]
     after = detector._nets.state_dict()
@@ -243,7 +244,7 @@ def test_generator_and_critic_both_learn(bank: Bank) -> None:
     assert unchanged == {"critic.verdict.2.bias"}  # it shifts real and fake alike
     assert all(set(each) == {"reconstruction", "matching", "critic", "penalty"} for each in losses)
     assert all(math.isfinite(value) for each in losses for value in each.values())
-    assert losses[1]["reconstruction"] < losses[0]["reconstruction"]
+    assert losses[-1]["reconstruction"] < 0.9 * losses[0]["reconstruction"]
     assert all(each.requires_grad for each in weights.values())
 
 

@@ -126,7 +126,7 @@ def test_all_heads_learn_and_the_first_scores(context: Context, bank: Bank) -> N
 
 
 def test_the_loss_falls(context: Context, bank: Bank) -> None:
-    steps = list(ComplexNet(context, **{**SMALL, "epochs": 15}).fit(bank.select(split="train")))
+    steps = list(ComplexNet(context, **{**SMALL, "epochs": 30}).fit(bank.select(split="train")))
     for name in ("total", "magnitude", "complex"):
         assert steps[-1].losses[name] < steps[0].losses[name]
 

@@ -134,13 +134,14 @@ def test_scores_are_those_of_every_window(bank: Bank) -> None:
 
 
 def test_all_parts_learn(bank: Bank) -> None:
-    detector = Ganomaly(Context(), **SMALL)
+    # after 2 epochs of 3 steps it has fallen by half a percent: luck of the seed
+    detector = Ganomaly(Context(), **{**SMALL, "epochs": 12, "lr": 0.002})
     before = detector._new_nets().generator.state_dict()
     losses = [progress.losses for progress in detector.fit(bank.select(split="train"))]
     weights = dict(detector._generator.named_parameters())
     assert all(not torch.equal(before[name], value) for name, value in weights.items())
     assert all(math.isfinite(value) for each in losses for value in each.values())
-    assert losses[1]["context"] < losses[0]["context"]
+    assert losses[-1]["context"] < 0.9 * losses[0]["context"]
 
 
 def test_the_same_seed_gives_the_same_scores_whoever_asks_in_between(bank: Bank, seed_alone_decides: Any) -> None:

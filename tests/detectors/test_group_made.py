@@ -205,8 +205,8 @@ def test_scores_are_means_over_vectors_and_bins(bank: Bank, order: str) -> None:
 
 
 def test_the_same_seed_gives_the_same_scores_whoever_asks_in_between(bank: Bank, seed_alone_decides: Any) -> None:
-    first, second = seed_alone_decides(lambda seed: GroupMade(Context(seed=seed), **SMALL), bank)
-    assert second["train"] < first["train"]
+    first, second = seed_alone_decides(lambda seed: GroupMade(Context(seed=seed), **SMALL, lr=0.01), bank)
+    assert second["train"] < first["train"]  # at the paper's rate by 1 % only, as there are few steps
 
 
 def test_a_clip_alone_scores_as_among_others(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
