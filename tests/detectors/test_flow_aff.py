@@ -95,18 +95,46 @@ def test_with_one_id_nothing_is_pushed_and_both_variants_are_one(bank: Bank, sma
 def test_the_affinity_loss_makes_other_ids_less_likely_than_likelihood_alone_does(
     bank: Bank, small: dict[str, Any]
 ) -> None:
-    train, gaps = bank.select(split="train"), {}
+    train, left = bank.select(split="train"), {}
     longer = small | {"epochs": 20}
     for loss in ("plain", "affinity"):
         detector = FlowAff(Context(), **longer, loss=loss)
         steps = [progress.losses for progress in detector.fit(train)]
         assert set(steps[0]) == ({"nll"} if loss == "plain" else {"nll", "affinity"})
         assert steps[-1]["nll"] < steps[0]["nll"]
-        found, own = table(detector, train).numpy(), train.frame["id"].astype(int).to_numpy()
-        every = np.arange(len(own))
-        gaps[loss] = float((found[every, 1 - own] - found[every, own]).mean())
+        left[loss] = affinity(detector, train)
     assert steps[-1]["affinity"] < 0.9 * steps[0]["affinity"]
-    assert gaps["affinity"] > gaps["plain"] + 0.05
+    assert left["affinity"] < 0.6 * left["plain"]  # 0 to .41 of it with six seeds
+
+
+def affinity(detector: FlowAff, clips: ClipSet) -> float:
+    """What the affinity loss leaves of these clips, computed as in training: with the batch's own normalisation.
+
+    The running means that scoring uses lag behind in a training as short as this one, so that MAF's densities of some
+    clips run away there, with some seeds.
+    """
+    windows, ids = windows_of(detector, clips)
+    own = torch.tensor(ids)
+    assert detector._learned is not None
+    net = detector._learned.net.train()
+    with torch.no_grad():
+        likely = net.log_prob(windows, torch.stack([own, 1 - own], 1)) / windows[0].numel()
+    net.eval()
+    return float((detector.aff_margin - likely[:, 0] + likely[:, 1]).relu().mean())
+
+
+def windows_of(detector: FlowAff, clips: ClipSet) -> tuple[Tensor, list[int]]:
+    """All windows of the clips as the flow takes them, and the id of each."""
+    learned, features = detector._learned, detector.context.features.get(detector.front_end, clips)
+    assert learned is not None
+    size = detector.glow_frames if detector.flow == "glow" else detector.frames
+    rows, ids = [], []
+    for i, own in enumerate(clips.frame["id"].astype(int)):
+        frames = (torch.from_numpy(np.array(features.clip(i))) - learned.mean) / learned.deviation
+        cut = torch.stack([frames[t : t + size] for t in range(0, len(frames) - size + 1, max(1, size // 2))])
+        rows.append(cut.transpose(1, 2)[:, None] if detector.flow == "glow" else cut.flatten(1))
+        ids += [own] * len(cut)
+    return torch.cat(rows), ids
 
 
 def test_the_learning_rate_falls_to_a_tenth_between_0_3_and_0_9_of_the_epochs() -> None:
