@@ -16,6 +16,7 @@ MOST_DIGITS = 300  # of a whole number, so that it is a float, too
 BRACKETS = b"[]{}"
 NOT_BRACKETS = bytes(set(range(256)) - set(BRACKETS))
 ALIKE = bytes.maketrans(b"{}", b"[]")
+LARGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{200}")  # without it no number is too large, and each costs no call
 TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)  # a string (or the rest of one), or a bracket
 
 
@@ -40,13 +41,9 @@ def loads(
         if len(data) > most_bytes:
             raise ValueError(f"{len(data)} bytes, which is more than {most_bytes}")
         _check_depth(data, most_depth)
-        value = json.loads(
-            data.removeprefix(codecs.BOM_UTF8).decode(),
-            parse_constant=_refuse,
-            parse_float=_finite,
-            parse_int=_whole,
-            object_pairs_hook=_once,
-        )
+        numbers = {"parse_float": _finite, "parse_int": _whole} if LARGE.search(data) else {}
+        decoded = data.removeprefix(codecs.BOM_UTF8).decode()
+        value = json.loads(decoded, parse_constant=_refuse, object_pairs_hook=_once, **numbers)
         if not keep_surrogates and (rb"\ud" in data or rb"\uD" in data):
             value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     except ValueError as error:  # UnicodeError is one
@@ -88,9 +85,9 @@ def _whole(text: str) -> int:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in made:
-            raise ValueError(f"the key {name[:60]!r} stands twice in one object")
-        made[name] = value
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice[:60]!r} stands twice in one object")
     return made
