@@ -16,7 +16,8 @@ MOST_DIGITS = 300  # of a whole number, so that it is a float, too
 BRACKETS = b"[]{}"
 NOT_BRACKETS = bytes(set(range(256)) - set(BRACKETS))
 ALIKE = bytes.maketrans(b"{}", b"[]")
-LARGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{200}")  # without it no number is too large, and each costs no call
+DIGITS = bytes(48 if chr(at).isdigit() and at < 128 else at for at in range(256))  # every digit as 0
+LARGE = (b"e000", b"E000", b"e+000", b"E+000", b"0" * 200)  # of digits as 0: without these no number is too large
 TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)  # a string (or the rest of one), or a bracket
 
 
@@ -41,7 +42,7 @@ def loads(
         if len(data) > most_bytes:
             raise ValueError(f"{len(data)} bytes, which is more than {most_bytes}")
         _check_depth(data, most_depth)
-        numbers = {"parse_float": _finite, "parse_int": _whole} if LARGE.search(data) else {}
+        numbers: dict[str, Any] = {"parse_float": _finite, "parse_int": _whole} if _has_large(data) else {}
         decoded = data.removeprefix(codecs.BOM_UTF8).decode()
         value = json.loads(decoded, parse_constant=_refuse, object_pairs_hook=_once, **numbers)
         if not keep_surrogates and (rb"\ud" in data or rb"\uD" in data):
@@ -67,6 +68,12 @@ def _check_depth(data: bytes, most: int) -> None:
             raise ValueError(f"brackets are nested more than {most} deep")
 
 
+def _has_large(data: bytes) -> bool:
+    """Whether a number may be too large for a float; if not, the reader need not call back for each."""
+    digits = data.translate(DIGITS)
+    return any(each in digits for each in LARGE)
+
+
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number of JSON")
 
@@ -87,7 +94,7 @@ def _whole(text: str) -> int:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f"the key {twice[:60]!r} stands twice in one object")
     return made
