@@ -1,4 +1,4 @@
-"""``asd-ray report``: which detectors, combined how, for these machines, and can it be believed: on one page."""
+"""``asd-ray report``: the chosen ensembles of a run on one page, with how good they are and how that was measured."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ EXAMPLES = (
     "asd-ray report --run runs/demo --optuna-db studies.db && optuna-dashboard sqlite:///studies.db",
 )
 FORMS = ("submission", "check_submission", "optuna_db")
-MOST = 100  # problems that are told
+MOST = 100  # problems that are listed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    made = _cli.parser(
+    parser = _cli.parser(
         "report",
         "Write the report of a run whose ensembles were chosen (asd-ray ensemble): report.html, which needs no\n"
         "network and prints to PDF, and the same tables as report.json, report.md and CSV. A machine whose final\n"
         "ensemble cannot be used is named and left out, and the exit status is then 1.",
         EXAMPLES,
     )
-    made.add_argument("--run", metavar="RUN", help="folder or s3://… of results (default: the one folder in runs/)")
-    made.add_argument("--out", metavar="DIR", help="where the files go (default: RUN/report)")
-    add = made.add_argument_group("other forms", "each does only what it says, and writes no report").add_argument
+    parser.add_argument("--run", metavar="RUN", help="folder or s3://… of results (default: the one folder in runs/)")
+    parser.add_argument("--out", metavar="DIR", help="where the files go (default: RUN/report)")
+    add = parser.add_argument_group("other forms", "each does only this, and writes no report").add_argument
     add("--submission", metavar="DIR", help="write the final ensembles' official files of the dataset's DCASE year")
     add(
         "--check-submission",
         metavar="DIR",
-        help="name all that is wrong with a folder of such files: by the clips of --run, else by the evaluation set of "
-        "--year",
+        help="list everything that is wrong with a folder of such files, compared with the clips of --run, or with the "
+        "evaluation set of --year",
     )
     add("--year", type=int, help="DCASE year of the files (default: the dataset's; --check-submission needs it)")
     add("--optuna-db", metavar="FILE", help="write every search as an Optuna study, for optuna-dashboard")
-    return _cli.run(made, _report, argv)
+    return _cli.run(parser, _report, argv)
 
 
 def _report(args: argparse.Namespace) -> int:
     from asd_ray.ensemble import only_run
     from asd_ray.ledger import Ledger
 
-    given = {name: getattr(args, name) for name in FORMS if getattr(args, name) is not None}
-    asked = [f"--{name.replace('_', '-')}" for name in given]
-    if len(asked) > 1:
-        raise AsdRayError(f"{' and '.join(asked)} are of {len(asked)} commands; run one after the other")
-    if "" in given.values():
-        raise AsdRayError(f"{asked[0]} is empty; name a file or folder, or leave the option out")
+    forms = {name: getattr(args, name) for name in FORMS if getattr(args, name) is not None}
+    options = [f"--{name.replace('_', '-')}" for name in forms]
+    if len(options) > 1:
+        raise AsdRayError(f"{' and '.join(options)} are of {len(options)} commands; run one after the other")
+    if "" in forms.values():
+        raise AsdRayError(f"{options[0]} is empty; name a file or folder, or leave the option out")
     if args.check_submission:
         return _check(args)
     ledger = Ledger(args.run or only_run()).require()
@@ -65,35 +65,34 @@ def _report(args: argparse.Namespace) -> int:
         return _submit(ledger, args)
     if args.optuna_db:
         return _studies(ledger, args)
-    from asd_ray.reporting import gather, write
-    from asd_ray.reporting.write import target_of
+    from asd_ray.reporting import write_report
 
-    facts = gather(ledger)
-    run, out = ledger.layout, None if args.out is None else target_of(args.out, ledger.layout)
-    for path in write(facts, out or run, out.base if out else run.report):
+    report = write_report(ledger, args.out)
+    for path in report.files:
         say(path)
-    _notes([f"not read: {why}" for why in facts["not_read"]])
-    for why in facts["left_out"]:
+    _notes([f"not read: {why}" for why in report.not_read])
+    say(f"next: open {report.page} in a browser")
+    for why in report.left_out:
         say(f"asd-ray report: left out: {why}", error=True)
-    return 1 if facts["left_out"] else 0
+    return 1 if report.left_out else 0
 
 
 def _submit(ledger: Ledger, args: argparse.Namespace) -> int:
     from asd_ray.reporting.submission import write_submission
 
-    done = write_submission(ledger, args.submission, year=args.year)
-    _notes(done.notes)
-    say(f"{done.clips} clips in {len(done.files)} files of DCASE {done.year} → {done.folder}")
+    submission = write_submission(ledger, args.submission, year=args.year)
+    _notes(submission.notes)
+    say(f"{submission.clips} clips in {len(submission.files)} files of DCASE {submission.year} → {submission.folder}")
     return 0
 
 
 def _studies(ledger: Ledger, args: argparse.Namespace) -> int:
     from asd_ray.reporting.optuna_db import write_optuna_db
 
-    stored = write_optuna_db(ledger, args.optuna_db)
-    _notes(stored.notes)
-    say(f"{stored.trials} trials of {stored.studies} studies → {stored.path}")
-    say(f"open it with: {typed('optuna-dashboard', f'sqlite:///{stored.path}')}")
+    exported = write_optuna_db(ledger, args.optuna_db)
+    _notes(exported.notes)
+    say(f"{exported.trials} trials of {exported.studies} studies → {exported.path}")
+    say(f"open it with: {typed('optuna-dashboard', f'sqlite:///{exported.path}')}")
     return 0
 
 
@@ -102,14 +101,14 @@ def _check(args: argparse.Namespace) -> int:
     from asd_ray.reporting.submission import check_submission
 
     if args.year is None:
-        raise AsdRayError("--check-submission needs to know which files to expect; say the year: --year 2023")
-    found = check_submission(args.check_submission, args.year, Ledger(args.run).require() if args.run else None)
-    _notes(found.notes)
-    if found.problems:
-        told = listing(found.problems, most=MOST)
-        raise AsdRayError(f"{args.check_submission} has {len(found.problems)} problems:\n{told}")
+        raise AsdRayError("--check-submission needs the year, to know which files to expect: --year 2023")
+    checked = check_submission(args.check_submission, args.year, Ledger(args.run).require() if args.run else None)
+    _notes(checked.notes)
+    if checked.problems:
+        problems = listing(checked.problems, most=MOST)
+        raise AsdRayError(f"{args.check_submission} has {len(checked.problems)} problems:\n{problems}")
     by = f"the clips of {args.run}" if args.run else f"the evaluation set of {args.year}"
-    say(f"{args.check_submission}: {found.clips} clips in {found.files} files are right by {by}")
+    say(f"{args.check_submission}: {checked.clips} clips in {checked.files} files are right by {by}")
     return 0
 
 

@@ -26,6 +26,7 @@ from asd_ray.metrics.submission import Submission, read_submission
 from asd_ray.metrics.years import YEARS, check_year
 
 if TYPE_CHECKING:
+    from asd_ray.ensembling import Ensemble
     from asd_ray.ledger import Ledger
 
 _MIMII = dict.fromkeys(("fan", "pump", "slider", "valve"), ("01", "03", "05"))
@@ -95,13 +96,13 @@ def write_submission(ledger: Ledger, folder: str | Path, *, year: int | None = N
     for cell, clips in cells.items():
         contents[spell(SCORE, cell, of_year)] = _rows(clips["clip"], clips["score"].astype(float))
         if of_year > 2020:
-            decided = clips["score"] > chosen[cell[0]]["threshold"]["value"]
+            decided = clips["score"] > chosen[cell[0]].threshold.value
             contents[spell(DECISION, cell, of_year)] = _rows(clips["clip"], decided.astype(int))
     without = sorted({record.machine for record in ledger.records()} - set(chosen))
     if without:
         cure = typed("asd-ray", "ensemble", *without, "--run", ledger.layout.root)
         notes.append(f"{', '.join(without)}: no ensemble was chosen, so it is left out; run: {cure}")
-    transductive = [machine for machine, each in chosen.items() if each["transductive"]]
+    transductive = [machine for machine, each in chosen.items() if each.transductive]
     if transductive:
         notes.append(f"transductive, by scores of the test clips themselves: {', '.join(transductive)}")
     _put(target, contents)
@@ -135,10 +136,10 @@ def _local(folder: str | Path) -> Path:
     return Path(os.path.realpath(Path(folder).expanduser()))
 
 
-def _year_of(chosen: Mapping[str, Mapping[str, Any]], asked: int | None) -> int:
+def _year_of(chosen: Mapping[str, Ensemble], asked: int | None) -> int:
     if asked is not None:
         return check_year(asked)
-    years = {machine: each["dataset"]["year"] for machine, each in chosen.items()}
+    years = {machine: each.dataset.year for machine, each in chosen.items()}
     unknown = [machine for machine, year in years.items() if year is None]
     if unknown:
         raise AsdRayError(
