@@ -108,7 +108,8 @@ def test_by_default_every_recipe_that_can_be_followed(run: Path, said: Callable[
     )
     assert "recipe aegan_best_score needs aegan_ad, which no complete trial has; run: asd-ray search fan --fam" in told
     assert "no candidate has scores of train clips" in told  # of Giri's recipes
-    assert "oracle: chosen with the labels of the very clips it is measured on; an upper bound and no forecast." in told
+    assert "oracle: chosen with the labels of the very clips it is measured on: an upper bound, not a forecast." in told
+    assert told.endswith(f"next: asd-ray report --run {run}\n")
 
 
 def test_several_machines_have_their_harmonic_mean(tmp_path: Path, said: Callable[..., str]) -> None:
@@ -138,7 +139,7 @@ def test_one_row_says_crossval_oracle_gap_and_gain_with_intervals(run: Path, sai
         f"{gain['value']:+.4f}",
         f"{gain['interval'][0]:+.3f} … {gain['interval'][1]:+.3f}",
     ]
-    assert "crossval: chosen on folds of the test clips, measured on the fold left out." in told
+    assert "crossval: chosen on folds of the test clips and measured on the fold left out." in told
 
 
 def test_json_is_all_that_is_printed(tmp_path: Path, said: Callable[..., str]) -> None:
@@ -205,17 +206,20 @@ def test_verify_of_a_file_elsewhere_asks_for_the_run(
     (tmp_path / "x.json").write_bytes((run / "ensembles/fan/final.json").read_bytes())
     capsys.readouterr()
     message = refused("--verify", tmp_path / "x.json")
-    assert "x.json does not lie in RUN/ensembles/MACHINE/; say which ledger it is of: --run RUN" in message
+    assert "x.json does not lie in RUN/ensembles/MACHINE/; name the run of its ledger: --run RUN" in message
 
 
 def test_imported_systems_are_standardised_by_their_test_clips_and_flagged(
     tmp_path: Path, said: Callable[..., str], refused: Callable[..., str]
 ) -> None:
     run = make_run(tmp_path / "run", splits=("test",), source="import", dataset="dcase2020", data_fingerprint="")
-    message = refused("fan", "--run", run, "--recipe", "greedy", *QUICK)
+    message = refused("fan", "--run", run, "--recipe", "greedy", "--by", "held_out", *QUICK)
     assert "no candidate has scores of held_out clips, whose statistics standardise; use --by train" in message
-    assert "or --by test for imported systems (transductive: said so in every output)" in message
-    told = said("fan", "--run", run, "--recipe", "greedy", "--by", "test", *QUICK)
+    assert "or --by test for imported systems (transductive: every output says so)" in message
+    told = said("fan", "--run", run, "--recipe", "greedy", *QUICK)
+    note = "note: only test scores are stored, so --by test was used (transductive): fan"
+    assert [line for line in told.splitlines() if "--by test" in line] == [note]
+    assert "--by test" not in said("fan", "--run", run, "--recipe", "greedy", "--by", "test", *QUICK)
     assert "note: transductive: scores of test clips that are judged together went into each other" in told
     made = json.loads((run / "ensembles/fan/final.json").read_text())
     assert made["transductive"] is True

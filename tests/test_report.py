@@ -22,8 +22,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_files_go_into_the_run_and_are_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--run", str(run)]) == 0
-    printed = capsys.readouterr().out.split()
+    *printed, after = capsys.readouterr().out.splitlines()
     assert printed[0] == str(run / "report" / "report.html")
+    assert after == f"next: open {printed[0]} in a browser"
     names = [
         "report.html",
         "report.json",

@@ -25,7 +25,7 @@ def test_every_candidate_is_there_over_the_same_clips(ledger_of: Make) -> None:
     assert (found.dataset, found.fingerprint, found.year, found.by) == ("demo", "f0f0f0f0f0f0", 2022, "held_out")
     assert found.left_out == ()
     assert found.labelled
-    assert found.told(1) == "fan-group_made-0000 nll"
+    assert found.label(1) == "fan-group_made-0000 nll"
 
 
 def test_scores_belong_to_their_clips(ledger_of: Make) -> None:
@@ -52,7 +52,7 @@ def test_by_train_by_held_out_and_by_test(ledger_of: Make) -> None:
 def test_taking_candidates_takes_all_of_theirs(ledger_of: Make) -> None:
     found = load(ledger_of(), "fan")
     taken = found.take([4, 1])
-    assert taken.told(0) == found.told(4)
+    assert taken.label(0) == found.label(4)
     np.testing.assert_array_equal(taken.scores, found.scores[[4, 1]])
     np.testing.assert_array_equal(taken.normal_scores, found.normal_scores[[4, 1]])
     assert taken.digest != found.digest
@@ -97,7 +97,7 @@ def test_without_any_normal_scores_the_cure_is_told(ledger_of: Make, by: str, cu
         load(ledger, "fan", by)
     assert str(raised.value) == (
         f"fan: no candidate has scores of {by} clips, whose statistics standardise; use {cure}, "
-        "or --by test for imported systems (transductive: said so in every output)"
+        "or --by test for imported systems (transductive: every output says so)"
     )
     assert len(load(ledger, "fan", "test")) == 6
 
@@ -144,7 +144,7 @@ def test_two_datasets_in_one_run_are_refused(ledger_of: Make) -> None:
         load(ledger, "fan")
     assert str(raised.value) == (
         f"fan: the trials of {ledger.layout.root} are of 2 datasets, dcase2020 (aaaaaaaa) and dcase2022 (bbbbbbbb); "
-        "their clips differ, so keep one dataset a run"
+        "their clips differ, so keep one dataset per run"
     )
 
 

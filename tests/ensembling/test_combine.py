@@ -124,7 +124,7 @@ def test_an_unknown_way_has_a_guess() -> None:
 
 @pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [np.nan, 1]])
 def test_weights_that_cannot_be_are_refused(weights: list[float]) -> None:
-    with pytest.raises(AsdRayError, match="weights must be one a member, 0 or more, and not all 0"):
+    with pytest.raises(AsdRayError, match="weights must be one number per member, 0 or more, and not all 0"):
         combine([[1, 2], [3, 4]], "mean", weights)
 
 

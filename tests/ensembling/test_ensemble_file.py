@@ -8,6 +8,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,15 @@ import pandas as pd
 import pytest
 
 from asd_ray import ensembling
-from asd_ray.ensembling import Standardiser, Wishes, build, finals, load, read, scores_of, verify, write
+from asd_ray.ensembling import EnsembleConfig, Standardiser, build, finals, load, read, scores_of, verify, write
 from asd_ray.ensembling.recipe import Recipe, Slot
+from asd_ray.ensembling.result import Ensemble
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 from asd_ray.metrics import objective
 
 Make = Callable[..., Ledger]
-QUICK = Wishes(repeats=1, folds=3, draws=50)
+QUICK = EnsembleConfig(repeats=1, folds=3, draws=50)
 RECIPES = (
     Recipe("greedy", "greedy", size=6),
     Recipe("greedy_max", "greedy", ("max",), size=4, by="train"),
@@ -54,23 +56,26 @@ def test_every_number_is_rebuilt_from_the_ledger(small: Ledger, recipe: Recipe) 
     test = scores[scores["split"] == "test"].reset_index(drop=True)
     protocol = "label_free" if recipe.select == "label_free" else "oracle"
     [value] = objective(test, test["score"].to_numpy()[None], 2022)
-    assert value == pytest.approx(made["metrics"][protocol]["value"], abs=1e-12)
+    assert value == pytest.approx(made.metrics[protocol].value, abs=1e-12)
 
 
 def test_without_labels_members_and_threshold_are_rebuilt(ledger_of: Make) -> None:
     ledger = ledger_of(labels="unknown")
     made = read(stored(ledger, Recipe("label_free", "label_free")))
-    assert made["metrics"] == {}
+    assert not made.metrics
     assert max(verify(ledger, made).values()) <= 1e-9
     assert len(scores_of(ledger, made)) == 48 + 24
 
 
-def change(made: dict[str, Any], *place: Any, by: float = 1e-6) -> None:
-    inner: Any = made
+def change(made: Ensemble, *place: Any, by: float = -1e-6) -> Ensemble:
+    """The ensemble of a file in which the number at `place` is another."""
+    changed: Any = made.to_json()
+    inner = changed
     for each in place[:-1]:
         inner = inner[each]
     assert isinstance(inner[place[-1]], int | float)
     inner[place[-1]] += 1 if isinstance(inner[place[-1]], int) else by
+    return Ensemble.from_json(changed)
 
 
 CHANGED = (
@@ -94,7 +99,7 @@ CHANGED = (
 def test_every_number_that_was_changed_is_noticed(small: Ledger) -> None:
     made = read(stored(small))
     for place in CHANGED:
-        change(made, *("value" if str(part).startswith("value from") else part for part in place))
+        made = change(made, *("value" if str(part).startswith("value from") else part for part in place))
     differences = verify(small, made)
     noticed = {name for name, far in differences.items() if far > 5e-7}
     others = {"from the file's statistics", "checksum"}
@@ -103,23 +108,22 @@ def test_every_number_that_was_changed_is_noticed(small: Ledger) -> None:
 
 def test_changed_weights_and_seeds_are_noticed(small: Ledger) -> None:
     for place in (("members", 0, "weight"), ("wishes", "seed")):
-        made = read(stored(small))
-        change(made, *place)
-        assert max(verify(small, made).values()) > 5e-7
+        changed = change(read(stored(small)), *place)
+        assert max(verify(small, changed).values()) > 5e-7
 
 
 def test_a_changed_statistic_changes_the_number_that_new_clips_would_give(small: Ledger) -> None:
     made = read(stored(small, Recipe("pair", "top_k", k=2)))
     for group in range(2):
-        change(made, "statistics", "scale", 0, group, by=50)
+        made = change(made, "statistics", "scale", 0, group, by=50)
     assert verify(small, made)["from the file's statistics"] > 1e-4
 
 
 def test_words_that_decide_are_compared_too(small: Ledger) -> None:
     made = read(stored(small))
     for word in ("combine", "labels"):
-        assert verify(small, made | {word: "max"})[word] == math.inf
-    made["dataset"]["fingerprint"] = "0123456789ab"
+        assert verify(small, replace(made, **{word: "max"}))[word] == math.inf
+    made = replace(made, dataset=replace(made.dataset, fingerprint="0123456789ab"))
     assert verify(small, made)["dataset/fingerprint"] == math.inf
     with pytest.raises(AsdRayError, match=r"trials are of other clips \(f0f0f0f0\) than the ensemble's \(01234567\)"):
         scores_of(small, made)
@@ -128,7 +132,7 @@ def test_words_that_decide_are_compared_too(small: Ledger) -> None:
 def test_a_trial_that_was_removed_is_named(ledger_of: Make) -> None:
     ledger = ledger_of()
     made = read(stored(ledger))
-    gone = next(record for record in ledger.records() if record.trial == made["members"][0]["trial"])
+    gone = next(record for record in ledger.records() if record.trial == made.members[0].trial)
     os.remove(ledger.layout.trial_file("fan", gone.family, gone.trial))
     with pytest.raises(AsdRayError, match=f"no complete scores of {gone.trial} variant 'mse' and 1 more; they were"):
         verify(Ledger(ledger.layout), made)
@@ -137,14 +141,14 @@ def test_a_trial_that_was_removed_is_named(ledger_of: Make) -> None:
 def test_scores_of_a_member_that_were_changed_are_noticed(ledger_of: Make) -> None:
     ledger = ledger_of({"idnn": [{}]}, variants=("mse",))
     made = read(stored(ledger, Recipe("best", "best")))
-    replace_scores(ledger, made["members"][0]["trial"], 0.5)
+    replace_scores(ledger, made.members[0].trial, 0.5)
     assert max(verify(Ledger(ledger.layout), made).values()) > 1e-9
 
 
 def test_scores_that_were_changed_so_that_others_are_chosen_are_noticed(ledger_of: Make) -> None:
     ledger = ledger_of({"idnn": [{}, {}, {}]}, variants=("mse",))
     made = read(stored(ledger, Recipe("best", "best")))
-    other = next(record.trial for record in ledger.records() if record.trial != made["members"][0]["trial"])
+    other = next(record.trial for record in ledger.records() if record.trial != made.members[0].trial)
     replace_scores(ledger, other, 9)
     assert verify(Ledger(ledger.layout), made)["members/0/trial"] == math.inf
 
@@ -178,7 +182,7 @@ def test_what_a_foreign_file_lacks_is_said(ledger_of: Make, tmp_path: Path) -> N
         path.write_text(text)
         with pytest.raises(AsdRayError, match=f"mine.json: the format is {told} but must be 'asd_ray-ensemble/1'"):
             read(path)
-    made = read(stored(ledger))
+    made = read(stored(ledger)).to_json()
     path.write_text(json.dumps({name: part for name, part in made.items() if name not in ("members", "wishes")}))
     with pytest.raises(AsdRayError, match="mine.json: it lacks wishes, members; choose the ensemble again"):
         read(path)
@@ -216,6 +220,7 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(
     process = python(
         """
         import sys
+        from dataclasses import replace
         from asd_ray.ensembling import read, write
         from asd_ray.ledger import Ledger
         ledger, made = Ledger(sys.argv[1]), read(sys.argv[2])
@@ -223,7 +228,7 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(
         number = 0
         while True:
             number += 1
-            write(ledger, made | {"notes": [str(number)] * 20_000})
+            write(ledger, replace(made, notes=(str(number),) * 20_000))
         """,
         ledger.layout.root,
         path,
@@ -232,13 +237,13 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(
     assert process.stdout.readline() == "ready\n"
     seen, ends = set(), time.monotonic() + 60
     while len(seen) < 4 and time.monotonic() < ends:
-        notes = set(read(path)["notes"])
+        notes = set(read(path).notes)
         assert len(notes) <= 1
         seen |= notes
     process.kill()
     process.wait()
     assert len(seen) == 4  # it was written meanwhile
-    assert len(set(read(path)["notes"])) == 1
+    assert len(set(read(path).notes)) == 1
     assert set(ensembling.stored(ledger).ensembles["fan"]) == {
         "best"
     }  # what the killed process left aside is no ensemble
@@ -246,13 +251,13 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(
 
 def test_new_clips_are_scored_as_the_test_clips_were(ledger_of: Make, clips: Callable[..., pd.DataFrame]) -> None:
     """With statistics from the file alone."""
-    from asd_ray.ensembling.ensemble_file import members_of, stored_statistics
+    from asd_ray.ensembling.scoring import members_of
 
     ledger = ledger_of()
     made = read(stored(ledger, Recipe("top", "top_k", k=2)))
     members = members_of(ledger, made)
     one = members.clips.iloc[[7]]
-    z = stored_statistics(made, members)(members.scores[:, [7]], one)
-    weights = np.array([member["weight"] for member in made["members"]])
+    z = made.statistics.learned(made.recipe.standardise)(members.scores[:, [7]], one)
+    weights = np.array([member.weight for member in made.members])
     told = scores_of(ledger, made).set_index("clip")["score"][one["clip"].iloc[0]]
     assert (weights @ z / weights.sum()).item() == pytest.approx(told)

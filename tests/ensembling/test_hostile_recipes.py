@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_ray.ensembling import Standardiser, Wishes, build
+from asd_ray.ensembling import EnsembleConfig, Standardiser, build
 from asd_ray.ensembling.candidates import CONSTANT, LeftOut
+from asd_ray.ensembling.evaluation_set import EvaluationSet
 from asd_ray.ensembling.greedy import PATIENCE, greedy
-from asd_ray.ensembling.protocols import field_of
-from asd_ray.ensembling.recipe import Recipe, Slot, read_recipe
-from asd_ray.ensembling.select import check
+from asd_ray.ensembling.recipe import Recipe, Slot
+from asd_ray.ensembling.recipe_file import read_recipe
+from asd_ray.ensembling.requirements import check
 from asd_ray.errors import AsdRayError
 from tests.ensembling.conftest import make_candidates, make_ledger
 from tests.hostile import Verbs, bounded, unharmed
@@ -170,13 +171,13 @@ def test_an_empty_run_is_not_taken_for_the_one_in_runs(verbs: Verbs) -> None:
 @pytest.mark.parametrize("size", [100_000, 1_000_000])
 @pytest.mark.parametrize("how", ["mean", "max"])
 def test_greedy_ends_when_nothing_gets_better(size: int, how: str) -> None:
-    field = field_of(make_candidates((0.5, 0.6, 0.7, 0.4)), Standardiser())
+    evaluation = EvaluationSet.of(make_candidates((0.5, 0.6, 0.7, 0.4)), Standardiser())
     with bounded(seconds=20, gib=1):
-        chosen = greedy(field.scores, field.judge, how, size=size)
+        chosen = greedy(evaluation.scores, evaluation.scorer, how, size=size)
     values = [value for _, value in chosen.trail]
     assert len(values) <= values.index(max(values)) + 1 + PATIENCE
     assert sum(chosen.weights) == values.index(max(values)) + 1
-    few = greedy(field.scores, field.judge, how, size=25)  # as ever
+    few = greedy(evaluation.scores, evaluation.scorer, how, size=25)  # as ever
     assert chosen.trail[:25] == few.trail
 
 
@@ -292,7 +293,7 @@ def test_any_recipe_is_followed_or_one_message(
 ) -> None:
     try:
         recipe = Recipe("any", select, (how,), tuple(slots), **numbers)
-        made = build(make_candidates(per=4), recipe, Wishes(repeats=1, folds=2, draws=10))
+        made = build(make_candidates(per=4), recipe, EnsembleConfig(repeats=1, folds=2, draws=10))
     except AsdRayError:
         return
-    assert made["members"]
+    assert made.members

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from asd_ray._shipped import shipped
-from asd_ray.ensembling.recipe import Recipe, Slot, find_recipe, read_recipe, recipe_from, shipped_recipes
+from asd_ray.ensembling.recipe import Recipe, Slot
+from asd_ray.ensembling.recipe_file import find_recipe, read_recipe, shipped_recipes
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.errors import AsdRayError
 
@@ -39,7 +40,7 @@ def test_a_shipped_recipe_can_be_read_and_stored(name: str) -> None:
     assert " ".join(way.name for way in ways) == SHIPPED[name]
     assert all(len(way.combine) == 1 for way in ways)
     for way in ways:
-        assert recipe_from(json.loads(json.dumps(way.to_dict()))) == way
+        assert Recipe.from_json(json.loads(json.dumps(way.to_json()))) == way
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))

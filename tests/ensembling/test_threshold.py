@@ -16,8 +16,8 @@ Draw = Callable[[np.random.Generator, int], np.ndarray]
 def test_a_gamma_fit_lets_the_wished_share_of_new_normal_clips_exceed(percentile: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     made = threshold(rng.gamma(3, 2, 400), percentile=percentile)
-    assert made["how"] == "gamma"
-    share = (rng.gamma(3, 2, 20_000) > made["value"]).mean()
+    assert made.how == "gamma"
+    share = (rng.gamma(3, 2, 20_000) > made.value).mean()
     assert abs(share - (1 - percentile / 100)) < 0.05
 
 
@@ -25,8 +25,8 @@ def test_scores_of_an_ensemble_may_be_negative() -> None:
     rng = np.random.default_rng(0)
     scores = rng.gamma(3, 0.5, 300) - 1.5
     made = threshold(scores)
-    assert made["how"] == "gamma"
-    assert made["value"] == pytest.approx(threshold(scores + 100)["value"] - 100, abs=0.1)
+    assert made.how == "gamma"
+    assert made.value == pytest.approx(threshold(scores + 100).value - 100, abs=0.1)
 
 
 SHAPES: dict[str, Draw] = {
@@ -46,29 +46,29 @@ def test_whatever_the_scores_about_a_tenth_of_them_exceed(shape: str, count: int
     for seed in range(5):
         scores = SHAPES[shape](np.random.default_rng(seed), count)
         made = threshold(scores)
-        assert np.isfinite(made["value"])
-        assert abs((scores > made["value"]).mean() - 0.1) <= 3 * (0.09 / count) ** 0.5 + 1 / count, (made, seed)
+        assert np.isfinite(made.value)
+        assert abs((scores > made.value).mean() - 0.1) <= 3 * (0.09 / count) ** 0.5 + 1 / count, (made, seed)
 
 
 def test_a_fit_that_went_astray_says_so() -> None:
     scores = -np.random.default_rng(0).gamma(2, 1, 200)
     made = threshold(scores)
-    assert made["how"] == "empirical"
-    assert made["value"] == np.percentile(scores, 90)
-    assert made["note"] == "no gamma distribution fits these scores"
+    assert made.how == "empirical"
+    assert made.value == np.percentile(scores, 90)
+    assert made.note == "no gamma distribution fits these scores"
 
 
 def test_empirical_is_the_percentile_itself() -> None:
     made = threshold(np.arange(101.0), "empirical", 95)
-    assert made == {"how": "empirical", "percentile": 95, "value": 95.0}
+    assert made.to_json() == {"how": "empirical", "percentile": 95, "value": 95.0}
 
 
 @pytest.mark.parametrize("scores", [[1.0], [2.0, 2.0, 2.0], [1.0, 2.0]])
 def test_scores_that_no_distribution_fits_have_a_threshold_all_the_same(scores: list[float]) -> None:
     made = threshold(scores)
-    assert made["how"] == "empirical"
-    assert made["note"] == "no gamma distribution fits these scores"
-    assert made["value"] == pytest.approx(np.percentile(scores, 90))
+    assert made.how == "empirical"
+    assert made.note == "no gamma distribution fits these scores"
+    assert made.value == pytest.approx(np.percentile(scores, 90))
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from asd_ray.ensembling.result import SelectionFrequency
 from asd_ray.ledger import Ledger
 from asd_ray.reporting import gather
 from asd_ray.reporting.html import MOST, page
@@ -194,11 +196,11 @@ def test_a_gain_by_oracle_is_never_called_better(facts: Any) -> None:
 
 def test_files_of_other_choices_are_named_in_a_line(facts: Any) -> None:
     machines = {**facts["machines"], "fan": {**facts["machines"]["fan"], "older": ["greedy.max", "mine"]}}
-    told = "Older or of other settings, so not beside these: greedy.max, mine."
+    told = "Not compared, because older or chosen with other settings: greedy.max, mine."
     given = {**facts, "machines": machines}
     assert told in "".join(Reader(page(given)).words)
     assert told in markdown(given)
-    assert "Older or of other" not in page(facts) + markdown(facts)
+    assert "Not compared, because" not in page(facts) + markdown(facts)
 
 
 def test_a_mean_that_is_left_out_is_explained(facts: Any) -> None:
@@ -211,10 +213,8 @@ def test_a_mean_that_is_left_out_is_explained(facts: Any) -> None:
 
 
 def test_folds_are_told_as_the_most_there_can_be(facts: Any) -> None:
-    final = {
-        **facts["machines"]["fan"]["final"],
-        "selection_frequency": [{"name": "a", "variant": "b", "frequency": 1.0}],
-    }
+    frequency = SelectionFrequency("a", "idnn", "b", "t0", 1.0)
+    final = replace(facts["machines"]["fan"]["final"], selection_frequency=(frequency,))
     machines = {**facts["machines"], "fan": {**facts["machines"]["fan"], "final": final}}
     assert "Share of crossval's folds, up to 2, whose" in page({**facts, "machines": machines})
 

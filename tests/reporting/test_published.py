@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from asd_ray.ensembling import Ensemble
+from asd_ray.ensembling.result import DatasetInfo
 from asd_ray.reporting.published import MACHINES_2020, TABLES, comparison
+from tests.ensembling.conftest import make_ensemble, make_metric
 
 
 def facts(
@@ -21,11 +26,13 @@ def facts(
     return {
         "ids": list(own),
         "counts": {f"{each}/{label}": count for each in own for label in ("normal", "anomaly")},
-        "final": {
-            "dataset": {"year": year, "name": name or f"dcase{year}"},
-            "metrics": {"crossval": {"cells": cells}, "oracle": {"cells": cells}},
-        },
+        "final": measured(("crossval", "oracle"), cells, DatasetInfo(name or f"dcase{year}", "f0", year)),
     }
+
+
+def measured(protocols: Sequence[str], cells: Mapping[str, float], dataset: DatasetInfo) -> Ensemble:
+    metric = replace(make_metric(), cells=cells)
+    return replace(make_ensemble(**dict.fromkeys(protocols, metric)), dataset=dataset)
 
 
 def test_every_number_is_a_percentage_and_every_row_has_a_protocol() -> None:
@@ -82,21 +89,21 @@ def test_the_table_says_what_was_compared_and_what_was_not() -> None:
 
 def test_a_label_free_ensemble_is_one_row_in_its_own_words() -> None:
     given = facts()
-    given["final"]["metrics"]["label_free"] = given["final"]["metrics"]["oracle"]
-    given["final"]["labels"] = "members chosen without labels; this recipe picked of 4 by test labels"
+    final = given["final"]
+    given["final"] = measured(("label_free", "oracle"), final.metrics["oracle"].cells, final.dataset)
+    given["labels"] = "members chosen without labels; this recipe picked of 4 by test labels"
     made = comparison({"fan": given})
     assert made is not None
     (own,) = (row for row in made["rows"] if row["own"])
     assert own["system"] == "this run, label_free"
-    assert own["protocol"] == f"final ensemble, {given['final']['labels']}"
+    assert own["protocol"] == f"final ensemble, {given['labels']}"
 
 
 def test_2022_is_compared_by_the_harmonic_mean_of_all_cells() -> None:
     table = next(each for each in TABLES if each.year == 2022)
     given = facts("bearing", 2022)
-    cells = given["final"]["metrics"]["crossval"]["cells"]
-    for each in cells:
-        cells[each] = 0.5
+    cells = dict.fromkeys(given["final"].metrics["crossval"].cells, 0.5)
+    given["final"] = measured(("crossval", "oracle"), cells, given["final"].dataset)
     made = comparison({"bearing": given})
     assert made is not None
     assert made["rows"][0]["values"]["bearing"] == pytest.approx([50.0])
