@@ -44,7 +44,8 @@ def find_ways(recipes: Sequence[Named] | None = None) -> list[RecipeWay]:
         for way in _ways(named):
             name = way.recipe.name
             if name.casefold() in ways:
-                raise AsdRayError(f"{named}: two recipes would be called {name}; name it once, or rename its file")
+                which = named.name if isinstance(named, Recipe) else named
+                raise AsdRayError(f"{which}: two recipes would be called {name}; name it once, or rename its file")
             ways[name.casefold()] = way
     return list(ways.values())
 
