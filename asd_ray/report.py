@@ -65,13 +65,15 @@ def _report(args: argparse.Namespace) -> int:
         return _submit(ledger, args)
     if args.optuna_db:
         return _studies(ledger, args)
+    from asd_ray._files import is_address
     from asd_ray.reporting import write_report
 
     report = write_report(ledger, args.out)
     for path in report.files:
         say(path)
     _notes([f"not read: {why}" for why in report.not_read])
-    say(f"next: open {report.page} in a browser")
+    fetch = "download and open" if is_address(report.page) else "open"
+    say(f"next: {fetch} {report.page} in a browser")
     for why in report.left_out:
         say(f"asd-ray report: left out: {why}", error=True)
     return 1 if report.left_out else 0

@@ -31,12 +31,12 @@ class Part:
 
     def to_json(self) -> dict[str, Any]:
         """As `from_json` takes it, with the keys in the order of the fields."""
-        made = {}
+        stored = {}
         for each in fields(self):
             value = getattr(self, each.name)
             if each.name != "extra" and not (value is None and each.default is None):
-                made[_key(each)] = plain(value)
-        return {**made, **self.extra}
+                stored[_key(each)] = plain(value)
+        return {**stored, **self.extra}
 
 
 def plain(value: Any) -> Any:

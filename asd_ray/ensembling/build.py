@@ -49,7 +49,7 @@ def build(
 ) -> Ensemble:
     """The ensemble of a recipe that combines in one way.
 
-    `single` are the measurements of the best single candidate; they are made here where they are not given.
+    `single` are the measurements of the best single candidate; without them they are made here.
     """
     candidates = without_constants(candidates)
     check(recipe, candidates)

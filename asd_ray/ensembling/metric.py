@@ -77,10 +77,10 @@ class Metrics(Part):
         )
 
     def to_json(self) -> dict[str, Any]:
-        made = plain(self.by_protocol)
-        made |= {} if self.gap is None else {"gap": self.gap}
-        made |= {} if self.decisions is None else {"decisions": self.decisions.to_json()}
-        return {**made, **self.extra}
+        stored = plain(self.by_protocol)
+        stored |= {} if self.gap is None else {"gap": self.gap}
+        stored |= {} if self.decisions is None else {"decisions": self.decisions.to_json()}
+        return {**stored, **self.extra}
 
     def __getitem__(self, protocol: str) -> Metric:
         return self.by_protocol[protocol]

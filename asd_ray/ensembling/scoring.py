@@ -1,4 +1,4 @@
-"""Scores of an ensemble: its members' scores from the ledger, in their units, combined."""
+"""Scores of an ensemble: its members' scores from the ledger, standardised and combined."""
 
 from __future__ import annotations
 

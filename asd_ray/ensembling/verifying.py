@@ -52,7 +52,7 @@ class Verification:
             return ""
         if self.wrong == [CHECKSUM]:
             return (
-                "all agree, but the checksum does not: a part that cannot be rebuilt was changed (notes, recipe, tried)"
+                "all agree, but the checksum does not: a part that cannot be rebuilt was changed (notes, options, tried)"
             )
         far = self.differences[self.wrong[0]]
         by = "is not what the ledger gives" if far == math.inf else f"differs by {far:.1e}, more than {TOLERANCE:.0e}"
@@ -68,22 +68,22 @@ def verify(ledger: Ledger, ensemble: Ensemble) -> dict[str, float]:
     """
     candidates = load(ledger, ensemble.machine, ensemble.recipe.by, only=ensemble.candidates.all)
     again = build(candidates, ensemble.recipe, ensemble.config)
-    found = dict(_differences(_compared(ensemble, again), _compared(again, again)))
-    if all(found.get(place, math.inf) < math.inf for place in FITTED):  # both have a distribution
-        found |= {place: 0.0 for place, limit in FITTED.items() if found[place] <= limit}
-        found[OWN_DISTRIBUTION] = apart(float(ensemble.threshold.value), ensemble.threshold.fitted_value())
+    differences = dict(_differences(_compared(ensemble, again), _compared(again, again)))
+    if all(differences.get(place, math.inf) < math.inf for place in FITTED):  # both have a distribution
+        differences |= {place: 0.0 for place, limit in FITTED.items() if differences[place] <= limit}
+        differences[OWN_DISTRIBUTION] = apart(float(ensemble.threshold.value), ensemble.threshold.fitted_value())
     if ensemble.resampled_gains is None:
-        found.pop(ADDED, None)
+        differences.pop(ADDED, None)
     if (unchanged := intact(ensemble)) is not None:
-        found[CHECKSUM] = 0.0 if unchanged else math.inf
-    if found["dataset/fingerprint"] or not ensemble.metrics:
-        return found
+        differences[CHECKSUM] = 0.0 if unchanged else math.inf
+    if differences["dataset/fingerprint"] or not ensemble.metrics:
+        return differences
     scores = scores_of(ledger, ensemble)  # with the file's own statistics, as new clips would be scored
     test = scores[scores["split"] == "test"]["score"].to_numpy()
     evaluation = EvaluationSet.of(candidates, ensemble.recipe.standardise, ensemble.config.maximise)
     value = float(evaluation.scorer(test[None, evaluation.rows])[0])
-    found[OWN_STATISTICS] = apart(ensemble.metrics[ensemble.own_protocol].value, value)
-    return found
+    differences[OWN_STATISTICS] = apart(ensemble.metrics[ensemble.own_protocol].value, value)
+    return differences
 
 
 def _compared(ensemble: Ensemble, again: Ensemble) -> dict[str, Any]:

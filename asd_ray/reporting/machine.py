@@ -200,7 +200,7 @@ def _check_value(ledger: Ledger, final: Ensemble, value: float) -> None:
     stored = final.metrics[final.own_protocol].value
     if not abs(value - stored) <= TOLERANCE:
         raise AsdRayError(
-            f"{final.machine}: the ledger gives its ensemble the value {value:.6f}, its file says {stored:.6f}; the "
+            f"{final.machine}: the ledger gives its ensemble the value {value:.6f}, its file has {stored:.6f}; the "
             f"file or the ledger was changed: run again {_choose_again(ledger, final.machine)}"
         )
 

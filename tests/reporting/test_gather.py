@@ -227,7 +227,7 @@ def test_an_ensemble_that_the_ledger_does_not_bear_out_is_left_out_and_named(cop
     change(copied, members=stored["members"], metrics=metrics)
     facts = gather(Ledger(copied))
     assert set(facts["machines"]) == {"ToyCar"}
-    assert "its file says 0.990000" in facts["left_out"][0]
+    assert "its file has 0.990000" in facts["left_out"][0]
 
 
 def test_unlabelled_clips_have_scores_and_no_numbers(tmp_path: Path) -> None:

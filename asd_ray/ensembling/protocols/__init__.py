@@ -23,10 +23,10 @@ HEADLINE = ("label_free", "crossval", "oracle")
 def headline(measured: Container[str]) -> str | None:
     """The protocol of `measured` whose number stands for an ensemble; None where there is no such number.
 
-    This is the only place that decides it: the choice of the final ensemble, the command line and the report all ask
-    here. Forecasts come first. label_free is before crossval because a recipe that uses no label has the same number
-    under both, and label_free says more about it. oracle is an upper bound and comes last. Other protocols stand beside
-    the headline: cross_id, for example, forecasts an id that is new, which is not what most users want to know.
+    Only this function decides it, for the choice of the final ensemble, the command line and the report. Forecasts come
+    first. label_free is before crossval because a recipe that uses no label has the same number under both, and the
+    former name describes it better. oracle is an upper bound and comes last. Other protocols are shown beside the
+    headline: cross_id, for example, forecasts the number for a new id, which is another question.
     """
     return next((name for name in HEADLINE if name in measured), None)
 
