@@ -78,7 +78,7 @@ def _writable(path: str | Path) -> Path:
     if not target.exists():
         return target
     if not target.is_file():
-        raise AsdRayError(f"{target} is not a file, so it cannot be replaced by a file of studies; {CURE}")
+        raise AsdRayError(f"{target} is no file, so it cannot be replaced by a file of studies; {CURE}")
     ours = "SELECT study_id FROM study_user_attributes WHERE key = ?"
     query = f"SELECT COUNT(*) FROM studies WHERE study_id NOT IN ({ours})"
     try:

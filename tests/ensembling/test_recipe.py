@@ -101,7 +101,7 @@ def test_a_users_own_file_works_alike(mine: Path) -> None:
         ('select = "top_k"\ncombine = []', "combine must name one way or more"),
         ('select = "top_k"\ncombine = [1]', 'combine must be texts such as ["mean", "max"] but is [1]'),
         ('select = "top_k"\nk = 0', "k must be at least 1 but got 0"),
-        ('select = "optuna_weights"\ncombine = "max"', "optuna_weights looks for the weights of a mean"),
+        ('select = "optuna_weights"\ncombine = "max"', "optuna_weights finds the weights of a mean"),
         ('select = "best"\nby = "heldout"', "unknown split to standardise by 'heldout'; did you mean 'held_out'?"),
         ('select = "slots"', 'select = "slots" needs [[slots]] with a family each'),
         ('select = "slots"\nslots = ["idnn"]', "a slot needs a family but is 'idnn'; write [[slots]]"),
