@@ -157,7 +157,7 @@ def test_the_same_command_finds_the_same(run: Path, said: Callable[..., str]) ->
     assert one | {"created": ""} == other | {"created": ""}
 
 
-def test_wishes_reach_the_file(run: Path, said: Callable[..., str]) -> None:
+def test_options_reach_the_file(run: Path, said: Callable[..., str]) -> None:
     words = ("--maximise", "auc", "--seed", "3", "--threshold", "empirical", "--percentile", "80")
     made = json.loads(said("--run", run, "--recipe", "best_single", "--json", *words, *QUICK))["machines"]["fan"]
     assert made["wishes"] == {

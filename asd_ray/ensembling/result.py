@@ -123,19 +123,20 @@ class Ensemble(Part):
     config: EnsembleConfig = field(metadata={"key": "wishes"})
     dataset: DatasetInfo
     created: str  # ISO 8601
-    versions: Mapping[str, str]  # package -> version
+    versions: Mapping[str, str] = field(repr=False)  # package -> version
     members: tuple[Member, ...]
     combine: str
-    statistics: StoredStatistics
+    statistics: StoredStatistics = field(repr=False)
     threshold: Threshold
     metrics: Metrics
-    trail: tuple[TrailStep, ...]
-    selection_frequency: tuple[SelectionFrequency, ...]
-    candidates: CandidatesSummary
+    trail: tuple[TrailStep, ...] = field(repr=False)
+    selection_frequency: tuple[SelectionFrequency, ...] = field(repr=False)
+    candidates: CandidatesSummary = field(repr=False)
     transductive: bool  # scores of test clips that are judged together went into each other
     labels: str  # how labels were used in choosing the members, as a sentence
     notes: tuple[str, ...]
-    resampled_gains: tuple[float, ...] | None = None  # under crossval, over the best single detector, one per draw
+    # under crossval, over the best single detector, one per draw
+    resampled_gains: tuple[float, ...] | None = field(default=None, repr=False)
     recipe_source: str | None = None  # the file of a user's own recipe
     tried: Tried | None = None
     checksum: str | None = None  # as a file holds it

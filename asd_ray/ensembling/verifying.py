@@ -51,9 +51,7 @@ class Verification:
         if not self.wrong:
             return ""
         if self.wrong == [CHECKSUM]:
-            return (
-                "all agree, but the checksum does not: a part that cannot be rebuilt was changed (notes, options, tried)"
-            )
+            return "all agree, but the checksum does not: what cannot be rebuilt was changed (notes, options, tried)"
         far = self.differences[self.wrong[0]]
         by = "is not what the ledger gives" if far == math.inf else f"differs by {far:.1e}, more than {TOLERANCE:.0e}"
         return f"{len(self.wrong)} differ; {self.wrong[0]} {by}: the file or the ledger was changed"

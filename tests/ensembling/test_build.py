@@ -245,7 +245,7 @@ def test_too_few_clips_for_crossval_are_noted(candidates: Callable[..., Candidat
 
 
 @pytest.mark.parametrize(
-    ("wish", "told"),
+    ("option", "message"),
     [
         ({"maximise": "acu"}, "unknown maximise 'acu'; did you mean 'auc'"),
         ({"threshold": "gama"}, "unknown threshold 'gama'; did you mean 'gamma'"),
@@ -256,6 +256,6 @@ def test_too_few_clips_for_crossval_are_noted(candidates: Callable[..., Candidat
         ({"percentile": 100.0}, "percentile must be above 0 and below 100 but got 100.0"),
     ],
 )
-def test_wishes_that_cannot_be_are_refused(wish: dict[str, Any], told: str) -> None:
-    with pytest.raises(AsdRayError, match=told):
-        EnsembleConfig(**wish)
+def test_a_config_that_cannot_be_is_refused(option: dict[str, Any], message: str) -> None:
+    with pytest.raises(AsdRayError, match=message):
+        EnsembleConfig(**option)

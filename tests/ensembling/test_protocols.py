@@ -1,4 +1,4 @@
-"""Numbers that nobody is fooled by: what is chosen on a fold is chosen without that fold."""
+"""Members that are measured on a fold are chosen without that fold."""
 
 from __future__ import annotations
 

@@ -124,6 +124,14 @@ def test_what_is_no_ensemble_is_refused(value: Any, message: str) -> None:
         Ensemble.from_json(value, "mine")
 
 
+def test_an_ensemble_is_shown_on_a_screen_without_its_long_lists(stored: Any) -> None:
+    shown = repr(Ensemble.from_json(stored))
+    assert "headline" not in shown  # computed from the metrics, which are shown
+    assert "resampled_gains" not in shown
+    assert "Member(name='fan-" in shown
+    assert len(shown) < 6000
+
+
 def test_a_wrong_type_is_refused_with_its_place(stored: Any) -> None:
     changed = {**stored, "members": [{**stored["members"][0], "weight": "2"}]}
     with pytest.raises(AsdRayError, match="members/0/weight must be a number"):
