@@ -14,10 +14,10 @@ from tests.reporting.conftest import choose, fill
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("work") / "runs" / "small"
-    fill(Ledger(made), "fan", trials=2)
-    choose(made, "best_single")
-    return made
+    folder = tmp_path_factory.mktemp("work") / "runs" / "small"
+    fill(Ledger(folder), "fan", trials=2)
+    choose(folder, "best_single")
+    return folder
 
 
 def test_files_go_into_the_run_and_are_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

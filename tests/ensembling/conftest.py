@@ -110,7 +110,7 @@ def make_ledger(
             seed += 1
             levels = [strength if strength is not None else 0.3 + 0.4 * (seed % 3)] * len(variants)
             drawn = dict(zip(variants, make_scores(clips, levels, seed), strict=True))
-            made = TrialRecord(
+            trial = TrialRecord(
                 **{  # type: ignore[arg-type]
                     "trial": trial_hash(machine=machine, family=family, number=number, **record),
                     "name": f"{machine}-{family}-{number:04d}",
@@ -125,7 +125,7 @@ def make_ledger(
                 | record
             )
             ledger.commit(
-                made, long_scores(stored, {name: change(family, number, name, each) for name, each in drawn.items()})
+                trial, long_scores(stored, {name: change(family, number, name, each) for name, each in drawn.items()})
             )
     return ledger
 

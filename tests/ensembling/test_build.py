@@ -36,24 +36,24 @@ def test_every_shipped_recipe_is_followed_where_its_families_are(name: str, all_
     recipe = find_recipe(name)
     given = load(all_families, "fan", recipe.by)
     for way in recipe.ways():
-        made = build(given, replace(way, trials=5, bags=min(2, way.bags)), QUICK)
-        assert made.members
-        assert made.metrics
-        assert Ensemble.from_json(json.loads(json.dumps(made.to_json(), allow_nan=False))) == made
-        assert made.transductive is False
+        ensemble = build(given, replace(way, trials=5, bags=min(2, way.bags)), QUICK)
+        assert ensemble.members
+        assert ensemble.metrics
+        assert Ensemble.from_json(json.loads(json.dumps(ensemble.to_json(), allow_nan=False))) == ensemble
+        assert ensemble.transductive is False
         last = "label_free" if recipe.select == "label_free" else "cross_id"
         protocols = {"oracle", "crossval", last}
-        assert {"oracle", "crossval", "cross_id", "label_free"} & set(made.metrics) == protocols
-        for slot, member in zip(recipe.slots, made.members, strict=False):
+        assert {"oracle", "crossval", "cross_id", "label_free"} & set(ensemble.metrics) == protocols
+        for slot, member in zip(recipe.slots, ensemble.members, strict=False):
             assert member.family == slot.family
             assert dict(slot.params).items() <= member.params.items()
 
 
 def test_numbers_are_those_of_scikit_learn_on_scores_put_together_by_hand(all_families: Ledger) -> None:
     """System 2 of Giri et al.: z by the training clips of each id, mean, AUC and pAUC of each id."""
-    made = build(load(all_families, "fan", "train"), find_recipe("giri_system_2").ways()[0], QUICK)
+    ensemble = build(load(all_families, "fan", "train"), find_recipe("giri_system_2").ways()[0], QUICK)
     together = 0.0
-    for member in made.members:
+    for member in ensemble.members:
         [record] = [each for each in all_families.records() if each.trial == member.trial]
         rows = all_families.scores(record)
         rows = rows[rows["variant"] == member.variant]
@@ -65,43 +65,43 @@ def test_numbers_are_those_of_scikit_learn_on_scores_put_together_by_hand(all_fa
     for each, here in test.assign(score=together).groupby("id"):
         cells[f"{each}/auc"] = roc_auc_score(here["label"] == "anomaly", here["score"])
         cells[f"{each}/pauc"] = roc_auc_score(here["label"] == "anomaly", here["score"], max_fpr=0.1)
-    told = made.metrics["oracle"]
-    assert [member.family for member in made.members] == ["id_classifier", "group_made"]
-    assert told.cells == pytest.approx(cells, abs=1e-6)  # scores are float32
-    assert told.value == pytest.approx(4 / sum(1 / value for value in cells.values()), abs=1e-6)
-    assert told.auc == pytest.approx(2 / sum(1 / cells[f"{each}/auc"] for each in ("00", "02")), abs=1e-6)
+    expected = ensemble.metrics["oracle"]
+    assert [member.family for member in ensemble.members] == ["id_classifier", "group_made"]
+    assert expected.cells == pytest.approx(cells, abs=1e-6)  # scores are float32
+    assert expected.value == pytest.approx(4 / sum(1 / value for value in cells.values()), abs=1e-6)
+    assert expected.auc == pytest.approx(2 / sum(1 / cells[f"{each}/auc"] for each in ("00", "02")), abs=1e-6)
 
 
 def test_oracle_and_crossval_stand_side_by_side_with_gap_interval_and_gain(few: Candidates) -> None:
-    made = build(few, Recipe("greedy", "greedy"), QUICK).metrics
-    assert made.gap == made["oracle"].value - made["crossval"].value
+    own_metrics = build(few, Recipe("greedy", "greedy"), QUICK).metrics
+    assert own_metrics.gap == own_metrics["oracle"].value - own_metrics["crossval"].value
     for protocol in ("oracle", "crossval", "cross_id"):
-        each = made[protocol]
+        each = own_metrics[protocol]
         low, high = each.interval
         assert low < each.value < high
         assert each.gain.value == each.value - each.single.value
         assert each.gain.better == (each.gain.interval[0] > 0)
         assert each.single.protocol == protocol
         assert protocol == "oracle" or "left out" in each.labels
-    assert "upper bound" in made["oracle"].labels
-    assert made["oracle"].single.name == few.label(1)
-    assert made["crossval"].single.name == ""  # each fold chose its own
+    assert "upper bound" in own_metrics["oracle"].labels
+    assert own_metrics["oracle"].single.name == few.label(1)
+    assert own_metrics["crossval"].single.name == ""  # each fold chose its own
 
 
 def test_the_best_single_gains_nothing_over_itself(few: Candidates) -> None:
-    made = build(few, Recipe("best_single", "best"), QUICK).metrics
+    own_metrics = build(few, Recipe("best_single", "best"), QUICK).metrics
     for protocol in ("oracle", "crossval"):
-        assert made[protocol].gain == Gain(0.0, (0.0, 0.0), False)
+        assert own_metrics[protocol].gain == Gain(0.0, (0.0, 0.0), False)
 
 
 def test_a_clear_gain_is_called_one(candidates: Callable[..., Candidates]) -> None:
     """Eight equally good detectors that err apart: their mean is better than any, and the interval says so."""
-    made = build(candidates([1.0] * 8, per=50, shared=0.0), Recipe("all", "top_k", k=8), QUICK).metrics
+    own_metrics = build(candidates([1.0] * 8, per=50, shared=0.0), Recipe("all", "top_k", k=8), QUICK).metrics
     for protocol in ("oracle", "crossval"):
-        assert made[protocol].gain.interval[0] > 0
-        assert made[protocol].gain.value > 0.05
-    assert made["crossval"].gain.better
-    assert not made["oracle"].gain.better  # what was chosen by these clips is no claim
+        assert own_metrics[protocol].gain.interval[0] > 0
+        assert own_metrics[protocol].gain.value > 0.05
+    assert own_metrics["crossval"].gain.better
+    assert not own_metrics["oracle"].gain.better  # what was chosen by these clips is no claim
 
 
 def test_measures_of_the_best_single_may_be_given(few: Candidates) -> None:
@@ -111,13 +111,13 @@ def test_measures_of_the_best_single_may_be_given(few: Candidates) -> None:
 
 
 def test_label_free_is_compared_with_what_crossval_would_have_chosen(few: Candidates) -> None:
-    made = build(few, Recipe("label_free", "label_free"), QUICK)
-    metrics = made.metrics
+    ensemble = build(few, Recipe("label_free", "label_free"), QUICK)
+    metrics = ensemble.metrics
     assert set(metrics.to_json()) == {"label_free", "oracle", "crossval", "gap", "decisions"}
     assert metrics["label_free"].single.protocol == "crossval"
     assert metrics["label_free"].value == metrics["oracle"].value == metrics["crossval"].value
     assert metrics.gap == 0
-    assert made.labels == "chosen without any test label"
+    assert ensemble.labels == "chosen without any test label"
 
 
 def test_the_best_of_many_recipes_is_called_better_only_if_luck_does_not_explain_it(
@@ -147,35 +147,35 @@ def test_a_trial_that_kept_the_epoch_test_labels_liked_best_is_not_label_free_an
 
 
 def test_how_many_were_tried_and_how_often_each_was_chosen_is_told(few: Candidates) -> None:
-    made = build(
+    ensemble = build(
         replace(few, left_out=(LeftOut("one", "idnn", "", "no held_out scores"),)), Recipe("top_k", "top_k", k=2), QUICK
     )
-    assert made.candidates.tried == 4
-    assert made.candidates.families == {"group_made": 2, "idnn": 2}
-    assert made.candidates.left_out == ("one (no held_out scores)",)
-    assert "left out: one (no held_out scores)" in made.notes
-    assert sum(each.frequency for each in made.selection_frequency) == pytest.approx(2)
-    assert made.selection_frequency[0].frequency == 1
-    assert [step.step for step in made.trail] == [1, 2]
+    assert ensemble.candidates.tried == 4
+    assert ensemble.candidates.families == {"group_made": 2, "idnn": 2}
+    assert ensemble.candidates.left_out == ("one (no held_out scores)",)
+    assert "left out: one (no held_out scores)" in ensemble.notes
+    assert sum(each.frequency for each in ensemble.selection_frequency) == pytest.approx(2)
+    assert ensemble.selection_frequency[0].frequency == 1
+    assert [step.step for step in ensemble.trail] == [1, 2]
 
 
 def test_decisions_are_those_of_the_threshold_of_normal_scores(few: Candidates) -> None:
-    made = build(few, Recipe("best", "best"), QUICK)
-    value = made.threshold.value
-    [row] = [row for row in range(4) if few.label(row).startswith(made.members[0].name)]
+    ensemble = build(few, Recipe("best", "best"), QUICK)
+    value = ensemble.threshold.value
+    [row] = [row for row in range(4) if few.label(row).startswith(ensemble.members[0].name)]
     z = Recipe("best", "best").standardise.learn(few.normal_scores, few.normal)(few.scores, few.clips)[row]
     truth = (few.clips["label"] == "anomaly").to_numpy()
-    assert made.metrics.decisions.recall == pytest.approx((z > value)[truth].mean())
-    assert made.metrics.decisions.precision == pytest.approx(truth[z > value].mean())
+    assert ensemble.metrics.decisions.recall == pytest.approx((z > value)[truth].mean())
+    assert ensemble.metrics.decisions.precision == pytest.approx(truth[z > value].mean())
     lower = build(few, Recipe("best", "best"), replace(QUICK, threshold="empirical", percentile=50.0))
     assert lower.threshold.value < value
-    assert lower.metrics.decisions.recall > made.metrics.decisions.recall
+    assert lower.metrics.decisions.recall > ensemble.metrics.decisions.recall
 
 
 @pytest.mark.parametrize("maximise", ["auc", "pauc", "hmean"])
 def test_what_is_maximised_is_the_value(few: Candidates, maximise: str) -> None:
-    made = build(few, Recipe("greedy", "greedy"), replace(QUICK, maximise=maximise)).metrics
-    assert made["oracle"].value == pytest.approx(getattr(made["oracle"], maximise))
+    own_metrics = build(few, Recipe("greedy", "greedy"), replace(QUICK, maximise=maximise)).metrics
+    assert own_metrics["oracle"].value == pytest.approx(getattr(own_metrics["oracle"], maximise))
 
 
 # -- wrong inputs ----------------------------------------------------------------------------------------------------
@@ -183,11 +183,11 @@ def test_what_is_maximised_is_the_value(few: Candidates, maximise: str) -> None:
 
 def test_without_test_labels_label_free_gives_decisions_and_no_metrics(few: Candidates) -> None:
     unlabelled = replace(few, clips=few.clips.assign(label="unknown"))
-    made = build(unlabelled, Recipe("label_free", "label_free"), QUICK)
-    assert not made.metrics
-    assert made.members
-    assert np.isfinite(made.threshold.value)
-    assert "the test clips have no labels: scores and decisions only, no metrics" in made.notes
+    ensemble = build(unlabelled, Recipe("label_free", "label_free"), QUICK)
+    assert not ensemble.metrics
+    assert ensemble.members
+    assert np.isfinite(ensemble.threshold.value)
+    assert "the test clips have no labels: scores and decisions only, no metrics" in ensemble.notes
 
 
 def test_without_test_labels_every_other_recipe_names_the_cure(few: Candidates) -> None:
@@ -210,12 +210,12 @@ def test_one_class_only_is_refused(few: Candidates, label: str, select: str) -> 
 def test_constant_scores_are_left_out_and_named(few: Candidates) -> None:
     scores = few.scores.copy()
     scores[1] = 7.0
-    made = build(replace(few, scores=scores), Recipe("top_k", "top_k", k=4), QUICK)
-    told = f"{few.label(1)} (constant scores)"
-    assert made.candidates.left_out == (told,)
-    assert f"left out: {told}" in made.notes
-    assert few.label(1) not in {f"{member.name} {member.variant}" for member in made.members}
-    assert made.candidates.tried == 3
+    ensemble = build(replace(few, scores=scores), Recipe("top_k", "top_k", k=4), QUICK)
+    expected = f"{few.label(1)} (constant scores)"
+    assert ensemble.candidates.left_out == (expected,)
+    assert f"left out: {expected}" in ensemble.notes
+    assert few.label(1) not in {f"{member.name} {member.variant}" for member in ensemble.members}
+    assert ensemble.candidates.tried == 3
 
 
 def test_constant_scores_of_all_candidates_are_an_error(few: Candidates) -> None:
@@ -225,23 +225,23 @@ def test_constant_scores_of_all_candidates_are_an_error(few: Candidates) -> None
 
 def test_by_test_clips_is_called_transductive(few: Candidates) -> None:
     by_test = replace(few, by="test", normal=few.clips, normal_scores=few.scores)
-    made = build(by_test, Recipe("greedy", "greedy", by="test"), QUICK)
-    assert made.transductive is True
-    assert any(note.startswith("transductive: ") for note in made.notes)
+    ensemble = build(by_test, Recipe("greedy", "greedy", by="test"), QUICK)
+    assert ensemble.transductive is True
+    assert any(note.startswith("transductive: ") for note in ensemble.notes)
 
 
 def test_a_mean_of_ranks_is_called_transductive(few: Candidates) -> None:
-    made = build(few, Recipe("top_k", "top_k", ("rank_mean",)), QUICK)
-    assert made.transductive is True
-    assert any(note.startswith("transductive: ") for note in made.notes)
+    ensemble = build(few, Recipe("top_k", "top_k", ("rank_mean",)), QUICK)
+    assert ensemble.transductive is True
+    assert any(note.startswith("transductive: ") for note in ensemble.notes)
     assert build(few, Recipe("top_k", "top_k", ("mean",)), QUICK).transductive is False
 
 
 def test_too_few_clips_for_crossval_are_noted(candidates: Callable[..., Candidates]) -> None:
-    made = build(candidates(per=1), Recipe("greedy", "greedy"), QUICK)
-    assert "crossval" not in made.metrics
-    assert made.metrics.gap is None
-    assert any("no crossval" in note for note in made.notes)
+    ensemble = build(candidates(per=1), Recipe("greedy", "greedy"), QUICK)
+    assert "crossval" not in ensemble.metrics
+    assert ensemble.metrics.gap is None
+    assert any("no crossval" in note for note in ensemble.notes)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ def fill(root: Path, families: tuple[str, ...] = ("idnn", "weak")) -> Ledger:
     def change(family: str, number: int, variant: str, scores: Any) -> Any:
         return -scores if family == "weak" else scores
 
-    made = {family: [{"lr": 0.1}, {"lr": 0.2}] for family in families}
-    return make_ledger(root, made, strength=1.0, variants=("mse",), change=change)
+    settings = {family: [{"lr": 0.1}, {"lr": 0.2}] for family in families}
+    return make_ledger(root, settings, strength=1.0, variants=("mse",), change=change)
 
 
 @pytest.fixture
@@ -62,12 +62,12 @@ def names(root: Path) -> list[str]:
 def test_a_worse_recipe_does_not_take_its_place_and_counts(root: Path, run: Run) -> None:
     run("--recipe", "best_single", "--recipe", "top_k")
     before = final(root)
-    told = run("--recipe", "worst.toml").out
+    output = run("--recipe", "worst.toml").out
     after = final(root)
     assert after.recipe == before.recipe
     assert after.metrics["crossval"].value == before.metrics["crossval"].value
     assert after.tried == Tried(4, "crossval", ("best_single", "top_k.max", "top_k.mean", "worst"))
-    assert f"fan: {after.name}, the best of 4 recipes by crossval, 3 of them stored before" in told
+    assert f"fan: {after.name}, the best of 4 recipes by crossval, 3 of them stored before" in output
     assert set(verify(Ledger(root), after).values()) == {0.0}
     assert read(root / "ensembles/fan/worst.json").tried == after.tried
 
@@ -75,24 +75,24 @@ def test_a_worse_recipe_does_not_take_its_place_and_counts(root: Path, run: Run)
 def test_a_better_recipe_takes_its_place(root: Path, run: Run) -> None:
     run("--recipe", "worst.toml")
     assert final(root).name == "worst"
-    told = run("--recipe", "best_single").out
-    assert "fan: best_single, the best of 2 recipes by crossval, 1 of them stored before" in told
+    output = run("--recipe", "best_single").out
+    assert "fan: best_single, the best of 2 recipes by crossval, 1 of them stored before" in output
     assert final(root).tried.recipes == 2
 
 
 def test_one_that_is_asked_for_takes_its_place_and_keeps_it(root: Path, run: Run) -> None:
     run("--recipe", "best_single")
-    told = run("--recipe", "worst.toml", "--final").out
-    assert "fan: worst, chosen by a user (--final) of 2 recipes, 1 of them stored before" in told
+    output = run("--recipe", "worst.toml", "--final").out
+    assert "fan: worst, chosen by a user (--final) of 2 recipes, 1 of them stored before" in output
     assert final(root).tried.chosen_by == "user"
-    told = run("--recipe", "top_k").out
-    assert "note: the final one stays worst, which a user chose (--final)" in told
+    output = run("--recipe", "top_k").out
+    assert "note: the final one stays worst, which a user chose (--final)" in output
     assert final(root).name == "worst"
     assert final(root).tried.recipes == 4
-    told = run().out  # every recipe
+    output = run().out  # every recipe
     assert (
         "note: final.json was worst, which a user chose (--final); without --recipe it is replaced by the best of"
-        in told
+        in output
     )
     assert final(root).tried.chosen_by == "crossval"
     assert final(root).name != "worst"
@@ -126,13 +126,13 @@ def test_other_options_are_not_compared_and_one_recipe_does_not_replace(
 ) -> None:
     run("--recipe", "best_single", "--recipe", "top_k")
     before = final(root)
-    told = run("--recipe", "best_single", *options).out
+    output = run("--recipe", "best_single", *options).out
     stays = f"note: final.json stays {before.name}, {reason}; to replace it, run asd-ray ensemble fan"
-    assert stays in told
-    assert f"not compared: top_k.max, top_k.mean, {reason}" in told
+    assert stays in output
+    assert f"not compared: top_k.max, top_k.mean, {reason}" in output
     assert final(root) == before
-    told = run("--recipe", "best_single", "--recipe", "top_k", *options).out  # all that it was the best of
-    assert f"note: final.json was {before.name}, {reason}; it was replaced" in told
+    output = run("--recipe", "best_single", "--recipe", "top_k", *options).out  # all that it was the best of
+    assert f"note: final.json was {before.name}, {reason}; it was replaced" in output
     assert final(root).config != before.config
 
 
@@ -140,12 +140,12 @@ def test_a_full_comparison_of_new_candidates_replaces_an_older_one(root: Path, r
     run("--recipe", "best_single", "--recipe", "top_k")
     before = final(root)
     fill(root, ("other",))
-    told = run("--recipe", "worst.toml").out
+    output = run("--recipe", "worst.toml").out
     reason = "chosen from other candidates (4 then, 6 now)"
-    assert f"final.json stays {before.name}, {reason}" in told
+    assert f"final.json stays {before.name}, {reason}" in output
     assert final(root) == before
-    told = run().out
-    assert f"final.json was {before.name}, {reason}; it was replaced" in told
+    output = run().out
+    assert f"final.json was {before.name}, {reason}; it was replaced" in output
     assert final(root).candidates.tried == 6
     assert "worst" in final(root).tried.names
 
@@ -192,16 +192,16 @@ def test_a_stored_value_that_somebody_raised_is_not_believed(root: Path, run: Ru
     changed = json.loads(path.read_text())
     changed["metrics"]["crossval"]["value"] = 1.0
     path.write_text(json.dumps(changed))
-    told = run("--recipe", "top_k").out
-    assert "not compared: worst, changed after it was written" in told
+    output = run("--recipe", "top_k").out
+    assert "not compared: worst, changed after it was written" in output
     assert final(root).name != "worst"
 
 
 def test_json_is_the_final_one_even_where_another_was_made(root: Path, run: Run) -> None:
     run("--recipe", "best_single")
-    made = json.loads(run("--recipe", "worst.toml", "--json").out)["machines"]["fan"]
-    assert made == final(root).to_json()
-    assert made["recipe"]["name"] == "best_single"
+    stored = json.loads(run("--recipe", "worst.toml", "--json").out)["machines"]["fan"]
+    assert stored == final(root).to_json()
+    assert stored["recipe"]["name"] == "best_single"
 
 
 @pytest.mark.parametrize(
@@ -248,8 +248,8 @@ def test_names_that_differ_in_case_only_are_refused(root: Path, run: Run) -> Non
     assert "two recipes would be called" in run("--recipe", "worst.toml", "--recipe", "WORST.toml", status=2).err
     run("--recipe", "worst.toml")
     with unharmed(root):
-        told = run("--recipe", "WORST.toml", status=2).err
-    assert "the ensemble of WORST would take the place of worst; rename your recipe's file" in told
+        output = run("--recipe", "WORST.toml", status=2).err
+    assert "the ensemble of WORST would take the place of worst; rename your recipe's file" in output
 
 
 def test_every_unreadable_file_is_kept_when_it_gives_way(root: Path, run: Run) -> None:

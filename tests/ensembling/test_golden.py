@@ -50,7 +50,7 @@ def test_the_best_single_has_the_official_evaluators_numbers(
     ledger: Ledger, expected: dict[str, Any], machine: str, tolerance: float
 ) -> None:
     [recipe] = find_recipe("best_single").ways()
-    made = build(load(ledger, machine, "test"), replace(recipe, by="test"), CONFIG)
+    ensemble = build(load(ledger, machine, "test"), replace(recipe, by="test"), CONFIG)
     of_system = {
         system: {
             f"{each}/{name}": numbers[name]
@@ -60,16 +60,16 @@ def test_the_best_single_has_the_official_evaluators_numbers(
         for system, entry in expected.items()
     }
     best = max(of_system, key=lambda system: hmean(list(of_system[system].values())))
-    assert [member.name for member in made.members] == [best]
-    assert made.candidates.tried == len(of_system) == 4
-    assert made.metrics["oracle"].cells == pytest.approx(of_system[best], abs=tolerance)
-    assert made.metrics["oracle"].value == pytest.approx(hmean(list(of_system[best].values())), abs=tolerance)
+    assert [member.name for member in ensemble.members] == [best]
+    assert ensemble.candidates.tried == len(of_system) == 4
+    assert ensemble.metrics["oracle"].cells == pytest.approx(of_system[best], abs=tolerance)
+    assert ensemble.metrics["oracle"].value == pytest.approx(hmean(list(of_system[best].values())), abs=tolerance)
 
 
 def test_choosing_by_the_measured_clips_never_looks_worse_than_crossval(of_pump: dict[str, Ensemble]) -> None:
     assert set(of_pump) == {"all_four.mean", "all_four.max", "best_single", "greedy.mean", "greedy.max"}
-    for name, made in of_pump.items():
-        metrics = made.metrics
+    for name, ensemble in of_pump.items():
+        metrics = ensemble.metrics
         low, high = metrics["crossval"].interval
         assert metrics["crossval"].value <= metrics["oracle"].value + 0.002, name
         assert low < metrics["oracle"].value < high
@@ -83,20 +83,20 @@ def test_what_is_not_chosen_has_no_gap(of_pump: dict[str, Ensemble]) -> None:
 
 
 def test_imported_systems_are_standardised_by_test_clips_and_said_so(of_pump: dict[str, Ensemble]) -> None:
-    for made in of_pump.values():
-        assert made.transductive
-        assert any(note.startswith("transductive") for note in made.notes)
+    for ensemble in of_pump.values():
+        assert ensemble.transductive
+        assert any(note.startswith("transductive") for note in ensemble.notes)
 
 
 def test_the_mean_of_all_four_is_the_mean_of_their_z_scores(ledger: Ledger, of_pump: dict[str, Ensemble]) -> None:
-    candidates, made = load(ledger, "pump", "test"), scores_of(ledger, of_pump["all_four.mean"])
+    candidates, result = load(ledger, "pump", "test"), scores_of(ledger, of_pump["all_four.mean"])
     ids = candidates.clips["id"].to_numpy()
     z = np.empty(candidates.scores.shape)
     for each in set(ids):
         own = candidates.scores[:, ids == each].astype(float)
         z[:, ids == each] = (own - own.mean(axis=1, keepdims=True)) / own.std(axis=1, keepdims=True)
-    assert made["clip"].tolist() == candidates.clips["clip"].tolist()
-    np.testing.assert_allclose(made["score"], z.mean(axis=0), rtol=1e-9, atol=1e-12)
+    assert result["clip"].tolist() == candidates.clips["clip"].tolist()
+    np.testing.assert_allclose(result["score"], z.mean(axis=0), rtol=1e-9, atol=1e-12)
 
 
 def test_the_numbers_are_rebuilt_from_the_ledger(ledger: Ledger, of_pump: dict[str, Ensemble]) -> None:

@@ -40,9 +40,9 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
 @pytest.fixture(scope="module")
 def good(ledger: Ledger) -> dict[str, Any]:
     path = write(ledger, build(load(ledger, "fan"), Recipe("three", "top_k", k=3), QUICK))
-    made = read(path)
-    assert len(made.members) == 3
-    return made.to_json()
+    ensemble = read(path)
+    assert len(ensemble.members) == 3
+    return ensemble.to_json()
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def resealed(content: Any) -> Any:
     return {**content, CHECKSUM: checksum(Ensemble.from_json(content))}
 
 
-def put(made: Any, place: Place, value: Any) -> Any:
-    changed = copy.deepcopy(made)
+def put(content: Any, place: Place, value: Any) -> Any:
+    changed = copy.deepcopy(content)
     inner = changed
     for each in place[:-1]:
         inner = inner[each]
@@ -299,8 +299,8 @@ def test_whatever_differs_from_the_ledger_is_found(
         changed = changed or {**good, "clips": value}
     else:
         changed = put(good, place, value)
-    told = answer(changed, 1, "x.json: ", "values rebuilt from ", "choose the ensemble again: asd-ray ensemble fan")
-    assert "differs by 0" not in told.text
+    expected = answer(changed, 1, "x.json: ", "values rebuilt from ", "choose the ensemble again: asd-ray ensemble fan")
+    assert "differs by 0" not in expected.text
     if place[0] not in ("recipe", "wishes", "notes") and not isinstance(value, float | int):
         answer(resealed(changed), 1, "values rebuilt")
 
@@ -322,10 +322,10 @@ def test_a_file_of_an_earlier_version_is_verified_still(ledger: Ledger, good: di
 
 def test_tiny_scores_have_statistics_that_are_compared_in_their_unit(tmp_path: Path) -> None:
     tiny = make_ledger(tmp_path / "run", change=lambda family, number, variant, scores: scores * 1e-20)
-    made = build(load(tiny, "fan"), Recipe("three", "top_k", k=3), QUICK)
-    assert max(verify(tiny, made).values()) <= 1e-9
+    ensemble = build(load(tiny, "fan"), Recipe("three", "top_k", k=3), QUICK)
+    assert max(verify(tiny, ensemble).values()) <= 1e-9
     for name, factor in (("scale", 1.00001), ("centre", -1)):
-        changed = put(made.to_json(), ("statistics", name, 0, 0), lambda value, factor=factor: value * factor)
+        changed = put(ensemble.to_json(), ("statistics", name, 0, 0), lambda value, factor=factor: value * factor)
         assert checked(tiny, changed)[f"statistics/{name}/0/0"] > 1e-6
 
 

@@ -148,10 +148,10 @@ def test_folds_of_different_members_are_put_into_one_unit(
     candidates: Callable[..., Candidates], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two equally good candidates of very different units, unstandardised, that folds choose in turn."""
-    made = candidates((1.5, 1.5), per=40)
+    few = candidates((1.5, 1.5), per=40)
     unit = np.array([[1.0], [1000.0]], np.float32)
-    made = replace(made, scores=made.scores * unit + 7 * unit, normal_scores=made.normal_scores * unit + 7 * unit)
-    evaluation = EvaluationSet.of(made, Standardiser("none"), "auc")
+    few = replace(few, scores=few.scores * unit + 7 * unit, normal_scores=few.normal_scores * unit + 7 * unit)
+    evaluation = EvaluationSet.of(few, Standardiser("none"), "auc")
     turns = itertools.cycle((Selection((0,), (1.0,)), Selection((1,), (1.0,))))
     monkeypatch.setattr(_base, "select_without", lambda *_: next(turns))
     alone = float(evaluation.scorer(evaluation.scores).mean())
@@ -167,8 +167,8 @@ def test_how_far_test_clips_lie_from_training_clips_is_no_reason_to_gain_over_th
     any one of them is worth what the best is, and folds that choose differently must still fit together."""
     gains = []
     for seed in range(6):
-        made = candidates([1.0] * 6, per=40, seed=seed, shared=0.4)
-        shifted = replace(made, scores=(made.scores + 3 * np.arange(6)[:, None]).astype(np.float32))
+        few = candidates([1.0] * 6, per=40, seed=seed, shared=0.4)
+        shifted = replace(few, scores=(few.scores + 3 * np.arange(6)[:, None]).astype(np.float32))
         evaluation = EvaluationSet.of(shifted, Standardiser())
         fixed = float(evaluation.scorer(evaluation.scores[:1])[0])
         gains.append(fixed - measure(evaluation, Recipe("best", "best"), "crossval").value)
@@ -176,9 +176,9 @@ def test_how_far_test_clips_lie_from_training_clips_is_no_reason_to_gain_over_th
 
 
 def test_cross_id_leaves_out_each_id_once(evaluation: EvaluationSet) -> None:
-    made = measure(evaluation, GREEDY, "cross_id")
-    assert len(made.selections) == 2
-    assert made.scores.shape == (1, len(evaluation.ids))
+    measurement = measure(evaluation, GREEDY, "cross_id")
+    assert len(measurement.selections) == 2
+    assert measurement.scores.shape == (1, len(evaluation.ids))
 
 
 def test_cross_id_of_one_id_says_what_to_use(candidates: Callable[..., Candidates]) -> None:
@@ -189,10 +189,14 @@ def test_cross_id_of_one_id_says_what_to_use(candidates: Callable[..., Candidate
 
 
 def test_crossval_needs_two_clips_of_each_kind(candidates: Callable[..., Candidates]) -> None:
-    made = candidates()
-    few = made.clips[~((made.clips["id"] == "02") & (made.clips["domain"] == "target"))].index.tolist() + [120]
-    made = replace(made, clips=made.clips.loc[few].reset_index(drop=True), scores=made.scores[:, few])
-    evaluation = EvaluationSet.of(replace(made, year=2020), Standardiser())
+    those = candidates()
+    few = those.clips[~((those.clips["id"] == "02") & (those.clips["domain"] == "target"))].index.tolist() + [120]
+    those = replace(
+        those,
+        clips=those.clips.loc[few].reset_index(drop=True),
+        scores=those.scores[:, few],
+    )
+    evaluation = EvaluationSet.of(replace(those, year=2020), Standardiser())
     assert not protocols.find("crossval").possible(evaluation, GREEDY)
     with pytest.raises(AsdRayError, match="2 clips or more of each id, domain and label but 02/target/normal has 1"):
         measure(evaluation, GREEDY, "crossval")
@@ -214,12 +218,10 @@ def test_what_is_chosen_by_labels_cannot_be_called_label_free(evaluation: Evalua
 
 
 def test_a_group_without_normal_clips_is_judged_in_the_machines_unit(candidates: Callable[..., Candidates]) -> None:
-    made = candidates()
-    known = np.flatnonzero(made.normal["id"] == "00")
-    made = replace(
-        made, normal=made.normal.iloc[known].reset_index(drop=True), normal_scores=made.normal_scores[:, known]
-    )
-    evaluation = EvaluationSet.of(made, Standardiser())
+    few = candidates()
+    known = np.flatnonzero(few.normal["id"] == "00")
+    few = replace(few, normal=few.normal.iloc[known].reset_index(drop=True), normal_scores=few.normal_scores[:, known])
+    evaluation = EvaluationSet.of(few, Standardiser())
     assert np.isfinite(evaluation.scores).all()
     assert 0.5 < measure(evaluation, GREEDY, "crossval").value <= 1
 
@@ -234,7 +236,7 @@ def test_with_a_known_truth_crossval_is_right_and_oracle_is_not(
     covered = 0
     for seed in range(SETS):
         strength = draw.normal(0.7, 0.3, 40)
-        made = Candidates(
+        result = Candidates(
             "fan",
             pd.DataFrame(
                 {
@@ -254,9 +256,9 @@ def test_with_a_known_truth_crossval_is_right_and_oracle_is_not(
             "",
             2022,
         )
-        evaluation = EvaluationSet.of(made, Standardiser())
+        evaluation = EvaluationSet.of(result, Standardiser())
         large = EvaluationSet.of(
-            replace(made, clips=many, scores=scores(many, strength, 3 * seed + 2, 0.5)), Standardiser()
+            replace(result, clips=many, scores=scores(many, strength, 3 * seed + 2, 0.5)), Standardiser()
         )
         whole = np.ones(len(many), bool)
         oracle, crossval = (
@@ -275,9 +277,9 @@ def test_with_a_known_truth_crossval_is_right_and_oracle_is_not(
         covered += low <= truth <= high
     mean = {name: float(np.mean(each)) for name, each in errors.items()}
     error = {name: float(np.std(each) / SETS**0.5) for name, each in errors.items()}
-    told = ", ".join(f"{name} is off by {mean[name]:+.4f} ± {error[name]:.4f}" for name in errors)
-    told += f"; {covered} of {SETS} crossval intervals hold the truth"
-    assert abs(mean["crossval"]) < 2.5 * error["crossval"], told
-    assert abs(mean["crossval"]) < 0.4 * mean["oracle"], told
-    assert mean["oracle"] > 4 * error["oracle"], told
-    assert covered >= 0.85 * SETS, told
+    expected = ", ".join(f"{name} is off by {mean[name]:+.4f} ± {error[name]:.4f}" for name in errors)
+    expected += f"; {covered} of {SETS} crossval intervals hold the truth"
+    assert abs(mean["crossval"]) < 2.5 * error["crossval"], expected
+    assert abs(mean["crossval"]) < 0.4 * mean["oracle"], expected
+    assert mean["oracle"] > 4 * error["oracle"], expected
+    assert covered >= 0.85 * SETS, expected

@@ -71,8 +71,8 @@ def test_a_users_own_file_works_alike(mine: Path) -> None:
         '[standardise]\nhow = "robust"\nper = "id_domain"\nfloor = 0\n'
         '[[slots]]\nfamily = "idnn"\nvariants = ["mse"]\nparams = { frames = 5 }\n'
     )
-    made = find_recipe(str(mine))
-    assert made == Recipe(
+    result = find_recipe(str(mine))
+    assert result == Recipe(
         "mine",
         "slots",
         ("median",),
@@ -83,7 +83,7 @@ def test_a_users_own_file_works_alike(mine: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("select = ", "this is no TOML"),
         ("", "select is missing; give one of best, slots, best_per_family, top_k, greedy, optuna_weights, label_free"),
@@ -118,12 +118,12 @@ def test_a_users_own_file_works_alike(mine: Path) -> None:
         ('select = "best"\n[standardise]\nfloor = 7', "floor of a standardiser must be in [0, 1] but got 7"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_with_its_path(mine: Path, text: str, told: str) -> None:
+def test_what_is_wrong_with_a_file_is_said_with_its_path(mine: Path, text: str, message: str) -> None:
     mine.write_text(text)
     with pytest.raises(AsdRayError) as raised:
         read_recipe(mine)
     assert str(raised.value).startswith(f"{mine}: ")
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_all_problems_of_a_file_come_at_once(mine: Path) -> None:

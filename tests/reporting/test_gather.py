@@ -49,8 +49,8 @@ def test_a_run_without_ensembles_says_what_to_run(tmp_path: Path) -> None:
 
 
 def test_facts_are_strict_json(facts: Any) -> None:
-    made = as_json(facts)
-    assert json.loads(json.dumps(made, allow_nan=False)) == made
+    stored = as_json(facts)
+    assert json.loads(json.dumps(stored, allow_nan=False)) == stored
 
 
 def test_the_summary_has_what_the_ensemble_file_has(facts: Any, filled: Path) -> None:
@@ -176,7 +176,7 @@ def test_only_a_forecast_is_better_and_the_best_of_several_if_that_is_allowed_fo
 def test_a_label_free_recipe_that_labels_picked_says_so(copied: Path) -> None:
     name = next(each for each in found(copied) if each.startswith("label_free"))
     stored = ensemble_of(copied, name)
-    told = "members chosen without labels; this recipe picked of 5 by test labels"
+    expected = "members chosen without labels; this recipe picked of 5 by test labels"
     for tried, picked in (
         ({"recipes": 5, "chosen_by": "crossval"}, True),
         ({"recipes": 1, "chosen_by": "label_free"}, False),
@@ -184,8 +184,8 @@ def test_a_label_free_recipe_that_labels_picked_says_so(copied: Path) -> None:
     ):
         change(copied, **{**stored, "tried": tried})
         facts = gather(Ledger(copied))
-        assert facts["machines"]["fan"]["labels"] == (told if picked else "chosen without any test label")
-        assert (f"fan, label_free: {told.replace(';', ',')}" in facts["labels"]) == picked
+        assert facts["machines"]["fan"]["labels"] == (expected if picked else "chosen without any test label")
+        assert (f"fan, label_free: {expected.replace(';', ',')}" in facts["labels"]) == picked
         assert facts["summary"]["rows"][0]["protocol"] == "label_free"
     assert "ensembles marked label_free were chosen without test labels" in facts["labels"]
 

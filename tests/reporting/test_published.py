@@ -55,14 +55,14 @@ def test_numbers_are_of_the_machines_in_their_order_for_averages_come_out_as_pub
 
 
 def test_a_run_of_the_same_clips_is_compared_in_the_tables_own_measure() -> None:
-    made = comparison({"fan": facts(), "mine": {**facts(), "ids": ["00"]}})
-    assert made is not None
-    assert made["machines"] == ["fan"]
-    own = [row for row in made["rows"] if row["own"]]
+    compared = comparison({"fan": facts(), "mine": {**facts(), "ids": ["00"]}})
+    assert compared is not None
+    assert compared["machines"] == ["fan"]
+    own = [row for row in compared["rows"] if row["own"]]
     assert [row["system"] for row in own] == ["this run, crossval", "this run, oracle"]
     assert own[0]["values"]["fan"] == pytest.approx([85.0, 80.0])  # arithmetic means over ids
-    assert len(made["rows"]) == 2 + len(TABLES[0].rows)
-    assert all(row["protocol"] for row in made["rows"])
+    assert len(compared["rows"]) == 2 + len(TABLES[0].rows)
+    assert all(row["protocol"] for row in compared["rows"])
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def test_a_label_free_ensemble_is_one_row_in_its_own_words() -> None:
     final = given["final"]
     given["final"] = measured(("label_free", "oracle"), final.metrics["oracle"].cells, final.dataset)
     given["labels"] = "members chosen without labels; this recipe picked of 4 by test labels"
-    made = comparison({"fan": given})
-    assert made is not None
-    (own,) = (row for row in made["rows"] if row["own"])
+    compared = comparison({"fan": given})
+    assert compared is not None
+    (own,) = (row for row in compared["rows"] if row["own"])
     assert own["system"] == "this run, label_free"
     assert own["protocol"] == f"final ensemble, {given['labels']}"
 
@@ -104,7 +104,7 @@ def test_2022_is_compared_by_the_harmonic_mean_of_all_cells() -> None:
     given = facts("bearing", 2022)
     cells = dict.fromkeys(given["final"].metrics["crossval"].cells, 0.5)
     given["final"] = measured(("crossval", "oracle"), cells, given["final"].dataset)
-    made = comparison({"bearing": given})
-    assert made is not None
-    assert made["rows"][0]["values"]["bearing"] == pytest.approx([50.0])
-    assert len(made["rows"]) == 2 + len(table.rows)
+    compared = comparison({"bearing": given})
+    assert compared is not None
+    assert compared["rows"][0]["values"]["bearing"] == pytest.approx([50.0])
+    assert len(compared["rows"]) == 2 + len(table.rows)
