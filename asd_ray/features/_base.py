@@ -71,7 +71,7 @@ class FrontEnd:
     def _at(self, rate: int) -> Self:
         return dataclasses.replace(self, rate=rate)
 
-    def heard(self, samples: int) -> int:
+    def used_samples(self, samples: int) -> int:
         """How many samples of a clip of `samples` are used."""
         if self.seconds is None:
             return samples
@@ -99,7 +99,7 @@ class FrontEnd:
         """
         if waves.ndim != 2:
             raise AsdRayError(f"a front end takes [clips, samples] but got a shape of {tuple(waves.shape)}")
-        heard = self.heard(waves.shape[1])
+        heard = self.used_samples(waves.shape[1])
         if self.frames(waves.shape[1]) < 1:
             raise AsdRayError(
                 f"clips of {waves.shape[1]} samples are too short for one frame of {self.KIND}; "

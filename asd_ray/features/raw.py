@@ -17,7 +17,7 @@ class Raw(FrontEnd):
     KIND: ClassVar[str] = "raw"
 
     def frames(self, samples: int) -> int:
-        return self.heard(samples)
+        return self.used_samples(samples)
 
     @property
     def shape(self) -> tuple[int, ...]:

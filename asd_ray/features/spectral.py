@@ -36,7 +36,7 @@ class Spectral(FrontEnd):
         must_be(self, "win_length", self.win_length is None or 1 <= self.win_length <= self.n_fft, "in [1, n_fft]")
 
     def frames(self, samples: int) -> int:
-        heard = self.heard(samples)
+        heard = self.used_samples(samples)
         if self.center:
             # Reflection needs more samples than it pads; a clip shorter than that has no frame of this kind.
             return 0 if self.pad_mode == "reflect" and heard <= self.n_fft // 2 else heard // self.hop + 1

@@ -18,7 +18,7 @@ from torch.nn.functional import cosine_similarity
 from asd_ray.clips.bank import Bank, ClipSet, open_bank
 from asd_ray.detectors import Context
 from asd_ray.detectors import _training as training
-from asd_ray.detectors.aegan_ad import AeganAd, Depthwise, gradient_penalty, unlikeness
+from asd_ray.detectors.aegan_ad import AeganAd, Depthwise, gradient_penalty, matching_loss
 from asd_ray.errors import AsdRayError
 from asd_ray.features import windows_of
 
@@ -67,7 +67,7 @@ def test_the_nets_are_those_of_the_paper() -> None:
     assert found == 4_882_944 - 2_097_152 + 507_904 + 8_192 + 1_024 + 513
     pictures = torch.randn(2, 1, 128, 128)
     assert nets.encoder(pictures).shape == (2, 256, 1, 1)
-    assert nets.rebuilt(pictures).shape == pictures.shape
+    assert nets.rebuild(pictures).shape == pictures.shape
     assert nets.critic.features(pictures).shape == (2, 512)
     assert nets.critic(pictures).shape == (2,)
 
@@ -113,15 +113,15 @@ def test_matching_compares_statistics_of_batches() -> None:
     real = torch.randn(8, 5, generator=generator())
     shuffled, wider = real[torch.randperm(8, generator=generator())], real.mean(0) + 3 * (real - real.mean(0))
     for matching in ("mean", "mean_std"):
-        assert float(unlikeness(real, shuffled, matching)) == pytest.approx(0, abs=1e-12)
-        assert float(unlikeness(real + 2, real, matching)) == pytest.approx(4, rel=1e-5)
-    assert float(unlikeness(wider, real, "mean")) == pytest.approx(0, abs=1e-10)
-    assert float(unlikeness(wider, real, "mean_std")) == pytest.approx(float(4 * real.var(0, correction=0).mean()))
+        assert float(matching_loss(real, shuffled, matching)) == pytest.approx(0, abs=1e-12)
+        assert float(matching_loss(real + 2, real, matching)) == pytest.approx(4, rel=1e-5)
+    assert float(matching_loss(wider, real, "mean")) == pytest.approx(0, abs=1e-10)
+    assert float(matching_loss(wider, real, "mean_std")) == pytest.approx(float(4 * real.var(0, correction=0).mean()))
 
 
 def test_a_feature_that_never_varies_has_a_finite_slope() -> None:
     found = torch.ones(4, 3, requires_grad=True)
-    unlikeness(found, torch.randn(4, 3, generator=generator()), "mean_std").backward()
+    matching_loss(found, torch.randn(4, 3, generator=generator()), "mean_std").backward()
     assert torch.isfinite(found.grad).all()
 
 
@@ -189,7 +189,7 @@ def test_scores_of_the_critic_are_those_of_the_banks(fitted: AeganAd, bank: Bank
 @torch.no_grad()
 def _features(detector: AeganAd, clips: ClipSet) -> npt.NDArray[np.float64]:
     frames, windows = training.frames_of(detector.front_end, clips, 128, detector.context, 2)
-    pictures = training.pictures_of(detector._scale(frames), 128)(training.starts_of(windows))
+    pictures = training.images_of(detector._scale(frames), 128)(training.window_starts(windows))
     features = detector._nets.critic.features(pictures).double()
     return np.stack([features[torch.from_numpy(windows.clip == i)].mean(0).numpy() for i in range(len(clips))])
 
@@ -252,16 +252,16 @@ def test_a_step_follows_the_losses_of_the_paper() -> None:
     """The gradients left behind by a step are those of WGAN-GP, then of the squared error and matching alone."""
     frames, starts = torch.rand(140, 128, generator=generator()) * 2 - 1, torch.tensor([3, 0, 8])
     detector = AeganAd(Context(), **SMALL, eta=0.7, penalty=3.0, lr=0.01, matching="mean_std")
-    nets, picture = detector._new_nets(), training.pictures_of(frames, 128)
+    nets, picture = detector._new_nets(), training.images_of(frames, 128)
     before, real = copy.deepcopy(nets), picture(starts)
     losses = detector._step(nets, picture, starts, generator())(torch.arange(3))
 
-    made, critic, shares = before.rebuilt(real), before.critic, torch.rand((3, 1, 1, 1), generator=generator())
+    made, critic, shares = before.rebuild(real), before.critic, torch.rand((3, 1, 1, 1), generator=generator())
     penalty = gradient_penalty(critic, real, made.detach(), shares)
     judged = critic(made.detach()).mean() - critic(real).mean() + 3.0 * penalty
     judged.backward()
     error = (made - real).square().mean()
-    unlike = unlikeness(nets.critic.features(made), nets.critic.features(real), "mean_std")
+    unlike = matching_loss(nets.critic.features(made), nets.critic.features(real), "mean_std")
     own = [*before.encoder.parameters(), *before.decoder.parameters()]
     slopes = torch.autograd.grad(error + 0.7 * unlike, own)
 
@@ -305,7 +305,7 @@ def test_the_bank_is_of_the_net_as_it_is_now(bank: Bank) -> None:
 
 
 def test_errors_name_the_cure(bank: Bank) -> None:
-    with pytest.raises(AsdRayError, match="needs 2 or more to learn from but got 1"):
+    with pytest.raises(AsdRayError, match="needs at least 2 to learn from but got 1"):
         next(AeganAd(Context()).fit(bank.select(split="train").take([0])))
 
 

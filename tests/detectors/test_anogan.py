@@ -14,7 +14,7 @@ from torch import nn
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors import Context
 from asd_ray.detectors import anogan as module
-from asd_ray.detectors.anogan import AnoGan, nearest, unlikeness
+from asd_ray.detectors.anogan import AnoGan, closest_codes, residual_losses
 from asd_ray.errors import AsdRayError
 
 SMALL: dict[str, Any] = {
@@ -52,7 +52,7 @@ def test_the_nets_are_those_of_dcgan() -> None:
     trunk = 16 * (64 + 64 * 128 + 128 * 256 + 256 * 512 + 512 * 1024) + 2 * (128 + 256 + 512 + 1024)
     assert sum(each.numel() for each in nets.generator.parameters()) == trunk + 2 * 64 + 16 * 1024 * 100
     assert sum(each.numel() for each in nets.discriminator.parameters()) == trunk + 16 * 1024
-    made = nets.made(torch.randn(2, 100, generator=torch.Generator().manual_seed(0)))
+    made = nets.generate(torch.randn(2, 100, generator=torch.Generator().manual_seed(0)))
     assert made.shape == (2, 1, 128, 128)
     assert float(made.detach().abs().max()) <= 1
     assert nets.discriminator(made).shape == (2,)
@@ -67,7 +67,7 @@ def test_a_step_follows_the_losses_of_dcgan() -> None:
     generator = torch.Generator().manual_seed(5)
     losses = detector._step(nets, lambda at: real[at], generator)(torch.arange(3))
 
-    made = before.made(torch.randn((3, 4), generator=generator.manual_seed(5)))
+    made = before.generate(torch.randn((3, 4), generator=generator.manual_seed(5)))
     chances = [before.discriminator(each).sigmoid() for each in (real, made.detach())]
     judged = -(chances[0].log().mean() + (1 - chances[1]).log().mean()) / 2
     judged.backward()
@@ -89,7 +89,7 @@ def test_unlikeness_weighs_pictures_and_features() -> None:
     found, wanted = torch.ones(2, 3, 1, 1), torch.tensor([1.0, 5.0]).view(2, 1, 1, 1).expand(2, 3, 1, 1)
     # 6 from the pictures of both; 0 and 3 × 4 from the features
     expected = torch.tensor([0.9 * 6, 0.9 * 6 + 0.1 * 12])
-    torch.testing.assert_close(unlikeness(made, real, found, wanted, 0.1), expected)
+    torch.testing.assert_close(residual_losses(made, real, found, wanted, 0.1), expected)
 
 
 def test_nearest_goes_down_each_loss_alone() -> None:
@@ -99,14 +99,14 @@ def test_nearest_goes_down_each_loss_alone() -> None:
         return (codes - to).abs().sum(1)
 
     begin = torch.zeros(5, 3)
-    together = nearest(lambda codes: loss(codes, wanted), begin, 300, 0.01)
+    together = closest_codes(lambda codes: loss(codes, wanted), begin, 300, 0.01)
     assert float(loss(together, wanted).max()) < 0.1 * float(loss(begin, wanted).min())
     assert torch.equal(begin, torch.zeros(5, 3))
     for i in range(5):
-        alone = nearest(lambda codes, i=i: loss(codes, wanted[i : i + 1]), begin[:1], 300, 0.01)
+        alone = closest_codes(lambda codes, i=i: loss(codes, wanted[i : i + 1]), begin[:1], 300, 0.01)
         torch.testing.assert_close(alone[0], together[i])
     # the first step of Adam is as long as lr, against the slope
-    once = nearest(lambda codes: loss(codes, wanted), begin, 1, 0.01)
+    once = closest_codes(lambda codes: loss(codes, wanted), begin, 1, 0.01)
     torch.testing.assert_close(once, 0.01 * wanted.sign(), rtol=1e-4, atol=0)
 
 
@@ -172,7 +172,7 @@ def test_scores_are_what_is_left_of_every_window(bank: Bank) -> None:
 def test_a_score_does_not_depend_on_what_is_searched_beside_it(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     detector, clips = learned(bank, steps=10), bank.select()
     together = detector.score(clips)
-    monkeypatch.setattr(module, "SEARCHED", 3)
+    monkeypatch.setattr(module, "SEARCH_BATCH", 3)
     in_parts, alone = detector.score(clips), [detector.score(clips.take([i])) for i in range(len(clips))]
     for variant, values in together.items():
         np.testing.assert_allclose(in_parts[variant], values, rtol=1e-4)

@@ -13,7 +13,7 @@ from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors import Context, family
 from asd_ray.detectors import _training as training
 from asd_ray.detectors._dense import DenseNet
-from asd_ray.detectors.autoencoder import Autoencoder, Learned, covariances, precision
+from asd_ray.detectors.autoencoder import Autoencoder, TrainingVectors, covariances, precision
 from asd_ray.errors import AsdRayError
 from asd_ray.features import vectors, windows_of
 
@@ -81,8 +81,8 @@ def test_held_out_vectors_are_not_learned_from() -> None:
     for scale in (1.0, 50.0):
         frames[80:] *= scale
         row, seen = training.rows_of(frames, 1), []
-        net = training.made_with_seed(lambda: DenseNet(4, [3], 4), Context())
-        recipe = training.Recipe(epochs=2, batch_size=16, lr=0.01)
+        net = training.build_with_seed(lambda: DenseNet(4, [3], 4), Context())
+        recipe = training.TrainingSettings(epochs=2, batch_size=16, lr=0.01)
         kept, held_out = torch.arange(80), torch.arange(80, 100)
 
         def pairs(
@@ -95,7 +95,7 @@ def test_held_out_vectors_are_not_learned_from() -> None:
         losses = [each.losses for each in training.train(net, pairs, kept, held_out, recipe, Context().generator())]
         epochs = torch.cat(seen).split(80)
         assert [epoch.sort().values.tolist() for epoch in epochs] == [list(range(80))] * 2
-        changed.append((training.plain(net), losses))
+        changed.append((training.cpu_weights(net), losses))
     (before, losses), (after, larger) = changed
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert [each["train"] for each in losses] == [each["train"] for each in larger]
@@ -107,7 +107,7 @@ def test_losses_are_means_over_vectors() -> None:
     row = training.rows_of(frames, 1)
     net, every = DenseNet(4, [], 4), torch.arange(7)
     expected = float((net(frames) - frames).detach().square().mean())
-    recipe = training.Recipe(epochs=1, batch_size=3, lr=1e-12)
+    recipe = training.TrainingSettings(epochs=1, batch_size=3, lr=1e-12)
     (progress,) = training.train(net, lambda at: (row(at), row(at)), every, every, recipe, Context().generator())
     assert progress.losses == pytest.approx({"train": expected, "validation": expected}, rel=1e-5)
 
@@ -123,7 +123,7 @@ def test_covariances_are_those_of_a_plain_loop() -> None:
     torch.manual_seed(0)
     frames, net = torch.randn(40, 6), nn.Linear(18, 18)
     starts, target = torch.arange(0, 37), torch.rand(37) < 0.3
-    found = covariances(net, Learned(frames, starts, target), 3, 10, torch.Generator().manual_seed(4))
+    found = covariances(net, TrainingVectors(frames, starts, target), 3, 10, torch.Generator().manual_seed(4))
     residual = (vectors(frames, 3) - net(vectors(frames, 3))).detach().double().numpy().reshape(-1, 3, 6)
     order = torch.randperm(37, generator=torch.Generator().manual_seed(4)).numpy()
     for domain, members in (("source", ~target.numpy()), ("target", target.numpy())):
@@ -203,7 +203,7 @@ def test_scores_may_be_asked_after_every_epoch_and_change_nothing(bank: Bank) ->
         np.testing.assert_array_equal(during[-1][variant], values)
         np.testing.assert_array_equal(detector.score(test)[variant], values)
         assert (during[0][variant] != values).all()
-    assert detector._learned is None  # the training frames are given back
+    assert detector._training_vectors is None  # the training frames are freed
 
 
 @pytest.mark.parametrize("edition", ["2020", "2023"])
@@ -219,13 +219,13 @@ def test_the_same_seed_gives_the_same_scores(bank: Bank, edition: str) -> None:
 
 def test_chunks_hold_whole_clips_in_order() -> None:
     windows = windows_of([9, 5, 30, 6, 5], 5)
-    parts = list(training.by_clips(windows, most=8))
+    parts = list(training.clip_chunks(windows, at_most=8))
     assert [(part.start, part.stop) for part, _ in parts] == [(0, 2), (2, 3), (3, 5)]
     assert np.concatenate([inside.start for _, inside in parts]).tolist() == windows.start.tolist()
 
 
 def test_errors_name_the_cure(bank: Bank) -> None:
-    with pytest.raises(AsdRayError, match="2 vectors or more"):
+    with pytest.raises(AsdRayError, match="at least 2 vectors"):
         next(iter(Autoencoder(Context()).fit(bank.select(machine="none"))))
 
 

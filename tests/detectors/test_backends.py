@@ -26,11 +26,11 @@ from asd_ray.detectors.backends import (
     Lof,
     Mahalanobis,
     MeanCosine,
+    fit_mixture,
     ids_of,
     interpolated,
     log_densities,
-    mixture,
-    named,
+    parse_backends,
     smote,
     targets_of,
 )
@@ -172,7 +172,7 @@ def test_the_mixture_is_that_of_scikit_learn(covariance: str, components: int) -
 
 def test_log_densities_leave_the_weights_out() -> None:
     bank = torch.cat([rows(90), rows(10, 1) + 20]).double()
-    learned = mixture(bank, 2, "full", 1e-6, 1e-6, 0)
+    learned = fit_mixture(bank, 2, "full", 1e-6, 1e-6, 0)
     found = log_densities(bank, learned["means"], learned["factors"])
     theirs = GaussianMixture(2, tol=1e-6, random_state=0).fit(bank.numpy())
     joint = (found + learned["weights"].log()).logsumexp(1).numpy()
@@ -353,23 +353,23 @@ def test_ids_and_domains_of_clips(bank_of: Callable[[dict[str, npt.NDArray[Any]]
 
 
 def test_backends_are_asked_for_by_name() -> None:
-    assert named("knn, lof") == {"knn": Knn(), "lof": Lof()}
+    assert parse_backends("knn, lof") == {"knn": Knn(), "lof": Lof()}
     with pytest.raises(AsdRayError, match="unknown backend 'maho'; did you mean 'maha'"):
-        named("knn,maho")
+        parse_backends("knn,maho")
 
 
 def test_errors_name_the_cure() -> None:
     with pytest.raises(AsdRayError, match="before fit; call fit or load"):
         Backends().score(rows(2), ["a", "a"])
-    with pytest.raises(AsdRayError, match="no clips; check the training split"):
+    with pytest.raises(AsdRayError, match="but got none; check the training split"):
         Backends().fit(rows(0), [], none(0))
     with pytest.raises(AsdRayError, match="must be finite.*lower lr"):
         Backends().fit(rows(2) * torch.nan, ["a", "a"], none(2))
     backends = fitted(rows(9), ["a"] * 9)
     with pytest.raises(AsdRayError, match="must be finite"):
         backends.score(rows(2) * torch.inf, ["a", "a"])
-    with pytest.raises(AsdRayError, match="Gaussian mixture: .*; raise reg, now 1e-300"):
-        mixture(rows(3).double(), 1, "full", 1e-300, 1e-3, 0)
+    with pytest.raises(AsdRayError, match="Gaussian mixture cannot be fitted: .*; raise reg, which is 1e-300"):
+        fit_mixture(rows(3).double(), 1, "full", 1e-300, 1e-3, 0)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ def clips(*rows: tuple[str, str, str]) -> pd.DataFrame:
 
 def test_ids_are_the_classes_where_there_are_several() -> None:
     frame = clips(("fan", "02", '{"vel": "1"}'), ("fan", "00", '{"vel": "2"}'), ("fan", "02", "{}"))
-    classes = Classes.of(frame)
+    classes = Classes.from_clips(frame)
     assert classes.names == ["fan/00", "fan/02"]
     assert classes.labels(frame).tolist() == [1, 0, 1]
     assert classes.allowed(frame).tolist() == [[False, True], [True, False], [False, True]]
@@ -22,7 +22,7 @@ def test_ids_are_the_classes_where_there_are_several() -> None:
 
 def test_attributes_are_the_classes_of_a_machine_of_one_id() -> None:
     frame = clips(("fan", "00", '{"a/b": "1"}'), ("fan", "00", '{"a/b": "2"}'), ("fan", "00", "{}"))
-    classes = Classes.of(frame)
+    classes = Classes.from_clips(frame)
     assert classes.names == ["fan/00", 'fan/00/{"a/b": "1"}', 'fan/00/{"a/b": "2"}']
     assert classes.labels(frame).tolist() == [1, 2, 0]
     assert classes.allowed(frame).all()  # which attributes a test clip has is not looked at
@@ -30,7 +30,7 @@ def test_attributes_are_the_classes_of_a_machine_of_one_id() -> None:
 
 def test_each_machine_of_several_has_its_own_rule() -> None:
     frame = clips(("fan", "00", "{}"), ("fan", "01", "{}"), ("pump", "00", '{"v": "1"}'), ("pump", "00", '{"v": "2"}'))
-    classes = Classes.of(frame)
+    classes = Classes.from_clips(frame)
     assert classes.names == ["fan/00", "fan/01", 'pump/00/{"v": "1"}', 'pump/00/{"v": "2"}']
     assert classes.allowed(frame).sum(1).tolist() == [1, 1, 2, 2]
 
@@ -45,6 +45,6 @@ def test_no_clips_are_allowed_nothing() -> None:
 
 
 def test_one_class_is_refused_with_a_cure() -> None:
-    with pytest.raises(AsdRayError, match="those of fan/00 are one: give it a machine of several ids"):
-        Classes.of(clips(("fan", "00", "{}"), ("fan", "00", "{}")))
-    assert len(Classes.of(clips(("fan", "00", "{}")), least=1)) == 1
+    with pytest.raises(AsdRayError, match=r"got 1 \(fan/00\); use a machine with several ids"):
+        Classes.from_clips(clips(("fan", "00", "{}"), ("fan", "00", "{}")))
+    assert len(Classes.from_clips(clips(("fan", "00", "{}")), at_least=1)) == 1

@@ -12,7 +12,7 @@ from asd_ray.clips.bank import Bank
 from asd_ray.detectors import Context
 from asd_ray.detectors import _classify as classify
 from asd_ray.detectors._classes import Classes
-from asd_ray.detectors._training import pictures_of
+from asd_ray.detectors._training import images_of
 from asd_ray.detectors.heads import ArcFace
 from asd_ray.features import windows_of
 
@@ -62,7 +62,7 @@ class First(nn.Module):
 def test_a_clip_has_the_mean_of_its_windows(bank_of: Callable[..., Bank]) -> None:
     names = [f"fan/train/section_0{id}_source_train_normal_0000_vel_1" for id in (0, 1)]
     clips = bank_of({name: np.zeros(2000) for name in names}).select()
-    windows, picture = windows_of([10, 14], 4, 3), pictures_of(torch.arange(24.0).view(24, 1), 4)
+    windows, picture = windows_of([10, 14], 4, 3), images_of(torch.arange(24.0).view(24, 1), 4)
     made = classify.Classifier(
         Context(), lambda clips: (picture, windows), First(), First(), Classes(["fan/00", "fan/01"]), "", clips
     )

@@ -35,9 +35,9 @@ def fitted(context: Context, bank: Bank, **params: Any) -> ComplexNet:
 
 
 def modules(detector: ComplexNet) -> tuple[Standardised, Any]:
-    assert detector._kept.made is not None
-    assert isinstance(detector._kept.made.net, Standardised)
-    return detector._kept.made.net, detector._kept.made.head
+    assert detector._fitted.classifier is not None
+    assert isinstance(detector._fitted.classifier.net, Standardised)
+    return detector._fitted.classifier.net, detector._fitted.classifier.head
 
 
 def same(one: Scores, other: Scores, variant: str = "nll") -> bool:
@@ -173,5 +173,5 @@ def test_parameters_out_of_bounds_are_refused(context: Context, params: dict[str
 
 
 def test_one_class_cannot_be_told_apart(context: Context, bank: Bank) -> None:
-    with pytest.raises(AsdRayError, match="a classifier needs clips of 2 classes or more"):
+    with pytest.raises(AsdRayError, match="a classifier needs clips of at least 2 classes"):
         next(iter(ComplexNet(context, **SMALL).fit(bank.select(split="train", id="00"))))

@@ -8,7 +8,7 @@ from torch import nn
 
 from asd_ray.detectors import Context
 from asd_ray.detectors import _training as training
-from asd_ray.detectors._dense import DenseNet, by_autograd, by_hand, flattened
+from asd_ray.detectors._dense import DenseNet, autograd_step, flatten_parameters, manual_step
 
 
 @pytest.mark.parametrize("hidden", [[], [3], [16, 2, 16]], ids=str)
@@ -17,10 +17,10 @@ def test_gradients_by_hand_are_those_of_autograd(hidden: list[int], count: int) 
     torch.manual_seed(0)
     net = DenseNet(6, hidden, 4, momentum=0.3, eps=1e-3).double()
     twin = copy.deepcopy(net)
-    (_, ours), (_, theirs) = flattened(net), flattened(twin)
+    (_, ours), (_, theirs) = flatten_parameters(net), flatten_parameters(twin)
     given, wanted = torch.randn(2, count, 6).double()
     wanted = wanted[:, :4]
-    hand, auto = by_hand(net), by_autograd(twin, theirs)
+    hand, auto = manual_step(net), autograd_step(twin, theirs)
     for _ in range(2):  # what a first step left behind must not count
         assert float(hand(given, wanted)) == pytest.approx(float(auto(given, wanted)), rel=1e-12)
         assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-12)
@@ -50,8 +50,8 @@ def test_a_bias_before_normalisation_learns_nothing_in_autograd_either() -> None
 def test_training_is_that_of_plain_torch() -> None:
     torch.manual_seed(0)
     frames, every = torch.randn(32, 4), torch.arange(32)
-    net, plain = (training.made_with_seed(lambda: DenseNet(4, [8], 4), Context()) for _ in range(2))
-    recipe = training.Recipe(epochs=3, batch_size=32, lr=0.01)
+    net, plain = (training.build_with_seed(lambda: DenseNet(4, [8], 4), Context()) for _ in range(2))
+    recipe = training.TrainingSettings(epochs=3, batch_size=32, lr=0.01)
     list(training.train(net, lambda at: (frames, frames), every, every[:0], recipe, Context().generator()))
     optimiser = torch.optim.Adam(plain.parameters(), lr=0.01)
     for _ in range(3):

@@ -45,8 +45,8 @@ def fitted(context: Context, clips: ClipSet, **params: Any) -> EmbeddingKnn:
 
 
 def made_by(detector: EmbeddingKnn) -> Classifier:
-    assert detector._kept.made is not None
-    return detector._kept.made
+    assert detector._fitted.classifier is not None
+    return detector._fitted.classifier
 
 
 def same(one: Scores, other: Scores, variant: str = "nll") -> bool:
@@ -242,7 +242,7 @@ def test_parameters_out_of_bounds_are_refused(context: Context, params: dict[str
 
 
 def test_what_cannot_be_learned_says_so(context: Context, bank: Bank, tmp_path: Path) -> None:
-    with pytest.raises(AsdRayError, match="a classifier needs clips of 2 classes or more"):
+    with pytest.raises(AsdRayError, match="a classifier needs clips of at least 2 classes"):
         next(iter(EmbeddingKnn(context, **SMALL).fit(bank.select(split="train", id="00"))))
     slow = open_bank(tmp_path / "waves", rate=8000, workers=1)
     with pytest.raises(AsdRayError, match="the front end expects 16000 Hz, the bank holds 8000 Hz"):

@@ -12,7 +12,7 @@ from torch import Tensor
 from asd_ray.clips.bank import Bank, ClipSet
 from asd_ray.detectors import Context
 from asd_ray.detectors._workspace import Workspace
-from asd_ray.detectors.flow_aff import FlowAff, _fall
+from asd_ray.detectors.flow_aff import FlowAff, _learning_rate_factor
 from asd_ray.detectors.nets.glow import Glow
 from asd_ray.detectors.nets.maf import MAF
 from asd_ray.errors import AsdRayError
@@ -43,7 +43,7 @@ def table(detector: FlowAff, clips: ClipSet) -> Tensor:
     """[clips, ids]: mean negative log density a dimension, window by window, as the module says it."""
     glow = detector.flow == "glow"
     size, hop = (detector.glow_frames, detector.glow_frames // 2) if glow else (detector.frames, 1)
-    learned, features = detector._learned, detector.context.features.get(detector.front_end, clips)
+    learned, features = detector._fitted, detector.context.features.get(detector.front_end, clips)
     assert learned is not None
     rows = []
     for i in range(len(clips)):
@@ -115,8 +115,8 @@ def affinity(detector: FlowAff, clips: ClipSet) -> float:
     """
     windows, ids = windows_of(detector, clips)
     own = torch.tensor(ids)
-    assert detector._learned is not None
-    net = detector._learned.net.train()
+    assert detector._fitted is not None
+    net = detector._fitted.net.train()
     with torch.no_grad():
         likely = net.log_prob(windows, torch.stack([own, 1 - own], 1)) / windows[0].numel()
     net.eval()
@@ -125,7 +125,7 @@ def affinity(detector: FlowAff, clips: ClipSet) -> float:
 
 def windows_of(detector: FlowAff, clips: ClipSet) -> tuple[Tensor, list[int]]:
     """All windows of the clips as the flow takes them, and the id of each."""
-    learned, features = detector._learned, detector.context.features.get(detector.front_end, clips)
+    learned, features = detector._fitted, detector.context.features.get(detector.front_end, clips)
     assert learned is not None
     size = detector.glow_frames if detector.flow == "glow" else detector.frames
     rows, ids = [], []
@@ -138,14 +138,14 @@ def windows_of(detector: FlowAff, clips: ClipSet) -> tuple[Tensor, list[int]]:
 
 
 def test_the_learning_rate_falls_to_a_tenth_between_0_3_and_0_9_of_the_epochs() -> None:
-    assert [_fall(epoch / 100) for epoch in (0, 30)] == [1, 1]
-    assert [_fall(epoch / 100) for epoch in (60, 90, 99)] == pytest.approx([0.55, 0.1, 0.1])
+    assert [_learning_rate_factor(epoch / 100) for epoch in (0, 30)] == [1, 1]
+    assert [_learning_rate_factor(epoch / 100) for epoch in (60, 90, 99)] == pytest.approx([0.55, 0.1, 0.1])
 
 
 def test_bins_are_standardised_by_what_was_learned_from(bank: Bank) -> None:
     train = bank.select(split="train")
     detector = fitted(train, **MAF_SMALL)
-    learned, features = detector._learned, detector.context.features.get(PRESETS["cp_jku"], train)
+    learned, features = detector._fitted, detector.context.features.get(PRESETS["cp_jku"], train)
     assert learned is not None
     frames = torch.from_numpy(np.concatenate([features.clip(i) for i in range(len(train))]))
     standardised = learned.standardised(frames)

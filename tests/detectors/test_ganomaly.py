@@ -97,7 +97,7 @@ def test_a_discriminator_without_mistakes_begins_again(
     loss: float, begins_again: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector, real = Ganomaly(Context(), **SMALL), drawn(3, 1, 128, 128)
-    nets, mistaken = detector._new_nets(), pictures.mistaken
+    nets, mistaken = detector._new_nets(), pictures.discriminator_loss
     before = copy.deepcopy(nets.discriminator.state_dict())
     step = detector._step(nets, lambda at: real[at])
 
@@ -107,7 +107,7 @@ def test_a_discriminator_without_mistakes_begins_again(
 
     step(torch.arange(3))
     assert not _equal(before, nets.discriminator.state_dict())
-    monkeypatch.setattr(pictures, "mistaken", small)
+    monkeypatch.setattr(pictures, "discriminator_loss", small)
     step(torch.arange(3))
     assert _equal(before, nets.discriminator.state_dict()) == begins_again
 
@@ -149,21 +149,21 @@ def test_the_same_seed_gives_the_same_scores_whoever_asks_in_between(bank: Bank,
 
 
 def test_the_scale_is_that_of_training_works_in_place_and_cuts_nothing_off() -> None:
-    scale = pictures.Scale.of(torch.tensor([[-3.0, 5.0], [1.0, 2.0]]))
+    scale = pictures.Scale.fit(torch.tensor([[-3.0, 5.0], [1.0, 2.0]]))
     assert (scale.low, scale.high) == (-3.0, 5.0)
     frames = torch.tensor([[-3.0, 5.0], [1.0, 9.0]])
     assert scale(frames) is frames
     torch.testing.assert_close(frames, torch.tensor([[-1.0, 1.0], [0.0, 2.0]]))
     silence = torch.full((2, 2), -100.0)
-    assert torch.equal(pictures.Scale.of(silence)(silence), torch.zeros(2, 2))
+    assert torch.equal(pictures.Scale.fit(silence)(silence), torch.zeros(2, 2))
 
 
 @pytest.mark.parametrize("most", [1, 2, 100])
 def test_windows_are_measured_in_their_order_however_many_at_once(most: int) -> None:
     frames, windows = drawn(270, 128), windows_of([132, 138], 128, 2)
-    found = pictures.of_windows(lambda real: real[:, 0, 3, 5], frames, windows, most)
+    found = pictures.measure_windows(lambda real: real[:, 0, 3, 5], frames, windows, most)
     assert torch.equal(found, torch.stack([frames[at + 5, 3] for at in windows.start]))
-    assert len(pictures.of_windows(lambda real: real, frames[:0], windows_of([], 128), most)) == 0
+    assert len(pictures.measure_windows(lambda real: real, frames[:0], windows_of([], 128), most)) == 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors import Context
-from asd_ray.detectors.group_made import GroupMade, GroupMadeNet, MixtureCost, cost, degrees
+from asd_ray.detectors.group_made import GroupMade, GroupMadeNet, MixtureNll, degrees, negative_log_density
 from asd_ray.detectors.nets.made import MaskedLinear, hidden_degrees, output_mask
 from asd_ray.errors import AsdRayError
 from asd_ray.features import vectors
@@ -140,10 +140,10 @@ def test_the_cost_of_mixtures_and_its_gradient_are_those_of_autograd(count: int)
     wanted, found = mixtures.clone().requires_grad_(), mixtures.clone().requires_grad_()
     weights = torch.rand(150, 2, dtype=torch.float64)
     costs = -log_density(values, wanted).sum(2)
-    torch.testing.assert_close(cost(values, found), costs)
-    torch.testing.assert_close(MixtureCost.apply(values, found).sum(2), costs)
+    torch.testing.assert_close(negative_log_density(values, found), costs)
+    torch.testing.assert_close(MixtureNll.apply(values, found).sum(2), costs)
     (costs * weights).sum().backward()
-    (cost(values, found) * weights).sum().backward()
+    (negative_log_density(values, found) * weights).sum().backward()
     assert wanted.grad is not None
     scale = float(wanted.grad.abs().max())
     torch.testing.assert_close(found.grad / scale, wanted.grad / scale, rtol=1e-9, atol=1e-12)
@@ -155,7 +155,7 @@ def test_far_values_and_narrow_gaussians_stay_finite() -> None:
     mixtures = torch.zeros(1, 1, 3, 4, 2)
     mixtures[:, :, 2] = -50.0
     mixtures.requires_grad_()
-    found = cost(torch.tensor([[[1e4, 0.0]], [[-1e4, 1e-3]]]), mixtures)
+    found = negative_log_density(torch.tensor([[[1e4, 0.0]], [[-1e4, 1e-3]]]), mixtures)
     found.sum().backward()
     assert found.isfinite().all()
     assert mixtures.grad is not None

@@ -12,7 +12,7 @@ from asd_ray.clips.bank import Bank
 from asd_ray.detectors import Context, Scores
 from asd_ray.detectors._classify import VARIANTS, Classifier
 from asd_ray.detectors.heads import ArcFace, Softmax
-from asd_ray.detectors.id_classifier import IdClassifier, _Changes
+from asd_ray.detectors.id_classifier import IdClassifier, _Augmentation
 from asd_ray.errors import AsdRayError
 
 MakeBank = Callable[[dict[str, npt.NDArray[np.floating]]], Bank]
@@ -35,8 +35,8 @@ def fitted(context: Context, bank: Bank, **params: Any) -> IdClassifier:
 
 
 def classifier(detector: IdClassifier) -> Classifier:
-    assert detector._kept.made is not None
-    return detector._kept.made
+    assert detector._fitted.classifier is not None
+    return detector._fitted.classifier
 
 
 def differ(one: Scores, other: Scores, variant: str = "nll") -> bool:
@@ -81,7 +81,7 @@ def test_windows_of_test_have_a_hop_of_their_own(context: Context, bank: Bank) -
 
 
 def test_a_batch_is_mixed_and_its_shares_are_told(context: Context) -> None:
-    changed = _Changes(IdClassifier(context, mix="after", warps=2), 3, 16)
+    changed = _Augmentation(IdClassifier(context, mix="after", warps=2), 3, 16)
     pictures, labels = torch.randn(200, 1, 16, 8), torch.arange(200) % 3
     mixed, first, second, weights = changed(pictures, labels)
     assert set(first.tolist()) == set(range(9))
@@ -96,7 +96,7 @@ def test_a_batch_is_mixed_and_its_shares_are_told(context: Context) -> None:
 
 
 def test_without_augmentation_a_batch_stays_as_it_is(context: Context) -> None:
-    changed = _Changes(IdClassifier(context, mix="none", warps=0), 3, 16)
+    changed = _Augmentation(IdClassifier(context, mix="none", warps=0), 3, 16)
     pictures, labels = torch.randn(20, 1, 16, 8), torch.arange(20) % 3
     mixed, first, second, weights = changed(pictures, labels)
     assert torch.equal(mixed, pictures)
@@ -114,7 +114,7 @@ def test_attributes_serve_where_there_is_one_id(context: Context, bank: Bank) ->
 
 def test_one_class_needs_warps(context: Context, bank: Bank) -> None:
     one = bank.select(split="train", id="00").take([0])
-    with pytest.raises(AsdRayError, match="a classifier needs clips of 2 classes or more"):
+    with pytest.raises(AsdRayError, match="a classifier needs clips of at least 2 classes"):
         next(iter(IdClassifier(context, **SMALL, warps=0).fit(one)))
     assert next(iter(IdClassifier(context, **SMALL, warps=1).fit(one))).epoch == 1
 

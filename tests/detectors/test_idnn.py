@@ -11,7 +11,7 @@ from torch import nn
 
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors import Context
-from asd_ray.detectors.idnn import IDNN, pairs_of
+from asd_ray.detectors.idnn import IDNN, inputs_and_targets_of
 from asd_ray.errors import AsdRayError
 from asd_ray.features import vectors
 
@@ -44,13 +44,13 @@ def test_the_net_is_that_of_the_paper() -> None:
 def test_the_middle_frame_is_wanted_and_not_heard(size: int) -> None:
     frames = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
     at, middle = torch.tensor([6]), 6 + size // 2
-    given, wanted = pairs_of(frames, size)(at)
+    given, wanted = inputs_and_targets_of(frames, size)(at)
     around = [frames[6 + k] for k in range(size) if k != size // 2]
     assert torch.equal(given[0], torch.cat(around))
     assert torch.equal(wanted[0], frames[middle])
     changed = frames.clone()
     changed[middle] += 1
-    other_given, other_wanted = pairs_of(changed, size)(at)
+    other_given, other_wanted = inputs_and_targets_of(changed, size)(at)
     assert torch.equal(other_given, given)
     assert torch.equal(other_wanted, wanted + 1)
 

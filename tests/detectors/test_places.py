@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import torch
 
-from asd_ray.detectors._places import Places
+from asd_ray.detectors._places import RandomWindows
 from asd_ray.features import windows_of
 
 
 def test_training_hears_as_many_windows_as_fit_side_by_side_at_any_place() -> None:
     windows = windows_of([5, 23, 14], 5)
-    places = Places(windows, torch.tensor([2, 0, 1]), torch.device("cpu"))
+    places = RandomWindows(windows, torch.tensor([2, 0, 1]), torch.device("cpu"))
     assert len(places) == 1 + 4 + 2
     generator, at = torch.Generator().manual_seed(0), torch.arange(7)
     drawn = [places(at, generator) for _ in range(300)]

@@ -88,9 +88,9 @@ def test_the_tgram_has_as_many_frames_as_the_sgram(rate: int) -> None:
     detector = StgramMfn(Context(rate=rate), seconds=2.0, net="mobilefacenet_2023")
     net = detector._modules(2)[0]
     made = net.tgram
-    waves = torch.zeros(1, detector.front_end.heard(1))
+    waves = torch.zeros(1, detector.front_end.used_samples(1))
     assert made.filters.kernel_size[0] == 2 * made.filters.stride[0] == 2 * detector.front_end.hop
-    assert made(waves).shape == net.pictures(waves).shape == (1, 128, 63)
+    assert made(waves).shape == net.spectrograms(waves).shape == (1, 128, 63)
 
 
 @pytest.mark.parametrize("rate", RATES)

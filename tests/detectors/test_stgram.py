@@ -13,7 +13,7 @@ from asd_ray.clips.bank import Bank
 from asd_ray.detectors import Context
 from asd_ray.detectors._classify import VARIANTS, WITH_MARGIN
 from asd_ray.detectors.nets.tgram import temporal_attention
-from asd_ray.detectors.stgram import Stgram, StgramMfn, _share
+from asd_ray.detectors.stgram import Stgram, StgramMfn, _learning_rate_factor
 from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS
 
@@ -50,9 +50,9 @@ def fitted(context: Context, bank: Bank, machine: str | None = "fan", **params: 
 
 
 def net_of(detector: StgramMfn) -> Stgram:
-    assert detector._kept.made is not None
-    assert isinstance(detector._kept.made.net, Stgram)
-    return detector._kept.made.net
+    assert detector._fitted.classifier is not None
+    assert isinstance(detector._fitted.classifier.net, Stgram)
+    return detector._fitted.classifier.net
 
 
 def test_the_paper_has_two_channels_of_313_frames_and_classes_of_unit_embeddings() -> None:
@@ -62,7 +62,7 @@ def test_the_paper_has_two_channels_of_313_frames_and_classes_of_unit_embeddings
     assert sum(each.numel() for each in net.tgram.parameters()) == 131_072 + 3 * (626 + 49_152)
     with torch.inference_mode():
         made = net.eval()(torch.randn(1, 160_000) / 10)
-        pictures = net.pictures(torch.zeros(1, 160_000))
+        pictures = net.spectrograms(torch.zeros(1, 160_000))
     assert made.shape == (1, 128)
     assert float(made.norm()) == pytest.approx(1, abs=1e-5)
     assert pictures.shape == (1, 128, 313)
@@ -158,8 +158,8 @@ def test_only_arcface_has_a_score_with_the_margin(context: Context, bank: Bank) 
 
 def test_joint_training_tells_ids_of_all_machines_apart_and_scores_each(context: Context, bank: Bank) -> None:
     detector = fitted(context, bank, machine=None)
-    assert detector._kept.made is not None
-    assert detector._kept.made.classes.names == ["fan/00", "fan/01", "pump/00", "pump/01"]
+    assert detector._fitted.classifier is not None
+    assert detector._fitted.classifier.classes.names == ["fan/00", "fan/01", "pump/00", "pump/01"]
     alone = fitted(context, bank).score(bank.select(split="test"))
     assert not np.allclose(alone["nll"], detector.score(bank.select(split="test"))["nll"])
 
@@ -177,10 +177,14 @@ def test_a_long_clip_is_cut_and_a_short_one_repeated(context: Context, bank_of: 
 
 
 def test_the_rate_falls_after_twenty_epochs_by_a_cosine_of_all_epochs_down_to_a_tenth() -> None:
-    assert [_share(epoch, after=20, of=100) for epoch in (0, 19, 20)] == [1, 1, 1]
-    assert _share(70, after=20, of=100) == pytest.approx(0.55)
-    assert _share(99, after=20, of=100) == pytest.approx(0.55 + 0.45 * math.cos(math.pi * 0.79))
-    assert _share(60, after=0, of=60) == _share(90, after=0, of=60) == pytest.approx(0.1)
+    assert [_learning_rate_factor(epoch, after=20, epochs=100) for epoch in (0, 19, 20)] == [1, 1, 1]
+    assert _learning_rate_factor(70, after=20, epochs=100) == pytest.approx(0.55)
+    assert _learning_rate_factor(99, after=20, epochs=100) == pytest.approx(0.55 + 0.45 * math.cos(math.pi * 0.79))
+    assert (
+        _learning_rate_factor(60, after=0, epochs=60)
+        == _learning_rate_factor(90, after=0, epochs=60)
+        == pytest.approx(0.1)
+    )
 
 
 @pytest.mark.parametrize(

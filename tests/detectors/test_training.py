@@ -37,6 +37,6 @@ def test_clips_shorter_than_a_window_are_repeated_up_to_it(bank_of: MakeBank, tm
 
 
 def test_asking_too_early_names_who_and_what() -> None:
-    with pytest.raises(AsdRayError, match="state of PosixPath was asked for before fit; call fit or load first"):
-        training.after_fit(Path(), None, "state")
-    assert training.after_fit(Path(), 0, "state") == 0
+    with pytest.raises(AsdRayError, match="state of PosixPath was called before fit; call fit or load first"):
+        training.require_fitted(Path(), None, "state")
+    assert training.require_fitted(Path(), 0, "state") == 0

@@ -87,11 +87,11 @@ def test_resnet_50_is_that_of_the_paper() -> None:
     def shortcut(inputs: int, outputs: int) -> int:
         return inputs * outputs + 2 * outputs
 
-    by_hand = 49 * 1 * 64 + 2 * 64
+    manual_step = 49 * 1 * 64 + 2 * 64
     for inputs, inside, blocks in ((64, 64, 3), (256, 128, 4), (512, 256, 6), (1024, 512, 3)):
-        by_hand += bottleneck(inputs, inside) + shortcut(inputs, 4 * inside)
-        by_hand += (blocks - 1) * bottleneck(4 * inside, inside)
-    assert parameters(ResNet50()) == by_hand == 23_501_760
+        manual_step += bottleneck(inputs, inside) + shortcut(inputs, 4 * inside)
+        manual_step += (blocks - 1) * bottleneck(4 * inside, inside)
+    assert parameters(ResNet50()) == manual_step == 23_501_760
     # the network everybody knows has 25,557,032, of which 2,049,000 are its 1000 classes
     assert parameters(ResNet50(3)) == 25_557_032 - 2_049_000
 
@@ -203,7 +203,7 @@ def test_strides_lie_in_the_first_convolution_of_a_resnet_block() -> None:
 
 
 def test_mobilefacenet_refuses_what_it_was_not_made_for() -> None:
-    with pytest.raises(AsdRayError, match="pictures of 64 × 32 but got 64 × 33"):
+    with pytest.raises(AsdRayError, match="images of 64 × 32 but got 64 × 33"):
         MobileFaceNet(1, size=(64, 32))(torch.randn(2, 1, 64, 33))
     with pytest.raises(AsdRayError, match="unknown table '2021'.*2022, 2023"):
         MobileFaceNet(table="2021")

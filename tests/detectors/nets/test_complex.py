@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from asd_ray.detectors.nets.complex import (
-    LEAST_FRAMES,
+    MIN_FRAMES,
     ChannelAttention,
     ComplexConv,
     ComplexEncoder,
@@ -36,11 +36,11 @@ def test_a_complex_convolution_is_that_of_complex_numbers() -> None:
             np.testing.assert_allclose(made[:, :, row, column], wanted, rtol=1e-10)
 
 
-@pytest.mark.parametrize("complex_ones", [False, True])
-def test_the_layers_shrink_pictures_as_table_1_says(complex_ones: bool) -> None:
-    parts = 2 if complex_ones else 1
+@pytest.mark.parametrize("complex_valued", [False, True])
+def test_the_layers_shrink_pictures_as_table_1_says(complex_valued: bool) -> None:
+    parts = 2 if complex_valued else 1
     made, shapes = torch.randn(2, parts, 513, 64), []
-    for layer in layers_of(2, complex_ones=complex_ones):
+    for layer in layers_of(2, complex_valued=complex_valued):
         made = layer(made)
         shapes.append(tuple(made.shape[1:]))
     wide, narrow = 4 * parts, 2 * parts
@@ -107,6 +107,6 @@ def test_absolute_values_have_a_slope_at_zero_too() -> None:
 
 def test_fewest_frames() -> None:
     net = RealEncoder(1, 1).eval()
-    assert net(torch.randn(1, 1, 128, LEAST_FRAMES)).shape == (1, 1)
+    assert net(torch.randn(1, 1, 128, MIN_FRAMES)).shape == (1, 1)
     with pytest.raises(RuntimeError):
-        net(torch.randn(1, 1, 128, LEAST_FRAMES - 1))
+        net(torch.randn(1, 1, 128, MIN_FRAMES - 1))

@@ -62,7 +62,7 @@ def test_pictures_are_halved_to_a_code_and_doubled_back() -> None:
 
 
 def test_the_order_of_layers() -> None:
-    block = ["Conv2d", "PictureNorm", "LeakyReLU"]
+    block = ["Conv2d", "ImageNorm", "LeakyReLU"]
     assert [type(each).__name__ for each in dcgan.trunk(16, 2)] == block * 2
     assert [type(each).__name__ for each in dcgan.trunk(16, 2, first_norm=False)] == ["Conv2d", "LeakyReLU", *block]
     upwards = ["ConvTranspose2d", "BatchNorm2d", "ReLU"]
@@ -83,7 +83,7 @@ def test_the_nets_of_ganomaly_are_the_same_functions() -> None:
 
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
 def test_layer_normalisation_is_of_the_whole_picture_in_either_memory_order(order: torch.memory_format) -> None:
-    norm, pictures = dcgan.PictureNorm(3, 4), torch.randn(5, 3, 4, 4)
+    norm, pictures = dcgan.ImageNorm(3, 4), torch.randn(5, 3, 4, 4)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     deviation = (pictures.var((1, 2, 3), correction=0, keepdim=True) + norm.eps).sqrt()
@@ -104,7 +104,7 @@ def test_initial_weights() -> None:
         elif isinstance(each, nn.BatchNorm2d):
             assert float(each.weight.detach().mean()) == pytest.approx(1, abs=0.02)
             assert 0.01 < float(each.weight.detach().std()) < 0.03
-        elif isinstance(each, dcgan.PictureNorm):
+        elif isinstance(each, dcgan.ImageNorm):
             assert (each.weight == 1).all()
     assert torch.equal(net[2].weight, linear)
 
