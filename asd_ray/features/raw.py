@@ -1,4 +1,4 @@
-"""The wave itself, for detectors that learn their own front end."""
+"""The wave itself, for detectors that compute their own features."""
 
 from __future__ import annotations
 

@@ -245,5 +245,5 @@ def test_what_cannot_be_learned_says_so(context: Context, bank: Bank, tmp_path: 
     with pytest.raises(AsdRayError, match="a classifier needs clips of at least 2 classes"):
         next(iter(EmbeddingKnn(context, **SMALL).fit(bank.select(split="train", id="00"))))
     slow = open_bank(tmp_path / "waves", rate=8000, workers=1)
-    with pytest.raises(AsdRayError, match="the front end expects 16000 Hz, the bank holds 8000 Hz"):
+    with pytest.raises(AsdRayError, match="the front end expects 16000 Hz but the bank has 8000 Hz"):
         next(iter(EmbeddingKnn(context, **SMALL).fit(slow.select(split="train"))))

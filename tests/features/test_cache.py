@@ -225,7 +225,7 @@ def test_a_full_disk_costs_the_cache_not_the_trial(dataset: Make, python: Callab
 
 def test_a_bank_of_another_rate_is_an_error(dataset: Make) -> None:
     clips = open_bank(dataset(), rate=8_000).select()
-    with pytest.raises(AsdRayError, match="expects 16000 Hz, the bank holds 8000 Hz"):
+    with pytest.raises(AsdRayError, match="expects 16000 Hz but the bank has 8000 Hz"):
         FeatureCache().get(MEL, clips)
 
 

@@ -131,7 +131,7 @@ def test_what_becomes_of_parameters(own: FrontEnd, rate: int, expected: FrontEnd
 @pytest.mark.parametrize(
     ("own", "rate", "told"),
     [
-        (Magnitude(), 100, "at 100 Hz the window of magnitude has 6 samples where 16 to 262144 are possible; choose"),
+        (Magnitude(), 100, "the window of magnitude has 6 samples, but only 16 to 262144 are possible; choose"),
         (LogMel(), 1, "the window of log_mel has 0 samples"),
         (Complex(), 1_000_000_000, "the window of complex has 64000000 samples"),
         (LogMel(fmin=5_000.0), 8_000, "fmin of LogMel must be from 0 and below fmax or rate / 2 but got 5000.0"),
