@@ -1,4 +1,4 @@
-"""Trials without Optuna, which the conformance suite draws from search spaces with."""
+"""Trials without Optuna, with which the conformance suite draws from search spaces."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asd_ray.detectors._trials import DrawingTrial
         ("[trial.suggest_float('power', i, i + 0.5) for i in (1, 2)]", "power is drawn twice"),
     ],
 )
-def test_what_optuna_would_refuse_is_refused(ask: str, message: str) -> None:
+def test_what_optuna_would_reject_is_rejected(ask: str, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         eval(ask, {"trial": DrawingTrial(0)})
 
