@@ -133,7 +133,7 @@ def test_parameters_at_another_rate(own: FrontEnd, rate: int, expected: FrontEnd
 
 
 @pytest.mark.parametrize(
-    ("own", "rate", "told"),
+    ("own", "rate", "message"),
     [
         (Magnitude(), 100, "the window of magnitude has 6 samples, but only 16 to 262144 are possible; choose"),
         (LogMel(), 1, "the window of log_mel has 0 samples"),
