@@ -131,7 +131,7 @@ class Ganomaly:
         )
 
     def score(self, clips: ClipSet) -> Scores:
-        generator = self._fitted_generator("score")
+        generator = self._fitted_nets("score")
         frames, windows = training.frames_of(self.front_end, clips, pictures.SIZE, self.context, self.hop)
 
         def differences(images: Tensor) -> Tensor:
@@ -150,7 +150,7 @@ class Ganomaly:
         }
 
     def state(self) -> State:
-        return {"generator": training.cpu_weights(self._fitted_generator("state")), "scale": asdict(self._scale)}
+        return {"generator": training.cpu_weights(self._fitted_nets("state")), "scale": asdict(self._scale)}
 
     def load(self, state: State) -> None:
         generator = self._new_nets().generator
@@ -195,5 +195,5 @@ class Ganomaly:
     def _new_nets(self) -> Nets:
         return pictures.new_nets(lambda: Nets(self.channels, self.latent), self.context)
 
-    def _fitted_generator(self, method: str) -> Generator:
+    def _fitted_nets(self, method: str) -> Generator:
         return training.require_fitted(self, self._generator, method).eval()
