@@ -368,8 +368,8 @@ def _say_plan(plan: Plan, wishes: Wishes, left_out: list[str], console: Console)
     for study in plan.studies:
         if study.elsewhere:
             console.print(
-                f"note: {study.name}: {study.elsewhere} stored trials of other settings or of another search space do "
-                "not count here"
+                f"note: {study.name}: {study.elsewhere} stored trials of other settings, of another search space or "
+                "of another version of the class do not count here"
             )
 
 

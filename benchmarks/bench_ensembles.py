@@ -27,7 +27,7 @@ from asd_ray.ensembling.judge import Judge
 from asd_ray.ensembling.protocols import field_of, measure
 from asd_ray.ensembling.recipe import find_recipe
 from asd_ray.ensembling.wishes import Wishes
-from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
+from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 from asd_ray.metrics import MAX_FPR, hmean
 from benchmarks._timing import Row, compare, seconds
 
@@ -196,7 +196,7 @@ def _commit(ledger: Ledger, candidates: int, clips: int) -> None:
             family="autoencoder",
             dataset="bench",
             data_fingerprint="bench",
-            extra={"settings": {"year": 2022}},
+            settings=Settings(year=2022),
         )
         ledger.commit(record, long_scores(frame, dict(zip(_NAMES, _scores(rng, VARIANTS, frame), strict=True))))
 

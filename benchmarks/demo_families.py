@@ -23,7 +23,7 @@ import pandas as pd
 from asd_ray.clips.demo import MACHINES, make_demo
 from asd_ray.clips.scan import scan
 from asd_ray.detectors import FAMILIES, Family
-from asd_ray.detectors.families import Space
+from asd_ray.families import Space
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.judge import PROTOCOL
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             run_serially(Search(plan.studies, source, ledger))
             locks.release()
             stored = [record for study in plan.studies for record in study.records.values() if record.seed == seed]
-            records += [record for record in stored if record.extra.get("paper")]
+            records += [record for record in stored if record.paper]
             print(f"{each.name}, seed {seed}: done", *plan.elsewhere, sep="; ", file=sys.stderr, flush=True)
     print(f"paper's settings, at most {args.epochs} epochs, {args.seeds} seeds: mean (least), protocol {PROTOCOL}\n")
     print(table(records))

@@ -16,8 +16,9 @@ FLOORS = {
     "ledger": {"metrics"},  # the official file shapes, for imports
     "clips": {"metrics"},  # the same, for evaluation labels
     "features": {"clips"},
-    "detectors": {"clips", "features"},
-    "tuning": {"clips", "features", "detectors", "metrics", "ledger"},
+    "families": {"ledger"},
+    "detectors": {"clips", "features", "families"},
+    "tuning": {"clips", "features", "families", "detectors", "metrics", "ledger"},
     "ensembling": {"metrics", "ledger"},
     "reporting": {"ensembling", "metrics", "ledger"},
 }
@@ -26,6 +27,7 @@ NEVER = {  # floor -> packages that it must not import, not even inside a functi
     "ledger": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
     "clips": {"torch", "ray", "optuna", "torchaudio"},
     "features": {"ray", "optuna", "torchaudio"},
+    "families": {"torch", "torchaudio", "ray", "soundfile"},
     "detectors": {"ray", "optuna", "torchaudio"},
     "tuning": {"torchaudio"},
     "ensembling": {"torch", "torchaudio", "ray", "soundfile"},

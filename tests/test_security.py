@@ -45,9 +45,9 @@ READS_PICKLES = {
 KNOWN = {  # where, and why it may
     ("asd_ray/__main__.py", "importlib.import_module"),  # a verb of our own table
     ("asd_ray/_torchaudio.py", "importlib.import_module"),  # torchaudio, by its name
-    ("asd_ray/detectors/families.py", "importlib.import_module"),  # --families package.module:Class
-    ("asd_ray/detectors/families.py", "importlib.util.spec_from_file_location"),  # --space FILE: said to be code
-    ("asd_ray/detectors/families.py", "specification.loader.exec_module"),
+    ("asd_ray/families/family.py", "importlib.import_module"),  # --families package.module:Class
+    ("asd_ray/families/space.py", "importlib.util.spec_from_file_location"),  # --space FILE: said to be code
+    ("asd_ray/families/space.py", "specification.loader.exec_module"),
     ("asd_ray/reporting/optuna_trials.py", "runpy.run_path"),  # the search spaces that we ship, by a checked name
     ("asd_ray/tuning/remote.py", "subprocess.Popen"),  # this package's own search on a cluster's head, without a shell
     ("asd_ray/clips/_store.py", "np.load"),  # records of a bank: allow_pickle is off unless asked for

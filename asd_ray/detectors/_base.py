@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -12,29 +11,11 @@ import numpy.typing as npt
 import torch
 
 from asd_ray.clips.bank import ClipSet
+from asd_ray.families.resources import Resources
 from asd_ray.features import FeatureCache, FrontEnd
 
 Scores = dict[str, npt.NDArray[np.floating]]
 State = dict[str, Any]  # tensors, numbers, text, and dictionaries of them: what torch.load(weights_only=True) reads
-MOST = 100_000  # CPUs, or GPUs, of one trial
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one trial asks of Ray by default. `gpu` is a share of one card; 0: it wants none, and never gets one."""
-
-    cpu: float = 1.0
-    gpu: float = 0.0
-    suits_cpu: bool = True  # whether a search without a GPU runs this family unless it is named
-    memory: float = 0.0  # GiB of the computer's that Ray sets aside; 0: it asks for none
-
-    def __post_init__(self) -> None:
-        whole_or_share = self.gpu <= 1 or self.gpu == int(self.gpu)
-        if not (0 < self.cpu <= MOST and 0 <= self.gpu <= MOST and whole_or_share and 0 <= self.memory < math.inf):
-            raise ValueError(
-                f"resources need cpu above 0 and at most {MOST}, gpu a share up to 1 or a whole number, memory in GiB "
-                f"from 0, but got {self}"
-            )
 
 
 @dataclass(frozen=True)
@@ -66,6 +47,9 @@ class Detector(Protocol):
     Parameters are keyword-only, flat and JSON-serialisable, none names a path or a device. A family that trains in
     epochs calls their number `epochs` and its batch size `batch_size`: a cap on epochs and the cure for a full
     memory are applied to these names.
+
+    A class has a `VERSION`, a whole number that is part of the name of each of its trials. Raise it when the same
+    parameters give other scores. In a user's own class a hash of the source takes the place of a missing `VERSION`.
 
     A class may also have ``suits(self, train: pd.DataFrame) -> str``: in one line why a detector of these parameters
     cannot learn from such normal clips, or "". A search asks it before anything is trained, and leaves out what does

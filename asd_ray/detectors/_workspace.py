@@ -17,7 +17,7 @@ import torch
 
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors._base import Context, Detector
-from asd_ray.detectors.families import Family, Space
+from asd_ray.families import Family, Space
 from asd_ray.features import FeatureCache
 
 RATE = 16_000
@@ -60,7 +60,10 @@ class Workspace:
     def new(self, tested: Family, *, seed: int = 0, **quick: int) -> Detector:
         """A detector with the paper's setting, but few epochs; what is asked of `quick` counts where it is known."""
         asked = {"epochs": EPOCHS, **quick, **self.smaller}
-        return tested.detector(self.context(seed), **{k: v for k, v in asked.items() if k in tested.parameters})
+        detector: Detector = tested.detector(
+            self.context(seed), **{k: v for k, v in asked.items() if k in tested.parameters}
+        )
+        return detector
 
     def fitted(self, tested: Family, kind: str = "plain") -> Detector:
         """A detector that has learned; shared by the checks that only ask it for scores."""

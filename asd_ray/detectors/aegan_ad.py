@@ -39,11 +39,12 @@ from torch.nn.functional import cosine_similarity, mse_loss
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _pictures as pictures
 from asd_ray.detectors import _training as training
-from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
+from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors._pictures import SIZE, WINDOWS
 from asd_ray.detectors.backends import Backend, Backends, Knn, Lof, Mahalanobis, MeanCosine, targets_of
 from asd_ray.detectors.nets import dcgan
 from asd_ray.errors import AsdRayError
+from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, Windows, per_clip
 from asd_ray.features._base import must_be
 
@@ -125,6 +126,7 @@ class AeganAd:
 
     # a 10 s clip has 186 windows, of which a CPU core learns from some seven a second
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
+    VERSION: ClassVar[int] = 1
 
     def __init__(
         self,

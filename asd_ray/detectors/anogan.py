@@ -34,8 +34,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _pictures as pictures
 from asd_ray.detectors import _training as training
-from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
+from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets import dcgan
+from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
 
@@ -68,6 +69,7 @@ class AnoGan:
 
     # a search goes 500 times through both nets and back, for two windows of a 10 s clip
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
+    VERSION: ClassVar[int] = 1
 
     def __init__(
         self,

@@ -36,11 +36,12 @@ from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _classify as classify
 from asd_ray.detectors import _training as training
 from asd_ray.detectors import augment
-from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
+from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors._classes import Classes
 from asd_ray.detectors._places import Places
 from asd_ray.detectors.heads import Softmax, divergence
 from asd_ray.detectors.nets.complex import LEAST_FRAMES, ComplexEncoder, RealEncoder
+from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, Windows
 from asd_ray.features._base import must_be
 
@@ -60,6 +61,7 @@ class ComplexNet:
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
+    VERSION: ClassVar[int] = 1
 
     def __init__(
         self,

@@ -25,12 +25,13 @@ import torch
 from asd_ray._cli import parser, positive, run
 from asd_ray._terminal import say
 from asd_ray.clips.bank import ClipSet
-from asd_ray.detectors._base import Progress, Resources, Scores
+from asd_ray.detectors._base import Progress, Scores
 from asd_ray.detectors._trials import DrawingTrial, FixedTrial, is_scalar
 from asd_ray.detectors._workspace import EPOCHS, RATE, Workspace, fit_on
-from asd_ray.detectors.families import Family, family
-from asd_ray.detectors.user_code import description
 from asd_ray.errors import AsdRayError
+from asd_ray.families import Family, family
+from asd_ray.families.resources import Resources
+from asd_ray.families.user_code import description
 
 # For the one check of what it learned: some 300 to 700 steps, as clips are few.
 TO_LEARN = {"epochs": 12, "batch_size": 16, "hop": 2}

@@ -36,12 +36,13 @@ from torch import Tensor, nn
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _classify as classify
 from asd_ray.detectors import _training as training
-from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
+from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors._classes import Classes
 from asd_ray.detectors._waves import Waves
 from asd_ray.detectors.augment import mixed, mixing_weights, soft_labels
 from asd_ray.detectors.heads import AdaProj, SubClusterAdaCos, divergence
 from asd_ray.detectors.nets.dual_branch import WIDTH, DualBranch
+from asd_ray.families.resources import Resources
 from asd_ray.features import FrontEnd, Magnitude, Windows
 from asd_ray.features._base import must_be
 
@@ -64,6 +65,7 @@ class EmbeddingKnn:
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
+    VERSION: ClassVar[int] = 1
 
     def __init__(
         self,

@@ -37,12 +37,13 @@ from torch import Tensor
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _training as training
-from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
+from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors._classes import Classes
 from asd_ray.detectors._dense import flattened
 from asd_ray.detectors._places import Places
 from asd_ray.detectors.nets.glow import Glow
 from asd_ray.detectors.nets.maf import MAF
+from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
 
@@ -66,6 +67,7 @@ class FlowAff:
 
     # 20 epochs of 1,000 clips of 10 s: half an hour of one core
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.25, suits_cpu=False)
+    VERSION: ClassVar[int] = 1
 
     def __init__(
         self,

@@ -34,8 +34,9 @@ from torch.nn.functional import l1_loss, mse_loss
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _pictures as pictures
 from asd_ray.detectors import _training as training
-from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
+from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets import dcgan
+from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
 
@@ -79,6 +80,7 @@ class Ganomaly:
 
     # a 10 s clip has 24 windows, each of which goes five times through a stack as wide as AEGAN-AD's is at 64
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
+    VERSION: ClassVar[int] = 1
 
     def __init__(
         self,

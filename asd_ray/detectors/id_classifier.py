@@ -39,11 +39,12 @@ from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _classify as classify
 from asd_ray.detectors import _training as training
 from asd_ray.detectors import augment
-from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
+from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors._classes import Classes
 from asd_ray.detectors.heads import ArcFace, Softmax, arcmix, check_head, divergence, new_head
 from asd_ray.detectors.nets.mobilenet_v2 import MobileNetV2
 from asd_ray.detectors.nets.resnet import ResNet50
+from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, Windows
 from asd_ray.features._base import must_be
 
@@ -63,6 +64,7 @@ class IdClassifier:
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
+    VERSION: ClassVar[int] = 1
 
     def __init__(
         self,

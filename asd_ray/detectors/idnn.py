@@ -27,8 +27,9 @@ from torch import Tensor
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _training as training
-from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
+from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors._dense import DenseNet
+from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
 
@@ -41,6 +42,7 @@ class IDNN:
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.25)
+    VERSION: ClassVar[int] = 1
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ from torch.nn.functional import cross_entropy, normalize
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _classify as classify
 from asd_ray.detectors import _training as training
-from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
+from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors._classes import Classes
 from asd_ray.detectors._waves import Waves
 from asd_ray.detectors.augment import mixed, mixing_weights
@@ -52,6 +52,7 @@ from asd_ray.detectors.heads import ArcFace, Softmax, arcmix, check_head, new_he
 from asd_ray.detectors.nets.mobilefacenet import MobileFaceNet
 from asd_ray.detectors.nets.mobilenet_v3 import MobileNetV3
 from asd_ray.detectors.nets.tgram import Tgram, temporal_attention
+from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, LogMel, Magnitude, Windows
 from asd_ray.features._base import must_be
 
@@ -110,6 +111,7 @@ class StgramMfn:
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
+    VERSION: ClassVar[int] = 1
 
     def __init__(
         self,

@@ -21,9 +21,10 @@ import torch
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import _training as training
-from asd_ray.detectors._base import Context, Progress, Resources, Scores, State
+from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.backends import Learned, interpolated, log_densities, mixture
 from asd_ray.errors import AsdRayError
+from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd
 from asd_ray.features._base import FULL_SCALE, must_be
 
@@ -44,6 +45,7 @@ class TwfrGmm:
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1, gpu=0)
+    VERSION: ClassVar[int] = 1
 
     def __init__(
         self,

@@ -64,13 +64,13 @@ def _searches(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
     """The settings of trials, and how many have them."""
     found: dict[tuple[Any, ...], int] = {}
     for record in records:
-        settings = record.extra.get("settings", {})
+        settings = record.settings.to_dict() if record.settings else {}
         told = [("source", record.source), ("seed", record.seed), ("protocol", record.protocol)]
         told += [
             (name, settings[name]) for name in ("year", "held_out", "epochs_cap", "checkpoint") if name in settings
         ]
-        if len(record.extra.get("machines", ())) > 1:
-            told.append(("jointly", ", ".join(record.extra["machines"])))
+        if len(record.machines) > 1:
+            told.append(("jointly", ", ".join(record.machines)))
         found[tuple(told)] = found.get(tuple(told), 0) + 1
     return [{**dict(told), "trials": many} for told, many in sorted(found.items(), key=lambda item: -item[1])]
 

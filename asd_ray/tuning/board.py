@@ -93,14 +93,14 @@ def leaderboard(studies: list[Study], console: Console) -> None:
     for machine in dict.fromkeys(called(study.machines) for study in studies):
         records = [r for s in studies if called(s.machines) == machine for r in s.records.values()]
         ranked = sorted((r for r in records if r.objective is not None), key=lambda r: -(r.objective or 0))
-        shown = [(place, r) for place, r in enumerate(ranked, 1) if place <= SHOWN or r.extra.get("paper")]
+        shown = [(place, r) for place, r in enumerate(ranked, 1) if place <= SHOWN or r.paper]
         title = f"{machine}: {len(ranked)} complete trials, protocol {PROTOCOL}"
         table = Table(title=title, title_justify="left")
         for name in ("", "trial", "variant", "objective", "AUC", "pAUC", "epochs", "seconds", ""):
             table.add_column(name, justify="left" if name in ("trial", "variant", "") else "right", no_wrap=True)
         for place, record in shown:
             told = [record.variant, f"{record.objective:.4f}", *_means(record), str(record.epochs)]
-            paper = "paper" if record.extra.get("paper") else ""
+            paper = "paper" if record.paper else ""
             table.add_row(str(place), record.name, *told, f"{record.seconds or 0:.1f}", paper)
         if ranked:
             console.print(table)

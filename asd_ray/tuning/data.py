@@ -16,8 +16,8 @@ from asd_ray.clips.table import NORMAL, TEST, TRAIN, ClipTable
 from asd_ray.detectors import Scores
 from asd_ray.errors import AsdRayError
 from asd_ray.features import FeatureCache
+from asd_ray.ledger import Settings
 from asd_ray.tuning.judge import Judge, Verdict
-from asd_ray.tuning.spec import Settings
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from asd_ray.families import Family
 from asd_ray.ledger import Ledger
 from asd_ray.tuning._ray import FIFOScheduler, Searcher, TrialProgressCallback, TrialScheduler, ray, tune
 from asd_ray.tuning.cluster import GIB, Cluster, Room
@@ -53,12 +54,14 @@ class TrialWorker(tune.Trainable):
         config: dict[str, Any],
         source: DataSource | None = None,
         ledger: Ledger | None = None,
+        families: Mapping[str, Family] | None = None,
         rules: Rules | None = None,
     ) -> None:
         assert source is not None
         assert ledger is not None
+        assert families is not None
         assert rules is not None
-        self._source, self._ledger, self._rules = source, ledger, rules
+        self._source, self._ledger, self._families, self._rules = source, ledger, families, rules
         gc.freeze()  # what was imported is here to stay: collecting after each trial then takes no tenth of a second
         self._trial: Generator[Reached | Outcome, None, None] | None = None
         self._begin(config)
@@ -83,6 +86,7 @@ class TrialWorker(tune.Trainable):
         self._since: float | None = None  # when its clips were at hand
         self._trial = run_trial(
             self._spec,
+            self._families[self._spec.family],
             self._source,
             self._ledger,
             _given_device(),
@@ -275,7 +279,10 @@ def run_on_ray(search: Search, cluster: Cluster, rules: Rules | None = None) -> 
     """Run the search to its end on the Ray that is running; what Ray writes is removed afterwards."""
     rules = Rules() if rules is None else rules
     asker = Asker(search, cluster, rules.limit)
-    worker = tune.with_parameters(TrialWorker, source=search.source, ledger=search.ledger, rules=rules)
+    families = {study.family.name: study.family for study in search.studies}
+    worker = tune.with_parameters(
+        TrialWorker, source=search.source, ledger=search.ledger, families=families, rules=rules
+    )
     worker.__qualname__ = TrialWorker.__qualname__  # as the dashboard calls its class
     folder = tempfile.mkdtemp(prefix="asd_ray_tune_")
     try:

@@ -58,7 +58,7 @@ class LogLines(Watcher):
             variant=record.variant,
             epochs=record.epochs,
             seconds=record.seconds,
-            node=record.extra.get("node") or run.node,
+            node=record.node or run.node,
             error=record.error[:TOLD],
         )
         is_failed = record.status == "failed"

@@ -18,7 +18,7 @@ from asd_ray.tuning.events import LOGGER, line
 from asd_ray.tuning.spec import TrialSpec
 from asd_ray.tuning.stored import held
 from asd_ray.tuning.study import Study
-from asd_ray.tuning.trial import Outcome, Reached, commit, record_extra, records_of
+from asd_ray.tuning.trial import Outcome, Reached, commit, records_of
 from asd_ray.tuning.watching import Watcher
 
 Fits = Callable[[Study], bool]
@@ -254,9 +254,8 @@ class Search:
             "seconds": round(run.seconds, 3),
             "error": error,
         }
-        told: dict[str, Any] = {"node": run.node} if run.node else {}
-        told |= {"faults": list(run.faults)} if run.faults else {}
-        records = records_of(run.spec, self.source, status, extra={**record_extra(run.spec), **told}, **what)
+        extra = {"faults": list(run.faults)} if run.faults else {}
+        records = records_of(run.spec, self.source, status, node=run.node, extra=extra, **what)
         outcome = commit(self.ledger, records)
         if outcome.unstored:
             self._refused(run, outcome.unstored)
@@ -302,7 +301,8 @@ def run_serially(search: Search) -> None:
     while (spec := search.next()) is not None:
         search.turn()
         device = torch.device("cuda" if spec.gpu > 0 else "cpu")
-        for event in (trial := run_trial(spec, search.source, search.ledger, device)):
+        family = search.running[spec.hash].study.family
+        for event in (trial := run_trial(spec, family, search.source, search.ledger, device)):
             if isinstance(event, Outcome):
                 search.finished(spec, event)
             elif search.reached(spec, event):

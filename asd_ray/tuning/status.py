@@ -183,11 +183,7 @@ def _told_row(beat: Beat, told: dict[str, Any]) -> _Row:
 
 def _stored_rows(records: Sequence[TrialRecord]) -> list[_Row]:
     """A row for each study that the ledger knows of, over all seeds and settings; imported systems are no studies."""
-    found = {
-        (tuple(sorted(record.extra.get("machines", [record.machine]))), record.family)
-        for record in records
-        if record.source == "search"
-    }
+    found = {(tuple(sorted(record.machines)), record.family) for record in records if record.source == "search"}
     rows = []
     for machines, family in found:
         whole, _ = whole_and_half(records, machines, family)

@@ -35,8 +35,7 @@ def whole_and_half(
     """A family's trials over exactly these machines: those stored for each of them, and those that lack a file."""
     of_trial: dict[str, list[TrialRecord]] = {}
     for record in records:
-        over = record.extra.get("machines", [record.machine])
-        if record.source == "search" and record.family == family and set(over) == set(machines):
+        if record.source == "search" and record.family == family and set(record.machines) == set(machines):
             of_trial.setdefault(record.trial, []).append(record)
     whole = [as_one(each) for each in of_trial.values() if len(each) == len(machines)]
     return whole, [each[0] for each in of_trial.values() if len(each) < len(machines)]

@@ -160,17 +160,3 @@ def bank_of(tmp_path: Path) -> Callable[[dict[str, npt.NDArray[np.floating]]], B
         return open_bank(tmp_path / "waves", workers=1)
 
     return make
-
-
-@pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
-    """A module that Python can import in this test: ``module("mine", "PAPER = {}")``."""
-    monkeypatch.syspath_prepend(tmp_path / "modules")
-
-    def write(name: str, text: str) -> Path:
-        path = tmp_path / "modules" / f"{name}.py"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        return path
-
-    return write

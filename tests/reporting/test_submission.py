@@ -13,7 +13,7 @@ from asd_ray import evaluate
 from asd_ray.clips.layouts._years import _EVALUATED
 from asd_ray.ensembling import Wishes, build, finals, find_recipe, load, scores_of, write
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
+from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 from asd_ray.metrics import YEARS
 from asd_ray.reporting.submission import EVALUATION, check_submission, write_submission
 
@@ -56,7 +56,7 @@ def commit(ledger: Ledger, clips: pd.DataFrame, year: int | None, *, trials: int
                 variant="mse",
                 objective=0.5,
                 dataset="made",
-                extra={"settings": {"year": year}},
+                settings=Settings(year=year),
             )
             ledger.commit(record, long_scores(own, {"mse": scores}))
 

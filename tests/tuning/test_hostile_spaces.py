@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from asd_ray.detectors import FAMILIES, Family
 from asd_ray.errors import AsdRayError
+from asd_ray.families.drawing import PaperTrial, draw, paper_draw
 from asd_ray.search import main
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.space import PaperTrial, draw, paper_draw
 
 from ..hostile import Verbs, bounded
 

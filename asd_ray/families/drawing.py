@@ -10,14 +10,14 @@ from typing import Any
 import optuna
 from optuna.trial import FixedTrial
 
-from asd_ray.detectors import Family
-from asd_ray.detectors.families import Space
-from asd_ray.detectors.user_code import origin, shown, text_of
 from asd_ray.errors import AsdRayError
+from asd_ray.families.family import Family
+from asd_ray.families.space import Space
+from asd_ray.families.user_code import origin, shown, text_of
 from asd_ray.ledger import trial_hash
 from asd_ray.ledger.record import SHAPES
-from asd_ray.tuning.contract import EPOCHS
 
+EPOCHS = 10**9  # that no trial will ever see, and more than a record holds
 STEP = 1e-8  # of a step, as Optuna allows
 
 
