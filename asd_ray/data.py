@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from asd_ray._cli import local_path, parser, positive, progress_bar, run, subparser
 from asd_ray._csv import write_frame
-from asd_ray._files import check_text, storage_error
 from asd_ray._terminal import say, say_json, typed
+from asd_ray.cli._arguments import local_path, parser, positive, progress_bar, run, subparser
 from asd_ray.errors import AsdRayError
+from asd_ray.storage.places import check_text, storage_error
 
 if TYPE_CHECKING:  # pandas is imported where it is used, so that --help answers at once
     import pandas as pd

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from asd_ray import _cli
 from asd_ray._terminal import say, typed
+from asd_ray.cli import _arguments as _cli
 from asd_ray.errors import AsdRayError, listing
 
 if TYPE_CHECKING:

@@ -16,12 +16,13 @@ from asd_ray.clips.demo import make_demo
 from asd_ray.clips.scan import scan
 from asd_ray.detectors import Resources, family
 from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.locks import StudyLocks
 from asd_ray.tuning.plan import Wishes, make_plan
-from asd_ray.tuning.search import Running, Search
+from asd_ray.tuning.running import RunningTrial
+from asd_ray.tuning.search import Search
 from asd_ray.tuning.trial import Reached
-from asd_ray.tuning.watching import Watcher
+from asd_ray.tuning.watch._base import Watcher
 from benchmarks._timing import Row
 from benchmarks.bench_search import PAPER, Nothing, space
 
@@ -64,13 +65,13 @@ class Timeline(Watcher):
     spans: list[tuple[float, float]] = field(default_factory=list)
     looks: dict[int, tuple[float, float]] = field(default_factory=dict)  # trials -> when, MiB
 
-    def began(self, run: Running) -> None:
+    def began(self, run: RunningTrial) -> None:
         self.handed_out = time.perf_counter()
 
-    def reached(self, run: Running, what: Reached) -> None:
+    def reached(self, run: RunningTrial, what: Reached) -> None:
         self.first = self.first or time.perf_counter()
 
-    def ended(self, run: Running, record: TrialRecord) -> None:
+    def ended(self, run: RunningTrial, record: TrialRecord) -> None:
         now = time.perf_counter()
         self.spans.append((now - (record.seconds or 0.0), now))
         if len(self.spans) in (1, *LOOKS):
@@ -85,7 +86,7 @@ class Timeline(Watcher):
 
 
 def run() -> Iterator[Row]:
-    from asd_ray.tuning.dispatch import PRETENDED
+    from asd_ray.tuning.on_ray.dispatch import PRETENDED
 
     os.environ[PRETENDED] = "1"
     with tempfile.TemporaryDirectory() as folder:
@@ -134,8 +135,8 @@ class Quick3(Quick0):
 def _searched(
     source: DataSource, run: str, machines: list[str], names: list[str], trials: int
 ) -> tuple[Timeline, float]:
-    from asd_ray.tuning.cluster import Cluster, ray_at
-    from asd_ray.tuning.dispatch import run_on_ray
+    from asd_ray.tuning.on_ray.cluster import Cluster, ray_at
+    from asd_ray.tuning.on_ray.dispatch import run_on_ray
 
     ledger = Ledger(run)
     families = [family(name) for name in names]

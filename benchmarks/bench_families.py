@@ -19,8 +19,8 @@ from unittest.mock import patch
 import torch
 from torch import nn
 
+from asd_ray.conformance.workspace import Workspace
 from asd_ray.detectors import FAMILIES, Context, family
-from asd_ray.detectors._workspace import Workspace
 from asd_ray.detectors.nets import dual_branch
 from asd_ray.features import FeatureCache, FrontEnd
 from benchmarks._timing import Row

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from asd_ray.clips.bank import ClipSet, open_bank
 from asd_ray.detectors import Context
-from asd_ray.detectors.autoencoder import Autoencoder
+from asd_ray.detectors.families.autoencoder import Autoencoder
 from asd_ray.features import FeatureCache, vectors, windows_of
 from benchmarks._timing import Row, compare
 

@@ -25,9 +25,9 @@ from asd_ray.clips.scan import scan
 from asd_ray.detectors import FAMILIES, Family
 from asd_ray.families import Space
 from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.judge import PROTOCOL
-from asd_ray.tuning.locks import StudyLocks
 from asd_ray.tuning.plan import Wishes, chosen_families, make_plan
 from asd_ray.tuning.search import Search, run_serially
 

@@ -31,13 +31,15 @@ import numpy.typing as npt
 import pandas as pd
 import xxhash
 
-from asd_ray._files import InUse, check_readable, locked, make_folder, remove_unused, storage_error
 from asd_ray._json import loads
 from asd_ray._shapes import ListOf, Text, Whole, fault, object_of
 from asd_ray.clips.audio import Samples, UnreadableClip, read_samples
 from asd_ray.clips.resampling import check_rate
 from asd_ray.clips.table import ClipTable, Problem
 from asd_ray.errors import AsdRayError, listing
+from asd_ray.storage.caches import CACHE_CURE
+from asd_ray.storage.locks import InUse, locked, remove_unused
+from asd_ray.storage.places import check_readable, make_folder, storage_error
 
 VERSION = 1  # of the key
 DECODER = 2  # what files become: 1 resampled by torchaudio, 2 does by soxr; clips at the wanted rate stay as they are
@@ -185,7 +187,7 @@ def build_store(
 
     `files` has the columns path and file (of `file_hashes`), sorted by path.
     """
-    make_folder(folder.parent, "the bank")
+    make_folder(folder.parent, "the bank", CACHE_CURE)
     part = _part(folder, table.known_as, DECODER)
     try:
         with locked(part.with_suffix(".lock"), waiting):
@@ -199,7 +201,7 @@ def build_store(
             else:
                 progress(len(files))
     except OSError as error:
-        raise storage_error(error, folder.parent, "the bank") from error
+        raise storage_error(error, folder.parent, "the bank", CACHE_CURE) from error
     _remove_superseded(folder, table.known_as)
     return done
 

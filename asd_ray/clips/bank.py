@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 import xxhash
 
-from asd_ray._files import cache_root, threads
+from asd_ray._threads import threads
 from asd_ray.clips._store import (
     RECORD,
     Decoding,
@@ -30,6 +30,7 @@ from asd_ray.clips.mirror import Mirror, files_of
 from asd_ray.clips.scan import scan
 from asd_ray.clips.table import ANOMALY, MEASURED, NORMAL, SUPPLEMENTAL, ClipTable, Problem
 from asd_ray.errors import AsdRayError
+from asd_ray.storage.caches import cache_root
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from asd_ray._files import threads
+from asd_ray._threads import threads
 from asd_ray.clips._store import Decoding, digest
 from asd_ray.clips.audio import Header, Samples, UnreadableClip, read_header, read_samples
 from asd_ray.clips.bank import decoding_notes, repeated_audio

@@ -22,12 +22,12 @@ from pathlib import Path
 
 import soundfile as sf
 
-from asd_ray._files import DISK_FULL, obstacle, why
 from asd_ray._json import loads
 from asd_ray.clips.demo_machines import MACHINES
 from asd_ray.clips.demo_plan import SIZES, DemoClip, DemoSize, attribute_table, planned
 from asd_ray.clips.demo_sound import RATE
 from asd_ray.errors import AsdRayError, listing, unknown
+from asd_ray.storage.places import DISK_FULL, obstacle, why
 
 __all__ = ["MACHINES", "SIZES", "DemoSize", "make_demo"]
 

@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from asd_ray._files import check_readable, local
 from asd_ray.clips._tree import File, Tree
 from asd_ray.clips.layouts._base import pairs
 from asd_ray.clips.layouts._sections import _LABELLED, hidden_name
 from asd_ray.clips.table import ANOMALY, NORMAL, TEST, UNKNOWN, Clip, Problem, attributes_text
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics.csv_rows import LARGEST
+from asd_ray.storage.places import check_readable, local
 
 _ATTRIBUTES = re.compile(r"attributes_\d{2}\.csv")
 _LIST = re.compile(r"eval_data_list(_20\d\d)?\.csv")

@@ -24,11 +24,13 @@ from typing import Any
 
 import pandas as pd
 
-from asd_ray._files import cache_root, locked, make_folder, storage_error
-from asd_ray._s3 import PATIENT, as_url, parse_s3, s3_filesystem, whole_url
 from asd_ray.clips._tree import File, Tree, is_hidden, kind_of, tree_of
 from asd_ray.clips.table import ClipTable, Problem
 from asd_ray.errors import AsdRayError
+from asd_ray.storage.caches import CACHE_CURE, cache_root
+from asd_ray.storage.locks import locked
+from asd_ray.storage.places import make_folder, storage_error
+from asd_ray.storage.s3 import PATIENT, as_url, parse_s3, s3_filesystem, whole_url
 
 DOWNLOADS = 16  # at once: they wait for the network, not for a core
 PIECE = 4 << 20  # bytes
@@ -103,7 +105,7 @@ class Mirror:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         parts = self._home.with_name(f"{self._home.name}.parts")
-        make_folder(parts.parent, "the mirror of a dataset on S3")
+        make_folder(parts.parent, "the mirror of a dataset on S3", CACHE_CURE)
         try:
             with locked(
                 parts.with_suffix(".lock"), lambda: log.warning("%s: another process fetches, waiting", self.root)
@@ -111,7 +113,7 @@ class Mirror:
                 shutil.rmtree(parts, ignore_errors=True)  # of a fetch that was killed
                 yield
         except OSError as error:
-            raise storage_error(error, self._home.parent, "the mirror of a dataset on S3") from error
+            raise storage_error(error, self._home.parent, "the mirror of a dataset on S3", CACHE_CURE) from error
 
     def _download(self, files: Sequence[File], progress: Callable[[int], None]) -> None:
         if not files:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 
 from asd_ray._names import FOLDER, NAME, RULE
-from asd_ray._s3 import is_s3
 from asd_ray.clips._tree import Tree, walk
 from asd_ray.clips.labels import read_beside
 from asd_ray.clips.layouts import Layout, Named, choose
@@ -19,6 +18,7 @@ from asd_ray.clips.mirror import listed
 from asd_ray.clips.table import ANOMALY, NORMAL, TEST, TRAIN, Clip, ClipTable, Problem, frame_of
 from asd_ray.errors import AsdRayError, listing, unknown
 from asd_ray.metrics.csv_rows import shortened as shown
+from asd_ray.storage.s3 import is_s3
 
 UNSEARCHABLE = "cannot be searched"  # how the rule of such a machine's problem begins
 

@@ -95,7 +95,7 @@ def paper_draw(space: Space, family: Family) -> dict[str, Any]:
     strange = sorted(set(space.paper) - family.parameters)
     if strange:
         raise AsdRayError(
-            f"{space.path}: PAPER has {strange[0]!r}, which {family.target} does not take; it takes "
+            f"{space.path}: PAPER has {strange[0]!r}, which {family.identity} does not take; it takes "
             f"{', '.join(sorted(family.parameters))}"
         )
     fixed = PaperTrial(space.paper)

@@ -103,8 +103,7 @@ class Family:
 
     def _breaks_the_contract(self, why: str) -> AsdRayError:
         return AsdRayError(
-            f"family {self.target} {why}; see asd_ray/detectors/_base.py, and try: python -m "
-            f"asd_ray.detectors.conformance {self.target}"
+            f"family {self.target} {why}; see asd_ray/detectors/_base.py, and try: asd-ray conformance {self.target}"
         )
 
     @property

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from asd_ray._csv import CsvWriter
-from asd_ray._files import check_text, is_address
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger.files import refuse
 from asd_ray.ledger.own_folders import refuse_own_folder
 from asd_ray.ledger.schema import SPLITS
 from asd_ray.ledger.store import Ledger
 from asd_ray.ledger.trial_file import Entry, FileError, read_trial
+from asd_ray.storage.places import check_text, is_address, refuse
 
 COLUMNS = ("system", "machine", "id", "domain", "split", "clip", "label", "variant", "score", "family", "trial")
 CURE = "name another file as TABLE"

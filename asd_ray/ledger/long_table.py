@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asd_ray._csv import MARK, restored
-from asd_ray._files import check_text
 from asd_ray._names import NAME, wrong_name
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.schema import DOMAINS, LABELS, SPLITS
 from asd_ray.ledger.trial_file import MOST_ROWS
+from asd_ray.storage.places import check_text
 
 if TYPE_CHECKING:
     import pandas as pd

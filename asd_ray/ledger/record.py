@@ -15,8 +15,8 @@ from asd_ray._json import loads
 from asd_ray._names import check_name
 from asd_ray._shapes import Anything, DictOf, Fields, Flag, ListOf, Maybe, Number, Scalar, Shape, Text, Whole, fault
 from asd_ray.errors import AsdRayError, unknown
-from asd_ray.ledger.run_layout import check_trial
 from asd_ray.ledger.schema import SCHEMA_VERSION
+from asd_ray.storage.run_layout import check_trial
 
 STATUSES = ("complete", "pruned", "failed")  # best first: a better one is never replaced by a worse one
 SOURCES = ("search", "import")

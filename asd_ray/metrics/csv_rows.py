@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from asd_ray._files import check_readable
 from asd_ray.errors import AsdRayError
+from asd_ray.storage.places import check_readable
 
 LARGEST = 64 << 20  # bytes; the largest official file has not one percent of it
 Row = tuple[int, list[str]]  # line number, its columns

@@ -17,8 +17,8 @@ from asd_ray.errors import AsdRayError, listing
 from asd_ray.families import Space
 from asd_ray.families.drawing import paper_draw
 from asd_ray.ledger import Ledger, Settings, TrialRecord, trial_hash
+from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.locks import StudyLocks
 from asd_ray.tuning.spec import LAST, called
 from asd_ray.tuning.study import Share, Study, study_name
 from asd_ray.tuning.suiting import Reasons, StudyClips, against, against_draws, front_end_of_draws, reason_lines

@@ -20,8 +20,8 @@ from asd_ray.families import Space
 from asd_ray.families.drawing import draw, paper_draw
 from asd_ray.ledger import Settings, TrialRecord
 from asd_ray.tuning.halving import Halving
+from asd_ray.tuning.ledger_view import whole_and_half
 from asd_ray.tuning.spec import TrialSpec, called
-from asd_ray.tuning.stored import whole_and_half
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 ATTEMPTS = 60  # draws of parameters that were all tried already, after which a space counts as exhausted

@@ -25,8 +25,8 @@ from asd_ray.tuning.contract import front_end_of, scores_of, steps_of
 from asd_ray.tuning.data import DataSource, TrialData
 from asd_ray.tuning.faults import NodeFault, TrialFailed, of_every_trial, of_the_node, reason
 from asd_ray.tuning.judge import PROTOCOL, Verdict
+from asd_ray.tuning.ledger_view import as_one, held
 from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
-from asd_ray.tuning.stored import as_one, held
 
 THREADS = 1024  # more only wait for each other, and torch takes no number beyond 32 bits
 ASK_AGAIN = 5.0  # seconds

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from asd_ray._files import cache_root
 from asd_ray.clips._store import Decoding
 from asd_ray.clips.audio import UnreadableClip, read_header, read_samples
 from asd_ray.clips.bank import open_bank
@@ -20,6 +19,7 @@ from asd_ray.clips.check import check
 from asd_ray.clips.scan import scan, searchable
 from asd_ray.clips.table import ClipTable
 from asd_ray.errors import AsdRayError
+from asd_ray.storage.caches import cache_root
 
 from ..hostile import Verbs, bounded
 

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from moto.s3.responses import S3Response
 
-from asd_ray._s3 import as_url, is_s3, parse_s3, whole_url
 from asd_ray.clips import mirror as mirror_module
 from asd_ray.clips.bank import open_bank
 from asd_ray.clips.mirror import Mirror, files_of, listed
 from asd_ray.clips.scan import scan
 from asd_ray.data import main
 from asd_ray.errors import AsdRayError
+from asd_ray.storage.s3 import as_url, is_s3, parse_s3, whole_url
 
 from ..s3_server import S3Server
 

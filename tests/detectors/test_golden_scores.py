@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 
+from asd_ray.conformance.workspace import Workspace
 from asd_ray.detectors import FAMILIES, family
-from asd_ray.detectors._workspace import Workspace
 
 STORED = Path(__file__).with_name("golden_scores.json")
 # Of a variant's spread over the clips. Processors round differently, and training amplifies that: to 0.005 at most with

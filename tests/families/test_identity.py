@@ -20,8 +20,8 @@ from asd_ray.clips.scan import scan
 from asd_ray.detectors import FAMILIES, Family, family
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
+from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.locks import StudyLocks
 from asd_ray.tuning.plan import Wishes, chosen_families, make_plan
 
 BEFORE = Path(__file__).parents[3] / "shared/golden/run_before/run"

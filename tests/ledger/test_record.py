@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Settings, TrialRecord, trial_hash
-from asd_ray.ledger.run_layout import check_trial
+from asd_ray.storage.run_layout import check_trial
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

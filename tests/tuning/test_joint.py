@@ -11,8 +11,8 @@ import pytest
 
 from asd_ray.detectors import Family
 from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.locks import StudyLocks
 from asd_ray.tuning.plan import Plan, Wishes, make_plan
 from asd_ray.tuning.search import Search, run_serially
 from asd_ray.tuning.spec import called

@@ -14,7 +14,7 @@ from asd_ray.ledger import Ledger
 from asd_ray.tuning.search import LIVES, Search, run_serially
 from asd_ray.tuning.spec import ORACLE
 from asd_ray.tuning.study import Share, Study
-from asd_ray.tuning.watching import Watcher
+from asd_ray.tuning.watch._base import Watcher
 
 
 def categories(trial: Any) -> dict[str, Any]:

@@ -1,0 +1,228 @@
+"""A classifier of machine ids that sees a log-mel picture beside a picture learned from the wave: STgram-MFN.
+
+Liu, Guan, Zhu, Wang, "Anomalous Sound Detection Using Spectral-Temporal Information Fusion", ICASSP 2022. Settings
+after it: Cho, "Unsupervised Anomalous Sound Detection Using STgram with Mixup", DCASE 2022; Choi, Choi, "Noisy-ArcMix:
+Additive Noisy Angular Margin Loss Combined with Mixup for Anomalous Sound Detection", 2023 (TASTgram).
+
+One-dimensional convolutions learn of the wave what a spectrogram loses, the Tgram; with the log-mel picture, the
+Sgram, it is the two channels that MobileFaceNet makes an embedding of. ArcFace learns to tell all ids of all machines
+by it, or those of one machine. A clip that the net does not take for its own id is anomalous.
+
+The rows of the paper: inputs "sgram", "tgram" and "spectrum" (LogMel-, Tgram- and Spec-MFN), head "softmax" (CEE). The
+authors' later code has net "mobilefacenet_2023" and 300 epochs. Cho: mix "mixup", net "mobilefacenet_2022" or
+"mobilenet_v3", whose weights start at random here. TASTgram: inputs "sgram+tgram+attention", picture "noisy_arcmix",
+net "mobilefacenet_2023", mix "noisy_arcmix", weight_decay 0.01, anneal_after 0, batch_size 64, 300 epochs. The paper
+trains over all machines at once, which `asd-ray search --jointly` does; per machine it is said to lose 10 points.
+
+Left open, and chosen here: clips shorter than `seconds` are repeated; the linear spectrum is in dB; a mixture's share
+is drawn for each clip from Beta(alpha, alpha), with alpha 0.5 for Cho's, too, who mixes waves and gives each class its
+own margin; the weights of the last epoch score, where the authors take the best on test clips and Choi & Choi those
+of least loss on held out clips; the rate falls as in the authors' later code, by a cosine over all epochs which begins
+after the first 20, down to a tenth; an embedding has unit length under ArcFace.
+
+Published, AUC (pAUC) in per cent, DCASE 2020 development, best epoch on test clips, fan, pump, slider, valve, ToyCar,
+ToyConveyor: ArcFace 94.04 (88.97), 91.94 (81.75), 99.55 (97.61), 99.64 (98.44), 94.44 (87.68), 74.57 (63.60); mean
+92.36 (86.34), CEE 89.68 (84.64). Mean AUC of the ablations: LogMel 87.67, Tgram 75.18, Spec 77.12. TASTgram with
+Noisy-ArcMix, no test clips used: 98.32 (95.34), 95.44 (85.99), 99.53 (97.50), 99.95 (99.74), 96.76 (90.11), 77.90
+(67.15). The score of all these is `nll_margin`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+from asd_ray.clips.bank import ClipSet
+from asd_ray.detectors._base import Context, Progress, Scores, State
+from asd_ray.detectors.nets.mobilefacenet import MobileFaceNet
+from asd_ray.detectors.nets.mobilenet_v3 import MobileNetV3
+from asd_ray.detectors.nets.tgram import Tgram, temporal_attention
+from asd_ray.detectors.parts import classifier as classify
+from asd_ray.detectors.parts import training
+from asd_ray.detectors.parts.augment import mixed, mixing_weights
+from asd_ray.detectors.parts.classes import Classes
+from asd_ray.detectors.parts.heads import ArcFace, Softmax, arcmix, check_head, new_head, noisy_arcmix
+from asd_ray.detectors.parts.waves import Waves
+from asd_ray.families.resources import Resources
+from asd_ray.features import PRESETS, LogMel, Magnitude, Windows
+from asd_ray.features._base import must_be
+
+NETS = ("mobilefacenet_2022", "mobilefacenet_2023", "mobilenet_v3")
+INPUTS = ("sgram+tgram", "sgram+tgram+attention", "sgram", "tgram", "spectrum")
+PICTURES = ("stgram", "noisy_arcmix")  # presets of the Sgram
+MIXES: dict[str, Callable[..., Tensor] | None] = {"none": None, "mixup": arcmix, "noisy_arcmix": noisy_arcmix}
+MOST = 32  # clips at once where nothing is learned: 0.2 GB in the first layers
+FLOOR = 1e-10  # of a spectrum's power
+
+
+class Stgram(nn.Module):
+    """Waves, [n, samples] -> embeddings; `pictures` are those of the same sound, where they are made already."""
+
+    def __init__(self, front_end: LogMel | Magnitude, inputs: str, net: str, samples: int, *, unit: bool) -> None:
+        super().__init__()
+        self.front_end, self.inputs, self.unit = front_end, inputs.split("+"), unit
+        frames, bins, hop = front_end.frames(samples), front_end.shape[0], front_end.hop
+        self.tgram = Tgram(frames, mels=bins, window=2 * hop, hop=hop) if "tgram" in self.inputs else None
+        channels = len(self.inputs)
+        self.net: MobileFaceNet | MobileNetV3
+        if net == "mobilenet_v3":
+            self.net = MobileNetV3(channels)
+        else:
+            self.net = MobileFaceNet(channels, size=(bins, frames), table=net.removeprefix("mobilefacenet_"))
+        self.width = self.net.width
+
+    def pictures(self, waves: Tensor) -> Tensor:
+        """[n, bins, frames] in dB."""
+        with torch.autocast(waves.device.type, enabled=False):
+            made = self.front_end(waves).transpose(1, 2)
+        return made.clamp_min(FLOOR).log10().mul(10) if self.inputs == ["spectrum"] else made
+
+    def forward(self, waves: Tensor, pictures: Tensor | None = None) -> Tensor:
+        if pictures is None:
+            pictures = waves.new_empty(0) if self.inputs == ["tgram"] else self.pictures(waves)
+        channels = []
+        for each in self.inputs:
+            if each == "tgram":
+                assert self.tgram is not None
+                channels.append(self.tgram(waves))
+            else:
+                channels.append(temporal_attention(pictures) if each == "attention" else pictures)
+        embedding: Tensor = self.net(torch.stack(channels, 1))
+        return normalize(embedding.float()) if self.unit else embedding
+
+
+class StgramMfn:
+    """A detector; see the module for the method.
+
+    `seconds` of each clip are heard; `anneal_after` is the epoch after which the rate falls; `weight_decay` above 0
+    makes Adam AdamW.
+
+    Variants: `nll_margin` (head "arcface"), `probability`, `log_odds`, `nll` and `log_odds_2021` of the own id, and one
+    for each of `backends` on a clip's embedding.
+    """
+
+    RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
+    VERSION: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        inputs: str = "sgram+tgram",
+        picture: str = "stgram",
+        net: str = "mobilefacenet_2022",
+        head: str = "arcface",
+        scale: float = 30.0,
+        margin: float = 0.7,
+        mix: str = "none",
+        alpha: float = 0.5,
+        seconds: float = 10.0,
+        backends: str = "knn,lof,maha,gmm",
+        lr: float = 1e-4,
+        weight_decay: float = 0.0,
+        anneal_after: int = 20,
+        batch_size: int = 128,
+        epochs: int = 200,
+    ) -> None:
+        self.context = context
+        self.inputs, self.picture, self.net, self.head = inputs, picture, net, head
+        self.scale, self.margin, self.mix, self.alpha = scale, margin, mix, alpha
+        self.seconds, self.backends = seconds, backends
+        self.lr, self.weight_decay, self.anneal_after = lr, weight_decay, anneal_after
+        self.batch_size, self.epochs = batch_size, epochs
+        choices = {"inputs": INPUTS, "picture": PICTURES, "net": NETS, "mix": tuple(MIXES)}
+        for name, known in choices.items():
+            must_be(self, name, getattr(self, name) in known, f"one of {', '.join(known)}")
+        check_head(self)
+        must_be(self, "alpha", 0 < alpha < math.inf, "above 0")
+        must_be(self, "seconds", 0.25 <= seconds < math.inf, "0.25 or more")
+        must_be(self, "weight_decay", 0 <= weight_decay < math.inf, "0 or more")
+        training.check_whole(self, "anneal_after", 0)
+        training.check_recipe(self)
+        classify.backends_for(backends)
+        self._kept = classify.Kept(self, self._new)
+
+    @property
+    def front_end(self) -> LogMel | Magnitude:
+        preset = PRESETS[self.picture]
+        assert isinstance(preset, LogMel)
+        if self.inputs == "spectrum":
+            return Magnitude(
+                n_fft=preset.n_fft, pad_mode=preset.pad_mode, power=2, seconds=self.seconds, short="repeat"
+            ).at(self.context.rate)
+        return replace(preset, seconds=self.seconds).at(self.context.rate)
+
+    def suits(self, train: pd.DataFrame) -> str:
+        return Classes.lacking(train)
+
+    def fit(self, train: ClipSet) -> Iterator[Progress]:
+        classes, device = Classes.of(train.frame), self.context.device
+        made = self._kept.begun(classes)
+        net, head = made.net, made.head
+        assert isinstance(net, Stgram)
+        assert isinstance(head, ArcFace | Softmax)
+        waves, labels = self._waves(train), classes.labels(train.frame).to(device)
+        draw, mixing = np.random.default_rng(self.context.seed), MIXES[self.mix]
+        optimiser = torch.optim.AdamW(made.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, partial(_share, after=self.anneal_after, of=self.epochs)
+        )
+
+        def losses(at: Tensor) -> dict[str, Tensor]:
+            heard, first = waves(at), labels[at]
+            if mixing is None:
+                return {"train": cross_entropy(head.logits(made.embedded(heard), first), first)}
+            other = torch.from_numpy(draw.permutation(len(at))).to(device)
+            weights, pictures = mixing_weights(len(at), self.alpha, draw, device), None
+            if self.mix == "noisy_arcmix" and self.inputs != "tgram":
+                pictures = net.pictures(heard)
+                pictures = mixed(pictures, pictures[other], weights)
+            heard = mixed(heard, heard[other], weights)
+            return {"train": mixing(head, made.embedded(heard, pictures), first, first[other], weights)}
+
+        generator = self.context.generator()
+        for progress in made.learn(train, losses, len(train), optimiser, self.epochs, self.batch_size, generator):
+            yield progress
+            schedule.step()
+
+    def score(self, clips: ClipSet) -> Scores:
+        return self._kept.score(clips)
+
+    def state(self) -> State:
+        return self._kept.state()
+
+    def load(self, state: State) -> None:
+        self._kept.load(state)
+
+    def _new(self, classes: Classes) -> classify.Classifier:
+        net, head = training.made_with_seed(lambda: self._modules(len(classes)), self.context)
+        if self.context.device.type == "cuda":  # on a CPU it takes half as long again to score
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return classify.Classifier(self.context, self._inputs, net, head, classes, self.backends, most=MOST)
+
+    def _modules(self, classes: int) -> nn.ModuleList:
+        samples, arcface = self.front_end.heard(1), self.head == "arcface"
+        net = Stgram(self.front_end, self.inputs, self.net, samples, unit=arcface)
+        head = new_head(self.head, net.width, classes, scale=self.scale, margin=self.margin)
+        return nn.ModuleList([net, head])
+
+    def _inputs(self, clips: ClipSet) -> tuple[classify.Gather, Windows]:
+        waves = self._waves(clips)
+        return waves, waves.windows
+
+    def _waves(self, clips: ClipSet) -> Waves:
+        return Waves(clips, self.front_end, self.context.device)
+
+
+def _share(epoch: int, *, after: int, of: int) -> float:
+    """Of the first rate, by epochs done: 1 up to `after`, then a cosine of half a period in `of` epochs, to 0.1."""
+    return 0.55 + 0.45 * math.cos(math.pi * min(max(0, epoch - after) / of, 1))
