@@ -8,11 +8,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 STAMP  := $(VENV)/.installed
 
-.PHONY: install search test lint bench node clean
-install: $(STAMP)
-
+.PHONY: search install test lint bench node clean
 search: $(STAMP)
 	$(VENV)/bin/python -m asd_ray.search fan
+
+install: $(STAMP)
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest $(TESTS)
