@@ -11,7 +11,7 @@ from pathlib import Path
 from asd_ray._files import check_readable, local
 from asd_ray.clips._tree import File, Tree
 from asd_ray.clips.layouts._base import pairs
-from asd_ray.clips.layouts._sections import _LABELLED, hidden_name
+from asd_ray.clips.layouts.dcase_sections import LABELLED, hidden_name
 from asd_ray.clips.table import ANOMALY, NORMAL, TEST, UNKNOWN, Clip, Problem, attributes_text
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics.csv_rows import LARGEST
@@ -107,7 +107,7 @@ def _published_later(path: Path, clips: Sequence[Clip]) -> dict[Key, dict[str, s
 
 
 def _tail(long_name: str) -> dict[str, str]:
-    match = _LABELLED.fullmatch(_name(long_name)[:-4])
+    match = LABELLED.fullmatch(_name(long_name)[:-4])
     return pairs(match[6] or "") if match else {}
 
 
@@ -129,7 +129,7 @@ def _label_folders(tree: Tree, labels: Path | None) -> list[Path]:
 
 
 def _labelled(clips: Iterable[Clip], folder: Path, year: int, problems: list[Problem]) -> list[Clip]:
-    from asd_ray.metrics.truth import read_truth
+    from asd_ray.metrics.ground_truth import read_truth
 
     clips = list(clips)
     truth = {(row.machine, hidden_name(str(row.clip))): row for row in read_truth(folder, year).itertuples()}

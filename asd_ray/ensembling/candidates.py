@@ -13,7 +13,7 @@ import pandas as pd
 
 from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
-from asd_ray.metrics import Judged, judged
+from asd_ray.metrics import EvaluableClips, evaluable_clips
 
 if TYPE_CHECKING:
     from asd_ray.ledger import CandidateMatrix, Ledger, TrialRecord
@@ -84,8 +84,8 @@ class Candidates:
         return typed("asd-ray", "search", self.machine, *options, *where)
 
     @property
-    def judged(self) -> Judged:
-        return judged(self.machine, self.clips, self.year)
+    def judged(self) -> EvaluableClips:
+        return evaluable_clips(self.machine, self.clips, self.year)
 
     @property
     def labelled(self) -> bool:

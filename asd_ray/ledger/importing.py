@@ -41,7 +41,7 @@ def import_table(ledger: Ledger, path: str | Path) -> ImportReport:
 
 def import_submission(ledger: Ledger, folder: str | Path, year: int, truth: str | Path | None = None) -> ImportReport:
     """Store an official submission folder; with the folder of the ground truth also its labels and domains."""
-    from asd_ray.metrics.submission import match, read_submission, read_truth  # pandas and scikit-learn: only here
+    from asd_ray.metrics import match, read_submission, read_truth  # pandas and scikit-learn: only here
 
     submission = read_submission(Path(folder), year, scores_only=True)
     notes: list[str] = []

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import _pairs
-from asd_ray.metrics.labels import both_classes
+from asd_ray.metrics.binary_labels import both_classes
 
 MAX_FPR = 0.1  # of all DCASE years
 

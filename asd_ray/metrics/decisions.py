@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_ray.errors import AsdRayError
-from asd_ray.metrics.labels import binary
+from asd_ray.metrics.binary_labels import binary
 from asd_ray.metrics.means import EPS
 
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics._pairs import Floats, chunks, matrix
+from asd_ray.metrics.binary_labels import both_classes
 from asd_ray.metrics.curve import areas, mcclish
-from asd_ray.metrics.labels import both_classes
 
 CONFIDENCE = 0.95
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from asd_ray.clips.layouts import LAYOUTS
+from asd_ray.clips.layouts import layouts
 from asd_ray.clips.layouts._base import draw_split
 from asd_ray.clips.layouts.mimii import snr_of
 from asd_ray.clips.scan import scan
@@ -136,8 +136,8 @@ def test_a_name_tells_the_clip(tmp_path: Path, layout: str, path: str, expected:
 
 
 def test_every_layout_that_we_ship_is_tried_above() -> None:
-    assert {layout for layout, _, _ in NAMES} == set(LAYOUTS)
-    assert len(LAYOUTS) == 9
+    assert {layout for layout, _, _ in NAMES} == set(layouts())
+    assert len(layouts()) == 9
 
 
 WRONG = [
@@ -154,7 +154,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("layout", "path"), WRONG)
 def test_a_misnamed_file_is_left_out_and_named(tmp_path: Path, layout: str, path: str) -> None:
-    good = LAYOUTS[layout].expected if layout != "folders" else "press/normal/ok.wav"
+    good = layouts()[layout].expected if layout != "folders" else "press/normal/ok.wav"
     table = scan(touch(tmp_path / "data", path, good), layout=layout)
     assert len(table) == 1
     assert [p.path for p in table.problems if "left out" in p.rule] == [path]

@@ -162,7 +162,7 @@ def test_year_without_a_known_rule_is_refused(world, year, message):
         (lambda table: table.iloc[:0], "is empty"),
         (lambda table: table.assign(score=np.nan), r"scores must be finite, but \w+ section_\w+.wav has nan"),
         (lambda table: table.assign(domain=""), "knows the domains source and target but the table of scores has ''"),
-        (lambda table: table.iloc[[0, *range(len(table))]], "stands in the table of scores twice"),
+        (lambda table: table.iloc[[0, *range(len(table))]], "is in the table of scores more than once"),
         (lambda table: table[table["label"] == 0], "section 00 has only normal clips"),
         (lambda table: table.query("label == 1 or domain == 'source'"), "lacks normal or anomalous .* its target AUC"),
     ],

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 
 from asd_ray import evaluate
-from asd_ray.clips.layouts._years import _EVALUATED
 from asd_ray.ensembling import Wishes, build, finals, find_recipe, load, scores_of, write
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
-from asd_ray.metrics import YEARS
-from asd_ray.reporting.submission import EVALUATION, check_submission, write_submission
+from asd_ray.metrics.editions import EDITIONS, scored_editions
+from asd_ray.reporting.submission import check_submission, write_submission
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "golden"
 needs_golden = pytest.mark.skipif(not SHARED.is_dir(), reason="the golden data are not beside the project")
+YEARS = [edition.year for edition in scored_editions()]
 CLIPS = 10  # of each domain and label
 
 
@@ -237,7 +237,7 @@ def test_a_folder_gives_way_only_to_the_same_files(made: Made, tmp_path: Path) -
     assert check_submission(folder, 2023, ledger).problems == []
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(
-        AsdRayError, match="ours holds what this submission does not: notes.txt; name a new or an empty"
+        AsdRayError, match="ours holds files that this submission does not: notes.txt; name a new or an empty"
     ):
         write_submission(ledger, folder)
     (tmp_path / "file").write_text("x")
@@ -306,7 +306,7 @@ def test_everything_wrong_with_a_foreign_folder_is_named_at_once(made: Made, tmp
     ):
         assert expected in told
     assert [note.partition(":")[0] for note in checked.notes] == [
-        "2 file(s) are not in order of clip names, which the evaluators put right"
+        "2 file(s) are not sorted by clip name; the evaluators sort them"
     ]
 
 
@@ -316,13 +316,13 @@ def test_files_of_machines_that_the_run_lacks_are_noted(made: Made, tmp_path: Pa
     (folder / "anomaly_score_valve_id_01.csv").write_text("id_01_00000000.wav,1\n")
     checked = check_submission(folder, 2020, ledger)
     assert checked.problems == []
-    assert checked.notes == [f"anomaly_score_valve_id_01.csv is left alone: {ledger.layout.root} has no clips of it"]
+    assert checked.notes == [f"anomaly_score_valve_id_01.csv is ignored: {ledger.layout.root} has no clips of it"]
 
 
 def official(folder: Path, year: int) -> None:
     """A whole submission of a year, of two clips a file."""
     folder.mkdir()
-    for machine, ids in EVALUATION[year].items():
+    for machine, ids in EDITIONS[year].evaluation.items():
         for each in ids:
             for domain in ("source_", "target_") if year == 2021 else ("",):
                 cell = f"id_{each}" if year == 2020 else f"section_{each}_{domain}test"
@@ -345,7 +345,7 @@ def test_without_a_run_the_evaluation_set_of_the_year_is_expected(tmp_path: Path
     told = "\n".join(problems)
     assert len(problems) == (2 if year == 2020 else 3)
     assert f"{first.name} is missing" in told
-    assert f"{second.name} names 2 clip(s) that are none of its own: id_99_00000000.wav, section_99_0000.wav" in told
+    assert f"{second.name} names 2 clip(s) that do not belong to it: id_99_00000000.wav, section_99_0000.wav" in told
     if year > 2020:
         assert f"{second.name} lacks 2 of 2 clips" in told, "its decisions tell which clips there are"
 
@@ -367,7 +367,7 @@ def test_other_machines_are_checked_for_themselves(tmp_path: Path) -> None:
     assert [problem.partition(" (")[0] for problem in checked.problems] == [
         "decision_result_fan_section_00_test.csv is missing"
     ]
-    assert checked.notes == ["not in the evaluation set of 2023, checked for themselves: fan 00"]
+    assert checked.notes == ["not in the evaluation set of 2023, checked only against each other: fan 00"]
 
 
 def test_a_folder_of_other_machines_or_years_is_said_once(tmp_path: Path) -> None:
@@ -377,13 +377,6 @@ def test_a_folder_of_other_machines_or_years_is_said_once(tmp_path: Path) -> Non
     official(tmp_path / "old", 2020)
     [problem] = check_submission(tmp_path / "old", 2023).problems
     assert "18 file(s) are named as in 2020, not as in 2023" in problem
-
-
-def test_the_evaluation_machines_are_those_of_the_layouts() -> None:
-    assert set(EVALUATION) == set(YEARS)
-    assert {year: set(EVALUATION[year]) for year in (2023, 2024, 2025)} == {
-        year: _EVALUATED[year] for year in (2023, 2024, 2025)
-    }
 
 
 @needs_golden

@@ -84,7 +84,7 @@ def test_list_line_that_is_no_clip_of_the_year_is_named(tmp_path):
 def test_clip_that_stands_in_the_list_twice_is_named(tmp_path):
     line = "id_01_00000000.wav,normal_id_01_00000098.wav,0\n"
     (tmp_path / "eval_data_list.csv").write_text("fan\n" + line + line)
-    with pytest.raises(AsdRayError, match=r"1 clip\(s\) stand in it twice: fan id_01_00000000.wav"):
+    with pytest.raises(AsdRayError, match=r"1 clip\(s\) are listed more than once: fan id_01_00000000.wav"):
         read_truth(tmp_path, 2020)
 
 
