@@ -177,8 +177,8 @@ def _targets(records: Iterable[TrialRecord]) -> dict[str, str]:
 
 
 def year_of(records: Sequence[TrialRecord]) -> int | None:
-    """The DCASE year that the search judged by, else that of an imported submission, else none."""
-    for record in records:
+    """The DCASE year that the search judged by, else that of an imported system, else none."""
+    for record in sorted(records, key=lambda record: record.source != "search"):
         year = record.extra.get("settings", {}).get("year")
         if year is not None:
             return int(year)
