@@ -41,7 +41,7 @@ def test_the_attributes_csv_wins_over_the_file_name(tmp_path: Path) -> None:
 def test_an_attributes_csv_that_lists_absent_clips_is_a_warning(tmp_path: Path) -> None:
     root = touch(tmp_path / "data", TRAIN)
     write(root / "fan/attributes_00.csv", f"file_name,d1p,d1v\n{TRAIN},vel,21\nfan/train/gone.wav,vel,3\n")
-    assert "1 of 2 clips that are not here" in " ".join(map(str, scan(root).problems))
+    assert "lists 2 clips, of which 1 are not in the folder" in " ".join(map(str, scan(root).problems))
 
 
 def test_attributes_published_after_the_challenge_are_used(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_csv_that_cannot_be_used_is_a_warning(tmp_path: Path, name: str) -> No
 
 def test_labels_without_a_year_are_an_error(tmp_path: Path) -> None:
     root = touch(tmp_path / "data", "normal/a.wav")
-    with pytest.raises(AsdRayError, match="label lists go with a DCASE layout"):
+    with pytest.raises(AsdRayError, match="label lists need a DCASE layout"):
         scan(root, labels=tmp_path)
 
 
@@ -137,7 +137,7 @@ def test_clips_without_a_label_and_labels_without_a_clip_are_said(tmp_path: Path
     baselines_list(root)
     said = " ".join(map(str, scan(root, layout="dcase2022").problems))
     assert "no label for 1 test clips, e.g. fan/section_03_0099.wav" in said
-    assert "labels 1 clips that are not here, e.g. fan/section_03_0002.wav" in said
+    assert "labels 1 clips that are not in the folder, e.g. fan/section_03_0002.wav" in said
 
 
 def test_a_folder_of_labels_that_is_not_there_is_an_error(tmp_path: Path) -> None:

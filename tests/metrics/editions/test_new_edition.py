@@ -19,7 +19,8 @@ from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
 from asd_ray.metrics import EDITIONS, Edition, auc, cells_batch, evaluable_clips, official_score, read_truth
 from asd_ray.metrics.editions import PER_DOMAIN, ClipNames, SubmissionFiles
-from asd_ray.reporting.submission import check_submission, write_submission
+from asd_ray.reporting.submission import write_submission
+from asd_ray.reporting.submission_check import check_submission
 
 MACHINES = ("loom", "windmill")
 LABELS = ("normal", "anomaly")
