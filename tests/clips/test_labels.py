@@ -24,8 +24,8 @@ def write(path: Path, text: str) -> Path:
 
 
 def row(table: ClipTable, clip: str) -> dict[str, object]:
-    found = table.frame[table.frame["clip"] == clip].iloc[0].to_dict()
-    return {**found, "attributes": json.loads(found["attributes"])}
+    first = table.frame[table.frame["clip"] == clip].iloc[0].to_dict()
+    return {**first, "attributes": json.loads(first["attributes"])}
 
 
 TRAIN = "fan/train/section_00_source_train_normal_0000_.wav"
@@ -83,8 +83,8 @@ def test_label_lists_give_evaluation_clips_their_label_and_domain(tmp_path: Path
     folder = root / "lists" if where == "inside" else tmp_path / "lists"
     lists(folder)  # type: ignore[operator]
     table = scan(root, layout="dcase2022", labels=None if where == "inside" else folder)
-    told = [(row(table, name)["label"], row(table, name)["domain"]) for name in SHORT]
-    assert told == [("normal", "source"), ("anomaly", "target"), ("normal", "target")]
+    labelled = [(row(table, name)["label"], row(table, name)["domain"]) for name in SHORT]
+    assert labelled == [("normal", "source"), ("anomaly", "target"), ("normal", "target")]
     if lists is baselines_list:
         assert row(table, SHORT[1])["attributes"] == {"m-n": "X"}
 
@@ -132,12 +132,12 @@ def test_the_label_list_of_2020(tmp_path: Path) -> None:
     assert scan(root).frame["label"].tolist() == ["normal", "anomaly"]
 
 
-def test_clips_without_a_label_and_labels_without_a_clip_are_said(tmp_path: Path) -> None:
+def test_clips_without_a_label_and_labels_without_a_clip_are_reported(tmp_path: Path) -> None:
     root = touch(tmp_path / "data", *EVAL[:2], "eval_data/fan/test/section_03_0099.wav")
     baselines_list(root)
-    said = " ".join(map(str, scan(root, layout="dcase2022").problems))
-    assert "no label for 1 test clips, e.g. fan/section_03_0099.wav" in said
-    assert "labels 1 clips that are not in the folder, e.g. fan/section_03_0002.wav" in said
+    problems = " ".join(map(str, scan(root, layout="dcase2022").problems))
+    assert "no label for 1 test clips, e.g. fan/section_03_0099.wav" in problems
+    assert "labels 1 clips that are not in the folder, e.g. fan/section_03_0002.wav" in problems
 
 
 def test_a_folder_of_labels_that_is_not_there_is_an_error(tmp_path: Path) -> None:

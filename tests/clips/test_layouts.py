@@ -189,7 +189,7 @@ def test_the_layout_is_detected(tmp_path: Path, layout: str, paths: list[str]) -
     assert scan(touch(tmp_path / "data", *paths)).layout == layout
 
 
-def test_a_year_that_the_files_do_not_tell_is_said(tmp_path: Path) -> None:
+def test_a_year_that_the_files_do_not_show_is_noted(tmp_path: Path) -> None:
     table = scan(touch(tmp_path / "data", "fan/train/section_00_source_train_normal_0000_m-n_W.wav"))
     assert "--layout dcase2024" in next(p.cure for p in table.problems if "do not tell" in p.rule)
 
@@ -304,7 +304,7 @@ def test_hidden_clips_have_the_name_of_lists_and_submissions(tmp_path: Path) -> 
     assert dict(zip(table.frame["path"].str[9:], table.frame["clip"], strict=True)) == names
 
 
-def test_a_name_that_is_no_text_is_left_out_and_said(tmp_path: Path) -> None:
+def test_a_name_that_is_no_text_is_left_out_and_reported(tmp_path: Path) -> None:
     root = touch(tmp_path / "data", "fan/train/normal_id_00_00000000.wav")
     (root / "fan/train" / b"normal_id_00_0000000\xff.wav".decode("utf-8", "surrogateescape")).write_bytes(b"x")
     (root / "fan/train/normal_id_00_00000002.wav").symlink_to("normal_id_00_00000002.wav")

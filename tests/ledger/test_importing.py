@@ -33,10 +33,10 @@ def write(folder: Path, text: str, name: str = "table.csv") -> Path:
 def test_every_system_of_a_table_becomes_a_candidate(ledger: Ledger, tmp_path: Path) -> None:
     report = import_table(ledger, write(tmp_path, GOOD))
     assert (len(report.stored), len(report.present), report.rows) == (2, 0, 4)
-    made = candidate_matrix(ledger, "fan")
-    assert made.candidates["name"].tolist() == ["A", "B"]
-    np.testing.assert_array_equal(made.scores, np.float32([[0.25, 1.5], [-0.3, 7]]))
-    assert made.clips.to_dict("list") == {
+    matrix = candidate_matrix(ledger, "fan")
+    assert matrix.candidates["name"].tolist() == ["A", "B"]
+    np.testing.assert_array_equal(matrix.scores, np.float32([[0.25, 1.5], [-0.3, 7]]))
+    assert matrix.clips.to_dict("list") == {
         "clip": ["a.wav", "b.wav"],
         "id": ["00", "02"],
         "domain": ["source", "target"],
@@ -73,15 +73,15 @@ def test_every_system_of_a_table_becomes_a_candidate(ledger: Ledger, tmp_path: P
 )
 def test_tables_are_understood_as_people_write_them(ledger: Ledger, tmp_path: Path, name: str, text: str) -> None:
     import_table(ledger, write(tmp_path, text))
-    made = candidate_matrix(ledger, "fan")
-    assert made.scores.tolist() == [[0.25, 1.5]]
-    assert made.clips["id"].tolist() == ["00", "02"]
-    assert made.clips["clip"].tolist() == ["a.wav", "b.wav"]
-    assert set(made.clips["label"]) == {"unknown"}
+    matrix = candidate_matrix(ledger, "fan")
+    assert matrix.scores.tolist() == [[0.25, 1.5]]
+    assert matrix.clips["id"].tolist() == ["00", "02"]
+    assert matrix.clips["clip"].tolist() == ["a.wav", "b.wav"]
+    assert set(matrix.clips["label"]) == {"unknown"}
 
 
 @pytest.mark.parametrize(
-    ("given", "stored"),
+    ("word", "stored"),
     [
         ("0", "normal"),
         ("1", "anomaly"),
@@ -91,8 +91,8 @@ def test_tables_are_understood_as_people_write_them(ledger: Ledger, tmp_path: Pa
         ("", "unknown"),
     ],
 )
-def test_labels_are_put_into_the_ledgers_words(ledger: Ledger, tmp_path: Path, given: str, stored: str) -> None:
-    import_table(ledger, write(tmp_path, f"system,machine,id,clip,label,score\nA,fan,00,a.wav,{given},1\n"))
+def test_labels_are_translated_to_the_ledgers_words(ledger: Ledger, tmp_path: Path, word: str, stored: str) -> None:
+    import_table(ledger, write(tmp_path, f"system,machine,id,clip,label,score\nA,fan,00,a.wav,{word},1\n"))
     assert candidate_matrix(ledger, "fan").clips["label"].tolist() == [stored]
 
 
@@ -108,7 +108,7 @@ def test_importing_again_changes_nothing(ledger: Ledger, tmp_path: Path) -> None
     assert len(ledger.records()) == 2
 
 
-def test_other_scores_under_a_known_name_are_kept_beside_and_said(ledger: Ledger, tmp_path: Path) -> None:
+def test_other_scores_under_a_known_name_are_both_kept_with_a_note(ledger: Ledger, tmp_path: Path) -> None:
     import_table(ledger, write(tmp_path, GOOD))
     report = import_table(ledger, write(tmp_path, GOOD.replace("0.25", "0.26")))
     assert [record.name for record in report.stored] == ["A"]
@@ -116,7 +116,7 @@ def test_other_scores_under_a_known_name_are_kept_beside_and_said(ledger: Ledger
     assert len(ledger.records()) == 3
 
 
-def test_scores_that_float32_cannot_tell_apart_are_said(ledger: Ledger, tmp_path: Path) -> None:
+def test_scores_that_float32_makes_equal_are_reported(ledger: Ledger, tmp_path: Path) -> None:
     text = "system,machine,id,clip,score\nA,fan,00,a.wav,1.00000001\nA,fan,00,b.wav,1.00000002\n"
     assert any("1 more ties" in note for note in import_table(ledger, write(tmp_path, text)).notes)
 
@@ -130,10 +130,10 @@ def test_labels_that_come_later_replace_an_import_without_them(ledger: Ledger, t
         report = import_table(ledger, write(tmp_path, GOOD))
         assert (len(report.stored), report.notes) == ((2, []) if not compacted else (0, []))
         assert len(import_table(ledger, write(tmp_path, bare, "bare.csv")).present) == 2
-    made = candidate_matrix(ledger, "fan")
-    assert made.scores.shape == (2, 2)
-    assert made.clips["label"].tolist() == ["normal", "anomaly"]
-    assert made.clips["domain"].tolist() == ["source", "target"]
+    matrix = candidate_matrix(ledger, "fan")
+    assert matrix.scores.shape == (2, 2)
+    assert matrix.clips["label"].tolist() == ["normal", "anomaly"]
+    assert matrix.clips["domain"].tolist() == ["source", "target"]
 
 
 def test_an_import_lists_the_ledger_once_whatever_the_number_of_systems(
@@ -283,7 +283,7 @@ def test_exports_are_chosen_by_machine_family_split_status_and_variant(ledger: L
     assert export_table(ledger, path, statuses=["pruned"], splits=["test"]).trials == 1
 
 
-def test_trials_of_one_name_are_told_apart_in_an_export(ledger: Ledger, trial, tmp_path: Path) -> None:
+def test_trials_of_one_name_get_their_hash_in_an_export(ledger: Ledger, trial, tmp_path: Path) -> None:
     for number in range(2):
         ledger.commit(*trial(number, name="same"))
     export_table(ledger, tmp_path / "all.csv")
@@ -310,12 +310,12 @@ def test_official_submissions_join_with_labels_and_score_as_published(ledger: Le
         report = import_submission(ledger, GOLDEN / "submissions" / system, 2020, GOLDEN / "ground_truth")
         assert report.rows == 7103
     assert len(ledger.records()) == 4 * 6
-    made = candidate_matrix(ledger, "fan")
-    assert made.scores.shape == (4, 1342)
-    for row, system in enumerate(made.candidates["name"]):
-        for each, numbers in expected[system]["machines"]["fan"]["ids"].items():
-            of_id = (made.clips["id"] == each).to_numpy()
-            assert auc(made.clips["label"][of_id], made.scores[row][of_id]) == pytest.approx(numbers["auc"], abs=1e-6)
+    matrix = candidate_matrix(ledger, "fan")
+    assert matrix.scores.shape == (4, 1342)
+    for row, system in enumerate(matrix.candidates["name"]):
+        for id, numbers in expected[system]["machines"]["fan"]["ids"].items():
+            of_id, scores = (matrix.clips["id"] == id).to_numpy(), matrix.scores[row]
+            assert auc(matrix.clips["label"][of_id], scores[of_id]) == pytest.approx(numbers["auc"], abs=1e-6)
 
 
 @needs_golden
@@ -325,9 +325,9 @@ def test_a_submission_imported_again_with_truth_gains_its_labels(ledger: Ledger)
     assert set(candidate_matrix(ledger, "pump").clips["label"]) == {"unknown"}
     assert len(import_submission(ledger, folder, 2020, GOLDEN / "ground_truth").stored) == 6
     assert len(import_submission(ledger, folder, 2020).present) == 6, "what knows less replaces nothing"
-    made = candidate_matrix(Ledger(ledger.layout), "pump")
-    assert len(made.scores) == 1
-    assert set(made.clips["label"]) == {"normal", "anomaly"}
+    matrix = candidate_matrix(Ledger(ledger.layout), "pump")
+    assert len(matrix.scores) == 1
+    assert set(matrix.clips["label"]) == {"normal", "anomaly"}
 
 
 def test_a_broken_submission_is_refused_with_all_its_problems(ledger: Ledger, run: Path, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_score_that_is_not_finite_is_named_by_candidate_and_clip(bad):
         ([0, 1], ["a", "b"], "scores must be numbers"),
     ],
 )
-def test_what_has_no_auc_is_said(labels, scores, message):
+def test_an_undefined_auc_is_an_error(labels, scores, message):
     with pytest.raises(AsdRayError, match=message):
         auc(labels, scores)
 

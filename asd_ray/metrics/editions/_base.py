@@ -77,7 +77,8 @@ class Edition:
     @property
     def has_several_sections(self) -> bool:
         """Whether machines have more than one id or section."""
-        return len({each for ids in (self.development, self.evaluation) for own in ids.values() for each in own}) > 1
+        ids = [*self.development.values(), *self.evaluation.values()]
+        return len({id for of_machine in ids for id in of_machine}) > 1
 
     @property
     def has_domain_folders(self) -> bool:
