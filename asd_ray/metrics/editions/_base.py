@@ -43,7 +43,7 @@ class Edition:
     year: int
 
     # The recordings. `clips/layouts/` reads these fields.
-    unit: Literal["id", "section"]  # what a machine is divided into; the first word of every file name
+    unit: Literal["id", "section"]  # what a machine is divided into, as file names call it
     development: Machines
     evaluation: Machines  # the set that submissions are made for
     folders: Mapping[str, str]  # folder of audio files -> split (train, test or supplemental)
@@ -59,11 +59,12 @@ class Edition:
     prints_paper_table: bool = False  # the evaluator writes the means of each cell over all machines
     wrong_cut: Callable[[int, int], int] | None = None  # (machines, sections) -> where the evaluator cuts wrongly
 
-    # Submissions and ground truth. `submission_files.py`, `ground_truth.py` and `reporting/submission.py` read these.
+    # Submissions and ground truth. `submission_files.py`, `ground_truth.py` and `reporting/submission*.py` read these.
     files: SubmissionFiles
     clips: ClipNames
-    truth_folders: tuple[str, ...] | None  # folders of the evaluator's ground truth beside the list
-    # eval_data_list.csv; (): the list alone; None: the ground truth is not published
+    # The folders of the evaluator's ground truth. (): it is published as a list only, eval_data_list.csv.
+    # None: it is not published.
+    truth_folders: tuple[str, ...] | None
 
     @property
     def is_scored(self) -> bool:
