@@ -40,7 +40,7 @@ def evaluable_clips(machine: str, test: pd.DataFrame, year: int | None) -> Evalu
     rows = np.flatnonzero((is_labelled & test["id"].isin(usable)).to_numpy())
     if not len(rows):
         raise AsdRayError(
-            f"{machine}: no id has normal and anomalous test clips, so nothing can be told apart; see: "
+            f"{machine}: no id has normal and anomalous test clips, so no AUC can be computed; see: "
             "asd-ray data check FOLDER"
         )
     left_out = sorted(set(test["id"]) - set(usable))
