@@ -274,7 +274,7 @@ def test_two_datasets_in_one_run_are_refused(tmp_path: Path, refused: Callable[.
 def test_one_class_only_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
     run = make_run(tmp_path / "run", test_label="normal")
     message = refused("fan", "--run", run)
-    assert message.count("no id has normal and anomalous test clips, so nothing can be told apart") == 1
+    assert message.count("no id has normal and anomalous test clips, so no AUC can be computed") == 1
     assert "fan: no id has normal and anomalous test clips" in refused("fan", "--run", run, "--recipe", "label_free")
 
 

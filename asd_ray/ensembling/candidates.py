@@ -13,7 +13,7 @@ import pandas as pd
 
 from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
-from asd_ray.metrics import Judged, judged
+from asd_ray.metrics import EvaluableClips, evaluable_clips
 
 if TYPE_CHECKING:
     from asd_ray.ledger import CandidateMatrix, Ledger, TrialRecord
@@ -84,8 +84,8 @@ class Candidates:
         return typed("asd-ray", "search", self.machine, *options, *where)
 
     @property
-    def judged(self) -> Judged:
-        return judged(self.machine, self.clips, self.year)
+    def judged(self) -> EvaluableClips:
+        return evaluable_clips(self.machine, self.clips, self.year)
 
     @property
     def labelled(self) -> bool:
@@ -177,8 +177,8 @@ def _targets(records: Iterable[TrialRecord]) -> dict[str, str]:
 
 
 def year_of(records: Sequence[TrialRecord]) -> int | None:
-    """The DCASE year that the search judged by, else that of an imported submission, else none."""
-    for record in records:
+    """The DCASE year that the search judged by, else that of an imported system, else none."""
+    for record in sorted(records, key=lambda record: record.source != "search"):
         if record.settings is not None and record.settings.year is not None:
             return record.settings.year
     names = {record.dataset for record in records}

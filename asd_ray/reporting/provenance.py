@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asd_ray._terminal import typed
 from asd_ray.ensembling.build import LABELS
-from asd_ray.metrics import DEFINITIONS
+from asd_ray.metrics import EDITIONS
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger, TrialRecord
@@ -33,8 +33,9 @@ def provenance(ledger: Ledger, records: Sequence[TrialRecord], machines: Mapping
             f"({_once(final['wishes']['draws'] for final in finals.values())} draws), ensemble and best single "
             "detector on the same draws",
             **{
-                f"DCASE {year}": f"its official score: {DEFINITIONS[year]}; here a machine's cells are taken together"
-                for year in sorted({each["dataset"]["year"] for each in finals.values()} & set(DEFINITIONS))
+                f"DCASE {year}": f"its official score: {edition.definition}; here a machine's cells are taken together"
+                for year, edition in sorted(EDITIONS.items())
+                if edition.is_scored and year in {final["dataset"]["year"] for final in finals.values()}
             },
         },
         "searches": _searches(records),

@@ -1,6 +1,6 @@
 import pytest
 
-from asd_ray.metrics.file_names import DECISION, SCORE, FileName, parse, shapes, spell
+from asd_ray.metrics.editions import DECISION, EDITIONS, SCORE, FileName
 
 BASELINE = "anomaly_score_DCASE{}T2ToyTank_section_00_test_seed13711_id(0_)_Eval.csv"
 
@@ -18,7 +18,7 @@ BASELINE = "anomaly_score_DCASE{}T2ToyTank_section_00_test_seed13711_id(0_)_Eval
     ],
 )
 def test_names_of_a_year_are_understood(year, name, meant):
-    assert parse(name, year) == meant
+    assert EDITIONS[year].files.parse(name) == meant
 
 
 @pytest.mark.parametrize(
@@ -37,15 +37,16 @@ def test_names_of_a_year_are_understood(year, name, meant):
     ],
 )
 def test_names_of_no_or_another_year_are_not(year, name):
-    assert parse(name, year) is None
+    assert EDITIONS[year].files.parse(name) is None
 
 
 @pytest.mark.parametrize("year", [2020, 2021, 2022, 2023, 2024, 2025])
 def test_spelled_names_are_understood_again(year):
     cell = ("fan", "03", "source" if year == 2021 else "")
-    assert parse(spell(SCORE, cell, year), year) == FileName(SCORE, cell, True)
+    files = EDITIONS[year].files
+    assert files.parse(files.spell(SCORE, cell)) == FileName(SCORE, cell, True)
 
 
 def test_the_rule_in_words():
-    assert shapes(2020) == "anomaly_score_<machine>_id_<NN>.csv"
-    assert shapes(2021).endswith(" and decision_result_<machine>_section_<NN>_<source|target>_test.csv")
+    assert EDITIONS[2020].files.rule() == "anomaly_score_<machine>_id_<NN>.csv"
+    assert EDITIONS[2021].files.rule().endswith(" and decision_result_<machine>_section_<NN>_<source|target>_test.csv")

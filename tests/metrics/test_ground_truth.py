@@ -16,17 +16,17 @@ def same(ours, theirs):
 
 @pytest.mark.parametrize("year", YEARS)
 def test_truth_of_a_year_is_read_from_the_evaluators_shape(world, year):
-    made = world(year)
-    assert same(read_truth(made.truth, year), made.table)
+    case = world(year)
+    assert same(read_truth(case.truth, year), case.table)
 
 
 @pytest.mark.parametrize("year", YEARS)
 @pytest.mark.parametrize("dated", [True, False])
 def test_truth_of_a_year_is_read_from_the_baselines_list(world, tmp_path, year, dated):
     """Two columns, in 2020 three: label and domain come from the long name."""
-    made = world(year)
+    case = world(year)
     lines = []
-    for machine, clips in made.table.groupby("machine"):
+    for machine, clips in case.table.groupby("machine"):
         rows = zip(clips["clip"], clips["long"], clips["label"], strict=True)
         lines += [
             machine,
@@ -36,27 +36,27 @@ def test_truth_of_a_year_is_read_from_the_baselines_list(world, tmp_path, year, 
     folder.mkdir()
     (folder / (f"eval_data_list_{year}.csv" if dated else "eval_data_list.csv")).write_text("\r\n".join(lines))
     truth = read_truth(folder, year)
-    assert same(truth, made.table)
-    assert truth["alias"].tolist() == made.table.sort_values("machine", kind="stable")["long"].tolist()
+    assert same(truth, case.table)
+    assert truth["alias"].tolist() == case.table.sort_values("machine", kind="stable")["long"].tolist()
 
 
 def test_long_names_of_2024_are_read(world):
-    made = world(2024)
-    path = made.truth / "ground_truth_attributes/ground_truth_fan_section_00_test.csv"
+    case = world(2024)
+    path = case.truth / "ground_truth_attributes/ground_truth_fan_section_00_test.csv"
     path.parent.mkdir()
-    fan = made.table[made.table["machine"] == "fan"]
+    fan = case.table[case.table["machine"] == "fan"]
     rows = zip(fan["clip"], fan["long"], strict=True)
     path.write_text("".join(f"{n},{m.removesuffix('.wav')},{m.replace('noAttribute', 'spd_1')}\n" for n, m in rows))
-    truth = read_truth(made.truth, 2024).set_index(["machine", "clip"])
+    truth = read_truth(case.truth, 2024).set_index(["machine", "clip"])
     for clip, long in zip(fan["clip"], fan["long"], strict=True):
         assert truth.loc[("fan", clip), "alias"] == long
         assert truth.loc[("fan", clip), "full_name"] == long.replace("noAttribute", "spd_1")
     assert set(truth.loc["bearing", "alias"]) == {""}
 
 
-def test_everything_wrong_with_the_truth_is_said_at_once(world):
-    made = world(2023)
-    data, domain = made.truth / "ground_truth_data", made.truth / "ground_truth_domain"
+def test_everything_wrong_with_the_truth_is_reported_at_once(world):
+    case = world(2023)
+    data, domain = case.truth / "ground_truth_data", case.truth / "ground_truth_domain"
     (data / "ground_truth_fan_section_00.csv").write_text("section_00_0000.wav,1\n")
     (domain / "ground_truth_bearing_section_00_test.csv").unlink()
     fan = domain / "ground_truth_fan_section_00_test.csv"
@@ -64,7 +64,7 @@ def test_everything_wrong_with_the_truth_is_said_at_once(world):
     car = data / "ground_truth_ToyCar_section_00_test.csv"
     car.write_text(car.read_text() + "section_00_0000.wav,1\nsection_00_9999.wav,2\n")
     with pytest.raises(AsdRayError) as raised:
-        read_truth(made.truth, 2023)
+        read_truth(case.truth, 2023)
     for part in (
         "ground_truth_fan_section_00.csv is misnamed",
         "ground_truth_domain/ground_truth_bearing_section_00_test.csv is missing",
@@ -84,7 +84,7 @@ def test_list_line_that_is_no_clip_of_the_year_is_named(tmp_path):
 def test_clip_that_stands_in_the_list_twice_is_named(tmp_path):
     line = "id_01_00000000.wav,normal_id_01_00000098.wav,0\n"
     (tmp_path / "eval_data_list.csv").write_text("fan\n" + line + line)
-    with pytest.raises(AsdRayError, match=r"1 clip\(s\) stand in it twice: fan id_01_00000000.wav"):
+    with pytest.raises(AsdRayError, match=r"1 clip\(s\) are listed more than once: fan id_01_00000000.wav"):
         read_truth(tmp_path, 2020)
 
 
@@ -98,7 +98,7 @@ def test_folder_without_truth_says_what_it_needs(tmp_path, year, message):
 
 
 def test_domains_are_asked_for_from_2022_on(world, tmp_path):
-    made = world(2022)
-    (made.truth / "ground_truth_domain").rename(tmp_path / "elsewhere")
+    case = world(2022)
+    (case.truth / "ground_truth_domain").rename(tmp_path / "elsewhere")
     with pytest.raises(AsdRayError, match="ground_truth_domain/ is missing"):
-        read_truth(made.truth, 2022)
+        read_truth(case.truth, 2022)
