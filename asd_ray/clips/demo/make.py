@@ -14,10 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 
-from asd_ray._files import DISK_FULL, obstacle, why
+from asd_ray._files import CACHE_CURE, DISK_FULL, cache_root, obstacle, why
 from asd_ray.clips.demo._aside import write_text
 from asd_ray.clips.demo._job import MARKER, UNFINISHED, DemoJob
 from asd_ray.clips.demo.plan import DemoClip, attribute_table
+from asd_ray.clips.progress import ProgressCallback
 from asd_ray.errors import AsdRayError
 
 
@@ -29,7 +30,7 @@ def make_demo(
     seed: int = 0,
     seconds: float | None = None,
     grow: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
     cure: str = "choose another folder, or a smaller size",
 ) -> Path:
     """Make the demo set in `folder`, or complete it, and return the folder.
@@ -52,7 +53,18 @@ def make_demo(
         raise AsdRayError(f"cannot write the demo set to {folder}: {reason}; {cure}") from error
 
 
-def _make(job: DemoJob, progress: Callable[[int, int], None] | None, cure: str) -> Path:
+def cached_demo(
+    machines: Sequence[str] | None = None,
+    *,
+    cache: str | Path | None = None,
+    progress: ProgressCallback | None = None,
+    cure: str = CACHE_CURE,
+) -> Path:
+    """Make or complete the demo set in the node's cache, where a search without --data looks for it."""
+    return make_demo(cache_root(cache) / "demo", machines=machines, grow=True, progress=progress, cure=cure)
+
+
+def _make(job: DemoJob, progress: ProgressCallback | None, cure: str) -> Path:
     folder = job.folder
     if job.is_complete():
         return folder
