@@ -103,25 +103,22 @@ def _scan(args: argparse.Namespace) -> ClipTable:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from asd_ray.clips.bank import as_channel
     from asd_ray.clips.check import check
-    from asd_ray.clips.mirror import fetch_clips
     from asd_ray.clips.table_file import check_table_path, write_table
     from asd_ray.ledger.own_folders import refuse_own_folder
 
     another_file = "name another file with --table"
     table = _scan(args)
-    channel = as_channel(args.channel)  # wrong options are reported before clips are downloaded
+
     if args.table is not None:
         check_table_path(args.table)
         refuse_own_folder(args.table, another_file)
-    with progress_bar("fetching", quiet=args.json) as progress:
-        table = fetch_clips(table, args.cache, progress)
+
     with progress_bar("checking", quiet=args.json) as progress:
         report = check(
             table,
             rate=args.rate,
-            channel=channel,
+            channel=args.channel,
             decode=not args.headers,
             cache=args.cache,
             progress=progress,

@@ -89,12 +89,13 @@ def check(
 ) -> CheckReport:
     """Open every clip of `table`. With `decode`, also decode it to its end, which finds errors that a header hides.
 
-    Clips on S3 are first downloaded into the mirror in `cache`; call `fetch_clips` before to follow the download.
+    Clips on S3 are first downloaded into the mirror in `cache`; `progress` then counts each clip twice.
     """
     decoding = Decoding(rate, as_channel(channel))
-    table = fetch_clips(table, cache)
+    counter = ClipCounter(len(table), progress)
+    table = fetch_clips(table, cache, counter)
     frame = table.frame
-    results = _open_all(table, decoding, decode, progress, workers)
+    results = _open_all(table, decoding, decode, counter, workers)
     readable = frame[[result.header is not None for result in results]].reset_index(drop=True)
     headers = [result.header for result in results if result.header is not None]
     readable = readable.assign(
@@ -123,7 +124,7 @@ class _Opened(NamedTuple):
 
 
 def _open_all(
-    table: ClipTable, decoding: Decoding, decode: bool, progress: ProgressCallback | None, workers: int | None
+    table: ClipTable, decoding: Decoding, decode: bool, counter: ClipCounter, workers: int | None
 ) -> list[_Opened]:
     paths = table.frame["path"].tolist()
     chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
@@ -133,7 +134,6 @@ def _open_all(
         return [_open_clip(table, path, decoding, buffer) for path in chunk]
 
     results: list[_Opened] = []
-    counter = ClipCounter(len(paths), progress)
     with ThreadPoolExecutor(threads(workers, len(chunks)), "asd_ray-check") as pool:
         for opened in pool.map(open_chunk, chunks):
             results += opened

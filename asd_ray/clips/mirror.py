@@ -28,7 +28,7 @@ import pandas as pd
 from asd_ray._files import cache_root, locked, make_folder, storage_error
 from asd_ray._s3 import PATIENT, as_url, parse_s3, s3_filesystem, whole_url
 from asd_ray.clips._tree import File, Tree, is_hidden, kind_of, tree_of
-from asd_ray.clips.progress import ClipCounter, ProgressCallback
+from asd_ray.clips.progress import ClipCounter
 from asd_ray.clips.table import ClipTable, Problem
 from asd_ray.errors import AsdRayError
 
@@ -160,17 +160,16 @@ def list_tree(url: str | Path, cache: str | Path | None = None) -> Tree:
     return tree
 
 
-def fetch_clips(
-    table: ClipTable, cache: str | Path | None = None, progress: ProgressCallback | None = None
-) -> ClipTable:
+def fetch_clips(table: ClipTable, cache: str | Path | None, counter: ClipCounter) -> ClipTable:
     """Download the clips of a dataset on S3; return the table with the folder that holds them on this node.
 
-    A table of a local folder is returned as it is.
+    The clips are added to the total of `counter`. A table of a local folder is returned as it is.
     """
     if table.origin is None:
         return table
     mirror = Mirror(table.origin, cache)
-    mirror.fetch(files_of(table.frame), ClipCounter(len(table), progress).advance)
+    counter.total += len(table)
+    mirror.fetch(files_of(table.frame), counter.advance)
     return dataclasses.replace(table, root=mirror.root)
 
 

@@ -19,10 +19,10 @@ import soundfile as sf
 from sklearn.metrics import roc_auc_score
 
 import asd_ray
-from asd_ray.clips.demo import make_demo
+from asd_ray.clips.demo import cached_demo, make_demo
 from asd_ray.clips.demo._job import MARKER, UNFINISHED
 from asd_ray.clips.demo.machines import DOMAINS, IDS, MACHINES, record
-from asd_ray.clips.demo.plan import SIZES, DemoClip, planned
+from asd_ray.clips.demo.plan import SIZES, DemoClip, DemoSize, planned
 from asd_ray.clips.demo.sound import HEALTHY, RATE, Fault, rms
 from asd_ray.errors import AsdRayError
 
@@ -217,6 +217,17 @@ def test_a_complete_set_is_not_changed(valve: Path) -> None:
     assert again == valve
     assert not calls
     assert {path: path.stat().st_mtime_ns for path in valve.rglob("*")} == before
+
+
+def test_the_cached_demo_set_grows_by_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SIZES, "small", DemoSize(1, 1, 1, 1.0))
+    folder = cached_demo(["valve"], cache=tmp_path)
+    valve = contents(folder / "dev_data")
+    assert (folder, len(valve)) == (tmp_path / "demo", IDS * (2 + 4 + 1))
+    assert cached_demo(["fan"], cache=tmp_path) == folder
+    both = contents(folder / "dev_data")
+    assert both.items() > valve.items()
+    assert len(both) == 2 * len(valve)
 
 
 def test_progress_counts_every_clip(tmp_path: Path) -> None:
