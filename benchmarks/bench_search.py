@@ -19,8 +19,8 @@ from asd_ray.clips.scan import scan
 from asd_ray.detectors import Context, Progress, Resources, Scores, State, family
 from asd_ray.features import PRESETS, FrontEnd
 from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.locks import StudyLocks
 from asd_ray.tuning.plan import Wishes, make_plan, spaces_by_family
 from asd_ray.tuning.search import Search, run_serially
 from benchmarks._timing import Row
@@ -74,7 +74,7 @@ class Sleeps(Nothing):
 
 
 def run() -> Iterator[Row]:
-    from asd_ray.tuning.cluster import ray_at
+    from asd_ray.tuning.on_ray.cluster import ray_at
 
     with tempfile.TemporaryDirectory() as folder, ray_at(cpus=SLOTS, dashboard=False):
         root = make_demo(Path(folder) / "demo", size="tiny", machines=["fan"])
@@ -117,8 +117,8 @@ def _searched(
     source: DataSource, run: str, name: str, trials: int, *, serial: bool = False, **wishes: Any
 ) -> tuple[list[TrialRecord], float]:
     """The records of a search, and the seconds that it took."""
-    from asd_ray.tuning.cluster import Cluster
-    from asd_ray.tuning.dispatch import run_on_ray
+    from asd_ray.tuning.on_ray.cluster import Cluster
+    from asd_ray.tuning.on_ray.dispatch import run_on_ray
 
     wished = Wishes(["fan"], [name], trials=trials, **wishes)
     ledger = Ledger(run)

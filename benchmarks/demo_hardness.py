@@ -30,7 +30,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from asd_ray.clips.demo import MACHINES, SIZES, make_demo
-from asd_ray.clips.demo_plan import DemoClip, planned
+from asd_ray.clips.demo.plan import DemoClip, planned
 
 Array = npt.NDArray[np.float64]
 

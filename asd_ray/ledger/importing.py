@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asd_ray.errors import AsdRayError, listing, unknown
 from asd_ray.ledger.long_table import DEFAULTS, read_long_table
-from asd_ray.ledger.record import TrialRecord, trial_hash
+from asd_ray.ledger.record import Settings, TrialRecord, trial_hash
 from asd_ray.ledger.schema import COLUMNS, checked
 from asd_ray.ledger.store import Ledger
 
@@ -157,7 +157,7 @@ def _as_stored(record: TrialRecord, before: TrialRecord | None, year: int | None
                 f"change that, set it aside with asd-ray ledger forget and import it again"
             )
             record = replace(record, family=before.family)
-    return record if year is None else replace(record, extra={**record.extra, "settings": {"year": year}})
+    return record if year is None else replace(record, settings=Settings(year=year))
 
 
 def _knows_more(record: TrialRecord, before: TrialRecord | None) -> bool:
@@ -169,8 +169,7 @@ def _knows_more(record: TrialRecord, before: TrialRecord | None) -> bool:
 
 
 def _year_of(record: TrialRecord) -> int | None:
-    year: int | None = record.extra.get("settings", {}).get("year")
-    return year
+    return record.settings.year if record.settings is not None else None
 
 
 def _digest(by_split: dict[str, Any]) -> str:

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asd_ray._csv import MARK, restored
-from asd_ray._names import NAME, wrong_name
-from asd_ray._files import check_text
 from asd_ray._names import FOLDER, NAME, wrong_name
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.schema import DOMAINS, LABELS, SPLITS

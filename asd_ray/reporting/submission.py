@@ -20,12 +20,8 @@ from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.own_folders import refuse_own_folder
 from asd_ray.metrics.csv_rows import shortened
-from asd_ray.metrics.file_names import DECISION, SCORE, Cell, parse, spell
-from asd_ray.metrics.matching import Files, match_files
-from asd_ray.metrics.submission import Submission, read_submission
-from asd_ray.metrics.years import YEARS, check_year
-from asd_ray.storage.places import is_address
 from asd_ray.metrics.editions import DECISION, DOMAINS, SCORE, Cell, Edition, scored_edition, scored_editions
+from asd_ray.storage.places import is_address
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger

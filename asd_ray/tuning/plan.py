@@ -284,6 +284,6 @@ def _same_data(machine: str, records: Sequence[TrialRecord], bank: Bank, ledger:
     if other:
         raise AsdRayError(
             f"{ledger.layout.root} holds {len(other)} trials of {machine} on other clips, or on these at another "
-            f"--rate or --channel (dataset {other[0].dataset}, first {other[0].name}); {bank.why_other(machine)}keep "
+            f"--rate or --channel (dataset {other[0].dataset}, first {other[0].name}); {bank.rate_hint(machine)}keep "
             "one dataset a run: choose another --run"
         )

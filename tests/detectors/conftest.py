@@ -16,15 +16,11 @@ import torch
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.conformance.workspace import Workspace
 from asd_ray.detectors import Context, Detector
+from asd_ray.detectors.families.aegan_ad import AeganAd
 from asd_ray.detectors.families.anogan import AnoGan
+from asd_ray.detectors.families.ganomaly import Ganomaly
 from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.pictures import SIZE
-from asd_ray.detectors import _training as training
-from asd_ray.detectors._pictures import SIZE
-from asd_ray.detectors._workspace import Workspace
-from asd_ray.detectors.aegan_ad import AeganAd
-from asd_ray.detectors.anogan import AnoGan
-from asd_ray.detectors.ganomaly import Ganomaly
 from asd_ray.features import FeatureCache
 
 

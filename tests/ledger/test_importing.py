@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger import Ledger, candidate_matrix, compact, export_table, import_submission, import_table
+from asd_ray.ledger import Ledger, Settings, candidate_matrix, compact, export_table, import_submission, import_table
 from asd_ray.ledger.exporting import Exported
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "dcase2020"
@@ -381,7 +381,7 @@ def test_systems_of_a_table_are_evaluated_by_the_cells_of_its_year(ledger: Ledge
     assert names == [f"{id}/{cell}" for id in ("00", "01") for cell in ("auc_source", "auc_target", "pauc")]
     for again in (None, 2022):
         assert len(import_table(ledger, path, again).present) == 2, "a stored year is kept"
-    assert {record.extra["settings"]["year"] for record in ledger.records()} == {2022}
+    assert {record.settings.year for record in ledger.records()} == {2022}
 
 
 def test_imported_systems_keep_their_names_in_leaderboard_ensemble_report_and_export(
@@ -426,7 +426,7 @@ def test_the_family_of_a_system_is_a_column_of_the_table(ledger: Ledger, tmp_pat
 
 
 def test_trials_of_one_machine_share_one_year(ledger: Ledger, trial, run: Path, tmp_path: Path) -> None:
-    ledger.commit(*trial(1, extra={"settings": {"year": 2022}}))
+    ledger.commit(*trial(1, settings=Settings(year=2022)))
     path = write(tmp_path, scored_table())
     with pytest.raises(AsdRayError, match="fan: the run has trials of DCASE 2022, so scores of 2023 cannot join them"):
         import_table(ledger, path, 2023)
@@ -435,13 +435,13 @@ def test_trials_of_one_machine_share_one_year(ledger: Ledger, trial, run: Path, 
     other = Ledger(tmp_path / "other")
     import_table(other, path, 2022)
     import_table(other, path, 2023)
-    assert {record.extra["settings"]["year"] for record in other.records()} == {2023}, "a wrong year can be corrected"
+    assert {record.settings.year for record in other.records()} == {2023}, "a wrong year can be corrected"
 
 
 def test_labels_that_are_stored_outweigh_a_year_that_comes_without_them(ledger: Ledger, tmp_path: Path) -> None:
     import_table(ledger, write(tmp_path, scored_table()))
     report = import_table(ledger, write(tmp_path, scored_table(year_labels=False)), 2022)
     assert (len(report.stored), len(report.present)) == (0, 2)
-    assert all("settings" not in record.extra for record in ledger.records())
+    assert all(record.settings is None for record in ledger.records())
     assert all("the year 2022 was not added" in note for note in report.notes)
     assert len(report.notes) == 2

@@ -135,7 +135,7 @@ def test_a_table_is_imported_with_its_year(run: Path, tmp_path: Path, capsys: py
     assert main(["import", str(run), str(tmp_path / "table.csv"), "--year", "2022"]) == 0
     assert main(["ls", str(run), "--json"]) == 0
     [record] = json.loads(capsys.readouterr().out.partition("\n[")[2].join(["[", ""]))
-    assert record["extra"]["settings"] == {"year": 2022}
+    assert record["settings"]["year"] == 2022
 
 
 @pytest.mark.parametrize(

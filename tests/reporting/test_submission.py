@@ -13,9 +13,6 @@ from asd_ray import evaluate
 from asd_ray.ensembling import Wishes, build, finals, find_recipe, load, scores_of, write
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
-from asd_ray.metrics import YEARS
-from asd_ray.reporting.submission import EVALUATION, check_submission, write_submission
-from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
 from asd_ray.metrics.editions import EDITIONS, scored_editions
 from asd_ray.reporting.submission import write_submission
 from asd_ray.reporting.submission_check import check_submission

@@ -16,7 +16,7 @@ from asd_ray import evaluate
 from asd_ray.clips.scan import scan
 from asd_ray.ensembling import Wishes, build, finals, find_recipe, load, scores_of, write
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
+from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 from asd_ray.metrics import EDITIONS, Edition, auc, cells_batch, evaluable_clips, official_score, read_truth
 from asd_ray.metrics.editions import PER_DOMAIN, ClipNames, SubmissionFiles
 from asd_ray.reporting.submission import write_submission
@@ -91,7 +91,7 @@ def ledger_with_ensembles(root: Path) -> Ledger:
                 family="own",
                 variant="mse",
                 dataset="dcase2099",
-                extra={"settings": {"year": 2099}},
+                settings=Settings(year=2099),
             )
             ledger.commit(record, long_scores(every, {"mse": noise + 2 * (every["label"] == "anomaly")}))
         [recipe, *_] = find_recipe("top_k").ways()

@@ -1,4 +1,4 @@
-"""Which clips a demo set has, what each is called and from which random stream it is made."""
+"""Which clips a demo set has, how each file is named, and which random stream makes its sound."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from asd_ray.clips.demo_machines import DOMAINS, IDS, MACHINES, record
-from asd_ray.clips.demo_sound import HEALTHY, RATE, Condition, Fault
+from asd_ray.clips.demo.machines import DOMAINS, IDS, MACHINES, record
+from asd_ray.clips.demo.sound import HEALTHY, RATE, Condition, Fault
 
 SPLITS = ("train", "test")
 LABELS = ("normal", "anomaly")
@@ -18,7 +18,7 @@ LABELS = ("normal", "anomaly")
 
 @dataclass(frozen=True)
 class DemoSize:
-    """How many clips a machine id has, and how long they are."""
+    """How many clips each machine id has, and how long they are."""
 
     source_train: int
     target_train: int
@@ -36,7 +36,7 @@ SIZES = {
 
 @dataclass(frozen=True)
 class DemoClip:
-    """One file of a demo set; its sound depends on these, the seed and the seconds, and on nothing else."""
+    """One file of a demo set. Its sound depends on these fields, the seed and the length, and on nothing else."""
 
     machine: str
     unit: int
@@ -52,12 +52,12 @@ class DemoClip:
 
     @property
     def name(self) -> str:
-        """The file's name as DCASE 2022 writes it; the kind of anomaly is not in it."""
-        told = "_".join(f"{key}_{value}" for key, value in self.condition.attributes)
-        return f"section_{self.unit:02d}_{self.domain}_{self.split}_{self.label}_{self.index:04d}_{told}.wav"
+        """The file's name as in DCASE 2022; it does not name the kind of fault."""
+        attributes = "_".join(f"{key}_{value}" for key, value in self.condition.attributes)
+        return f"section_{self.unit:02d}_{self.domain}_{self.split}_{self.label}_{self.index:04d}_{attributes}.wav"
 
     def _draw(self, seed: int) -> np.random.Generator:
-        """A stream of this clip's own, so that neither the size nor the other machines change its sound."""
+        """One random stream per clip, so that neither the size nor the other machines change its sound."""
         return np.random.default_rng(
             [
                 seed,
@@ -71,7 +71,7 @@ class DemoClip:
         )
 
     def fault(self, seed: int) -> Fault:
-        """What is wrong in this clip: for benchmarks and tests; no file of the set tells."""
+        """The fault in this clip, for benchmarks and tests; no file of the set contains it."""
         return self._start(seed)[0]
 
     def samples(self, seed: int, seconds: float) -> npt.NDArray[np.int16]:
@@ -88,7 +88,7 @@ class DemoClip:
 
 
 def planned(size: DemoSize, machine: str) -> Iterator[DemoClip]:
-    """All clips of one machine, by id, training clips first."""
+    """All clips of one machine, grouped by id, training clips first."""
     cells = [
         ("train", "source", "normal", size.source_train),
         ("train", "target", "normal", size.target_train),
@@ -101,9 +101,9 @@ def planned(size: DemoSize, machine: str) -> Iterator[DemoClip]:
 
 
 def attribute_table(clips: Sequence[DemoClip]) -> str:
-    """The text of ``attributes_00.csv`` for the clips of one machine id."""
+    """The text of a file such as ``attributes_00.csv``, for the clips of one machine id."""
     pairs = len(clips[0].condition.attributes)
-    header = ["file_name", *(f"d{i}{what}" for i in range(1, pairs + 1) for what in "pv")]
+    header = ["file_name", *(f"d{i}{column}" for i in range(1, pairs + 1) for column in "pv")]
     rows = [
         [f"{clip.machine}/{clip.split}/{clip.name}", *(part for pair in clip.condition.attributes for part in pair)]
         for clip in clips

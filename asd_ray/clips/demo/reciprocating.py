@@ -1,6 +1,6 @@
-"""The demo machines that go to and fro: a piston pump, a slide rail, a solenoid valve.
+"""The reciprocating demo machines: a piston pump, a slide rail, a solenoid valve.
 
-A table of faults gives how far each, at its worst, pulls the whine of the machine's drive (relative, see record).
+The tables of faults hold the relative shift of the drive's whine at the worst severity (see `machines.record`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asd_ray.clips.demo_sound import (
+from asd_ray.clips.demo.sound import (
     RATE,
     Condition,
     Draw,
@@ -33,7 +33,7 @@ from asd_ray.clips.demo_sound import (
 @dataclass(frozen=True)
 class PumpUnit:
     crank_hz: float  # at rated flow
-    modes: tuple[Mode, ...]  # of the head that the strokes strike
+    modes: tuple[Mode, ...]  # of the pump head, excited by the strokes
 
 
 PUMPS = (
@@ -42,27 +42,27 @@ PUMPS = (
     PumpUnit(3.7, (Mode(280.0, 0.07), Mode(860.0, 0.035, -5))),
     PumpUnit(4.3, (Mode(330.0, 0.06), Mode(980.0, 0.03, -7))),
 )
-PISTONS = np.array([1.0, 0.93, 1.05])  # how hard each strikes
+PISTONS = np.array([1.0, 0.93, 1.05])  # relative force of each piston's stroke
 PUMP_FAULTS = {
-    "cavitation": -0.06,  # bubbles that collapse: dense crackle
+    "cavitation": -0.06,  # collapsing bubbles: dense crackle
     "leak": -0.05,  # a high hiss
     "weak_piston": 0.0,  # every third stroke is weak
-    "contamination": 0.05,  # grit: knocks at no rhythm
-    "air_lock": -0.05,  # the flow comes in gulps
+    "contamination": 0.05,  # grit: irregular knocks
+    "air_lock": -0.05,  # the flow fluctuates
 }
 
 
 def pump(draw: Draw, unit: int, condition: Condition, n: int, fault: Fault) -> Sound:
-    """Mains hum, a stroke a piston, flow noise that follows the strokes, a little crackle."""
-    made = PUMPS[unit]
-    turn = angle(draw, made.crank_hz * condition.speed * draw.normal(1.0, 0.012) * (1 + wander(draw, n, 2.0, 0.004)))
+    """Mains hum, one stroke per piston, flow noise modulated by the strokes, a little crackle."""
+    specs = PUMPS[unit]
+    turn = angle(draw, specs.crank_hz * condition.speed * draw.normal(1.0, 0.012) * (1 + wander(draw, n, 2.0, 0.004)))
     hum = tones(draw, angle(draw, np.full(n, 50.0 * draw.normal(1.0, 0.001))), [-14, -8, -24, -13, -30, -18, -34, -24])
 
     strokes = crossings(turn, 1 / len(PISTONS), draw, slip=0.02)
     which = np.arange(len(strokes)) % len(PISTONS)
     force = PISTONS[which] * draw.normal(1.0, 0.06, len(strokes))
     force = np.where(which == 1, force * (1 - fault.amount("weak_piston", 0.3, 1.0)), force)
-    beat = impacts(n, strokes, 3.2 * force, made.modes)
+    beat = impacts(n, strokes, 3.2 * force, specs.modes)
 
     swell = 1 + 0.35 * np.cos(len(PISTONS) * turn)
     gulps = fault.amount("air_lock", 0.05, 0.6) * np.tanh(1.5 * wander(draw, n, 0.35, 1.0))
@@ -82,9 +82,9 @@ def pump(draw: Draw, unit: int, condition: Condition, n: int, fault: Fault) -> S
 
 @dataclass(frozen=True)
 class SliderUnit:
-    whine_hz: float  # the motor at full travel speed
-    seconds: float  # one way, at rated speed
-    stop: tuple[Mode, ...]  # what rings when the carriage stops
+    whine_hz: float  # of the motor at full travel speed
+    seconds: float  # of travel in one direction, at rated speed
+    stop: tuple[Mode, ...]  # the resonances excited when the carriage stops
 
 
 SLIDERS = (
@@ -95,51 +95,51 @@ SLIDERS = (
 )
 SLIDER_FAULTS = {
     "scratched_rail": 0.0,  # a tick at one place of each stroke
-    "dry_rail": 0.08,  # louder, brighter friction
-    "loose_belt": -0.05,  # flaps after each stop
-    "late_stroke": 0.0,  # some rests are too long
+    "dry_rail": 0.08,  # louder friction with more treble
+    "loose_belt": -0.05,  # the belt flaps after each stop
+    "late_stroke": 0.0,  # some pauses are too long
     "worn_screw": 0.08,  # a warbling whine
 }
-RAMP = 0.12  # seconds the carriage takes to reach full speed, and to stop
-DWELL = 0.22  # seconds it rests at each end
+RAMP = 0.12  # seconds to reach full speed, and to stop
+DWELL = 0.22  # seconds of pause at each end
 
 
 def slider(draw: Draw, unit: int, condition: Condition, n: int, fault: Fault) -> Sound:
-    """A motor that glides up and down with each stroke, friction on the rail, a knock at each end."""
-    made = SLIDERS[unit]
-    travel = made.seconds / condition.speed
+    """A motor whose pitch rises and falls with each stroke, friction on the rail, a knock at each end."""
+    specs = SLIDERS[unit]
+    travel = specs.seconds / condition.speed
     count = int(n / RATE / (travel + DWELL)) + 3
     rests = DWELL * draw.normal(1.0, 0.05, count)
-    late = draw.random(count) < 0.4  # a worn switch sends the carriage off late, now and then
+    late = draw.random(count) < 0.4  # with a worn switch, the carriage sometimes starts late
     rests = rests * np.where(late, 1 + fault.amount("late_stroke", 0.3, 2.5), 1.0)
     starts = np.cumsum(np.concatenate(([0.0], travel + rests[:-1]))) - draw.random() * (travel + DWELL)
     stops = starts + travel
     corners = np.stack([starts, starts + RAMP, stops - RAMP, stops], axis=1).ravel()
     pace = np.interp(np.arange(n) / RATE, corners, np.tile([0.0, 1.0, 1.0, 0.0], count))  # 0 at rest … 1
 
-    turn = angle(draw, pace * made.whine_hz * condition.speed * draw.normal(1.0, 0.008))
-    screw = np.cos(turn / 24)  # the screw's thread, 24 motor poles a turn
+    turn = angle(draw, pace * specs.whine_hz * condition.speed * draw.normal(1.0, 0.008))
+    screw = np.cos(turn / 24)  # one turn of the screw: 24 motor poles
     worn = fault.amount("worn_screw", 0.3, 2.0)
     whine = tones(draw, turn + 0.8 * worn * screw, falling(-6.0, 6.0, 5)) * pace * (1 + 0.4 * worn * screw)
     dry = fault.amount("dry_rail", 0.1, 1.0)
     rail = noise(draw, n, [(200, -10), (900, 0), (3000, -7 + 4 * dry), (8000, -22 + 10 * dry)]) * pace**0.7
-    ends = impacts(n, stops, 5.0 * draw.normal(1.0, 0.1, count), made.stop)
+    ends = impacts(n, stops, 5.0 * draw.normal(1.0, 0.1, count), specs.stop)
     sound: Sound = jitter(draw, 0.8) * whine + jitter(draw, 0.7) * (1 + 0.4 * dry) * rail
     sound += jitter(draw, 0.8) * ends
 
-    scratch = starts + travel * 0.37  # the same place, met both ways
+    scratch = starts + travel * 0.37  # the same place, passed in both directions
     scratch[1::2] = starts[1::2] + travel * 0.63
     ticks = impacts(n, scratch, 1.0, [Mode(2700.0, 0.02), Mode(4100.0, 0.015, -3)])
     sound += ticks * fault.gain("scratched_rail", 2, 20)
     flaps = np.concatenate([stops + 0.035, stops + 0.062, stops + 0.095])
     weights = np.repeat([0.8, 0.5, 0.3], count)
-    return sound + impacts(n, flaps, weights, [Mode(780.0, 0.03), made.stop[1]]) * fault.gain("loose_belt", 0, 20)
+    return sound + impacts(n, flaps, weights, [Mode(780.0, 0.03), specs.stop[1]]) * fault.gain("loose_belt", 0, 20)
 
 
 @dataclass(frozen=True)
 class ValveUnit:
-    body: tuple[Mode, ...]  # rings when the plunger lands
-    hiss_hz: float  # the middle of the air's noise
+    body: tuple[Mode, ...]  # the resonances excited when the plunger lands
+    hiss_hz: float  # the centre frequency of the air's noise
 
 
 VALVES = (
@@ -151,30 +151,30 @@ VALVES = (
 VALVE_FAULTS = {
     "missing_click": 0.0,  # some clicks are weak or absent
     "late_click": 0.0,  # some clicks come late
-    "leak": 0.0,  # air still hisses when shut
+    "leak": 0.0,  # air hisses while the valve is shut
     "bounce": 0.0,  # the plunger lands twice
-    "contamination": 0.05,  # dirt damps and dulls the landing
+    "contamination": 0.05,  # dirt damps the landing and its treble
 }
-SHUT = 0.8  # the knock of shutting, relative to opening
+SHUT = 0.8  # force of the knock on shutting, relative to opening
 
 
 def valve(draw: Draw, unit: int, condition: Condition, n: int, fault: Fault) -> Sound:
-    """Clicks in the condition's rhythm: open, a breath of air, shut."""
-    made = VALVES[unit]
+    """Clicks in the rhythm of the condition: the valve opens, air flows, the valve shuts."""
+    specs = VALVES[unit]
     period, *marks = condition.pattern
     cycles = int(n / RATE / period) + 3
     begin = np.arange(cycles)[:, None] * period - draw.random() * period
     clicks = begin + np.array(marks)[None, :] + draw.normal(0.0, 0.002, (cycles, len(marks)))
-    upset = draw.random(clicks.shape) < 0.35
-    clicks = clicks + upset * draw.uniform(0.3, 1.0, clicks.shape) * fault.amount("late_click", 0.02, 0.16)
+    delayed = draw.random(clicks.shape) < 0.35
+    clicks = clicks + delayed * draw.uniform(0.3, 1.0, clicks.shape) * fault.amount("late_click", 0.02, 0.16)
     force = np.tile([1.0, SHUT], len(marks) // 2) * draw.normal(1.0, 0.08, clicks.shape)
     missing = (draw.random(clicks.shape) < 0.4) * fault.amount("missing_click", 0.5, 1.0)
     force = 8.0 * jitter(draw, 0.7) * force * (1 - missing)
 
-    dirt = fault.amount("contamination", 0.05, 0.7)  # damps the landing and dulls it
+    dirt = fault.amount("contamination", 0.05, 0.7)
     body = [
         Mode(m.hz * (1 - 0.07 * dirt), m.seconds * (1 - 0.5 * dirt), m.db - 5 * dirt * i)
-        for i, m in enumerate(made.body)
+        for i, m in enumerate(specs.body)
     ]
     sound = impacts(n, clicks.ravel(), force.ravel(), body)
     again = clicks + draw.uniform(0.014, 0.030, clicks.shape)
@@ -183,6 +183,6 @@ def valve(draw: Draw, unit: int, condition: Condition, n: int, fault: Fault) -> 
     edges = np.stack([clicks[:, ::2], clicks[:, ::2] + 0.01, clicks[:, 1::2], clicks[:, 1::2] + 0.01], axis=2).ravel()
     order = np.maximum.accumulate(edges)  # a late click may pass the next one
     opened = np.interp(np.arange(n) / RATE, order, np.tile([0.0, 1.0, 1.0, 0.0], edges.size // 4))
-    air = noise(draw, n, band(made.hiss_hz / 1.6, made.hiss_hz * 1.6, 9))
-    drops: Sound = amplitude(-16) * jitter(draw, 0.9) * opened + fault.gain("leak", -26, -9) * (1 - opened)
-    return sound + air * drops
+    air = noise(draw, n, band(specs.hiss_hz / 1.6, specs.hiss_hz * 1.6, 9))
+    flow: Sound = amplitude(-16) * jitter(draw, 0.9) * opened + fault.gain("leak", -26, -9) * (1 - opened)
+    return sound + air * flow

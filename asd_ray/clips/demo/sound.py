@@ -1,7 +1,7 @@
-"""What the demo machines are built of: tones on a shaft, coloured noise, impacts that ring, a room and a microphone.
+"""The building blocks of the demo machines: tones on a shaft, coloured noise, ringing impacts, a filter.
 
-Every function works on whole clips at once. Levels are in dB relative to an RMS of 1, times in seconds,
-frequencies in Hz, angles in radians.
+Every function computes a whole clip at once. Levels are in dB relative to an RMS of 1, times in seconds, frequencies
+in Hz, angles in radians.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy.typing as npt
 from scipy.fft import next_fast_len
 
 RATE = 16000  # Hz, the rate of every DCASE Task 2 recording
-TOP = 0.97 * RATE / 2  # Hz: partials above this are left out, as an anti-aliasing filter would
+TOP = 0.97 * RATE / 2  # Hz: partials above this are left out, as by an anti-aliasing filter
 Sound = npt.NDArray[np.float64]
 Draw = np.random.Generator
 
 
 @dataclass(frozen=True)
 class Mode:
-    """One resonance of a structure: it rings at `hz` and falls by 60 dB in `seconds`."""
+    """One resonance of a structure: it rings at `hz` and decays by 60 dB in `seconds`."""
 
     hz: float
     seconds: float
@@ -30,24 +30,25 @@ class Mode:
 
 @dataclass(frozen=True)
 class Condition:
-    """How the machine is run and recorded; `attributes` is what the file's name and the attribute table say of it."""
+    """How the machine is run and recorded; `attributes` go into the file's name and the attribute table."""
 
     attributes: tuple[tuple[str, str], ...]
     speed: float = 1.0  # relative to the rated speed
-    place: int = 0  # where the microphone stands: each place colours the sound in its own way
-    pattern: tuple[float, ...] = ()  # of a valve: the period, then when it opens and shuts in turn, seconds
-    noise_db: float = 0.0  # louder factory than usual
+    place: int = 0  # position of the microphone: each one has its own frequency response
+    pattern: tuple[float, ...] = ()  # of a valve, in seconds: the period, then the times of opening and shutting
+    noise_db: float = 0.0  # extra level of the factory noise
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with the machine in one clip; a recipe asks it for each effect it knows.
+    """What is wrong with the machine in one clip.
 
-    An effect of another kind than the fault's is absent, so that a recipe needs no branches.
+    A recipe calls `amount` or `gain` for every kind of fault that it knows. They return 0 for any kind other than this
+    fault's, so a recipe needs no branches.
     """
 
     kind: str
-    severity: float  # 0 (hardly there) … 1 (plain to hear)
+    severity: float  # 0 (barely audible) … 1 (clearly audible)
 
     def amount(self, kind: str, least: float, most: float) -> float:
         """The size of an effect between `least` and `most` by severity; 0 without this fault."""
@@ -66,12 +67,12 @@ def amplitude(db: float) -> float:
 
 
 def jitter(draw: Draw, db: float) -> float:
-    """A gain that differs from clip to clip with a standard deviation of `db`."""
+    """A random gain with a standard deviation of `db`."""
     return amplitude(draw.normal(0.0, db))
 
 
 def wander(draw: Draw, n: int, every: float, deviation: float) -> Sound:
-    """A slow drift around 0: new random values `every` so many seconds, smoothly joined."""
+    """A slow drift around 0: a new random value `every` so many seconds, with smooth transitions."""
     knots = int(np.ceil(n / (every * RATE))) + 2
     position = np.arange(n) / (every * RATE)
     left = position.astype(np.intp)
@@ -83,15 +84,15 @@ def wander(draw: Draw, n: int, every: float, deviation: float) -> Sound:
 
 
 def angle(draw: Draw, hz: Sound) -> Sound:
-    """The angle of a shaft that turns `hz` times a second, from a random start."""
+    """The angle of a shaft that turns `hz` times per second, from a random start."""
     turned: Sound = 2 * np.pi * (np.cumsum(hz) / RATE + draw.random())
     return turned
 
 
 def tones(draw: Draw, turn: Sound, levels_db: Sequence[float]) -> Sound:
-    """Partials 1, 2, 3 … of a shaft at angle `turn`, each at its level and at a random phase."""
+    """Partials 1, 2, 3 … of a shaft at angle `turn`, each at its level and with a random phase."""
     fastest = float(np.max(np.diff(turn), initial=0.0)) * RATE / (2 * np.pi)
-    first = np.exp(1j * turn)  # powers of it are the partials: one exponential instead of a sine a partial
+    first = np.exp(1j * turn)  # its powers are the partials: one exponential instead of one sine per partial
     partial = np.ones_like(first)
     total = np.zeros(len(turn))
     for order, level in enumerate(levels_db, start=1):
@@ -108,34 +109,34 @@ def falling(first_db: float, step_db: float, count: int) -> list[float]:
 
 
 def noise(draw: Draw, n: int, points: Sequence[tuple[float, float]]) -> Sound:
-    """Noise of RMS 1 whose power density follows `points` (Hz, dB), straight lines on a log-frequency axis."""
+    """Noise of RMS 1. Its power density follows `points` (Hz, dB), joined by lines over log frequency."""
     hz = np.fft.rfftfreq(n, 1 / RATE)
     gains = curve(hz, points)
-    gains[hz < 20.0] = 0.0  # below hearing, and no DC
+    gains[hz < 20.0] = 0.0  # inaudible, and no DC
     bins = draw.standard_normal(len(hz)) + 1j * draw.standard_normal(len(hz))
     bins *= gains * np.sqrt(0.5 * n * n / (2 * np.sum(gains**2)))
     return np.fft.irfft(bins, n)
 
 
 def curve(hz: npt.NDArray[np.floating], points: Sequence[tuple[float, float]]) -> Sound:
-    """The amplitude at each of `hz` of a response given at a few points (Hz, dB)."""
+    """The amplitude at each frequency of `hz`, for a response defined by a few points (Hz, dB)."""
     at, db = zip(*points, strict=True)
     gains: Sound = 10.0 ** (np.interp(np.log2(np.maximum(hz, 1.0)), np.log2(at), db) / 20.0)
     return gains
 
 
 def band(low: float, high: float, slope_db: float = 24.0) -> list[tuple[float, float]]:
-    """Points for `noise`: flat from `low` to `high` Hz, falling by `slope_db` an octave outside."""
+    """Points for `noise`: flat from `low` to `high` Hz, falling by `slope_db` per octave outside."""
     return [(low / 16, -4 * slope_db), (low, 0.0), (high, 0.0), (high * 16, -4 * slope_db)]
 
 
 def tilted(db_per_octave: float) -> list[tuple[float, float]]:
-    """Points for `noise`: one slope over all of hearing; -3 is pink."""
+    """Points for `noise`: one slope over the audible range; -3 is pink noise."""
     return [(20.0, 0.0), (20480.0, 10 * db_per_octave)]
 
 
 def impacts(n: int, times: npt.ArrayLike, gains: npt.ArrayLike, modes: Sequence[Mode]) -> Sound:
-    """Knocks at `times` on a structure that rings in its `modes`; a knock's peak is about its gain."""
+    """Knocks at `times` on a structure with resonances `modes`; the peak of a knock is about its gain."""
     at = np.round(np.asarray(times, dtype=float) * RATE).astype(np.intp)
     weights = np.broadcast_to(np.asarray(gains, dtype=float), at.shape)
     inside = (at >= 0) & (at < n)
@@ -146,14 +147,14 @@ def impacts(n: int, times: npt.ArrayLike, gains: npt.ArrayLike, modes: Sequence[
     ring = np.zeros(longest)
     for mode in modes:
         ring += amplitude(mode.db) * np.exp(-6.91 * t / mode.seconds) * np.sin(2 * np.pi * mode.hz * t)
-    size = next_fast_len(n + longest, real=True)  # so long that the clip's end does not ring into its start
-    rung: Sound = np.fft.irfft(np.fft.rfft(hits, size) * np.fft.rfft(ring, size), size)[:n]
-    return rung
+    size = next_fast_len(n + longest, real=True)  # long enough that the end does not wrap around into the start
+    knocks: Sound = np.fft.irfft(np.fft.rfft(hits, size) * np.fft.rfft(ring, size), size)[:n]
+    return knocks
 
 
-def crossings(turn: Sound, turns_each: float, draw: Draw | None = None, slip: float = 0.0) -> Sound:
-    """The times at which a shaft has made another `turns_each` of a turn; `slip` is the relative disorder of each."""
-    marks = turn / (2 * np.pi * turns_each)
+def crossings(turn: Sound, interval: float, draw: Draw | None = None, slip: float = 0.0) -> Sound:
+    """The times at which a shaft completes another `interval` turns; `slip` is their relative random deviation."""
+    marks = turn / (2 * np.pi * interval)
     wanted = np.arange(np.ceil(marks[0]), marks[-1])
     times: Sound = np.interp(wanted, marks, np.arange(len(turn)) / RATE)
     if draw is not None and slip > 0 and len(times) > 1:
@@ -162,13 +163,13 @@ def crossings(turn: Sound, turns_each: float, draw: Draw | None = None, slip: fl
 
 
 def scattered(draw: Draw, n: int, rate: float) -> Sound:
-    """The times of events that know nothing of each other, `rate` a second on average (a Poisson process)."""
+    """The times of independent events, `rate` per second on average (a Poisson process)."""
     seconds = n / RATE
     return np.sort(draw.random(draw.poisson(rate * seconds)) * seconds)
 
 
 def equalise(sound: Sound, points: Sequence[tuple[float, float]]) -> Sound:
-    """Colour a sound by a response given at a few points (Hz, dB); removes DC."""
+    """Filter a sound with a response defined by a few points (Hz, dB); this removes DC as well."""
     bins = np.fft.rfft(sound)
     gains = curve(np.fft.rfftfreq(len(sound), 1 / RATE), points)
     gains[0] = 0.0

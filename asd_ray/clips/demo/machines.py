@@ -1,7 +1,7 @@
-"""The five machines of the demo set: what is asked of each, what can go wrong with it, and one recording of it.
+"""The five machines of the demo set: their operating conditions, their faults, and how one clip is recorded.
 
-The recipes are physics in outline, not recordings: rotation, blades, strokes, clicks, resonances. Each machine has
-four ids (units of the same make), two domains (how it is run and where the microphone stands) and five faults.
+The sounds are synthesised from simple physics: rotation, blades, strokes, clicks, resonances. Each machine has four
+ids (units of the same model), two domains (operating point and position of the microphone) and five faults.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from asd_ray.clips.demo_reciprocating import PUMP_FAULTS, SLIDER_FAULTS, VALVE_FAULTS, pump, slider, valve
-from asd_ray.clips.demo_rotating import CAR_FAULTS, FAN_FAULTS, fan, toy_car
-from asd_ray.clips.demo_sound import (
+from asd_ray.clips.demo.reciprocating import PUMP_FAULTS, SLIDER_FAULTS, VALVE_FAULTS, pump, slider, valve
+from asd_ray.clips.demo.rotating import CAR_FAULTS, FAN_FAULTS, fan, toy_car
+from asd_ray.clips.demo.sound import (
     RATE,
     Condition,
     Draw,
@@ -44,11 +44,11 @@ Recipe = Callable[[Draw, int, Condition, int, Fault], Sound]  # stream, id, cond
 class Machine:
     name: str
     recipe: Recipe
-    faults: Mapping[str, float]  # kind: how far it, at its worst, pulls the drive's whine, relative
-    rms: float  # of the recipe's sound at rated speed, in the recipe's own unit
-    snr_db: float  # that over the factory behind it, RMS over a clip of the source domain
-    level_db: float  # and that in the file, dB below full scale
-    drive_hz: tuple[float, ...]  # by id: the whine of its drive, a weak line by which one unit differs from the next
+    faults: Mapping[str, float]  # kind -> relative shift of the drive's whine at the worst severity
+    rms: float  # of the recipe's output at rated speed, in the unit of the recipe
+    snr_db: float  # machine over factory noise, RMS over a clip of the source domain
+    level_db: float  # of the machine in the file, dB relative to full scale
+    drive_hz: tuple[float, ...]  # per id: the whine of the drive, a weak line that differs from unit to unit
     source: tuple[Condition, ...]
     target: tuple[Condition, ...]
 
@@ -131,31 +131,31 @@ TOY_CAR = Machine(
     source=(_car(31, 1), _car(34, 1), _car(40, 1)),
     target=(_car(28, 2), _car(34, 2)),
 )
-MACHINES = {made.name: made for made in (FAN, PUMP, SLIDER, VALVE, TOY_CAR)}
+MACHINES = {machine.name: machine for machine in (FAN, PUMP, SLIDER, VALVE, TOY_CAR)}
 
 
 def record(
     machine: Machine, unit: int, condition: Condition, n: int, fault: Fault, draw: Draw
 ) -> npt.NDArray[np.int16]:
-    """One clip of `n` samples: the machine and the factory behind it, through the room and the microphone."""
+    """One clip of `n` samples: the machine plus factory noise, filtered by room and microphone."""
     sound = machine.recipe(draw, unit, condition, n, fault) / machine.rms
     load = fault.severity * machine.faults.get(fault.kind, 0.0)
     drive = machine.drive_hz[unit] * (1 + load) * draw.normal(1.0, 0.002) * (1 + wander(draw, n, 0.5, 0.001))
     sound += tones(draw, angle(draw, drive), [DRIVE_DB]) * jitter(draw, 1.0)
-    behind = factory(draw, n, condition.place) * amplitude(condition.noise_db - machine.snr_db)
-    heard = equalise(sound + behind * jitter(draw, 0.6), colour(machine.name, unit, condition.place, draw))
-    heard *= amplitude(machine.level_db) * jitter(draw, 1.2)
-    peak = float(np.max(np.abs(heard)))
-    heard *= min(1.0, 0.97 / peak)  # turn the gain down rather than clip
-    return np.round(heard * 32767).astype(np.int16)
+    background = factory(draw, n, condition.place) * amplitude(condition.noise_db - machine.snr_db)
+    wave = equalise(sound + background * jitter(draw, 0.6), response(machine.name, unit, condition.place, draw))
+    wave *= amplitude(machine.level_db) * jitter(draw, 1.2)
+    peak = float(np.max(np.abs(wave)))
+    wave *= min(1.0, 0.97 / peak)  # a lower gain instead of clipping
+    return np.round(wave * 32767).astype(np.int16)
 
 
 def factory(draw: Draw, n: int, place: int) -> Sound:
-    """The hall behind the machine, RMS about 1: a rumble, and now and then another machine."""
+    """The noise of the factory hall, RMS about 1: a rumble, a hum, and an occasional knock of other machines."""
     rumble = noise(draw, n, tilted(draw.normal(-3.5 - 0.25 * place, 0.15))) * (1 + wander(draw, n, 0.8, 0.06))
     knocks = scattered(draw, n, 0.25)
     tools = impacts(n, knocks, draw.exponential(1.2, len(knocks)), [Mode(800.0, 0.12), Mode(2100.0, 0.06, -4)])
-    line = 97.0 * draw.normal(1.0, 0.05) * (1 + wander(draw, n, 3.0, 0.002))  # a compressor down the hall
+    line = 97.0 * draw.normal(1.0, 0.05) * (1 + wander(draw, n, 3.0, 0.002))  # Hz: a distant compressor
     hum = tones(draw, 2 * np.pi * np.cumsum(line) / RATE, [-22, -18, -26, -30])
     return rumble + tools + jitter(draw, 3.0) * hum
 
@@ -163,9 +163,10 @@ def factory(draw: Draw, n: int, place: int) -> Sound:
 BANDS = (63.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)  # Hz, octaves
 
 
-def colour(machine: str, unit: int, place: int, draw: Draw) -> list[tuple[float, float]]:
-    """The way from the machine to the file, dB an octave band: fixed for a unit and a place, but for small moves."""
-    stands = np.random.default_rng([zlib.crc32(machine.encode()), unit])
-    response = stands.normal(0.0, 0.3, len(BANDS)) + place * stands.normal(0.0, 0.5, len(BANDS))
-    response += draw.normal(0.0, 0.3, len(BANDS))
-    return list(zip(BANDS, response.tolist(), strict=True))
+def response(machine: str, unit: int, place: int, draw: Draw) -> list[tuple[float, float]]:
+    """The response of room and microphone as (Hz, dB) per octave band: fixed for a unit and a place, with a small
+    random change per clip."""
+    fixed = np.random.default_rng([zlib.crc32(machine.encode()), unit])
+    gains_db = fixed.normal(0.0, 0.3, len(BANDS)) + place * fixed.normal(0.0, 0.5, len(BANDS))
+    gains_db += draw.normal(0.0, 0.3, len(BANDS))
+    return list(zip(BANDS, gains_db.tolist(), strict=True))
