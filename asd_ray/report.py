@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from asd_ray import _cli
 from asd_ray._terminal import say, typed
+from asd_ray.cli import _arguments as _cli
 from asd_ray.errors import AsdRayError, listing
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _studies(ledger: Ledger, args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from asd_ray.ledger import Ledger
-    from asd_ray.reporting.submission import check_submission
+    from asd_ray.reporting.submission_check import check_submission
 
     if args.year is None:
         raise AsdRayError("--check-submission needs to know which files to expect; say the year: --year 2023")

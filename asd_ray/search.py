@@ -12,16 +12,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asd_ray._cli import above_0, amount, duration, gib, names, parser, positive, progress_bar, run, seed_number
 from asd_ray._terminal import say, typed
+from asd_ray.cli._arguments import (
+    above_0,
+    amount,
+    duration,
+    gib,
+    names,
+    parser,
+    positive,
+    progress_bar,
+    run,
+    seed_number,
+)
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so that --help answers at once
     from asd_ray._console import Console
     from asd_ray.clips.table import ClipTable
     from asd_ray.ledger import Ledger
-    from asd_ray.tuning.cluster import Cluster
     from asd_ray.tuning.data import DataSource
+    from asd_ray.tuning.on_ray.cluster import Cluster
     from asd_ray.tuning.plan import Plan, Wishes
     from asd_ray.tuning.search import Search
 
@@ -116,14 +127,14 @@ def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
 
     console = console_of(140, soft_wrap=True)
     if args.status is not None:
-        from asd_ray.tuning.status import show_status
+        from asd_ray.tuning.watch.status import show_status
 
         show_status(args.status, console)
         return 0
     _refuse_early(args)
     args.command = shlex.join(["asd-ray", "search", *argv])
     if args.address.startswith("ray://"):
-        from asd_ray.tuning.remote import search_there
+        from asd_ray.tuning.on_ray.client import search_there
 
         return search_there(args.address, argv, lambda line: console.out(line, end=""))
     check_environment(args.cache, args.address, serial=args.serial)
@@ -132,7 +143,7 @@ def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
         return _run(args, table, console)
     if args.address == LOCAL:
         os.environ.setdefault(LOOPBACK, "0")
-    from asd_ray.tuning.cluster import ray_at
+    from asd_ray.tuning.on_ray.cluster import ray_at
 
     with ray_at(args.address, cpus=args.cpus, dashboard=not args.no_dashboard) as dashboard:
         return _run(args, table, console, dashboard)
@@ -144,18 +155,18 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
     from asd_ray.clips.bank import as_channel, open_bank
     from asd_ray.ledger import Ledger
     from asd_ray.ledger.forgetting import forget
-    from asd_ray.tuning.board import Board, leaderboard
-    from asd_ray.tuning.cluster import Cluster
-    from asd_ray.tuning.curves import Curves
+    from asd_ray.storage.study_locks import StudyLocks
     from asd_ray.tuning.data import DataSource
     from asd_ray.tuning.environment import check_run
-    from asd_ray.tuning.locks import StudyLocks
-    from asd_ray.tuning.log_lines import LogLines, log_to
-    from asd_ray.tuning.measured import Meters
+    from asd_ray.tuning.on_ray.cluster import Cluster
     from asd_ray.tuning.plan import before_decoding, chosen_families, make_plan
     from asd_ray.tuning.search import Search, interruptible
-    from asd_ray.tuning.status_file import StatusFile
-    from asd_ray.tuning.watching import Watcher
+    from asd_ray.tuning.watch._base import Watcher
+    from asd_ray.tuning.watch.board import Board, leaderboard
+    from asd_ray.tuning.watch.log_lines import LogLines, log_to
+    from asd_ray.tuning.watch.prometheus import Meters
+    from asd_ray.tuning.watch.status_file import StatusFile
+    from asd_ray.tuning.watch.tensorboard import Curves
 
     cluster = None if args.serial else Cluster(args.address)
     has_gpu = torch.cuda.is_available() if cluster is None else cluster.room.gpu > 0
@@ -211,7 +222,7 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
 
 
 def _drive(args: argparse.Namespace, search: Search, cluster: Cluster | None) -> None:
-    from asd_ray.tuning.dispatch import Rules, run_on_ray
+    from asd_ray.tuning.on_ray.dispatch import Rules, run_on_ray
     from asd_ray.tuning.search import run_serially
 
     if not any(study.missing for study in search.studies):
@@ -234,7 +245,7 @@ def _preflight(
 ) -> None:
     """What there is and what will run at once, said before anything runs."""
     from asd_ray._console import flagged
-    from asd_ray.tuning.preflight import check_nodes, told_plan
+    from asd_ray.tuning.on_ray.preflight import check_nodes, told_plan
 
     cluster.check(plan.studies)
     for line in told_plan(cluster, plan.studies):
@@ -252,8 +263,8 @@ def _table(args: argparse.Namespace, console: Console) -> ClipTable:
     from asd_ray.clips.scan import scan, searchable
 
     if args.data is None:
-        from asd_ray._files import CACHE_CURE, cache_root
         from asd_ray.clips.demo import make_demo
+        from asd_ray.storage.caches import CACHE_CURE, cache_root
 
         folder = cache_root(args.cache) / "demo"
         console.print(
@@ -368,13 +379,13 @@ def _say_plan(plan: Plan, wishes: Wishes, left_out: list[str], console: Console)
     for study in plan.studies:
         if study.elsewhere:
             console.print(
-                f"note: {study.name}: {study.elsewhere} stored trials of other settings or of another search space do "
-                "not count here"
+                f"note: {study.name}: {study.elsewhere} stored trials of other settings, of another search space or "
+                "of another version of the class do not count here"
             )
 
 
 def _say_end(search: Search, root: str, console: Console) -> int:
-    from asd_ray.tuning.board import fruitless
+    from asd_ray.tuning.watch.board import fruitless
 
     stored = sum(study.count() for study in search.studies)
     missing = sum(study.missing for study in search.studies)

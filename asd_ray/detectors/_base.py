@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -12,31 +11,11 @@ import numpy.typing as npt
 import torch
 
 from asd_ray.clips.bank import ClipSet
+from asd_ray.families.resources import Resources
 from asd_ray.features import FeatureCache, FrontEnd
 
 Scores = dict[str, npt.NDArray[np.floating]]
 State = dict[str, Any]  # tensors, numbers, text, and dictionaries of these: what torch.load(weights_only=True) reads
-MAX_COUNT = 100_000  # CPUs or GPUs of one trial
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one trial requests from Ray by default. `gpu` is a fraction of one card; 0 means no GPU."""
-
-    cpu: float = 1.0
-    gpu: float = 0.0
-    suits_cpu: bool = True  # False: a search without a GPU skips this family unless it is named
-    memory: float = 0.0  # GiB of main memory that Ray reserves; 0: none
-
-    def __post_init__(self) -> None:
-        whole_or_share = self.gpu <= 1 or self.gpu == int(self.gpu)
-        if not (
-            0 < self.cpu <= MAX_COUNT and 0 <= self.gpu <= MAX_COUNT and whole_or_share and 0 <= self.memory < math.inf
-        ):
-            raise ValueError(
-                f"resources need cpu above 0 and at most {MAX_COUNT}, gpu a share up to 1 or a whole number, memory in "
-                f"GiB from 0, but got {self}"
-            )
 
 
 @dataclass(frozen=True)
@@ -71,6 +50,9 @@ class Detector(Protocol):
     Parameters are keyword-only, flat and JSON-serialisable; none is a path or a device. A family that trains in epochs
     calls their number `epochs` and its batch size `batch_size`: the cap on epochs and the retry after running out of
     memory change the parameters with these names.
+
+    A class has a `VERSION`, an integer that is part of the identity of its trials. Raise it when the same parameters
+    give different scores. For a user's own class without `VERSION`, a hash of its source is used instead.
 
     A class may also have ``suits(self, train: pd.DataFrame) -> str``. It returns in one line why a detector with these
     parameters cannot learn from these normal clips, or "" if it can. A search calls it before any training and skips

@@ -13,7 +13,7 @@ import pandas as pd
 
 from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
-from asd_ray.metrics import Judged, judged
+from asd_ray.metrics import EvaluableClips, evaluable_clips
 
 if TYPE_CHECKING:
     from asd_ray.ledger import CandidateMatrix, Ledger, TrialRecord
@@ -84,8 +84,8 @@ class Candidates:
         return typed("asd-ray", "search", self.machine, *options, *where)
 
     @property
-    def judged(self) -> Judged:
-        return judged(self.machine, self.clips, self.year)
+    def judged(self) -> EvaluableClips:
+        return evaluable_clips(self.machine, self.clips, self.year)
 
     @property
     def labelled(self) -> bool:
@@ -152,8 +152,8 @@ def load(
     return Candidates(
         machine,
         frame.assign(
-            paper=np.array([bool(each.extra.get("paper")) for each in own]),
-            peeked=np.array([each.extra.get("settings", {}).get("checkpoint") == "oracle" for each in own]),
+            paper=np.array([each.paper for each in own]),
+            peeked=np.array([bool(each.settings and each.settings.checkpoint == "oracle") for each in own]),
             params=pd.Series([each.params for each in own], dtype=object),
         ),
         test.clips,
@@ -172,16 +172,15 @@ def load(
 
 def _targets(records: Iterable[TrialRecord]) -> dict[str, str]:
     """By what name a search takes each family that a user brought."""
-    given = {each.family: str(each.extra["target"]) for each in records if each.extra.get("target")}
+    given = {each.family: each.target for each in records if each.target}
     return {family: target for family, target in given.items() if not target.startswith("asd_ray.")}
 
 
 def year_of(records: Sequence[TrialRecord]) -> int | None:
-    """The DCASE year that the search judged by, else that of an imported submission, else none."""
-    for record in records:
-        year = record.extra.get("settings", {}).get("year")
-        if year is not None:
-            return int(year)
+    """The DCASE year that the search judged by, else that of an imported system, else none."""
+    for record in sorted(records, key=lambda record: record.source != "search"):
+        if record.settings is not None and record.settings.year is not None:
+            return record.settings.year
     names = {record.dataset for record in records}
     years = {int(name.removeprefix("dcase")) for name in names if name.startswith("dcase") and name[5:].isdecimal()}
     return years.pop() if len(years) == 1 else None

@@ -20,6 +20,7 @@ from asd_ray.ensembling.schema import problem
 from asd_ray.ensembling.standardise import Statistics
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import RunLayout
+from asd_ray.storage.open_files import open_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,7 @@ def write(ledger: Ledger, ensemble: Mapping[str, Any], *, final: bool = False) -
     layout = ledger.layout
     path = layout.ensemble_file(ensemble["machine"], FINAL if final else ensemble["recipe"]["name"])
     text = json.dumps(stamped(ensemble), indent=1, allow_nan=False, ensure_ascii=False)
-    layout.files().put(path, (text + "\n").encode())
+    open_files(layout).put(path, (text + "\n").encode())
     return layout.url(path)
 
 
@@ -75,7 +76,7 @@ def read(path: str | Path) -> Ensemble:
         if text.startswith("s3://"):
             layout = RunLayout(run_of(text))
             machine, name = text.split("/")[-2:]
-            with layout.files().open(layout.ensemble_file(machine, name.removesuffix(".json"))) as file:
+            with open_files(layout).open(layout.ensemble_file(machine, name.removesuffix(".json"))) as file:
                 return _parsed(file.read(MOST_BYTES + 1), text)
         if Path(text).exists() and not Path(text).is_file():
             raise IsADirectoryError
@@ -119,7 +120,7 @@ def finals(ledger: Ledger) -> dict[str, Ensemble]:
 def stored(ledger: Ledger, machine: str | None = None) -> Stored:
     """Of all machines or of one. A file that cannot be read is named, with why, and stops nothing."""
     layout, found = ledger.layout, Stored({}, {})
-    files = layout.files()
+    files = open_files(layout)
     for file in sorted(files.list(layout.ensembles), key=lambda each: each.path):
         folder, name = file.path.rpartition("/")[0].rpartition("/")[2], file.name.removesuffix(".json")
         is_in_place = file.path == f"{layout.ensembles}/{folder}/{file.name}"  # and no copy elsewhere below
@@ -135,7 +136,7 @@ def stored(ledger: Ledger, machine: str | None = None) -> Stored:
 def _of_folder(layout: RunLayout, path: str, machine: str) -> Ensemble:
     if not layout.is_s3 and not Path(path).is_file():  # to open a pipe would wait for ever
         raise AsdRayError(f"{path}: this is no file; remove it")
-    with layout.files().open(path) as file:
+    with open_files(layout).open(path) as file:
         made = _parsed(file.read(MOST_BYTES + 1), layout.url(path))
     if made["machine"] != machine:
         raise AsdRayError(f"{layout.url(path)}: machine is {made['machine']!r}, but the folder is of {machine}; {CURE}")

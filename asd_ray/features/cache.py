@@ -26,12 +26,14 @@ import numpy.typing as npt
 import torch
 import xxhash
 
-from asd_ray._files import cache_root, locked, make_folder
 from asd_ray.clips.bank import ClipSet
 from asd_ray.errors import AsdRayError
 from asd_ray.features._base import FrontEnd
 from asd_ray.features.extract import Array, Features, extract, extract_into, frame_counts, numpy_dtype
 from asd_ray.features.raw import Raw
+from asd_ray.storage.caches import CACHE_CURE, cache_root
+from asd_ray.storage.locks import locked
+from asd_ray.storage.places import make_folder
 
 log = logging.getLogger(__name__)
 MAGIC = b"asdfeat1"
@@ -111,7 +113,7 @@ class FeatureCache:
             log.warning("%s needs %.1f GiB, more than the cap of the cache; not cached", path.name, size / 2**30)
             return self._in_memory(front_end, clips, device, dtype)
         try:
-            make_folder(self.folder, "features")
+            make_folder(self.folder, "features", CACHE_CURE)
             with locked(self.folder / f".lock-{_stripe(path.name)}"):
                 entry = self._read(path, front_end, lengths, dtype)  # another process may have written it meanwhile
                 if entry is None:

@@ -95,7 +95,7 @@ def _trial(record: TrialRecord, distributions: Distributions) -> FrozenTrial:
     stored = record.to_dict()
     told = {name: stored[name] for name in _TOLD if stored[name] not in (None, "")}
     told |= {name: stored[name] for name in ("error", "objective_parts") if stored[name]}
-    told |= {"paper": True} if record.extra.get("paper") else {}
+    told |= {"paper": True} if record.paper else {}
     told |= {"fixed": fixed} if (fixed := {n: v for n, v in stored["params"].items() if n not in distributions}) else {}
     made = create_trial(
         state=states[record.status],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asd_ray._terminal import typed
 from asd_ray.ensembling.build import LABELS
-from asd_ray.metrics import DEFINITIONS
+from asd_ray.metrics import EDITIONS
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger, TrialRecord
@@ -33,8 +33,9 @@ def provenance(ledger: Ledger, records: Sequence[TrialRecord], machines: Mapping
             f"({_once(final['wishes']['draws'] for final in finals.values())} draws), ensemble and best single "
             "detector on the same draws",
             **{
-                f"DCASE {year}": f"its official score: {DEFINITIONS[year]}; here a machine's cells are taken together"
-                for year in sorted({each["dataset"]["year"] for each in finals.values()} & set(DEFINITIONS))
+                f"DCASE {year}": f"its official score: {edition.definition}; here a machine's cells are taken together"
+                for year, edition in sorted(EDITIONS.items())
+                if edition.is_scored and year in {final["dataset"]["year"] for final in finals.values()}
             },
         },
         "searches": _searches(records),
@@ -64,13 +65,11 @@ def _searches(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
     """The settings of trials, and how many have them."""
     found: dict[tuple[Any, ...], int] = {}
     for record in records:
-        settings = record.extra.get("settings", {})
+        settings = record.settings.to_dict() if record.settings else {}
         told = [("source", record.source), ("seed", record.seed), ("protocol", record.protocol)]
-        told += [
-            (name, settings[name]) for name in ("year", "held_out", "epochs_cap", "checkpoint") if name in settings
-        ]
-        if len(record.extra.get("machines", ())) > 1:
-            told.append(("jointly", ", ".join(record.extra["machines"])))
+        told += [(name, settings[name]) for name in names if name in settings]
+        if len(record.machines) > 1:
+            told.append(("jointly", ", ".join(record.machines)))
         found[tuple(told)] = found.get(tuple(told), 0) + 1
     return [{**dict(told), "trials": many} for told, many in sorted(found.items(), key=lambda item: -item[1])]
 

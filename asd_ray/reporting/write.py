@@ -7,17 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asd_ray._files import is_address, obstacle
-from asd_ray._s3 import is_s3
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.own_folders import refuse_own_folder
-from asd_ray.ledger.run_layout import RunLayout
 from asd_ray.reporting.html import GENERATOR, page
 from asd_ray.reporting.markdown import markdown
 from asd_ray.reporting.tables import tables
+from asd_ray.storage.open_files import open_files
+from asd_ray.storage.places import is_address, obstacle
+from asd_ray.storage.run_layout import RunLayout
+from asd_ray.storage.s3 import is_s3
 
 if TYPE_CHECKING:
-    from asd_ray.ledger.files import Files
+    from asd_ray.storage.files import Files
 
 CURE = "name another folder with --out"
 HEAD = 4096  # bytes, within which a file says whose it is
@@ -43,7 +44,7 @@ def target_of(out: str, run: RunLayout) -> RunLayout:
 
 def write(facts: Mapping[str, Any], layout: RunLayout, folder: str) -> list[str]:
     """Into a folder of the disk, or of the S3, of `layout`; gives the paths, the page first."""
-    files = layout.files(CURE)
+    files = open_files(layout, CURE)
     made = {layout.report_file(folder, name): content for name, content in contents(facts)}
     _refuse_foreign(files, list(made))
     for path, content in made.items():  # all were made before any is written

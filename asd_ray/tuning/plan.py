@@ -13,15 +13,15 @@ from asd_ray._names import check_name
 from asd_ray.clips.bank import Bank
 from asd_ray.clips.table import ClipTable
 from asd_ray.detectors import FAMILIES, Family, family
-from asd_ray.detectors.families import Space
 from asd_ray.errors import AsdRayError, listing
-from asd_ray.ledger import Ledger, TrialRecord, trial_hash
+from asd_ray.families import Space
+from asd_ray.families.drawing import paper_draw
+from asd_ray.ledger import Ledger, Settings, TrialRecord, trial_hash
+from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.locks import StudyLocks
-from asd_ray.tuning.space import paper_draw
-from asd_ray.tuning.spec import LAST, Settings, called
+from asd_ray.tuning.spec import LAST, called
 from asd_ray.tuning.study import Share, Study, study_name
-from asd_ray.tuning.suiting import Reasons, StudyClips, against, against_draws, reason_lines
+from asd_ray.tuning.suiting import Reasons, StudyClips, against, against_draws, front_end_of_draws, reason_lines
 
 
 @dataclass(frozen=True)
@@ -203,6 +203,7 @@ def make_plan(
                 wanted=wishes.trials,
                 records=itertools.chain.from_iterable(records[machine] for machine in machines),
                 unsuited=against_draws(each, clips[machines]),
+                front_end=front_end_of_draws(each, source.rate),
                 again=again.get(study_name(machines, each), ()),
             )
             for machines, each in free
@@ -283,6 +284,6 @@ def _same_data(machine: str, records: Sequence[TrialRecord], bank: Bank, ledger:
     if other:
         raise AsdRayError(
             f"{ledger.layout.root} holds {len(other)} trials of {machine} on other clips, or on these at another "
-            f"--rate or --channel (dataset {other[0].dataset}, first {other[0].name}); {bank.why_other(machine)}keep "
+            f"--rate or --channel (dataset {other[0].dataset}, first {other[0].name}); {bank.rate_hint(machine)}keep "
             "one dataset a run: choose another --run"
         )

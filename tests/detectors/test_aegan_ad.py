@@ -17,8 +17,8 @@ from torch.nn.functional import cosine_similarity
 
 from asd_ray.clips.bank import Bank, ClipSet, open_bank
 from asd_ray.detectors import Context
-from asd_ray.detectors import _training as training
-from asd_ray.detectors.aegan_ad import AeganAd, Depthwise, gradient_penalty, matching_loss
+from asd_ray.detectors.families.aegan_ad import AeganAd, Depthwise, gradient_penalty, matching_loss
+from asd_ray.detectors.parts import training
 from asd_ray.errors import AsdRayError
 from asd_ray.features import windows_of
 

@@ -13,8 +13,8 @@ from torch import nn
 
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors import Context
-from asd_ray.detectors import anogan as module
-from asd_ray.detectors.anogan import AnoGan, closest_codes, residual_losses
+from asd_ray.detectors.families import anogan as module
+from asd_ray.detectors.families.anogan import AnoGan, closest_codes, residual_losses
 from asd_ray.errors import AsdRayError
 
 SMALL: dict[str, Any] = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from asd_ray.detectors import augment
+from asd_ray.detectors.parts import augment
 
 
 @pytest.fixture(autouse=True)

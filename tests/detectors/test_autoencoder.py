@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors import Context, family
-from asd_ray.detectors import _training as training
-from asd_ray.detectors._dense import DenseNet
-from asd_ray.detectors.autoencoder import Autoencoder, TrainingVectors, covariances, precision
+from asd_ray.detectors.families.autoencoder import Autoencoder, TrainingVectors, covariances, precision
+from asd_ray.detectors.nets.dense import DenseNet
+from asd_ray.detectors.parts import training
 from asd_ray.errors import AsdRayError
 from asd_ray.features import vectors, windows_of
 

@@ -16,7 +16,7 @@ from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from torch import Tensor
 
 from asd_ray.clips.bank import Bank
-from asd_ray.detectors.backends import (
+from asd_ray.detectors.parts.backends import (
     BACKENDS,
     Backend,
     Backends,

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from asd_ray.detectors._classes import Classes
+from asd_ray.detectors.parts.classes import Classes
 from asd_ray.errors import AsdRayError
 
 

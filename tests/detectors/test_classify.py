@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from asd_ray.clips.bank import Bank
 from asd_ray.detectors import Context
-from asd_ray.detectors import _classify as classify
-from asd_ray.detectors._classes import Classes
-from asd_ray.detectors._training import images_of
-from asd_ray.detectors.heads import ArcFace
+from asd_ray.detectors.parts import classifier as classify
+from asd_ray.detectors.parts.classes import Classes
+from asd_ray.detectors.parts.heads import ArcFace
+from asd_ray.detectors.parts.training import images_of
 from asd_ray.features import windows_of
 
 

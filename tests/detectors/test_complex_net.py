@@ -10,9 +10,9 @@ import torch
 
 from asd_ray.clips.bank import Bank
 from asd_ray.detectors import Context, Scores
-from asd_ray.detectors._classify import VARIANTS, Standardised
-from asd_ray.detectors.complex_net import ComplexNet, _mixed
+from asd_ray.detectors.families.complex_net import ComplexNet, _mixed
 from asd_ray.detectors.nets.complex import ComplexEncoder, RealEncoder
+from asd_ray.detectors.parts.classifier import VARIANTS, Standardised
 from asd_ray.errors import AsdRayError
 
 MakeBank = Callable[[dict[str, npt.NDArray[np.floating]]], Bank]

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from asd_ray.detectors import Context
-from asd_ray.detectors import _training as training
-from asd_ray.detectors._dense import DenseNet, autograd_step, flatten_parameters, manual_step
+from asd_ray.detectors.nets.dense import DenseNet, autograd_step, flatten_parameters, manual_step
+from asd_ray.detectors.parts import training
 
 
 @pytest.mark.parametrize("hidden", [[], [3], [16, 2, 16]], ids=str)

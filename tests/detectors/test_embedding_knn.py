@@ -11,9 +11,9 @@ import torch
 
 from asd_ray.clips.bank import Bank, ClipSet, open_bank
 from asd_ray.detectors import Context, Scores
-from asd_ray.detectors._classify import VARIANTS, Classifier
-from asd_ray.detectors.embedding_knn import PENALTY, EmbeddingKnn, _optimiser
-from asd_ray.detectors.heads import AdaProj, SubClusterAdaCos
+from asd_ray.detectors.families.embedding_knn import PENALTY, EmbeddingKnn, _optimiser
+from asd_ray.detectors.parts.classifier import VARIANTS, Classifier
+from asd_ray.detectors.parts.heads import AdaProj, SubClusterAdaCos
 from asd_ray.errors import AsdRayError
 
 Waves = dict[str, npt.NDArray[np.floating]]

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from asd_ray.clips.bank import Bank, ClipSet
+from asd_ray.conformance.workspace import Workspace
 from asd_ray.detectors import Context
-from asd_ray.detectors._workspace import Workspace
-from asd_ray.detectors.flow_aff import FlowAff, _learning_rate_factor
+from asd_ray.detectors.families.flow_aff import FlowAff, _learning_rate_factor
 from asd_ray.detectors.nets.glow import Glow
 from asd_ray.detectors.nets.maf import MAF
 from asd_ray.errors import AsdRayError

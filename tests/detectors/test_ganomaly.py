@@ -13,8 +13,8 @@ from torch import nn
 
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors import Context
-from asd_ray.detectors import _pictures as pictures
-from asd_ray.detectors.ganomaly import Ganomaly
+from asd_ray.detectors.families.ganomaly import Ganomaly
+from asd_ray.detectors.parts import pictures
 from asd_ray.errors import AsdRayError
 from asd_ray.features import windows_of
 

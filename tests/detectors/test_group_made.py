@@ -12,7 +12,7 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors import Context
-from asd_ray.detectors.group_made import GroupMade, GroupMadeNet, MixtureNll, degrees, negative_log_density
+from asd_ray.detectors.families.group_made import GroupMade, GroupMadeNet, MixtureNll, degrees, negative_log_density
 from asd_ray.detectors.nets.made import MaskedLinear, hidden_degrees, output_mask
 from asd_ray.errors import AsdRayError
 from asd_ray.features import vectors
@@ -212,7 +212,7 @@ def test_the_same_seed_gives_the_same_scores_also_if_scored_between_epochs(bank:
 def test_the_score_of_a_clip_does_not_depend_on_other_clips(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     detector, every = fitted(bank), bank.select()
     together = detector.score(every)
-    monkeypatch.setattr("asd_ray.detectors.group_made.CHUNK", 7)  # fewer vectors than a clip has
+    monkeypatch.setattr("asd_ray.detectors.families.group_made.CHUNK", 7)  # vectors, fewer than a clip has
     for i in range(len(every)):
         for variant, values in detector.score(every.take([i])).items():
             np.testing.assert_allclose(values, together[variant][[i]], rtol=1e-5)

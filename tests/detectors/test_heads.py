@@ -7,7 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from asd_ray.detectors.heads import AdaProj, ArcFace, Softmax, SubClusterAdaCos, divergence, first_scale, noisy_arcmix
+from asd_ray.detectors.parts.heads import (
+    AdaProj,
+    ArcFace,
+    Softmax,
+    SubClusterAdaCos,
+    divergence,
+    first_scale,
+    noisy_arcmix,
+)
 from asd_ray.errors import AsdRayError
 
 

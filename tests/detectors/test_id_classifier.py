@@ -10,9 +10,9 @@ import torch
 
 from asd_ray.clips.bank import Bank
 from asd_ray.detectors import Context, Scores
-from asd_ray.detectors._classify import VARIANTS, Classifier
-from asd_ray.detectors.heads import ArcFace, Softmax
-from asd_ray.detectors.id_classifier import IdClassifier, _Augmentation
+from asd_ray.detectors.families.id_classifier import IdClassifier, _Augmentation
+from asd_ray.detectors.parts.classifier import VARIANTS, Classifier
+from asd_ray.detectors.parts.heads import ArcFace, Softmax
 from asd_ray.errors import AsdRayError
 
 MakeBank = Callable[[dict[str, npt.NDArray[np.floating]]], Bank]

@@ -11,7 +11,7 @@ from torch import nn
 
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors import Context
-from asd_ray.detectors.idnn import IDNN, inputs_and_targets_of
+from asd_ray.detectors.families.idnn import IDNN, inputs_and_targets_of
 from asd_ray.errors import AsdRayError
 from asd_ray.features import vectors
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from asd_ray.detectors._places import RandomWindows
+from asd_ray.detectors.parts.random_windows import RandomWindows
 from asd_ray.features import windows_of
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from asd_ray.conformance.workspace import Workspace, fit_on
 from asd_ray.detectors import FAMILIES, Context, family
-from asd_ray.detectors._workspace import Workspace, fit_on
-from asd_ray.detectors.complex_net import ComplexNet
-from asd_ray.detectors.stgram import StgramMfn
+from asd_ray.detectors.families.complex_net import ComplexNet
+from asd_ray.detectors.families.stgram import StgramMfn
 
 RATES = (8_000, 11_025, 22_050, 32_000, 44_100, 48_000, 96_000)
 HASHES = {  # of the front end of each paper's setting; part of the identity of its trials

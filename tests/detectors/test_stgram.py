@@ -11,9 +11,9 @@ import torch
 
 from asd_ray.clips.bank import Bank
 from asd_ray.detectors import Context
-from asd_ray.detectors._classify import VARIANTS, WITH_MARGIN
+from asd_ray.detectors.families.stgram import Stgram, StgramMfn, _learning_rate_factor
 from asd_ray.detectors.nets.tgram import temporal_attention
-from asd_ray.detectors.stgram import Stgram, StgramMfn, _learning_rate_factor
+from asd_ray.detectors.parts.classifier import VARIANTS, WITH_MARGIN
 from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS
 
@@ -135,7 +135,8 @@ def test_waves_are_mixed_before_the_spectrogram_and_noisy_arcmix_mixes_spectrogr
 
         monkeypatch.setattr(Stgram, "forward", spy)
         monkeypatch.setattr(
-            "asd_ray.detectors.stgram.mixing_weights", lambda count, *_: torch.full((count,), 0.25, dtype=torch.float32)
+            "asd_ray.detectors.families.stgram.mixing_weights",
+            lambda count, *_: torch.full((count,), 0.25, dtype=torch.float32),
         )
         fitted(context, bank, mix=mix, epochs=1)
     waves, none = seen["mixup"][0]

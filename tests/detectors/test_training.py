@@ -10,7 +10,7 @@ import torch
 
 from asd_ray.clips.bank import Bank
 from asd_ray.detectors import Context
-from asd_ray.detectors import _training as training
+from asd_ray.detectors.parts import training
 from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FeatureCache
 

@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 
 from asd_ray.clips.bank import Bank, ClipSet
 from asd_ray.detectors import Context
-from asd_ray.detectors.twfr_gmm import TwfrGmm, time_weighted
+from asd_ray.detectors.families.twfr_gmm import TwfrGmm, time_weighted
 from asd_ray.errors import AsdRayError
 from asd_ray.features import FeatureCache
 

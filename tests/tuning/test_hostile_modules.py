@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asd_ray.detectors import conformance
+from asd_ray.conformance import checks as conformance
 from asd_ray.search import main
 
 from ..hostile import Verbs
