@@ -67,6 +67,7 @@ def _searches(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
     for record in records:
         settings = record.settings.to_dict() if record.settings else {}
         told = [("source", record.source), ("seed", record.seed), ("protocol", record.protocol)]
+        names = ("year",) if record.source == "import" else ("year", "held_out", "epochs_cap", "checkpoint")
         told += [(name, settings[name]) for name in names if name in settings]
         if len(record.machines) > 1:
             told.append(("jointly", ", ".join(record.machines)))
