@@ -26,14 +26,13 @@ from asd_ray.detectors.parts.backends import (
     Lof,
     Mahalanobis,
     MeanCosine,
-    fit_mixture,
     ids_of,
     interpolated,
-    log_densities,
     parse_backends,
     smote,
     targets_of,
 )
+from asd_ray.detectors.parts.mixtures import fit_mixture, log_densities
 from asd_ray.errors import AsdRayError
 
 EVERY: dict[str, Backend] = {

@@ -27,7 +27,8 @@ import torch
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.parts import training
-from asd_ray.detectors.parts.backends import Learned, fit_mixture, interpolated, log_densities
+from asd_ray.detectors.parts.backends import Learned, interpolated
+from asd_ray.detectors.parts.mixtures import fit_mixture, log_densities
 from asd_ray.errors import AsdRayError
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd

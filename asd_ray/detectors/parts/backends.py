@@ -21,7 +21,6 @@ differences of large numbers. scikit-learn fits the mixtures and the centres.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -29,13 +28,12 @@ from typing import Protocol
 import numpy as np
 import torch
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import State
+from asd_ray.detectors.parts.mixtures import fit_mixture, log_densities
 from asd_ray.detectors.parts.training import check_whole
 from asd_ray.errors import AsdRayError, unknown
 from asd_ray.features._base import must_be
@@ -342,37 +340,6 @@ def nearest(
             block.diagonal(start).fill_(torch.inf)
         blocks.append(block.topk(k, dim=1, largest=False))
     return torch.cat([block.values for block in blocks]), torch.cat([block.indices for block in blocks])
-
-
-def fit_mixture(rows: Tensor, components: int, covariance: str, reg: float, tol: float, seed: int) -> Learned:
-    """A fitted Gaussian mixture: `weights`, `means` and `factors`, with at most as many components as different rows.
-
-    `factors` are the upper Cholesky factors of the precisions, or their square roots if `covariance` is "diag".
-    """
-    data = rows.double().cpu().numpy()
-    components, seed = min(components, len(np.unique(data, axis=0))), seed % 2**32
-    model = GaussianMixture(components, covariance_type=covariance, tol=tol, reg_covar=reg, random_state=seed)
-    if len(data) == 1:  # scikit-learn needs two rows
-        data = np.repeat(data, 2, axis=0)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # its 100 iterations are enough
-            model.fit(data)
-    except ValueError as error:
-        raise AsdRayError(f"the Gaussian mixture cannot be fitted: {error}; raise reg, which is {reg:g}") from error
-    arrays = {"weights": model.weights_, "means": model.means_, "factors": model.precisions_cholesky_}
-    return {name: torch.from_numpy(value).to(rows.device) for name, value in arrays.items()}
-
-
-def log_densities(rows: Tensor, means: Tensor, factors: Tensor) -> Tensor:
-    """[n, d] -> [n, components]: the log density of each Gaussian of `fit_mixture`, without its weight."""
-    full = factors.ndim == 3
-    columns = []
-    for mean, factor in zip(means, factors, strict=True):
-        whitened = (rows - mean) @ factor if full else (rows - mean) * factor
-        half_log_determinant = (factor.diagonal() if full else factor).log().sum()
-        columns.append(half_log_determinant - 0.5 * whitened.square().sum(1))
-    return torch.stack(columns, 1) - 0.5 * rows.shape[1] * math.log(2 * math.pi)
 
 
 def smote(
