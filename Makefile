@@ -1,15 +1,18 @@
-# make search   .venv if need be, install, a first search: the demo set's fan, a few minutes
-# make test     the same set-up, all tests; TESTS=tests/ledger runs some
+# make install  make .venv and install asd_ray with all pinned packages
+# make search   install if needed, then search the demo set's fan: a few minutes
+# make test     install if needed, then run all tests; TESTS=tests/ledger runs some
 # make lint     ruff and mypy --strict
-# make bench    the benchmark table of the README
-# make node     what a machine of a cluster needs (cluster.yaml runs it): .venv without the tools of development
+# make bench    measure the benchmark table of docs/speed.md
+# make node     install on a machine of a cluster, without the development tools; cluster.yaml runs this
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 STAMP  := $(VENV)/.installed
 
-.PHONY: search test lint bench node clean
+.PHONY: search install test lint bench node clean
 search: $(STAMP)
 	$(VENV)/bin/python -m asd_ray.search fan
+
+install: $(STAMP)
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest $(TESTS)
@@ -22,7 +25,7 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(VENV)/bin/python -m benchmarks
 
-# torch comes first and by its exact version: a range would fetch the newest build and gigabytes of CUDA with it.
+# torch is installed first, at its pinned version. An open version range could fetch another build with gigabytes of CUDA.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet -c constraints.txt torch

@@ -17,6 +17,7 @@ VERBS = {  # verb -> (module that has `main(argv)`, what it does)
     "ensemble": ("asd_ray.ensemble", "choose and combine the best detectors of each machine, and say what it is worth"),
     "report": ("asd_ray.report", "write the report of a run: one page that needs no network, CSV, JSON, Markdown"),
     "ledger": ("asd_ray.ledger.__main__", "list, show, verify, import, export or compact stored trials"),
+    "conformance": ("asd_ray.cli.conformance", "check that your own detector keeps to the contract"),
 }
 
 EXAMPLES = """\
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         say("usage: asd-ray <verb> …        (the same as python -m asd_ray.<verb> …)\n\nverbs:", lines=True)
         for verb, (_, summary) in VERBS.items():
-            say(f"  {verb:<10} {summary}")
+            say(f"  {verb:<12} {summary}")
         say(f"\n{EXAMPLES}", lines=True)
         return 0
     verb, *rest = argv

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asd_ray import _cli
 from asd_ray._terminal import say, say_json, typed
+from asd_ray.cli import _arguments as _cli
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # numpy, pandas and rich are imported where they are used, so that --help answers at once

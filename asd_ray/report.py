@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from asd_ray import _cli
 from asd_ray._terminal import say, typed
+from asd_ray.cli import _arguments as _cli
 from asd_ray.errors import AsdRayError, listing
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def _report(args: argparse.Namespace) -> int:
         return _submit(ledger, args)
     if args.optuna_db:
         return _studies(ledger, args)
-    from asd_ray._files import is_address
     from asd_ray.reporting import write_report
+    from asd_ray.storage.places import is_address
 
     report = write_report(ledger, args.out)
     for path in report.files:
@@ -100,7 +100,7 @@ def _studies(ledger: Ledger, args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from asd_ray.ledger import Ledger
-    from asd_ray.reporting.submission import check_submission
+    from asd_ray.reporting.submission_check import check_submission
 
     if args.year is None:
         raise AsdRayError("--check-submission needs the year, to know which files to expect: --year 2023")

@@ -1,1 +1,1 @@
-"""What is promised about speed, measured: `python -m benchmarks` prints the README's table."""
+"""Benchmarks: `python -m benchmarks` measures the table of docs/speed.md and prints it."""

@@ -1,6 +1,6 @@
-"""Print the table of the README: `python -m benchmarks [name …]`, e.g. `python -m benchmarks features ledger`.
+"""Print the table of docs/speed.md: `python -m benchmarks [name …]`, e.g. `python -m benchmarks features ledger`.
 
-Every ratio was measured in this run against the reference that it names; above 1 means that ours is faster.
+Every ratio is measured in this run, against the reference named in its row. Above 1 means that asd_ray is faster.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the benchmarks compare: both sides in one run, in turn, and the median of the ratios of neighbours."""
+"""Compare two functions in one process: run them alternately and take the median of the ratios of the pairs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-Row = tuple[str, str, float, str]  # what, reference, ratio of speeds (above 1: ours is faster), detail
+Row = tuple[str, str, float, str]  # what, reference, ratio of speeds (above 1: asd_ray is faster), detail
 
 
 def seconds(work: Callable[[], object]) -> float:

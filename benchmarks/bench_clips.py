@@ -1,4 +1,4 @@
-"""The bank against what anybody would write: a loop of soundfile over all cores, librosa one by one."""
+"""The bank against two plain ways to decode clips: soundfile on all cores, and librosa one clip at a time."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def _banks(root: Path, cache: Path, suffix: str) -> Iterator[Row]:
 
     def tidy() -> None:
         shutil.rmtree(cache, ignore_errors=True)
-        os.sync()  # what an earlier round wrote is not still on its way to the disk
+        os.sync()  # otherwise the disk may still be busy with what an earlier round wrote
 
-    # Processes, since threads of soundfile get in each other's way; started before the clock, unlike our threads.
+    # Processes, because threads of soundfile block each other. They start before the clock, our threads after it.
     with ProcessPoolExecutor(cores, get_context("spawn")) as pool:
         chunks = [paths[i : i + 16] for i in range(0, clips, 16)]
         for name, loop in (

@@ -1,4 +1,4 @@
-"""What a cluster's search costs its driver: how busy 8 declared GPUs are kept, and whether 2,000 trials stay flat."""
+"""The driver of a search: how busy it keeps 8 declared GPUs, and whether its cost per trial grows over 2,000 trials."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from asd_ray.clips.demo import make_demo
 from asd_ray.clips.scan import scan
 from asd_ray.detectors import Resources, family
 from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.storage.study_locks import StudyLocks
+from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.locks import StudyLocks
-from asd_ray.tuning.plan import Wishes, make_plan
-from asd_ray.tuning.search import Running, Search
+from asd_ray.tuning.plan import make_plan
+from asd_ray.tuning.running import RunningTrial
+from asd_ray.tuning.search import Search
 from asd_ray.tuning.trial import Reached
-from asd_ray.tuning.watching import Watcher
+from asd_ray.tuning.watch._base import Watcher
 from benchmarks._timing import Row
 from benchmarks.bench_search import PAPER, Nothing, space
 
@@ -34,7 +36,7 @@ LOOKS = (100, 500, 1000, 2000)
 
 
 class Sleeper(Nothing):
-    """Holds a GPU that is declared and not there, and sleeps."""
+    """Holds a GPU that is declared to Ray but does not exist, and sleeps."""
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=0.25, gpu=1.0)
 
@@ -57,20 +59,20 @@ class Sleeps13(Sleeper):
 
 @dataclass
 class Timeline(Watcher):
-    """When trials began, ended, and what the driver weighed at some of the ends."""
+    """Records when trials began and ended, and the memory of the driver at some of the ends."""
 
     first: float = 0.0
-    handed_out: float = 0.0  # the last trial: after it slots have nothing left to do
+    handed_out: float = 0.0  # when the last trial started; after that some slots have nothing to do
     spans: list[tuple[float, float]] = field(default_factory=list)
     looks: dict[int, tuple[float, float]] = field(default_factory=dict)  # trials -> when, MiB
 
-    def began(self, run: Running) -> None:
+    def began(self, run: RunningTrial) -> None:
         self.handed_out = time.perf_counter()
 
-    def reached(self, run: Running, what: Reached) -> None:
+    def reached(self, run: RunningTrial, what: Reached) -> None:
         self.first = self.first or time.perf_counter()
 
-    def ended(self, run: Running, record: TrialRecord) -> None:
+    def ended(self, run: RunningTrial, record: TrialRecord) -> None:
         now = time.perf_counter()
         self.spans.append((now - (record.seconds or 0.0), now))
         if len(self.spans) in (1, *LOOKS):
@@ -78,14 +80,14 @@ class Timeline(Watcher):
 
     @property
     def busy(self) -> float:
-        """The share of the slots' time that trials took, from the first worker on until nothing was left to start."""
+        """The share of slot time that trials used, from the first worker's start to the last trial's start."""
         last = self.handed_out
         taken = sum(max(0.0, min(end, last) - max(start, self.first)) for start, end in self.spans)
         return taken / (SLOTS * (last - self.first))
 
 
 def run() -> Iterator[Row]:
-    from asd_ray.tuning.dispatch import PRETENDED
+    from asd_ray.tuning.on_ray.dispatch import PRETENDED
 
     os.environ[PRETENDED] = "1"
     with tempfile.TemporaryDirectory() as folder:
@@ -116,30 +118,30 @@ def run() -> Iterator[Row]:
 
 
 class Quick0(Nothing):
-    RESOURCES: ClassVar[Resources] = Resources(cpu=4.0)  # two at once: as many as show what a trial costs the driver
+    RESOURCES: ClassVar[Resources] = Resources(cpu=4.0)  # two at once: enough to show what a trial costs the driver
 
 
 class Quick1(Quick0):
-    """Another family of the same kind, as the two below."""
+    """A second family of the same kind."""
 
 
 class Quick2(Quick0):
-    """The third."""
+    """A third family of the same kind."""
 
 
 class Quick3(Quick0):
-    """The fourth."""
+    """A fourth family of the same kind."""
 
 
 def _searched(
     source: DataSource, run: str, machines: list[str], names: list[str], trials: int
 ) -> tuple[Timeline, float]:
-    from asd_ray.tuning.cluster import Cluster, ray_at
-    from asd_ray.tuning.dispatch import run_on_ray
+    from asd_ray.tuning.on_ray.cluster import Cluster, ray_at
+    from asd_ray.tuning.on_ray.dispatch import run_on_ray
 
     ledger = Ledger(run)
     families = [family(name) for name in names]
-    wished = Wishes(machines, names, trials=trials)
+    wished = SearchConfig(machines, names, trials=trials)
     plan = make_plan(wished, source, ledger, StudyLocks(ledger.layout), families, gpu=True)
     started = time.perf_counter()
     with ray_at(cpus=SLOTS, gpus=SLOTS, dashboard=False):

@@ -1,8 +1,11 @@
 """Choosing an ensemble of thousands of candidates and measuring it under crossval, against a loop over scikit-learn.
 
-Each case runs in a process of its own, so that its peak memory is its own, on two cores where the system can say so.
+Each case runs in its own process, so that its peak memory can be measured. The process is limited to two cores on
+systems that support this.
 
-ASD_RAY_BENCH_CANDIDATES=500 python -m benchmarks ensembles      a quick look; default 5,000
+A quick look with fewer candidates than the default of 5,000:
+
+    ASD_RAY_BENCH_CANDIDATES=500 python -m benchmarks ensembles
 """
 
 from __future__ import annotations
@@ -28,13 +31,13 @@ from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.evaluation_set import EvaluationSet
 from asd_ray.ensembling.protocols import measure
 from asd_ray.ensembling.recipe_file import find_recipe
-from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
+from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 from asd_ray.metrics import MAX_FPR, hmean
 from benchmarks._timing import Row, compare, seconds
 
 CANDIDATES = int(os.environ.get("ASD_RAY_BENCH_CANDIDATES", "5000"))
 MACHINES, CLIPS, NORMALS, VARIANTS = 7, 1200, 400, 10
-CORES, SECONDS, GIB = 2, 60, 4  # what choosing may take at this size
+CORES, SECONDS, GIB = 2, 60, 4  # limits for the largest size
 LOOPED = 40  # ensembles of the scikit-learn loop; its time is scaled to all that were judged
 
 
@@ -67,7 +70,7 @@ def _row(what: str, act: Callable[[int, int, int], dict[str, Any]], *size: int) 
 
 
 def _apart(act: Callable[[int, int, int], dict[str, Any]], *size: int) -> dict[str, Any]:
-    """In a new process: what `act` found, and the most memory that the process ever held."""
+    """The result of `act`, with the peak memory of this process. Called in a new process."""
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
@@ -82,7 +85,7 @@ def _apart(act: Callable[[int, int, int], dict[str, Any]], *size: int) -> dict[s
 
 
 def _count_judged() -> list[int]:
-    """Count the scores that are judged from now on."""
+    """A list whose one element counts the scores that are judged from now on."""
     counted, judged = [0], CellScorer.__call__
 
     def counting(self: CellScorer, scores: Any) -> Any:
@@ -120,7 +123,7 @@ def _from_ledger(candidates: int, clips: int, _: int) -> dict[str, Any]:
 
 
 def _judging() -> Row:
-    """The values of many ensembles over the same clips: the one step that choosing repeats."""
+    """Time the step that selection repeats: the values of many ensembles over the same clips."""
     count = 1000
     frame = _clips(CLIPS, "test")
     scorer, scores = CellScorer(frame, 2022), _scores(np.random.default_rng(0), count, frame)
@@ -132,7 +135,7 @@ def _judging() -> Row:
 
 
 def _loop(frame: pd.DataFrame, scores: Any) -> list[float]:
-    """The harmonic mean of the cells of 2022, as one would write it with scikit-learn."""
+    """The harmonic mean of the cells of 2022, written as a plain loop over scikit-learn."""
     label = (frame["label"] == "anomaly").to_numpy()
     values = []
     for row in scores:
@@ -148,7 +151,7 @@ def _loop(frame: pd.DataFrame, scores: Any) -> list[float]:
 
 
 def _clips(count: int, split: str) -> pd.DataFrame:
-    """Three ids, two domains; of the test clips half are anomalous."""
+    """Clips of three ids and two domains. Half of the test clips are anomalous."""
     rows = range(count)
     return pd.DataFrame(
         {
@@ -162,7 +165,7 @@ def _clips(count: int, split: str) -> pd.DataFrame:
 
 
 def _scores(rng: np.random.Generator, count: int, clips: pd.DataFrame) -> Any:
-    """Candidates of unequal strength that err together: half of their noise is shared."""
+    """Scores of candidates of unequal strength. Half of their noise is shared, so their errors are correlated."""
     anomalous = (clips["label"] == "anomaly").to_numpy()
     strength = rng.uniform(0.2, 1.4, (count, 1)).astype(np.float32)
     noise = rng.standard_normal((count, len(clips)), np.float32) + rng.standard_normal(len(clips), np.float32)
@@ -197,7 +200,7 @@ def _commit(ledger: Ledger, candidates: int, clips: int) -> None:
             family="autoencoder",
             dataset="bench",
             data_fingerprint="bench",
-            extra={"settings": {"year": 2022}},
+            settings=Settings(year=2022),
         )
         ledger.commit(record, long_scores(frame, dict(zip(_NAMES, _scores(rng, VARIANTS, frame), strict=True))))
 

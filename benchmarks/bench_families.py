@@ -1,8 +1,8 @@
-"""What every family costs: clips learned from and scored a second, on one thread, and the share that its nets take.
+"""The cost of each family on one thread: clips trained and scored per second, and the share of time in its nets.
 
-The nets' share is the time inside their forward, backward and the optimiser's steps, less that of front ends and of
-spectra made in there; families whose gradients are written out, or that have no net, are left out. Paper's settings,
-but for fewer clips, smaller batches and fewer steps of a search where they would take minutes.
+The share is the time in forward passes, backward passes and optimiser steps, without front ends and spectra that are
+computed inside a net. Families without a net, or with hand-written gradients, are left out. The settings are those of
+the papers, with fewer clips, smaller batches and fewer search steps where a run would take minutes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from unittest.mock import patch
 import torch
 from torch import nn
 
+from asd_ray.conformance.workspace import Workspace
 from asd_ray.detectors import FAMILIES, Context, family
-from asd_ray.detectors._workspace import Workspace
 from asd_ray.detectors.nets import dual_branch
 from asd_ray.features import FeatureCache, FrontEnd
 from benchmarks._timing import Row
@@ -56,7 +56,7 @@ def run() -> Iterator[Row]:
                     next(iter(epoch))
                     learning = time.perf_counter() - started
                 started = time.perf_counter()
-                detector.score(chosen)  # what it keeps of the training clips is made here, too
+                detector.score(chosen)  # includes what it computes from the training clips at the first call
                 scoring = time.perf_counter() - started
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
                 share = inside() / learning
@@ -71,7 +71,7 @@ def run() -> Iterator[Row]:
 
 @contextmanager
 def _clock() -> Iterator[Callable[[], float]]:
-    """Seconds inside the outermost calls of modules, of backward, gradients and Adam's steps; none of front ends."""
+    """Count the seconds inside modules, backward passes, gradients and Adam steps, without those inside front ends."""
     total, depth = 0.0, 0
 
     def timed(work: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Log-mel against torchaudio's transform in the same batches, and against librosa file by file."""
+"""Log-mel features against torchaudio in the same batches, and against librosa one file at a time."""
 
 from __future__ import annotations
 

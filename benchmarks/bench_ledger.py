@@ -1,6 +1,8 @@
-"""The ledger at the size of a long search: trials written, listed and read into a matrix, against plain Parquet.
+"""The ledger at the size of a long search: writing, listing and reading trials, against plain Parquet.
 
-ASD_RAY_BENCH_TRIALS=500 python -m benchmarks ledger      a quick look; default 5,000
+A quick look with fewer trials than the default of 5,000:
+
+    ASD_RAY_BENCH_TRIALS=500 python -m benchmarks ledger
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from benchmarks._timing import Row, seconds
 
 TRIALS = int(os.environ.get("ASD_RAY_BENCH_TRIALS", "5000"))
 CLIPS = 1200
-SUBSET = 500  # trials of a reference, which is timed a trial
+SUBSET = 500  # trials that each reference processes; times are per trial
 
 
 def run() -> Iterator[Row]:

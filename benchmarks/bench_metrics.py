@@ -1,4 +1,4 @@
-"""How fast many candidates are scored at once, against a loop over scikit-learn's roc_auc_score."""
+"""AUC and pAUC of many candidates at once, against a loop over scikit-learn's roc_auc_score."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asd_ray.metrics import MAX_FPR, auc_batch, pauc_batch
 from benchmarks._timing import Row, compare
 
 CANDIDATES, CLIPS = 2000, 1200
-LOOPED = 100  # candidates of the scikit-learn loop; its time is scaled to all of them
+LOOPED = 100  # candidates in the scikit-learn loop; its time is scaled to all of them
 
 
 def run() -> Iterator[Row]:

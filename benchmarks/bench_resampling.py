@@ -1,8 +1,11 @@
-"""Resampling against torchaudio, which it replaced: seconds and memory a clip, and the error of both.
+"""Resampling by soxr against torchaudio, which it replaced: time and memory per clip, and the error of both.
 
-error: of a tone at half of the lower half rate, against the same tone sampled at the wanted rate
-alias: what is left of a tone 10 % above the wanted half rate
-noise: the difference from a filter of 2,048 zero crossings in float64, for noise up to 0.85 of the lower half rate
+The Nyquist frequency is half of a rate; "lower" means the lower of the two rates.
+
+    error  for a tone at half of the lower Nyquist frequency: the difference from that tone at the wanted rate
+    alias  the level that remains of a tone 10 % above the wanted Nyquist frequency
+    noise  the difference from a filter of 2,048 zero crossings in float64, for noise up to 0.85 of the lower Nyquist
+           frequency
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from benchmarks._timing import Row
 
 WANTED, SECONDS, ROUNDS = 16_000, 10, 15
 RATES = (8_000, 22_050, 44_100, 48_000, 48_828, 96_000, 44_101)
-KERNEL = 60_000_000  # taps of torchaudio's kernel that the benchmark dares: those of 44,101 Hz end in no memory
+KERNEL = 60_000_000  # the largest torchaudio kernel, in taps, to try: the one for 44,101 Hz runs out of memory
 BANK_RATES, BANK_CLIPS = (22_050, 44_100, 48_000), 60
 Samples = npt.NDArray[np.int16]
 Floats = npt.NDArray[np.float64]
@@ -50,7 +53,7 @@ def run() -> Iterator[Row]:
 
 
 def _bank(rate: int) -> Row:
-    """Processor time of a whole bank, where torchaudio runs in the threads of the pool as it did in asd_ray."""
+    """Processor time of a whole bank. torchaudio runs in the threads of the pool, as it did in asd_ray before."""
     import torch
 
     def built(cache: Path) -> float:
@@ -80,7 +83,7 @@ def _bank(rate: int) -> Row:
 
 
 def taps(rate: int) -> int:
-    """Of torchaudio's kernel: a filter for each phase of the wanted rate."""
+    """The taps of torchaudio's kernel, which has one filter per phase of the wanted rate."""
     common = gcd(rate, WANTED)
     up, down = WANTED // common, rate // common
     return up * (2 * int(np.ceil(6 * max(down / (0.99 * min(up, down)), 1))) + down)
@@ -107,15 +110,15 @@ _KERNELS: dict[int, Any] = {}
 
 
 def _apart(which: Callable[[Samples, int], Samples], rate: int) -> tuple[float, float, float, float, float]:
-    """In a process of its own, so that memory is told of one way alone."""
+    """Measure one resampler in its own process, so that its peak memory is not that of the other."""
     with get_context("spawn").Pool(1) as pool:
         return pool.apply(measured, (which, rate))
 
 
 def measured(which: Callable[[Samples, int], Samples], rate: int) -> tuple[float, float, float, float, float]:
-    """(seconds of processor time a clip, MiB more than before, dB of the tone's error, of the alias, of the noise)."""
+    """(seconds of processor time per clip, MiB of added memory, dB of the error, of the alias, of the noise)."""
     noise = (np.random.default_rng(0).standard_normal(SECONDS * rate) * 1000).astype(np.int16)
-    which(noise[: rate // 5], 48_000)  # libraries are loaded before memory is counted
+    which(noise[: rate // 5], 48_000)  # loads the libraries before memory is measured
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     which(noise, rate)
     mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
@@ -144,7 +147,7 @@ def error_of_tone(which: Callable[[Samples, int], Samples], rate: int) -> float:
 
 
 def alias(which: Callable[[Samples, int], Samples], rate: int) -> float:
-    """What is left of a tone that the wanted rate cannot hold; of an image, where the rate goes up."""
+    """What remains of a tone above the wanted Nyquist frequency; when the rate goes up, the level of the image."""
     if rate > WANTED:
         heard = which(np.rint(tone(0.55 * WANTED, rate)).astype(np.int16), rate).astype(np.float64)
         return decibels(heard, tone(0.55 * WANTED, WANTED))
@@ -157,7 +160,7 @@ def alias(which: Callable[[Samples, int], Samples], rate: int) -> float:
 
 
 def error_of_noise(which: Callable[[Samples, int], Samples], rate: int) -> float:
-    """Against a Kaiser-windowed sinc of 2,048 zero crossings in float64, at 400 instants of noise of limited band."""
+    """The difference from a Kaiser-windowed sinc of 2,048 zero crossings, at 400 instants of band-limited noise."""
     count = 2 * rate
     spectrum = np.fft.rfft(np.random.default_rng(1).standard_normal(count))
     spectrum[np.arange(len(spectrum)) / 2 > 0.85 * min(rate, WANTED) / 2] = 0
@@ -170,7 +173,7 @@ def error_of_noise(which: Callable[[Samples, int], Samples], rate: int) -> float
 
 
 def long_filter(samples: Samples, rate: int, seconds: float, crossings: int = 1024) -> float:
-    """The value at an instant, by a low pass at the lower half rate with `crossings` on each side."""
+    """The value at one instant, from a low pass at the lower Nyquist frequency with `crossings` on each side."""
     cutoff = min(rate, WANTED) / rate
     reach = int(crossings / cutoff)
     first = max(0, int(seconds * rate) - reach)

@@ -1,4 +1,4 @@
-"""What dispatch costs: Ray's overhead a trial, how busy the slots are, and the memory of a worker that serves many."""
+"""The cost of dispatch: Ray's overhead per trial, how busy the slots are, and the memory of long-lived workers."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from asd_ray.clips.scan import scan
 from asd_ray.detectors import Context, Progress, Resources, Scores, State, family
 from asd_ray.features import PRESETS, FrontEnd
 from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.storage.study_locks import StudyLocks
+from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.locks import StudyLocks
-from asd_ray.tuning.plan import Wishes, make_plan, spaces_by_family
+from asd_ray.tuning.plan import make_plan, spaces_by_family
 from asd_ray.tuning.search import Search, run_serially
 from benchmarks._timing import Row
 
 SLOTS = 2
-TRIALS = 400  # ends are stored in whole seconds
-LIMIT = 0.4  # seconds of overhead a trial
-ALIKE = """PAPER = {"lr": 1e-3, "epochs": 100}  # trials of one size, which no optimiser makes larger
+TRIALS = 400  # many, because end times are stored in whole seconds
+LIMIT = 0.4  # seconds of overhead per trial
+ALIKE = """PAPER = {"lr": 1e-3, "epochs": 100}  # all trials have one size: Optuna must not make them larger
 
 def space(trial):
     return {"lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True)}
@@ -41,7 +42,7 @@ def space(trial: Any) -> dict[str, Any]:
 
 
 class Nothing:
-    """Learns nothing, and scores every clip alike but for its place."""
+    """Learns nothing. The score of a clip is its position."""
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1)
     SECONDS = 0.0
@@ -64,17 +65,17 @@ class Nothing:
         return {}
 
     def load(self, state: State) -> None:
-        """There is nothing to restore."""
+        """Nothing to restore."""
 
 
 class Sleeps(Nothing):
-    """Takes 1 to 3 seconds, as its parameter says: trials of unequal length."""
+    """Sleeps 1 to 3 seconds, depending on its parameter, so that trials differ in length."""
 
     SECONDS = 2.0
 
 
 def run() -> Iterator[Row]:
-    from asd_ray.tuning.cluster import ray_at
+    from asd_ray.tuning.on_ray.cluster import ray_at
 
     with tempfile.TemporaryDirectory() as folder, ray_at(cpus=SLOTS, dashboard=False):
         root = make_demo(Path(folder) / "demo", size="tiny", machines=["fan"])
@@ -116,11 +117,11 @@ def run() -> Iterator[Row]:
 def _searched(
     source: DataSource, run: str, name: str, trials: int, *, serial: bool = False, **wishes: Any
 ) -> tuple[list[TrialRecord], float]:
-    """The records of a search, and how long it took."""
-    from asd_ray.tuning.cluster import Cluster
-    from asd_ray.tuning.dispatch import run_on_ray
+    """The records of a search, and the seconds that it took."""
+    from asd_ray.tuning.on_ray.cluster import Cluster
+    from asd_ray.tuning.on_ray.dispatch import run_on_ray
 
-    wished = Wishes(["fan"], [name], trials=trials, **wishes)
+    wished = SearchConfig(["fan"], [name], trials=trials, **wishes)
     ledger = Ledger(run)
     plan = make_plan(wished, source, ledger, StudyLocks(ledger.layout), [family(name)], gpu=False)
     search = Search(plan.studies, source, ledger)

@@ -1,6 +1,7 @@
-"""Training the autoencoder, batches of 256, against the bare loop and against a DataLoader of ready-made vectors.
+"""Training the autoencoder in batches of 256, against a bare training loop and against a torch DataLoader.
 
-All sides make the same number of steps on the same net; ours begin at the frames of the clips.
+All sides make the same number of steps on the same net. asd_ray builds its vectors from the frames of the clips; the
+references get ready-made vectors.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from asd_ray.clips.bank import ClipSet, open_bank
 from asd_ray.detectors import Context
-from asd_ray.detectors.autoencoder import Autoencoder
+from asd_ray.detectors.families.autoencoder import Autoencoder
 from asd_ray.features import FeatureCache, vectors, windows_of
 from benchmarks._timing import Row, compare
 
@@ -42,13 +43,13 @@ def run() -> Iterator[Row]:
         )
         for name, reference, seen in references:
             ratio, mine, theirs = compare(lambda: next(epochs), reference, rounds=9)
-            ratio *= len(ready) / seen  # the bare loop's last batch is whole
+            ratio *= len(ready) / seen  # the last batch of the bare loop is a full one
             detail = f"{len(ready) / mine:,.0f} against {seen / theirs:,.0f} vectors a second"
             yield f"an epoch of Autoencoder, batches of {BATCH}", name, ratio, f"{detail}, {_threads()}"
 
 
 class _Loop:
-    """Forward, backward, fused Adam, and nothing else."""
+    """Only forward pass, backward pass and fused Adam."""
 
     def __init__(self, width: int) -> None:
         layers: list[nn.Module] = []
@@ -71,7 +72,7 @@ def _threads() -> str:
 
 
 def _clips(folder: Path) -> ClipSet:
-    """Seeded noise, as a dataset on disk."""
+    """Write seeded noise as a dataset and open it."""
     (folder / "normal").mkdir()
     rng = np.random.default_rng(0)
     for i in range(CLIPS):

@@ -1,11 +1,11 @@
-"""What every family learns of the demo set: a table of family × machine, printed.
+"""Print a table of family × machine: the objective of each family on the demo set.
 
     python benchmarks/demo_families.py RUN [--families all] [--epochs 10] [--seeds 2] [--size small]
 
-Each cell is the objective (harmonic mean of the AUC and pAUC cells of DCASE 2022) of the paper's setting with the
-changes of SHORT, and at most so many epochs: the mean over seeds, and the least. Protocol oracle: the test labels
-choose the best variant. The trials are those of `asd-ray search --serial`, so the same command goes on where it was
-stopped.
+A cell has the mean over the seeds and, in brackets, the lowest value. The objective is the harmonic mean of the AUC
+and pAUC cells of DCASE 2022. The setting is that of the paper with the changes in SHORT and at most --epochs epochs.
+The protocol is oracle: test labels choose the best variant. Trials run as in `asd-ray search --serial` and are stored
+in RUN, so the same command resumes after a stop.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ import pandas as pd
 from asd_ray.clips.demo import MACHINES, make_demo
 from asd_ray.clips.scan import scan
 from asd_ray.detectors import FAMILIES, Family
-from asd_ray.detectors.families import Space
+from asd_ray.families import Space
 from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.storage.study_locks import StudyLocks
+from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.judge import PROTOCOL
-from asd_ray.tuning.locks import StudyLocks
-from asd_ray.tuning.plan import Wishes, chosen_families, make_plan
+from asd_ray.tuning.plan import chosen_families, make_plan
 from asd_ray.tuning.search import Search, run_serially
 
-# Minutes on a CPU core instead of hours: narrower nets, and small batches with a larger rate, since steps are few.
-# Chosen by hand, by the objective of fan and pump of the small set with seed 0.
+# Changes that turn hours on a CPU core into minutes: narrower nets, and small batches with a larger learning rate
+# because there are few steps. Chosen by hand, by the objective for fan and pump of the small set with seed 0.
 SHORT: dict[str, dict[str, Any]] = {
     "aegan_ad": {"channels": 8, "latent": 64, "norm": "batch", "eta": 0.01, "batch_size": 8, "lr": 4e-3, "epochs": 6},
     "anogan": {"channels": 8, "latent": 20, "steps": 15, "search_lr": 0.2, "batch_size": 2, "lr": 1e-3, "epochs": 6},
@@ -49,7 +50,7 @@ SHORT: dict[str, dict[str, Any]] = {
 
 
 class Shortened(Family):
-    """A family of which only one setting is tried."""
+    """A family with one setting: the paper's with the changes in SHORT."""
 
     def search_space(self, path: str | Path | None = None) -> Space:
         own = super().search_space(path)
@@ -74,12 +75,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for seed in range(args.seeds):
         for each in families:
             locks = StudyLocks(ledger.layout)
-            wishes = Wishes(machines, [each.name], trials=1, epochs_cap=args.epochs, seed=seed)
+            wishes = SearchConfig(machines, [each.name], trials=1, epochs_cap=args.epochs, seed=seed)
             plan = make_plan(wishes, source, ledger, locks, [each], gpu=False)
             run_serially(Search(plan.studies, source, ledger))
             locks.release()
             stored = [record for study in plan.studies for record in study.records.values() if record.seed == seed]
-            records += [record for record in stored if record.extra.get("paper")]
+            records += [record for record in stored if record.paper]
             print(f"{each.name}, seed {seed}: done", *plan.elsewhere, sep="; ", file=sys.stderr, flush=True)
     print(f"paper's settings, at most {args.epochs} epochs, {args.seeds} seeds: mean (least), protocol {PROTOCOL}\n")
     print(table(records))

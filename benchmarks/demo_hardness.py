@@ -1,11 +1,12 @@
-"""How hard is the demo set? Simple, unlike detectors on it, a table a machine.
+"""Print how hard the demo set is: the results of seven simple detectors, one table per machine.
 
     python benchmarks/demo_hardness.py FOLDER [--size small] [--seed 0] [--by-fault]
 
-makes the demo set in FOLDER if it is not there. AUC and pAUC as DCASE 2022 defines them: a domain's normal clips
-against all anomalies of the id, pAUC up to a false-positive rate of 0.1; hmean is the harmonic mean of the three over
-the ids.
-A good demo set has no detector at 1.0 everywhere, none that is useless everywhere, and no winner on every machine.
+FOLDER gets the demo set if it does not have one yet. AUC and pAUC are defined as in DCASE 2022: the normal clips of a
+domain against all anomalies of the id, and pAUC up to a false-positive rate of 0.1. hmean is the harmonic mean of AUC
+source, AUC target and pAUC over the ids.
+
+On a good demo set no detector reaches 1.0 everywhere, none is useless everywhere, and none wins on every machine.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from asd_ray.clips.demo import MACHINES, SIZES, make_demo
-from asd_ray.clips.demo_plan import DemoClip, planned
+from asd_ray.clips.demo.plan import DemoClip, planned
 
 Array = npt.NDArray[np.float64]
 
@@ -43,7 +44,7 @@ class Heard:
     mel: Array  # dB, frames × 64 bands
 
 
-# ---- what a detector listens to: one vector a clip -------------------------------------------------------------------
+# ---- features: one vector per clip ----------------------------------------------------------------------------------
 
 
 def mean_mel(heard: Heard) -> Array:
@@ -52,13 +53,13 @@ def mean_mel(heard: Heard) -> Array:
 
 
 def spread_mel(heard: Heard) -> Array:
-    """Peaks and restlessness of each band."""
+    """The peak above the median and the standard deviation of each band."""
     mel = heard.mel
     return np.concatenate([mel.max(axis=0) - np.median(mel, axis=0), 3 * mel.std(axis=0)])
 
 
 def rhythm(heard: Heard) -> Array:
-    """How strongly eight wide bands swell and fall at each rate up to 16 Hz, on a log scale."""
+    """The modulation spectrum of eight wide bands, up to 16 Hz, on a log scale."""
     wide = heard.mel.reshape(len(heard.mel), 8, -1).mean(axis=2)
     swing = np.abs(np.fft.rfft((wide - wide.mean(axis=0)) * np.hanning(len(wide))[:, None], axis=0))
     return np.log(swing / len(wide) + 0.02).ravel()
@@ -68,7 +69,7 @@ def loudness(heard: Heard) -> Array:
     return np.array([heard.loudness])
 
 
-# ---- detectors: (training clips of the machine, clips to judge) of one id -> scores ----------------------------------
+# ---- detectors: (training clips of the machine, test clips of one id, the id) -> scores ------------------------------
 
 
 def nearest(vector: Callable[[Heard], Array]) -> Callable[[Sequence[Heard], Sequence[Heard], int], Array]:
@@ -86,7 +87,7 @@ def mahalanobis(train: Sequence[Heard], test: Sequence[Heard], unit: int) -> Arr
 
 
 def frame_error(train: Sequence[Heard], test: Sequence[Heard], unit: int) -> Array:
-    """What 24 principal components of five neighbouring frames leave unexplained: the linear autoencoder."""
+    """The mean squared error of 24 principal components on five neighbouring frames: a linear autoencoder."""
 
     def frames(mel: Array) -> Array:
         return np.lib.stride_tricks.sliding_window_view(mel, 5, axis=0).reshape(len(mel) - 4, -1)
@@ -101,7 +102,7 @@ def frame_error(train: Sequence[Heard], test: Sequence[Heard], unit: int) -> Arr
 
 
 def which_id(train: Sequence[Heard], test: Sequence[Heard], unit: int) -> Array:
-    """The log-odds against a clip's own id, of a classifier that tells the ids apart."""
+    """The log-odds against the clip's own id, from a classifier of ids."""
     scaler = StandardScaler().fit(np.stack([mean_mel(h) for h in train]))
     model = LogisticRegression(C=0.05, max_iter=500)
     model.fit(scaler.transform(np.stack([mean_mel(h) for h in train])), [h.clip.unit for h in train])
@@ -133,7 +134,7 @@ def hear(folder: Path, clip: DemoClip, seed: int) -> Heard:
 
 
 def judge(scores: Array, clips: Sequence[Heard]) -> dict[str, float]:
-    """AUC of both domains and pAUC of one id."""
+    """The AUC of both domains and the pAUC, for the clips of one id."""
     truth = np.array([h.clip.label == "anomaly" for h in clips])
     judged = {"p": float(roc_auc_score(truth, scores, max_fpr=0.1))}
     for domain in ("source", "target"):
@@ -143,7 +144,7 @@ def judge(scores: Array, clips: Sequence[Heard]) -> dict[str, float]:
 
 
 def by_fault(scores: Array, clips: Sequence[Heard]) -> dict[str, list[float]]:
-    """For each kind of fault the share of the same domain's normal clips that each anomaly outscores."""
+    """Fault kind -> for each anomaly, the share of normal clips of its domain with a lower score."""
     found: dict[str, list[float]] = {}
     for score, heard in zip(scores, clips, strict=True):
         if heard.clip.label == "anomaly":

@@ -1,11 +1,11 @@
-"""Whether tests pass whatever instruction set computes: a table of instruction set × tests passed and failed.
+"""Run tests under each instruction set of this processor, and print how many passed and failed under each.
 
     python benchmarks/instruction_sets.py [tests/detectors tests/features -k planted …]
 
-The arguments are pytest's; without any, the tests of detectors and features run. PyTorch chooses among its own kernels
-and oneDNN among its, by what the processor has; both can be told to use less. Each set rounds otherwise, and training
-amplifies that: a threshold that holds under one of them only is a matter of luck. A set that the processor lacks is
-left out, with the reason.
+Arguments are passed to pytest; the default is the tests of detectors and features. PyTorch and oneDNN each choose their
+kernels by what the processor offers, and both can be limited to less by an environment variable. Instruction sets round
+differently, and training amplifies the difference, so a threshold that holds under only one of them holds by chance.
+Sets that the processor lacks are left out, and the table names the reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 TESTS = ("tests/detectors", "tests/features")
-LEVELS = ("DEFAULT", "AVX2", "AVX512")  # as torch.backends.cpu.get_cpu_capability() calls them, each with those before
+LEVELS = ("DEFAULT", "AVX2", "AVX512")  # torch.backends.cpu.get_cpu_capability(); each includes those before it
 SETTINGS = {  # variable -> value -> the level that the processor must have
     "ATEN_CPU_CAPABILITY": {"default": "DEFAULT", "avx2": "AVX2", "avx512": "AVX512"},
     "ONEDNN_MAX_CPU_ISA": {"SSE41": "DEFAULT", "AVX2": "AVX2", "AVX512_CORE": "AVX512"},
@@ -60,12 +60,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def offers(has: str, needed: str) -> bool:
-    """Whether a processor of level `has` can run `needed`; one of another make, as ARM, only what every one can."""
+    """Whether a processor of level `has` can run level `needed`. Levels that are not of x86 run only the first one."""
     return needed == LEVELS[0] or (has in LEVELS and LEVELS.index(needed) <= LEVELS.index(has))
 
 
 def run(arguments: Sequence[str], setting: dict[str, str]) -> Outcome:
-    """What pytest finds in a process of its own, as both libraries read their variable once."""
+    """Run pytest in its own process, because both libraries read their variable only once."""
     with tempfile.TemporaryDirectory() as folder:
         report, began = Path(folder) / "report.xml", time.monotonic()
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *arguments]

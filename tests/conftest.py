@@ -127,3 +127,17 @@ def open_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         yield Path(folder)
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """A module that Python can import in this test: ``module("mine", "PAPER = {}")``."""
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / "modules" / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write

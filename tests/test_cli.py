@@ -17,6 +17,7 @@ ACTIONS = {
     "ensemble": [],
     "report": [],
     "ledger": ["ls", "show", "verify", "export", "import", "compact", "forget"],
+    "conformance": [],
 }
 HELPS = [[verb, *action] for verb, actions in ACTIONS.items() for action in [[], *([a] for a in actions)]]
 
@@ -27,7 +28,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_verb_is_tried() -> None:
     assert set(ACTIONS) == set(VERBS)
-    assert len(HELPS) == 16
+    assert len(HELPS) == 17
 
 
 @pytest.mark.parametrize("words", HELPS, ids=" ".join)

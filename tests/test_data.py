@@ -14,12 +14,13 @@ Make = Callable[..., Path]
 
 
 def test_check_prints_what_is_there(dataset: Make, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", str(dataset())]) == 0
+    root = dataset()
+    assert main(["check", str(root)]) == 0
     out = capsys.readouterr().out
     assert "layout dcase2023" in out
     assert "fan" in out
     assert "14 readable clips (decoded to the end)" in out
-    assert out.endswith("a search can run on this\n")
+    assert out.endswith(f"a search can run on this\nnext: asd-ray search fan --data {root}\n")
 
 
 def test_check_exits_1_where_a_search_could_not_run(dataset: Make, capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,6 +31,7 @@ def test_check_exits_1_where_a_search_could_not_run(dataset: Make, capsys: pytes
     out = capsys.readouterr().out
     assert f"error: dev_data/fan/train/{broken.name}: the file is empty (0 bytes); copy or download it again" in out
     assert "a search cannot run on this" in out
+    assert "next:" not in out
 
 
 def test_check_as_json_has_every_problem(dataset: Make, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,6 +43,19 @@ def test_check_as_json_has_every_problem(dataset: Make, capsys: pytest.CaptureFi
     assert (answer["ok"], answer["layout"], answer["year"], answer["clips"]) == (False, "dcase2023", 2023, 12)
     assert answer["severities"]["error"] == 30
     assert len([p for p in answer["problems"] if p["severity"] == "error" and p["cure"]]) == 30
+
+
+def test_the_next_command_reads_the_dataset_in_the_same_way(
+    tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a press/train/normal/a.wav", *(f"pump/{place}/a.wav" for place in ("train/normal", "test/normal"))):
+        record(tmp_path / "data" / name, channels=2)
+    record(tmp_path / "data/pump/test/abnormal/b.wav", channels=2)
+    options = ["--layout", "folders", "--split-seed", "2", "--rate", "8000", "--channel", "mean"]
+    cache = ["--cache", str(tmp_path / "elsewhere")]
+    assert main(["check", str(tmp_path / "data"), *options, *cache]) == 0
+    command = " ".join(["asd-ray search pump --data", str(tmp_path / "data"), *options, *cache])
+    assert capsys.readouterr().out.endswith(f"next: {command}\n"), "the other machine cannot be searched"
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -62,7 +77,7 @@ def test_bank_is_built_opened_and_verified(dataset: Make, capsys: pytest.Capture
     assert main(["bank", str(root), "--verify"]) == 0
     second = capsys.readouterr().out
     assert first.splitlines()[1] == second.splitlines()[1]  # machine, fingerprint, folder
-    assert "verified 14 clips, 0 broken" in second
+    assert f"verified 14 clips, 0 broken\nnext: asd-ray search fan --data {root}\n" in second
     assert os.environ["ASD_RAY_CACHE"] in second
 
 
@@ -80,7 +95,9 @@ def test_bank_names_all_broken_clips_and_exits_2(dataset: Make, capsys: pytest.C
 def test_the_demo_set_goes_through_the_same_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "demo"
     assert main(["demo", str(folder), "--size", "tiny", "--machine", "fan"]) == 0
-    assert f"asd-ray data check {folder}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"asd-ray data check {folder}" in out
+    assert out.endswith(f"next: asd-ray search fan --data {folder}\n")
     assert main(["check", str(folder)]) == 0
     out = capsys.readouterr().out
     assert "layout dcase2022" in out
@@ -99,7 +116,7 @@ def test_the_demo_set_goes_through_the_same_layout(tmp_path: Path, capsys: pytes
         (["check", "{data}", "--machine", "fam", "--debug"], "Traceback"),
     ],
 )
-def test_wrong_words_are_answered_with_the_cure(
+def test_a_wrong_option_is_answered_with_the_cure(
     dataset: Make, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     root = dataset(clips=2)
@@ -116,7 +133,7 @@ def test_a_count_below_1_is_refused(capsys: pytest.CaptureFixture[str], action: 
     assert "must be a number from 1" in capsys.readouterr().err
 
 
-def test_bank_says_what_was_left_out_and_how_the_split_was_drawn(
+def test_bank_prints_what_was_left_out_and_how_the_split_was_drawn(
     tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("normal/a.wav", "normal/b.wav", "abnormal/c.wav", "other/x.wav"):
@@ -127,7 +144,7 @@ def test_bank_says_what_was_left_out_and_how_the_split_was_drawn(
     assert "one was drawn (seed 0)" in out
 
 
-def test_a_piped_table_keeps_its_words_whole(tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_piped_table_cuts_no_words(tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]) -> None:
     machine = "BlowerDustCollectorOfTheSecondFloor"
     record(tmp_path / f"data/{machine}/train/section_00_source_train_normal_0000_.wav")
     assert main(["check", str(tmp_path / "data")]) == 1

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from asd_ray.ensemble import main
-from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
+from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 
 QUICK = ("--folds", "2", "--repeats", "1")
 FAMILIES = ("idnn", "group_made")
@@ -41,14 +41,15 @@ def make_run(root: Path, machine: str = "fan", splits: tuple[str, ...] = ("held_
     for seed, (family, number) in enumerate((family, number) for family in FAMILIES for number in (0, 1)):
         noise = np.random.default_rng([seed, len(machine)]).normal(size=len(clips))
         fields: dict[str, Any] = {
-            "trial": trial_hash(machine=machine, family=family, number=number, **record),
+            "trial": trial_hash(machine=machine, family=family, number=number, other=repr(record)),
             "name": f"{machine}-{family}-{number:04d}",
             "machine": machine,
             "family": family,
             "number": number,
             "dataset": "demo",
             "data_fingerprint": "f0f0f0f0",
-            "extra": {"settings": {"year": None}, "paper": number == 0},
+            "settings": Settings(),
+            "paper": number == 0,
         }
         Ledger(root).commit(
             TrialRecord(**(fields | record)), long_scores(clips, {"mse": noise + (1 + seed / 4) * loud})
@@ -283,7 +284,7 @@ def test_two_datasets_in_one_run_are_refused(tmp_path: Path, refused: Callable[.
 def test_one_class_only_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
     run = make_run(tmp_path / "run", test_label="normal")
     message = refused("fan", "--run", run)
-    assert message.count("no id has normal and anomalous test clips, so nothing can be told apart") == 1
+    assert message.count("no id has normal and anomalous test clips, so no AUC can be computed") == 1
     assert "fan: no id has normal and anomalous test clips" in refused("fan", "--run", run, "--recipe", "label_free")
 
 

@@ -44,12 +44,12 @@ def test_json_of_one_system_is_its_entry(dcase2020, capsys):
     assert cell["counts"] == {"normal": 3, "anomaly": 3}
 
 
-@pytest.mark.parametrize("given", [["teams"], ["teams/A", "teams/B"]])
-def test_json_of_several_systems_is_a_file_of_entries(dcase2020, capsys, given):
-    assert main([*arguments(dcase2020, *given), "--json"]) == 0
-    made = json.loads(capsys.readouterr().out)
-    assert (made["format"], made["year"], list(made["systems"])) == ("asd-golden/1", 2020, ["A", "B"])
-    for system, entry in made["systems"].items():
+@pytest.mark.parametrize("options", [["teams"], ["teams/A", "teams/B"]])
+def test_json_of_several_systems_is_a_file_of_entries(dcase2020, capsys, options):
+    assert main([*arguments(dcase2020, *options), "--json"]) == 0
+    output = json.loads(capsys.readouterr().out)
+    assert (output["format"], output["year"], list(output["systems"])) == ("asd-golden/1", 2020, ["A", "B"])
+    for system, entry in output["systems"].items():
         assert entry["derived_not_official"]["mean_auc_over_all_ids"] == pytest.approx(
             roc_auc_score(LABELS, SCORES[system]), abs=1e-12
         )
@@ -102,7 +102,7 @@ def test_input_that_cannot_be_scored_exits_2_with_one_message(dcase2020, capsys,
     assert "Traceback" not in err
 
 
-def test_a_stray_file_is_said_and_the_system_is_scored(dcase2020, capsys):
+def test_a_stray_file_is_reported_and_the_system_is_scored(dcase2020, capsys):
     (dcase2020 / "teams/A/notes.csv").write_text("mine")
     (dcase2020 / "teams/C/folder.csv").mkdir(parents=True)
     assert main([*arguments(dcase2020, "teams"), "--json"]) == 0
@@ -112,9 +112,9 @@ def test_a_stray_file_is_said_and_the_system_is_scored(dcase2020, capsys):
 
 
 def test_truth_given_as_a_file_says_to_name_its_folder(dcase2020, capsys):
-    given = arguments(dcase2020, "teams/A")
-    given[3] = str(dcase2020 / "truth/eval_data_list.csv")
-    assert main(given) == 2
+    options = arguments(dcase2020, "teams/A")
+    options[3] = str(dcase2020 / "truth/eval_data_list.csv")
+    assert main(options) == 2
     assert f"is a file; name its folder: --truth {dcase2020 / 'truth'}" in capsys.readouterr().err
 
 
@@ -128,8 +128,8 @@ def golden(year: int, system: str, *options: str) -> list[str]:
 
 @pytest.mark.parametrize(("option", "field"), [("--bug-compatible", "value"), ("--json", "corrected")])
 def test_official_score_and_interval_of_2023_are_the_evaluators(capsys, option, field):
-    given = golden(2023, "synthetic_B", "--json", option)
-    assert main(given) == 0
+    options = golden(2023, "synthetic_B", "--json", option)
+    assert main(options) == 0
     ours = json.loads(capsys.readouterr().out)["overall"]
     expected = json.loads((GOLDEN / "dcase2023/expected.json").read_text())["systems"]["synthetic_B"]["overall"]
     assert ours["official_score"] == pytest.approx(expected["official_score"], abs=1e-9)
@@ -138,12 +138,12 @@ def test_official_score_and_interval_of_2023_are_the_evaluators(capsys, option, 
 
 
 def test_scores_alone_will_do_if_asked(tmp_path, capsys):
-    given = golden(2023, "synthetic_A")
-    shutil.copytree(given[-1], tmp_path / "alone", ignore=shutil.ignore_patterns("decision_result_*"))
-    given[-1] = str(tmp_path / "alone")
-    assert main(given) == 2
+    options = golden(2023, "synthetic_A")
+    shutil.copytree(options[-1], tmp_path / "alone", ignore=shutil.ignore_patterns("decision_result_*"))
+    options[-1] = str(tmp_path / "alone")
+    assert main(options) == 2
     assert capsys.readouterr().err.count("is missing (or score without decisions: --scores-only)") == 7
-    assert main([*given, "--scores-only"]) == 0
+    assert main([*options, "--scores-only"]) == 0
     shown = capsys.readouterr().out
     assert "Official score: 65.02 %" in shown
     assert "precision" not in shown

@@ -12,20 +12,28 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "asd_ray"
 # floor -> floors of ours that it may stand on (modules beside the package's folders belong to every floor)
 FLOORS = {
-    "metrics": set(),
-    "ledger": {"metrics"},  # the official file shapes, for imports
-    "clips": {"metrics"},  # the same, for evaluation labels
-    "features": {"clips"},
-    "detectors": {"clips", "features"},
-    "tuning": {"clips", "features", "detectors", "metrics", "ledger"},
-    "ensembling": {"metrics", "ledger"},
-    "reporting": {"ensembling", "metrics", "ledger"},
+    "storage": set(),
+    "metrics": {"storage"},
+    "ledger": {"storage", "metrics"},  # metrics: the official file shapes, for imports
+    "clips": {"storage", "metrics"},  # metrics: the same, for evaluation labels
+    "features": {"storage", "clips"},
+    "families": {"ledger"},
+    "detectors": {"clips", "features", "families"},
+    "conformance": {"clips", "features", "families", "detectors"},
+    "tuning": {"storage", "clips", "features", "families", "detectors", "metrics", "ledger"},
+    "ensembling": {"storage", "metrics", "ledger"},
+    "reporting": {"storage", "families", "ensembling", "metrics", "ledger"},
 }
+TOP = {"cli"}  # stands on all of them
+ENTRIES = {"__main__.py", "detectors/conformance.py"}  # of ``python -m``: they call cli/
 NEVER = {  # floor -> packages that it must not import, not even inside a function
     "metrics": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
     "ledger": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
     "clips": {"torch", "ray", "optuna", "torchaudio"},
     "features": {"ray", "optuna", "torchaudio"},
+    "families": {"torch", "torchaudio", "ray", "soundfile"},
+    "storage": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
+    "conformance": {"ray", "torchaudio"},
     "detectors": {"ray", "optuna", "torchaudio"},
     "tuning": {"torchaudio"},
     "ensembling": {"torch", "torchaudio", "ray", "soundfile"},
@@ -43,19 +51,34 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+def rooms(names: set[str]) -> set[str]:
+    """The folders of ours that these imports lead to."""
+    return {name.split(".")[1] for name in names if name.startswith("asd_ray.")} & {*FLOORS, *TOP}
+
+
+def is_entry(path: Path) -> bool:
+    return path.name in ENTRIES or path.relative_to(PACKAGE).as_posix() in ENTRIES
+
+
 @pytest.mark.parametrize("floor", FLOORS)
 def test_a_floor_stands_only_on_those_below(floor: str) -> None:
-    files = sorted((PACKAGE / floor).rglob("*.py"))
+    files = [path for path in sorted((PACKAGE / floor).rglob("*.py")) if not is_entry(path)]
     assert len(files) > 3
     for path in files:
         names = imported(path)
         assert not {name.split(".")[0] for name in names} & NEVER[floor], path
-        ours = {name.split(".")[1] for name in names if name.startswith("asd_ray.")} & set(FLOORS)
-        assert ours <= FLOORS[floor] | {floor}, path
+        assert rooms(names) <= FLOORS[floor] | {floor}, path
+
+
+def test_argparse_is_for_the_command_line_alone() -> None:
+    files = [path for path in PACKAGE.rglob("*.py") if "argparse" in imported(path)]
+    above = [path for path in files if path.parent == PACKAGE or path.parent == PACKAGE / "cli" or is_entry(path)]
+    assert sorted(files) == sorted(above)
+    assert len(files) > 3
 
 
 def test_every_floor_that_exists_has_its_rules() -> None:
-    assert {p.parent.name for p in PACKAGE.glob("*/__init__.py")} == set(FLOORS)
+    assert {p.parent.name for p in PACKAGE.glob("*/__init__.py")} == {*FLOORS, *TOP}
 
 
 def test_optuna_is_imported_above_tuning_by_those_who_are_named_for_it() -> None:
@@ -82,7 +105,10 @@ def test_torchaudio_is_imported_in_one_place() -> None:
         ("asd_ray.search", "torch ray optuna pandas"),
         ("asd_ray.metrics", "torch ray optuna"),
     ]
-    + [("asd_ray.tuning.status", "torch ray optuna pandas"), ("asd_ray.tuning.status_file", "torch ray optuna pandas")]
+    + [
+        ("asd_ray.tuning.watch.status", "torch ray optuna pandas"),
+        ("asd_ray.tuning.watch.status_file", "torch ray optuna pandas"),
+    ]
     + [("asd_ray.clips.scan", "torch ray optuna"), ("asd_ray.__main__", "torch ray optuna pandas numpy")],
 )
 def test_what_must_start_quickly_loads_nothing_heavy(module: str, heavy: str) -> None:

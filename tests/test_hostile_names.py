@@ -20,7 +20,7 @@ from rich.text import Text
 from asd_ray._console import Console, flagged, several_lines
 from asd_ray._terminal import say, say_json, typed, visible
 from asd_ray.errors import listing
-from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
+from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 from tests.hostile import Answer, Verbs, unharmed
 from tests.test_ensemble import make_run
 
@@ -262,7 +262,9 @@ def put_run(run: Path, name: str) -> Path:
             device=name,
             dataset=name,
             data_fingerprint="f",
-            extra={"settings": {"year": None}, "paper": number == 0, "node": name},
+            settings=Settings(),
+            paper=number == 0,
+            node=name,
         )
         noise = np.random.default_rng(number).normal(size=len(clips))
         Ledger(run).commit(record, long_scores(clips, {name: noise + loud}) if number < 2 else None)

@@ -315,7 +315,7 @@ def test_a_folder_with_other_files_takes_no_submission(place: Path, verbs: Verbs
     from asd_ray.errors import AsdRayError
     from asd_ray.reporting.submission import _put
 
-    with unharmed(place), pytest.raises(AsdRayError, match="sub holds what this submission does not: x.txt"):
+    with unharmed(place), pytest.raises(AsdRayError, match="sub holds files that this submission does not: x.txt"):
         _put(place / "sub", {"anomaly_score_fan_section_00_test.csv": "a,1\n"})
 
 

@@ -46,13 +46,16 @@ READS_PICKLES = {
 KNOWN = {  # where, and why it may
     ("asd_ray/__main__.py", "importlib.import_module"),  # a verb of our own table
     ("asd_ray/_torchaudio.py", "importlib.import_module"),  # torchaudio, by its name
-    ("asd_ray/detectors/families.py", "importlib.import_module"),  # --families package.module:Class
-    ("asd_ray/detectors/families.py", "importlib.util.spec_from_file_location"),  # --space FILE: said to be code
-    ("asd_ray/detectors/families.py", "specification.loader.exec_module"),
+    ("asd_ray/families/family.py", "importlib.import_module"),  # --families package.module:Class
+    ("asd_ray/families/space.py", "importlib.util.spec_from_file_location"),  # --space FILE: said to be code
+    ("asd_ray/families/space.py", "specification.loader.exec_module"),
     ("asd_ray/reporting/optuna_trials.py", "runpy.run_path"),  # the search spaces that we ship, by a checked name
-    ("asd_ray/tuning/remote.py", "subprocess.Popen"),  # this package's own search on a cluster's head, without a shell
+    (
+        "asd_ray/tuning/on_ray/client.py",
+        "subprocess.Popen",
+    ),  # our own search on a cluster's head, without a shell
     ("asd_ray/clips/_store.py", "np.load"),  # records of a bank: allow_pickle is off unless asked for
-    ("asd_ray/detectors/conformance.py", "torch.load"),  # weights_only=True
+    ("asd_ray/conformance/checks.py", "torch.load"),  # weights_only=True
 }
 
 
@@ -294,10 +297,10 @@ def test_a_record_in_a_foreign_file_is_checked_when_it_is_read(field: str) -> No
 
 SEARCH = """
     import os, sys
-    from asd_ray.search import LOOPBACK
+    from asd_ray.tuning.session import LOOPBACK
     os.environ.setdefault(LOOPBACK, "0")  # as the verb does it
-    from asd_ray.tuning.cluster import ray_at
-    from asd_ray.tuning._ray import ray
+    from asd_ray.tuning.on_ray.cluster import ray_at
+    from asd_ray.tuning.on_ray._ray import ray
 
     with ray_at(cpus=1, dashboard=True) as dashboard:
         ray.get(ray.remote(lambda: 1).remote())

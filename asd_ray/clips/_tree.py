@@ -1,4 +1,4 @@
-"""What lies in a dataset's folder: audio files and the csv files beside them, by one walk or one listing."""
+"""The files of a dataset's folder: audio files and csv files, from one walk of a disk or one listing of S3."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OTHER_AUDIO = frozenset({".mp3", ".ogg", ".m4a", ".aac", ".aif", ".aiff", ".opus
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file: its path relative to the root, with ``/`` on every system, and what tells that it changed."""
+    """One file: its path relative to the root, with ``/`` on every system; a new size or time means that it changed."""
 
     path: str
     size: int
@@ -38,13 +38,13 @@ class File:
 
 @dataclass(frozen=True)
 class Tree:
-    """All that lies below `root`, sorted by path. `origin` is the s3:// address of which `root` is the mirror."""
+    """The files below `root`, sorted by path. `origin` is the s3:// address, if `root` is a mirror of one."""
 
     root: Path
     audio: tuple[File, ...]
     csv: tuple[File, ...]
-    other_audio: tuple[File, ...]  # sound in a format that we do not read
-    problems: tuple[Problem, ...] = ()  # folders that could not be read, names that are no text
+    other_audio: tuple[File, ...]  # sound in a format that asd_ray does not read
+    problems: tuple[Problem, ...] = ()  # folders that could not be read, names that are not text
     origin: str | None = None
 
     @property
@@ -53,13 +53,15 @@ class Tree:
 
 
 def kind_of(name: str) -> str | None:
-    """Which field of `Tree` a file belongs to; None where it is passed over."""
+    """The field of `Tree` that a file belongs to; None if the file is ignored."""
     suffix = os.path.splitext(name)[1].lower()
     if name.startswith("."):
         return None
-    return (
-        "audio" if suffix in AUDIO else "csv" if suffix == ".csv" else "other_audio" if suffix in OTHER_AUDIO else None
-    )
+    if suffix in AUDIO:
+        return "audio"
+    if suffix == ".csv":
+        return "csv"
+    return "other_audio" if suffix in OTHER_AUDIO else None
 
 
 def is_hidden(folder: str) -> bool:
@@ -67,18 +69,18 @@ def is_hidden(folder: str) -> bool:
 
 
 def tree_of(
-    root: Path, found: Iterable[tuple[str, File]], problems: Iterable[Problem], origin: str | None = None
+    root: Path, files: Iterable[tuple[str, File]], problems: Iterable[Problem], origin: str | None = None
 ) -> Tree:
-    """The tree of (kind, file) pairs."""
+    """The tree of these (kind, file) pairs."""
     kinds: dict[str, list[File]] = {"audio": [], "csv": [], "other_audio": []}
-    for kind, file in found:
+    for kind, file in files:
         kinds[kind].append(file)
-    sorts = {kind: tuple(sorted(files, key=lambda f: f.path)) for kind, files in kinds.items()}
-    return Tree(root, **sorts, problems=tuple(problems), origin=origin)
+    by_path = {kind: tuple(sorted(members, key=lambda f: f.path)) for kind, members in kinds.items()}
+    return Tree(root, **by_path, problems=tuple(problems), origin=origin)
 
 
 def walk(root: Path) -> Tree:
-    """Walk `root` once; hidden files and folders, and what macOS adds to archives, are passed over."""
+    """Walk `root` once. Hidden files and folders are ignored, and so are the files that macOS adds to archives."""
     root = Path(os.path.expanduser(root))
     try:
         os.listdir(root)
@@ -95,27 +97,27 @@ def walk(root: Path) -> Tree:
         raise AsdRayError(f"{_text(str(root))}: {rule}") from error
     if _text(str(root)) != str(root):
         raise AsdRayError(f"{_text(str(root))}: the folder's path is not UTF-8 text; rename it (with convmv)")
-    found: list[tuple[str, File]] = []
+    files: list[tuple[str, File]] = []
     problems: list[Problem] = []
 
     def unreadable(error: OSError) -> None:
         rule = f"left out: cannot be read ({error.strerror})"
         problems.append(Problem("warning", _text(str(error.filename)), rule, "fix its permissions, or remove it"))
 
-    seen: set[tuple[int, int]] = set()  # folders visited: a link to a parent must not make us walk for ever
-    for folder, names, files in os.walk(root, followlinks=True, onerror=unreadable):
+    visited: set[tuple[int, int]] = set()  # folders; a link to a parent folder must not cause an endless walk
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=unreadable):
         try:
             status = os.stat(folder)
         except OSError as error:  # removed since it was listed
             unreadable(error)
             continue
-        if (status.st_dev, status.st_ino) in seen:
-            names.clear()
+        if (status.st_dev, status.st_ino) in visited:
+            subfolders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
-        names[:] = sorted(n for n in names if not is_hidden(n))
+        visited.add((status.st_dev, status.st_ino))
+        subfolders[:] = sorted(n for n in subfolders if not is_hidden(n))
         prefix = "" if Path(folder) == root else Path(folder).relative_to(root).as_posix() + "/"
-        for name in sorted(files):
+        for name in sorted(names):
             kind = kind_of(name)
             if kind is None:
                 continue
@@ -126,15 +128,15 @@ def walk(root: Path) -> Tree:
                 continue
             try:
                 status = os.stat(os.path.join(folder, name))
-            except OSError:  # a dangling link or a loop: the header pass names it as unreadable
-                found.append((kind, File(path, -1, 0)))
+            except OSError:  # a dangling link or a loop; `check` and the bank report it when they open it
+                files.append((kind, File(path, -1, 0)))
                 continue
             if stat.S_ISREG(status.st_mode):
-                found.append((kind, File(path, status.st_size, status.st_mtime_ns)))
-            else:  # reading it could wait, or go on, for ever
-                rule = f"left out: it is {_special(status.st_mode)}, no file"
+                files.append((kind, File(path, status.st_size, status.st_mtime_ns)))
+            else:  # reading it might never end
+                rule = f"left out: it is {_special(status.st_mode)}, not a file"
                 problems.append(Problem("warning", path, rule, "remove it, or put a recording in its place"))
-    return tree_of(root, found, problems)
+    return tree_of(root, files, problems)
 
 
 def _special(mode: int) -> str:
@@ -143,4 +145,5 @@ def _special(mode: int) -> str:
 
 
 def _text(path: str) -> str:
+    """`path` with a ? for every byte that is not UTF-8."""
     return path.encode("utf-8", "replace").decode()

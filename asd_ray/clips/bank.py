@@ -1,11 +1,11 @@
-"""The bank: the decoded audio of a clip table, one memory map a machine, shared by all processes of a node."""
+"""The bank: the decoded audio of a clip table, one memory map per machine, shared by all processes of a node."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -14,32 +14,33 @@ import numpy.typing as npt
 import pandas as pd
 import xxhash
 
-from asd_ray._files import cache_root, threads
+from asd_ray._threads import threads
+from asd_ray.clips._build import build_store
 from asd_ray.clips._store import (
     RECORD,
     Decoding,
     Store,
     UnreadableClips,
-    build_store,
     file_hashes,
     open_store,
     store_key,
 )
 from asd_ray.clips.audio import MEAN, Samples
+from asd_ray.clips.decoding_notes import decoding_notes, repeated_audio
 from asd_ray.clips.mirror import Mirror, files_of
+from asd_ray.clips.progress import ClipCounter, ProgressCallback
 from asd_ray.clips.scan import scan
-from asd_ray.clips.table import ANOMALY, MEASURED, NORMAL, SUPPLEMENTAL, ClipTable, Problem
+from asd_ray.clips.table import MEASURED, ClipTable, Problem
 from asd_ray.errors import AsdRayError
+from asd_ray.storage.caches import cache_root
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]  # clips done, clips in all
-
 
 class Bank:
-    """Decoded clips of a table, opened by `open_bank`. Rows of `frame` and positions are the same thing.
+    """The decoded clips of a table; `open_bank` makes it. A clip is addressed by its row in `frame`.
 
-    `frame` has the clip table's columns, the MEASURED ones among them, and `digest` (of the decoded samples).
+    `frame` has the columns of the clip table, including the MEASURED ones, and `digest` (of the decoded samples).
     """
 
     def __init__(self, table: ClipTable, stores: dict[str, Store], decoding: Decoding) -> None:
@@ -68,23 +69,30 @@ class Bank:
         return self._store[row].clip(int(self._position[row]))
 
     def folder(self, machine: str) -> Path:
-        """Where the samples of one machine lie."""
+        """The folder that holds the samples of one machine."""
         return self._stores[machine].folder
+
+    @property
+    def sample_bytes(self) -> int:
+        """The size of all samples together."""
+        return 2 * int(self.lengths.sum())
 
     def select(
         self, machine: str | None = None, *, split: str | None = None, id: str | None = None, domain: str | None = None
     ) -> ClipSet:
-        """The clips of one machine, split, id, domain, or all: what a detector fits on or scores."""
-        wanted = np.ones(len(self), bool)
+        """The clips of one machine, split, id and domain, for a detector to fit or score; None selects all of them."""
+        mask = np.ones(len(self), bool)
         for column, value in (("machine", machine), ("split", split), ("id", id), ("domain", domain)):
             if value is not None:
-                wanted &= (self.frame[column] == value).to_numpy()
-        return ClipSet(self, np.flatnonzero(wanted))
+                mask &= (self.frame[column] == value).to_numpy()
+        return ClipSet(self, np.flatnonzero(mask))
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """Machine -> hash of names, labels, splits and decoded samples: equal on every computer that has equal data,
-        wherever it lies and whatever container it is stored in."""
+        """Machine -> hash of names, labels, splits and decoded samples.
+
+        It does not depend on the computer, on the folder, or on the file format (wav or flac).
+        """
         columns = ["clip", "id", "domain", "split", "label", "attributes", "digest"]
         hashes = {}
         for machine, rows in self.frame.groupby("machine", sort=True):
@@ -93,30 +101,35 @@ class Bank:
             hashes[str(machine)] = xxhash.xxh3_128_hexdigest(text.encode())
         return hashes
 
-    def why_other(self, machine: str) -> str:
-        """For a message: why a run's trials of the same files may be of other samples than these."""
+    def rate_hint(self, machine: str) -> str:
+        """Part of a message about another fingerprint: how resampling can have changed it; "" without resampling."""
         rates = self.frame.loc[self.frame["machine"] == machine, "rate"]
         if (rates == self.decoding.rate).all():
             return ""
         return (
-            f"its clips are resampled to {self.decoding.rate} Hz: with another --rate, or by an asd_ray from before it "
-            "used soxr, they were other samples (that run stays readable: ledger ls, ensemble, report); "
+            f"its clips are resampled to {self.decoding.rate} Hz: with another --rate, or in a version of asd_ray that "
+            "did not yet use soxr, the samples were different (that run stays readable: ledger ls, ensemble, report); "
         )
 
     @property
     def notes(self) -> list[Problem]:
-        """What decoding found: clips resampled, channels left out, the same audio in train and test."""
+        """Problems that decoding reveals: resampled clips, unused channels, the same audio in train and test."""
         return [*repeated_audio(self._without_silence()), *decoding_notes(self.frame, self.decoding)]
 
+    @property
+    def problems(self) -> list[Problem]:
+        """The problems of the clip table, then the notes of decoding."""
+        return [*self.table.problems, *self.notes]
+
     def _without_silence(self) -> pd.DataFrame:
-        """The clips, with no digest for those whose samples are all equal: these are silent rather than repeated."""
+        """The clips, with an empty digest for silent ones: two silent clips do not count as repeated audio."""
         digests = self.frame["digest"]
-        again = np.flatnonzero(self.frame.duplicated(["machine", "digest"]))
-        silent = {digests.iat[row] for row in again.tolist() if np.ptp(self.samples(row)) == 0}
+        repeated = np.flatnonzero(self.frame.duplicated(["machine", "digest"]))
+        silent = {digests.iat[row] for row in repeated.tolist() if np.ptp(self.samples(row)) == 0}
         return self.frame.assign(digest=digests.where(~digests.isin(silent), ""))
 
     def verify(self) -> list[str]:
-        """Paths whose stored samples no longer have their digest (a failing disk); reads everything."""
+        """Read all samples; return the paths of clips whose samples no longer match their digest (a failing disk)."""
         broken = {m: set(store.broken()) for m, store in self._stores.items()}
         rows = zip(self.frame["machine"], self._position.tolist(), self.frame["path"], strict=True)
         return [path for machine, position, path in rows if position in broken[machine]]
@@ -151,9 +164,9 @@ class ClipSet:
         return ClipSet(self.bank, self.rows[np.asarray(positions)])
 
     def batches(self, size: int) -> Iterator[tuple[npt.NDArray[np.intp], Samples]]:
-        """(positions, int16 array [clips, samples]) of at most `size` clips of exactly equal length.
+        """(positions, int16 array [clips, samples]) of at most `size` clips of equal length.
 
-        Clips are grouped by length, never padded: a padded clip has other features than the clip itself.
+        Clips are grouped by length and never padded, because padding would change their features.
         """
         lengths = self.lengths
         order = np.argsort(lengths, kind="stable")
@@ -173,42 +186,37 @@ def open_bank(
     rate: int = 16_000,
     channel: int | str = 0,
     cache: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     workers: int | None = None,
 ) -> Bank:
-    """The bank of a table (or of a dataset's folder): opened where it is complete, built or finished where not.
+    """Open the bank of a table (or of a dataset's folder); what is missing of it is decoded first.
 
-    Builders on one node take turns a machine; every other process finds the finished store. All clips that cannot
-    be read are named in one error, after all that can be read were decoded and kept.
+    The store of one machine is built by one process of a node at a time; the other processes wait and then open it.
+    If clips cannot be read, all others are decoded and stored, and then one UnreadableClips names all of these clips.
     """
     if not isinstance(table, ClipTable):
         table = scan(table, cache=cache)
     mirror = Mirror(table.origin, cache) if table.origin is not None else None
-    if mirror is not None:  # this node's own, whichever node made the table
+    if mirror is not None:  # the mirror of this node; another node may have made the table
         table = dataclasses.replace(table, root=mirror.root)
     decoding = Decoding(rate, as_channel(channel))
     home = cache_root(cache) / "banks" / (table.root.name or "root")
-    done, total, stores, problems = 0, len(table), {}, []
-
-    def advance(more: int) -> None:
-        nonlocal done
-        done += more
-        if progress is not None:
-            progress(done, total)
-
-    named = table.frame[["machine", "path", "size", "mtime_ns"]].assign(file=file_hashes(table.frame))
-    for machine, files in named.sort_values("path").groupby("machine"):
+    counter = ClipCounter(len(table), progress)
+    stores: dict[str, Store] = {}
+    problems: list[Problem] = []
+    hashed = table.frame[["machine", "path", "size", "mtime_ns"]].assign(file=file_hashes(table.frame))
+    for machine, files in hashed.sort_values("path").groupby("machine"):
         folder = home / f"{machine}-{rate}-{decoding.channel}-{store_key(table.known_as, files, decoding)}"
         store = open_store(folder)
         if store is not None:
-            advance(len(files))
+            counter.advance(len(files))
         else:
             if mirror is not None:
-                total += len(files)
-                mirror.fetch(files_of(files), advance)
+                counter.total += len(files)  # each of them is fetched and decoded
+                mirror.fetch(files_of(files), counter.advance)
             elif not table.root.is_dir():
-                raise AsdRayError(_elsewhere(table.root))
-            before = done
+                raise AsdRayError(_missing_folder(table.root))
+            before = counter.done
             try:
                 store = build_store(
                     folder,
@@ -216,13 +224,13 @@ def open_bank(
                     str(machine),
                     files,
                     decoding,
-                    progress=advance,
+                    progress=counter.advance,
                     waiting=lambda: log.warning("%s: another process builds it, waiting", folder),  # noqa: B023
                     workers=threads(workers, len(files)),
                 )
             except UnreadableClips as error:
                 problems += error.problems
-                advance(before + len(files) - done)
+                counter.advance(before + len(files) - counter.done)
                 continue
         stores[str(machine)] = store
     if problems:
@@ -230,7 +238,7 @@ def open_bank(
     return Bank(table, stores, decoding)
 
 
-def _elsewhere(root: Path) -> str:
+def _missing_folder(root: Path) -> str:
     return (
         f"{root} is not on this node ({platform.node()}); every node must see the dataset: mount it there under the "
         "same path, or put it on S3 and name it as s3://bucket/folder"
@@ -238,45 +246,9 @@ def _elsewhere(root: Path) -> str:
 
 
 def as_channel(channel: int | str) -> int | str:
-    """``0``, ``"0"`` or ``"mean"``."""
+    """The channel that ``0``, ``"0"`` or ``"mean"`` names; AsdRayError for anything else."""
     if channel == MEAN or (isinstance(channel, int) and channel >= 0):
         return channel
     if isinstance(channel, str) and channel.isdecimal():
         return int(channel)
     raise AsdRayError(f"channel must be a number from 0, or 'mean', but got {channel!r}")
-
-
-def decoding_notes(frame: pd.DataFrame, decoding: Decoding) -> list[Problem]:
-    notes = []
-    for rate, rows in frame[frame["rate"] != decoding.rate].groupby("rate"):
-        lost = f"; they hold nothing above {int(str(rate)) // 2} Hz" if int(str(rate)) < decoding.rate else ""
-        rule = f"{len(rows)} clips are at {rate} Hz and are resampled to {decoding.rate} Hz{lost}"
-        notes.append(Problem("note", _examples(rows), rule, "choose another rate with --rate"))
-    for channels, rows in frame[frame["channels"] > 1].groupby("channels"):
-        used = "the mean of all channels" if decoding.channel == MEAN else f"channel {decoding.channel}"
-        rule = f"{len(rows)} clips have {channels} channels; {used} is used"
-        notes.append(Problem("note", _examples(rows), rule, "choose with --channel N or --channel mean"))
-    return notes
-
-
-def repeated_audio(frame: pd.DataFrame) -> list[Problem]:
-    """Audio that a machine has both in training and test, or as normal and as anomalous: its scores mean nothing.
-
-    `frame` has a column `digest`; clips with "" there are passed over.
-    """
-    problems = []
-    again = frame[(frame["digest"] != "") & frame.duplicated(["machine", "digest"], keep=False)]
-    for (machine, _), rows in again.groupby(["machine", "digest"], sort=False):
-        clips = rows["path"].tolist()
-        files = ", ".join(clips[:3]) + (f" and {len(clips) - 3} more" if len(clips) > 3 else "")
-        if len(set(rows["split"]) - {SUPPLEMENTAL}) > 1:
-            rule = f"the same audio is in train and test: {files}"
-            problems.append(Problem("warning", str(machine), rule, "remove it from one of them"))
-        elif {NORMAL, ANOMALY} <= set(rows["label"]):
-            rule = f"the same audio is labelled normal and anomalous: {files}"
-            problems.append(Problem("warning", str(machine), rule, "remove the wrong one"))
-    return problems
-
-
-def _examples(rows: pd.DataFrame) -> str:
-    return f"{rows['path'].iat[0]}" + (" …" if len(rows) > 1 else "")

@@ -1,149 +1,182 @@
-"""Look at a whole dataset before anything is taken: every clip opened, every problem named at once."""
+"""Check a whole dataset before it is used: open every clip, and report all problems together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from asd_ray._files import threads
+from asd_ray._threads import threads
 from asd_ray.clips._store import Decoding, digest
 from asd_ray.clips.audio import Header, Samples, UnreadableClip, read_header, read_samples
-from asd_ray.clips.bank import decoding_notes, repeated_audio
-from asd_ray.clips.scan import UNSEARCHABLE, unsearchable
-from asd_ray.clips.table import ClipTable, Problem
+from asd_ray.clips.bank import as_channel
+from asd_ray.clips.decoding_notes import decoding_notes, repeated_audio
+from asd_ray.clips.mirror import fetch_clips
+from asd_ray.clips.progress import ClipCounter, ProgressCallback
+from asd_ray.clips.searchable import UNSEARCHABLE, unsearchable
+from asd_ray.clips.summary import CellSummary, MachineSummary, cell_summaries, machine_summaries
+from asd_ray.clips.table import ERROR, WARNING, ClipTable, Problem
 
-ROOM = 400_000  # samples: a clip of 25 s, reused for the next
-CHUNK = 64  # clips a task: short enough for a smooth progress bar
-CLIPPED = 0.01  # share of samples at full scale from which a recording is called clipped
+BUFFER = 400_000  # samples: a clip of 25 s at 16 kHz
+CHUNK = 64  # clips per task: small enough for a smooth progress bar
+CLIPPED = 0.01  # share of samples at full scale from which a recording counts as clipped
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What `check` found: the readable clips with the MEASURED columns, and every problem."""
+class CheckReport:
+    """The result of `check`: the readable clips with their MEASURED columns, and every problem."""
 
     table: ClipTable
+    decoded: bool  # False if only the headers were read
+
+    @property
+    def clips(self) -> pd.DataFrame:
+        return self.table.frame
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        return self.table.problems
 
     @property
     def ok(self) -> bool:
-        """Whether a search could run."""
-        return not any(p.severity == "error" for p in self.table.problems)
+        """Whether a search can run: no problem is an error."""
+        return not any(problem.severity == ERROR for problem in self.problems)
+
+    @property
+    def seconds(self) -> float:
+        """The length of all readable clips together."""
+        return float(self.clips["seconds"].sum())
+
+    @property
+    def cells(self) -> list[CellSummary]:
+        return cell_summaries(self.clips)
+
+    @property
+    def machines(self) -> list[MachineSummary]:
+        return machine_summaries(self.table)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``asd-ray data check --json`` prints."""
+        return {
+            "root": self.table.place,
+            "layout": self.table.layout,
+            "year": self.table.year,
+            "split_seed": self.table.split_seed,
+            "ok": self.ok,
+            "clips": len(self.table),
+            "cells": [cell.to_row() for cell in self.cells],
+            "severities": Counter(problem.severity for problem in self.problems),
+            "problems": [dataclasses.asdict(problem) for problem in self.problems],
+        }
 
 
 def check(
     table: ClipTable,
-    decoding: Decoding,
     *,
+    rate: int = 16_000,
+    channel: int | str = 0,
     decode: bool = True,
-    progress: Callable[[int, int], None] | None = None,
+    cache: str | Path | None = None,
+    progress: ProgressCallback | None = None,
     workers: int | None = None,
-) -> Checked:
-    """Open every clip of `table`; with `decode` also decode it to the end, which finds what a header hides."""
+) -> CheckReport:
+    """Open every clip of `table`. With `decode`, also decode it to its end, which finds errors that a header hides.
+
+    Clips on S3 are first downloaded into the mirror in `cache`; `progress` then counts each clip twice.
+    """
+    decoding = Decoding(rate, as_channel(channel))
+    counter = ClipCounter(len(table), progress)
+    table = fetch_clips(table, cache, counter)
     frame = table.frame
-    looked: list[Header | Problem] = []
-    found: list[Problem] = []
-    digests: list[str] = []
-    paths = frame["path"].tolist()
-    chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
-
-    def look(chunk: Sequence[str]) -> list[_Look]:
-        room = np.empty(ROOM, np.int16)
-        return [_look(table, path, decoding, room if decode else None) for path in chunk]
-
-    with ThreadPoolExecutor(threads(workers, len(chunks)), "asd_ray-check") as pool:
-        for answers in pool.map(look, chunks):
-            looked += [answer.header for answer in answers]
-            found += [answer.problem for answer in answers if answer.problem is not None]
-            digests += [answer.digest for answer in answers if isinstance(answer.header, Header)]
-            if progress is not None:
-                progress(len(looked), len(frame))
-    broken = [answer for answer in looked if isinstance(answer, Problem)]
-    readable = frame[[isinstance(answer, Header) for answer in looked]].reset_index(drop=True)
-    headers = [answer for answer in looked if isinstance(answer, Header)]
+    results = _open_all(table, decoding, decode, counter, workers)
+    readable = frame[[result.header is not None for result in results]].reset_index(drop=True)
+    headers = [result.header for result in results if result.header is not None]
     readable = readable.assign(
         rate=np.array([h.rate for h in headers], np.int64),
         channels=np.array([h.channels for h in headers], np.int64),
         frames=np.array([h.frames for h in headers], np.int64),
         seconds=np.array([h.seconds for h in headers], np.float64),
     )
-    # Judged again on what can be read: a machine may have lost its only anomaly.
-    lost = [p for p in unsearchable(readable) if p not in table.problems] if broken else []
-    for machine in sorted(set(frame["machine"]) - set(readable["machine"])):
-        lost.append(Problem("warning", machine, f"{UNSEARCHABLE}: none of its clips can be read", "fix them"))
-    twice = repeated_audio(readable.assign(digest=digests)) if decode else []
-    rest = [*found, *twice, *_unusually_short(readable), *decoding_notes(readable, decoding)]
-    return Checked(table.with_frame(readable, *broken, *lost, *rest))
+    broken = [result.problem for result in results if result.problem is not None and result.header is None]
+    suspicious = [result.problem for result in results if result.problem is not None and result.header is not None]
+    digests = [result.digest for result in results if result.header is not None]
+    repeated = repeated_audio(readable.assign(digest=digests)) if decode else []
+    unusable = _newly_unsearchable(table, readable) if broken else []
+    short = _unusually_short(readable)
+    notes = decoding_notes(readable, decoding)
+    problems = [*broken, *unusable, *suspicious, *repeated, *short, *notes]
+    return CheckReport(table.with_frame(readable, *problems), decode)
 
 
-class _Look(NamedTuple):
-    """What one file is found to be."""
+class _Opened(NamedTuple):
+    """The result of opening one file."""
 
-    header: Header | Problem
-    problem: Problem | None = None  # of a clip that can be used
-    digest: str = ""  # of its samples; "" where they were not decoded, or where all are equal
+    header: Header | None  # None if the clip cannot be used
+    problem: Problem | None = None
+    digest: str = ""  # of the samples; "" if they were not decoded, or if all of them are equal
 
 
-def _look(table: ClipTable, path: str, decoding: Decoding, room: Samples | None) -> _Look:
+def _open_all(
+    table: ClipTable, decoding: Decoding, decode: bool, counter: ClipCounter, workers: int | None
+) -> list[_Opened]:
+    paths = table.frame["path"].tolist()
+    chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
+
+    def open_chunk(chunk: Sequence[str]) -> list[_Opened]:
+        buffer = np.empty(BUFFER, np.int16) if decode else None
+        return [_open_clip(table, path, decoding, buffer) for path in chunk]
+
+    results: list[_Opened] = []
+    with ThreadPoolExecutor(threads(workers, len(chunks)), "asd_ray-check") as pool:
+        for opened in pool.map(open_chunk, chunks):
+            results += opened
+            counter.advance(len(opened))
+    return results
+
+
+def _open_clip(table: ClipTable, path: str, decoding: Decoding, buffer: Samples | None) -> _Opened:
     try:
-        if room is None:
-            return _Look(read_header(table.root / path))
-        samples, header = read_samples(table.root / path, rate=decoding.rate, channel=decoding.channel, room=room)
-    except UnreadableClip as problem:
-        return _Look(Problem("error", path, problem.rule, problem.cure))
+        if buffer is None:
+            return _Opened(read_header(table.root / path))
+        samples, header = read_samples(table.root / path, rate=decoding.rate, channel=decoding.channel, buffer=buffer)
+    except UnreadableClip as error:
+        return _Opened(None, Problem(ERROR, path, error.rule, error.cure))
     low, high = int(samples.min()), int(samples.max())
     if low == high:
-        silent = Problem("warning", path, "silent: all samples are equal", "check the recorder, or remove it")
-        return _Look(header, silent)
-    told = digest(samples).hex()
-    if max(-low, high) >= 32767:
-        share = float(np.mean((samples >= 32767) | (samples <= -32768)))
-        if share >= CLIPPED:
-            rule = f"clipped: {share:.0%} of its samples are at full scale"
-            return _Look(header, Problem("warning", path, rule, "record with less gain"), told)
-    return _Look(header, None, told)
+        silent = Problem(WARNING, path, "silent: all samples are equal", "check the recorder, or remove it")
+        return _Opened(header, silent)
+    return _Opened(header, _clipping(path, samples, max(-low, high)), digest(samples).hex())
+
+
+def _clipping(path: str, samples: Samples, peak: int) -> Problem | None:
+    if peak < 32767:
+        return None
+    share = float(np.mean((samples >= 32767) | (samples <= -32768)))
+    if share < CLIPPED:
+        return None
+    return Problem(WARNING, path, f"clipped: {share:.0%} of its samples are at full scale", "record with less gain")
+
+
+def _newly_unsearchable(table: ClipTable, readable: pd.DataFrame) -> list[Problem]:
+    """Problems that arise because clips cannot be read: a machine may have lost its only anomaly."""
+    problems = [problem for problem in unsearchable(readable) if problem not in table.problems]
+    for machine in sorted(set(table.frame["machine"]) - set(readable["machine"])):
+        problems.append(Problem(WARNING, machine, f"{UNSEARCHABLE}: none of its clips can be read", "fix them"))
+    return problems
 
 
 def _unusually_short(frame: pd.DataFrame) -> list[Problem]:
-    """Clips under half the usual length of their machine; they are used, but often are broken recordings."""
-    usual = frame.groupby("machine")["seconds"].transform("median")
-    short = frame[frame["seconds"] < usual / 2]
+    """Clips shorter than half the median of their machine; they are used, but often they are broken recordings."""
+    median = frame.groupby("machine")["seconds"].transform("median")
+    short = frame[frame["seconds"] < median / 2]
     return [
-        Problem("warning", path, f"only {seconds:.2f} s where {whole:.1f} s are usual", "record it again, or remove it")
-        for path, seconds, whole in zip(short["path"], short["seconds"], usual[short.index], strict=True)
+        Problem(WARNING, path, f"only {seconds:.2f} s where {usual:.1f} s are usual", "record it again, or remove it")
+        for path, seconds, usual in zip(short["path"], short["seconds"], median[short.index], strict=True)
     ]
-
-
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a machine × id × domain: clips by split and label, seconds, rates, channels."""
-    rows = []
-    for (machine, id, domain), clips in frame.groupby(["machine", "id", "domain"], sort=True):
-        count = clips.groupby(["split", "label"]).size()
-        rows.append(
-            {
-                "machine": machine,
-                "id": id,
-                "domain": domain or "-",
-                "train": int(count.get(("train", "normal"), 0)),
-                "test normal": int(count.get(("test", "normal"), 0)),
-                "test anomaly": int(count.get(("test", "anomaly"), 0)),
-                "test unlabelled": int(count.get(("test", "unknown"), 0)),
-                "supplemental": int((clips["split"] == "supplemental").sum()),
-                "seconds": _span(clips["seconds"]),
-                "Hz": _each(clips["rate"]),
-                "ch": _each(clips["channels"]),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _span(seconds: pd.Series) -> str:
-    low, high = seconds.min(), seconds.max()
-    return f"{low:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f}–{high:.1f}"
-
-
-def _each(values: pd.Series) -> str:
-    return ", ".join(str(v) for v in sorted(values.unique()))

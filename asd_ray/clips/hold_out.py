@@ -1,4 +1,4 @@
-"""Normal training clips kept back from training: on them an ensemble sees scores that a detector could not learn."""
+"""Normal training clips held out of training: an ensemble needs normal scores that a detector could not learn."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from asd_ray.errors import AsdRayError
 
 
 def hold_out(clips: ClipSet, fraction: float) -> tuple[ClipSet, ClipSet]:
-    """(clips to train on, clips held out): `fraction` of each machine, id and domain, rounded to whole clips.
+    """Split `clips` into (clips to train on, clips held out): `fraction` of each machine, id and domain, rounded.
 
-    Which clips depends on their names alone, so every trial of a dataset holds out the same; each group keeps at
-    least one clip to train on.
+    The choice depends only on the clips' names, so every trial of a dataset holds out the same clips. Each group keeps
+    at least one clip to train on.
     """
-    held = held_out(clips.frame, fraction)
-    return clips.take(~held), clips.take(held)
+    mask = held_out(clips.frame, fraction)
+    return clips.take(~mask), clips.take(mask)
 
 
 def held_out(frame: pd.DataFrame, fraction: float) -> npt.NDArray[np.bool_]:
-    """Whether each clip of a table, whose index counts from 0, is held out; no sound is needed for that."""
+    """A mask of the clips to hold out, for a table whose index counts from 0. It needs no audio."""
     if not 0 <= fraction <= 0.5:
         raise AsdRayError(f"the held-out share of normal clips must be between 0 and 0.5 but got {fraction}")
-    held = np.zeros(len(frame), bool)
+    mask = np.zeros(len(frame), bool)
     for _, group in frame.groupby(["machine", "id", "domain"]):
-        order = sorted(group.index, key=lambda row: _rank(str(group.at[row, "clip"])))
-        held[order[: min(len(group) - 1, int(len(group) * fraction + 0.5))]] = True
-    return held
+        ranked = sorted(group.index, key=lambda row: _rank(str(group.at[row, "clip"])))
+        mask[ranked[: min(len(group) - 1, int(len(group) * fraction + 0.5))]] = True
+    return mask
 
 
 def _rank(name: str) -> bytes:

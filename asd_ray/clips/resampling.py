@@ -1,8 +1,8 @@
-"""Band-limited resampling by soxr: any ratio of rates, in pieces, so that memory does not depend on the ratio.
+"""Band-limited resampling by soxr, for any ratio of rates. It works in pieces, so memory does not depend on the ratio.
 
-soxr's "HQ" keeps tones up to 0.9 of the lower half rate within 0.01 dB and holds aliases of all above it below
--130 dB, far below a step of int16. Samples go in and come out as float32 and are rounded here: soxr would add noise
-(dither) to int16. See `python -m benchmarks resampling`.
+soxr's "HQ" keeps tones up to 0.9 of the lower half rate within 0.01 dB. It keeps aliases of everything above that rate
+below -130 dB, far below one step of int16. soxr gets and returns float32, and the result is rounded here, because soxr
+would add noise (dither) to int16. See `python -m benchmarks resampling`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import soxr
 
 from asd_ray.errors import AsdRayError
 
-RATES = (100, 10_000_000)  # Hz: from slow vibration to ultrasound; what claims to be outside is a broken header
+RATES = (100, 10_000_000)  # Hz: from slow vibration to ultrasound; a header with another rate is broken
 QUALITY = "HQ"
-_mine = threading.local()
-PIECE = 1 << 16  # samples given to soxr at once; the result does not depend on it
+PIECE = 1 << 16  # samples per call of soxr; the result does not depend on it
+_thread = threading.local()
 
 
 def check_rate(rate: int) -> int:
-    """`rate` if clips can be decoded to it."""
+    """Return `rate`, or raise AsdRayError if clips cannot be decoded to it."""
     if not RATES[0] <= rate <= RATES[1]:
         raise AsdRayError(f"rate must be between {RATES[0]} and {RATES[1]} Hz but got {rate}; most clips are at 16000")
     return rate
@@ -34,23 +34,26 @@ def resampled_length(frames: int, rate: int, wanted: int) -> int:
 
 
 def resample(samples: npt.NDArray[np.int16], rate: int, wanted: int) -> npt.NDArray[np.int16]:
-    """`samples` at `wanted` Hz; the length is ceil(samples · wanted / rate). The same on every computer of one kind."""
-    done = np.zeros(resampled_length(len(samples), rate, wanted), np.int16)
-    at = 0
+    """`samples` at `wanted` Hz; the length is ceil(samples · wanted / rate).
+
+    The result is the same on all computers with the same kind of processor.
+    """
+    resampled = np.zeros(resampled_length(len(samples), rate, wanted), np.int16)
+    start = 0
     for piece in _pieces(samples, rate, wanted):
-        piece = piece[: len(done) - at]
-        done[at : at + len(piece)] = np.clip(np.rint(piece, out=piece), -32768, 32767, out=piece)
-        at += len(piece)
-    return done
+        piece = piece[: len(resampled) - start]
+        resampled[start : start + len(piece)] = np.clip(np.rint(piece, out=piece), -32768, 32767, out=piece)
+        start += len(piece)
+    return resampled
 
 
 def _stream(rate: int, wanted: int) -> soxr.ResampleStream:
-    """This thread's resampler of two rates, as new: designing the filter costs a tenth of a clip, or more."""
-    if getattr(_mine, "rates", None) != (rate, wanted):
-        _mine.stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality=QUALITY)
-        _mine.rates = rate, wanted
-    _mine.stream.clear()
-    return _mine.stream
+    """This thread's resampler, reset. It is kept: designing its filter takes a tenth of the time of a clip, or more."""
+    if getattr(_thread, "rates", None) != (rate, wanted):
+        _thread.stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality=QUALITY)
+        _thread.rates = rate, wanted
+    _thread.stream.clear()
+    return _thread.stream
 
 
 def _pieces(samples: npt.NDArray[np.int16], rate: int, wanted: int) -> Iterator[npt.NDArray[np.float32]]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
-from asd_ray.metrics import Judged, judged
+from asd_ray.metrics import EvaluableClips, evaluable_clips
 
 if TYPE_CHECKING:
     from asd_ray.ledger import CandidateMatrix, Ledger, TrialRecord
@@ -82,8 +82,8 @@ class Candidates:
         return typed("asd-ray", "search", *filter(None, (self.machine,)), *options, *where)
 
     @property
-    def judged(self) -> Judged:
-        return judged(self.machine, self.clips, self.year)
+    def judged(self) -> EvaluableClips:
+        return evaluable_clips(self.machine, self.clips, self.year)
 
     @property
     def labelled(self) -> bool:
@@ -154,8 +154,8 @@ def load(
     return Candidates(
         machine,
         frame.assign(
-            paper=np.array([bool(record.extra.get("paper")) for record in own]),
-            peeked=np.array([record.extra.get("settings", {}).get("checkpoint") == "oracle" for record in own]),
+            paper=np.array([record.paper for record in own]),
+            peeked=np.array([bool(record.settings and record.settings.checkpoint == "oracle") for record in own]),
             params=pd.Series([record.params for record in own], dtype=object),
         ),
         test.clips,
@@ -174,16 +174,15 @@ def load(
 
 def _targets(records: Iterable[TrialRecord]) -> dict[str, str]:
     """How `asd-ray search --families` names each family of a user's own."""
-    targets = {record.family: str(record.extra["target"]) for record in records if record.extra.get("target")}
+    targets = {record.family: record.target for record in records if record.target}
     return {family: target for family, target in targets.items() if not target.startswith("asd_ray.")}
 
 
 def year_of(records: Sequence[TrialRecord]) -> int | None:
-    """The DCASE year whose cells the search used, or the year of an imported submission, or None."""
-    for record in records:
-        year = record.extra.get("settings", {}).get("year")
-        if year is not None:
-            return int(year)
+    """The DCASE year whose cells the search used, or the year of an imported system, or None."""
+    for record in sorted(records, key=lambda record: record.source != "search"):
+        if record.settings is not None and record.settings.year is not None:
+            return record.settings.year
     names = {record.dataset for record in records}
     years = {int(name.removeprefix("dcase")) for name in names if name.startswith("dcase") and name[5:].isdecimal()}
     return years.pop() if len(years) == 1 else None

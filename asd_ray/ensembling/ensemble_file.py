@@ -12,6 +12,7 @@ from asd_ray._json import MOST_BYTES, loads
 from asd_ray.ensembling.result import CURE, Ensemble
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import RunLayout
+from asd_ray.storage.open_files import open_files
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger
@@ -33,7 +34,7 @@ def write(ledger: Ledger, ensemble: Ensemble, *, final: bool = False) -> str:
     layout = ledger.layout
     path = layout.ensemble_file(ensemble.machine, FINAL if final else ensemble.name)
     text = json.dumps(stamped(ensemble).to_json(), indent=1, allow_nan=False, ensure_ascii=False)
-    layout.files().put(path, (text + "\n").encode())
+    open_files(layout).put(path, (text + "\n").encode())
     return layout.url(path)
 
 
@@ -61,7 +62,7 @@ def read(path: str | Path) -> Ensemble:
         if text.startswith("s3://"):
             layout = RunLayout(run_of(text))
             machine, name = text.split("/")[-2:]
-            with layout.files().open(layout.ensemble_file(machine, name.removesuffix(".json"))) as file:
+            with open_files(layout).open(layout.ensemble_file(machine, name.removesuffix(".json"))) as file:
                 return _parsed(file.read(MOST_BYTES + 1), text)
         if Path(text).exists() and not Path(text).is_file():
             raise IsADirectoryError
@@ -99,7 +100,7 @@ def finals(ledger: Ledger) -> dict[str, Ensemble]:
 def stored(ledger: Ledger, machine: str | None = None) -> Stored:
     """All ensembles of a run or of one machine. A file that cannot be read is named with the reason."""
     layout, ensembles, unreadable = ledger.layout, dict[str, dict[str, Ensemble]](), dict[str, dict[str, str]]()
-    files = layout.files()
+    files = open_files(layout)
     for file in sorted(files.list(layout.ensembles), key=lambda each: each.path):
         folder, name = file.path.rpartition("/")[0].rpartition("/")[2], file.name.removesuffix(".json")
         is_in_place = file.path == f"{layout.ensembles}/{folder}/{file.name}"  # and not in a copy of the folder below
@@ -115,7 +116,7 @@ def stored(ledger: Ledger, machine: str | None = None) -> Stored:
 def _of_folder(layout: RunLayout, path: str, machine: str) -> Ensemble:
     if not layout.is_s3 and not Path(path).is_file():  # opening a pipe would wait for ever
         raise AsdRayError(f"{path}: this is no file; remove it")
-    with layout.files().open(path) as file:
+    with open_files(layout).open(path) as file:
         ensemble = _parsed(file.read(MOST_BYTES + 1), layout.url(path))
     if ensemble.machine != machine:
         wrong = f"machine is {ensemble.machine!r}, but the folder is of {machine}"

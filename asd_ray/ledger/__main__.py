@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asd_ray import _cli
 from asd_ray._terminal import say, typed
+from asd_ray.cli import _arguments as _cli
 from asd_ray.errors import AsdRayError, listing
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def make_parser() -> argparse.ArgumentParser:
         "store other people's scores: a long table, or an official submission folder",
         [
             "asd-ray ledger import runs/fan table.csv",
+            "asd-ray ledger import runs/fan table.csv --year 2022",
             "asd-ray ledger import runs/2020 submissions/Team_task2_1 --year 2020 --truth ground_truth",
         ],
     )
@@ -90,10 +91,12 @@ def make_parser() -> argparse.ArgumentParser:
         "what",
         metavar="TABLE|FOLDER",
         type=Path,
-        help="CSV or Parquet with system, machine, id|section, clip|file, score, and maybe domain, split, label, "
-        "variant; or a folder of official submission files",
+        help="CSV or Parquet with system, machine, id|section, clip|file, score, and optional domain, split, label, "
+        "variant, family; or a folder of official submission files",
     )
-    take.add_argument("--year", type=int, help="the DCASE year of a submission folder")
+    take.add_argument(
+        "--year", type=int, help="DCASE year whose cells evaluate these systems; a submission folder needs it"
+    )
     take.add_argument("--truth", type=Path, help="the folder of that year's ground truth, for labels and domains")
 
     compact = _cli.subparser(
@@ -214,12 +217,14 @@ def _import(args: argparse.Namespace) -> int:
     ledger = Ledger(args.run)
     if args.what.is_dir():
         if args.year is None:
-            raise AsdRayError(f"{args.what}: of which DCASE year are these submission files? say --year, such as 2020")
+            raise AsdRayError(
+                f"{args.what}: the DCASE year of these submission files is needed; add it, such as --year 2020"
+            )
         report = import_submission(ledger, args.what, args.year, args.truth)
-    elif args.year is not None or args.truth is not None:
-        raise AsdRayError(f"{args.what}: --year and --truth go with a submission folder, but this is not a folder")
+    elif args.truth is not None:
+        raise AsdRayError(f"{args.what}: --truth goes with a submission folder, but this is not a folder")
     else:
-        report = import_table(ledger, args.what)
+        report = import_table(ledger, args.what, args.year)
     for record in report.stored:
         say(f"stored {record.name} of {record.machine} as {record.trial}")
     for record in report.present:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger.files import Stored
 from asd_ray.ledger.record import TrialRecord
 from asd_ray.ledger.schema import variant_runs
 from asd_ray.ledger.store import LISTINGS, Ledger, best_of
@@ -23,6 +22,7 @@ from asd_ray.ledger.trial_file import (
     read_trial,
 )
 from asd_ray.ledger.verifying import remove_leftovers
+from asd_ray.storage.files import Stored
 
 TRIALS = 500  # at most in a file
 OTHER_ROWS = "its rows are not those that its record describes"

@@ -1,4 +1,4 @@
-"""The ledger's scores as one long table, which spreadsheets open and `import` takes back."""
+"""The ledger's scores as one long table, which spreadsheets open and `import` reads."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from asd_ray._csv import CsvWriter
-from asd_ray._files import check_text, is_address
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger.files import refuse
 from asd_ray.ledger.own_folders import refuse_own_folder
 from asd_ray.ledger.schema import SPLITS
 from asd_ray.ledger.store import Ledger
 from asd_ray.ledger.trial_file import Entry, FileError, read_trial
+from asd_ray.storage.places import check_text, is_address, refuse
 
 COLUMNS = ("system", "machine", "id", "domain", "split", "clip", "label", "variant", "score", "family", "trial")
 CURE = "name another file as TABLE"
@@ -28,7 +27,7 @@ BATCH = 500_000  # rows written at once
 class Exported:
     trials: int = 0
     rows: int = 0
-    left_out: int = 0  # trials whose files are broken
+    left_out: int = 0  # trials with broken files
 
 
 def export_table(
@@ -41,11 +40,10 @@ def export_table(
     statuses: Sequence[str] = ("complete",),
     best_variants: bool = False,
 ) -> Exported:
-    """Write the chosen trials to a .csv or .parquet file, which is whole or not there.
+    """Write the chosen trials to a .csv or .parquet file, which is complete or not there.
 
-    A trial whose file turns out broken is named in a warning and left out.
-
-    `system` is the trial's name, with its hash where two trials of a machine have one name.
+    A trial whose file is broken is left out, with a warning. `system` is the trial's name; its hash is added if two
+    trials of a machine have the same name.
     """
     path = Path(path)
     if is_address(path):
@@ -55,22 +53,22 @@ def export_table(
     check_text(path)
     refuse_own_folder(path, CURE)
     ledger.check_known(machine, family)
-    chosen = [entry for entry in ledger.entries(machine, family) if entry.record.status in statuses]
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    done = Exported()
+    entries = [entry for entry in ledger.entries(machine, family) if entry.record.status in statuses]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    exported = Exported()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _writer(aside, path.suffix.lower()) as writer:
-            for table in _batches(_tables(ledger, chosen, splits, best_variants, done)):
+        with _writer(temporary, path.suffix.lower()) as writer:
+            for table in _batches(_tables(ledger, entries, splits, best_variants, exported)):
                 writer.write_table(table)
-                done.rows += len(table)
-        os.replace(aside, path)
+                exported.rows += len(table)
+        os.replace(temporary, path)
     except OSError as error:
         refuse(str(path), error, CURE)
     finally:
         with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-    return done
+            temporary.unlink(missing_ok=True)
+    return exported
 
 
 def _writer(path: Path, suffix: str) -> Any:
@@ -84,39 +82,42 @@ def _writer(path: Path, suffix: str) -> Any:
 
 
 def _tables(
-    ledger: Ledger, entries: Sequence[Entry], splits: Sequence[str], best_variants: bool, done: Exported
+    ledger: Ledger, entries: Sequence[Entry], splits: Sequence[str], best_variants: bool, exported: Exported
 ) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    named = Counter((entry.record.machine, entry.record.name) for entry in entries)
+    trials_of_name = Counter((entry.record.machine, entry.record.name) for entry in entries)
     for entry in entries:
         record = entry.record
-        alone = named[record.machine, record.name] == 1
-        same = {
-            "system": record.name if alone else f"{record.name}-{record.trial}",
+        is_unique = trials_of_name[record.machine, record.name] == 1
+        constant = {
+            "system": record.name if is_unique else f"{record.name}-{record.trial}",
             "machine": record.machine,
             "family": record.family,
             "trial": record.trial,
         }
         by_split = _rows(ledger, entry, splits)
         if by_split is None:
-            done.left_out += 1
+            exported.left_out += 1
             continue
-        done.trials += 1
+        exported.trials += 1
         for rows in by_split.values():
             if best_variants and record.variant:
                 rows = rows.filter(pc.equal(rows["variant"], record.variant))
             yield pa.table(
-                {name: pa.repeat(pa.scalar(same[name]), len(rows)) if name in same else rows[name] for name in COLUMNS}
+                {
+                    name: pa.repeat(pa.scalar(constant[name]), len(rows)) if name in constant else rows[name]
+                    for name in COLUMNS
+                }
             )
 
 
 def _rows(ledger: Ledger, entry: Entry, splits: Sequence[str]) -> dict[str, Any] | None:
-    """A trial's rows; None if its file is broken and no other holds it."""
+    """A trial's rows; None if its file is broken and no other file has the trial."""
     try:
         return read_trial(ledger.files, entry, splits)
-    except FileNotFoundError:  # moved by a compaction: the ledger looks again
+    except FileNotFoundError:  # moved by a compaction: the ledger searches again below
         pass
     except FileError as error:
         ledger.leave_out(entry.stored, error)
@@ -129,7 +130,7 @@ def _batches(tables: Iterator[Any]) -> Iterator[Any]:
     waiting: list[Any] = []
     for table in tables:
         waiting.append(table)
-        if sum(len(each) for each in waiting) >= BATCH:
+        if sum(map(len, waiting)) >= BATCH:
             yield pa.concat_tables(waiting)
             waiting = []
     if waiting:

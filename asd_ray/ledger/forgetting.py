@@ -15,8 +15,8 @@ from asd_ray.ledger.store import LISTINGS
 from asd_ray.ledger.trial_file import Entry, FileError, encode, read_trial
 
 if TYPE_CHECKING:
-    from asd_ray.ledger.files import Stored
     from asd_ray.ledger.store import Ledger
+    from asd_ray.storage.files import Stored
 
 REASON = "forgotten, so that a search runs the trial again"
 Key = tuple[str, str, str]
@@ -46,6 +46,23 @@ def forget(ledger: Ledger, records: Iterable[TrialRecord]) -> list[str]:
             with contextlib.suppress(FileNotFoundError):  # moved by another process: found by the next listing
                 went += _forget_in(ledger, stored, entries, is_meant)
     return went
+
+
+def forget_failed(
+    ledger: Ledger,
+    machines: Sequence[str] | None = None,
+    families: Sequence[str] | None = None,
+    trials: Sequence[str] | None = None,
+) -> list[TrialRecord]:
+    """Set the files of failed trials aside, so that the next search runs these trials again; returns their records.
+
+    None means all; `trials` are names or hashes. Nothing is deleted: the files move to the run's `ledger_set_aside`,
+    each with the way back beside it. A trial that was retried with success is not touched.
+    """
+    failed = failed_among(ledger.records(), machines, families, trials)
+    if failed:
+        forget(ledger, failed)
+    return failed
 
 
 def failed_among(

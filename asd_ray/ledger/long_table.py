@@ -1,4 +1,4 @@
-"""Other people's tables of scores: read, put into the ledger's words, and every problem named with its line."""
+"""Other people's tables of scores: read, translated to the ledger's words, and every problem named with its line."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asd_ray._csv import MARK, restored
-from asd_ray._files import check_text
-from asd_ray._names import NAME, wrong_name
+from asd_ray._names import FOLDER, NAME, wrong_name
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.schema import DOMAINS, LABELS, SPLITS
 from asd_ray.ledger.trial_file import MOST_ROWS
+from asd_ray.storage.places import check_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,24 +30,26 @@ ALIASES = {
     "split": ("split",),
     "label": ("label",),
     "variant": ("variant",),
+    "family": ("family",),
     "score": ("score", "anomaly_score"),
 }
-WANTED = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
-DEFAULTS = {"domain": "", "split": "test", "label": "unknown", "variant": "score"}
+TARGETS = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
+DEFAULTS = {"domain": "", "split": "test", "label": "unknown", "variant": "score", "family": "import"}
 LABEL_WORDS = {"0": "normal", "1": "anomaly", "0.0": "normal", "1.0": "anomaly", "abnormal": "anomaly", "": "unknown"}
 ALLOWED = {"domain": DOMAINS, "split": SPLITS, "label": LABELS}
-NAMES = {  # what a machine and an id name
-    "machine": "because it names a folder of the ledger",
+NAMES = {  # columns whose words become names of files or folders
+    "machine": FOLDER,
+    "family": FOLDER,
     "id": "because it names a file of a submission",
 }
 SHOWN_LINES = 5
 SHOWN_WORDS = 20
-LONGEST = 1000  # characters of a name; the ledger's records take no longer ones
+LONGEST = 1000  # characters of a name, the limit of the ledger's records
 
 
 @dataclass
 class _Read:
-    """A table as read, all text but the score, and what is wrong with it so far."""
+    """A table as read, all text except the score, and what is wrong with it so far."""
 
     path: Path
     frame: pd.DataFrame
@@ -55,7 +57,7 @@ class _Read:
     unit: str  # "line" of a CSV file, "row" of a Parquet file
     header: Sequence[str]  # all of it, for messages
     problems: list[str] = field(default_factory=list)
-    has_rows: bool = True  # False when its columns are so wrong that no row was read
+    has_rows: bool = True  # False if its columns are so wrong that no row was read
 
     @property
     def is_csv(self) -> bool:
@@ -63,15 +65,15 @@ class _Read:
 
     def wrong(self, mask: Any, what: str) -> None:
         """Add one problem for all rows of `mask`, with the first of their lines."""
-        at = [self.lines[index] for index in mask.to_numpy().nonzero()[0]]
-        if at:
-            more = f" and {len(at) - SHOWN_LINES} more" if len(at) > SHOWN_LINES else ""
-            plural = "s" if len(at) > 1 else ""
-            self.problems.append(f"{self.unit}{plural} {', '.join(map(str, at[:SHOWN_LINES]))}{more}: {what}")
+        lines = [self.lines[index] for index in mask.to_numpy().nonzero()[0]]
+        if lines:
+            more = f" and {len(lines) - SHOWN_LINES} more" if len(lines) > SHOWN_LINES else ""
+            plural = "s" if len(lines) > 1 else ""
+            self.problems.append(f"{self.unit}{plural} {', '.join(map(str, lines[:SHOWN_LINES]))}{more}: {what}")
 
 
 def read_long_table(path: Path) -> pd.DataFrame:
-    """The checked table with columns system, machine and `schema.COLUMNS`; raises with all problems at once."""
+    """The checked table with columns system, machine, family and `schema.COLUMNS`; raises with all problems at once."""
     check_text(path)
     if not path.is_file():
         raise AsdRayError(f"{path}: no such file; name a CSV or Parquet table, or a folder of submission files")
@@ -81,7 +83,7 @@ def read_long_table(path: Path) -> pd.DataFrame:
         read = _read_csv(path)
     else:
         raise AsdRayError(f"{path}: a table ends in .csv, .tsv, .txt, .parquet or .pq, so that its format is known")
-    if _name_columns(read) and read.has_rows:
+    if _rename_columns(read) and read.has_rows:
         _normalise(read)
         _check(read)
     if read.problems:
@@ -90,7 +92,7 @@ def read_long_table(path: Path) -> pd.DataFrame:
 
 
 def _read_csv(path: Path) -> _Read:
-    """Every column as text. Lines of the wrong length are named; they are counted by Python's own csv reader."""
+    """Every column as text. Lines of the wrong length are reported, with line numbers from Python's own csv reader."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -117,8 +119,8 @@ def _read_csv(path: Path) -> _Read:
             ),
         )
         lines = _Lines(path, delimiter, len(header))
-        ours = [at for at, name in enumerate(table.column_names) if name.strip().lower() in WANTED]
-        read = _Read(path, table.select(ours).to_pandas(), lines, "line", header)
+        known = [index for index, name in enumerate(table.column_names) if name.strip().lower() in TARGETS]
+        read = _Read(path, table.select(known).to_pandas(), lines, "line", header)
         if ragged:
             read.problems += lines.ragged() or [f"{len(ragged)} lines have too few or too many values"]
     except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError, csv.Error) as error:
@@ -136,15 +138,15 @@ def _check_utf8(path: Path) -> None:
 
 
 class _Lines(Sequence[int]):
-    """The line in the file of each whole row. Counting takes as long as reading: only when a line must be named."""
+    """The line in the file of each complete row. Counting takes as long as reading, so it is done only for messages."""
 
     def __init__(self, path: Path, delimiter: str, columns: int) -> None:
         self._path, self._delimiter, self._columns = path, delimiter, columns
         self._lines: list[int] = []
 
     def _rows(self) -> Iterator[tuple[int, int, int]]:
-        """(first line, last line, number of values) of each row but the header; an empty line is no row."""
-        csv.field_size_limit(2**31 - 1)  # Arrow knows no limit either
+        """(first line, last line, number of values) of each row except the header; an empty line is no row."""
+        csv.field_size_limit(2**31 - 1)  # Arrow has no limit either
         with self._path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=self._delimiter)
             next((row for row in reader if any(map(str.strip, row))), None)  # the header, after blank lines
@@ -164,18 +166,18 @@ class _Lines(Sequence[int]):
 
     def __getitem__(self, index: Any) -> Any:
         if not self._lines:
-            with contextlib.suppress(csv.Error, UnicodeDecodeError):  # in rows that Arrow has skipped
+            with contextlib.suppress(csv.Error, UnicodeDecodeError):  # in rows that Arrow skipped
                 for first, _, count in self._rows():
                     if count == self._columns:
                         self._lines.append(first)
         return self._lines[index] if index < len(self._lines) else index + 2
 
     def __len__(self) -> int:
-        raise TypeError("lines are not counted until one is asked for")
+        raise TypeError("lines are not counted before one is needed")
 
 
 def _read_parquet(path: Path) -> _Read:
-    """Only the columns that are ours, each checked for its type; what else the file says of itself is not looked at."""
+    """Only the columns that we use, each checked for its type. Other metadata of the file is ignored."""
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -183,20 +185,20 @@ def _read_parquet(path: Path) -> _Read:
     try:
         with pq.ParquetFile(path) as file:
             header, rows = file.schema_arrow.names, file.metadata.num_rows
-            ours = [name for name in header if name.strip().lower() in WANTED]
-            read = _Read(path, pd.DataFrame(columns=ours), range(1, rows + 1), "row", header)
-            for name in ours:
-                target = WANTED[name.strip().lower()]
+            known = [name for name in header if name.strip().lower() in TARGETS]
+            read = _Read(path, pd.DataFrame(columns=known), range(1, rows + 1), "row", header)
+            for name in known:
+                target = TARGETS[name.strip().lower()]
                 if problem := _wrong_type(target, kind := _plain_type(file.schema_arrow.types[header.index(name)])):
                     read.problems.append(f"column {name!r} is of type {kind}; {problem}")
             if rows > MOST_ROWS:
                 read.problems.append(f"the table has {rows} rows, more than {MOST_ROWS}; split it by machine")
-            read.has_rows = not read.problems and len(set(ours)) == len(ours)
+            read.has_rows = not read.problems and len(set(known)) == len(known)
             if not read.has_rows:
                 return read
-            table = file.read(columns=ours)
-        table.validate(full=True)  # text that is no UTF-8
-        read.frame = pd.DataFrame({name: _as_column(table[name], WANTED[name.strip().lower()]) for name in ours})
+            table = file.read(columns=known)
+        table.validate(full=True)  # finds text that is not UTF-8
+        read.frame = pd.DataFrame({name: _as_column(table[name], TARGETS[name.strip().lower()]) for name in known})
     except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise AsdRayError(f"{path}: not a Parquet file that can be read ({reason})") from error
@@ -210,12 +212,12 @@ def _plain_type(kind: Any) -> Any:
 
 
 def _wrong_type(target: str, kind: Any) -> str:
-    """What to do about a column that cannot be taken as it is."""
+    """The cure for a column of a type that cannot be used; "" if the type is fine."""
     from pyarrow import types
 
     text = types.is_string(kind) or types.is_large_string(kind)
     number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
-    if target in ("id", "clip", "system", "machine"):
+    if target in ("id", "clip", "system", "machine", "family"):
         return "" if text else "store it as text, such as '00', not as a number"
     if text or number or types.is_null(kind) or (types.is_boolean(kind) and target != "score"):
         return ""
@@ -223,7 +225,7 @@ def _wrong_type(target: str, kind: Any) -> str:
 
 
 def _as_column(column: Any, target: str) -> Any:
-    """As pandas holds it. Whole numbers beyond 2**53 are rounded, as every score is later."""
+    """The column for pandas. Whole numbers beyond 2**53 are rounded, as every score is later."""
     import pyarrow as pa
 
     kind = _plain_type(column.type)
@@ -232,28 +234,28 @@ def _as_column(column: Any, target: str) -> Any:
     return column.to_pandas()
 
 
-def _name_columns(read: _Read) -> bool:
-    """Rename aliases and drop what is not ours; whether all columns that are needed are there."""
-    problems = len(read.problems)
+def _rename_columns(read: _Read) -> bool:
+    """Rename aliases and drop columns that we do not use. Returns whether all required columns are there."""
+    problems_before = len(read.problems)
     chosen: dict[str, str] = {}
     for name, aliases in ALIASES.items():
-        found = [column for column in read.frame.columns if str(column).strip().lower() in aliases]
-        if len(found) > 1:
-            read.problems.append(f"columns {' and '.join(found)} mean the same; keep one")
-        elif found:
-            chosen[found[0]] = name
+        columns = [column for column in read.frame.columns if str(column).strip().lower() in aliases]
+        if len(columns) > 1:
+            read.problems.append(f"columns {' and '.join(columns)} mean the same; keep one")
+        elif columns:
+            chosen[columns[0]] = name
         elif name not in DEFAULTS:
-            header = ", ".join(repr(each)[1:-1] for each in read.header[:30])
+            header = ", ".join(repr(column)[1:-1] for column in read.header[:30])
             read.problems.append(
                 f"the column {' or '.join(aliases)} is missing (the header is {header:.300}); for official submission "
                 "files name their folder, with --year"
             )
     read.frame = read.frame[list(chosen)].rename(columns=chosen)
-    return len(read.problems) == problems
+    return len(read.problems) == problems_before
 
 
 def _normalise(read: _Read) -> None:
-    """Trim text, and say labels, ids and what was left out in the ledger's words."""
+    """Trim text, fill in defaults, and translate labels and ids to the ledger's words."""
     import pandas as pd
 
     frame = read.frame
@@ -267,6 +269,7 @@ def _normalise(read: _Read) -> None:
     for name in ("domain", "split", "label"):
         frame[name] = frame[name].str.lower()
     frame["label"] = frame["label"].replace(LABEL_WORDS)
+    frame["family"] = frame["family"].replace("", DEFAULTS["family"])
     frame["id"] = frame["id"].str.replace(re.compile(r"^(?:id|section)_"), "", regex=True)
     if not pd.api.types.is_numeric_dtype(frame["score"]):
         frame["score"] = [_float(restored(str(value).strip())) for value in frame["score"]]
@@ -281,8 +284,8 @@ def _check(read: _Read) -> None:
     for name in ("system", "machine", "id", "clip", "variant"):
         read.wrong(frame[name] == "", f"{name} is empty")
         words = frame[name].unique()
-        odd = [word for word in words if "\0" in word]
-        read.wrong(frame[name].isin(odd), f"{name} holds a NUL character, which no name may; remove it")
+        with_nul = [word for word in words if "\0" in word]
+        read.wrong(frame[name].isin(with_nul), f"{name} holds a NUL character, which no name may; remove it")
         long = [word for word in words if len(word) > LONGEST]
         read.wrong(frame[name].isin(long), f"{name} is longer than {LONGEST} characters")
     for name, why in NAMES.items():
@@ -295,17 +298,19 @@ def _check(read: _Read) -> None:
     with np.errstate(over="ignore"):
         finite = np.isfinite(frame["score"].astype("float32"))
     read.wrong(~finite, "the score is not a finite number (float32)")
-    twice = frame.duplicated(["system", "machine", "variant", "split", "clip"])
-    of_one_id = frame.duplicated(["system", "machine", "variant", "split", "clip", "id"])
-    read.wrong(of_one_id, "the clip stands in the table before, for the same system, machine, variant and split")
+    repeated = frame.duplicated(["system", "machine", "variant", "split", "clip"])
+    same_id = frame.duplicated(["system", "machine", "variant", "split", "clip", "id"])
+    read.wrong(same_id, "the clip is in the table already, for the same system, machine, variant and split")
     read.wrong(
-        twice & ~of_one_id,
-        "the clip stands in the table before, under another id; use the path below the machine's folder as clip",
+        repeated & ~same_id,
+        "the clip is in the table already, under another id; use the path below the machine's folder as clip",
     )
+    first = frame.groupby(["system", "machine"])["family"].transform("first")
+    read.wrong(frame["family"] != first, "the family differs from an earlier row of the same system and machine")
 
 
 def _wrong_words(read: _Read, name: str, words: Sequence[str], problems: Sequence[str]) -> None:
-    """One problem for each of the first words, one for all others: each takes a look at the whole column."""
+    """One problem for each of the first words and one for all others, since each problem searches the whole column."""
     for word, problem in zip(words, problems, strict=False):
         read.wrong(read.frame[name] == word, problem)
     rest = words[len(problems) :]
@@ -313,7 +318,7 @@ def _wrong_words(read: _Read, name: str, words: Sequence[str], problems: Sequenc
 
 
 def _float(value: Any) -> float:
-    """As in the official files, where Python's 1_000 is no number either."""
+    """The number; NaN for other text, and for Python's 1_000, which the official files do not allow either."""
     try:
         return float("nan" if "_" in str(value) else value)
     except (TypeError, ValueError):

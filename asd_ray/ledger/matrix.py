@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from asd_ray.errors import AsdRayError, unknown
 from asd_ray.ledger.clip_union import ClipUnion
-from asd_ray.ledger.files import Stored, parallel
 from asd_ray.ledger.schema import CLIP_COLUMNS, SPLITS
 from asd_ray.ledger.store import LISTINGS, Ledger
 from asd_ray.ledger.trial_file import Entry, FileError, read_rows
+from asd_ray.storage.files import Stored, parallel
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger.run_layout import RunLayout
+from asd_ray.storage.run_layout import RunLayout
 
 NAMES = (
     *("ledger", "ledger_set_aside", "ensembles", "checkpoints", "models", "locks", "status", "tensorboard"),

@@ -6,16 +6,17 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from asd_ray._json import loads
 from asd_ray._names import check_name
-from asd_ray._shapes import Anything, DictOf, Fields, ListOf, Maybe, Number, Scalar, Shape, Text, Whole, fault
+from asd_ray._shapes import Anything, DictOf, Fields, Flag, ListOf, Maybe, Number, Scalar, Shape, Text, Whole, fault
 from asd_ray.errors import AsdRayError, unknown
-from asd_ray.ledger.run_layout import check_trial
 from asd_ray.ledger.schema import SCHEMA_VERSION
+from asd_ray.storage.run_layout import check_trial
 
 STATUSES = ("complete", "pruned", "failed")  # best first: a better one is never replaced by a worse one
 SOURCES = ("search", "import")
@@ -37,13 +38,13 @@ SHAPES: dict[str, Shape] = {  # of every field as JSON
     "versions": DictOf(Text()),
     "created": Text(),
     "schema": Whole(),
-    "extra": DictOf(Anything()),
-}
-RECORD = Fields(SHAPES, required=("trial", "name", "machine", "family"))
-EXTRA = Fields(  # what the product reads again; all else may be anything
-    {
-        "machines": ListOf(Text(), least=1),
-        "settings": Fields(
+    "paper": Flag(),
+    "machines": ListOf(Text(), least=1),
+    "target": Text(),
+    "version": Text(),
+    "node": Text(),
+    "settings": Maybe(
+        Fields(
             {
                 "fingerprint": Text(),
                 "year": Maybe(Whole(0, 9999)),
@@ -51,10 +52,33 @@ EXTRA = Fields(  # what the product reads again; all else may be anything
                 "epochs_cap": Maybe(Whole()),
                 "checkpoint": Maybe(Text()),
             }
-        ),
-        "known_facts": Whole(),
-    }
-)
+        )
+    ),
+    "extra": DictOf(Anything()),
+}
+RECORD = Fields(SHAPES, required=("trial", "name", "machine", "family"))
+# Version 0.1 stored these fields in `extra`; a record of a later version that 0.1 reads has them there again.
+ONCE_EXTRA = ("paper", "machines", "target", "node", "settings")
+EXTRA = Fields({**{name: SHAPES[name] for name in ONCE_EXTRA}, "known_facts": Whole()})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all trials of a study share beside family and data; trials of other settings are another study."""
+
+    fingerprint: str = ""  # of the machine's clips, or of all the machines' that are trained together
+    year: int | None = None
+    held_out: float = 0.1
+    epochs_cap: int | None = None
+    checkpoint: str = "last"
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Settings:
+        """Of a record, whose settings need not be complete."""
+        return cls(**{each.name: stored[each.name] for each in fields(cls) if stored.get(each.name) is not None})
 
 
 def _now() -> str:
@@ -90,9 +114,16 @@ class TrialRecord:
     created: str = field(default_factory=_now)  # UTC, ISO 8601
     source: str = "search"
     schema: int = SCHEMA_VERSION
+    paper: bool = False  # the paper's setting
+    machines: tuple[str, ...] = ()  # all that the trial was trained over; by default its machine alone
+    target: str = ""  # package.module:Class
+    version: str = ""  # of the family, see asd_ray.families.identity
+    node: str = ""  # the computer that ran it
+    settings: Settings | None = None  # None for an imported system
     extra: dict[str, Any] = field(default_factory=dict)  # what later versions add
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "machines", tuple(self.machines) or (self.machine,))
         check_trial(self.trial)
         check_name("machine", self.machine)
         check_name("family", self.family)
@@ -114,7 +145,7 @@ class TrialRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """As strict JSON can hold it: a NaN among the intermediate values or parts becomes null."""
-        return {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
+        return {each.name: _plain(_stored(getattr(self, each.name))) for each in fields(self)}
 
     @classmethod
     def from_json(cls, text: str) -> TrialRecord:
@@ -128,16 +159,19 @@ class TrialRecord:
         """
         if problem := fault(RECORD, stored):
             raise AsdRayError(f"the record of a trial is wrong: {problem}")
-        given = {name: stored[name] for name in SHAPES if name in stored}
-        given["extra"] = {**given.get("extra", {}), **{key: stored[key] for key in stored if key not in SHAPES}}
-        if given.get("source", "search") == "search" and not SEARCHED.fullmatch(given["name"]):
-            raise AsdRayError(f"the name {given['name']!r} of a trial must not start with a dot or hold / or \\")
-        problem = fault(EXTRA, given["extra"], "extra") or _not_a_date(given.get("created"))
+        extra = {**stored.get("extra", {}), **{key: stored[key] for key in stored if key not in SHAPES}}
+        problem = fault(EXTRA, extra, "extra") or _not_a_date(stored.get("created"))
         if problem:
             raise AsdRayError(f"the record of a trial is wrong: {problem}")
-        given["intermediate"] = {int(epoch): _number(value) for epoch, value in given.get("intermediate", {}).items()}
-        given["objective_parts"] = {part: _number(value) for part, value in given.get("objective_parts", {}).items()}
-        return cls(**given)
+        once_extra = {name: extra.pop(name) for name in ONCE_EXTRA if name in extra}
+        values = {**once_extra, **{name: stored[name] for name in SHAPES if name in stored}, "extra": extra}
+        if values.get("source", "search") == "search" and not SEARCHED.fullmatch(values["name"]):
+            raise AsdRayError(f"the name {values['name']!r} of a trial must not start with a dot or hold / or \\")
+        if values.get("settings") is not None:
+            values["settings"] = Settings.from_dict(values["settings"])
+        values["intermediate"] = {int(epoch): _number(value) for epoch, value in values.get("intermediate", {}).items()}
+        values["objective_parts"] = {part: _number(value) for part, value in values.get("objective_parts", {}).items()}
+        return cls(**values)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.trial}, machine {self.machine}, family {self.family})"
@@ -165,6 +199,10 @@ def _python(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{value!r} is no JSON value")
+
+
+def _stored(value: Any) -> Any:
+    return value.to_dict() if isinstance(value, Settings) else value
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from asd_ray.ledger.files import Files, Stored
+from asd_ray.storage.files import Files, Stored
 
 
 def set_aside(files: Files, path: str, reason: str) -> str:

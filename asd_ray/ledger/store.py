@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError, unknown
-from asd_ray.ledger.files import Stored, parallel
 from asd_ray.ledger.record import STATUSES, TrialRecord
-from asd_ray.ledger.run_layout import RunLayout
 from asd_ray.ledger.schema import COLUMNS, SPLITS, checked
 from asd_ray.ledger.trial_file import (
     COMPACT,
@@ -25,11 +23,14 @@ from asd_ray.ledger.trial_file import (
     read_entries,
     read_trial,
 )
+from asd_ray.storage.files import Stored, parallel
+from asd_ray.storage.open_files import open_files
+from asd_ray.storage.run_layout import RunLayout
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from asd_ray.ledger.files import Files
+    from asd_ray.storage.files import Files
 
 LOGGER = logging.getLogger("asd_ray.ledger")
 LISTINGS = 5  # how often a listing is made again because a compaction removed files under it
@@ -43,7 +44,7 @@ class Ledger:
 
     def __init__(self, run: str | Path | RunLayout) -> None:
         self.layout = run if isinstance(run, RunLayout) else RunLayout(run)
-        self.files = self.layout.files()
+        self.files = open_files(self.layout)
         self._writing: Files | None = None  # made by the first commit
         self._seen = False
         self._read: dict[Stored, list[Entry]] = {}
@@ -128,24 +129,6 @@ class Ledger:
                 trials.setdefault(entry.record.trial, []).append(entry.record.status)
             self._compact_trials[machine, family] = (mark, trials)
         return self._compact_trials[machine, family][1]
-
-    def forget_failed(
-        self,
-        machines: Sequence[str] | None = None,
-        families: Sequence[str] | None = None,
-        trials: Sequence[str] | None = None,
-    ) -> list[TrialRecord]:
-        """Set the files of failed trials aside, so that the next search runs these trials again; their records.
-
-        None means all; `trials` are names or hashes. Nothing is deleted: the files move to the run's
-        `ledger_set_aside`, each with the way back beside it. A trial that was retried with success is not touched.
-        """
-        from asd_ray.ledger.forgetting import failed_among, forget
-
-        failed = failed_among(self.records(), machines, families, trials)
-        if failed:
-            forget(self, failed)
-        return failed
 
     # -- reading -------------------------------------------------------------------------------------------------
 

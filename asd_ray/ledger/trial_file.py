@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from asd_ray._json import loads
 from asd_ray._shapes import Anything, DictOf, ListOf, Text, Whole, fault, object_of
 from asd_ray.errors import AsdRayError, StorageError
-from asd_ray.ledger.files import Stored, is_io_error
 from asd_ray.ledger.record import STATUSES, TrialRecord
 from asd_ray.ledger.schema import COLUMNS, SCHEMA_VERSION, SPLITS, STORED, clips_digest, variant_runs
+from asd_ray.storage.files import Stored, is_io_error
 
 if TYPE_CHECKING:
-    from asd_ray.ledger.files import Files
+    from asd_ray.storage.files import Files
 
 SCHEMA_KEY = b"asd_ray.schema"
 TRIALS_KEY = b"asd_ray.trials"

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger.files import Stored, parallel
 from asd_ray.ledger.schema import checked, clips_digest
 from asd_ray.ledger.setting_aside import set_aside
 from asd_ray.ledger.store import Ledger
 from asd_ray.ledger.trial_file import BadFileError, Entry, FileError, encode, is_compact, read_entries, read_trial
+from asd_ray.storage.files import Stored, parallel
 
 TEMPORARY = re.compile(r"\..+\.tmp")
 AHEAD = timedelta(days=1)  # that clocks and time zones may differ

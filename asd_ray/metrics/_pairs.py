@@ -1,8 +1,8 @@
-"""How many normal clips score below each anomaly: the one count from which AUC and pAUC follow.
+"""How many normal clips score below each anomaly. AUC and pAUC are computed from this one count.
 
 Scores of many candidates are counted together. A row is sorted once, as integers whose low two bits hold the clip's
-group; that is exact unless two clips of different groups agree in the upper 62 bits (a tie, or nearly one), and
-those rows, found by looking at neighbours, are counted again by binary search.
+group. This is exact unless two clips of different groups agree in the upper 62 bits (a tie, or nearly one). Such
+rows are detected by comparing neighbours, and counted again by binary search.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Ints = npt.NDArray[np.int64]
 ANOMALY = 3  # the group of anomalies; normals are group 0 or 1
 _GROUP_BITS = np.int64(3)
 _MAGNITUDE = np.int64(2**63 - 1)
-_CHUNK = 1 << 16  # scores that are sorted together: half a megabyte, so that a chunk stays in the processor's cache
+_CHUNK = 1 << 16  # scores that are sorted together: half a megabyte, which fits the processor's cache
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Pairs:
     """Counts of normals for each anomaly; the anomalies of a row are in no particular order."""
 
     below: Ints  # [candidates, groups of normals, anomalies]: normals of the group that score lower
-    upto: Ints  # the same, normals of equal score included; the very same array where there is no tie
+    upto: Ints  # the same, with normals of equal score; the same array object as `below` if there is no tie
     normals: tuple[int, ...]  # how many normals each group has
 
 
@@ -41,7 +41,7 @@ def chunks(scores: npt.NDArray[np.generic]) -> Iterator[tuple[int, Floats]]:
         if not np.isfinite(block).all():
             row, clip = np.argwhere(~np.isfinite(block))[0]
             raise AsdRayError(
-                f"scores must be finite, but candidate {first + row} gives clip {clip} the score {block[row, clip]}; "
+                f"scores must be finite, but candidate {first + row} has the score {block[row, clip]} for clip {clip}; "
                 "leave that candidate out or fix its detector"
             )
         yield first, block
@@ -49,33 +49,33 @@ def chunks(scores: npt.NDArray[np.generic]) -> Iterator[tuple[int, Floats]]:
 
 def matrix(scores: npt.ArrayLike, clips: int) -> npt.NDArray[np.generic]:
     """`scores` as [candidates, clips], checked against the number of clips."""
-    made = np.asarray(scores)
-    if made.ndim != 2 or made.shape[1] != clips:
-        raise AsdRayError(f"scores must be candidates x {clips} clips but have the shape {made.shape}")
-    if made.dtype.kind not in "biuf":
-        raise AsdRayError(f"scores must be numbers but are of the type {made.dtype}")
-    return made
+    values = np.asarray(scores)
+    if values.ndim != 2 or values.shape[1] != clips:
+        raise AsdRayError(f"scores must be candidates x {clips} clips but have the shape {values.shape}")
+    if values.dtype.kind not in "biuf":
+        raise AsdRayError(f"scores must be numbers but are of the type {values.dtype}")
+    return values
 
 
 def count(scores: Floats, group: npt.NDArray[np.int8]) -> Pairs:
-    """Count for every row; `group` gives each clip's group. `scores` comes from `chunks`."""
+    """The counts of every row. `group` holds each clip's group; `scores` comes from `chunks`."""
     groups = int(group[group != ANOMALY].max()) + 1
-    normals = tuple(int((group == each).sum()) for each in range(groups))
+    normals = tuple(int((group == number).sum()) for number in range(groups))
     ordered = _sorted_groups(scores, group)
     below = _count_sorted(ordered & _GROUP_BITS, groups, int((group == ANOMALY).sum()))
-    # A normal and an anomaly that differ in their group bits alone (3 ^ 0 or 3 ^ 1): their order is not to be trusted.
+    # The order of a normal and an anomaly that differ only in their group bits (3 ^ 0 or 3 ^ 1) is not reliable.
     differ = (ordered[:, 1:] ^ ordered[:, :-1]).view(np.uint64)
-    differ -= np.uint64(2)  # as 0 and 1, everything else is larger: unsigned numbers wrap around
+    differ -= np.uint64(2)  # these become 0 and 1, and all others larger, because unsigned numbers wrap around
     doubtful = np.flatnonzero((differ < 2).any(axis=1))
     if not len(doubtful):
         return Pairs(below, below, normals)
     upto = below.copy()
-    columns = [np.flatnonzero(group == each) for each in (*range(groups), ANOMALY)]
+    columns = [np.flatnonzero(group == number) for number in (*range(groups), ANOMALY)]
     for row in doubtful:
-        *quiet, loud = (np.sort(scores[row, of_group]) for of_group in columns)
-        for each, levels in enumerate(quiet):
-            below[row, each] = levels.searchsorted(loud, "left")
-            upto[row, each] = levels.searchsorted(loud, "right")
+        *of_normals, of_anomalies = (np.sort(scores[row, of_group]) for of_group in columns)
+        for number, sorted_scores in enumerate(of_normals):
+            below[row, number] = sorted_scores.searchsorted(of_anomalies, "left")
+            upto[row, number] = sorted_scores.searchsorted(of_anomalies, "right")
     return Pairs(below, upto, normals)
 
 
@@ -90,14 +90,14 @@ def _sorted_groups(scores: Floats, group: npt.NDArray[np.int8]) -> Ints:
 
 
 def _count_sorted(ordered: Ints, groups: int, anomalies: int) -> Ints:
-    """Normals left of each anomaly, by group."""
+    """The number of normals before each anomaly, by group."""
     rows, clips = ordered.shape
-    at = np.flatnonzero(ordered == ANOMALY).reshape(rows, anomalies)
-    left: Ints = at - (clips * np.arange(rows)[:, None] + np.arange(anomalies))  # of all groups together
+    places = np.flatnonzero(ordered == ANOMALY).reshape(rows, anomalies)
+    before: Ints = places - (clips * np.arange(rows)[:, None] + np.arange(anomalies))  # of all groups together
     if groups == 1:
-        return left.reshape(rows, 1, anomalies)
+        return before.reshape(rows, 1, anomalies)
     below = np.empty((rows, groups, anomalies), dtype=np.int64)
-    for each in range(groups - 1):
-        below[:, each] = np.cumsum(ordered == each, axis=1, dtype=np.int32).ravel()[at]
-    below[:, -1] = left - below[:, :-1].sum(axis=1)
+    for number in range(groups - 1):
+        below[:, number] = np.cumsum(ordered == number, axis=1, dtype=np.int32).ravel()[places]
+    below[:, -1] = before - below[:, :-1].sum(axis=1)
     return below

@@ -1,6 +1,6 @@
-"""The cells (AUC and pAUC of a year's units) of many candidates at once, for one machine.
+"""The cells (AUC and pAUC values of a year's rule) of many candidates at once, for one machine.
 
-This is what selecting an ensemble needs: thousands of candidates over the same clips, each sorted once a section.
+Choosing an ensemble needs this: thousands of candidates over the same clips, each sorted once per section.
 """
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ import pandas as pd
 
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import _pairs
+from asd_ray.metrics.binary_labels import binary
 from asd_ray.metrics.curve import MAX_FPR, auc_of, pauc_of
-from asd_ray.metrics.labels import binary
+from asd_ray.metrics.editions import PER_ID, CellGroup, scored_edition
 from asd_ray.metrics.means import hmean
-from asd_ray.metrics.years import check_year
-
-DOMAINS = ("source", "target")
 
 
 @dataclass(frozen=True)
-class Unit:
-    """Clips that are sorted together, and the cells that come of it."""
+class RankedClips:
+    """Clips that are sorted together, and the cells computed from their order."""
 
     columns: npt.NDArray[np.int64]
     group: npt.NDArray[np.int8]  # of each of the columns, as `_pairs.count` takes it
@@ -34,26 +32,26 @@ class Unit:
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells of some clips, for whoever judges scores of the same clips again and again."""
+    """The cells of some clips, prepared once for scoring the same clips many times."""
 
-    units: tuple[Unit, ...]
+    ranked: tuple[RankedClips, ...]
     clips: int
 
     @classmethod
     def of(cls, clips: pd.DataFrame, year: int | None) -> Cells:
         """`clips` and `year` as `cells_batch` takes them."""
-        return cls(tuple(_units(clips, 2020 if year is None else check_year(year))), len(clips))
+        return cls(tuple(_ranked_clips(clips, year)), len(clips))
 
     @property
     def names(self) -> list[str]:
-        return [name for unit in self.units for name in (*unit.aucs, unit.pauc)]
+        return [name for ranked in self.ranked for name in (*ranked.aucs, ranked.pauc)]
 
     def __call__(self, scores: npt.ArrayLike) -> _pairs.Floats:
         """[candidates, cells]"""
-        given = _pairs.matrix(scores, self.clips)
-        out = np.empty((len(given), len(self.names)))
-        for first, block in _pairs.chunks(given):
-            values = [value for unit in self.units for value in _values(unit, block)]
+        candidates = _pairs.matrix(scores, self.clips)
+        out = np.empty((len(candidates), len(self.names)))
+        for first, block in _pairs.chunks(candidates):
+            values = [value for ranked in self.ranked for value in _values(ranked, block)]
             out[first : first + len(block)] = np.stack(values, axis=1)
         return out
 
@@ -62,7 +60,7 @@ def cells_batch(clips: pd.DataFrame, scores: npt.ArrayLike, year: int | None) ->
     """Names of the cells, such as ``00/auc_source``, and the array [candidates, cells].
 
     `clips` are the scored clips of one machine, in the order of the columns of `scores` [candidates, clips], with
-    the columns id, domain and label (0 and 1, or normal and anomaly). The year says what a cell is (`DEFINITIONS`);
+    the columns id, domain and label (0 and 1, or normal and anomaly). The year's edition defines what a cell is;
     None, for machines of no DCASE year, means AUC and pAUC per id as in 2020.
     """
     cells = Cells.of(clips, year)
@@ -70,57 +68,52 @@ def cells_batch(clips: pd.DataFrame, scores: npt.ArrayLike, year: int | None) ->
 
 
 def objective(clips: pd.DataFrame, scores: npt.ArrayLike, year: int | None) -> _pairs.Floats:
-    """The harmonic mean of the year's cells, one number a candidate: what ranks candidates within one machine."""
+    """The harmonic mean of the year's cells, one number per candidate: it ranks candidates within one machine."""
     _, cells = cells_batch(clips, scores, year)
     return np.asarray(hmean(cells, axis=1))
 
 
-def _values(unit: Unit, block: _pairs.Floats) -> Iterator[_pairs.Floats]:
-    pairs = _pairs.count(np.take(block, unit.columns, axis=1), unit.group)
-    for group in range(len(unit.aucs)):
+def _values(ranked: RankedClips, block: _pairs.Floats) -> Iterator[_pairs.Floats]:
+    pairs = _pairs.count(np.take(block, ranked.columns, axis=1), ranked.group)
+    for group in range(len(ranked.aucs)):
         yield auc_of(pairs, group)
     yield pauc_of(pairs, MAX_FPR)
 
 
-def _units(clips: pd.DataFrame, year: int) -> Iterator[Unit]:
+def _ranked_clips(clips: pd.DataFrame, year: int | None) -> Iterator[RankedClips]:
+    rule = PER_ID if year is None else scored_edition(year).cells
     label = binary(clips["label"].to_numpy())
     ids, domain = clips["id"].to_numpy().astype(str), clips["domain"].to_numpy().astype(str)
     if not len(clips):
         raise AsdRayError("there are no clips to score; give at least one normal and one anomalous clip")
-    stray = sorted(set(domain) - set(DOMAINS))
-    if year > 2020 and stray:
-        raise AsdRayError(f"{year} knows the domains source and target but a clip has {str(stray[0])!r}; {_CURE}")
-    for each in sorted(set(ids)):
-        here = ids == each
-        if year == 2020:
-            yield _unit(each, here, label, [label == 0], ("auc",), "pauc")
-        elif year == 2021:
-            for name in DOMAINS:
-                its = here & (domain == name)
-                yield _unit(each, its, label, [label == 0], (f"auc_{name}",), f"pauc_{name}")
-        else:
-            quiet = [(label == 0) & (domain == name) for name in DOMAINS]
-            yield _unit(each, here, label, quiet, tuple(f"auc_{name}" for name in DOMAINS), "pauc")
+    stray = sorted(set(domain) - set(rule.domains))
+    if rule.domains and stray:
+        known = " and ".join(rule.domains)
+        raise AsdRayError(f"{year} knows the domains {known} but a clip has {str(stray[0])!r}; {_CURE}")
+    for id in sorted(set(ids)):
+        for group in rule.groups:
+            members = (ids == id) if group.domain is None else (ids == id) & (domain == group.domain)
+            yield _ranked(id, group, members, label, domain)
 
 
-def _unit(
-    each: str,
-    here: npt.NDArray[np.bool_],
+def _ranked(
+    id: str,
+    rule: CellGroup,
+    members: npt.NDArray[np.bool_],
     label: npt.NDArray[np.int8],
-    quiet: list[npt.NDArray[np.bool_]],
-    aucs: tuple[str, ...],
-    pauc: str,
-) -> Unit:
+    domain: npt.NDArray[np.str_],
+) -> RankedClips:
     group = np.full(len(label), -1, dtype=np.int8)
     group[label == 1] = _pairs.ANOMALY
-    for number, normals in enumerate(quiet):
+    for number, (name, of_normals) in enumerate(rule.aucs):
+        normals = (label == 0) if of_normals is None else (label == 0) & (domain == of_normals)
         group[normals] = number
-        if not (here & normals).any():
-            raise AsdRayError(f"{each}/{aucs[number]} has no normal clip; {_CURE}")
-    if not (here & (label == 1)).any():
-        raise AsdRayError(f"{each}/{aucs[0]} has no anomalous clip; {_CURE}")
-    columns = np.flatnonzero(here)
-    return Unit(columns, group[columns], tuple(f"{each}/{name}" for name in aucs), f"{each}/{pauc}")
+        if not (members & normals).any():
+            raise AsdRayError(f"{id}/{name} has no normal clip; {_CURE}")
+    if not (members & (label == 1)).any():
+        raise AsdRayError(f"{id}/{rule.aucs[0][0]} has no anomalous clip; {_CURE}")
+    columns = np.flatnonzero(members)
+    return RankedClips(columns, group[columns], tuple(f"{id}/{name}" for name, _ in rule.aucs), f"{id}/{rule.pauc}")
 
 
 _CURE = "leave that id out, or score by a year whose cells these clips fill (2020 knows no domains)"

@@ -1,4 +1,4 @@
-"""Rows ``name,value`` of the headerless csv files of the challenge; what is wrong with them is said, not guessed."""
+"""Rows ``name,value`` of the headerless csv files of the challenge. Wrong rows are reported, never guessed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from asd_ray._files import check_readable
 from asd_ray.errors import AsdRayError
+from asd_ray.storage.places import check_readable
 
-LARGEST = 64 << 20  # bytes; the largest official file has not one percent of it
+LARGEST = 64 << 20  # bytes; the largest official file is less than one percent of it
 Row = tuple[int, list[str]]  # line number, its columns
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The lines that are not blank, columns stripped; a byte order mark and Windows line ends are fine."""
+    """The lines that are not blank, with columns stripped. A byte order mark and Windows line ends are accepted."""
     try:
         check_readable(path, LARGEST)
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -27,36 +27,37 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def read_values(path: Path, *, decisions: bool = False) -> tuple[list[tuple[str, float]], list[str]]:
-    """The rows that are as they should be, and a list of what is wrong with the others."""
+    """The correct rows, and a list of what is wrong with the others."""
     try:
         rows = read_rows(path)
     except AsdRayError as error:
         return [], [str(error)]
     if not rows:
-        return [], [f"{path.name} is empty; it needs a row name,value for each clip"]
-    wanted = "decision 0 or 1" if decisions else "score"
-    good: list[tuple[str, float]] = []
+        return [], [f"{path.name} is empty; it needs one row name,value per clip"]
+    expected = "decision 0 or 1" if decisions else "score"
+    correct: list[tuple[str, float]] = []
     wrong: dict[str, list[int]] = {}
     for line, row in rows:
         reason = _reason(row, decisions)
         if reason is None:
-            good.append((row[0], float(row[1])))
+            correct.append((row[0], float(row[1])))
         elif line == rows[0][0] and reason == _NOT_A_NUMBER and not row[0].lower().endswith(".wav"):
             wrong["is a header row; delete it"] = [line]
         else:
-            wrong.setdefault(f"{reason}; a row is a clip's file name and its {wanted}", []).append(line)
+            wrong.setdefault(f"{reason}; a row is a clip's file name and its {expected}", []).append(line)
     problems = [f"{path.name} line {shortened(lines)} {reason}" for reason, lines in wrong.items()]
-    twice = [name for name, times in Counter(name for name, _ in good).items() if times > 1]
-    if twice:
-        problems.append(f"{path.name} lists {len(twice)} clip(s) more than once: {shortened(twice)}; keep one row each")
-    return good, problems
+    repeated = [name for name, times in Counter(name for name, _ in correct).items() if times > 1]
+    if repeated:
+        what = f"lists {len(repeated)} clip(s) more than once: {shortened(repeated)}"
+        problems.append(f"{path.name} {what}; keep one row per clip")
+    return correct, problems
 
 
 _NOT_A_NUMBER = "has a value that is not a number"
 
 
 def _reason(row: list[str], decisions: bool) -> str | None:
-    """Why a row is wrong, or None."""
+    """Why a row is wrong; None if it is correct."""
     if len(row) != 2:
         return f"has {len(row)} column(s) instead of 2"
     try:
@@ -72,7 +73,7 @@ def _reason(row: list[str], decisions: bool) -> str | None:
     return None
 
 
-def shortened(items: Sequence[object], most: int = 5) -> str:
+def shortened(items: Sequence[object], limit: int = 5) -> str:
     """``a, b, c and 12 more``."""
-    shown = ", ".join(str(item) for item in items[:most])
-    return shown if len(items) <= most else f"{shown} and {len(items) - most} more"
+    shown = ", ".join(str(item) for item in items[:limit])
+    return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"

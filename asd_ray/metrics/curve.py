@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import _pairs
-from asd_ray.metrics.labels import both_classes
+from asd_ray.metrics.binary_labels import both_classes
 
-MAX_FPR = 0.1  # of all DCASE years
+MAX_FPR = 0.1  # in all DCASE years
 
 
 def auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
@@ -27,7 +27,7 @@ def pauc(labels: npt.ArrayLike, scores: npt.ArrayLike, max_fpr: float = MAX_FPR)
 
 
 def auc_batch(labels: npt.ArrayLike, scores: npt.ArrayLike) -> _pairs.Floats:
-    """AUC of each row of `scores` [candidates, clips], all over the same clips: one number a candidate."""
+    """AUC of each row of `scores` [candidates, clips], all over the same clips: one number per candidate."""
     return _batch(labels, scores, 1.0)
 
 
@@ -39,9 +39,9 @@ def pauc_batch(labels: npt.ArrayLike, scores: npt.ArrayLike, max_fpr: float = MA
 
 
 def mauc(labels: npt.ArrayLike, scores: npt.ArrayLike, ids: npt.ArrayLike) -> float:
-    """The smallest AUC over a machine's ids: what the STgram papers call mAUC."""
-    truth, given, of = np.asarray(labels), np.asarray(scores), np.asarray(ids)
-    return min(auc(truth[of == each], given[of == each]) for each in np.unique(of))
+    """The smallest AUC over a machine's ids, the mAUC of the STgram papers."""
+    label, score, id_of_clip = np.asarray(labels), np.asarray(scores), np.asarray(ids)
+    return min(auc(label[id_of_clip == id], score[id_of_clip == id]) for id in np.unique(id_of_clip))
 
 
 def auc_of(pairs: _pairs.Pairs, group: int) -> _pairs.Floats:
@@ -60,16 +60,16 @@ def pauc_of(pairs: _pairs.Pairs, max_fpr: float) -> _pairs.Floats:
 
 
 def areas(above: _pairs.Ints, ties: _pairs.Ints | None, limit: float) -> _pairs.Floats:
-    """What each anomaly adds to the area under the curve left of `limit`, both counted in normal clips.
+    """The part of each anomaly in the area under the curve left of `limit`; area and limit are in normal clips.
 
-    An anomaly with `above` normals above it lifts the curve by one from there on; where `ties` normals share its
-    score, the curve climbs to that one along a straight line across them.
+    An anomaly that `above` normals outscore raises the curve by one from there on. If `ties` normals have the
+    anomaly's own score, the curve rises by this one in a straight line across them.
     """
-    room = limit - above
+    width = limit - above
     if ties is None:
-        return np.asarray(np.maximum(room, 0.0))
-    climbed = np.clip(room, 0.0, ties)
-    return np.asarray(np.maximum(room - ties, 0.0) + climbed**2 / (2 * np.maximum(ties, 1)))
+        return np.asarray(np.maximum(width, 0.0))
+    rising = np.clip(width, 0.0, ties)
+    return np.asarray(np.maximum(width - ties, 0.0) + rising**2 / (2 * np.maximum(ties, 1)))
 
 
 def mcclish(area: _pairs.Floats, max_fpr: float) -> _pairs.Floats:
@@ -79,11 +79,11 @@ def mcclish(area: _pairs.Floats, max_fpr: float) -> _pairs.Floats:
 
 
 def _batch(labels: npt.ArrayLike, scores: npt.ArrayLike, max_fpr: float) -> _pairs.Floats:
-    truth = both_classes(labels, "AUC" if max_fpr == 1 else "pAUC")
-    group = truth * np.int8(_pairs.ANOMALY)
-    given = _pairs.matrix(scores, len(truth))
-    out = np.empty(len(given))
-    for first, block in _pairs.chunks(given):
+    label = both_classes(labels, "AUC" if max_fpr == 1 else "pAUC")
+    group = label * np.int8(_pairs.ANOMALY)
+    candidates = _pairs.matrix(scores, len(label))
+    out = np.empty(len(candidates))
+    for first, block in _pairs.chunks(candidates):
         pairs = _pairs.count(block, group)
         out[first : first + len(block)] = auc_of(pairs, 0) if max_fpr == 1 else pauc_of(pairs, max_fpr)
     return out

@@ -1,4 +1,4 @@
-"""What a threshold makes of scores: precision, recall and F1. Never part of an official score."""
+"""Precision, recall and F1 of decisions by a threshold. They are never part of an official score."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_ray.errors import AsdRayError
-from asd_ray.metrics.labels import binary
+from asd_ray.metrics.binary_labels import binary
 from asd_ray.metrics.means import EPS
 
 
@@ -20,15 +20,15 @@ class Detection(NamedTuple):
 
 def detection(labels: npt.ArrayLike, decisions: npt.ArrayLike) -> Detection:
     """Precision, recall and F1 of decisions 0 and 1; a denominator of zero gives 0, as in the evaluators."""
-    truth, decided = binary(labels), binary(decisions)
-    if len(truth) != len(decided):
-        raise AsdRayError(f"{len(truth)} labels but {len(decided)} decisions; give one decision a clip")
-    hits = int((truth & decided).sum())
-    precision = hits / max(int(decided.sum()), EPS)
-    recall = hits / max(int(truth.sum()), EPS)
+    label, decision = binary(labels), binary(decisions)
+    if len(label) != len(decision):
+        raise AsdRayError(f"{len(label)} labels but {len(decision)} decisions; give one decision per clip")
+    true_positives = int((label & decision).sum())
+    precision = true_positives / max(int(decision.sum()), EPS)
+    recall = true_positives / max(int(label.sum()), EPS)
     return Detection(precision, recall, 2.0 * precision * recall / max(precision + recall, EPS))
 
 
 def f1(labels: npt.ArrayLike, scores: npt.ArrayLike, threshold: float) -> float:
-    """F1 where a clip counts as anomalous if its score is above `threshold`."""
+    """F1 if clips with a score above `threshold` are decided to be anomalous."""
     return detection(labels, np.asarray(scores) > threshold).f1

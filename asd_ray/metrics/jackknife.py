@@ -1,4 +1,4 @@
-"""The jackknife: how much AUC or pAUC moves when one clip is left out, and the interval that follows."""
+"""The jackknife: how much AUC or pAUC changes when one clip is left out, and the interval computed from it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics._pairs import Floats, chunks, matrix
+from asd_ray.metrics.binary_labels import both_classes
 from asd_ray.metrics.curve import areas, mcclish
-from asd_ray.metrics.labels import both_classes
 
 CONFIDENCE = 0.95
 
@@ -23,7 +23,7 @@ class Jackknife:
     theta: float  # of all clips
     estimate: float  # the mean of the pseudo-values: theta without its bias of order 1/N
     half_width: float  # t quantile times the jackknife's standard error
-    official_half_width: float  # what the evaluators of 2022-2024 print: N-1 times too narrow
+    official_half_width: float  # as the evaluators of 2022 to 2024 print it: N-1 times too narrow
     clips: int
 
 
@@ -45,40 +45,40 @@ def jackknife(labels: npt.ArrayLike, scores: npt.ArrayLike, max_fpr: float = 1.0
 
 
 def leave_one_out(labels: npt.ArrayLike, scores: npt.ArrayLike, max_fpr: float = 1.0) -> tuple[float, Floats]:
-    """The value over all clips, and for each clip the value over all clips but that one: O(N log N) in all.
+    """The value over all clips, and for each clip the value over all other clips, in O(N log N).
 
-    Each anomaly adds its own area under the curve. Without one anomaly, its area is gone; without one normal, the
-    anomalies below it gain one place, those that tied with it have one tie less, and the limit moves.
+    Each anomaly adds its own area under the curve. Without one anomaly, its area is missing. Without one normal, the
+    anomalies below it move up by one place, those tied with it have one tie less, and the limit moves.
     """
-    truth = both_classes(labels, "the jackknife").astype(bool)
-    ((_, (row,)),) = chunks(matrix(np.asarray(scores)[None], len(truth)))
-    loud, quiet = row[truth], np.sort(row[~truth])
-    if min(len(loud), len(quiet)) < 2:
+    is_anomaly = both_classes(labels, "the jackknife").astype(bool)
+    ((_, (row,)),) = chunks(matrix(np.asarray(scores)[None], len(is_anomaly)))
+    anomalous, normal = row[is_anomaly], np.sort(row[~is_anomaly])
+    if min(len(anomalous), len(normal)) < 2:
         raise AsdRayError("the jackknife needs at least two normal and two anomalous clips, to leave one out")
-    high = np.sort(loud)[::-1]
-    above = len(quiet) - quiet.searchsorted(high, "right")
-    ties = len(quiet) - quiet.searchsorted(high, "left") - above
+    descending = np.sort(anomalous)[::-1]
+    above = len(normal) - normal.searchsorted(descending, "right")
+    ties = len(normal) - normal.searchsorted(descending, "left") - above
 
     def value(total: Floats | float, anomalies: int, normals: int) -> Floats:
         return mcclish(np.asarray(total) / (anomalies * normals), max_fpr)
 
-    own = areas(above, ties, max_fpr * len(quiet))
+    own = areas(above, ties, max_fpr * len(normal))
     total = own.sum()
     without = np.empty(len(row))
-    by_score = np.argsort(-loud, kind="stable")
-    place = np.empty(len(loud), dtype=np.int64)
-    place[by_score] = np.arange(len(loud))
-    without[truth] = value(total - own[place], len(loud) - 1, len(quiet))
+    by_score = np.argsort(-anomalous, kind="stable")
+    place = np.empty(len(anomalous), dtype=np.int64)
+    place[by_score] = np.arange(len(anomalous))
+    without[is_anomaly] = value(total - own[place], len(anomalous) - 1, len(normal))
 
-    limit = max_fpr * (len(quiet) - 1)
+    limit = max_fpr * (len(normal) - 1)
     higher = _running(areas(above, ties, limit))  # anomalies above the normal that is left out
     tied = _running(areas(above, np.maximum(ties - 1, 0), limit))
     lower = _running(areas(above - 1, ties, limit))
-    first = np.searchsorted(-high, -row[~truth], "left")  # anomalies that score higher than this normal
-    last = np.searchsorted(-high, -row[~truth], "right")
-    left = higher[first] + (tied[last] - tied[first]) + (lower[-1] - lower[last])
-    without[~truth] = value(left, len(loud), len(quiet) - 1)
-    return float(value(total, len(loud), len(quiet))), without
+    first = np.searchsorted(-descending, -row[~is_anomaly], "left")  # anomalies that score higher than this normal
+    last = np.searchsorted(-descending, -row[~is_anomaly], "right")
+    remaining = higher[first] + (tied[last] - tied[first]) + (lower[-1] - lower[last])
+    without[~is_anomaly] = value(remaining, len(anomalous), len(normal) - 1)
+    return float(value(total, len(anomalous), len(normal))), without
 
 
 def _running(values: Floats) -> Floats:

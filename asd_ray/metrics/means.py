@@ -1,4 +1,4 @@
-"""How the numbers of machines, ids and domains become one."""
+"""Means over machines, ids and domains."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ EPS = float(np.finfo(float).eps)  # the floor of every official harmonic mean
 
 
 def hmean(values: npt.ArrayLike, axis: int | None = None) -> Any:
-    """Harmonic mean as the official evaluators take it: each value floored at the float epsilon, so 0 is allowed."""
-    given = np.asarray(values, dtype=np.float64)
-    if given.size == 0:
+    """Harmonic mean as in the official evaluators: each value is at least the float epsilon, so 0 is allowed."""
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.size == 0:
         raise AsdRayError("the harmonic mean needs at least one value but got none")
-    mean = 1.0 / np.mean(1.0 / np.maximum(given, EPS), axis=axis)
+    mean = 1.0 / np.mean(1.0 / np.maximum(numbers, EPS), axis=axis)
     return float(mean) if np.ndim(mean) == 0 else mean
 
 

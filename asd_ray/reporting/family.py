@@ -57,7 +57,7 @@ def _trial(record: TrialRecord, at: int) -> dict[str, Any]:
         "status": record.status,
         "objective": record.objective if record.objective is not None else reported[-1] if reported else None,
         "seconds": record.seconds,
-        "paper": bool(record.extra.get("paper")),
+        "paper": record.paper,
     }
 
 
@@ -65,7 +65,7 @@ def cost(records: Sequence[TrialRecord]) -> dict[str, Any]:
     """Of one machine: trials over several machines are divided among them, and a GPU counts as if not shared."""
     spent = gpu = 0.0
     for record in records:
-        share = (record.seconds or 0.0) / len(record.extra.get("machines", [record.machine]))
+        share = (record.seconds or 0.0) / len(record.machines)
         spent += share
         gpu += share if record.device not in ("", "cpu") else 0.0
     known = any(record.seconds is not None for record in records)
@@ -105,8 +105,8 @@ def seed_spread(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str], list[TrialRecord]] = {}
     for record in records:
         if record.status == "complete" and record.objective is not None:
-            settings = {k: v for k, v in record.extra.get("settings", {}).items() if k != "fingerprint"}
-            key = json.dumps([record.params, settings, record.extra.get("machines")], sort_keys=True)
+            settings = {k: v for k, v in _settings(record).items() if k != "fingerprint"}
+            key = json.dumps([record.params, settings, record.machines], sort_keys=True)
             groups.setdefault((record.machine, key), []).append(record)
     rows = []
     for (machine, _), group in groups.items():
@@ -116,7 +116,7 @@ def seed_spread(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
                 {
                     "machine": machine,
                     "name": group[0].name,
-                    "paper": bool(group[0].extra.get("paper")),
+                    "paper": group[0].paper,
                     "seeds": len(values),
                     "mean": statistics.fmean(values),
                     "deviation": statistics.stdev(values),
@@ -125,6 +125,10 @@ def seed_spread(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
                 }
             )
     return sorted(rows, key=lambda row: (-row["seeds"], -row["mean"]))
+
+
+def _settings(record: TrialRecord) -> dict[str, Any]:
+    return record.settings.to_dict() if record.settings else {}
 
 
 def _ended(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:

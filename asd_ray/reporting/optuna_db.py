@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from asd_ray._files import is_address, obstacle, why
 from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.own_folders import refuse_own_folder
 from asd_ray.reporting.optuna_trials import as_trials
+from asd_ray.storage.places import is_address, obstacle, why
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger, TrialRecord

@@ -96,7 +96,7 @@ def _trial(record: TrialRecord, distributions: Distributions) -> FrozenTrial:
     fixed = {name: value for name, value in stored["params"].items() if name not in distributions}
     attributes = {name: stored[name] for name in _ATTRIBUTES if stored[name] not in (None, "")}
     attributes |= {name: stored[name] for name in ("error", "objective_parts") if stored[name]}
-    attributes |= {"paper": True} if record.extra.get("paper") else {}
+    attributes |= {"paper": True} if record.paper else {}
     attributes |= {"fixed": fixed} if fixed else {}
     trial = create_trial(
         state=states[record.status],

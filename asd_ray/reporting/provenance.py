@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from asd_ray._terminal import typed
 from asd_ray.ensembling import Ensemble, protocols
-from asd_ray.metrics import DEFINITIONS
+from asd_ray.metrics import EDITIONS
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger, TrialRecord
@@ -34,8 +34,9 @@ def provenance(ledger: Ledger, records: Sequence[TrialRecord], machines: Mapping
             f"({_distinct(final.config.draws for final in finals.values())} draws), ensemble and best single "
             "detector on the same draws",
             **{
-                f"DCASE {year}": f"its official score: {DEFINITIONS[year]}; here a machine's cells are taken together"
-                for year in sorted(year for year in DEFINITIONS if year in years)
+                f"DCASE {year}": f"its official score: {edition.definition}; here a machine's cells are taken together"
+                for year, edition in sorted(EDITIONS.items())
+                if edition.is_scored and year in years
             },
         },
         "searches": _searches(records),
@@ -64,13 +65,12 @@ def _searches(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
     """The settings of trials, and how many trials have them."""
     counts: dict[tuple[Any, ...], int] = {}
     for record in records:
-        settings = record.extra.get("settings", {})
+        settings = record.settings.to_dict() if record.settings else {}
         shown = [("source", record.source), ("seed", record.seed), ("protocol", record.protocol)]
-        shown += [
-            (name, settings[name]) for name in ("year", "held_out", "epochs_cap", "checkpoint") if name in settings
-        ]
-        if len(record.extra.get("machines", ())) > 1:
-            shown.append(("jointly", ", ".join(record.extra["machines"])))
+        names = ("year",) if record.source == "import" else ("year", "held_out", "epochs_cap", "checkpoint")
+        shown += [(name, settings[name]) for name in names if name in settings]
+        if len(record.machines) > 1:
+            shown.append(("jointly", ", ".join(record.machines)))
         counts[tuple(shown)] = counts.get(tuple(shown), 0) + 1
     return [{**dict(shown), "trials": many} for shown, many in sorted(counts.items(), key=lambda item: -item[1])]
 

@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asd_ray._files import is_address, obstacle
-from asd_ray._s3 import is_s3
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.own_folders import refuse_own_folder
-from asd_ray.ledger.run_layout import RunLayout
 from asd_ray.reporting.gather import Facts, as_json, gather
 from asd_ray.reporting.html import GENERATOR, page
 from asd_ray.reporting.markdown import markdown
 from asd_ray.reporting.tables import tables
+from asd_ray.storage.open_files import open_files
+from asd_ray.storage.places import is_address, obstacle
+from asd_ray.storage.run_layout import RunLayout
+from asd_ray.storage.s3 import is_s3
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger
-    from asd_ray.ledger.files import Files
+    from asd_ray.storage.files import Files
 
 CURE = "name another folder with --out"
 HEAD = 4096  # bytes, within which a file shows who wrote it
@@ -71,7 +72,7 @@ def target_of(out: str, run: RunLayout) -> RunLayout:
 
 def write(facts: Facts, layout: RunLayout, folder: str) -> list[str]:
     """Into a folder on the disk, or on the S3, of `layout`; returns the paths, the page first."""
-    files = layout.files(CURE)
+    files = open_files(layout, CURE)
     texts = {layout.report_file(folder, name): text for name, text in contents(facts)}
     _refuse_foreign(files, list(texts))
     for path, text in texts.items():  # all of them exist before the first is written

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_ray.detectors import Detector, Progress, Scores
-from asd_ray.detectors.user_code import shown
+from asd_ray.families.drawing import EPOCHS
+from asd_ray.families.user_code import shown
 from asd_ray.tuning.faults import TrialFailed
 
 VARIANTS = 1000  # of one trial; the family with most has 19
-EPOCHS = 10**9  # that no trial will ever see, and more than a record holds
 LONGEST = 200  # characters of a variant's name
 LARGEST = float(np.finfo(np.float32).max)
 

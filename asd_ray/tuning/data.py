@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from asd_ray._files import CACHE_CURE, cache_root, locked, make_folder
 from asd_ray.clips.bank import Bank, ClipSet, open_bank
 from asd_ray.clips.demo import make_demo
 from asd_ray.clips.hold_out import hold_out
@@ -16,8 +15,11 @@ from asd_ray.clips.table import NORMAL, TEST, TRAIN, ClipTable
 from asd_ray.detectors import Scores
 from asd_ray.errors import AsdRayError
 from asd_ray.features import FeatureCache
+from asd_ray.ledger import Settings
+from asd_ray.storage.caches import CACHE_CURE, cache_root
+from asd_ray.storage.locks import locked
+from asd_ray.storage.places import make_folder
 from asd_ray.tuning.judge import Judge, Verdict
-from asd_ray.tuning.spec import Settings
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class DataSource:
         if not self.is_demo or self.table.root.is_dir():
             return self.table
         root = cache_root(self.cache) / self.table.root.name
-        make_folder(root.parent, "the demo set")
+        make_folder(root.parent, "the demo set", CACHE_CURE)
         with locked(root.with_name(f"{root.name}.lock")):
             make_demo(root, machines=self.table.machines, grow=True, cure=CACHE_CURE)
         return replace(self.table, root=root)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asd_ray._files import CACHE_VARIABLE, cache_root
 from asd_ray.errors import AsdRayError, StorageError, listing
+from asd_ray.storage.caches import CACHE_VARIABLE, cache_root
 
 if TYPE_CHECKING:  # it imports packages that `check_packages` looks for
     from asd_ray.ledger import RunLayout
@@ -34,7 +34,7 @@ def check_packages(*, serial: bool) -> None:
 def check_environment(cache: str | Path | None, address: str, *, serial: bool) -> None:
     """Raise where every trial would fail for the same reason: before data is made, and before Ray is started."""
     if address != "local":
-        from asd_ray.tuning.cluster import check_address
+        from asd_ray.tuning.on_ray.cluster import check_address
 
         check_address(address)
     problems = [problem for problem in (_refused(check) for check in _checks(cache, serial)) if problem]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from asd_ray.detectors.user_code import description
 from asd_ray.errors import AsdRayError, StorageError
-from asd_ray.ledger.files import FULL
+from asd_ray.families.user_code import description
+from asd_ray.storage.places import DISK_FULL as FULL
 
 # wherever they are raised: a full or broken disk, one mounted read-only or gone, no more open files
 BROKEN = {*FULL, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.EMFILE, errno.ENFILE}

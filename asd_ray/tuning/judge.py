@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from asd_ray.detectors import Scores
-from asd_ray.metrics import cells_batch, hmean, judged
+from asd_ray.metrics import cells_batch, evaluable_clips, hmean
 
 PROTOCOL = "oracle"  # labels of the very clips that are reported on choose parameters, variant and early stopping
 
@@ -26,7 +26,7 @@ class Judge:
     """Judges the scores of one machine's test clips, given in the order of `test`."""
 
     def __init__(self, machine: str, test: pd.DataFrame, year: int | None) -> None:
-        found = judged(machine, test, year)
+        found = evaluable_clips(machine, test, year)
         self.rows, self.year, self.notes, self.cells = found.rows, found.year, found.notes, found.cells
         self._clips = test.iloc[self.rows].reset_index(drop=True)
 

@@ -7,37 +7,23 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+from asd_ray._log import LOGGER, line
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.events import LOGGER, line
+from asd_ray.tuning.ledger_view import held
+from asd_ray.tuning.running import RunningTrial
 from asd_ray.tuning.spec import TrialSpec
-from asd_ray.tuning.stored import held
 from asd_ray.tuning.study import Study
-from asd_ray.tuning.trial import Outcome, Reached, commit, record_extra, records_of
-from asd_ray.tuning.watching import Watcher
+from asd_ray.tuning.trial import Outcome, Reached, commit, records_of
+from asd_ray.tuning.watch._base import Watcher
 
 Fits = Callable[[Study], bool]
 LIVES = 2  # how often a trial may lose its worker before it counts as failed
 NODES = 20  # how often it may beside that lose its node, such as spot instances, or meet one that cannot run it
-
-
-@dataclass
-class Running:
-    """A trial that a worker has."""
-
-    spec: TrialSpec
-    study: Study
-    started: float = field(default_factory=time.monotonic)
-    epoch: int = 0
-    seconds: float = 0.0
-    intermediate: dict[int, float] = field(default_factory=dict)
-    node: str = ""  # where it runs; known from its first sign of life on
-    faults: tuple[str, ...] = ()  # why nodes could not run it before
 
 
 class Search:
@@ -58,11 +44,11 @@ class Search:
         self.deadline = deadline  # of time.monotonic(): no trial starts after it
         self.watchers = tuple(watchers)
         self.started = time.monotonic()
-        self.running: dict[str, Running] = {}  # trial hash -> a trial in flight
+        self.running: dict[str, RunningTrial] = {}  # trial hash -> a trial in flight
         self.ended = 0  # trials that this command has finished
         self.stopping = ""  # why no more trials are started
         self.error = ""  # what ends the search as a failure
-        self._again: list[Running] = []
+        self._again: list[RunningTrial] = []
         self._lost: dict[str, int] = {}
         self._failing: set[str] = set()  # watchers that raised, which is said once
 
@@ -115,7 +101,7 @@ class Search:
         return time.monotonic() + 0.8 * study.seconds_a_trial < self.deadline
 
     def _start(self, spec: TrialSpec, study: Study, faults: tuple[str, ...] = ()) -> TrialSpec:
-        run = self.running[spec.hash] = Running(spec, study, faults=faults)
+        run = self.running[spec.hash] = RunningTrial(spec, study, faults=faults)
         self._tell(lambda each: each.began(run))
         return spec
 
@@ -123,7 +109,7 @@ class Search:
         """A trial that no worker has taken yet is not run, or waits to be handed out `again`."""
         run = self.running.pop(spec.hash)
         if again:
-            self._again.append(Running(spec, run.study, faults=run.faults))
+            self._again.append(RunningTrial(spec, run.study, faults=run.faults))
         else:
             run.study.forget(spec)
 
@@ -181,21 +167,21 @@ class Search:
             dead = f"its worker died {LIVES} times: killed, or the computer is out of memory"
             self._once_more(run, "its worker died, or its node was lost", dead, by_nodes)
 
-    def _once_more(self, run: Running, why: str, at_last: str, by_nodes: int = 0) -> None:
+    def _once_more(self, run: RunningTrial, why: str, at_last: str, by_nodes: int = 0) -> None:
         """A trial that nothing is known of runs again, and is stored as failed when that was no better."""
         if self._has_lives(run, by_nodes):
-            self._again.append(Running(run.spec, run.study, faults=run.faults))
+            self._again.append(RunningTrial(run.spec, run.study, faults=run.faults))
             self._tell(lambda each: each.again(run, why))
         else:
             self._store(run, "failed", error=at_last)
 
-    def _given_back(self, run: Running, outcome: Outcome, by_nodes: int = 0) -> None:
+    def _given_back(self, run: RunningTrial, outcome: Outcome, by_nodes: int = 0) -> None:
         """A node could not run the trial: another may. Where there is none its study ends, and nothing is stored.
 
         A fault that no other study would escape, such as a full disk, ends the search.
         """
         if self.elsewhere and self._has_lives(run, by_nodes):
-            self._again.append(Running(run.spec, run.study, faults=run.faults))
+            self._again.append(RunningTrial(run.spec, run.study, faults=run.faults))
             self._tell(lambda each: each.again(run, outcome.fault))
             return
         run.study.forget(run.spec)
@@ -214,7 +200,7 @@ class Search:
         if why not in self.error.splitlines():
             self.error = f"{self.error}\n{why}" if self.error else why
 
-    def _has_lives(self, run: Running, by_nodes: int) -> bool:
+    def _has_lives(self, run: RunningTrial, by_nodes: int) -> bool:
         lost = self._lost[run.spec.hash] = self._lost.get(run.spec.hash, 0) + 1
         return lost - min(by_nodes, NODES) < LIVES
 
@@ -247,28 +233,27 @@ class Search:
         self.running.clear()
         self._again.clear()
 
-    def _store(self, run: Running, status: str, error: str = "") -> None:
+    def _store(self, run: RunningTrial, status: str, error: str = "") -> None:
         what: dict[str, Any] = {
             "epochs": run.epoch,
             "intermediate": run.intermediate,
             "seconds": round(run.seconds, 3),
             "error": error,
         }
-        told: dict[str, Any] = {"node": run.node} if run.node else {}
-        told |= {"faults": list(run.faults)} if run.faults else {}
-        records = records_of(run.spec, self.source, status, extra={**record_extra(run.spec), **told}, **what)
+        extra = {"faults": list(run.faults)} if run.faults else {}
+        records = records_of(run.spec, self.source, status, node=run.node, extra=extra, **what)
         outcome = commit(self.ledger, records)
         if outcome.unstored:
             self._refused(run, outcome.unstored)
             return
         self._told(run, outcome.record)
 
-    def _told(self, run: Running, record: TrialRecord) -> None:
+    def _told(self, run: RunningTrial, record: TrialRecord) -> None:
         self.ended += 1
         run.study.tell(run.spec, record)
         self._tell(lambda each: each.ended(run, record))
 
-    def _refused(self, run: Running, why: str) -> None:
+    def _refused(self, run: RunningTrial, why: str) -> None:
         """The ledger did not take a trial: a full disk, as a rule. Going on would only lose more."""
         run.study.forget(run.spec)
         self._fails(why)
@@ -302,7 +287,8 @@ def run_serially(search: Search) -> None:
     while (spec := search.next()) is not None:
         search.turn()
         device = torch.device("cuda" if spec.gpu > 0 else "cpu")
-        for event in (trial := run_trial(spec, search.source, search.ledger, device)):
+        family = search.running[spec.hash].study.family
+        for event in (trial := run_trial(spec, family, search.source, search.ledger, device)):
             if isinstance(event, Outcome):
                 search.finished(spec, event)
             elif search.reached(spec, event):

@@ -6,24 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from asd_ray.ledger import trial_hash
+from asd_ray.families import Family
+from asd_ray.ledger import Settings, trial_hash
 
 LAST, ORACLE = "last", "oracle"  # which epoch's scores are kept: the last, or the best by test labels
 REDUCTION = 3  # of the trials that reach a rung, a third goes on
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What all trials of a study share beside family and data; trials of other settings are another study."""
-
-    fingerprint: str  # of the machine's clips, or of all the machines' that are trained together
-    year: int | None
-    held_out: float = 0.1
-    epochs_cap: int | None = None
-    checkpoint: str = LAST
-
-    def told(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -40,6 +27,9 @@ class TrialSpec:
     params: dict[str, Any]
     seed: int
     settings: Settings
+    version: str = ""  # of the family's class
+    front_end: str = ""  # its hash; "" where the class cannot be made with these parameters
+    stored_as: str = ""  # the hash under which an earlier version stored this very trial
     paper: bool = False
     cpu: float = 1.0
     gpu: float = 0.0
@@ -64,12 +54,24 @@ class TrialSpec:
 
     @property
     def hash(self) -> str:
-        told = self.settings.told()
-        del told["epochs_cap"]  # counts only where it cuts, and then it shows in the effective epochs
-        where: dict[str, Any] = {"machine": self.machines[0]}
-        if len(self.machines) > 1:
-            where = {"machines": sorted(self.machines)}
-        return trial_hash(**where, family=self.target, params=self.effective, seed=self.seed, settings=told)
+        """The trial's name in the ledger: of all that determines its result, or as an earlier version named it."""
+        return self.stored_as or self.own_hash
+
+    @property
+    def own_hash(self) -> str:
+        family = Family(self.family, self.target).identity
+        return trial_hash(**self._determinants, family=family, version=self.version, front_end=self.front_end)
+
+    def hash_of_0_1(self, path: str) -> str:
+        """The name that version 0.1 gave this trial of the class at the import path `path`."""
+        return trial_hash(**self._determinants, family=path)
+
+    @property
+    def _determinants(self) -> dict[str, Any]:
+        settings = self.settings.to_dict()
+        del settings["epochs_cap"]  # counts only where it cuts, and then it shows in the effective epochs
+        machines = {"machine": self.machines[0]} if len(self.machines) == 1 else {"machines": sorted(self.machines)}
+        return {**machines, "params": self.effective, "seed": self.seed, "settings": settings}
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

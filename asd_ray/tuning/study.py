@@ -16,12 +16,12 @@ import optuna
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from asd_ray.detectors import Family
-from asd_ray.detectors.families import Space
-from asd_ray.ledger import TrialRecord
+from asd_ray.families import Space
+from asd_ray.families.drawing import draw, paper_draw
+from asd_ray.ledger import Settings, TrialRecord
 from asd_ray.tuning.halving import Halving
-from asd_ray.tuning.space import draw, paper_draw
-from asd_ray.tuning.spec import Settings, TrialSpec, called
-from asd_ray.tuning.stored import whole_and_half
+from asd_ray.tuning.ledger_view import whole_and_half
+from asd_ray.tuning.spec import TrialSpec, called
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 ATTEMPTS = 60  # draws of parameters that were all tried already, after which a space counts as exhausted
@@ -61,9 +61,11 @@ class Study:
         records: Iterable[TrialRecord] = (),
         again: Sequence[TrialRecord] = (),
         unsuited: Callable[[dict[str, Any]], str] = lambda params: "",  # why drawn parameters need not be tried
+        front_end: Callable[[dict[str, Any]], str] = lambda params: "",  # the hash of the detector's front end
     ) -> None:
         self.machines, self.family, self.space, self.settings = tuple(machines), family, space, settings
         self.share, self.seed, self.wanted, self.unsuited = share, seed, wanted, unsuited
+        self._front_end, self._version = front_end, family.version
         self.exhausted = False
         self.given_up = False  # no node can run its trials
         self.records: dict[str, TrialRecord] = {}  # trial hash -> every stored trial of this study and its settings
@@ -76,6 +78,7 @@ class Study:
         self._halves: dict[str, TrialSpec] = {}  # trial hash -> one that lacks the file of some machine, or of all
         self._again = {record.trial for record in again}  # trial hashes that are still to be run anew
         self._numbers: set[int] = set()
+        self._older: dict[str, str] = {}  # hash of a trial -> the hash under which an earlier version stored it
         self._asked: dict[str, optuna.trial.Trial] = {}  # trial hash -> the Optuna trial that awaits its end
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(direction="maximize", study_name=self.name, pruner=Halving())
@@ -87,7 +90,7 @@ class Study:
         for record in [*again, *(each for each in halves if each.trial not in self._again)]:
             self._take_up(record)
         self._again &= self._halves.keys()
-        self._paper_asked = any(r.seed == seed and r.extra.get("paper") for r in self.records.values())
+        self._paper_asked = any(r.seed == seed and r.paper for r in self.records.values())
 
     @property
     def name(self) -> str:
@@ -196,7 +199,7 @@ class Study:
             self._numbers.discard(spec.number)
 
     def _spec(self, number: int, params: dict[str, Any], paper: bool) -> TrialSpec:
-        return TrialSpec(
+        spec = TrialSpec(
             machines=self.machines,
             family=self.family.name,
             target=self.family.target,
@@ -204,11 +207,14 @@ class Study:
             params=params,
             seed=self.seed,
             settings=self.settings,
+            version=self._version,
             paper=paper,
             cpu=self.share.cpu,
             gpu=self.share.gpu,
             memory=self.share.memory,
         )
+        spec = replace(spec, front_end=self._front_end(spec.effective))
+        return replace(spec, stored_as=self._older.get(spec.own_hash, ""))
 
     def _sampler(self, number: int, attempt: int) -> optuna.samplers.BaseSampler:
         text = f"{self.seed} {self.name} {number} {attempt}"
@@ -253,8 +259,8 @@ class Study:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 params = draw(self.space, fixed)
-            spec = replace(self._spec(record.number, params, bool(record.extra.get("paper"))), seed=record.seed)
-            if spec.hash != record.trial or params != record.params:
+            spec = self._same_trial(record, replace(self._spec(record.number, params, record.paper), seed=record.seed))
+            if spec is None or params != record.params:
                 return None
             names = fixed.distributions
             return spec, create_trial(
@@ -267,3 +273,15 @@ class Study:
             )
         except Exception:  # whatever the draw of a space raises for values that it does not know
             return None
+
+    def _same_trial(self, record: TrialRecord, spec: TrialSpec) -> TrialSpec | None:
+        """The trial under the name that the ledger has for it; None if the record is of another trial."""
+        spec = replace(spec, stored_as="")
+        if spec.own_hash == record.trial:
+            return spec
+        path = self.family.path_of_0_1
+        has_other_front_end = bool(record.front_end) and record.front_end != spec.front_end
+        if path is None or has_other_front_end or spec.hash_of_0_1(path) != record.trial:
+            return None
+        self._older[spec.own_hash] = record.trial
+        return replace(spec, stored_as=record.trial)

@@ -78,6 +78,18 @@ def against_draws(family: Family, clips: StudyClips) -> Callable[[dict[str, Any]
     return ask if hasattr(family.detector, "suits") else lambda params: ""
 
 
+def front_end_of_draws(family: Family, rate: int) -> Callable[[dict[str, Any]], str]:
+    """The hash of a detector's front end by its parameters; "" where no detector can be made of them."""
+
+    def front_end(params: dict[str, Any]) -> str:
+        try:
+            return str(family.detector(Context(rate=rate), **params).front_end.hash)
+        except Exception:  # the trial will fail with it, and say it
+            return ""
+
+    return front_end
+
+
 def _of_rate(own: int, rate: int) -> str:
     if own == rate:
         return ""

@@ -25,8 +25,8 @@ from asd_ray.tuning.contract import front_end_of, scores_of, steps_of
 from asd_ray.tuning.data import DataSource, TrialData
 from asd_ray.tuning.faults import NodeFault, TrialFailed, of_every_trial, of_the_node, reason
 from asd_ray.tuning.judge import PROTOCOL, Verdict
+from asd_ray.tuning.ledger_view import as_one, held
 from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
-from asd_ray.tuning.stored import as_one, held
 
 THREADS = 1024  # more only wait for each other, and torch takes no number beyond 32 bits
 ASK_AGAIN = 5.0  # seconds
@@ -66,6 +66,7 @@ class _Run:
     """What is known of a trial while it runs."""
 
     spec: TrialSpec
+    family: Family
     source: DataSource
     device: torch.device
     started: float = field(default_factory=time.perf_counter)
@@ -91,13 +92,15 @@ class _Run:
             peak_memory_mb=_peak_mb(self.device),
             device=_device_name(self.device),
             front_end=self.front_end,
-            extra={**record_extra(self.spec), "node": NODE, **self.extra, **what.pop("extra", {})},
+            node=NODE,
+            extra={**self.extra, **what.pop("extra", {})},
             **what,
         )
 
 
 def run_trial(
     spec: TrialSpec,
+    family: Family,
     source: DataSource,
     ledger: Ledger,
     device: torch.device,
@@ -114,7 +117,7 @@ def run_trial(
     threads = max(1, min(int(spec.cpu), THREADS))
     torch.set_num_threads(threads)
     _forget_peak(device)
-    run = _Run(spec, source, device, extra={"faults": list(faults)} if faults else {})
+    run = _Run(spec, family, source, device, extra={"faults": list(faults)} if faults else {})
     blas = threadpool_limits(threads)  # of numpy, scipy and scikit-learn
     yield Reached(0, None, 0.0, NODE)
     try:
@@ -167,7 +170,7 @@ def _data(run: _Run, ledger: Ledger, patience: float) -> Generator[Reached, None
     while True:
         try:
             ledger.check_seen(run.source.run_id)
-            _ = run.source.features, Family(run.spec.family, run.spec.target).detector
+            _ = run.source.features, run.family.detector
             return run.source.trial(run.spec.machines, run.spec.settings)
         except Exception as error:
             if time.monotonic() >= limit:
@@ -194,16 +197,16 @@ def records_of(
             versions=_versions(),
             dataset=source.name,
             data_fingerprint=source.fingerprint(machine),
+            paper=spec.paper,
+            machines=spec.machines,
+            target=spec.target,
+            version=spec.version,
+            settings=spec.settings,
             **what,
             **own,
         )
         for machine, own in zip(spec.machines, each or [{}] * len(spec.machines), strict=True)
     ]
-
-
-def record_extra(spec: TrialSpec) -> dict[str, Any]:
-    extra = {"settings": spec.settings.told(), "target": spec.target, "paper": spec.paper}
-    return extra if len(spec.machines) == 1 else {**extra, "machines": list(spec.machines)}
 
 
 def _with_less_memory(run: _Run, data: TrialData) -> Generator[Reached, None, Scored]:
@@ -233,7 +236,7 @@ def _with_less_memory(run: _Run, data: TrialData) -> Generator[Reached, None, Sc
 def _fit_and_score(run: _Run, data: TrialData, params: dict[str, Any]) -> Generator[Reached, None, Scored]:
     spec = run.spec
     context = Context(run.device, spec.seed, run.source.features, run.source.rate)
-    detector = Family(spec.family, spec.target).detector(context, **params)
+    detector = run.family.detector(context, **params)
     run.front_end = front_end_of(detector)
     compared, looked_at = set(rungs(spec.epochs)), _looked_at(spec)
     best: tuple[float, int, Scored] | None = None
@@ -280,8 +283,7 @@ def _objective(verdicts: Sequence[Verdict]) -> float:
 def over_time(spec: TrialSpec, source: DataSource, ledger: Ledger, limit: float) -> None:
     """Store a trial that hangs as failed, by name, from beside it."""
     why = f"it ran longer than --trial-time {limit:g} s on {NODE} and was ended"
-    extra = {**record_extra(spec), "node": NODE}
-    commit(ledger, records_of(spec, source, "failed", epochs=0, seconds=limit, error=why, extra=extra))
+    commit(ledger, records_of(spec, source, "failed", epochs=0, seconds=limit, error=why, node=NODE))
 
 
 def commit(ledger: Ledger, records: Sequence[TrialRecord], tables: Sequence[Any] | None = None) -> Outcome:

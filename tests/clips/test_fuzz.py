@@ -1,4 +1,4 @@
-"""Damaged headers and lists: the documented exceptions alone, in bounded time and memory."""
+"""Damaged headers and lists raise only the documented exceptions, within bounds of time and memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_ray.clips._store import Decoding
 from asd_ray.clips.audio import UnreadableClip, read_header, read_samples
 from asd_ray.clips.check import check
 from asd_ray.clips.scan import scan
@@ -35,10 +34,10 @@ NAMES = ("section_00_source_train_normal_0000_.wav", "section_00_source_test_ano
 
 
 def encoded(kind: tuple[str, str], channels: int) -> bytes:
-    made = io.BytesIO()
+    file = io.BytesIO()
     noise = np.random.default_rng(0).normal(0, 0.1, (3_000, channels))
-    soundfile.write(made, noise, 16_000, format=kind[0], subtype=kind[1])
-    return made.getvalue()
+    soundfile.write(file, noise, 16_000, format=kind[0], subtype=kind[1])
+    return file.getvalue()
 
 
 WHOLE = {(kind, channels): encoded(kind, channels) for kind in KINDS for channels in (1, 2)}
@@ -74,13 +73,13 @@ def test_a_damaged_clip_is_read_or_named(tmp_path: Path, suffix: str) -> None:
         header = None
         try:
             header = read_header(path)
-            samples, told = read_samples(path, rate=rate, channel=channel, room=np.empty(4_000, np.int16))
+            samples, header_read = read_samples(path, rate=rate, channel=channel, buffer=np.empty(4_000, np.int16))
         except UnreadableClip as problem:
             problems.append(problem)
         else:
-            assert header == told
+            assert header == header_read
             assert samples.dtype == np.int16
-            assert len(samples) == -(-told.frames * rate // told.rate)
+            assert len(samples) == -(-header_read.frames * rate // header_read.rate)
         assert all(problem.rule and problem.cure for problem in problems)
 
     with bounded(seconds=60):
@@ -95,9 +94,9 @@ def test_a_folder_of_damaged_clips_is_checked(tmp_path: Path) -> None:
             (Path(folder) / "normal").mkdir()
             for n, (which, changes) in enumerate(clips):
                 (Path(folder) / "normal" / f"{n}.wav").write_bytes(damaged(WHOLE[which], changes, 1.0, b""))
-            found = check(scan(folder), Decoding(), workers=1).table
-            errors = [p for p in found.problems if p.severity == "error" and p.path.endswith(".wav")]
-            assert len(found) + len(errors) == len(clips)
+            table = check(scan(folder), workers=1).table
+            errors = [p for p in table.problems if p.severity == "error" and p.path.endswith(".wav")]
+            assert len(table) + len(errors) == len(clips)
 
     with bounded(seconds=60):
         fuzz()
@@ -137,16 +136,16 @@ def test_lists_of_anything_are_read_or_left_out(tmp_path: Path, year: int, place
     @settings(SETTINGS, max_examples=8)
     @given(st.sampled_from(names), tables | st.binary(max_size=60))
     def fuzz(name: str, content: bytes) -> None:
-        said: list[str] = []
+        messages: list[str] = []
         path = (root / place / name) if place else root / ("fan" if "attr" in name else "") / name
         path.write_bytes(content)
         try:
             scan(root, layout=f"dcase{year}")
             scan(root, layout=f"dcase{year}", labels=root)
         except AsdRayError as problem:
-            said.append(str(problem))
+            messages.append(str(problem))
         path.unlink()
-        assert all(said)
+        assert all(messages)
 
     with bounded(seconds=60):
         fuzz()

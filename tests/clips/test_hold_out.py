@@ -33,19 +33,19 @@ def names(clips: ClipSet) -> set[str]:
 def test_each_id_and_domain_gives_its_share_and_keeps_one(
     clips: ClipSet, fraction: float, expected: tuple[int, ...]
 ) -> None:
-    fitted, held = hold_out(clips, fraction)
-    frame = held.frame
+    fitted, kept_back = hold_out(clips, fraction)
+    frame = kept_back.frame
     assert tuple(int(((frame["id"] == i) & (frame["domain"] == d)).sum()) for i, d in GROUPS) == expected
-    assert not names(fitted) & names(held)
-    assert names(fitted) | names(held) == names(clips)
+    assert not names(fitted) & names(kept_back)
+    assert names(fitted) | names(kept_back) == names(clips)
     assert {(i, d) for i, d in zip(fitted.frame["id"], fitted.frame["domain"], strict=True)} == set(GROUPS)
 
 
 def test_the_same_clips_are_held_out_whatever_their_order(clips: ClipSet) -> None:
-    fitted, held = hold_out(clips, 0.25)
+    fitted, kept_back = hold_out(clips, 0.25)
     shuffled = clips.take(np.random.default_rng(0).permutation(len(clips)))
     again = hold_out(shuffled, 0.25)
-    assert (names(again[0]), names(again[1])) == (names(fitted), names(held))
+    assert (names(again[0]), names(again[1])) == (names(fitted), names(kept_back))
 
 
 def test_a_larger_share_holds_out_the_same_clips_and_more(clips: ClipSet) -> None:

@@ -24,8 +24,8 @@ def write(path: Path, text: str) -> Path:
 
 
 def row(table: ClipTable, clip: str) -> dict[str, object]:
-    found = table.frame[table.frame["clip"] == clip].iloc[0].to_dict()
-    return {**found, "attributes": json.loads(found["attributes"])}
+    first = table.frame[table.frame["clip"] == clip].iloc[0].to_dict()
+    return {**first, "attributes": json.loads(first["attributes"])}
 
 
 TRAIN = "fan/train/section_00_source_train_normal_0000_.wav"
@@ -41,7 +41,7 @@ def test_the_attributes_csv_wins_over_the_file_name(tmp_path: Path) -> None:
 def test_an_attributes_csv_that_lists_absent_clips_is_a_warning(tmp_path: Path) -> None:
     root = touch(tmp_path / "data", TRAIN)
     write(root / "fan/attributes_00.csv", f"file_name,d1p,d1v\n{TRAIN},vel,21\nfan/train/gone.wav,vel,3\n")
-    assert "1 of 2 clips that are not here" in " ".join(map(str, scan(root).problems))
+    assert "lists 2 clips, of which 1 are not in the folder" in " ".join(map(str, scan(root).problems))
 
 
 def test_attributes_published_after_the_challenge_are_used(tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_label_lists_give_evaluation_clips_their_label_and_domain(tmp_path: Path
     folder = root / "lists" if where == "inside" else tmp_path / "lists"
     lists(folder)  # type: ignore[operator]
     table = scan(root, layout="dcase2022", labels=None if where == "inside" else folder)
-    told = [(row(table, name)["label"], row(table, name)["domain"]) for name in SHORT]
-    assert told == [("normal", "source"), ("anomaly", "target"), ("normal", "target")]
+    labelled = [(row(table, name)["label"], row(table, name)["domain"]) for name in SHORT]
+    assert labelled == [("normal", "source"), ("anomaly", "target"), ("normal", "target")]
     if lists is baselines_list:
         assert row(table, SHORT[1])["attributes"] == {"m-n": "X"}
 
@@ -119,7 +119,7 @@ def test_a_csv_that_cannot_be_used_is_a_warning(tmp_path: Path, name: str) -> No
 
 def test_labels_without_a_year_are_an_error(tmp_path: Path) -> None:
     root = touch(tmp_path / "data", "normal/a.wav")
-    with pytest.raises(AsdRayError, match="label lists go with a DCASE layout"):
+    with pytest.raises(AsdRayError, match="label lists need a DCASE layout"):
         scan(root, labels=tmp_path)
 
 
@@ -132,12 +132,12 @@ def test_the_label_list_of_2020(tmp_path: Path) -> None:
     assert scan(root).frame["label"].tolist() == ["normal", "anomaly"]
 
 
-def test_clips_without_a_label_and_labels_without_a_clip_are_said(tmp_path: Path) -> None:
+def test_clips_without_a_label_and_labels_without_a_clip_are_reported(tmp_path: Path) -> None:
     root = touch(tmp_path / "data", *EVAL[:2], "eval_data/fan/test/section_03_0099.wav")
     baselines_list(root)
-    said = " ".join(map(str, scan(root, layout="dcase2022").problems))
-    assert "no label for 1 test clips, e.g. fan/section_03_0099.wav" in said
-    assert "labels 1 clips that are not here, e.g. fan/section_03_0002.wav" in said
+    problems = " ".join(map(str, scan(root, layout="dcase2022").problems))
+    assert "no label for 1 test clips, e.g. fan/section_03_0099.wav" in problems
+    assert "labels 1 clips that are not in the folder, e.g. fan/section_03_0002.wav" in problems
 
 
 def test_a_folder_of_labels_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from asd_ray.clips.layouts import LAYOUTS
+from asd_ray.clips.layouts import layouts
 from asd_ray.clips.layouts._base import draw_split
 from asd_ray.clips.layouts.mimii import snr_of
 from asd_ray.clips.scan import scan
@@ -136,8 +136,8 @@ def test_a_name_tells_the_clip(tmp_path: Path, layout: str, path: str, expected:
 
 
 def test_every_layout_that_we_ship_is_tried_above() -> None:
-    assert {layout for layout, _, _ in NAMES} == set(LAYOUTS)
-    assert len(LAYOUTS) == 9
+    assert {layout for layout, _, _ in NAMES} == set(layouts())
+    assert len(layouts()) == 9
 
 
 WRONG = [
@@ -154,7 +154,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("layout", "path"), WRONG)
 def test_a_misnamed_file_is_left_out_and_named(tmp_path: Path, layout: str, path: str) -> None:
-    good = LAYOUTS[layout].expected if layout != "folders" else "press/normal/ok.wav"
+    good = layouts()[layout].expected if layout != "folders" else "press/normal/ok.wav"
     table = scan(touch(tmp_path / "data", path, good), layout=layout)
     assert len(table) == 1
     assert [p.path for p in table.problems if "left out" in p.rule] == [path]
@@ -189,7 +189,7 @@ def test_the_layout_is_detected(tmp_path: Path, layout: str, paths: list[str]) -
     assert scan(touch(tmp_path / "data", *paths)).layout == layout
 
 
-def test_a_year_that_the_files_do_not_tell_is_said(tmp_path: Path) -> None:
+def test_a_year_that_the_files_do_not_show_is_noted(tmp_path: Path) -> None:
     table = scan(touch(tmp_path / "data", "fan/train/section_00_source_train_normal_0000_m-n_W.wav"))
     assert "--layout dcase2024" in next(p.cure for p in table.problems if "do not tell" in p.rule)
 
@@ -304,7 +304,7 @@ def test_hidden_clips_have_the_name_of_lists_and_submissions(tmp_path: Path) -> 
     assert dict(zip(table.frame["path"].str[9:], table.frame["clip"], strict=True)) == names
 
 
-def test_a_name_that_is_no_text_is_left_out_and_said(tmp_path: Path) -> None:
+def test_a_name_that_is_no_text_is_left_out_and_reported(tmp_path: Path) -> None:
     root = touch(tmp_path / "data", "fan/train/normal_id_00_00000000.wav")
     (root / "fan/train" / b"normal_id_00_0000000\xff.wav".decode("utf-8", "surrogateescape")).write_bytes(b"x")
     (root / "fan/train/normal_id_00_00000002.wav").symlink_to("normal_id_00_00000002.wav")

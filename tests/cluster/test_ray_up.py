@@ -102,7 +102,7 @@ def up_and_down(cluster: hosts.Hosts, ray: Callable[..., str]) -> None:
     records = ledger.records()
     assert verify(ledger).is_clean
     assert statuses(records) == {("waits", "complete"): 5, ("idnn", "complete"): 5}
-    assert {record.extra["node"] for record in records} == set(HOSTS)
+    assert {record.node for record in records} == set(HOSTS)
     for host in HOSTS:  # the bank is built once a node, on its own disk
         assert cluster.ssh(host, "find /tmp/asd_ray_cache -type f | wc -l") != "0\n"
 

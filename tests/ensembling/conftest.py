@@ -15,7 +15,7 @@ import pytest
 from asd_ray.ensembling import Ensemble, EnsembleConfig, Recipe, build
 from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.metric import Gain, Metric, Metrics, Single
-from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
+from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 
 IDS = ("00", "02")
 FAMILIES: dict[str, list[dict[str, Any]]] = {  # all that the shipped recipes ask for
@@ -112,7 +112,7 @@ def make_ledger(
             drawn = dict(zip(variants, make_scores(clips, levels, seed), strict=True))
             trial = TrialRecord(
                 **{  # type: ignore[arg-type]
-                    "trial": trial_hash(machine=machine, family=family, number=number, **record),
+                    "trial": trial_hash(machine=machine, family=family, number=number, other=repr(record)),
                     "name": f"{machine}-{family}-{number:04d}",
                     "machine": machine,
                     "family": family,
@@ -120,7 +120,8 @@ def make_ledger(
                     "params": dict(params),
                     "dataset": "demo",
                     "data_fingerprint": "f0f0f0f0f0f0",
-                    "extra": {"settings": {"year": year}, "paper": number == 0},
+                    "settings": Settings(year=year),
+                    "paper": number == 0,
                 }
                 | record
             )

@@ -9,7 +9,7 @@ import pytest
 
 from asd_ray.ensembling.candidates import load, year_of
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
+from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 
 Make = Callable[..., Ledger]
 
@@ -188,12 +188,12 @@ def record(**given: object) -> TrialRecord:
 @pytest.mark.parametrize(
     ("records", "year"),
     [
-        ([record(extra={"settings": {"year": 2021}}, dataset="dcase2020")], 2021),
-        ([record(extra={"settings": {"year": None}}, dataset="mimii")], None),
+        ([record(settings=Settings(year=2021), dataset="dcase2020")], 2021),
+        ([record(settings=Settings(), dataset="mimii")], None),
         ([record(dataset="dcase2020")], 2020),
         ([record(dataset="dcase2020"), record(dataset="dcase2021")], None),
         ([record(dataset="dcase"), record(dataset="")], None),
-        ([record(dataset="dcase2020"), record(extra={"settings": {"year": 2023}})], 2023),
+        ([record(dataset="dcase2020"), record(settings=Settings(year=2023))], 2023),
     ],
 )
 def test_the_year_is_the_searchs_or_that_of_a_submission(records: list[TrialRecord], year: int | None) -> None:

@@ -16,6 +16,7 @@ from asd_ray.ensembling.requirements import check
 from asd_ray.ensembling.select import fits, select, without_labels
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.errors import AsdRayError
+from asd_ray.ledger import Settings
 from tests.ensembling.conftest import make_ledger
 
 STRENGTH = (0.2, 1.4, 0.9, 0.5, 1.1, 0.7)
@@ -128,8 +129,8 @@ def test_a_recipe_says_which_family_it_lacks_and_how_to_search_it(evaluation: Ev
 
 def test_the_search_that_is_advised_is_of_this_run_and_names_a_users_class(tmp_path: Path) -> None:
     target = "mine.detector:Mine"
-    extra = {"settings": {"year": 2022}, "target": target, "paper": True}
-    ledger = make_ledger(tmp_path / "my run", {"Mine": [{"lr": 0.1}]}, extra=extra)
+    fields = {"settings": Settings(year=2022), "target": target, "paper": True}
+    ledger = make_ledger(tmp_path / "my run", {"Mine": [{"lr": 0.1}]}, **fields)
     for recipe in (
         Recipe("mine", "slots", slots=(Slot("Mine", params={"lr": 7}), Slot("stgram"))),
         Recipe("free", "label_free", slots=(Slot("Mine", params={"lr": 7}),)),

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.ledger import Ledger, Settings, TrialRecord
 from asd_ray.ledger.trial_file import SCHEMA_KEY, TRIALS_KEY
 
 OTHERS = 5
@@ -27,7 +27,10 @@ def fill(ledger: Ledger, trial: Callable[..., Any]) -> Ledger:
         "versions": {"torch": "2.1"},
         "dataset": "dcase2020",
         "data_fingerprint": "ab12",
-        "extra": {"settings": {"fingerprint": "ab12", "year": 2020, "checkpoint": "last"}, "paper": True, "node": "a"},
+        "settings": Settings("ab12", 2020),
+        "paper": True,
+        "node": "a",
+        "extra": {"note": "a"},
     }
     for number in range(OTHERS + 1):
         ledger.commit(*both_labels(*trial(number, count=24, **whole)))

@@ -9,7 +9,7 @@ import pytest
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord, candidate_matrix, compact, verify
-from asd_ray.ledger.forgetting import forget
+from asd_ray.ledger.forgetting import forget, forget_failed
 from asd_ray.ledger.trial_file import encode
 
 from ..hostile import Verbs, digests
@@ -62,7 +62,7 @@ def test_failed_trials_are_set_aside_and_no_others(
     failures: Ledger, chosen: dict[str, list[str]], forgotten: list[str]
 ) -> None:
     before = digests(Path(failures.layout.base))
-    assert [record.name for record in failures.forget_failed(**chosen)] == forgotten
+    assert [record.name for record in forget_failed(failures, **chosen)] == forgotten
     left = [record.name for record in Ledger(failures.layout).records()]
     assert len(left) == 7 - len(forgotten)
     assert not set(left) & set(forgotten)
@@ -70,15 +70,15 @@ def test_failed_trials_are_set_aside_and_no_others(
     assert len(files) == len(forgotten)
     for path in files:
         assert digests(Path(failures.layout.set_aside))[path] == before[f"ledger/{path}"]
-    assert failures.forget_failed(**chosen) == []
+    assert forget_failed(failures, **chosen) == []
     assert verify(Ledger(failures.layout)).is_clean
 
 
 def test_a_forgotten_trial_may_be_stored_anew_and_the_old_file_brought_back(filled: Ledger, trial) -> None:
-    [failed] = filled.forget_failed()
+    [failed] = forget_failed(filled)
     assert not filled.has("fan", "ae", failed.trial)
     assert filled.commit(failed)
-    assert [r.number for r in filled.forget_failed()] == [5]
+    assert [r.number for r in forget_failed(filled)] == [5]
     assert len([path for path in aside(filled) if ".reason" not in path]) == 1, "the same content is kept once"
     reason = Path(filled.layout.set_aside, next(path for path in aside(filled) if ".reason" in path)).read_text()
     back = reason.rpartition("To bring it back: ")[2]
@@ -88,9 +88,9 @@ def test_a_forgotten_trial_may_be_stored_anew_and_the_old_file_brought_back(fill
 
 
 def test_two_failures_of_one_trial_keep_both_files(filled: Ledger, record) -> None:
-    filled.forget_failed()
+    forget_failed(filled)
     filled.commit(record(5, status="failed", objective=None, variant="", error="another reason"))
-    filled.forget_failed()
+    forget_failed(filled)
     assert len([path for path in aside(filled) if ".reason" not in path]) == 2
 
 
@@ -98,7 +98,7 @@ def test_a_failed_trial_leaves_its_compact_file_and_the_others_stay(filled: Ledg
     path = one_compact_file(filled)
     ledger = Ledger(filled.layout)
     before = {record.trial: ledger.scores(record) for record in ledger.records()}
-    [failed] = ledger.forget_failed()
+    [failed] = forget_failed(ledger)
     assert not path.exists()
     assert numbers(filled) == [0, 1, 2, 3, 4]
     for record in Ledger(filled.layout).records():
@@ -119,7 +119,7 @@ def test_a_writer_that_knew_the_compact_file_stores_the_trial_again(filled: Ledg
 
 def test_a_failure_that_was_retried_with_success_is_not_touched(filled: Ledger, trial) -> None:
     filled.commit(*trial(5))
-    assert filled.forget_failed() == []
+    assert forget_failed(filled) == []
     assert aside(filled) == []
 
 
@@ -142,10 +142,10 @@ def test_a_broken_compact_file_is_named_with_the_cure_and_nothing_is_lost(filled
     whole = path.read_bytes()
     path.write_bytes(whole[:4] + b"\xff" * 400 + whole[404:])
     with pytest.raises(AsdRayError, match="Run first: asd-ray ledger verify"):
-        Ledger(filled.layout).forget_failed()
+        forget_failed(Ledger(filled.layout))
     assert path.exists()
     assert not verify(Ledger(filled.layout)).is_clean
-    assert [record.number for record in Ledger(filled.layout).forget_failed()] == [5]
+    assert [record.number for record in forget_failed(Ledger(filled.layout))] == [5]
     assert numbers(filled) == [1, 2, 3, 4]
 
 
@@ -160,8 +160,10 @@ def test_kill_9_at_any_step_loses_nothing_and_the_same_call_goes_on(
         one_compact_file(filled)
     process = start_python(
         """
+        from asd_ray.ledger.forgetting import forget_failed
+
         kill_at_step(int(sys.argv[2]))
-        Ledger(sys.argv[1]).forget_failed()
+        forget_failed(Ledger(sys.argv[1]))
         """,
         filled.layout.base,
         step,
@@ -170,7 +172,7 @@ def test_kill_9_at_any_step_loses_nothing_and_the_same_call_goes_on(
     assert numbers(filled)[:5] == [0, 1, 2, 3, 4]
     kept = [path for path in aside(filled) if path.endswith(".failed.parquet")]
     assert numbers(filled)[5:] == [5] or kept, "the failed trial is in one place at least"
-    Ledger(filled.layout).forget_failed()
+    forget_failed(Ledger(filled.layout))
     assert numbers(filled) == [0, 1, 2, 3, 4]
     assert len([path for path in aside(filled) if path.endswith(".parquet")]) == 1
     compact(Ledger(filled.layout))

@@ -65,7 +65,7 @@ CSV: dict[str, tuple[bytes, str]] = {
     "a score of 5,000 digits": (csv(FIRST, {"score": "9" * 5000}), "line 3: the score is not a finite number"),
     "a score in hexadecimal": (csv(FIRST, {"score": "0x10"}), "line 3: the score is not a finite number"),
     "no score in a row": (csv(FIRST, {"score": ""}), "line 3: the score is not a finite number"),
-    "one row twice": (csv(GOOD, GOOD), "line 3: the clip stands in the table before"),
+    "one row twice": (csv(GOOD, GOOD), "line 3: the clip is in the table already"),
     "an open quotation mark": (csv(FIRST, {"clip": '"b.wav'}, {"clip": "c.wav"}), "is a quotation mark left open"),
     "rows of other lengths": (csv(FIRST) + b"A,fan\n", "line 3: 2 instead of 6 values"),
 }

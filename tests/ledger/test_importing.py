@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger import Ledger, candidate_matrix, compact, export_table, import_submission, import_table
+from asd_ray.ledger import Ledger, Settings, candidate_matrix, compact, export_table, import_submission, import_table
 from asd_ray.ledger.exporting import Exported
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "dcase2020"
@@ -33,10 +33,10 @@ def write(folder: Path, text: str, name: str = "table.csv") -> Path:
 def test_every_system_of_a_table_becomes_a_candidate(ledger: Ledger, tmp_path: Path) -> None:
     report = import_table(ledger, write(tmp_path, GOOD))
     assert (len(report.stored), len(report.present), report.rows) == (2, 0, 4)
-    made = candidate_matrix(ledger, "fan")
-    assert made.candidates["name"].tolist() == ["A", "B"]
-    np.testing.assert_array_equal(made.scores, np.float32([[0.25, 1.5], [-0.3, 7]]))
-    assert made.clips.to_dict("list") == {
+    matrix = candidate_matrix(ledger, "fan")
+    assert matrix.candidates["name"].tolist() == ["A", "B"]
+    np.testing.assert_array_equal(matrix.scores, np.float32([[0.25, 1.5], [-0.3, 7]]))
+    assert matrix.clips.to_dict("list") == {
         "clip": ["a.wav", "b.wav"],
         "id": ["00", "02"],
         "domain": ["source", "target"],
@@ -73,15 +73,15 @@ def test_every_system_of_a_table_becomes_a_candidate(ledger: Ledger, tmp_path: P
 )
 def test_tables_are_understood_as_people_write_them(ledger: Ledger, tmp_path: Path, name: str, text: str) -> None:
     import_table(ledger, write(tmp_path, text))
-    made = candidate_matrix(ledger, "fan")
-    assert made.scores.tolist() == [[0.25, 1.5]]
-    assert made.clips["id"].tolist() == ["00", "02"]
-    assert made.clips["clip"].tolist() == ["a.wav", "b.wav"]
-    assert set(made.clips["label"]) == {"unknown"}
+    matrix = candidate_matrix(ledger, "fan")
+    assert matrix.scores.tolist() == [[0.25, 1.5]]
+    assert matrix.clips["id"].tolist() == ["00", "02"]
+    assert matrix.clips["clip"].tolist() == ["a.wav", "b.wav"]
+    assert set(matrix.clips["label"]) == {"unknown"}
 
 
 @pytest.mark.parametrize(
-    ("given", "stored"),
+    ("word", "stored"),
     [
         ("0", "normal"),
         ("1", "anomaly"),
@@ -91,8 +91,8 @@ def test_tables_are_understood_as_people_write_them(ledger: Ledger, tmp_path: Pa
         ("", "unknown"),
     ],
 )
-def test_labels_are_put_into_the_ledgers_words(ledger: Ledger, tmp_path: Path, given: str, stored: str) -> None:
-    import_table(ledger, write(tmp_path, f"system,machine,id,clip,label,score\nA,fan,00,a.wav,{given},1\n"))
+def test_labels_are_translated_to_the_ledgers_words(ledger: Ledger, tmp_path: Path, word: str, stored: str) -> None:
+    import_table(ledger, write(tmp_path, f"system,machine,id,clip,label,score\nA,fan,00,a.wav,{word},1\n"))
     assert candidate_matrix(ledger, "fan").clips["label"].tolist() == [stored]
 
 
@@ -108,7 +108,7 @@ def test_importing_again_changes_nothing(ledger: Ledger, tmp_path: Path) -> None
     assert len(ledger.records()) == 2
 
 
-def test_other_scores_under_a_known_name_are_kept_beside_and_said(ledger: Ledger, tmp_path: Path) -> None:
+def test_other_scores_under_a_known_name_are_both_kept_with_a_note(ledger: Ledger, tmp_path: Path) -> None:
     import_table(ledger, write(tmp_path, GOOD))
     report = import_table(ledger, write(tmp_path, GOOD.replace("0.25", "0.26")))
     assert [record.name for record in report.stored] == ["A"]
@@ -116,7 +116,7 @@ def test_other_scores_under_a_known_name_are_kept_beside_and_said(ledger: Ledger
     assert len(ledger.records()) == 3
 
 
-def test_scores_that_float32_cannot_tell_apart_are_said(ledger: Ledger, tmp_path: Path) -> None:
+def test_scores_that_float32_makes_equal_are_reported(ledger: Ledger, tmp_path: Path) -> None:
     text = "system,machine,id,clip,score\nA,fan,00,a.wav,1.00000001\nA,fan,00,b.wav,1.00000002\n"
     assert any("1 more ties" in note for note in import_table(ledger, write(tmp_path, text)).notes)
 
@@ -130,10 +130,10 @@ def test_labels_that_come_later_replace_an_import_without_them(ledger: Ledger, t
         report = import_table(ledger, write(tmp_path, GOOD))
         assert (len(report.stored), report.notes) == ((2, []) if not compacted else (0, []))
         assert len(import_table(ledger, write(tmp_path, bare, "bare.csv")).present) == 2
-    made = candidate_matrix(ledger, "fan")
-    assert made.scores.shape == (2, 2)
-    assert made.clips["label"].tolist() == ["normal", "anomaly"]
-    assert made.clips["domain"].tolist() == ["source", "target"]
+    matrix = candidate_matrix(ledger, "fan")
+    assert matrix.scores.shape == (2, 2)
+    assert matrix.clips["label"].tolist() == ["normal", "anomaly"]
+    assert matrix.clips["domain"].tolist() == ["source", "target"]
 
 
 def test_an_import_lists_the_ledger_once_whatever_the_number_of_systems(
@@ -184,7 +184,7 @@ def test_all_problems_of_a_table_are_named_with_their_lines_and_nothing_is_store
         "line 7: split 'eval'",
         "line 8: label 'broken'",
         "lines 9, 10, 14: the score is not a finite number",
-        "line 11: the clip stands in the table before",
+        "line 11: the clip is in the table already",
         "line 12: 6 instead of 8 values",
         "line 13: system is empty",
     ):
@@ -283,7 +283,7 @@ def test_exports_are_chosen_by_machine_family_split_status_and_variant(ledger: L
     assert export_table(ledger, path, statuses=["pruned"], splits=["test"]).trials == 1
 
 
-def test_trials_of_one_name_are_told_apart_in_an_export(ledger: Ledger, trial, tmp_path: Path) -> None:
+def test_trials_of_one_name_get_their_hash_in_an_export(ledger: Ledger, trial, tmp_path: Path) -> None:
     for number in range(2):
         ledger.commit(*trial(number, name="same"))
     export_table(ledger, tmp_path / "all.csv")
@@ -310,12 +310,12 @@ def test_official_submissions_join_with_labels_and_score_as_published(ledger: Le
         report = import_submission(ledger, GOLDEN / "submissions" / system, 2020, GOLDEN / "ground_truth")
         assert report.rows == 7103
     assert len(ledger.records()) == 4 * 6
-    made = candidate_matrix(ledger, "fan")
-    assert made.scores.shape == (4, 1342)
-    for row, system in enumerate(made.candidates["name"]):
-        for each, numbers in expected[system]["machines"]["fan"]["ids"].items():
-            of_id = (made.clips["id"] == each).to_numpy()
-            assert auc(made.clips["label"][of_id], made.scores[row][of_id]) == pytest.approx(numbers["auc"], abs=1e-6)
+    matrix = candidate_matrix(ledger, "fan")
+    assert matrix.scores.shape == (4, 1342)
+    for row, system in enumerate(matrix.candidates["name"]):
+        for id, numbers in expected[system]["machines"]["fan"]["ids"].items():
+            of_id, scores = (matrix.clips["id"] == id).to_numpy(), matrix.scores[row]
+            assert auc(matrix.clips["label"][of_id], scores[of_id]) == pytest.approx(numbers["auc"], abs=1e-6)
 
 
 @needs_golden
@@ -325,9 +325,9 @@ def test_a_submission_imported_again_with_truth_gains_its_labels(ledger: Ledger)
     assert set(candidate_matrix(ledger, "pump").clips["label"]) == {"unknown"}
     assert len(import_submission(ledger, folder, 2020, GOLDEN / "ground_truth").stored) == 6
     assert len(import_submission(ledger, folder, 2020).present) == 6, "what knows less replaces nothing"
-    made = candidate_matrix(Ledger(ledger.layout), "pump")
-    assert len(made.scores) == 1
-    assert set(made.clips["label"]) == {"normal", "anomaly"}
+    matrix = candidate_matrix(Ledger(ledger.layout), "pump")
+    assert len(matrix.scores) == 1
+    assert set(matrix.clips["label"]) == {"normal", "anomaly"}
 
 
 def test_a_broken_submission_is_refused_with_all_its_problems(ledger: Ledger, run: Path, tmp_path: Path) -> None:
@@ -346,3 +346,102 @@ def test_a_table_of_many_batches_is_written_whole(filled: Ledger, tmp_path: Path
     table = pq.read_table(tmp_path / "all.parquet")
     assert table.schema.field("id").type == pa.string()
     assert len(table) == 5 * 24
+
+
+def scored_table(*, year_labels: bool = True, family: str = "") -> str:
+    """Two systems of one machine, with two sections, two domains, held-out clips and, on request, a family."""
+    header = "system,machine,id,clip,domain,split,label,score" + (",family" if family else "")
+    rows = [header]
+    for at, system in enumerate(("Team A/1", "Team B")):
+        draw = np.random.default_rng(at)
+        for id in ("00", "01"):
+            for domain in ("source", "target"):
+                for number in range(24):
+                    split, label = ("held_out", "normal") if number < 8 else ("test", ("normal", "anomaly")[number % 2])
+                    score = draw.normal() + (label == "anomaly")
+                    label = label if year_labels else ""
+                    row = f"{system},fan,{id},{id}_{domain}_{number}.wav,{domain},{split},{label},{score:.6f}"
+                    rows.append(row + (f",{family}" if family else ""))
+    return "\n".join(rows) + "\n"
+
+
+def test_systems_of_a_table_are_evaluated_by_the_cells_of_its_year(ledger: Ledger, tmp_path: Path) -> None:
+    from asd_ray.ensembling import load
+    from asd_ray.metrics import cells_batch
+
+    path = write(tmp_path, scored_table())
+    import_table(ledger, path)
+    assert load(ledger, "fan").judged.cells == "AUC and pAUC of each id"
+    report = import_table(ledger, path, 2022)
+    assert (len(report.stored), len(report.present)) == (2, 0), "the year is new, so the trials are stored again"
+    candidates = load(ledger, "fan")
+    assert len(candidates) == 2
+    assert candidates.judged.cells == "the AUC and pAUC cells of DCASE 2022"
+    names, _ = cells_batch(candidates.clips, candidates.scores, candidates.judged.year)
+    assert names == [f"{id}/{cell}" for id in ("00", "01") for cell in ("auc_source", "auc_target", "pauc")]
+    for again in (None, 2022):
+        assert len(import_table(ledger, path, again).present) == 2, "a stored year is kept"
+    assert {record.settings.year for record in ledger.records()} == {2022}
+
+
+def test_imported_systems_keep_their_names_in_leaderboard_ensemble_report_and_export(
+    ledger: Ledger, run: Path, tmp_path: Path
+) -> None:
+    from asd_ray.ensemble import main as ensemble
+    from asd_ray.ensembling import finals, load
+    from asd_ray.report import main as report
+    from asd_ray.reporting.leaderboard import leaderboard
+
+    import_table(ledger, write(tmp_path, scored_table(family="stgram")), 2023)
+    names = {"Team A/1", "Team B"}
+    rows = leaderboard(load(ledger, "fan"), "hmean", ())["rows"]
+    assert {(row["name"], row["family"]) for row in rows} == {(name, "stgram") for name in names}
+    assert ensemble(["fan", "--run", str(run), "--recipe", "top_k", "--folds", "2", "--repeats", "1"]) == 0
+    final = finals(ledger)["fan"]
+    assert final["dataset"]["year"] == 2023
+    assert {member["name"] for member in final["members"]} <= names
+    assert report(["--run", str(run)]) == 0
+    page = next(run.rglob("report*.html")).read_text()
+    assert all(name in page for name in names)
+    export_table(ledger, tmp_path / "all.csv")
+    table = pd.read_csv(tmp_path / "all.csv")
+    assert (set(table["system"]), set(table["family"])) == (names, {"stgram"})
+
+
+def test_the_family_of_a_system_is_a_column_of_the_table(ledger: Ledger, tmp_path: Path) -> None:
+    header, row = "system,machine,id,clip,score,family\n", "A,fan,00,a.wav,1,stgram\n"
+    import_table(ledger, write(tmp_path, header + row + "B,fan,00,a.wav,1,\n"))
+    assert {record.name: record.family for record in ledger.records()} == {"A": "stgram", "B": "import"}
+    assert ledger.records(family="stgram")[0].source == "import"
+    for wrong, message in (
+        (row + "A,fan,00,b.wav,1,idnn\n", "line 3: the family differs from an earlier row of the same system"),
+        ("A,fan,00,a.wav,1,../idnn\n", "line 2: the family name '../idnn' must be 1 to 128"),
+    ):
+        with pytest.raises(AsdRayError, match=message):
+            import_table(ledger, write(tmp_path, header + wrong))
+    report = import_table(ledger, write(tmp_path, "system,machine,id,clip,label,score\nA,fan,00,a.wav,normal,1\n"))
+    assert [record.family for record in report.stored] == ["stgram"], "one trial is never stored in two families"
+    assert any("A of fan stays in the family 'stgram'" in note for note in report.notes)
+    assert len(ledger.records()) == 2
+
+
+def test_trials_of_one_machine_share_one_year(ledger: Ledger, trial, run: Path, tmp_path: Path) -> None:
+    ledger.commit(*trial(1, settings=Settings(year=2022)))
+    path = write(tmp_path, scored_table())
+    with pytest.raises(AsdRayError, match="fan: the run has trials of DCASE 2022, so scores of 2023 cannot join them"):
+        import_table(ledger, path, 2023)
+    assert len(ledger.records()) == 1
+    import_table(ledger, path, 2022)
+    other = Ledger(tmp_path / "other")
+    import_table(other, path, 2022)
+    import_table(other, path, 2023)
+    assert {record.settings.year for record in other.records()} == {2023}, "a wrong year can be corrected"
+
+
+def test_labels_that_are_stored_outweigh_a_year_that_comes_without_them(ledger: Ledger, tmp_path: Path) -> None:
+    import_table(ledger, write(tmp_path, scored_table()))
+    report = import_table(ledger, write(tmp_path, scored_table(year_labels=False)), 2022)
+    assert (len(report.stored), len(report.present)) == (0, 2)
+    assert all(record.settings is None for record in ledger.records())
+    assert all("the year 2022 was not added" in note for note in report.notes)
+    assert len(report.notes) == 2

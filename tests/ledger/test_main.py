@@ -130,14 +130,23 @@ def test_import_export_and_compact_report_what_they_did(
     assert "0 trials stored, 2 were there already" in capsys.readouterr().out
 
 
+def test_a_table_is_imported_with_its_year(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "table.csv").write_text(TABLE)
+    assert main(["import", str(run), str(tmp_path / "table.csv"), "--year", "2022"]) == 0
+    assert main(["ls", str(run), "--json"]) == 0
+    [record] = json.loads(capsys.readouterr().out.partition("\n[")[2].join(["[", ""]))
+    assert record["settings"]["year"] == 2022
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["ls", "{empty}"], "no run here"),
         (["verify", "{empty}/none"], "no run here"),
         (["import", "{empty}", "{empty}/none.csv"], "no such file"),
-        (["import", "{empty}", "{empty}"], "of which DCASE year"),
-        (["import", "{empty}", "{table}", "--year", "2020"], "not a folder"),
+        (["import", "{empty}", "{empty}"], "the DCASE year of these submission files is needed"),
+        (["import", "{empty}", "{table}", "--truth", "{empty}"], "not a folder"),
+        (["import", "{empty}", "{table}", "--year", "2019"], "unknown year '2019'; did you mean"),
         (["import", "{empty}", "{empty}", "--year", "2020", "--truth", "{table}"], "is a file; name its folder"),
         (["ls", "gs://bucket/run"], "gs:// is not read"),
     ],

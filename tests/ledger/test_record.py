@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger import TrialRecord, trial_hash
-from asd_ray.ledger.run_layout import check_trial
+from asd_ray.ledger import Settings, TrialRecord, trial_hash
+from asd_ray.storage.run_layout import check_trial
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -51,6 +51,19 @@ def test_nan_among_the_values_of_a_failed_trial_is_strict_json_and_comes_back(re
 def test_fields_of_later_versions_are_kept_as_extra(record) -> None:
     stored = json.loads(record(extra={"a": 1}).to_json()) | {"gpu_seconds": 3.5}
     assert TrialRecord.from_dict(stored).extra == {"a": 1, "gpu_seconds": 3.5}
+
+
+def test_what_version_0_1_kept_in_extra_has_fields_now(record) -> None:
+    fields = {"paper": True, "machines": ["fan", "pump"], "target": "mine:Tiny", "node": "a"}
+    settings = {"fingerprint": "ab", "year": 2022, "held_out": 0.2, "epochs_cap": None, "checkpoint": "oracle"}
+    new = json.loads(record().to_json())
+    of_0_1 = {key: value for key, value in new.items() if key not in {*fields, "settings", "version"}}
+    read = TrialRecord.from_dict(of_0_1 | {"extra": {**fields, "settings": settings, "faults": ["x"]}})
+    assert (read.paper, read.machines, read.target, read.node) == (True, ("fan", "pump"), "mine:Tiny", "a")
+    assert read.settings == Settings("ab", 2022, 0.2, None, "oracle")
+    assert read.extra == {"faults": ["x"]}
+    assert TrialRecord.from_json(read.to_json()) == read
+    assert record().machines == (record().machine,)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import pytest
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, RunLayout, candidate_matrix, compact, export_table, import_table, verify
-from asd_ray.ledger import files as ledger_files
 from asd_ray.ledger.__main__ import main
+from asd_ray.ledger.forgetting import forget_failed
+from asd_ray.storage import files as ledger_files
 
 from ..s3_server import S3Server
 
@@ -186,8 +187,8 @@ def test_a_commit_outlasts_a_server_that_is_away_for_a_while(s3: Ledger, s3_serv
 
 def test_failed_trials_are_set_aside_beside_the_ledger(s3_filled: Ledger, client: Any, record) -> None:
     ledger = Ledger(s3_filled.layout)
-    [failed] = ledger.forget_failed()
-    assert (failed.number, ledger.forget_failed()) == (5, [])
+    [failed] = forget_failed(ledger)
+    assert (failed.number, forget_failed(ledger)) == (5, [])
     aside = [key.partition("/ledger_set_aside/")[2] for key in keys(client, ledger) if "/ledger_set_aside/" in key]
     name = f"machine=fan/family=ae/{failed.trial}.failed.parquet"
     assert aside == [name, f"{name}.reason.txt"]
@@ -197,6 +198,6 @@ def test_failed_trials_are_set_aside_beside_the_ledger(s3_filled: Ledger, client
 def test_a_move_that_was_killed_before_it_removed_its_source_goes_on(s3_filled: Ledger, client: Any, record) -> None:
     ledger = Ledger(s3_filled.layout)
     path = ledger.layout.trial_file(*("fan", "ae", record(5).trial), "failed")
-    ledger.layout.filesystem().copy_file(path, ledger.layout.set_aside_file(path))
-    assert len(ledger.forget_failed()) == 1
+    ledger.files.filesystem.copy_file(path, ledger.layout.set_aside_file(path))
+    assert len(forget_failed(ledger)) == 1
     assert sum("/ledger_set_aside/" in key for key in keys(client, ledger)) == 2

@@ -24,17 +24,17 @@ class World:
     submission: Path
 
 
-def clip_name(year: int, each: str, domain: str, number: int) -> str:
+def clip_name(year: int, id: str, domain: str, number: int) -> str:
     if year == 2020:
-        return f"id_{each}_{number:08d}.wav"
-    return f"section_{each}_{domain}_test_{number:04d}.wav" if year == 2021 else f"section_{each}_{number:04d}.wav"
+        return f"id_{id}_{number:08d}.wav"
+    return f"section_{id}_{domain}_test_{number:04d}.wav" if year == 2021 else f"section_{id}_{number:04d}.wav"
 
 
-def long_name(year: int, each: str, domain: str, label: int, number: int) -> str:
+def long_name(year: int, id: str, domain: str, label: int, number: int) -> str:
     kind = ("normal", "anomaly")[label]
     if year == 2020:
-        return f"{kind}_id_{each}_{number:08d}.wav"
-    return f"section_{each}_{domain}_test_{kind}_{number:04d}_noAttribute.wav"
+        return f"{kind}_id_{id}_{number:08d}.wav"
+    return f"section_{id}_{domain}_test_{kind}_{number:04d}_noAttribute.wav"
 
 
 def draw(year: int, seed: int = 0) -> pd.DataFrame:
@@ -42,14 +42,14 @@ def draw(year: int, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     rows = []
     for machine in MACHINES.get(year, ["bearing", "fan", "ToyCar"]):
-        for each in IDS.get(year, ["00"]):
+        for id in IDS.get(year, ["00"]):
             for domain in [""] if year == 2020 else ["source", "target"]:
                 labels = rng.permutation([0] * rng.integers(9, 15) + [1] * rng.integers(5, 12))
                 start = 0 if year == 2021 or domain != "target" else 50
                 for number, label in enumerate(labels, start):
                     score = round(float(rng.normal() + label), 1)
-                    names = (clip_name(year, each, domain, number), long_name(year, each, domain, label, number))
-                    rows.append((machine, each, domain, names[0], int(label), score, int(score > 0.5), names[1]))
+                    names = (clip_name(year, id, domain, number), long_name(year, id, domain, label, number))
+                    rows.append((machine, id, domain, names[0], int(label), score, int(score > 0.5), names[1]))
     return pd.DataFrame(rows, columns=["machine", "id", "domain", "clip", "label", "score", "decision", "long"])
 
 
@@ -60,14 +60,14 @@ def write_rows(path: Path, names: pd.Series, values: pd.Series) -> None:
 
 def cells_of(table: pd.DataFrame, year: int):
     """(what stands in the file name, the cell's clips)."""
-    for (machine, each), section in table.groupby(["machine", "id"]):
+    for (machine, id), section in table.groupby(["machine", "id"]):
         if year == 2020:
-            yield f"{machine}_id_{each}", section
+            yield f"{machine}_id_{id}", section
         elif year == 2021:
             for domain, clips in section.groupby("domain"):
-                yield f"{machine}_section_{each}_{domain}_test", clips
+                yield f"{machine}_section_{id}_{domain}_test", clips
         else:
-            yield f"{machine}_section_{each}_test", section.sort_values("clip")
+            yield f"{machine}_section_{id}_test", section.sort_values("clip")
 
 
 def write_truth(table: pd.DataFrame, folder: Path, year: int) -> None:
@@ -98,9 +98,9 @@ def world(tmp_path: Path) -> Callable[[int], World]:
     """``world(2021)``: a small evaluation set of that year and one system, on disk."""
 
     def make(year: int) -> World:
-        made = World(year, draw(year), tmp_path / "truth", tmp_path / "system")
-        write_truth(made.table, made.truth, year)
-        write_submission(made.table, made.submission, year)
-        return made
+        case = World(year, draw(year), tmp_path / "truth", tmp_path / "system")
+        write_truth(case.table, case.truth, year)
+        write_submission(case.table, case.submission, year)
+        return case
 
     return make

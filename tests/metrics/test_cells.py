@@ -13,8 +13,8 @@ YEARS = (2020, 2021, 2022, 2023, 2024, 2025)
 def clips_of(year: int | None, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     rows = [
-        (each, domain, label)
-        for each in ("00", "01")
+        (id, domain, label)
+        for id in ("00", "01")
         for domain in ("source", "target")
         for label in (0, 1)
         for _ in range(rng.integers(11, 40))
@@ -34,8 +34,8 @@ def test_cells_equal_the_official_ones_candidate_by_candidate(year, decimals):
         machine = official_score(table, year).machines["fan"]
         units = machine["ids" if year == 2020 else "sections"]
         for name, value in zip(names, ours, strict=True):
-            each, key = name.split("/")
-            assert value == pytest.approx(units[each][key], abs=1e-12), name
+            id, key = name.split("/")
+            assert value == pytest.approx(units[id][key], abs=1e-12), name
     assert len(names) == {2020: 4, 2021: 8}.get(year, 6)
 
 

@@ -108,7 +108,7 @@ def test_score_that_is_not_finite_is_named_by_candidate_and_clip(bad):
     scores = np.zeros((100, 1000))
     scores[77, 123] = bad
     labels = np.arange(1000) % 2
-    with pytest.raises(AsdRayError, match=r"candidate 77 gives clip 123 the score (nan|-?inf)"):
+    with pytest.raises(AsdRayError, match=r"candidate 77 has the score (nan|-?inf) for clip 123"):
         auc_batch(labels, scores)
 
 
@@ -124,7 +124,7 @@ def test_score_that_is_not_finite_is_named_by_candidate_and_clip(bad):
         ([0, 1], ["a", "b"], "scores must be numbers"),
     ],
 )
-def test_what_has_no_auc_is_said(labels, scores, message):
+def test_an_undefined_auc_is_an_error(labels, scores, message):
     with pytest.raises(AsdRayError, match=message):
         auc(labels, scores)
 

@@ -54,9 +54,9 @@ def test_cells_and_means_follow_the_definition(world, year):
         sections = len(entry["sections"])
         for metric, values in rows.items():
             by_domain = metric != "pauc" or year == 2021
-            for place, (each, domain) in enumerate((e, d) for d in DOMAINS for e in sorted(entry["sections"])):
+            for place, (id, domain) in enumerate((e, d) for d in DOMAINS for e in sorted(entry["sections"])):
                 key = f"{metric}_{domain}" if by_domain else metric
-                assert entry["sections"][each][key] == pytest.approx(values[place], abs=1e-12), (machine, each, key)
+                assert entry["sections"][id][key] == pytest.approx(values[place], abs=1e-12), (machine, id, key)
             means = entry["means"]
             assert means["arithmetic_mean"][metric] == pytest.approx(np.mean(values), abs=1e-12)
             assert means["harmonic_mean"][metric] == pytest.approx(floored(values), abs=1e-12)
@@ -129,8 +129,8 @@ def test_2020_has_means_but_no_official_score(world):
     table = world(2020).table
     ours = official_score(table, 2020)
     cells = {key: (area(clips), area(clips, max_fpr=0.1)) for key, clips in table.groupby(["machine", "id"])}
-    for (machine, each), (auc, pauc) in cells.items():
-        cell = ours.machines[machine]["ids"][each]
+    for (machine, id), (auc, pauc) in cells.items():
+        cell = ours.machines[machine]["ids"][id]
         assert (cell["auc"], cell["pauc"]) == (pytest.approx(auc, abs=1e-12), pytest.approx(pauc, abs=1e-12))
     assert (ours.score, ours.interval) == (None, None)
     means = ours.summary["derived_not_official"]
@@ -162,7 +162,7 @@ def test_year_without_a_known_rule_is_refused(world, year, message):
         (lambda table: table.iloc[:0], "is empty"),
         (lambda table: table.assign(score=np.nan), r"scores must be finite, but \w+ section_\w+.wav has nan"),
         (lambda table: table.assign(domain=""), "knows the domains source and target but the table of scores has ''"),
-        (lambda table: table.iloc[[0, *range(len(table))]], "stands in the table of scores twice"),
+        (lambda table: table.iloc[[0, *range(len(table))]], "is in the table of scores more than once"),
         (lambda table: table[table["label"] == 0], "section 00 has only normal clips"),
         (lambda table: table.query("label == 1 or domain == 'source'"), "lacks normal or anomalous .* its target AUC"),
     ],

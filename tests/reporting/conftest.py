@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from asd_ray.ensemble import main as ensemble
-from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
+from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 
 EVIL = "</script><script>alert('x')</script><b>&\"'"
 FINGERPRINT = "0123456789abcdef"
@@ -78,7 +78,8 @@ def fill(
                 versions={"asd_ray": "0.1.0"},
                 dataset="simulated",
                 data_fingerprint=FINGERPRINT,
-                extra={"settings": {"year": year, "held_out": 0.1, "checkpoint": "last"}, "paper": at == 0},
+                settings=Settings(year=year),
+                paper=at == 0,
             )
             ledger.commit(record, long_scores(table, scores) if status == "complete" else None)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from asd_ray.ledger import TrialRecord, trial_hash
+from asd_ray.ledger import Settings, TrialRecord, trial_hash
 from asd_ray.reporting import importances as module
 from asd_ray.reporting.family import AXES, LINES, cost, family_facts, parallel, reason, seed_spread
 from asd_ray.reporting.importances import importances
@@ -62,7 +62,7 @@ def test_cost_counts_all_trials_and_gpus_apart() -> None:
 
 
 def test_a_trial_over_several_machines_is_shared_among_them() -> None:
-    assert cost([record(extra={"machines": ["fan", "pump"]})])["seconds"] == 5.0
+    assert cost([record(machines=["fan", "pump"])])["seconds"] == 5.0
 
 
 def test_no_gain_has_no_price_and_unknown_seconds_stay_unknown() -> None:
@@ -77,7 +77,7 @@ def test_seed_spread_is_of_trials_that_differ_in_their_seed_alone() -> None:
         record(1, **same, seed=1, objective=0.8),
         record(2, params={"lr": 0.2}, seed=1),
         record(3, **same, seed=2, status="failed", objective=None),
-        record(4, **same, seed=3, extra={"settings": {"checkpoint": "oracle"}}),
+        record(4, **same, seed=3, settings=Settings(checkpoint="oracle")),
     ]
     (row,) = seed_spread(records)
     assert (row["seeds"], row["lowest"], row["highest"]) == (2, 0.6, 0.8)

@@ -14,11 +14,10 @@ import torch
 
 from asd_ray.clips.scan import scan
 from asd_ray.detectors import Family
-from asd_ray.detectors.families import Space
-from asd_ray.ledger import Ledger
+from asd_ray.families import Space
+from asd_ray.ledger import Ledger, Settings
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.search import Search, run_serially
-from asd_ray.tuning.spec import Settings
 from asd_ray.tuning.study import Share, Study
 
 from .searches import loud_set

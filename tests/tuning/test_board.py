@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from asd_ray._console import Console
-from asd_ray.tuning.board import Board, leaderboard
 from asd_ray.tuning.search import Search
 from asd_ray.tuning.study import Study
+from asd_ray.tuning.watch.board import Board, leaderboard
 
 
 def paper_stands(bench: Any, seconds: float, wanted: int) -> tuple[Search, Study]:

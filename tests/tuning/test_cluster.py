@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from asd_ray.errors import AsdRayError
-from asd_ray.tuning import cluster as module
-from asd_ray.tuning.cluster import Cluster, Room, most_of
-from asd_ray.tuning.preflight import told_plan
+from asd_ray.tuning.on_ray import cluster as module
+from asd_ray.tuning.on_ray.cluster import Cluster, Room, most_of
+from asd_ray.tuning.on_ray.preflight import told_plan
 from asd_ray.tuning.study import Share
 
 GIB = 1 << 30

@@ -12,9 +12,10 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.record_writer import masked_crc32c
 
 from asd_ray.ledger import RunLayout, TrialRecord, trial_hash
-from asd_ray.tuning.curves import POINTS, Curves
+from asd_ray.storage.open_files import open_files
 from asd_ray.tuning.search import Search
 from asd_ray.tuning.trial import Reached
+from asd_ray.tuning.watch.tensorboard import POINTS, Curves
 
 HASH = trial_hash(number=7)
 
@@ -140,7 +141,7 @@ def test_a_disk_that_takes_no_curves_does_not_stop_the_search(
     if how == "full":
         monkeypatch.setattr(RunLayout, "curves_file", lambda self, name, trial: "/dev/full")
     else:
-        bench.ledger.layout.files().put(bench.ledger.layout.tensorboard, b"a file")
+        open_files(bench.ledger.layout).put(bench.ledger.layout.tensorboard, b"a file")
     search: Search = bench.search(bench.study(4), watchers=[Curves(bench.ledger.layout, pytest.fail)])
     assert search.ended == 4
     (told,) = [record.getMessage() for record in caplog.records]

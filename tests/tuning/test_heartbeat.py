@@ -11,8 +11,9 @@ import pytest
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import RunLayout
-from asd_ray.tuning import heartbeat
-from asd_ray.tuning.heartbeat import Beat, BeatingFile, new_driver, read_beats, store_clock
+from asd_ray.storage import heartbeat
+from asd_ray.storage.heartbeat import Beat, BeatingFile, new_driver, read_beats, store_clock
+from asd_ray.storage.open_files import open_files
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def layout(tmp_path: Path) -> RunLayout:
 
 
 def beats(layout: RunLayout) -> list[Beat]:
-    files = layout.files()
+    files = open_files(layout)
     return read_beats(files, files.list(layout.status), store_clock(files, layout.status))
 
 
@@ -47,7 +48,7 @@ def test_a_file_is_written_at_once_and_again_and_is_gone_at_the_end(
 ) -> None:
     monkeypatch.setattr(heartbeat, "EVERY", 0.05)
     counted = iter(range(1000))
-    file = BeatingFile(layout.files(), layout.status_file(new_driver()), lambda: {"count": next(counted)})
+    file = BeatingFile(open_files(layout), layout.status_file(new_driver()), lambda: {"count": next(counted)})
     file.start()
     (first,) = wait_for(lambda: beats(layout))
     assert first.alive
@@ -124,9 +125,10 @@ def test_a_process_of_this_computer_that_was_killed_is_known_to_be_dead_at_once(
         """
         import sys, time
         from asd_ray.ledger import RunLayout
-        from asd_ray.tuning.heartbeat import BeatingFile, new_driver
+        from asd_ray.storage.heartbeat import BeatingFile, new_driver
+        from asd_ray.storage.open_files import open_files
         layout = RunLayout(sys.argv[1])
-        BeatingFile(layout.files(), layout.status_file(new_driver()), dict).start()
+        BeatingFile(open_files(layout), layout.status_file(new_driver()), dict).start()
         time.sleep(600)
         """,
         layout.root,

@@ -11,8 +11,8 @@ import pytest
 from asd_ray.clips._store import Store
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, RunLayout, TrialRecord
-from asd_ray.tuning.heartbeat import MOST_BYTES
-from asd_ray.tuning.locks import StudyLocks
+from asd_ray.storage.heartbeat import MOST_BYTES
+from asd_ray.storage.study_locks import StudyLocks
 
 from ..hostile import Verbs, bounded
 

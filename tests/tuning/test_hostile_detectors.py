@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from asd_ray.detectors import Family, Progress, Resources
-from asd_ray.detectors.families import Space
 from asd_ray.errors import AsdRayError, StorageError
+from asd_ray.families import Space
 from asd_ray.features import PRESETS
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.search import main
@@ -29,6 +29,7 @@ class Good:
     """Finds nothing, and keeps to the contract."""
 
     RESOURCES = Resources()
+    VERSION = 1
 
     def __init__(self, context: Any) -> None:
         self.front_end: Any = PRESETS["baseline"]
@@ -218,7 +219,7 @@ def test_a_failure_that_the_ledger_refuses_is_stored_without_what_is_odd(
     commit = Ledger.commit
 
     def refuses(self: Ledger, record: TrialRecord, table: Any = None, **how: Any) -> bool:
-        if record.number == 1 and record.extra:
+        if record.number == 1 and record.params:
             raise AsdRayError("it is odd")
         return commit(self, record, table, **how)
 
@@ -363,8 +364,8 @@ def test_retry_failed_runs_stored_failures_anew_under_their_numbers(
     assert "3 trials run now, 3 in all" in out
     again = {record.number: record for record in Ledger("r").records()}
     assert {record.status for record in again.values()} == {"complete"}
-    assert {n: (r.trial, r.params, r.extra["paper"]) for n, r in again.items()} == {
-        n: (r.trial, r.params, r.extra["paper"]) for n, r in failed.items()
+    assert {n: (r.trial, r.params, r.paper) for n, r in again.items()} == {
+        n: (r.trial, r.params, r.paper) for n, r in failed.items()
     }
     kept = [each.name for each in (tmp_path / "r" / "ledger_set_aside").rglob("*.parquet*")]
     assert {name.partition(".")[0] for name in kept} == {record.trial for record in failed.values()}
@@ -376,7 +377,7 @@ def stored(run: str = "r") -> dict[str, list[tuple[int, str, bool]]]:
     """Of each machine its trials: number, status, and whether it is the paper's setting."""
     found: dict[str, list[tuple[int, str, bool]]] = {}
     for each in Ledger(run).records():
-        found.setdefault(each.machine, []).append((each.number, each.status, each.extra["paper"]))
+        found.setdefault(each.machine, []).append((each.number, each.status, each.paper))
     return found
 
 
@@ -439,7 +440,7 @@ def test_a_search_that_is_refused_before_its_first_trial_sets_no_failure_aside(
     def refuses(*what: Any) -> None:
         raise AsdRayError("it cannot run")
 
-    monkeypatch.setattr("asd_ray.search._say_plan", refuses)
+    monkeypatch.setattr("asd_ray.tuning.watch.console.SearchConsole.plan", refuses)
     with unharmed(tmp_path / "r" / "ledger"):
         verbs.refused(*options, "--retry-failed", words=("it cannot run",))
 
@@ -453,3 +454,21 @@ def test_each_failure_is_printed_once_unless_log_lines_are_asked_for(
     assert verbs(*options, "--run", "a").text.count("odd clip") == 1
     assert "odd clip" in Path("a", "search.log").read_text()
     assert verbs(*options, "--run", "b", "--log-level", "info").text.count("odd clip") == 2
+
+
+def test_an_edited_class_without_a_version_starts_anew(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    families = modules(tmp_path, monkeypatch, Ij="pass")
+    path = tmp_path / "modules" / "ij_m.py"
+    path.write_text(path.read_text() + "        yield from super().fit(train)\n    VERSION = None\n")
+    options = ["fan", "--data", str(folder), "--run", "r", "--serial", "--families", families, "--trials", "1"]
+    assert [main(options), main(options)] == [0, 0]
+    (first,) = Ledger("r").records()
+    assert first.version.startswith("source-")
+    path.write_text(path.read_text().replace("        pass", "        self.edited = True"))
+    monkeypatch.delitem(sys.modules, "ij_m")
+    capsys.readouterr()
+    assert main(options) == 0
+    assert "1 stored trials of other settings" in capsys.readouterr().out
+    assert [record.number for record in Ledger("r").records()] == [0, 1]

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from asd_ray._files import cache_root
 from asd_ray.detectors import FAMILIES
 from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.ledger import Ledger, RunLayout
 from asd_ray.ledger.trial_file import FileError, _cannot_read
 from asd_ray.search import main
+from asd_ray.storage.caches import cache_root
+from asd_ray.storage.open_files import open_files
 from asd_ray.tuning import faults
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.environment import PACKAGES
@@ -132,7 +133,7 @@ def test_a_gpu_that_is_busy_is_said_before_the_first_trial(
     monkeypatch.setattr("torch.zeros", Unlucky(busy))
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     at = options.index("twfr_gmm")
-    monkeypatch.setattr("asd_ray.search._table", Unlucky(AsdRayError("it went on")))
+    monkeypatch.setattr("asd_ray.dataset.scan", Unlucky(AsdRayError("it went on")))
     answer = verbs.refused(*options[:at], family, *options[at + 1 :])
     assert ("the GPU cannot be used (CUDA error: all" in answer.err) == (status == 2)
     assert ("it went on" in answer.err) == (status == 0)
@@ -248,7 +249,7 @@ def test_a_private_ray_that_cannot_start_is_said(
     def fails(**how: Any) -> None:
         raise NotADirectoryError(errno.ENOTDIR, "Not a directory", "/x/.ray")
 
-    monkeypatch.setattr("asd_ray.tuning.cluster.ray.init", fails)
+    monkeypatch.setattr("asd_ray.tuning.on_ray.cluster.ray.init", fails)
     words = ("a private Ray could not be started (", "/x/.ray", "search with --serial")
     verbs.refused(*(each for each in options if each != "--serial"), words=words)
 
@@ -328,7 +329,7 @@ def test_what_a_shipped_detector_cannot_open_is_the_nodes_fault(
     verbs: Verbs, options: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = PermissionError(errno.EACCES, "Permission denied", "/x")
-    monkeypatch.setattr("asd_ray.detectors.twfr_gmm.TwfrGmm.fit", Unlucky(error))
+    monkeypatch.setattr("asd_ray.detectors.families.twfr_gmm.TwfrGmm.fit", Unlucky(error))
     words = ("fan-twfr_gmm-0000 was not stored", "Permission denied: '/x'", "all 0 stored trials are kept; fix that")
     answer = verbs.refused(*options, words=words)
     assert answer.err.count("Permission denied") == 2  # the message, and the line of the search's end
@@ -400,7 +401,7 @@ def test_what_torch_says_of_the_node_is_the_nodes_fault_for_shipped_detectors(wo
 
 
 def test_a_read_that_s3_does_not_answer_is_a_fault_of_the_store_and_no_smaller_ledger() -> None:
-    error = _cannot_read(RunLayout("s3://b/r").files(), "s3://b/r/x", OSError("timeout"))
+    error = _cannot_read(open_files(RunLayout("s3://b/r")), "s3://b/r/x", OSError("timeout"))
     assert isinstance(error, StorageError)
     assert not isinstance(error, FileError)
 

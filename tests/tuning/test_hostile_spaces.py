@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from asd_ray.detectors import FAMILIES, Family
 from asd_ray.errors import AsdRayError
+from asd_ray.families.drawing import PaperTrial, draw, paper_draw
 from asd_ray.search import main
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.space import PaperTrial, draw, paper_draw
 
 from ..hostile import Verbs, bounded
 
@@ -104,7 +104,7 @@ def refused(verbs: Verbs, path: Path, *words: str) -> None:
         ("PAPER = {'r': 10**5000}\n" + RETURNS, ("PAPER has 'r' = ", "a parameter is a finite number")),
         ("PAPER = {3: 0.5}\n" + RETURNS, ("PAPER has the name 3; names of parameters are text",)),
         ("PAPER = {'': 0.5}\n" + RETURNS, ("PAPER has the name ''; names of parameters are text",)),
-        ("PAPER = {'q': 0.5}\n" + RETURNS, ("PAPER has 'q', which asd_ray.detectors.twfr_gmm:TwfrGmm does not take",)),
+        ("PAPER = {'q': 0.5}\n" + RETURNS, ("PAPER has 'q', which twfr_gmm does not take",)),
         ("PAPER = {'epochs': 'ten'}\n" + RETURNS, ("PAPER has 'epochs' = 'ten'; give a whole number from 1",)),
         ("PAPER = {'epochs': 0}\n" + RETURNS, ("PAPER has 'epochs' = 0; give a whole number from 1",)),
         ("PAPER = {'epochs': 10**200}\n" + RETURNS, ("PAPER has 'epochs' = 1000", "give a whole number from 1")),

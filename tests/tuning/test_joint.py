@@ -11,9 +11,10 @@ import pytest
 
 from asd_ray.detectors import Family
 from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.storage.study_locks import StudyLocks
+from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.locks import StudyLocks
-from asd_ray.tuning.plan import Plan, Wishes, make_plan
+from asd_ray.tuning.plan import Plan, make_plan
 from asd_ray.tuning.search import Search, run_serially
 from asd_ray.tuning.spec import called
 from asd_ray.tuning.study import study_name
@@ -39,7 +40,7 @@ def plan(two_machines: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         seed: int = 0,
     ) -> Plan:
         locks.release()  # the last plan's
-        wishes = Wishes(machines, [each.target for each in families], trials=trials, jointly=jointly, seed=seed)
+        wishes = SearchConfig(machines, [each.target for each in families], trials=trials, jointly=jointly, seed=seed)
         return make_plan(wishes, two_machines, ledger, locks, families, gpu=False)
 
     yield made
@@ -71,7 +72,7 @@ def test_one_training_has_a_file_a_machine_of_one_name(search: Any) -> None:
     assert [r.trial for r in fan] == [r.trial for r in pump]
     assert [r.name for r in fan] == [f"{JOINT}-tiny-{n:04d}" for n in range(3)]
     assert [r.status for r in fan] == [r.status for r in pump]
-    assert {tuple(r.extra["machines"]) for r in fan} == {("fan", "pump")}
+    assert {tuple(r.machines) for r in fan} == {("fan", "pump")}
     assert [r.data_fingerprint for r in (fan[0], pump[0])] == [
         joint.source.bank.fingerprints[m] for m in ("fan", "pump")
     ]
@@ -106,7 +107,7 @@ def test_what_is_stored_for_one_machine_only_runs_again(search: Any, number: int
     fan, pump = (in_order(again, machine) for machine in BOTH)
     assert [r.number for r in fan] == [r.number for r in pump] == list(range(15))
     assert [r.trial for r in fan] == [r.trial for r in pump]
-    assert (pump[number].trial, pump[number].extra["paper"]) == (lost.trial, number == 0)
+    assert (pump[number].trial, pump[number].paper) == (lost.trial, number == 0)
     assert search(15).studies[0].missing == 0
 
 

@@ -24,11 +24,12 @@ import pytest
 from asd_ray._console import Console
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import RunLayout
-from asd_ray.ledger.files import S3Files
-from asd_ray.tuning import heartbeat
-from asd_ray.tuning.locks import StudyLocks
-from asd_ray.tuning.status import show_status
-from asd_ray.tuning.status_file import StatusFile
+from asd_ray.storage import heartbeat
+from asd_ray.storage.open_files import open_files
+from asd_ray.storage.s3_files import S3Files
+from asd_ray.storage.study_locks import StudyLocks
+from asd_ray.tuning.watch.status import show_status
+from asd_ray.tuning.watch.status_file import StatusFile
 
 from ..s3_server import S3Server
 
@@ -39,8 +40,8 @@ HOLD = """
     clock = time.time
     time.time = lambda: clock() + skew
     from asd_ray.ledger import RunLayout
-    from asd_ray.tuning import heartbeat
-    from asd_ray.tuning.locks import StudyLocks
+    from asd_ray.storage import heartbeat
+    from asd_ray.storage.study_locks import StudyLocks
     heartbeat.EVERY_S3 = 1.0
     locks = StudyLocks(RunLayout(sys.argv[1]))
     for study in sys.argv[2].split(","):
@@ -117,9 +118,9 @@ def test_nothing_but_lock_files_is_left_behind(layout: RunLayout, locks: Callabl
     one = locks()
     for study in ("fan-ae", "fan-idnn"):
         assert one.take(study) == ""
-    assert any(stored.name.endswith(".json") for stored in layout.files().list(layout.locks)) == bool(one._claims)
+    assert any(stored.name.endswith(".json") for stored in open_files(layout).list(layout.locks)) == bool(one._claims)
     one.release()
-    assert {stored.name for stored in layout.files().list(layout.locks)} <= {"fan-ae.lock", "fan-idnn.lock"}
+    assert {stored.name for stored in open_files(layout).list(layout.locks)} <= {"fan-ae.lock", "fan-idnn.lock"}
 
 
 def test_of_several_that_ask_at_once_one_takes_it(locks: Callable[[], StudyLocks]) -> None:
@@ -142,7 +143,7 @@ def test_a_claim_is_seen_although_it_changes_while_it_is_read(
     on_s3: RunLayout, monkeypatch: pytest.MonkeyPatch, before: str, after: str
 ) -> None:
     """pyarrow asks for the size and then for so many bytes: without a second look each of these is no JSON at all."""
-    files, path = on_s3.files(), on_s3.claims_file("rival")
+    files, path = open_files(on_s3), on_s3.claims_file("rival")
 
     def say(claim: str) -> None:
         files.put(path, json.dumps({"pid": 1, "host": "rival", "claims": {"fan-ae": claim}}).encode())
@@ -167,7 +168,7 @@ def test_one_who_comes_first_waits_for_the_answer_of_another_that_asks(
 
     def say(claim: str) -> None:
         content = {"pid": 1, "host": "rival", "claims": {"fan-ae": claim}}
-        no_flock.files().put(str(rival), json.dumps(content).encode())
+        open_files(no_flock).put(str(rival), json.dumps(content).encode())
 
     say("asks")
     mine = StudyLocks(no_flock)
@@ -283,14 +284,14 @@ def test_a_search_on_s3_is_seen_and_is_gone_at_its_end(on_s3: RunLayout) -> None
         status_of(on_s3)
     watcher.turn(one_study())
     ends = time.monotonic() + 30
-    while not on_s3.files().list(on_s3.status, watcher._file.path.rpartition("/")[2]):
+    while not open_files(on_s3).list(on_s3.status, watcher._file.path.rpartition("/")[2]):
         assert time.monotonic() < ends
         time.sleep(0.05)
     text = status_of(on_s3)
     assert text.startswith(f"{one_process()}: asd-ray search fan --run s3://…\n  since ")
     assert "│ fan-ae │  0/9 │" in text
     watcher.close(one_study())
-    assert [stored.name for stored in on_s3.files().list(on_s3.status)] == []
+    assert [stored.name for stored in open_files(on_s3).list(on_s3.status)] == []
 
 
 @pytest.mark.usefixtures("on_s3")

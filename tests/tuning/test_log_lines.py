@@ -14,8 +14,8 @@ import pytest
 
 from asd_ray._console import Console
 from asd_ray.ledger import RunLayout
-from asd_ray.tuning.log_lines import LOGGER, LogLines, line, log_to
 from asd_ray.tuning.search import Search, run_serially
+from asd_ray.tuning.watch.log_lines import LOGGER, LogLines, line, log_to
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR) event=(\w+) .*")
 
@@ -157,7 +157,7 @@ def test_two_searches_write_whole_lines_into_one_log(tmp_path: Path, python: Cal
         import io, sys
         from asd_ray._console import Console
         from asd_ray.ledger import RunLayout
-        from asd_ray.tuning.log_lines import LOGGER, line, log_to
+        from asd_ray.tuning.watch.log_lines import LOGGER, line, log_to
         with log_to(RunLayout(sys.argv[1]), "warning", Console(file=io.StringIO())):
             for number in range(2000):
                 LOGGER.info(line("it", who=sys.argv[2], number=number, text="x y" * (number % 100)))

@@ -19,9 +19,9 @@ import pytest
 
 from asd_ray._shipped import shipped
 from asd_ray.ledger import Ledger, TrialRecord
-from asd_ray.tuning import measured
-from asd_ray.tuning.measured import Meters
 from asd_ray.tuning.search import Search, run_serially
+from asd_ray.tuning.watch import prometheus as measured
+from asd_ray.tuning.watch.prometheus import Meters
 
 from .searches import finish, processes, wait
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from asd_ray.tuning.remote import _pressed
+from asd_ray.tuning.on_ray.client import _pressed
 
 
 def test_two_presses_are_noted_and_the_third_is_raised() -> None:

@@ -14,7 +14,7 @@ from asd_ray.ledger import Ledger
 from asd_ray.tuning.search import LIVES, Search, run_serially
 from asd_ray.tuning.spec import ORACLE
 from asd_ray.tuning.study import Share, Study
-from asd_ray.tuning.watching import Watcher
+from asd_ray.tuning.watch._base import Watcher
 
 
 def categories(trial: Any) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def test_the_wanted_number_of_trials_is_run_and_the_papers_setting_is_number_0(b
     search = bench.search(bench.study(6))
     assert (search.ended, search.error, search.over) == (6, "", True)
     assert [record.number for record in bench.records] == list(range(6))
-    assert [record.extra["paper"] for record in bench.records] == [True] + 5 * [False]
+    assert [record.paper for record in bench.records] == [True] + 5 * [False]
     assert bench.records[0].params == {"x": 0.75, "epochs": 9, "batch_size": 64, "behaviour": ""}
     assert bench.records[0].name == "fan-tiny-0000"
 

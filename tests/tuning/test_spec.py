@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from asd_ray.tuning.spec import ORACLE, Settings, TrialSpec, rungs
+from asd_ray.families import FAMILIES
+from asd_ray.ledger import Settings, trial_hash
+from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
 
 
 def spec(**changes: Any) -> TrialSpec:
     plain = TrialSpec(("fan",), "tiny", "mine:Tiny", 7, {"lr": 0.1, "epochs": 30}, 0, Settings("f", 2022))
-    settings = {k: changes.pop(k) for k in list(changes) if k in plain.settings.told()}
+    settings = {k: changes.pop(k) for k in list(changes) if k in plain.settings.to_dict()}
     return dataclasses.replace(plain, settings=dataclasses.replace(plain.settings, **settings), **changes)
 
 
@@ -46,6 +48,8 @@ def test_a_name_tells_machine_family_and_number() -> None:
         {"fingerprint": "g"},
         {"year": None},
         {"epochs_cap": 29},
+        {"version": "2"},
+        {"front_end": "ab12"},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -78,3 +82,20 @@ def test_a_cap_leaves_a_family_without_epochs_alone() -> None:
 def test_a_spec_travels_as_plain_values() -> None:
     there = spec(checkpoint=ORACLE, gpu=0.25, paper=True)
     assert TrialSpec.from_dict(json.loads(json.dumps(there.to_dict()))) == there
+
+
+def test_the_path_of_a_shipped_class_is_no_part_of_the_hash() -> None:
+    here, name = spec(family="idnn", target=FAMILIES["idnn"]), "idnn"
+    moved = spec(family=name, target=FAMILIES[name].replace("detectors", "elsewhere"))
+    assert here.hash != moved.hash  # a class elsewhere is a user's own
+    assert here.hash == trial_hash(
+        machine="fan", family="idnn", version="", front_end="", params=here.params, seed=0,
+        settings={"fingerprint": "f", "year": 2022, "held_out": 0.1, "checkpoint": "last"},
+    )  # fmt: skip
+
+
+def test_a_trial_keeps_the_name_that_an_earlier_version_gave_it() -> None:
+    stored = spec().hash_of_0_1("mine:Tiny")
+    assert stored == "t90acd56f9862"  # as version 0.1 names this very trial
+    assert spec(stored_as=stored).hash == stored != spec().hash
+    assert spec(stored_as=stored).own_hash == spec().hash

@@ -15,11 +15,11 @@ import pytest
 
 from asd_ray._console import Console
 from asd_ray.errors import AsdRayError
-from asd_ray.tuning import heartbeat
+from asd_ray.storage import heartbeat
 from asd_ray.tuning.search import Search, run_serially
-from asd_ray.tuning.status import duration, show_status
-from asd_ray.tuning.status_file import StatusFile, seconds_left
-from asd_ray.tuning.watching import Watcher
+from asd_ray.tuning.watch._base import Watcher
+from asd_ray.tuning.watch.status import duration, show_status
+from asd_ray.tuning.watch.status_file import StatusFile, seconds_left
 
 
 def shown(run: Any) -> str:
@@ -123,7 +123,7 @@ def test_a_killed_search_is_told_from_one_at_work_and_the_next_one_clears_it_awa
         import sys, time
         from types import SimpleNamespace as Any
         from asd_ray.ledger import RunLayout
-        from asd_ray.tuning.status_file import StatusFile
+        from asd_ray.tuning.watch.status_file import StatusFile
         class Study:
             name, seed, wanted, running, missing, exhausted, best = "fan-slow", 0, 9, 0, 9, False, None
             seconds_a_trial = 0.0
@@ -180,7 +180,7 @@ def test_one_who_may_only_read_is_told_so(bench: Any, monkeypatch: pytest.Monkey
 
     def look(search: Search) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr("asd_ray.tuning.status.store_clock", refuse)
+            patch.setattr("asd_ray.tuning.watch.status.store_clock", refuse)
             seen.append(shown(bench.ledger.layout.root))
 
     watched(bench, bench.study(1), look)
@@ -223,7 +223,7 @@ def test_durations_are_short(seconds: float, told: str) -> None:
 def test_status_is_told_without_ray_or_torch(bench: Any) -> None:
     watched(bench, bench.study(2), lambda search: None)
     code = (
-        "import sys; from asd_ray._console import Console; from asd_ray.tuning.status import show_status; "
+        "import sys; from asd_ray._console import Console; from asd_ray.tuning.watch.status import show_status; "
         "show_status(sys.argv[1], Console()); print(*{'torch', 'ray', 'optuna', 'pandas'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", code, bench.ledger.layout.root]

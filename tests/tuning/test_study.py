@@ -78,7 +78,7 @@ def test_a_rebuilt_study_asks_for_what_the_study_that_ran_would_ask(bench: Any) 
 def test_another_seed_adds_trials_of_its_own_with_the_papers_setting_again(bench: Any) -> None:
     bench.search(bench.study(3))
     assert bench.search(bench.study(3, seed=1)).ended == 3
-    assert [(r.number, r.seed, r.extra["paper"]) for r in bench.records] == [
+    assert [(r.number, r.seed, r.paper) for r in bench.records] == [
         (0, 0, True), (1, 0, False), (2, 0, False), (3, 1, True), (4, 1, False), (5, 1, False),
     ]  # fmt: skip
     assert len({r.trial for r in bench.records}) == 6
@@ -108,7 +108,7 @@ def test_trials_of_other_settings_are_another_study(bench: Any, settings: dict[s
     assert (other.count(), other.missing, other.elsewhere) == (0, 2, 2)
     assert bench.search(other).ended == 2
     assert [record.number for record in bench.records] == [0, 1, 2, 3]
-    assert bench.records[2].extra["paper"]
+    assert bench.records[2].paper
     assert bench.study(2).missing == bench.study(2, settings=settings).missing == 0
 
 

@@ -1,4 +1,4 @@
-"""What a layout is, and the pieces that naming schemes share."""
+"""The interface of a layout, and the functions that naming schemes share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asd_ray.clips.table import NORMAL, TEST, TRAIN, Clip, Problem, attributes_t
 
 @dataclass
 class Named:
-    """What a layout made of a tree: clips, files whose names it does not know, and what it decided."""
+    """The result of a layout: clips, files that became no clip, and notes on what it decided."""
 
     clips: list[Clip] = field(default_factory=list)
     misnamed: list[File] = field(default_factory=list)
@@ -22,22 +22,22 @@ class Named:
     split_seed: int | None = None
 
     def leave_out(self, file: File, reason: tuple[str, str] | None) -> None:
-        """A file that becomes no clip; `reason` is (rule, cure), None where its name tells nothing."""
+        """Record a file that becomes no clip. `reason` is (rule, cure); None if its name does not follow the scheme."""
         if reason is None:
             self.misnamed.append(file)
         else:
             self.misplaced.setdefault(reason, []).append(file)
 
 
-# Detectors learn from normal clips alone, so these can only be meant for the test.
+# Detectors learn from normal clips only, so such clips can only be meant for testing.
 ANOMALY_IN_TRAINING = (
-    "left out: anomalous clips in a training folder; training takes normal clips alone",
+    "left out: anomalous clips in a training folder; training takes normal clips only",
     "move them to the test folder, or remove them",
 )
 
 
 class Layout(Protocol):
-    """One naming scheme. `claims` is asked in detection, `name_clips` once the layout is chosen."""
+    """One naming scheme. `claims` is called to detect the layout, `name_clips` after it is chosen."""
 
     @property
     def name(self) -> str: ...
@@ -51,7 +51,7 @@ class Layout(Protocol):
         ...
 
     def claims(self, tree: Tree) -> int:
-        """How many audio files have a name and a place of this scheme."""
+        """How many audio files have a name and a folder of this scheme."""
         ...
 
     def name_clips(self, tree: Tree, *, split_seed: int) -> Named: ...
@@ -60,7 +60,7 @@ class Layout(Protocol):
 def split_home(file: File, root_name: str, folders: Sequence[str]) -> tuple[str, str] | None:
     """(machine, split folder) of ``…/<machine>/<split folder>/x.wav``; the root itself may be the machine's folder.
 
-    Whatever lies above (dev_data, eval_data, raw, the names of unpacked archives) does not matter.
+    The folders above them (dev_data, eval_data, raw, the names of unpacked archives) are ignored.
     """
     above = file.folders
     if not above or above[-1] not in folders:
@@ -71,7 +71,7 @@ def split_home(file: File, root_name: str, folders: Sequence[str]) -> tuple[str,
 def pairs(text: str) -> dict[str, str]:
     """``car_B1_spd_31V_mic_1`` -> {car: B1, spd: 31V, mic: 1}; ``noAttribute`` and "" give nothing.
 
-    2021 also has tails that are no pairs, such as ``strength_1_ambient``: they are kept whole.
+    2021 also has endings that are no pairs, such as ``strength_1_ambient``. They are kept as one attribute, ``tail``.
     """
     words = [word for word in text.split("_") if word]
     if len(words) % 2 == 0:
@@ -80,7 +80,7 @@ def pairs(text: str) -> dict[str, str]:
 
 
 def official(file: File) -> str:
-    """The clip's official name: DCASE's lists say ``.wav`` whatever the container on this disk is."""
+    """The clip's official name: DCASE's lists write ``.wav`` even if the file on disk is flac."""
     return f"{file.stem}.wav"
 
 
@@ -95,7 +95,7 @@ def clip(
     domain: str = "",
     attributes: Mapping[str, str] | None = None,
 ) -> Clip:
-    """The row of one file."""
+    """The row of one file in the clip table."""
     return Clip(
         clip=name,
         machine=machine,
@@ -111,22 +111,23 @@ def clip(
 
 
 def draw_split(normals: Sequence[str], anomalies: int, seed: int) -> dict[str, str]:
-    """Which normal clips of one id are held back as test normals where the dataset has no split of its own.
+    """The split of each normal clip of one id, for datasets without a split of their own.
 
-    As many test normals as anomalies (MIMII's paper), but never more than half of the normals; without anomalies
-    all train. Chosen by a hash of seed and name, so that neither the order of a folder nor other ids matter.
+    As many normal clips are tested as there are anomalies (MIMII's paper), but at most half of them; without anomalies,
+    all are used for training. They are chosen by a hash of seed and name, so the order of files does not matter, and
+    other ids do not either.
     """
-    wanted = min(anomalies, len(normals) // 2)
+    tested = min(anomalies, len(normals) // 2)
     ranked = sorted(normals, key=lambda name: hashlib.blake2b(f"{seed}/{name}".encode()).digest())
-    held_back = set(ranked[:wanted])
-    return {name: TEST if name in held_back else TRAIN for name in normals}
+    test = set(ranked[:tested])
+    return {name: TEST if name in test else TRAIN for name in normals}
 
 
 Member = tuple[File, str, str, Mapping[str, str]]  # file, clip name, label, attributes
 
 
 def drawn_clips(groups: Mapping[tuple[str, str], Sequence[Member]], seed: int) -> list[Clip]:
-    """The clips of (machine, id) groups whose split we draw ourselves."""
+    """The clips of (machine, id) groups, with a split drawn by `draw_split`."""
     clips: list[Clip] = []
     for (machine, id), members in groups.items():
         normals = [name for _, name, label, _ in members if label == NORMAL]
@@ -143,5 +144,5 @@ def drawn_note(seed: int) -> Problem:
         "note",
         "split",
         f"the dataset has no test split, so one was drawn (seed {seed}): as many test normals as anomalies of each id",
-        "draw another with --split-seed N; --table FILE writes it down, and the data fingerprint covers it",
+        "draw another with --split-seed N; --table FILE stores it in a file, and the data fingerprint depends on it",
     )

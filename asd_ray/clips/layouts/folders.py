@@ -35,13 +35,13 @@ class Folders:
         drawn: dict[tuple[str, str], list[Member]] = defaultdict(list)
         fixed: list[Clip] = []
         places = {file: place(file, tree.root.name) for file in tree.audio}
-        own = _own_ids([found for found in places.values() if found is not None], named)
-        for file, found in places.items():
-            if found is None:
+        whole_names = _ids_by_whole_name([known for known in places.values() if known is not None], named)
+        for file, known in places.items():
+            if known is None:
                 named.misnamed.append(file)
                 continue
-            machine, split, label = found.machine, found.split, found.label
-            id = own.get(found.unit, found.id)
+            machine, split, label = known.machine, known.split, known.label
+            id = whole_names.get(known.unit, known.id)
             name = _name(file, machine, tree.root.name)
             if split == TRAIN and label == ANOMALY:
                 named.leave_out(file, ANOMALY_IN_TRAINING)
@@ -53,22 +53,22 @@ class Folders:
         if any(label == ANOMALY for group in drawn.values() for _, _, label, _ in group):
             named.split_seed = split_seed
             named.problems.append(drawn_note(split_seed))
-        named.problems += _both_ways({c.machine for c in fixed} & {machine for machine, _ in drawn})
+        named.problems += _partly_split({c.machine for c in fixed} & {machine for machine, _ in drawn})
         return named
 
 
 class Place(NamedTuple):
-    """What the folders above a file tell."""
+    """What the folders above a file mean."""
 
     machine: str
     id: str
     split: str  # "" where there is no train/ or test/
     label: str
-    unit: tuple[str, ...]  # the folders down to that of the unit
+    unit: tuple[str, ...]  # the folders from the root to the unit (one machine, or one id of it)
 
 
 def place(file: File, root_name: str) -> Place | None:
-    """What the folders above a file tell, or None where none of them is a label."""
+    """The meaning of the folders above a file; None if the last one is no label."""
     parts = [root_name, *file.folders]
     if parts[-1].lower() not in LABEL_FOLDERS or len(parts) < 2:
         return None
@@ -84,36 +84,36 @@ def place(file: File, root_name: str) -> Place | None:
     return Place(parts[-2], parts[-1], split, label, (*parts,))
 
 
-def _own_ids(places: Iterable[Place], named: Named) -> dict[tuple[str, ...], str]:
-    """Unit folder -> id, for folders side by side whose names give one number, as unit_1 and unit_01: they are two
-    units, so each keeps its whole name."""
-    beside: dict[tuple[tuple[str, ...], str], set[tuple[str, ...]]] = defaultdict(set)
-    for found in places:
-        beside[found.unit[:-1], found.id].add(found.unit)
-    own: dict[tuple[str, ...], str] = {}
-    for (above, id), units in beside.items():
+def _ids_by_whole_name(places: Iterable[Place], named: Named) -> dict[tuple[str, ...], str]:
+    """Unit folder -> its whole name as id, for folders of one machine with the same number, as unit_1 and unit_01."""
+    same_id: dict[tuple[tuple[str, ...], str], set[tuple[str, ...]]] = defaultdict(set)
+    for known in places:
+        same_id[known.unit[:-1], known.id].add(known.unit)
+    ids: dict[tuple[str, ...], str] = {}
+    for (above, id), units in same_id.items():
         if len(units) > 1 and all(_ID.fullmatch(unit[-1]) for unit in units):
-            own |= {unit: unit[-1] for unit in units}
+            ids |= {unit: unit[-1] for unit in units}
             names = ", ".join(sorted(unit[-1] for unit in units))
             rule = f"the folders {names} would all be id {id}; each is kept as a unit of its own, under its whole name"
             cure = "give them different numbers, or put the clips of one unit into one folder"
             named.problems.append(Problem("warning", "/".join(above), rule, cure))
-    return own
+    return ids
 
 
 def _name(file: File, machine: str, root_name: str) -> str:
-    """The path below the machine's folder: unique within the machine, and the same on every computer."""
+    """The path below the machine's folder. It is unique within the machine, and the same on every computer."""
     parts = (root_name, *file.folders, file.name)
     start = len(parts) - 1 - parts[::-1].index(machine)
     return "/".join(parts[start + 1 :])
 
 
-def _both_ways(machines: set[str]) -> list[Problem]:
+def _partly_split(machines: set[str]) -> list[Problem]:
+    """A warning for machines with some clips in train/ or test/ folders and some outside them."""
     return [
         Problem(
             "warning",
             machine,
-            "some clips lie in train/ or test/ and some do not; those that do not were split by a draw",
+            "some clips are in train/ or test/ and some are not; the split of the latter was drawn at random",
             "put all clips of the machine below train/ and test/, or none",
         )
         for machine in sorted(machines)

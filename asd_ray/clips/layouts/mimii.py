@@ -1,4 +1,4 @@
-"""MIMII as published: ``[<SNR>/]fan/id_00/{normal,abnormal}/00000000.wav``, 8 channels, no split of its own."""
+"""MIMII as published: ``[<SNR>/]fan/id_00/{normal,abnormal}/00000000.wav``, 8 channels, without a train/test split."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from asd_ray.clips.layouts._base import Member, Named, drawn_clips, drawn_note
 from asd_ray.clips.table import ANOMALY, NORMAL
 
 _ID = re.compile(r"id_(\d{2})")
-# `-6_dB_fan`, `6dB`, `0_dB`, `min6dB`, `minus6dB`: the archives' names and how people rename them.
+# `-6_dB_fan`, `6dB`, `0_dB`, `min6dB`, `minus6dB`: the names of the archives, and common renamings.
 _SNR = re.compile(r"(?:.*[_-])?(?P<sign>-|min|minus|m)?_?(?P<db>\d+)_?dB(?:_.*)?", re.IGNORECASE)
 _LABEL = {"normal": NORMAL, "abnormal": ANOMALY}
 
@@ -39,8 +39,11 @@ class Mimii:
         return named
 
     def _place(self, file: File, root_name: str) -> tuple[str, str, str, str] | None:
-        """(machine, id, label folder, SNR). An SNR folder below the root makes machines of its own: the same
-        machine at -6 dB and at 6 dB are different tasks in the paper, so they are `fan_-6dB` and `fan_6dB`."""
+        """(machine, id, label folder, SNR).
+
+        Below an SNR folder inside the root, machines are named `fan_-6dB` and `fan_6dB`: one machine at two SNRs is
+        two tasks in the paper.
+        """
         parts = (root_name, *file.folders)
         if len(parts) < 3 or parts[-1] not in _LABEL:
             return None
@@ -48,14 +51,14 @@ class Mimii:
         if id is None:
             return None
         machine = parts[-4] if snr_of(parts[-3]) and len(parts) > 3 else parts[-3]  # fan/6dB/id_00 or 6dB/fan/id_00
-        above = [(depth, found) for depth, part in enumerate(parts[:-2]) if part != machine and (found := snr_of(part))]
-        depth, snr = above[-1] if above else (0, "")
-        below_root = depth > 0
-        return (f"{machine}_{snr}" if below_root else machine), id[1], parts[-1], snr
+        snrs = [(depth, snr) for depth, part in enumerate(parts[:-2]) if part != machine and (snr := snr_of(part))]
+        depth, snr = snrs[-1] if snrs else (0, "")
+        is_below_root = depth > 0
+        return (f"{machine}_{snr}" if is_below_root else machine), id[1], parts[-1], snr
 
 
 def snr_of(folder: str) -> str:
-    """``-6_dB_fan`` -> ``-6dB``; "" where the name tells no SNR."""
+    """``-6_dB_fan`` -> ``-6dB``; "" if the name contains no SNR."""
     match = _SNR.fullmatch(folder)
     if match is None:
         return ""

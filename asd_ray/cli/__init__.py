@@ -1,0 +1,1 @@
+"""The command line: one verb per file. Arguments in, progress and tables out."""

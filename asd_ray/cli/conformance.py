@@ -1,0 +1,48 @@
+"""``asd-ray conformance``: check that a detector class keeps to the contract."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from asd_ray._terminal import say
+from asd_ray.cli._arguments import parser, positive, run
+
+EXAMPLES = [
+    "asd-ray conformance twfr_gmm",
+    "asd-ray conformance mine.detector:Mine    # PAPER and space(trial) in the same file",
+    "asd-ray conformance mine.detector:Mine --space mine_space.py --seconds 10",
+    "asd-ray conformance mine.detector:Mine --rate 48000    # PRESETS[…].at(self.context.rate)",
+]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parser("conformance", "Check that a family of detectors keeps to the contract.", EXAMPLES)
+    arguments.add_argument("family", help="a family's name, or your own as package.module:Class")
+    arguments.add_argument("--space", type=Path, metavar="FILE", help="its search space (default: the family's own)")
+    arguments.add_argument(
+        "--seconds", type=float, default=1.0, help="length of a clip (default 1); more for long windows"
+    )
+    arguments.add_argument("--rate", type=positive, default=16_000, metavar="HZ", help="of the clips (default 16000)")
+    arguments.add_argument("--device", default="cpu", help="where to compute (default cpu)")
+    return run(arguments, _check, argv)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from asd_ray.conformance import check_family
+    from asd_ray.families import family
+
+    tested = family(args.family)
+    results = []
+    say(f"{tested.target}: {tested.detector.__doc__ or ''}".partition("\n")[0])
+    for result in check_family(tested, seconds=args.seconds, rate=args.rate, device=args.device, space=args.space):
+        results.append(result)
+        if args.debug and result.traceback:
+            say(result.traceback, lines=True, error=True)
+        say(f"{result.name:32} {f'FAILED: {result.problem}' if result.problem else 'ok'}", lines=True)
+        sys.stdout.flush()
+    passed = sum(result.passed for result in results)
+    say(f"{passed} of {len(results)} checks passed")
+    return 0 if passed == len(results) else 1

@@ -1,0 +1,102 @@
+"""Which machines of a clip table a search can run on, and why it cannot run on the others.
+
+A search trains on normal clips and is judged on labelled test clips, both normal and anomalous.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pandas as pd
+
+from asd_ray._names import FOLDER, NAME, RULE
+from asd_ray.clips.table import ANOMALY, ERROR, NORMAL, TEST, TRAIN, WARNING, ClipTable, Problem
+from asd_ray.errors import AsdRayError, listing
+
+UNSEARCHABLE = "cannot be searched"  # the start of the rule of every problem that excludes a machine
+
+
+def unsearchable(frame: pd.DataFrame) -> list[Problem]:
+    """A warning for each machine that cannot be searched, and an error if that is all of them.
+
+    `scan` and `check` add these problems to their table. Warnings about single ids that cannot be measured follow.
+    """
+    problems = []
+    for machine, rows in frame.groupby("machine"):
+        reason = _bad_name(str(machine), rows) or _missing_clips(rows)
+        if reason:
+            problems.append(Problem(WARNING, str(machine), f"{UNSEARCHABLE}: {reason[0]}", reason[1]))
+    if len(problems) == frame["machine"].nunique():
+        problems.append(Problem(ERROR, "dataset", "no machine can be searched", "see the reason of each machine"))
+    return problems + _ids_without_training(frame) + _ids_without_score(frame)
+
+
+def unsearchable_reasons(table: ClipTable) -> dict[str, Problem]:
+    """Machine -> the problem because of which it cannot be searched."""
+    return {problem.path: problem for problem in table.problems if problem.rule.startswith(UNSEARCHABLE)}
+
+
+def searchable(table: ClipTable, machines: Sequence[str] = ()) -> list[str]:
+    """Those of `machines` (default: all of the table) that a search can run on; AsdRayError if there is none."""
+    reasons = unsearchable_reasons(table)
+    candidates = list(dict.fromkeys(machines or table.machines))
+    usable = [machine for machine in candidates if machine not in reasons]
+    if not usable:
+        lines = listing(reasons[machine] for machine in candidates)
+        raise AsdRayError(f"{table.place}: none of these machines can be searched:\n{lines}")
+    return usable
+
+
+def _bad_name(machine: str, rows: pd.DataFrame) -> tuple[str, str] | None:
+    """(rule, cure) if the machine's name cannot be the name of a folder of the ledger."""
+    if NAME.fullmatch(machine):
+        return None
+    parts = str(rows["path"].iat[0]).split("/")[:-1]
+    folder = "/".join(parts[: parts.index(machine) + 1]) if machine in parts else "its folder"
+    return f"the machine name {machine!r} {RULE}, {FOLDER}", f"rename {folder}"
+
+
+def _missing_clips(rows: pd.DataFrame) -> tuple[str, str] | None:
+    """(rule, cure) if the machine has no clips to train on, or none to be measured on."""
+    test = Counter(rows.loc[rows["split"] == TEST, "label"])
+    if not ((rows["split"] == TRAIN) & (rows["label"] == NORMAL)).any():
+        return (
+            "it has no normal training clips",
+            "add its train/ folder (DCASE: the development or additional training set)",
+        )
+    if not test:
+        return "it has no test clips", "add its test/ folder; without it, detectors can score but not be measured"
+    if not test[NORMAL] and not test[ANOMALY]:
+        return "no test clip has a label", "add the label list of the evaluation set, below the folder or with --labels"
+    for label in (NORMAL, ANOMALY):
+        if not test[label]:
+            return f"its test clips include no {label} one", "AUC needs normal and anomalous clips; add some"
+    return None
+
+
+def _ids_without_training(frame: pd.DataFrame) -> list[Problem]:
+    """Ids that have test clips only, such as the evaluation ids of 2020 without the additional training data."""
+    problems = []
+    for machine, rows in frame.groupby("machine"):
+        trained = set(rows.loc[rows["split"] == TRAIN, "id"])
+        test_only = sorted(set(rows.loc[rows["split"] == TEST, "id"]) - trained)
+        if test_only and trained:
+            rule = f"test clips of id {', '.join(test_only)} have no training clips of that id"
+            problems.append(Problem(WARNING, str(machine), rule, "add the additional training set, if there is one"))
+    return problems
+
+
+def _ids_without_score(frame: pd.DataFrame) -> list[Problem]:
+    """Ids without an AUC although their machine has one: official scores are per id, and per domain since 2021."""
+    problems = []
+    test = frame[(frame["split"] == TEST) & frame["label"].isin((NORMAL, ANOMALY))]
+    for (machine, id), rows in test.groupby(["machine", "id"]):
+        labels, domains = set(rows["label"]), set(rows["domain"])
+        missing = [label for label in (NORMAL, ANOMALY) if label not in labels]
+        normal_domains = set(rows.loc[rows["label"] == NORMAL, "domain"])
+        missing += [f"{NORMAL} {domain}" for domain in sorted(domains - normal_domains) if not missing and domain]
+        if missing and set(test.loc[test["machine"] == machine, "label"]) == {NORMAL, ANOMALY}:
+            rule = f"id {id} has no {' and no '.join(missing)} test clip, so no score of its own"
+            problems.append(Problem(WARNING, str(machine), rule, "add some, or leave that id out"))
+    return problems

@@ -1,0 +1,106 @@
+"""What the conformance suite learns from and tries: synthetic sound, and detectors in quick settings.
+
+Two humming machines, whose anomalies have a loud foreign tone or knocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+
+from asd_ray.clips.bank import Bank, open_bank
+from asd_ray.detectors._base import Context, Detector
+from asd_ray.families import Family, Space
+from asd_ray.features import FeatureCache
+
+RATE = 16_000
+EPOCHS = 3  # of a family that trains in epochs
+
+
+def fit_on(detector: Detector, bank: Bank) -> Detector:
+    for _ in detector.fit(bank.select(split="train")):
+        pass
+    return detector
+
+
+@dataclass
+class Workspace:
+    """Where the checks find sound to learn from: made on first use below `folder`, and kept."""
+
+    folder: Path
+    seconds: float = 1.0  # length of a clip; more for a detector whose windows are longer
+    device: str = "cpu"
+    space: Path | None = None  # a search space other than the family's own
+    rate: int = RATE  # at which the clips are decoded; all are recorded at 16 kHz
+    smaller: dict[str, Any] = field(default_factory=dict)  # parameters that make a large detector quick to try
+    calm: dict[str, Any] = field(default_factory=dict)  # with which training does not amplify rounding: check_threads
+    # how a detector learns for check_planted_anomalies; not by `fit` alone where a few steps of it are a matter of luck
+    teach: Callable[[Detector, Bank], Detector] = fit_on
+    _made: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+
+    def context(self, seed: int = 0) -> Context:
+        return Context(torch.device(self.device), seed, FeatureCache(self.folder / "cache"), self.rate)
+
+    def bank(self, kind: str) -> Bank:
+        """``plain``: 12 + 8 clips of two ids; ``ragged``: unequal lengths; ``planted``: 32 + 32, to learn from."""
+        if ("bank", kind) not in self._made:
+            _record_machine(self.folder / kind, {"planted": (16, 8)}.get(kind, (6, 2)), self.seconds, kind == "ragged")
+            cache = self.folder / "cache"
+            self._made["bank", kind] = open_bank(self.folder / kind, rate=self.rate, cache=cache, workers=1)
+        bank: Bank = self._made["bank", kind]
+        return bank
+
+    def new(self, tested: Family, *, seed: int = 0, **quick: int) -> Detector:
+        """A detector with the paper's setting, but few epochs; what is asked of `quick` counts where it is known."""
+        asked = {"epochs": EPOCHS, **quick, **self.smaller}
+        detector: Detector = tested.detector(
+            self.context(seed), **{k: v for k, v in asked.items() if k in tested.parameters}
+        )
+        return detector
+
+    def fitted(self, tested: Family, kind: str = "plain") -> Detector:
+        """A detector that has learned; shared by the checks that only ask it for scores."""
+        if (tested, kind) not in self._made:
+            self._made[tested, kind] = fit_on(self.new(tested), self.bank(kind))
+        detector: Detector = self._made[tested, kind]
+        return detector
+
+    def search_space(self, tested: Family) -> Space:
+        return tested.search_space(self.space)
+
+
+def _record_machine(folder: Path, clips: tuple[int, int], seconds: float, ragged: bool) -> None:
+    """Named as DCASE 2022: of each id `clips[0]` to train (a quarter target domain) and twice `clips[1]` to test."""
+    for i, id in enumerate(("00", "01")):
+        draw = np.random.default_rng([i, *clips])
+        kinds = [("train", "normal", clips[0]), ("test", "normal", clips[1]), ("test", "anomaly", clips[1])]
+        for split, label, count in kinds:
+            (folder / "dev_data" / "fan" / split).mkdir(parents=True, exist_ok=True)
+            for n in range(count):
+                domain = "target" if n % 4 == 3 or (label, n) == ("anomaly", 1) else "source"
+                samples = round(RATE * seconds * (draw.uniform(1, 1.6) if ragged else 1))
+                sound = _hum(draw, samples, 110.0 * (i + 2), ("", "tone", "knocks")[(n % 2 + 1) * (label == "anomaly")])
+                name = f"section_{id}_{domain}_{split}_{label}_{n:04d}_vel_1.wav"
+                soundfile.write(folder / "dev_data" / "fan" / split / name, sound, RATE, subtype="PCM_16")
+
+
+def _hum(draw: np.random.Generator, samples: int, hz: float, fault: str) -> npt.NDArray[np.float64]:
+    """Partials of a slightly wandering speed over noise; with a fault, a tone or knocks as loud as the hum."""
+    time = np.arange(samples) / RATE
+    speed = hz * draw.uniform(0.98, 1.02)
+    sound = draw.normal(0, 0.01, samples)
+    for partial in range(1, 7):
+        sound += 0.1 / partial * draw.uniform(0.8, 1.25) * np.sin(2 * np.pi * (speed * partial * time + draw.random()))
+    if fault == "tone":
+        sound += 0.2 * np.sin(2 * np.pi * draw.uniform(2500, 4500) * time)
+    elif fault == "knocks":
+        since = (time + draw.random()) % 0.2  # five a second
+        sound += 0.5 * np.exp(-since / 0.01) * draw.normal(0, 1, samples)
+    return np.clip(sound, -0.999, 0.999)

@@ -1,0 +1,1 @@
+"""What several families share: training loops, the classifier, backends, heads, augmentation, windows."""

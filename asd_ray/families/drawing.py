@@ -1,0 +1,142 @@
+"""What a search space draws, held to its rules, and the check that the paper's setting is one of its draws."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+from optuna.trial import FixedTrial
+
+from asd_ray.errors import AsdRayError
+from asd_ray.families.family import Family
+from asd_ray.families.space import Space
+from asd_ray.families.user_code import origin, shown, text_of
+from asd_ray.ledger import trial_hash
+from asd_ray.ledger.record import SHAPES
+
+EPOCHS = 10**9  # that no trial will ever see, and more than a record holds
+STEP = 1e-8  # of a step, as Optuna allows
+
+
+class PaperTrial(FixedTrial):
+    """Gives PAPER's values where a space suggests, and says which of them the space could not have drawn."""
+
+    def __init__(self, paper: dict[str, Any]) -> None:
+        super().__init__(paper)
+        self._paper = paper
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        self._must_lie_within(name, low, high, step)
+        return super().suggest_float(name, low, high, step=step, log=log)
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        self._must_lie_within(name, low, high, step)
+        return super().suggest_int(name, low, high, step=step, log=log)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        value = self._value(name)
+        if isinstance(choices, list | tuple) and choices and value not in choices:
+            raise _Broken(f"PAPER[{name!r}] = {value!r} is none of {', '.join(map(repr, choices))}; add it to them")
+        return super().suggest_categorical(name, choices)
+
+    def _must_lie_within(self, name: str, low: float, high: float, step: float | None) -> None:
+        value = self._value(name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _Broken(f"PAPER[{name!r}] = {value!r} is no number, but space() suggests one")
+        if low <= high and not low <= value <= high:
+            raise _Broken(f"PAPER[{name!r}] = {value:g} is out of the range {low:g} … {high:g} of space(); widen it")
+        steps = (value - low) / step if step else 0.0
+        if low <= high and abs(steps - round(steps)) > STEP:
+            raise _Broken(
+                f"PAPER[{name!r}] = {value:g} is no step of {step:g} from {low:g}; change the range of space()"
+            )
+
+    def _value(self, name: str) -> Any:
+        if name not in self._paper:
+            raise _Broken(f"space() suggests {name!r}, which PAPER does not have; add it there")
+        value = self._paper[name]
+        return value.item() if hasattr(value, "item") else value
+
+
+class _Broken(Exception):
+    """A rule of search spaces is broken: the message says which."""
+
+
+def draw(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
+    """The parameters of one trial: PAPER, and what `space` draws instead."""
+    try:
+        drawn = space.space(trial)
+    except _Broken as error:
+        raise AsdRayError(f"{space.path}: {error}") from error
+    except (KeyboardInterrupt, AsdRayError):
+        raise
+    except BaseException as error:  # whatever a user's file raises, SystemExit too
+        what, where = f"{type(error).__name__}: {text_of(error)}", origin(error)
+        raise AsdRayError(f"{space.path}: space(trial) raised {what}{where and f', {where}'}; fix that line") from error
+    if not isinstance(drawn, dict):
+        raise AsdRayError(
+            f"{space.path}: space(trial) must return a dictionary of parameters but gave {type(drawn).__name__}"
+        )
+    strange = sorted(map(str, set(drawn) - set(space.paper)))
+    if strange:
+        raise AsdRayError(f"{space.path}: space() gives {strange[0]!r}, which PAPER does not have; add it there")
+    _check_values(space, "space() gives", drawn)
+    return {**space.paper, **drawn}
+
+
+def paper_draw(space: Space, family: Family) -> dict[str, Any]:
+    """The paper's values of what the space suggests, after a check that they lie inside it."""
+    _check_values(space, "PAPER has", space.paper)
+    strange = sorted(set(space.paper) - family.parameters)
+    if strange:
+        raise AsdRayError(
+            f"{space.path}: PAPER has {strange[0]!r}, which {family.identity} does not take; it takes "
+            f"{', '.join(sorted(family.parameters))}"
+        )
+    fixed = PaperTrial(space.paper)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Optuna only warns of a choice that it cannot store
+        drawn = draw(space, fixed)
+    if drawn != space.paper:
+        wrong = sorted(name for name in drawn if drawn[name] != space.paper[name])
+        raise AsdRayError(
+            f"{space.path}: with PAPER's values space() gives another {wrong[0]!r}; each suggested name must be the "
+            "parameter's own"
+        )
+    return {name: space.paper[name] for name in fixed.distributions}
+
+
+def _check_values(space: Space, what: str, values: dict[Any, Any]) -> None:
+    for name, value in values.items():
+        if not isinstance(name, str) or not name:
+            raise AsdRayError(f"{space.path}: {what} the name {shown(name)}; names of parameters are text")
+        plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+        is_finite = not isinstance(plain, float) or math.isfinite(plain)
+        if (
+            not (plain is None or isinstance(plain, bool | int | float | str))
+            or not is_finite
+            or not _is_stored(name, plain)
+        ):
+            raise AsdRayError(
+                f"{space.path}: {what} {shown(name)} = {shown(plain)}; a parameter is a finite number below 1e300, "
+                "short text, True, False or None"
+            )
+        if name == "epochs" and not (isinstance(plain, int | float) and plain == int(plain) and 1 <= plain <= EPOCHS):
+            raise AsdRayError(f"{space.path}: {what} 'epochs' = {shown(plain)}; give a whole number from 1")
+
+
+def _is_stored(name: str, value: Any) -> bool:
+    """Whether a trial can be named by it and the ledger can hold it: no number of hundreds of digits, no half sign."""
+    if SHAPES["params"].misfit({name: value}):
+        return False
+    try:
+        trial_hash(value=value)
+        f"{name}{value}".encode()
+    except (AsdRayError, ValueError):
+        return False
+    return True

@@ -1,0 +1,174 @@
+"""One family of detectors: its name, its class, its search space, and what its trials are named by."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from asd_ray._shipped import shipped
+from asd_ray.errors import AsdRayError, unknown
+from asd_ray.families.identity import version_of
+from asd_ray.families.resources import Resources
+from asd_ray.families.space import Space, load_space, space_of_class
+from asd_ray.families.table import FAMILIES, PATHS_OF_0_1
+from asd_ray.families.user_code import explained, shown
+
+METHODS = ("fit", "score", "state", "load")
+TARGET = re.compile(r"(?:[^\W\d]\w*\.)*[^\W\d]\w*:[^\W\d]\w*")
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of detector. Small and picklable: the class is imported where it is used.
+
+    A class that no module holds under its name, such as one of a notebook's cell, travels as `given`.
+    """
+
+    name: str
+    target: str  # package.module:Class
+    given: type | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_shipped(self) -> bool:
+        return FAMILIES.get(self.name) == self.target
+
+    @property
+    def identity(self) -> str:
+        """What a trial's hash calls the family: a shipped one by its name, a user's own by where its class is."""
+        return self.name if self.is_shipped else self.target
+
+    @cached_property
+    def version(self) -> str:
+        """What a trial's hash says of the class; it changes when the class gives other scores."""
+        return version_of(self.detector, self.target)
+
+    @property
+    def path_of_0_1(self) -> str | None:
+        """The import path by which version 0.1 named trials that still count; None after a change of the scores.
+
+        Version 0.1 did not know whether a user's class had been edited, so its trials count unless VERSION is above 1.
+        """
+        if self.version != "1" and not self.version.startswith("source-"):
+            return None
+        return PATHS_OF_0_1[self.name] if self.is_shipped else self.target
+
+    @property
+    def detector(self) -> type[Any]:
+        """The class, a `Detector`. One that cannot be imported or does not keep to the contract is an AsdRayError."""
+        found = self._class() if self.given is None else self.given
+        if not isinstance(found, type):
+            raise self._breaks_the_contract(f"is of type {type(found).__name__}, where a class is asked for")
+        if getattr(found, "_is_protocol", False) or inspect.isabstract(found):
+            abstract = ", ".join(sorted(getattr(found, "__abstractmethods__", ()))) or "it is a Protocol"
+            raise self._breaks_the_contract(f"is abstract ({abstract}), so no detector can be made of it")
+        lacking = [name for name in METHODS if not callable(getattr(found, name, None))]
+        if lacking := [*(["RESOURCES"] if not hasattr(found, "RESOURCES") else []), *lacking]:
+            raise self._breaks_the_contract(f"lacks {', '.join(lacking)} of the contract of a detector")
+        return found
+
+    def _class(self) -> Any:
+        module_name, _, class_name = self.target.partition(":")
+        module = self._module(module_name)
+        with explained(f"family {self.target}: its module has no such class", "fix that line"):
+            found = getattr(module, class_name, None)
+        if found is None:
+            raise AsdRayError(
+                f"family {self.target}: module {module_name!r} has no attribute {class_name!r}; name it "
+                "package.module:Class, importable from here (set PYTHONPATH, or install it)"
+            )
+        return found
+
+    def _module(self, name: str) -> ModuleType:
+        cure = "fix that line, or install what it imports"
+        if self.is_shipped:
+            cure = "install asd_ray with all that it needs"
+        try:
+            with explained(f"family {self.target}: its module cannot be imported", cure):
+                return importlib.import_module(name)
+        except AsdRayError as error:
+            missing = error.__cause__
+            if not isinstance(missing, ModuleNotFoundError) or not f"{name}.".startswith(f"{missing.name}."):
+                raise  # the module is there; what it imports is not, or it raises
+            raise AsdRayError(
+                f"family {self.target}: {missing}; name it package.module:Class, importable from here (set PYTHONPATH, "
+                "or install it)"
+            ) from missing
+
+    def _breaks_the_contract(self, why: str) -> AsdRayError:
+        return AsdRayError(
+            f"family {self.target} {why}; see asd_ray/detectors/_base.py, and try: asd-ray conformance {self.target}"
+        )
+
+    @property
+    def resources(self) -> Resources:
+        """What one trial asks for by default."""
+        found = self.detector.RESOURCES
+        if not isinstance(found, Resources):
+            raise self._breaks_the_contract(
+                f"has RESOURCES = {shown(found)}, which must be a Resources(cpu=…, gpu=…) of asd_ray.detectors"
+            )
+        return found
+
+    def check(self) -> None:
+        """Raise where the class, or what it asks for, does not keep to the contract."""
+        _ = self.resources
+
+    @cached_property
+    def parameters(self) -> frozenset[str]:
+        """The names that the class takes beside the context."""
+        try:
+            taken = inspect.signature(self.detector.__init__).parameters.items()
+        except (TypeError, ValueError) as error:
+            raise self._breaks_the_contract(f"has an __init__ that takes no arguments ({error})") from error
+        return frozenset(name for name, each in taken if each.kind is inspect.Parameter.KEYWORD_ONLY)
+
+    def search_space(self, path: str | Path | None = None) -> Space:
+        """`PAPER` and `space` of the file `path`, else of the shipped one, else of a user's class or its module."""
+        if path is None and self.is_shipped:
+            path = shipped("search_spaces") / f"{self.name}.py"
+        if path is not None:
+            return load_space(Path(path))
+        cls, name = self.detector, self.target.partition(":")[0]
+        return space_of_class(cls, sys.modules[name] if self.given else self._module(name), self.target)
+
+
+def family(name: str | type) -> Family:
+    """A family of the table, or a user's own as ``package.module:Class`` or as the class itself.
+
+    The name of a user's own is the class's, in snake case.
+    """
+    if isinstance(name, type):
+        return _family_of_class(name)
+    if ":" in name:
+        if not TARGET.fullmatch(name):
+            raise AsdRayError(
+                f"family {name!r} is not written as package.module:Class; write such as my_package.my_module:MyDetector"
+            )
+        return Family(_snake(name), name)
+    if name not in FAMILIES:
+        raise unknown("family", name, FAMILIES)
+    return Family(name, FAMILIES[name])
+
+
+def _family_of_class(cls: type) -> Family:
+    target = f"{cls.__module__}:{cls.__qualname__}"
+    shipped_name = next((name for name, path in FAMILIES.items() if path == target), None)
+    if shipped_name is not None:
+        return Family(shipped_name, target)
+    is_found = getattr(sys.modules.get(cls.__module__), cls.__qualname__, None) is cls
+    return Family(_snake(target), target, None if is_found and cls.__module__ != "__main__" else cls)
+
+
+def _snake(target: str) -> str:
+    name = target.partition(":")[2].rpartition(".")[2]
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    if snake in FAMILIES:
+        raise AsdRayError(f"family {target} would be called {snake}, as one of ours is; rename the class")
+    return snake

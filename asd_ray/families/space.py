@@ -1,0 +1,81 @@
+"""A family's search space: a Python file, or a user's class or module, with PAPER and space(trial)."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from asd_ray.errors import AsdRayError
+from asd_ray.families.user_code import explained
+
+LARGEST = 1 << 20  # bytes of a search space file
+
+
+@dataclass(frozen=True)
+class Space:
+    """The paper's own setting, and what a search may try instead."""
+
+    path: str
+    paper: dict[str, Any]
+    space: Callable[[Any], dict[str, Any]]  # takes an Optuna trial, returns the parameters that differ from `paper`
+
+
+def load_space(path: Path) -> Space:
+    """Run a search space file. A file that cannot be run, or lacks PAPER or space, is an AsdRayError."""
+    return _from_names(vars(_run_file(path)), str(path))
+
+
+def space_of_class(cls: type, module: ModuleType, where: str) -> Space:
+    """The space of a user's own class: its attributes PAPER and space, else those of `module`.
+
+    A class with `space` and without `PAPER` has its default parameters as PAPER.
+    """
+    if hasattr(cls, "space"):
+        return _from_names({"PAPER": getattr(cls, "PAPER", _defaults(cls)), "space": cls.space}, where)
+    return _from_names(vars(module), where)
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    parameters = inspect.signature(cls).parameters.values()
+    return {each.name: each.default for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _from_names(names: dict[str, Any], where: str) -> Space:
+    paper, space = names.get("PAPER"), names.get("space")
+    if not isinstance(paper, dict) or not callable(space):
+        raise AsdRayError(f"{where}: a search space needs PAPER = {{…}} (the paper's setting) and def space(trial)")
+    return Space(where, dict(paper), space)
+
+
+def _run_file(path: Path) -> ModuleType:
+    cure = "give a Python file with PAPER and def space(trial)"
+    try:
+        mode, size = (status := path.stat()).st_mode, status.st_size
+    except (OSError, ValueError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError | NotADirectoryError) else str(error)
+        raise AsdRayError(f"{path}: {reason}; {cure}") from error
+    if not stat.S_ISREG(mode):
+        raise AsdRayError(f"{path}: {'a folder' if stat.S_ISDIR(mode) else 'not a file'}, no search space; {cure}")
+    if path.suffix != ".py":
+        raise AsdRayError(f"{path}: the name of a search space ends in .py; {cure}")
+    if size > LARGEST:
+        raise AsdRayError(f"{path}: larger than {LARGEST >> 20} MiB, which no search space is; {cure}")
+    specification = importlib.util.spec_from_file_location(f"_asd_ray_space_{path.stem}", path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # a folder of search spaces is no place for __pycache__
+    try:
+        with explained(f"{path}: cannot be run", "fix that line"):
+            specification.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = before
+    return module

@@ -1,0 +1,1 @@
+"""The search on Ray: Tune's searcher and scheduler, the cluster, its client, time limits."""

@@ -1,0 +1,59 @@
+"""Who looks on while a search runs: log lines, metrics, curves, the status file. None of them changes what runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from asd_ray.ledger import Ledger, TrialRecord
+    from asd_ray.tuning.running import RunningTrial
+    from asd_ray.tuning.study import Study
+    from asd_ray.tuning.trial import Reached
+
+
+class SearchView(Protocol):
+    """What a watcher may read of a search."""
+
+    @property
+    def studies(self) -> Sequence[Study]: ...
+
+    @property
+    def running(self) -> Mapping[str, RunningTrial]: ...  # trial hash -> a trial in flight
+
+    @property
+    def started(self) -> float: ...  # of time.monotonic()
+
+    @property
+    def ended(self) -> int: ...  # trials that this command has finished
+
+    @property
+    def error(self) -> str: ...  # what ends the search as a failure
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    @property
+    def stopping(self) -> str: ...  # why no more trials are started
+
+
+class Watcher:
+    """Is told what happens, in the process that runs the search; each method does nothing unless it is overridden."""
+
+    def began(self, run: RunningTrial) -> None:
+        """A trial was handed out; it may still wait for a worker."""
+
+    def reached(self, run: RunningTrial, what: Reached) -> None:
+        """A sign of life of a trial; `run` has taken it in already."""
+
+    def again(self, run: RunningTrial, why: str) -> None:
+        """A trial lost its worker, or its node could not run it, and will be run once more."""
+
+    def ended(self, run: RunningTrial, record: TrialRecord) -> None:
+        """A trial is stored: complete, pruned or failed."""
+
+    def turn(self, search: SearchView) -> None:
+        """Called often while the search runs, at least once a second or so."""
+
+    def close(self, search: SearchView) -> None:
+        """The search is over, for whatever reason."""

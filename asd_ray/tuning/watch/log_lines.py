@@ -1,0 +1,185 @@
+"""One log line an event, as `key=value` pairs that grep and log systems can search: on stderr and in the run's log."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from asd_ray._log import LOGGER, line
+from asd_ray.storage.run_layout import RunLayout
+from asd_ray.tuning.spec import called
+from asd_ray.tuning.watch._base import SearchView, Watcher
+
+if TYPE_CHECKING:
+    from asd_ray._console import Console
+    from asd_ray.ledger import TrialRecord
+    from asd_ray.tuning.running import RunningTrial
+    from asd_ray.tuning.trial import Reached
+
+LISTED = "is_listed"  # marks a line that the list of failures at the search's end says again
+TOLD = 500  # characters of an error
+
+
+class LogLines(Watcher):
+    """Tells the logger `asd_ray.search` what happens; `log_to` says where it goes."""
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._ended: Counter[str] = Counter()
+
+    def began(self, run: RunningTrial) -> None:
+        LOGGER.info(line("trial_began", **_whose(run), epochs=run.spec.epochs, paper=run.spec.paper or None))
+
+    def reached(self, run: RunningTrial, what: Reached) -> None:
+        if what.value is not None:
+            LOGGER.info(line("rung_reached", **_whose(run), **_where(what), value=round(what.value, 4)))
+        elif LOGGER.isEnabledFor(logging.DEBUG):
+            losses = what.losses[max(what.losses)] if what.losses else {}
+            told = {f"loss_{name}": value for name, value in losses.items()}
+            LOGGER.debug(line("sign_of_life", **_whose(run), **_where(what), **told))
+
+    def again(self, run: RunningTrial, why: str) -> None:
+        LOGGER.warning(line("trial_again", **_whose(run), why=why, node=run.node))
+
+    def ended(self, run: RunningTrial, record: TrialRecord) -> None:
+        self._ended[record.status] += 1
+        told = line(
+            f"trial_{record.status}",
+            **_whose(run),
+            objective=None if record.objective is None else round(record.objective, 4),
+            variant=record.variant,
+            epochs=record.epochs,
+            seconds=record.seconds,
+            node=record.node or run.node,
+            error=record.error[:TOLD],
+        )
+        is_failed = record.status == "failed"
+        LOGGER.log(logging.WARNING if is_failed else logging.INFO, told, extra={LISTED: is_failed})
+
+    def turn(self, search: SearchView) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        studies = search.studies
+        counts = {"stored": sum(s.count() for s in studies), "wanted": sum(s.wanted for s in studies)}
+        names = ",".join(study.name for study in studies)
+        LOGGER.info(line("search_began", studies=names, **counts, run=search.ledger.layout.root, pid=os.getpid()))
+
+    def close(self, search: SearchView) -> None:
+        told = line(
+            "search_ended",
+            why=search.stopping or "all trials are done",
+            **{status: self._ended[status] for status in ("complete", "pruned", "failed")},
+            missing=sum(study.missing for study in search.studies),
+            seconds=round(time.monotonic() - search.started, 1),
+            error=search.error[:TOLD],
+        )
+        LOGGER.log(logging.ERROR if search.error else logging.INFO, told)
+
+
+def _whose(run: RunningTrial) -> dict[str, Any]:
+    spec = run.spec
+    return {"trial": spec.name, "hash": spec.hash, "machine": called(spec.machines), "family": spec.family}
+
+
+def _where(what: Reached) -> dict[str, Any]:
+    return {"epoch": what.epoch, "seconds": round(what.seconds, 2), "node": what.node}
+
+
+@contextmanager
+def log_to(layout: RunLayout, level: str, console: Console) -> Iterator[None]:
+    """For as long as the block lasts: lines from `level` on to stderr, and from INFO on to the run's log on a disk.
+
+    A failed trial is listed at the search's end, so stderr gets its line only from level INFO or below.
+    A live table on `console` stays whole. Several searches may write to one log: each line is one write at its end
+    (on NFS two computers that write in the same instant may still mix a line; each has the trial's name in it).
+    """
+    screen = _Screen(console)
+    screen.setLevel(level.upper())
+    if screen.level > logging.INFO:
+        screen.addFilter(lambda record: not getattr(record, LISTED, False))
+    handlers: list[logging.Handler] = [screen]
+    if not layout.is_s3:
+        handlers.append(_Appended(layout.log_file, screen, min(logging.INFO, screen.level)))
+    before, LOGGER.propagate = (LOGGER.level, LOGGER.propagate), False
+    LOGGER.setLevel(min(handler.level for handler in handlers))
+    for handler in handlers:
+        handler.setFormatter(_Formatter())
+        LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            LOGGER.removeHandler(handler)
+            handler.close()
+        LOGGER.setLevel(before[0])
+        LOGGER.propagate = before[1]
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return f"{at} {record.levelname} {record.getMessage()}"
+
+
+class _Screen(logging.Handler):
+    """Standard error: through the console where both are one terminal, since a live table may stand there."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console, self._stream = console, sys.stderr
+        self._is_shared = console.is_terminal and sys.stderr.isatty()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if self._is_shared:
+            self._console.out(text)
+            return
+        with contextlib.suppress(OSError, ValueError):  # whoever read it is gone
+            self._stream.write(text + "\n")
+            self._stream.flush()
+
+
+class _Appended(logging.Handler):
+    """A file that is only ever appended to. A full disk, or a folder without rights, is said once on the screen."""
+
+    def __init__(self, path: str, screen: logging.Handler, level: int) -> None:
+        super().__init__(level)
+        self._path, self._screen = path, screen
+        self._descriptor: int | None = None
+        self._torn, self._said = False, False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        content = ("\n" * self._torn + self.format(record) + "\n").encode("utf-8", "backslashreplace")
+        try:
+            if self._descriptor is None:
+                os.makedirs(self._path.rpartition("/")[0], exist_ok=True)
+                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            written = os.write(self._descriptor, content)
+        except OSError as error:
+            self._say(str(error.strerror or error))
+            return
+        self._torn = written < len(content)
+        if self._torn:
+            self._say("disk full")
+
+    def _say(self, why: str) -> None:
+        if self._said:
+            return
+        self._said = True
+        text = line("log_not_written", path=self._path, error=why, text="the search goes on without it")
+        self._screen.handle(LOGGER.makeRecord(LOGGER.name, logging.WARNING, "", 0, text, (), None))
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        super().close()

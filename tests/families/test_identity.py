@@ -1,0 +1,193 @@
+"""What the version of a family depends on, and how trials of earlier versions are recognised."""
+
+from __future__ import annotations
+
+import importlib
+import linecache
+import pickle
+import shutil
+import sys
+import textwrap
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import cloudpickle
+import pytest
+
+from asd_ray.clips.demo import make_demo
+from asd_ray.clips.scan import scan
+from asd_ray.detectors import FAMILIES, Family, family
+from asd_ray.errors import AsdRayError
+from asd_ray.ledger import Ledger
+from asd_ray.storage.study_locks import StudyLocks
+from asd_ray.tuning.config import SearchConfig
+from asd_ray.tuning.data import DataSource
+from asd_ray.tuning.plan import chosen_families, make_plan
+
+BEFORE = Path(__file__).parents[3] / "shared/golden/run_before/run"
+SOURCE = """
+'''A module.'''
+import math
+from dataclasses import dataclass
+
+WIDTH = 8
+UNUSED = 1
+
+
+def helper(x):
+    return math.sqrt(x) * WIDTH
+
+
+def unused(x):
+    return x
+
+
+class Base:
+    RESOURCES = None
+
+    def state(self): ...
+
+
+class Mine(Base):
+    '''A detector.'''
+
+    PAPER = {"power": 2.0}
+
+    @staticmethod
+    def space(trial):
+        return {"power": trial.suggest_float("power", 1.0, 3.0)}
+
+    def __init__(self, context, *, power=2.0):
+        self.power = power  # of the level
+
+    def fit(self, train):
+        return helper(1.0)
+
+    def score(self, clips): ...
+    def load(self, state): ...
+"""
+
+
+@pytest.fixture
+def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """The version of `Mine` in a module of this text, as a new process would find it."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def of(text: str = SOURCE) -> str:
+        (tmp_path / "identified.py").write_text(text)
+        sys.modules.pop("identified", None)
+        importlib.invalidate_caches()
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        linecache.clearcache()
+        return family("identified:Mine").version
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return helper(1.0)", "return helper(2.0)"),
+        ("math.sqrt(x)", "math.exp(x)"),
+        ("WIDTH = 8", "WIDTH = 16"),
+        ("    def state(self): ...", "    def state(self):\n        return {}"),
+        ("power=2.0", "power=3.0"),
+    ],
+    ids=["a method", "a function that it calls", "a constant that this uses", "a base class", "a default"],
+)
+def test_an_edited_class_has_another_version(version: Callable[..., str], old: str, new: str) -> None:
+    assert old in SOURCE
+    assert version() != version(SOURCE.replace(old, new))
+    assert version().startswith("source-")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("  # of the level", "  # of the clip's level"),
+        ("'''A detector.'''", "'''Another text.'''"),
+        ("def score(self, clips): ...", "def score(\n        self,\n        clips,\n    ): ..."),
+        ("UNUSED = 1", "UNUSED = 2"),
+        ("    return x\n", "    return x + 1\n"),
+        ('suggest_float("power", 1.0, 3.0)', 'suggest_float("power", 1.0, 9.0)'),
+        ('PAPER = {"power": 2.0}', 'PAPER = {"power": 2.5}'),
+    ],
+    ids=["a comment", "a docstring", "the formatting", "another constant", "another function", "the space", "PAPER"],
+)
+def test_what_changes_no_score_changes_no_version(version: Callable[..., str], old: str, new: str) -> None:
+    assert old in SOURCE
+    assert version() == version(SOURCE.replace(old, new))
+
+
+def test_a_class_may_say_its_version_itself(version: Callable[..., str]) -> None:
+    text = SOURCE.replace("    PAPER", "    VERSION = 3\n    PAPER")
+    assert version(text) == version(text.replace("helper(1.0)", "helper(2.0)")) == "3"
+
+
+@pytest.mark.parametrize("wrong", ["'2'", "0", "True", "1.5"])
+def test_a_wrong_version_is_refused(version: Callable[..., str], wrong: str) -> None:
+    with pytest.raises(AsdRayError, match="identified:Mine has VERSION = .*; give a whole number from 1"):
+        version(SOURCE.replace("    PAPER", f"    VERSION = {wrong}\n    PAPER"))
+
+
+def test_a_class_of_a_cell_travels_and_has_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As IPython does it: the module is __main__, which has no file, and the source is known to linecache alone."""
+    module = types.ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    versions = []
+    for cell, text in enumerate((SOURCE, SOURCE.replace("helper(1.0)", "helper(2.0)"))):
+        name = f"<ipython-input-{cell}>"
+        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+        exec(compile(text, name, "exec"), vars(module))
+        mine = family(vars(module)["Mine"])
+        assert (mine.name, mine.identity, mine.given) == ("mine", "__main__:Mine", vars(module)["Mine"])
+        assert mine.search_space().paper == {"power": 2.0}
+        there = pickle.loads(cloudpickle.dumps(mine))
+        assert there.detector(None, power=4.0).power == 4.0
+        versions.append(mine.version)
+    assert len(set(versions)) == 2
+
+
+def test_a_class_whose_source_is_not_known_must_say_its_version() -> None:
+    names: dict[str, type] = {"__name__": "nowhere"}  # type: ignore[dict-item]
+    exec(textwrap.dedent(SOURCE.replace("@dataclass", "")), names)
+    with pytest.raises(AsdRayError, match="source code of nowhere:Mine cannot be read.*; give the class a VERSION = 1"):
+        _ = family(names["Mine"]).version
+
+
+def test_a_shipped_class_is_the_shipped_family() -> None:
+    shipped = family("idnn")
+    assert family(shipped.detector) == shipped
+    assert (shipped.identity, shipped.version) == ("idnn", "1")
+
+
+def test_every_shipped_family_has_a_version() -> None:
+    versions = {name: family(name).version for name in FAMILIES}
+    assert len(versions) == 12
+    assert all(version.isdecimal() for version in versions.values())
+
+
+def test_the_path_of_a_class_is_no_part_of_the_name_of_a_shipped_family() -> None:
+    assert Family("idnn", FAMILIES["idnn"]).identity == "idnn"
+    assert Family("idnn", "somewhere.else:IDNN").identity == "somewhere.else:IDNN"
+
+
+@pytest.mark.skipif(not BEFORE.is_dir(), reason="the golden data are not beside the project")
+def test_a_run_of_version_0_1_is_not_run_again(tmp_path: Path) -> None:
+    """The trials of all its studies, which it named by import paths, count under the names that they have."""
+    shutil.copytree(BEFORE, tmp_path / "run")
+    ledger = Ledger(tmp_path / "run")
+    make_demo(tmp_path / "demo", machines=["fan"])
+    source = DataSource(scan(tmp_path / "demo", machines=["fan"]), cache=str(tmp_path / "cache"), is_demo=True)
+    source.use(source.bank)
+    names = sorted({record.family for record in ledger.records("fan")})
+    locks = StudyLocks(ledger.layout)
+    try:
+        wishes = SearchConfig(["fan"], names, trials=8, epochs_cap=20)
+        plan = make_plan(wishes, source, ledger, locks, chosen_families(names, gpu=False)[0], gpu=False)
+    finally:
+        locks.release()
+    assert [study.missing for study in plan.studies] == [0, 0, 0]
+    assert sum(study.count() for study in plan.studies) == len(ledger.records("fan")) == 24
+    assert [study.elsewhere for study in plan.studies] == [0, 0, 0]
