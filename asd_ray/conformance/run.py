@@ -45,11 +45,15 @@ def check_family(
     """
     tested = tested if isinstance(tested, Family) else family(tested)
     _refuse(tested, seconds, device, space)
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)  # with work as small as this, threads would only wait for each other
-    with tempfile.TemporaryDirectory() as folder:
-        workspace = Workspace(Path(folder), seconds, device, space, rate)
-        for check in CHECKS if checks is None else checks:
-            yield _result(check, tested, workspace)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            workspace = Workspace(Path(folder), seconds, device, space, rate)
+            for check in CHECKS if checks is None else checks:
+                yield _result(check, tested, workspace)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _result(check: Check, tested: Family, workspace: Workspace) -> CheckResult:

@@ -69,6 +69,7 @@ class Study:
         self.exhausted = False
         self.given_up = False  # no node can run its trials
         self.records: dict[str, TrialRecord] = {}  # trial hash -> every stored trial of this study and its settings
+        self.unversioned = 0  # stored trials of a user's class by version 0.1, which did not record the class's version
         self.elsewhere = 0  # stored trials of this machine and family that are of other settings or another space
         self._of_status: Counter[str] = Counter()  # of this seed; counted as they come, for it is asked all the time
         self._timed, self._seconds = 0, 0.0  # trials that did not fail, and how long they took together
@@ -234,6 +235,7 @@ class Study:
             return
         self._study.add_trial(known[1])
         self._keep(record)
+        self.unversioned += not record.version and not self.family.is_shipped
 
     def _keep(self, record: TrialRecord) -> None:
         self.records[record.trial] = record
@@ -280,8 +282,8 @@ class Study:
         if spec.own_hash == record.trial:
             return spec
         path = self.family.path_of_0_1
-        has_other_front_end = bool(record.front_end) and record.front_end != spec.front_end
-        if path is None or has_other_front_end or spec.hash_of_0_1(path) != record.trial:
+        is_other = record.version not in ("", spec.version) or record.front_end not in ("", spec.front_end)
+        if path is None or is_other or spec.hash_of_0_1(path) != record.trial:
             return None
         self._older[spec.own_hash] = record.trial
         return replace(spec, stored_as=record.trial)

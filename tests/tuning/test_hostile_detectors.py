@@ -465,7 +465,7 @@ def test_an_edited_class_without_a_version_starts_anew(
     options = ["fan", "--data", str(folder), "--run", "r", "--serial", "--families", families, "--trials", "1"]
     assert [main(options), main(options)] == [0, 0]
     (first,) = Ledger("r").records()
-    assert first.version.startswith("source-")
+    assert first.version.startswith("code-")
     path.write_text(path.read_text().replace("        pass", "        self.edited = True"))
     monkeypatch.delitem(sys.modules, "ij_m")
     capsys.readouterr()

@@ -198,6 +198,8 @@ def ray_at(
     ``local`` is a private one on this computer, never one that happens to run here; ``auto`` joins the one that does,
     ``HOST:PORT`` that one.
     """
+    if ray.is_initialized():
+        raise AsdRayError("this process is connected to a Ray already; call ray.shutdown() first, or search serially")
     if address == LOCAL:
         before = os.umask(0o077)  # Ray may write its token now: ~/.ray/auth_token is for nobody else
         try:
