@@ -164,9 +164,9 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
     from asd_ray.tuning.watch._base import Watcher
     from asd_ray.tuning.watch.board import Board, leaderboard
     from asd_ray.tuning.watch.log_lines import LogLines, log_to
-    from asd_ray.tuning.watch.prometheus import Meters
+    from asd_ray.tuning.watch.prometheus import PrometheusMetrics
     from asd_ray.tuning.watch.status_file import StatusFile
-    from asd_ray.tuning.watch.tensorboard import Curves
+    from asd_ray.tuning.watch.tensorboard import TensorBoardCurves
 
     cluster = None if args.serial else Cluster(args.address)
     has_gpu = torch.cuda.is_available() if cluster is None else cluster.room.gpu > 0
@@ -197,13 +197,17 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
             return {"nodes": len(cluster.nodes), "CPU": cluster.now.cpu, "GPU": cluster.now.gpu}
 
         board = Board(slots, console)
-        watchers: list[Watcher] = [board, LogLines(), Curves(ledger.layout, lambda t: console.print(f"note: {t}"))]
+        watchers: list[Watcher] = [
+            board,
+            LogLines(),
+            TensorBoardCurves(ledger.layout, lambda t: console.print(f"note: {t}")),
+        ]
         watchers.append(StatusFile(ledger.layout, command=args.command, slots=slots, cluster=has))
         if cluster is not None:
-            watchers.append(Meters(ledger.layout.url(ledger.layout.base), cluster))
+            watchers.append(PrometheusMetrics(ledger.layout.url(ledger.layout.base), cluster))
         deadline = None if args.time is None else time.monotonic() + args.time
         elsewhere = args.address != LOCAL
-        search = Search(plan.studies, source, ledger, deadline=deadline, watchers=watchers, elsewhere=elsewhere)
+        search = Search(plan.studies, source, ledger, deadline=deadline, watchers=watchers, other_nodes=elsewhere)
         with log_to(ledger.layout, args.log_level, console):
             try:
                 search.turn()
@@ -222,16 +226,17 @@ def _run(args: argparse.Namespace, table: ClipTable, console: Console, dashboard
 
 
 def _drive(args: argparse.Namespace, search: Search, cluster: Cluster | None) -> None:
-    from asd_ray.tuning.on_ray.dispatch import Rules, run_on_ray
+    from asd_ray.tuning.on_ray.run import run_on_ray
+    from asd_ray.tuning.on_ray.time_limit import TimeLimits
     from asd_ray.tuning.search import run_serially
 
     if not any(study.missing for study in search.studies):
         return
     if cluster is None:
-        gc.freeze()  # as dispatch.TrialWorker does
+        gc.freeze()  # as TrialWorker does
         run_serially(search)
     else:
-        run_on_ray(search, cluster, Rules(args.trial_time, PATIENCE if args.address != LOCAL else 0.0))
+        run_on_ray(search, cluster, TimeLimits(args.trial_time, PATIENCE if args.address != LOCAL else 0.0))
 
 
 def _preflight(
@@ -245,10 +250,10 @@ def _preflight(
 ) -> None:
     """What there is and what will run at once, said before anything runs."""
     from asd_ray._console import flagged
-    from asd_ray.tuning.on_ray.preflight import check_nodes, told_plan
+    from asd_ray.tuning.on_ray.preflight import check_nodes, plan_lines
 
     cluster.check(plan.studies)
-    for line in told_plan(cluster, plan.studies):
+    for line in plan_lines(cluster, plan.studies):
         console.print(line)
     if args.address != LOCAL:
         source.run_id = ledger.marked()
@@ -377,15 +382,15 @@ def _say_plan(plan: Plan, wishes: Wishes, left_out: list[str], console: Console)
     if stored:
         console.print(f"{stored} trials are stored already and are not run again")
     for study in plan.studies:
-        if study.elsewhere:
+        if study.incompatible:
             console.print(
-                f"note: {study.name}: {study.elsewhere} stored trials of other settings, of another search space or "
+                f"note: {study.name}: {study.incompatible} stored trials of other settings, of another search space or "
                 "of another version of the class do not count here"
             )
 
 
 def _say_end(search: Search, root: str, console: Console) -> int:
-    from asd_ray.tuning.watch.board import fruitless
+    from asd_ray.tuning.watch.board import failure_message
 
     stored = sum(study.count() for study in search.studies)
     missing = sum(study.missing for study in search.studies)
@@ -394,7 +399,7 @@ def _say_end(search: Search, root: str, console: Console) -> int:
             console.print(f"note: {study.name} has no untried parameters left; its space is small")
     console.print(f"{search.ended} trials run now, {stored} in all. The run is in {root}")
     console.print(f"every trial: {typed('asd-ray', 'ledger', 'ls', root, '--sort', 'objective')}")
-    if failed := fruitless(search.studies):
+    if failed := failure_message(search.studies):
         say(f"asd-ray search: {failed}", lines=True, error=True)
     if search.error:
         raise AsdRayError(f"{search.error}\nall {stored} stored trials are kept; fix that and run the same command")

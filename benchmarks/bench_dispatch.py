@@ -68,7 +68,7 @@ class Timeline(Watcher):
     def began(self, run: RunningTrial) -> None:
         self.handed_out = time.perf_counter()
 
-    def reached(self, run: RunningTrial, what: Reached) -> None:
+    def progressed(self, run: RunningTrial, what: Reached) -> None:
         self.first = self.first or time.perf_counter()
 
     def ended(self, run: RunningTrial, record: TrialRecord) -> None:
@@ -86,7 +86,7 @@ class Timeline(Watcher):
 
 
 def run() -> Iterator[Row]:
-    from asd_ray.tuning.on_ray.dispatch import PRETENDED
+    from asd_ray.tuning.on_ray.worker import PRETENDED
 
     os.environ[PRETENDED] = "1"
     with tempfile.TemporaryDirectory() as folder:
@@ -136,7 +136,7 @@ def _searched(
     source: DataSource, run: str, machines: list[str], names: list[str], trials: int
 ) -> tuple[Timeline, float]:
     from asd_ray.tuning.on_ray.cluster import Cluster, ray_at
-    from asd_ray.tuning.on_ray.dispatch import run_on_ray
+    from asd_ray.tuning.on_ray.run import run_on_ray
 
     ledger = Ledger(run)
     families = [family(name) for name in names]

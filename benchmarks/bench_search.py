@@ -118,7 +118,7 @@ def _searched(
 ) -> tuple[list[TrialRecord], float]:
     """The records of a search, and the seconds that it took."""
     from asd_ray.tuning.on_ray.cluster import Cluster
-    from asd_ray.tuning.on_ray.dispatch import run_on_ray
+    from asd_ray.tuning.on_ray.run import run_on_ray
 
     wished = Wishes(["fan"], [name], trials=trials, **wishes)
     ledger = Ledger(run)

@@ -20,7 +20,7 @@ LONGEST = 200  # characters of a variant's name
 LARGEST = float(np.finfo(np.float32).max)
 
 
-def front_end_of(detector: Detector) -> str:
+def front_end_hash(detector: Detector) -> str:
     """The hash of its front end."""
     found = detector.front_end
     if not isinstance(getattr(found, "hash", None), str):
@@ -28,7 +28,7 @@ def front_end_of(detector: Detector) -> str:
     return found.hash
 
 
-def steps_of(given: Any) -> Iterator[Progress]:
+def checked_progress(given: Any) -> Iterator[Progress]:
     """What `fit` yields: epochs that rise, with losses that are finite numbers."""
     if not isinstance(given, Iterable):
         raise TrialFailed(f"fit must yield Progress(epoch, losses) once an epoch but gave {type(given).__name__}")
@@ -69,7 +69,7 @@ def _losses(losses: Any, epoch: int) -> dict[str, float]:
     return numbers
 
 
-def scores_of(given: Any, clips: int) -> Scores:
+def checked_scores(given: Any, clips: int) -> Scores:
     """What `score` gave for so many clips: of each variant one finite number a clip, as the ledger can hold it."""
     if not isinstance(given, dict):
         raise TrialFailed(f"score must give a dictionary variant -> scores but gave {type(given).__name__}")

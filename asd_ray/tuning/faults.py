@@ -35,7 +35,7 @@ def reason(error: BaseException) -> str:
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
-def of_the_node(error: BaseException, target: str) -> bool:
+def is_node_fault(error: BaseException, target: str) -> bool:
     """Whether an exception that a trial of the class `target` raised says nothing about the trial.
 
     So it is for a package that is not installed, a disk that is full or broken, and whatever the detectors that ship
@@ -55,7 +55,7 @@ def of_the_node(error: BaseException, target: str) -> bool:
     return False
 
 
-def of_every_trial(error: BaseException) -> bool:
+def affects_every_trial(error: BaseException) -> bool:
     """Whether what kept a node from running a trial keeps it from all: a full or broken disk, S3 that is away."""
     return any(
         isinstance(each, StorageError) or (isinstance(each, OSError) and each.errno in BROKEN)

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.ledger.record import STATUSES
-from asd_ray.tuning.spec import called
+from asd_ray.tuning.spec import group_name
 
 
-def as_one(records: Sequence[TrialRecord]) -> TrialRecord:
+def joint_record(records: Sequence[TrialRecord]) -> TrialRecord:
     """What a study is told of a trial of several machines: the worst status, and of a complete one the mean objective.
 
     Machines differ in status where one's file was lost and the trial ended otherwise when it ran again.
@@ -22,14 +22,14 @@ def as_one(records: Sequence[TrialRecord]) -> TrialRecord:
     objectives = [record.objective for record in records if record.objective is not None]
     return replace(
         worst,
-        machine=called([record.machine for record in records]),
+        machine=group_name([record.machine for record in records]),
         objective=statistics.fmean(objectives) if len(objectives) == len(records) else None,
         objective_parts={f"{each.machine}/{cell}": v for each in records for cell, v in each.objective_parts.items()},
         variant=", ".join(dict.fromkeys(each.variant for each in records if each.variant)),
     )
 
 
-def whole_and_half(
+def whole_and_partial(
     records: Iterable[TrialRecord], machines: Sequence[str], family: str
 ) -> tuple[list[TrialRecord], list[TrialRecord]]:
     """A family's trials over exactly these machines: those stored for each of them, and those that lack a file."""
@@ -37,12 +37,12 @@ def whole_and_half(
     for record in records:
         if record.source == "search" and record.family == family and set(record.machines) == set(machines):
             of_trial.setdefault(record.trial, []).append(record)
-    whole = [as_one(each) for each in of_trial.values() if len(each) == len(machines)]
+    whole = [joint_record(each) for each in of_trial.values() if len(each) == len(machines)]
     return whole, [each[0] for each in of_trial.values() if len(each) < len(machines)]
 
 
-def held(ledger: Ledger, machines: Sequence[str], family: str, trial: str) -> TrialRecord | None:
+def find_trial(ledger: Ledger, machines: Sequence[str], family: str, trial: str) -> TrialRecord | None:
     """The trial as a study that is rebuilt now would see it; None where it is not stored for each machine."""
     records = [record for machine in machines for record in ledger.records(machine, family)]
-    whole, _ = whole_and_half(records, machines, family)
+    whole, _ = whole_and_partial(records, machines, family)
     return next((record for record in whole if record.trial == trial), None)

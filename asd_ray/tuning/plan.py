@@ -19,7 +19,7 @@ from asd_ray.families.drawing import paper_draw
 from asd_ray.ledger import Ledger, Settings, TrialRecord, trial_hash
 from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.spec import LAST, called
+from asd_ray.tuning.spec import LAST, group_name
 from asd_ray.tuning.study import Share, Study, study_name
 from asd_ray.tuning.suiting import Reasons, StudyClips, against, against_draws, front_end_of_draws, reason_lines
 
@@ -204,14 +204,14 @@ def make_plan(
                 records=itertools.chain.from_iterable(records[machine] for machine in machines),
                 unsuited=against_draws(each, clips[machines]),
                 front_end=front_end_of_draws(each, source.rate),
-                again=again.get(study_name(machines, each), ()),
+                retry=again.get(study_name(machines, each), ()),
             )
             for machines, each in free
         ]
 
     plan.studies = studies({})
     if wishes.retry_failed:
-        again = {study.name: study.retried() for study in plan.studies}
+        again = {study.name: study.failures_to_retry() for study in plan.studies}
         chosen = {
             (machine, study.family.name, r.trial)
             for study in plan.studies
@@ -246,7 +246,7 @@ def _notes_of_groups(wishes: Wishes) -> Iterator[str]:
     if wishes.jointly and len(machines) == 1:
         yield f"--jointly changes nothing: {machines[0]} is the only machine"
     elif wishes.jointly:
-        yield f"{called(machines)} stands for {', '.join(machines)} together"
+        yield f"{group_name(machines)} stands for {', '.join(machines)} together"
 
 
 def _clips_of_studies(wishes: Wishes, frame: pd.DataFrame, rate: int) -> dict[tuple[str, ...], StudyClips]:

@@ -14,7 +14,7 @@ from asd_ray._log import LOGGER, line
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.ledger_view import held
+from asd_ray.tuning.ledger_view import find_trial
 from asd_ray.tuning.running import RunningTrial
 from asd_ray.tuning.spec import TrialSpec
 from asd_ray.tuning.study import Study
@@ -37,10 +37,10 @@ class Search:
         *,
         deadline: float | None = None,
         watchers: Sequence[Watcher] = (),
-        elsewhere: bool = False,
+        other_nodes: bool = False,
     ) -> None:
         self.studies, self.source, self.ledger = studies, source, ledger
-        self.elsewhere = elsewhere  # whether a trial that a node cannot run may run on another
+        self.other_nodes = other_nodes  # whether a trial that one node cannot run may run on another
         self.deadline = deadline  # of time.monotonic(): no trial starts after it
         self.watchers = tuple(watchers)
         self.started = time.monotonic()
@@ -123,7 +123,7 @@ class Search:
         run.epoch, run.seconds, run.node = what.epoch, what.seconds, what.node
         if what.value is not None:
             run.intermediate[what.epoch] = what.value
-        self._tell(lambda each: each.reached(run, what))
+        self._tell(lambda each: each.progressed(run, what))
         if what.value is None:
             return False
         return run.study.report(spec, what.epoch, what.value)
@@ -133,8 +133,8 @@ class Search:
         run = self.running.pop(spec.hash, None)
         if run is None:
             return
-        if outcome.unstored:
-            self._refused(run, outcome.unstored)
+        if outcome.storage_error:
+            self._refused(run, outcome.storage_error)
         elif outcome.fault:
             run.faults = (*run.faults, outcome.fault)
             self._given_back(run, outcome, by_nodes)
@@ -158,7 +158,7 @@ class Search:
             return
         found = None
         with contextlib.suppress(AsdRayError):  # S3 does not answer: if it is stored after all, that comes out later
-            found = held(self.ledger, spec.machines, spec.family, spec.hash)
+            found = find_trial(self.ledger, spec.machines, spec.family, spec.hash)
         if found is not None:
             self._told(run, found)
         elif hung:
@@ -171,7 +171,7 @@ class Search:
         """A trial that nothing is known of runs again, and is stored as failed when that was no better."""
         if self._has_lives(run, by_nodes):
             self._again.append(RunningTrial(run.spec, run.study, faults=run.faults))
-            self._tell(lambda each: each.again(run, why))
+            self._tell(lambda each: each.retried(run, why))
         else:
             self._store(run, "failed", error=at_last)
 
@@ -180,9 +180,9 @@ class Search:
 
         A fault that no other study would escape, such as a full disk, ends the search.
         """
-        if self.elsewhere and self._has_lives(run, by_nodes):
+        if self.other_nodes and self._has_lives(run, by_nodes):
             self._again.append(RunningTrial(run.spec, run.study, faults=run.faults))
-            self._tell(lambda each: each.again(run, outcome.fault))
+            self._tell(lambda each: each.retried(run, outcome.fault))
             return
         run.study.forget(run.spec)
         if not run.study.given_up:
@@ -193,7 +193,7 @@ class Search:
         for waiting in [each for each in self._again if each.study is run.study]:
             self._again.remove(waiting)
             waiting.study.forget(waiting.spec)
-        if outcome.of_all or all(study.given_up for study in self.studies):
+        if outcome.affects_all or all(study.given_up for study in self.studies):
             self.stop("no node can run the trials")
 
     def _fails(self, why: str) -> None:
@@ -243,8 +243,8 @@ class Search:
         extra = {"faults": list(run.faults)} if run.faults else {}
         records = records_of(run.spec, self.source, status, node=run.node, extra=extra, **what)
         outcome = commit(self.ledger, records)
-        if outcome.unstored:
-            self._refused(run, outcome.unstored)
+        if outcome.storage_error:
+            self._refused(run, outcome.storage_error)
             return
         self._told(run, outcome.record)
 

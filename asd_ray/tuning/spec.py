@@ -37,7 +37,7 @@ class TrialSpec:
 
     @property
     def name(self) -> str:
-        return f"{called(self.machines)}-{self.family}-{self.number:04d}"
+        return f"{group_name(self.machines)}-{self.family}-{self.number:04d}"
 
     @property
     def effective(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class TrialSpec:
         return cls(**{**told, "machines": tuple(told["machines"]), "settings": Settings(**told["settings"])})
 
 
-def called(machines: Sequence[str]) -> str:
+def group_name(machines: Sequence[str]) -> str:
     """What names of studies and trials say in the place of the machine: joint-3fa9 for several, by a hash of them."""
     return machines[0] if len(machines) == 1 else f"joint-{trial_hash(machines=sorted(machines))[1:5]}"
 

@@ -20,8 +20,8 @@ from asd_ray.families import Space
 from asd_ray.families.drawing import draw, paper_draw
 from asd_ray.ledger import Settings, TrialRecord
 from asd_ray.tuning.halving import Halving
-from asd_ray.tuning.ledger_view import whole_and_half
-from asd_ray.tuning.spec import TrialSpec, called
+from asd_ray.tuning.ledger_view import whole_and_partial
+from asd_ray.tuning.spec import TrialSpec, group_name
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 ATTEMPTS = 60  # draws of parameters that were all tried already, after which a space counts as exhausted
@@ -38,13 +38,13 @@ class Share:
 
 
 def study_name(machines: Sequence[str], family: Family) -> str:
-    return f"{called(machines)}-{family.name}"
+    return f"{group_name(machines)}-{family.name}"
 
 
 class Study:
     """Asks Optuna for trials and tells it how they ended. `wanted` counts every stored trial of this seed.
 
-    `records` are those that the ledger holds of its machines; what is of other studies is left aside. Trials of `again`
+    `records` are those that the ledger holds of its machines; what is of other studies is left aside. Trials of `retry`
     count as not stored, even if `records` has them: they run first, each under its number.
     """
 
@@ -59,7 +59,7 @@ class Study:
         seed: int,
         wanted: int,
         records: Iterable[TrialRecord] = (),
-        again: Sequence[TrialRecord] = (),
+        retry: Sequence[TrialRecord] = (),
         unsuited: Callable[[dict[str, Any]], str] = lambda params: "",  # why drawn parameters need not be tried
         front_end: Callable[[dict[str, Any]], str] = lambda params: "",  # the hash of the detector's front end
     ) -> None:
@@ -69,27 +69,27 @@ class Study:
         self.exhausted = False
         self.given_up = False  # no node can run its trials
         self.records: dict[str, TrialRecord] = {}  # trial hash -> every stored trial of this study and its settings
-        self.elsewhere = 0  # stored trials of this machine and family that are of other settings or another space
+        self.incompatible = 0  # stored trials of this machine and family that are of other settings or another space
         self._of_status: Counter[str] = Counter()  # of this seed; counted as they come, for it is asked all the time
         self._timed, self._seconds = 0, 0.0  # trials that did not fail, and how long they took together
         self.best: TrialRecord | None = None
         self.ended = 0  # trials that this command ran
         self._reasons: Counter[str] = Counter()  # of those that failed
         self._halves: dict[str, TrialSpec] = {}  # trial hash -> one that lacks the file of some machine, or of all
-        self._again = {record.trial for record in again}  # trial hashes that are still to be run anew
+        self._to_retry = {record.trial for record in retry}  # trial hashes that are still to be run anew
         self._numbers: set[int] = set()
         self._older: dict[str, str] = {}  # hash of a trial -> the hash under which an earlier version stored it
         self._asked: dict[str, optuna.trial.Trial] = {}  # trial hash -> the Optuna trial that awaits its end
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(direction="maximize", study_name=self.name, pruner=Halving())
         self._paper = paper_draw(space, family)
-        whole, halves = whole_and_half(records, self.machines, family.name)
+        whole, halves = whole_and_partial(records, self.machines, family.name)
         for record in whole:
-            if record.trial not in self._again:
+            if record.trial not in self._to_retry:
                 self._remember(record)
-        for record in [*again, *(each for each in halves if each.trial not in self._again)]:
+        for record in [*retry, *(each for each in halves if each.trial not in self._to_retry)]:
             self._take_up(record)
-        self._again &= self._halves.keys()
+        self._to_retry &= self._halves.keys()
         self._paper_asked = any(r.seed == seed and r.paper for r in self.records.values())
 
     @property
@@ -110,7 +110,7 @@ class Study:
         return self._seconds / self._timed if self._timed else 0.0
 
     @property
-    def fruitless(self) -> Counter[str]:
+    def only_failures(self) -> Counter[str]:
         """The reasons, where every stored trial of this seed failed, or every one that this command ran; else none."""
         if self.count("failed") == self.count():
             return Counter(record.error for record in self.records.values() if record.seed == self.seed)
@@ -123,10 +123,10 @@ class Study:
     @property
     def missing(self) -> int:
         """How many more may be started."""
-        again = len(self._again - self._asked.keys())  # failures beyond `wanted` stay stored, and count
+        again = len(self._to_retry - self._asked.keys())  # failures beyond `wanted` stay stored, and count
         return 0 if self.exhausted or self.given_up else max(again, self.wanted - self.count() - self.running)
 
-    def retried(self) -> list[TrialRecord]:
+    def failures_to_retry(self) -> list[TrialRecord]:
         """The stored failures of this seed that may run anew without more than `wanted` trials, the lowest numbers."""
         failed = [r for r in self.records.values() if r.status == "failed" and r.seed == self.seed]
         room = self.wanted - (self.count() - len(failed))
@@ -184,7 +184,7 @@ class Study:
         """The trial is stored as `record` says."""
         trial = self._asked.pop(spec.hash)
         self._halves.pop(spec.hash, None)
-        self._again.discard(spec.hash)
+        self._to_retry.discard(spec.hash)
         self.ended += 1
         if record.status == "failed":
             self._reasons[record.error] += 1
@@ -230,7 +230,7 @@ class Study:
         self._numbers.add(record.number)
         known = self._recognised(record)
         if known is None:
-            self.elsewhere += 1
+            self.incompatible += 1
             return
         self._study.add_trial(known[1])
         self._keep(record)

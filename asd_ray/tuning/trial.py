@@ -21,11 +21,11 @@ from threadpoolctl import threadpool_limits
 from asd_ray.detectors import Context, Detector, Family, Scores
 from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.ledger import Ledger, TrialRecord, long_scores
-from asd_ray.tuning.contract import front_end_of, scores_of, steps_of
+from asd_ray.tuning.contract import checked_progress, checked_scores, front_end_hash
 from asd_ray.tuning.data import DataSource, TrialData
-from asd_ray.tuning.faults import NodeFault, TrialFailed, of_every_trial, of_the_node, reason
+from asd_ray.tuning.faults import NodeFault, TrialFailed, affects_every_trial, is_node_fault, reason
 from asd_ray.tuning.judge import PROTOCOL, Verdict
-from asd_ray.tuning.ledger_view import as_one, held
+from asd_ray.tuning.ledger_view import find_trial, joint_record
 from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
 
 THREADS = 1024  # more only wait for each other, and torch takes no number beyond 32 bits
@@ -53,9 +53,9 @@ class Outcome:
     """How a trial ended, complete or failed: in the ledger when this is given, unless it says why not."""
 
     record: TrialRecord
-    unstored: str = ""
+    storage_error: str = ""
     fault: str = ""  # of the node, not of the trial: nothing is stored, and the trial may run elsewhere
-    of_all: bool = False  # the fault is one of every trial, not only of this family's
+    affects_all: bool = False  # the fault is one of every trial, not only of this family's
 
 
 Scored = tuple[Scores, list[Verdict]]  # of every clip, and a verdict a machine
@@ -131,9 +131,11 @@ def run_trial(
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # whatever a detector raises ends this trial, not the search; SystemExit too
-            if of_the_node(error, spec.target):
+            if is_node_fault(error, spec.target):
                 why = f"{NODE} cannot run it: {reason(error)}"
-                yield Outcome(as_one(run.records("failed", error=why)), fault=why, of_all=of_every_trial(error))
+                yield Outcome(
+                    joint_record(run.records("failed", error=why)), fault=why, affects_all=affects_every_trial(error)
+                )
             else:
                 yield _failed(run, ledger, error)
             return
@@ -237,12 +239,12 @@ def _fit_and_score(run: _Run, data: TrialData, params: dict[str, Any]) -> Genera
     spec = run.spec
     context = Context(run.device, spec.seed, run.source.features, run.source.rate)
     detector = run.family.detector(context, **params)
-    run.front_end = front_end_of(detector)
+    run.front_end = front_end_hash(detector)
     compared, looked_at = set(rungs(spec.epochs)), _looked_at(spec)
     best: tuple[float, int, Scored] | None = None
     spoke = time.perf_counter()
     losses: dict[int, dict[str, float]] = {}
-    for progress in steps_of(detector.fit(data.train)):
+    for progress in checked_progress(detector.fit(data.train)):
         epoch = run.epochs = progress.epoch
         losses[epoch] = progress.losses
         if epoch in looked_at:
@@ -250,7 +252,7 @@ def _fit_and_score(run: _Run, data: TrialData, params: dict[str, Any]) -> Genera
             if best is None or _objective(scored[1]) > best[0]:
                 best = _objective(scored[1]), epoch, scored
         if epoch in compared and epoch != spec.epochs:
-            value = _objective(data.judge(scores_of(detector.score(data.test), len(data.test))))
+            value = _objective(data.judge(checked_scores(detector.score(data.test), len(data.test))))
             run.intermediate[epoch] = value
         else:
             value = None
@@ -272,7 +274,7 @@ def _looked_at(spec: TrialSpec) -> set[int]:
 
 
 def _score_all(detector: Detector, data: TrialData) -> Scored:
-    scores = scores_of(detector.score(data.everything), len(data.everything))
+    scores = checked_scores(detector.score(data.everything), len(data.everything))
     return scores, data.judge(scores)
 
 
@@ -280,7 +282,7 @@ def _objective(verdicts: Sequence[Verdict]) -> float:
     return statistics.fmean(each.objective for each in verdicts)
 
 
-def over_time(spec: TrialSpec, source: DataSource, ledger: Ledger, limit: float) -> None:
+def store_overdue(spec: TrialSpec, source: DataSource, ledger: Ledger, limit: float) -> None:
     """Store a trial that hangs as failed, by name, from beside it."""
     why = f"it ran longer than --trial-time {limit:g} s on {NODE} and was ended"
     commit(ledger, records_of(spec, source, "failed", epochs=0, seconds=limit, error=why, node=NODE))
@@ -291,15 +293,15 @@ def commit(ledger: Ledger, records: Sequence[TrialRecord], tables: Sequence[Any]
 
     A disk or S3 that refuses it is told by the Outcome. Scores that the ledger cannot hold are an AsdRayError.
     """
-    held_now = as_one(records)
+    held_now = joint_record(records)
     try:
         taken = [ledger.commit(*each) for each in zip(records, tables or [None] * len(records), strict=True)]
         if not all(taken):
             with contextlib.suppress(AsdRayError):  # the trial is stored, only S3 does not say how
                 machines = [record.machine for record in records]
-                held_now = held(ledger, machines, held_now.family, held_now.trial) or held_now
+                held_now = find_trial(ledger, machines, held_now.family, held_now.trial) or held_now
     except StorageError as error:
-        return Outcome(held_now, unstored=str(error))
+        return Outcome(held_now, storage_error=str(error))
     except AsdRayError as error:
         if tables is not None:
             raise
@@ -317,8 +319,8 @@ def _commit_bare(ledger: Ledger, records: Sequence[TrialRecord]) -> Outcome:
         for record in records:
             ledger.commit(record)
     except AsdRayError as error:
-        return Outcome(as_one(records), unstored=str(error))
-    return Outcome(as_one(records))
+        return Outcome(joint_record(records), storage_error=str(error))
+    return Outcome(joint_record(records))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

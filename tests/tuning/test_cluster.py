@@ -13,7 +13,7 @@ import yaml
 from asd_ray.errors import AsdRayError
 from asd_ray.tuning.on_ray import cluster as module
 from asd_ray.tuning.on_ray.cluster import Cluster, Room, most_of
-from asd_ray.tuning.on_ray.preflight import told_plan
+from asd_ray.tuning.on_ray.preflight import plan_lines
 from asd_ray.tuning.study import Share
 
 GIB = 1 << 30
@@ -94,7 +94,7 @@ def test_a_node_that_could_not_run_a_trial_rests_as_long_as_others_can(made: Nod
 
 def test_the_plan_says_what_there_is_and_what_runs_at_once(made: Nodes) -> None:
     there = made(node("a", 16), node("b", 8, 2))
-    told = list(told_plan(there, [study(Share(1, 0.5)), study(Share(1, 0.5), "idnn"), study(Share(4, 0, 8), "gmm")]))
+    told = list(plan_lines(there, [study(Share(1, 0.5)), study(Share(1, 0.5), "idnn"), study(Share(4, 0, 8), "gmm")]))
     assert told == [
         "Ray has 2 nodes with 24 CPU, 2 GPU, 128 GiB of memory",
         "a trial of stgram, idnn takes 1 CPU, 0.5 GPU: 4 at once if nothing else runs",
@@ -122,6 +122,6 @@ def test_where_nodes_may_come_trials_may_ask_for_them(made: Nodes) -> None:
     there.check([study(Share(1, 1))])
     with pytest.raises(AsdRayError, match="by autoscaling up to 72 CPU, 8 GPU"):
         there.check([study(Share(1, 4))])  # eight cards, but never four in one node
-    assert list(told_plan(there, [study(Share(1, 1))]))[1] == (
+    assert list(plan_lines(there, [study(Share(1, 1))]))[1] == (
         "a trial of stgram takes 1 CPU, 1 GPU: none fits now, nodes are asked for"
     )

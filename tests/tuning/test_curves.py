@@ -15,7 +15,7 @@ from asd_ray.ledger import RunLayout, TrialRecord, trial_hash
 from asd_ray.storage.open_files import open_files
 from asd_ray.tuning.search import Search
 from asd_ray.tuning.trial import Reached
-from asd_ray.tuning.watch.tensorboard import POINTS, Curves
+from asd_ray.tuning.watch.tensorboard import POINTS, TensorBoardCurves
 
 HASH = trial_hash(number=7)
 
@@ -73,7 +73,7 @@ def file(layout: RunLayout) -> Path:
 
 def test_a_search_leaves_the_curves_of_every_trial(bench: Any) -> None:
     layout = bench.ledger.layout
-    search = bench.search(bench.study(5), watchers=[Curves(layout, pytest.fail)])
+    search = bench.search(bench.study(5), watchers=[TensorBoardCurves(layout, pytest.fail)])
     records = bench.records
     assert len(records) == 5
     for record in records:
@@ -88,13 +88,13 @@ def test_a_search_leaves_the_curves_of_every_trial(bench: Any) -> None:
 
 
 def test_points_are_seen_while_the_trial_runs(layout: RunLayout, file: Path) -> None:
-    watcher, run = Curves(layout, pytest.fail), running()
+    watcher, run = TensorBoardCurves(layout, pytest.fail), running()
     watcher.began(run)
     assert not file.exists()
-    watcher.reached(run, reached(3, 0.5, since=1))
-    watcher.reached(run, Reached(3, None, 2.0))  # a sign of life while it scores
+    watcher.progressed(run, reached(3, 0.5, since=1))
+    watcher.progressed(run, Reached(3, None, 2.0))  # a sign of life while it scores
     assert curves(file) == {"loss/train": pytest.approx({1: 1, 2: 0.5, 3: 1 / 3}), "objective": {3: 0.5}}
-    watcher.reached(run, reached(9, since=4))
+    watcher.progressed(run, reached(9, since=4))
     watcher.ended(run, ended())
     assert sorted(curves(file)["loss/train"]) == list(range(1, 10))
     assert curves(file)["objective"] == {3: 0.5, 9: 0.875}
@@ -102,9 +102,9 @@ def test_points_are_seen_while_the_trial_runs(layout: RunLayout, file: Path) -> 
 
 @pytest.mark.parametrize("epochs", [150, 200, 201, 1000, 12_345])
 def test_long_curves_are_thinned(layout: RunLayout, file: Path, epochs: int) -> None:
-    watcher, run = Curves(layout, pytest.fail), running(epochs)
-    watcher.reached(run, reached(epochs // 3, 0.5, since=1))
-    watcher.reached(run, reached(epochs, since=epochs // 3 + 1))
+    watcher, run = TensorBoardCurves(layout, pytest.fail), running(epochs)
+    watcher.progressed(run, reached(epochs // 3, 0.5, since=1))
+    watcher.progressed(run, reached(epochs, since=epochs // 3 + 1))
     drawn = curves(file)["loss/train"]
     assert min(epochs, POINTS / 2) <= len(drawn) <= POINTS + 2
     assert {1, epochs} <= set(drawn)
@@ -113,22 +113,22 @@ def test_long_curves_are_thinned(layout: RunLayout, file: Path, epochs: int) -> 
 
 @pytest.mark.parametrize("told", [[], [Reached(0, None, 1.0)]])
 def test_a_trial_with_nothing_to_draw_leaves_nothing(layout: RunLayout, told: list[Reached]) -> None:
-    watcher, run = Curves(layout, pytest.fail), running(None)
+    watcher, run = TensorBoardCurves(layout, pytest.fail), running(None)
     watcher.began(run)
     for each in told:
-        watcher.reached(run, each)
+        watcher.progressed(run, each)
     watcher.ended(run, ended(epochs=0))
     assert not os.path.exists(layout.tensorboard)
 
 
 def test_a_trial_that_begins_anew_takes_the_place_of_what_was_drawn(layout: RunLayout, file: Path) -> None:
-    watcher, run = Curves(layout, pytest.fail), running()
+    watcher, run = TensorBoardCurves(layout, pytest.fail), running()
     watcher.began(run)
-    watcher.reached(run, reached(3, 0.5, since=1))
-    watcher.reached(run, reached(2, since=1))  # out of memory: from the start, with half the batch
+    watcher.progressed(run, reached(3, 0.5, since=1))
+    watcher.progressed(run, reached(2, since=1))  # out of memory: from the start, with half the batch
     assert sorted(curves(file)["loss/train"]) == [1, 2]
     watcher.began(run)  # its worker died
-    watcher.reached(run, reached(6, since=1))
+    watcher.progressed(run, reached(6, since=1))
     assert sorted(curves(file)["loss/train"]) == list(range(1, 7))
     watcher.ended(run, ended(None, "failed"))
     assert "objective" not in curves(file)
@@ -142,7 +142,7 @@ def test_a_disk_that_takes_no_curves_does_not_stop_the_search(
         monkeypatch.setattr(RunLayout, "curves_file", lambda self, name, trial: "/dev/full")
     else:
         open_files(bench.ledger.layout).put(bench.ledger.layout.tensorboard, b"a file")
-    search: Search = bench.search(bench.study(4), watchers=[Curves(bench.ledger.layout, pytest.fail)])
+    search: Search = bench.search(bench.study(4), watchers=[TensorBoardCurves(bench.ledger.layout, pytest.fail)])
     assert search.ended == 4
     (told,) = [record.getMessage() for record in caplog.records]
     assert told.startswith("event=curves_not_written path=")
@@ -150,9 +150,9 @@ def test_a_disk_that_takes_no_curves_does_not_stop_the_search(
 
 def test_on_s3_nothing_is_written_and_that_is_said_once() -> None:
     said: list[str] = []
-    watcher, run = Curves(RunLayout("s3://bucket/run"), said.append), running()
+    watcher, run = TensorBoardCurves(RunLayout("s3://bucket/run"), said.append), running()
     watcher.began(run)
-    watcher.reached(run, reached(9, since=1))
+    watcher.progressed(run, reached(9, since=1))
     watcher.ended(run, ended())
     assert len(said) == 1
     assert "S3" in said[0]

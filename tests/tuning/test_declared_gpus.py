@@ -20,7 +20,7 @@ import yaml
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID, FAKE_HEAD_NODE_TYPE
 
 from asd_ray.ledger import Ledger, verify
-from asd_ray.tuning.on_ray.dispatch import PRETENDED
+from asd_ray.tuning.on_ray.worker import PRETENDED
 
 from .ray_cluster import RayCluster, free_port
 from .searches import finish, kill_tree, processes, statuses, wait

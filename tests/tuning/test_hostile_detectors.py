@@ -169,7 +169,7 @@ def test_what_breaks_the_contract_is_the_trials_failure(trial: Trial, change: Ch
     assert (record.status, search.error, search.ended) == ("failed", "", 1)
     assert told in record.error
     assert len(record.error) < 1000
-    assert search.studies[0].fruitless
+    assert search.studies[0].only_failures
 
 
 @pytest.mark.parametrize(

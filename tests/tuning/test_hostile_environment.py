@@ -396,8 +396,8 @@ def test_a_fault_of_one_family_leaves_the_others_their_trials(
     ],
 )
 def test_what_torch_says_of_the_node_is_the_nodes_fault_for_shipped_detectors(words: str, of_the_node: bool) -> None:
-    assert faults.of_the_node(RuntimeError(words), FAMILIES["idnn"]) == of_the_node
-    assert not faults.of_the_node(RuntimeError(words), "own_detector:Mine")
+    assert faults.is_node_fault(RuntimeError(words), FAMILIES["idnn"]) == of_the_node
+    assert not faults.is_node_fault(RuntimeError(words), "own_detector:Mine")
 
 
 def test_a_read_that_s3_does_not_answer_is_a_fault_of_the_store_and_no_smaller_ledger() -> None:
@@ -412,7 +412,7 @@ def at_fault() -> Outcome:
 
 
 def test_a_trial_that_no_node_can_run_is_never_stored_as_failed(bench: Any) -> None:
-    search = Search([bench.study(2)], bench.source, bench.ledger, elsewhere=True)
+    search = Search([bench.study(2)], bench.source, bench.ledger, other_nodes=True)
     for n in range(LIVES):
         assert search.error == ""
         spec = search.next()

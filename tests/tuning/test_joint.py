@@ -15,12 +15,12 @@ from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.plan import Plan, Wishes, make_plan
 from asd_ray.tuning.search import Search, run_serially
-from asd_ray.tuning.spec import called
+from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.study import study_name
 
 TINY = Family("tiny", "families_for_tests:Tiny")
 BOTH = ("fan", "pump")
-JOINT = called(BOTH)
+JOINT = group_name(BOTH)
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_a_stopped_and_a_failed_trial_are_stored_for_each_machine(search: Any) -
 def test_studies_of_single_machines_leave_joint_trials_aside(search: Any) -> None:
     run_serially(search(2))
     alone = search(2, jointly=False)
-    assert [(study.name, study.missing, study.elsewhere) for study in alone.studies] == [
+    assert [(study.name, study.missing, study.incompatible) for study in alone.studies] == [
         ("fan-tiny", 2, 0),
         ("pump-tiny", 2, 0),
     ]
@@ -197,7 +197,7 @@ def test_studies_of_single_machines_leave_joint_trials_aside(search: Any) -> Non
 def test_joint_studies_leave_those_of_single_machines_aside(search: Any) -> None:
     run_serially(search(2, jointly=False))
     joint = search(2).studies[0]
-    assert (joint.missing, joint.elsewhere, joint.ask().number) == (2, 0, 0)
+    assert (joint.missing, joint.incompatible, joint.ask().number) == (2, 0, 0)
 
 
 def test_the_ledger_is_read_once_a_machine(plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:

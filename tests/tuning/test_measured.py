@@ -21,7 +21,7 @@ from asd_ray._shipped import shipped
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning.search import Search, run_serially
 from asd_ray.tuning.watch import prometheus as measured
-from asd_ray.tuning.watch.prometheus import Meters
+from asd_ray.tuning.watch.prometheus import PrometheusMetrics
 
 from .searches import finish, processes, wait
 
@@ -75,7 +75,7 @@ def cluster() -> Any:
 
 
 def watched(bench: Any, wanted: int = 5, **paper: Any) -> Search:
-    meters = Meters("runs/one", cluster())
+    meters = PrometheusMetrics("runs/one", cluster())
     search = Search([bench.study(wanted, **paper)], bench.source, bench.ledger, watchers=[meters])
     run_serially(search)
     meters.close(search)
@@ -104,7 +104,7 @@ def test_a_study_without_a_complete_trial_has_no_best(bench: Any, kept: dict[str
 
 def test_what_runs_is_measured_against_what_the_cluster_has(bench: Any, kept: dict[str, Kept]) -> None:
     has = cluster()
-    meters = Meters("runs/one", has)
+    meters = PrometheusMetrics("runs/one", has)
     search = Search([bench.study(3)], bench.source, bench.ledger, watchers=[meters])
     assert search.next()
     assert search.next()
@@ -121,7 +121,7 @@ def test_what_runs_is_measured_against_what_the_cluster_has(bench: Any, kept: di
 def test_gauges_are_not_set_at_every_turn(bench: Any, kept: dict[str, Kept], monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(measured, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    meters = Meters("runs/one", cluster())
+    meters = PrometheusMetrics("runs/one", cluster())
     search = Search([bench.study(3)], bench.source, bench.ledger)
     for _ in range(100):
         meters.turn(search)

@@ -96,7 +96,7 @@ def test_a_cap_that_cuts_nothing_is_the_same_study(bench: Any) -> None:
 def test_trials_of_another_value_that_the_space_does_not_suggest_are_left_aside(bench: Any) -> None:
     bench.search(bench.study(2))
     other = bench.study(2, epochs=3)
-    assert (other.count(), other.elsewhere) == (0, 2)
+    assert (other.count(), other.incompatible) == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_trials_of_another_value_that_the_space_does_not_suggest_are_left_aside(
 def test_trials_of_other_settings_are_another_study(bench: Any, settings: dict[str, Any]) -> None:
     bench.search(bench.study(2))
     other = bench.study(2, settings=settings)
-    assert (other.count(), other.missing, other.elsewhere) == (0, 2, 2)
+    assert (other.count(), other.missing, other.incompatible) == (0, 2, 2)
     assert bench.search(other).ended == 2
     assert [record.number for record in bench.records] == [0, 1, 2, 3]
     assert bench.records[2].paper
@@ -140,7 +140,7 @@ def test_trials_outside_a_space_that_was_replaced_are_left_aside(bench: Any) -> 
     bench.search(bench.study(6))
     inside = [r for r in bench.records if 0.7 <= r.params["x"] <= 0.8]
     study = bench.study(6, space=lambda trial: {"x": trial.suggest_float("x", 0.7, 0.8)})
-    assert (study.count(), study.elsewhere) == (len(inside), 6 - len(inside))
+    assert (study.count(), study.incompatible) == (len(inside), 6 - len(inside))
     assert inside  # the paper's
 
 

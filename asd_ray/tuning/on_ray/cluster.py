@@ -18,7 +18,7 @@ import yaml
 
 from asd_ray.errors import AsdRayError
 from asd_ray.tuning.on_ray._ray import ray
-from asd_ray.tuning.on_ray.head_monitor import answers, lifeline
+from asd_ray.tuning.on_ray.head_monitor import answers, monitor_head
 from asd_ray.tuning.study import Share, Study
 
 LOCAL = "local"
@@ -220,7 +220,7 @@ def ray_at(
             os.umask(before)
     else:
         context = _joined(address)
-    head = nullcontext() if address == LOCAL else lifeline(ray.get_runtime_context().gcs_address)
+    head = nullcontext() if address == LOCAL else monitor_head(ray.get_runtime_context().gcs_address)
     try:
         with head:
             yield str(context.dashboard_url or "")

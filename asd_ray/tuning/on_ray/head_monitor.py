@@ -17,7 +17,7 @@ CURE = "every stored trial is kept; once the cluster is up again, run the same c
 
 
 @contextmanager
-def lifeline(address: str) -> Iterator[None]:
+def monitor_head(address: str) -> Iterator[None]:
     """Watch the head at HOST:PORT for as long as the block lasts, from a thread of its own.
 
     Whatever asks a lost head for something waits, the main thread too. A head that was started anew is no help: it

@@ -62,7 +62,7 @@ def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in SAME}
 
 
-def told_plan(cluster: Cluster, studies: Sequence[Study]) -> Iterator[str]:
+def plan_lines(cluster: Cluster, studies: Sequence[Study]) -> Iterator[str]:
     """What there is, what trials take, and how many run at once."""
     yield f"Ray has {cluster.told()}"
     takers: dict[Share, list[str]] = {}

@@ -6,9 +6,19 @@ import faulthandler
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 STDERR = 2  # the worker's log
 GRACE = 60.0  # seconds that storing the failed trial may take before the process ends all the same
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """How long a trial of a search on Ray may take, all in seconds."""
+
+    trial: float | None = None  # how long a trial may take; None: no limit
+    waiting: float = 0.0  # how long a node may lack what a trial needs
+    grace: float = field(default_factory=lambda: GRACE)  # beyond `trial`, until the worker ends without storing
 
 
 class Watchdog:

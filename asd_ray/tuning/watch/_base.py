@@ -43,10 +43,10 @@ class Watcher:
     def began(self, run: RunningTrial) -> None:
         """A trial was handed out; it may still wait for a worker."""
 
-    def reached(self, run: RunningTrial, what: Reached) -> None:
+    def progressed(self, run: RunningTrial, what: Reached) -> None:
         """A sign of life of a trial; `run` has taken it in already."""
 
-    def again(self, run: RunningTrial, why: str) -> None:
+    def retried(self, run: RunningTrial, why: str) -> None:
         """A trial lost its worker, or its node could not run it, and will be run once more."""
 
     def ended(self, run: RunningTrial, record: TrialRecord) -> None:

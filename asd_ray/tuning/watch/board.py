@@ -13,7 +13,7 @@ from rich.table import Table
 from asd_ray._console import Console
 from asd_ray.ledger import TrialRecord
 from asd_ray.tuning.judge import PROTOCOL
-from asd_ray.tuning.spec import called
+from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.study import Study
 from asd_ray.tuning.watch._base import SearchView, Watcher
 from asd_ray.tuning.watch.status import duration
@@ -89,8 +89,8 @@ COLUMNS = ("study", "done", "running", "pruned", "failed", "best", "time left")
 
 def leaderboard(studies: list[Study], console: Console) -> None:
     """The best trials of each machine, with the paper's own settings among them, and every failure's reason."""
-    for machine in dict.fromkeys(called(study.machines) for study in studies):
-        records = [r for s in studies if called(s.machines) == machine for r in s.records.values()]
+    for machine in dict.fromkeys(group_name(study.machines) for study in studies):
+        records = [r for s in studies if group_name(s.machines) == machine for r in s.records.values()]
         ranked = sorted((r for r in records if r.objective is not None), key=lambda r: -(r.objective or 0))
         shown = [(place, r) for place, r in enumerate(ranked, 1) if place <= SHOWN or r.paper]
         title = f"{machine}: {len(ranked)} complete trials, protocol {PROTOCOL}"
@@ -103,9 +103,9 @@ def leaderboard(studies: list[Study], console: Console) -> None:
             table.add_row(str(place), record.name, *told, f"{record.seconds or 0:.1f}", paper)
         if ranked:
             console.print(table)
-        told_at_end = {(s.name, reason) for s in studies for reason in s.fruitless}  # by `fruitless`
+        told_at_end = {(s.name, reason) for s in studies for reason in s.only_failures}  # by `fruitless`
         names: dict[str, list[str]] = {}
-        for study in (s for s in studies if called(s.machines) == machine):
+        for study in (s for s in studies if group_name(s.machines) == machine):
             for record in study.records.values():
                 if record.status == "failed" and (study.name, record.error) not in told_at_end:
                     names.setdefault(record.error, []).append(record.name)
@@ -114,21 +114,21 @@ def leaderboard(studies: list[Study], console: Console) -> None:
             console.print(f"failed: {which}: {error}", soft_wrap=True)
 
 
-def fruitless(studies: list[Study]) -> str:
+def failure_message(studies: list[Study]) -> str:
     """A message where every stored trial of a study failed, or every one that ran; "" where there is no such study.
 
     Studies that failed for the same reasons share a line.
     """
     alike: dict[str, list[Study]] = {}
     for study in studies:
-        if reasons := study.fruitless:
+        if reasons := study.only_failures:
             alike.setdefault(_most_frequent(reasons), []).append(study)
     if not alike:
         return ""
     lines = []
     for why, these in alike.items():
         ran, names = sum(study.ended for study in these), ", ".join(study.name for study in these)
-        before = sum(study.fruitless.total() for study in these) - ran
+        before = sum(study.only_failures.total() for study in these) - ran
         counts = [f"{count} {what}" for count, what in ((ran, "ran"), (before, "stored before")) if count]
         lines.append(f"every trial of {names} failed ({', '.join(counts)}): {why}")
     cure = "fix that and run the same command with --retry-failed; without it no stored failure runs again"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from asd_ray._log import LOGGER, line
 from asd_ray.storage.run_layout import RunLayout
-from asd_ray.tuning.spec import called
+from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.watch._base import SearchView, Watcher
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class LogLines(Watcher):
     def began(self, run: RunningTrial) -> None:
         LOGGER.info(line("trial_began", **_whose(run), epochs=run.spec.epochs, paper=run.spec.paper or None))
 
-    def reached(self, run: RunningTrial, what: Reached) -> None:
+    def progressed(self, run: RunningTrial, what: Reached) -> None:
         if what.value is not None:
             LOGGER.info(line("rung_reached", **_whose(run), **_where(what), value=round(what.value, 4)))
         elif LOGGER.isEnabledFor(logging.DEBUG):
@@ -46,7 +46,7 @@ class LogLines(Watcher):
             told = {f"loss_{name}": value for name, value in losses.items()}
             LOGGER.debug(line("sign_of_life", **_whose(run), **_where(what), **told))
 
-    def again(self, run: RunningTrial, why: str) -> None:
+    def retried(self, run: RunningTrial, why: str) -> None:
         LOGGER.warning(line("trial_again", **_whose(run), why=why, node=run.node))
 
     def ended(self, run: RunningTrial, record: TrialRecord) -> None:
@@ -87,7 +87,7 @@ class LogLines(Watcher):
 
 def _whose(run: RunningTrial) -> dict[str, Any]:
     spec = run.spec
-    return {"trial": spec.name, "hash": spec.hash, "machine": called(spec.machines), "family": spec.family}
+    return {"trial": spec.name, "hash": spec.hash, "machine": group_name(spec.machines), "family": spec.family}
 
 
 def _where(what: Reached) -> dict[str, Any]:

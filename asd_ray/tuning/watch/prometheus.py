@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from asd_ray.tuning.on_ray._ray import metrics
-from asd_ray.tuning.spec import called
+from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.watch._base import SearchView, Watcher
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ EPOCHS = "asd_ray_epochs", "Epochs trained by this command", STUDY
 CLIPS = "asd_ray_clips_learned", "Clips learned by this command: of every epoch, the clips it learns from", STUDY
 
 
-class Meters(Watcher):
+class PrometheusMetrics(Watcher):
     """Keeps the metrics of a search, in a process that Ray was started in: not with ``--serial``.
 
     The busy share counts slots that are given out, not how hard they work, for which Ray has metrics of its own; above
@@ -52,7 +52,7 @@ class Meters(Watcher):
         self._began = time.monotonic()
         self._set = -EVERY
 
-    def reached(self, run: RunningTrial, what: Reached) -> None:
+    def progressed(self, run: RunningTrial, what: Reached) -> None:
         if not what.losses:
             return
         clips = what.clips * len(what.losses)  # one entry an epoch since the last sign of life
@@ -91,4 +91,4 @@ class Meters(Watcher):
             self._busy.set(share, {"run": self._run, "resource": resource})
 
     def _of(self, study: Study) -> dict[str, str]:
-        return {"run": self._run, "machine": called(study.machines), "family": study.family.name}
+        return {"run": self._run, "machine": group_name(study.machines), "family": study.family.name}

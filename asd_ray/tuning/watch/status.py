@@ -16,8 +16,8 @@ from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.storage.heartbeat import Beat, read_beats, store_clock
 from asd_ray.storage.open_files import open_files
 from asd_ray.storage.run_layout import RunLayout
-from asd_ray.tuning.ledger_view import whole_and_half
-from asd_ray.tuning.spec import called
+from asd_ray.tuning.ledger_view import whole_and_partial
+from asd_ray.tuning.spec import group_name
 
 if TYPE_CHECKING:
     from asd_ray._console import Console
@@ -187,11 +187,13 @@ def _stored_rows(records: Sequence[TrialRecord]) -> list[_Row]:
     found = {(tuple(sorted(record.machines)), record.family) for record in records if record.source == "search"}
     rows = []
     for machines, family in found:
-        whole, _ = whole_and_half(records, machines, family)
+        whole, _ = whole_and_partial(records, machines, family)
         scored = [(r.objective, r.variant) for r in whole if r.status == "complete" and r.objective is not None]
         counts = {status: sum(r.status == status for r in whole) for status in ("pruned", "failed")}
         best = max(scored, default=None)
-        rows.append(_Row(f"{called(machines)}-{family}", len(whole), None, 0, counts["pruned"], counts["failed"], best))
+        rows.append(
+            _Row(f"{group_name(machines)}-{family}", len(whole), None, 0, counts["pruned"], counts["failed"], best)
+        )
     return rows
 
 

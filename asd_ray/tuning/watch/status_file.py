@@ -45,7 +45,7 @@ class StatusFile(Watcher):
         self._again: dict[str, int] = {}
         self._failures: deque[dict[str, str]] = deque(maxlen=FAILURES)
 
-    def again(self, run: RunningTrial, why: str) -> None:
+    def retried(self, run: RunningTrial, why: str) -> None:
         self._again[why] = self._again.get(why, 0) + 1
 
     def ended(self, run: RunningTrial, record: TrialRecord) -> None:

@@ -36,7 +36,7 @@ class _Curve:
     begun: bool = False
 
 
-class Curves(Watcher):
+class TensorBoardCurves(Watcher):
     """Writes points as they are told, so a trial of many hours is seen growing. Not on S3, which cannot append."""
 
     def __init__(self, layout: RunLayout, say: Callable[[str], None]) -> None:
@@ -49,7 +49,7 @@ class Curves(Watcher):
     def began(self, run: RunningTrial) -> None:
         self._running.pop(run.spec.hash, None)  # of a worker that died
 
-    def reached(self, run: RunningTrial, what: Reached) -> None:
+    def progressed(self, run: RunningTrial, what: Reached) -> None:
         if self._given_up:
             return
         curve = self._running.get(run.spec.hash)

@@ -1,0 +1,48 @@
+"""Tune's scheduler: it stops trials at rungs, and takes back trials that wait for a place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asd_ray.tuning.on_ray._ray import FIFOScheduler, TrialScheduler
+from asd_ray.tuning.on_ray.searcher import NotInSnapshots, TuneSearcher
+from asd_ray.tuning.search import Search
+from asd_ray.tuning.trial import Reached
+
+KEPT = 64  # ended trials
+
+
+class TuneScheduler(NotInSnapshots, FIFOScheduler):
+    """Tune's scheduler: asks the search whether a trial that reached a rung goes on."""
+
+    def __init__(self, search: Search, searcher: TuneSearcher) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._search, self._searcher = search, searcher
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        spec, event = self._searcher.specs.get(trial.trial_id), result.get("event")
+        if spec is not None and isinstance(event, Reached) and self._search.reached(spec, event):
+            self._searcher.stopped.add(trial.trial_id)
+            return str(TrialScheduler.STOP)
+        return str(TrialScheduler.CONTINUE)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        _forget_ended_trials(tune_controller)
+        for trial in [trial for trial in tune_controller.get_live_trials() if trial.status == "PENDING"]:
+            if self._searcher.withdraw(trial.trial_id, trial.config):
+                tune_controller.stop_trial(trial)
+        return super().choose_trial_to_run(tune_controller)
+
+
+def _forget_ended_trials(controller: Any) -> None:
+    """Tune keeps every trial to the end, some 20 kB each, and walks through them again and again."""
+    trials = controller.get_trials()
+    if len(trials) > KEPT:
+        trials[:] = [trial for trial in trials[:-1] if not trial.is_finished()] + trials[-1:]
+        own = getattr(controller, "_tune_controller", controller)
+        for name in (
+            "_stopped_trials",
+            "_failed_trials",
+            "_trials_to_cache",
+        ):  # no public way; without them it only keeps more
+            getattr(own, name, set()).clear()
