@@ -8,8 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from asd_ray._progress import progress_bar
 from asd_ray._terminal import say, say_json, typed
-from asd_ray.cli._arguments import local_path, parser, positive, progress_bar, run, subparser
+from asd_ray.cli._arguments import local_path, parser, positive, run, subparser
 
 if TYPE_CHECKING:  # pandas is imported where it is used, so that --help answers at once
     from asd_ray.clips.bank import Bank

@@ -20,8 +20,9 @@ from asd_ray.detectors import Context, Progress, Resources, Scores, State, famil
 from asd_ray.features import PRESETS, FrontEnd
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.storage.study_locks import StudyLocks
+from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.plan import Wishes, make_plan, spaces_by_family
+from asd_ray.tuning.plan import make_plan, spaces_by_family
 from asd_ray.tuning.search import Search, run_serially
 from benchmarks._timing import Row
 
@@ -120,7 +121,7 @@ def _searched(
     from asd_ray.tuning.on_ray.cluster import Cluster
     from asd_ray.tuning.on_ray.run import run_on_ray
 
-    wished = Wishes(["fan"], [name], trials=trials, **wishes)
+    wished = SearchConfig(["fan"], [name], trials=trials, **wishes)
     ledger = Ledger(run)
     plan = make_plan(wished, source, ledger, StudyLocks(ledger.layout), [family(name)], gpu=False)
     search = Search(plan.studies, source, ledger)

@@ -26,9 +26,10 @@ from asd_ray.detectors import FAMILIES, Family
 from asd_ray.families import Space
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.storage.study_locks import StudyLocks
+from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.judge import PROTOCOL
-from asd_ray.tuning.plan import Wishes, chosen_families, make_plan
+from asd_ray.tuning.plan import chosen_families, make_plan
 from asd_ray.tuning.search import Search, run_serially
 
 # Changes that turn hours on a CPU core into minutes: narrower nets, and small batches with a larger learning rate
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for seed in range(args.seeds):
         for each in families:
             locks = StudyLocks(ledger.layout)
-            wishes = Wishes(machines, [each.name], trials=1, epochs_cap=args.epochs, seed=seed)
+            wishes = SearchConfig(machines, [each.name], trials=1, epochs_cap=args.epochs, seed=seed)
             plan = make_plan(wishes, source, ledger, locks, [each], gpu=False)
             run_serially(Search(plan.studies, source, ledger))
             locks.release()

@@ -30,8 +30,9 @@ pytestmark = pytest.mark.slow
 SOONER = """
     import sys
     import asd_ray.search
+    from asd_ray.tuning import session
     from asd_ray.tuning.on_ray import head_monitor, time_limit
-    asd_ray.search.PATIENCE, head_monitor.LOST, time_limit.GRACE = 3.0, 5.0, 2.0
+    session.PATIENCE, head_monitor.LOST, time_limit.GRACE = 3.0, 5.0, 2.0
     sys.exit(asd_ray.search.main(sys.argv[1:]))
 """
 
