@@ -19,10 +19,10 @@ from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
+from asd_ray.tuning.events import ProgressEvent
 from asd_ray.tuning.plan import make_plan
 from asd_ray.tuning.running import RunningTrial
 from asd_ray.tuning.search import Search
-from asd_ray.tuning.trial import Reached
 from asd_ray.tuning.watch._base import Watcher
 from benchmarks._timing import Row
 from benchmarks.bench_search import PAPER, Nothing, space
@@ -69,7 +69,7 @@ class Timeline(Watcher):
     def began(self, run: RunningTrial) -> None:
         self.handed_out = time.perf_counter()
 
-    def progressed(self, run: RunningTrial, what: Reached) -> None:
+    def progressed(self, run: RunningTrial, event: ProgressEvent) -> None:
         self.first = self.first or time.perf_counter()
 
     def ended(self, run: RunningTrial, record: TrialRecord) -> None:

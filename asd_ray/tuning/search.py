@@ -14,11 +14,12 @@ from asd_ray._log import LOGGER, line
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning.data import DataSource
+from asd_ray.tuning.events import EpochsDone, Outcome, ProgressEvent, RungReached
 from asd_ray.tuning.ledger_view import find_trial
+from asd_ray.tuning.recording import commit, records_of
 from asd_ray.tuning.running import RunningTrial
 from asd_ray.tuning.spec import TrialSpec
 from asd_ray.tuning.study import Study
-from asd_ray.tuning.trial import Outcome, Reached, commit, records_of
 from asd_ray.tuning.watch._base import Watcher
 
 Fits = Callable[[Study], bool]
@@ -115,18 +116,18 @@ class Search:
 
     # -- what becomes of it --------------------------------------------------------------------------------------
 
-    def reached(self, spec: TrialSpec, what: Reached) -> bool:
+    def progressed(self, spec: TrialSpec, event: ProgressEvent) -> bool:
         """A sign of life; whether the trial is to be stopped now."""
         run = self.running.get(spec.hash)
         if run is None:
             return False
-        run.epoch, run.seconds, run.node = what.epoch, what.seconds, what.node
-        if what.value is not None:
-            run.intermediate[what.epoch] = what.value
-        self._tell(lambda each: each.progressed(run, what))
-        if what.value is None:
-            return False
-        return run.study.report(spec, what.epoch, what.value)
+        run.seconds, run.node = event.seconds, event.node
+        if isinstance(event, EpochsDone):
+            run.epoch = event.epoch
+        if isinstance(event, RungReached):
+            run.intermediate[event.epoch] = event.value
+        self._tell(lambda each: each.progressed(run, event))
+        return isinstance(event, RungReached) and run.study.report(spec, event.epoch, event.value)
 
     def finished(self, spec: TrialSpec, outcome: Outcome, by_nodes: int = 0) -> None:
         """A worker says that it has stored the trial, or why it could not; `by_nodes` as in `lost`."""
@@ -135,8 +136,8 @@ class Search:
             return
         if outcome.storage_error:
             self._refused(run, outcome.storage_error)
-        elif outcome.fault:
-            run.faults = (*run.faults, outcome.fault)
+        elif outcome.node_fault:
+            run.faults = (*run.faults, outcome.node_fault)
             self._given_back(run, outcome, by_nodes)
         else:
             self._told(run, outcome.record)
@@ -182,14 +183,16 @@ class Search:
         """
         if self.other_nodes and self._has_lives(run, by_nodes):
             self._again.append(RunningTrial(run.spec, run.study, faults=run.faults))
-            self._tell(lambda each: each.retried(run, outcome.fault))
+            self._tell(lambda each: each.retried(run, outcome.node_fault))
             return
         run.study.forget(run.spec)
         if not run.study.given_up:
             run.study.given_up = True
-            why = f"{run.spec.name} was not stored: {outcome.fault}. This is a fault of the computer, not of the trial"
-            if outcome.fault not in self.error:  # of many studies it is said once
-                self._fails(why)
+            fault = outcome.node_fault
+            if fault not in self.error:  # many studies may meet the same fault
+                self._fails(
+                    f"{run.spec.name} was not stored: {fault}. This is a fault of the computer, not of the trial"
+                )
         for waiting in [each for each in self._again if each.study is run.study]:
             self._again.remove(waiting)
             waiting.study.forget(waiting.spec)
@@ -291,7 +294,7 @@ def run_serially(search: Search) -> None:
         for event in (trial := run_trial(spec, family, search.source, search.ledger, device)):
             if isinstance(event, Outcome):
                 search.finished(spec, event)
-            elif search.reached(spec, event):
+            elif search.progressed(spec, event):
                 trial.close()
                 search.pruned(spec)
             search.turn()

@@ -13,8 +13,8 @@ from tensorboardX.record_writer import masked_crc32c
 
 from asd_ray.ledger import RunLayout, TrialRecord, trial_hash
 from asd_ray.storage.open_files import open_files
+from asd_ray.tuning.events import EpochsDone, ProgressEvent, RungReached, Waiting
 from asd_ray.tuning.search import Search
-from asd_ray.tuning.trial import Reached
 from asd_ray.tuning.watch.tensorboard import POINTS, TensorBoardCurves
 
 HASH = trial_hash(number=7)
@@ -56,9 +56,12 @@ def ended(objective: float | None = 0.875, status: str = "complete", epochs: int
     return TrialRecord(trial=HASH, name="fan-ae-0007", machine="fan", family="ae", **how)  # type: ignore[arg-type]
 
 
-def reached(epoch: int, value: float | None = None, since: int | None = None) -> Reached:
+def trained(epoch: int, since: int | None = None, rung: float | None = None) -> EpochsDone:
+    """The event of the epochs from `since` on; with a value where the last one is a rung."""
     first = epoch if since is None else since
-    return Reached(epoch, value, 1.0, "node", 10, {at: {"train": 1 / at} for at in range(first, epoch + 1)})
+    losses = {at: {"train": 1 / at} for at in range(first, epoch + 1)}
+    facts: dict[str, Any] = {"seconds": 1.0, "node": "node", "epoch": epoch, "losses": losses, "clips": 10}
+    return EpochsDone(**facts) if rung is None else RungReached(**facts, value=rung)
 
 
 @pytest.fixture
@@ -91,10 +94,10 @@ def test_points_are_seen_while_the_trial_runs(layout: RunLayout, file: Path) -> 
     watcher, run = TensorBoardCurves(layout, pytest.fail), running()
     watcher.began(run)
     assert not file.exists()
-    watcher.progressed(run, reached(3, 0.5, since=1))
-    watcher.progressed(run, Reached(3, None, 2.0))  # a sign of life while it scores
+    watcher.progressed(run, trained(3, rung=0.5, since=1))
+    watcher.progressed(run, Waiting(seconds=2.0, node="node"))
     assert curves(file) == {"loss/train": pytest.approx({1: 1, 2: 0.5, 3: 1 / 3}), "objective": {3: 0.5}}
-    watcher.progressed(run, reached(9, since=4))
+    watcher.progressed(run, trained(9, since=4))
     watcher.ended(run, ended())
     assert sorted(curves(file)["loss/train"]) == list(range(1, 10))
     assert curves(file)["objective"] == {3: 0.5, 9: 0.875}
@@ -103,16 +106,16 @@ def test_points_are_seen_while_the_trial_runs(layout: RunLayout, file: Path) -> 
 @pytest.mark.parametrize("epochs", [150, 200, 201, 1000, 12_345])
 def test_long_curves_are_thinned(layout: RunLayout, file: Path, epochs: int) -> None:
     watcher, run = TensorBoardCurves(layout, pytest.fail), running(epochs)
-    watcher.progressed(run, reached(epochs // 3, 0.5, since=1))
-    watcher.progressed(run, reached(epochs, since=epochs // 3 + 1))
+    watcher.progressed(run, trained(epochs // 3, rung=0.5, since=1))
+    watcher.progressed(run, trained(epochs, since=epochs // 3 + 1))
     drawn = curves(file)["loss/train"]
     assert min(epochs, POINTS / 2) <= len(drawn) <= POINTS + 2
     assert {1, epochs} <= set(drawn)
     assert file.stat().st_size < 16_000
 
 
-@pytest.mark.parametrize("told", [[], [Reached(0, None, 1.0)]])
-def test_a_trial_with_nothing_to_draw_leaves_nothing(layout: RunLayout, told: list[Reached]) -> None:
+@pytest.mark.parametrize("told", [[], [Waiting(seconds=1.0, node="node")]])
+def test_a_trial_with_nothing_to_draw_leaves_nothing(layout: RunLayout, told: list[ProgressEvent]) -> None:
     watcher, run = TensorBoardCurves(layout, pytest.fail), running(None)
     watcher.began(run)
     for each in told:
@@ -124,11 +127,11 @@ def test_a_trial_with_nothing_to_draw_leaves_nothing(layout: RunLayout, told: li
 def test_a_trial_that_begins_anew_takes_the_place_of_what_was_drawn(layout: RunLayout, file: Path) -> None:
     watcher, run = TensorBoardCurves(layout, pytest.fail), running()
     watcher.began(run)
-    watcher.progressed(run, reached(3, 0.5, since=1))
-    watcher.progressed(run, reached(2, since=1))  # out of memory: from the start, with half the batch
+    watcher.progressed(run, trained(3, rung=0.5, since=1))
+    watcher.progressed(run, trained(2, since=1))  # out of memory: from the start, with half the batch
     assert sorted(curves(file)["loss/train"]) == [1, 2]
     watcher.began(run)  # its worker died
-    watcher.progressed(run, reached(6, since=1))
+    watcher.progressed(run, trained(6, since=1))
     assert sorted(curves(file)["loss/train"]) == list(range(1, 7))
     watcher.ended(run, ended(None, "failed"))
     assert "objective" not in curves(file)
@@ -152,7 +155,7 @@ def test_on_s3_nothing_is_written_and_that_is_said_once() -> None:
     said: list[str] = []
     watcher, run = TensorBoardCurves(RunLayout("s3://bucket/run"), said.append), running()
     watcher.began(run)
-    watcher.progressed(run, reached(9, since=1))
+    watcher.progressed(run, trained(9, since=1))
     watcher.ended(run, ended())
     assert len(said) == 1
     assert "S3" in said[0]

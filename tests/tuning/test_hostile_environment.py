@@ -24,8 +24,8 @@ from asd_ray.storage.open_files import open_files
 from asd_ray.tuning import faults
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.environment import PACKAGES
+from asd_ray.tuning.events import Outcome
 from asd_ray.tuning.search import LIVES, Search
-from asd_ray.tuning.trial import Outcome
 
 from ..hostile import Verbs, unharmed
 
@@ -408,7 +408,7 @@ def test_a_read_that_s3_does_not_answer_is_a_fault_of_the_store_and_no_smaller_l
 
 def at_fault() -> Outcome:
     record: Any = None
-    return Outcome(record, fault="node7 cannot run it: its disk is full")
+    return Outcome(record, node_fault="node7 cannot run it: its disk is full")
 
 
 def test_a_trial_that_no_node_can_run_is_never_stored_as_failed(bench: Any) -> None:

@@ -115,7 +115,7 @@ def test_the_level_is_of_the_screen_and_the_file_has_all_of_it(
 
 
 def test_debug_tells_every_sign_of_life(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asd_ray.tuning.trial.PATIENCE", 0.0)
+    monkeypatch.setattr("asd_ray.tuning.trial.REPORT_EVERY", 0.0)
     logged(bench, bench.study(1), "debug")
     found = events(Path(bench.ledger.layout.log_file).read_text())
     signs = [each for each in found if each["event"] == "sign_of_life"]

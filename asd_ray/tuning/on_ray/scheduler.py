@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from asd_ray.tuning.events import ProgressEvent
 from asd_ray.tuning.on_ray._ray import FIFOScheduler, TrialScheduler
 from asd_ray.tuning.on_ray.searcher import NotInSnapshots, TuneSearcher
 from asd_ray.tuning.search import Search
-from asd_ray.tuning.trial import Reached
 
 KEPT = 64  # ended trials
 
@@ -21,7 +21,7 @@ class TuneScheduler(NotInSnapshots, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         spec, event = self._searcher.specs.get(trial.trial_id), result.get("event")
-        if spec is not None and isinstance(event, Reached) and self._search.reached(spec, event):
+        if spec is not None and isinstance(event, ProgressEvent) and self._search.progressed(spec, event):
             self._searcher.stopped.add(trial.trial_id)
             return str(TrialScheduler.STOP)
         return str(TrialScheduler.CONTINUE)

@@ -6,12 +6,12 @@ import math
 import time
 from typing import Any
 
+from asd_ray.tuning.events import DataReady, Outcome
 from asd_ray.tuning.on_ray._ray import Searcher
 from asd_ray.tuning.on_ray.cluster import Cluster, Room
 from asd_ray.tuning.search import Search
 from asd_ray.tuning.spec import TrialSpec
 from asd_ray.tuning.study import Share
-from asd_ray.tuning.trial import Outcome, Reached
 
 REST = 600.0  # seconds for which a node that could not run a trial is given none
 
@@ -54,9 +54,8 @@ class TuneSearcher(NotInSnapshots, Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._nodes[trial_id] = result.get("node", "")
-        event = result.get("event")
-        if isinstance(event, Reached) and event.clips:
-            self._began.setdefault(trial_id, time.monotonic())
+        if isinstance(result.get("event"), DataReady):
+            self._began[trial_id] = time.monotonic()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         spec, node = self.specs.pop(trial_id, None), self._nodes.pop(trial_id, "")
@@ -65,9 +64,9 @@ class TuneSearcher(NotInSnapshots, Searcher):
             return
         event = (result or {}).get("event")
         if isinstance(event, Outcome):
-            if event.fault:
+            if event.node_fault:
                 self._cluster.rests(node, REST)
-            self._search.finished(spec, event, self._by_nodes(spec, node) if event.fault else 0)
+            self._search.finished(spec, event, self._by_nodes(spec, node) if event.node_fault else 0)
         elif trial_id in self.stopped:
             self._search.pruned(spec)
         else:  # every exception of a trial is caught in its worker, so this is a worker that is gone

@@ -15,11 +15,12 @@ import torch
 from asd_ray.families import Family
 from asd_ray.ledger import Ledger
 from asd_ray.tuning.data import DataSource
+from asd_ray.tuning.events import DataReady, Outcome, ProgressEvent
 from asd_ray.tuning.on_ray._ray import ray, tune
 from asd_ray.tuning.on_ray.cluster import GIB
 from asd_ray.tuning.on_ray.time_limit import TimeLimits, Watchdog
 from asd_ray.tuning.spec import TrialSpec
-from asd_ray.tuning.trial import Outcome, Reached, run_trial, store_overdue
+from asd_ray.tuning.trial import run_trial, store_overdue
 
 NODE_ID = "ray.io/node-id"  # the label that Ray gives every node
 PRETENDED = "ASD_RAY_PRETEND_GPU"  # for tests and benchmarks of dispatch: GPUs that are declared and not there
@@ -46,7 +47,7 @@ class TrialWorker(tune.Trainable):
         assert limits is not None
         self._source, self._ledger, self._families, self._limits = source, ledger, families, limits
         gc.freeze()  # what was imported is here to stay: collecting after each trial then takes no tenth of a second
-        self._trial: Generator[Reached | Outcome, None, None] | None = None
+        self._trial: Generator[ProgressEvent | Outcome, None, None] | None = None
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -73,7 +74,7 @@ class TrialWorker(tune.Trainable):
             self._source,
             self._ledger,
             _device(),
-            patience=self._limits.waiting,
+            max_wait=self._limits.waiting,
             faults=config["faults"],
         )
 
@@ -89,7 +90,7 @@ class TrialWorker(tune.Trainable):
             setproctitle(f"ray::{self._spec.name}")
         with self._watched():
             event = next(self._trial)
-        if self._since is None and isinstance(event, Reached) and event.clips:
+        if isinstance(event, DataReady):
             self._since = time.monotonic()
         return {"event": event, "done": isinstance(event, Outcome), "node": ray.get_runtime_context().get_node_id()}
 

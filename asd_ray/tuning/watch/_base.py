@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger, TrialRecord
+    from asd_ray.tuning.events import ProgressEvent
     from asd_ray.tuning.running import RunningTrial
     from asd_ray.tuning.study import Study
-    from asd_ray.tuning.trial import Reached
 
 
 class SearchView(Protocol):
@@ -43,7 +43,7 @@ class Watcher:
     def began(self, run: RunningTrial) -> None:
         """A trial was handed out; it may still wait for a worker."""
 
-    def progressed(self, run: RunningTrial, what: Reached) -> None:
+    def progressed(self, run: RunningTrial, event: ProgressEvent) -> None:
         """A sign of life of a trial; `run` has taken it in already."""
 
     def retried(self, run: RunningTrial, why: str) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from asd_ray._log import LOGGER, line
 from asd_ray.storage.run_layout import RunLayout
+from asd_ray.tuning.events import EpochsDone, ProgressEvent, RungReached
 from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.watch._base import SearchView, Watcher
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from asd_ray._console import Console
     from asd_ray.ledger import TrialRecord
     from asd_ray.tuning.running import RunningTrial
-    from asd_ray.tuning.trial import Reached
 
 LISTED = "is_listed"  # marks a line that the list of failures at the search's end says again
 TOLD = 500  # characters of an error
@@ -38,13 +38,14 @@ class LogLines(Watcher):
     def began(self, run: RunningTrial) -> None:
         LOGGER.info(line("trial_began", **_whose(run), epochs=run.spec.epochs, paper=run.spec.paper or None))
 
-    def progressed(self, run: RunningTrial, what: Reached) -> None:
-        if what.value is not None:
-            LOGGER.info(line("rung_reached", **_whose(run), **_where(what), value=round(what.value, 4)))
+    def progressed(self, run: RunningTrial, event: ProgressEvent) -> None:
+        at = {"epoch": run.epoch, "seconds": round(event.seconds, 2), "node": event.node}
+        if isinstance(event, RungReached):
+            LOGGER.info(line("rung_reached", **_whose(run), **at, value=round(event.value, 4)))
         elif LOGGER.isEnabledFor(logging.DEBUG):
-            losses = what.losses[max(what.losses)] if what.losses else {}
-            told = {f"loss_{name}": value for name, value in losses.items()}
-            LOGGER.debug(line("sign_of_life", **_whose(run), **_where(what), **told))
+            losses = event.losses[event.epoch] if isinstance(event, EpochsDone) else {}
+            named = {f"loss_{name}": value for name, value in losses.items()}
+            LOGGER.debug(line("sign_of_life", **_whose(run), **at, **named))
 
     def retried(self, run: RunningTrial, why: str) -> None:
         LOGGER.warning(line("trial_again", **_whose(run), why=why, node=run.node))
@@ -88,10 +89,6 @@ class LogLines(Watcher):
 def _whose(run: RunningTrial) -> dict[str, Any]:
     spec = run.spec
     return {"trial": spec.name, "hash": spec.hash, "machine": group_name(spec.machines), "family": spec.family}
-
-
-def _where(what: Reached) -> dict[str, Any]:
-    return {"epoch": what.epoch, "seconds": round(what.seconds, 2), "node": what.node}
 
 
 @contextmanager

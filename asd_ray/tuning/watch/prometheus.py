@@ -11,6 +11,7 @@ from collections import Counter as Counts
 from collections import deque
 from typing import TYPE_CHECKING
 
+from asd_ray.tuning.events import EpochsDone, ProgressEvent
 from asd_ray.tuning.on_ray._ray import metrics
 from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.watch._base import SearchView, Watcher
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from asd_ray.tuning.on_ray.cluster import Cluster
     from asd_ray.tuning.running import RunningTrial
     from asd_ray.tuning.study import Study
-    from asd_ray.tuning.trial import Reached
 
 EVERY = 5.0  # seconds between two settings of the gauges: Ray exports every ten, and drops what is older than twenty
 WINDOW = 60.0  # seconds over which clips a second are counted
@@ -52,11 +52,11 @@ class PrometheusMetrics(Watcher):
         self._began = time.monotonic()
         self._set = -EVERY
 
-    def progressed(self, run: RunningTrial, what: Reached) -> None:
-        if not what.losses:
+    def progressed(self, run: RunningTrial, event: ProgressEvent) -> None:
+        if not isinstance(event, EpochsDone):
             return
-        clips = what.clips * len(what.losses)  # one entry an epoch since the last sign of life
-        self._epochs.inc(len(what.losses), self._of(run.study))
+        clips = event.clips * len(event.losses)
+        self._epochs.inc(len(event.losses), self._of(run.study))
         if clips:
             self._clips.inc(clips, self._of(run.study))
             self._learned.append((time.monotonic(), clips))

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from asd_ray._log import LOGGER, line
 from asd_ray.storage.run_layout import RunLayout
+from asd_ray.tuning.events import EpochsDone, ProgressEvent, RungReached
 from asd_ray.tuning.watch._base import Watcher
 
 if TYPE_CHECKING:
     from asd_ray.ledger import TrialRecord
     from asd_ray.tuning.running import RunningTrial
-    from asd_ray.tuning.trial import Reached
 
 POINTS = 200  # of one curve, about: more would fill the disk and not be seen
 
@@ -49,20 +49,19 @@ class TensorBoardCurves(Watcher):
     def began(self, run: RunningTrial) -> None:
         self._running.pop(run.spec.hash, None)  # of a worker that died
 
-    def progressed(self, run: RunningTrial, what: Reached) -> None:
-        if self._given_up:
+    def progressed(self, run: RunningTrial, event: ProgressEvent) -> None:
+        if self._given_up or not isinstance(event, EpochsDone):
             return
         curve = self._running.get(run.spec.hash)
-        anew = curve is not None and min([what.epoch + 1, *what.losses]) <= curve.epoch
-        if curve is None or anew:  # it began, or began anew with a smaller batch
+        if curve is None or min(event.losses) <= curve.epoch:  # it began, or began anew with a smaller batch
             path = self._layout.curves_file(run.spec.name, run.spec.hash)
             curve = self._running[run.spec.hash] = _Curve(path, step=-(-(run.spec.epochs or 1) // POINTS))
-        for epoch, losses in what.losses.items():
+        for epoch, losses in event.losses.items():
             if epoch % curve.step == 0 or epoch in (1, run.spec.epochs):
                 curve.values[epoch] = {f"loss/{name}": value for name, value in losses.items()}
-        if what.value is not None:
-            curve.values.setdefault(what.epoch, {})["objective"] = what.value
-        curve.epoch = what.epoch
+        if isinstance(event, RungReached):
+            curve.values.setdefault(event.epoch, {})["objective"] = event.value
+        curve.epoch = event.epoch
         self._write(curve)
 
     def ended(self, run: RunningTrial, record: TrialRecord) -> None:
