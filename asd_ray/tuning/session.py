@@ -122,7 +122,7 @@ class _Run:
         from asd_ray.tuning.plan import before_decoding, chosen_families, make_plan
 
         source = self.source
-        has_gpu = torch.cuda.is_available() if self.cluster is None else self.cluster.room.gpu > 0
+        has_gpu = torch.cuda.is_available() if self.cluster is None else self.cluster.capacity.gpu > 0
         for machine in self.config.machines:
             if machine not in source.table.machines:
                 raise unknown("machine", machine, source.table.machines)
@@ -213,7 +213,7 @@ class _Run:
         """How many trials can run at once."""
         if self.cluster is None:
             return 1.0
-        return max(self.cluster.at_once(study.share) for study in plan.studies)
+        return max(self.cluster.trials_at_once(study.resources) for study in plan.studies)
 
     def _cluster_facts(self) -> dict[str, float]:
         if self.cluster is None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from asd_ray.families import Family
+from asd_ray.families import Family, Resources
 from asd_ray.ledger import Settings, trial_hash
 
 LAST, ORACLE = "last", "oracle"  # which epoch's scores are kept: the last, or the best by test labels
@@ -31,9 +31,7 @@ class TrialSpec:
     front_end: str = ""  # its hash; "" where the class cannot be made with these parameters
     stored_as: str = ""  # the hash under which an earlier version stored this very trial
     paper: bool = False
-    cpu: float = 1.0
-    gpu: float = 0.0
-    memory: float = 0.0  # GiB
+    resources: Resources = Resources()
 
     @property
     def name(self) -> str:
@@ -74,11 +72,15 @@ class TrialSpec:
         return {**machines, "params": self.effective, "seed": self.seed, "settings": settings}
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values, which can be written as JSON."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> TrialSpec:
-        return cls(**{**told, "machines": tuple(told["machines"]), "settings": Settings(**told["settings"])})
+    def from_dict(cls, values: dict[str, Any]) -> TrialSpec:
+        """Read what `to_dict` wrote."""
+        machines, settings = tuple(values["machines"]), Settings(**values["settings"])
+        resources = Resources(**values["resources"])
+        return cls(**{**values, "machines": machines, "settings": settings, "resources": resources})
 
 
 def group_name(machines: Sequence[str]) -> str:

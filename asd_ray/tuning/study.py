@@ -9,14 +9,14 @@ import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import optuna
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from asd_ray.detectors import Family
-from asd_ray.families import Space
+from asd_ray.families import Resources, Space
 from asd_ray.families.drawing import draw, paper_draw
 from asd_ray.ledger import Settings, TrialRecord
 from asd_ray.tuning.halving import Halving
@@ -26,15 +26,6 @@ from asd_ray.tuning.spec import TrialSpec, group_name
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 ATTEMPTS = 60  # draws of parameters that were all tried already, after which a space counts as exhausted
 GUIDED = 5  # of them by TPE, which may insist on a point; the rest at random
-
-
-@dataclass(frozen=True)
-class Share:
-    """What one trial of a study takes of the cluster."""
-
-    cpu: float
-    gpu: float
-    memory: float = 0.0  # GiB of the computer's; 0: not asked for
 
 
 def study_name(machines: Sequence[str], family: Family) -> str:
@@ -55,7 +46,7 @@ class Study:
         space: Space,
         settings: Settings,
         *,
-        share: Share,
+        resources: Resources,  # of each of its trials
         seed: int,
         wanted: int,
         records: Iterable[TrialRecord] = (),
@@ -64,7 +55,7 @@ class Study:
         front_end: Callable[[dict[str, Any]], str] = lambda params: "",  # the hash of the detector's front end
     ) -> None:
         self.machines, self.family, self.space, self.settings = tuple(machines), family, space, settings
-        self.share, self.seed, self.wanted, self.unsuited = share, seed, wanted, unsuited
+        self.resources, self.seed, self.wanted, self.unsuited = resources, seed, wanted, unsuited
         self._front_end, self._version = front_end, family.version
         self.exhausted = False
         self.given_up = False  # no node can run its trials
@@ -209,9 +200,7 @@ class Study:
             settings=self.settings,
             version=self._version,
             paper=paper,
-            cpu=self.share.cpu,
-            gpu=self.share.gpu,
-            memory=self.share.memory,
+            resources=self.resources,
         )
         spec = replace(spec, front_end=self._front_end(spec.effective))
         return replace(spec, stored_as=self._older.get(spec.own_hash, ""))

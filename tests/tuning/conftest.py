@@ -14,11 +14,11 @@ import torch
 
 from asd_ray.clips.scan import scan
 from asd_ray.detectors import Family
-from asd_ray.families import Space
+from asd_ray.families import Resources, Space
 from asd_ray.ledger import Ledger, Settings
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.search import Search, run_serially
-from asd_ray.tuning.study import Share, Study
+from asd_ray.tuning.study import Study
 
 from .searches import loud_set
 
@@ -55,7 +55,7 @@ class Bench:
             Family("tiny", "families_for_tests:Tiny"),
             Space("space_for_tests.py", PAPER | paper, space or own),
             self.settings(**(settings or {})),
-            share=Share(1.0, 0.0),
+            resources=Resources(),
             seed=seed,
             wanted=wanted,
             records=self.ledger.records("fan", "tiny"),

@@ -20,7 +20,7 @@ from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.search import main
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.search import Search, run_serially
-from asd_ray.tuning.study import Share, Study
+from asd_ray.tuning.study import Study
 
 from ..hostile import Verbs, unharmed
 
@@ -60,7 +60,7 @@ def trial(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
         monkeypatch.setitem(sys.modules, "own_detector", module)
         family = Family("mine", "own_detector:Mine")
         space = Space("own_space.py", {}, lambda trial: {})
-        study = Study(["fan"], family, space, bench.settings(), share=Share(1.0, 0.0), seed=0, wanted=1)
+        study = Study(["fan"], family, space, bench.settings(), resources=Resources(), seed=0, wanted=1)
         search = Search([study], bench.source, bench.ledger)
         run_serially(search)
         return search, next(iter(bench.records), None)

@@ -415,10 +415,10 @@ def test_a_trial_that_no_node_can_run_is_never_stored_as_failed(bench: Any) -> N
     search = Search([bench.study(2)], bench.source, bench.ledger, other_nodes=True)
     for n in range(LIVES):
         assert search.error == ""
-        spec = search.next()
-        assert spec is not None
-        assert spec.number == 0 or n == 0
-        search.finished(spec, at_fault())
+        run = search.next()
+        assert run is not None
+        assert run.spec.number == 0 or n == 0
+        search.finished(run, at_fault())
     assert search.over
     assert bench.records == []
     assert "its disk is full" in search.error

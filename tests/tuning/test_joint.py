@@ -116,9 +116,9 @@ def test_what_is_half_stored_and_abandoned_once_more_keeps_its_number(search: An
     lost = lose(joint, "pump", 1)
     again = search(5)
     half, new = again.next(), again.next()
-    assert (half.hash, half.number, new.number) == (lost.trial, 1, 3)
+    assert (half.spec.hash, half.spec.number, new.spec.number) == (lost.trial, 1, 3)
     again.abandon()
-    assert [again.next().number for _ in range(3)] == [1, 3, 4]
+    assert [again.next().spec.number for _ in range(3)] == [1, 3, 4]
 
 
 def test_another_seed_leaves_what_is_half_stored_alone_but_not_its_number(search: Any) -> None:
@@ -136,11 +136,11 @@ def test_the_worst_end_over_the_machines_is_the_trials(search: Any, end: str) ->
     run_serially(joint := search(1))
     lost = lose(joint, "pump", 0)
     again = search(1)
-    spec = again.next()
+    run = again.next()
     if end == "pruned":
-        again.pruned(spec)
+        again.pruned(run)
     else:
-        again.lost(spec)
+        again.lost(run)
         again.lost(again.next())
     assert [r.status for m in BOTH for r in again.ledger.records(m)] == ["complete", end]
     rebuilt = search(1).studies[0]
@@ -152,17 +152,17 @@ def test_the_worst_end_over_the_machines_is_the_trials(search: Any, end: str) ->
 
 def test_a_study_is_told_what_the_ledger_keeps(search: Any) -> None:
     late = search(1)
-    spec = late.next()
+    run = late.next()
     run_serially(again := search(1))  # as another computer may that shares the run on S3, where there are no locks
     (kept,) = again.studies[0].records.values()
-    late.pruned(spec)
+    late.pruned(run)
     assert list(late.studies[0].records.values()) == [kept]
     assert [trial.state.name for trial in late.studies[0].optuna_study.trials] == ["COMPLETE"]
 
 
 def test_the_order_of_the_machines_is_not_the_commands(search: Any) -> None:
-    spec = search(1, BOTH).next()
-    assert search(1, BOTH[::-1]).next() == spec
+    spec = search(1, BOTH).next().spec
+    assert search(1, BOTH[::-1]).next().spec == spec
     assert spec.machines == BOTH
 
 
@@ -178,8 +178,9 @@ def test_a_stopped_and_a_failed_trial_are_stored_for_each_machine(search: Any) -
     first, second = joint.next(), joint.next()
     joint.pruned(first)
     joint.lost(second)
-    assert joint.next() is second  # a lost trial runs once more
-    joint.lost(second)
+    again = joint.next()
+    assert again.spec is second.spec  # a lost trial runs once more
+    joint.lost(again)
     for machine in ("fan", "pump"):
         assert sorted(r.status for r in joint.ledger.records(machine)) == ["failed", "pruned"]
     assert search(2).studies[0].missing == 0
@@ -192,7 +193,7 @@ def test_studies_of_single_machines_leave_joint_trials_aside(search: Any) -> Non
         ("fan-tiny", 2, 0),
         ("pump-tiny", 2, 0),
     ]
-    assert [alone.next().name for _ in range(4)] == [f"{m}-tiny-000{number}" for number in (0, 1) for m in BOTH]
+    assert [alone.next().spec.name for _ in range(4)] == [f"{m}-tiny-000{number}" for number in (0, 1) for m in BOTH]
 
 
 def test_joint_studies_leave_those_of_single_machines_aside(search: Any) -> None:
@@ -215,5 +216,5 @@ def test_the_ledger_is_read_once_a_machine(plan: Any, monkeypatch: pytest.Monkey
 
 
 def test_the_clips_of_a_study_are_put_together_once(two_machines: DataSource, search: Any) -> None:
-    spec = search().next()
+    spec = search().next().spec
     assert two_machines.trial(spec.machines, spec.settings) is two_machines.trial(spec.machines, spec.settings)

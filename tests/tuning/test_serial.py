@@ -10,10 +10,11 @@ import torch
 from threadpoolctl import threadpool_info
 
 from asd_ray.errors import StorageError
+from asd_ray.families import Resources
 from asd_ray.ledger import Ledger
 from asd_ray.tuning.search import LIVES, Search, run_serially
 from asd_ray.tuning.spec import ORACLE
-from asd_ray.tuning.study import Share, Study
+from asd_ray.tuning.study import Study
 from asd_ray.tuning.watch._base import Watcher
 
 
@@ -186,30 +187,30 @@ def test_while_a_trial_runs_the_search_waits_for_what_it_tells_of_the_time(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search = Search([bench.study(5)], bench.source, bench.ledger, deadline=time.monotonic() + 100)
-    spec = search.next()
+    run = search.next()
     monkeypatch.setattr(Study, "seconds_a_trial", 1000.0)
     assert (search.next(), search.stopping, search.over) == (None, "", False)
-    search.pruned(spec)
+    search.pruned(run)
     assert (search.next(), search.stopping, search.over) == (None, "the time is up", True)
 
 
 def test_a_trial_that_loses_its_worker_runs_once_more_and_then_fails(bench: Any) -> None:
     search = Search([bench.study(1)], bench.source, bench.ledger)
     for _ in range(LIVES):
-        spec = search.next()
-        assert spec is not None
-        search.lost(spec)
+        run = search.next()
+        assert run is not None
+        search.lost(run)
     assert search.over
-    assert [(r.status, r.trial) for r in bench.records] == [("failed", spec.hash)]
+    assert [(r.status, r.trial) for r in bench.records] == [("failed", run.spec.hash)]
     assert "its worker died 2 times" in bench.records[0].error
 
 
 def test_a_trial_that_was_stored_before_its_worker_died_counts(bench: Any) -> None:
     search = Search([bench.study(1)], bench.source, bench.ledger)
-    spec = search.next()
-    assert spec is not None
+    run = search.next()
+    assert run is not None
     run_serially(Search([bench.study(1)], bench.source, bench.ledger))
-    search.lost(spec)
+    search.lost(run)
     assert (search.ended, search.over, bench.records[0].status) == (1, True, "complete")
 
 
@@ -217,7 +218,7 @@ def test_studies_advance_side_by_side(bench: Any) -> None:
     one, two = bench.study(3), bench.study(3)
     two.machines = ("pump",)  # never run, only asked
     search = Search([one, two], bench.source, bench.ledger)
-    machines = [spec.machines[0] for spec in iter(search.next, None)]
+    machines = [run.spec.machines[0] for run in iter(search.next, None)]
     assert machines == ["fan", "pump"] * 3
     search.abandon()
     assert (search.running, one.missing, two.missing) == ({}, 3, 3)
@@ -255,6 +256,6 @@ def test_a_trial_computes_in_as_many_threads_as_it_has_cpus(bench: Any, monkeypa
 
     monkeypatch.setattr(families_for_tests.Tiny, "score", watched)
     study = bench.study(1)
-    study.share = Share(float(cpus), 0.0)
+    study.resources = Resources(cpu=cpus)
     bench.search(study)
     assert seen == {(cpus, cpus)}

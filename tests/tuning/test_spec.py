@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asd_ray.families import FAMILIES
+from asd_ray.families import FAMILIES, Resources
 from asd_ray.ledger import Settings, trial_hash
 from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
 
@@ -59,7 +59,13 @@ def test_whatever_determines_the_result_is_in_the_hash(changes: dict[str, Any]) 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"number": 8}, {"cpu": 2.0}, {"gpu": 0.5}, {"paper": True}, {"epochs_cap": 30}],
+    [
+        {"number": 8},
+        {"resources": Resources(cpu=2.0)},
+        {"resources": Resources(gpu=0.5)},
+        {"paper": True},
+        {"epochs_cap": 30},
+    ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_what_does_not_is_not(changes: dict[str, Any]) -> None:
@@ -80,7 +86,7 @@ def test_a_cap_leaves_a_family_without_epochs_alone() -> None:
 
 
 def test_a_spec_travels_as_plain_values() -> None:
-    there = spec(checkpoint=ORACLE, gpu=0.25, paper=True)
+    there = spec(checkpoint=ORACLE, resources=Resources(gpu=0.25, memory=8.0), paper=True)
     assert TrialSpec.from_dict(json.loads(json.dumps(there.to_dict()))) == there
 
 

@@ -200,9 +200,9 @@ def test_a_disk_that_takes_no_status_does_not_stop_the_search(bench: Any, caplog
 def test_what_stops_a_search_and_what_ran_again_is_shown(bench: Any) -> None:
     watcher = StatusFile(bench.ledger.layout, command="c", cluster=lambda: {"nodes": 2, "GPU": 0.5})
     search = Search([bench.study(3)], bench.source, bench.ledger, watchers=[watcher])
-    spec = search.next()
-    assert spec is not None
-    search.lost(spec)
+    run = search.next()
+    assert run is not None
+    search.lost(run)
     search.stop("Ctrl-C")
     watcher.turn(search)
     watcher._file.put()

@@ -12,8 +12,9 @@ import pytest
 
 from asd_ray.detectors import Family
 from asd_ray.errors import AsdRayError
+from asd_ray.families import Resources
 from asd_ray.tuning.spec import ORACLE
-from asd_ray.tuning.study import STATES, Share, Study
+from asd_ray.tuning.study import STATES, Study
 
 
 def two_parameters(trial: Any) -> dict[str, Any]:
@@ -155,7 +156,7 @@ def study_of(bench: Any, tmp_path: Path) -> Callable[[str], Study]:
         path = tmp_path / "own_space.py"
         path.write_text(text)
         tiny = Family("tiny", "families_for_tests:Tiny")
-        return Study(["fan"], tiny, tiny.search_space(path), bench.settings(), share=Share(1, 0), seed=0, wanted=4)
+        return Study(["fan"], tiny, tiny.search_space(path), bench.settings(), resources=Resources(), seed=0, wanted=4)
 
     return make
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from asd_ray.errors import AsdRayError, listing
+from asd_ray.families import Resources
 from asd_ray.ledger import Ledger
 from asd_ray.storage.heartbeat import store_clock
 from asd_ray.tuning.on_ray._ray import ray
-from asd_ray.tuning.on_ray.cluster import Cluster, told
-from asd_ray.tuning.study import Share, Study
+from asd_ray.tuning.on_ray.cluster import Cluster
+from asd_ray.tuning.study import Study
 
 SAME = ("asd_ray", "torch", "numpy", "ray")  # packages whose versions decide scores, or whether a trial runs at all
 ANSWER = 90.0  # seconds that a node may take to start a process and answer
@@ -64,13 +65,12 @@ def _versions() -> dict[str, str]:
 
 def plan_lines(cluster: Cluster, studies: Sequence[Study]) -> Iterator[str]:
     """What there is, what trials take, and how many run at once."""
-    yield f"Ray has {cluster.told()}"
-    takers: dict[Share, list[str]] = {}
+    yield f"Ray has {cluster.description()}"
+    families: dict[Resources, list[str]] = {}  # request of a trial -> the families whose trials make it
     for study in studies:
-        takers.setdefault(study.share, []).append(study.family.name)
-    for share, families in takers.items():
-        names = ", ".join(dict.fromkeys(families))
-        alone = " if nothing else runs" if len(takers) > 1 else ""
-        now = cluster.at_once(share)
+        families.setdefault(study.resources, []).append(study.family.name)
+    for request, names in families.items():
+        alone = " if nothing else runs" if len(families) > 1 else ""
+        now = cluster.trials_at_once(request)
         count = f"{now} at once{alone}" if now else "none fits now, nodes are asked for"
-        yield f"a trial of {names} takes {told(share)}: {count}"
+        yield f"a trial of {', '.join(dict.fromkeys(names))} takes {request}: {count}"

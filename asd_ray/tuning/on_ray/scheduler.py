@@ -13,16 +13,16 @@ KEPT = 64  # ended trials
 
 
 class TuneScheduler(NotInSnapshots, FIFOScheduler):
-    """Tune's scheduler: asks the search whether a trial that reached a rung goes on."""
+    """Asks the search, at every rung, whether the trial goes on."""
 
     def __init__(self, search: Search, searcher: TuneSearcher) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._search, self._searcher = search, searcher
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        spec, event = self._searcher.specs.get(trial.trial_id), result.get("event")
-        if spec is not None and isinstance(event, ProgressEvent) and self._search.progressed(spec, event):
-            self._searcher.stopped.add(trial.trial_id)
+        run, event = self._searcher.running.get(trial.trial_id), result.get("event")
+        if run is not None and isinstance(event, ProgressEvent) and self._search.progressed(run, event):
+            run.is_stopped = True
             return str(TrialScheduler.STOP)
         return str(TrialScheduler.CONTINUE)
 
@@ -35,7 +35,7 @@ class TuneScheduler(NotInSnapshots, FIFOScheduler):
 
 
 def _forget_ended_trials(controller: Any) -> None:
-    """Tune keeps every trial to the end, some 20 kB each, and walks through them again and again."""
+    """Remove ended trials from Tune, which keeps some 20 kB of each and looks through all of them again and again."""
     trials = controller.get_trials()
     if len(trials) > KEPT:
         trials[:] = [trial for trial in trials[:-1] if not trial.is_finished()] + trials[-1:]
@@ -44,5 +44,5 @@ def _forget_ended_trials(controller: Any) -> None:
             "_stopped_trials",
             "_failed_trials",
             "_trials_to_cache",
-        ):  # no public way; without them it only keeps more
+        ):  # private: where one is missing, it stays
             getattr(own, name, set()).clear()

@@ -57,12 +57,12 @@ class TrialWorker(tune.Trainable):
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        spec = config["spec"]
-        asked = {"CPU": spec["cpu"], "GPU": spec["gpu"], "memory": int(spec["memory"] * GIB)}
+        resources = TrialSpec.from_dict(config["spec"]).resources
+        amounts = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": int(resources.memory * GIB)}
         where: dict[str, Any] = {}
         if config["avoid"]:
             where["bundle_label_selector"] = [{NODE_ID: f"!in({','.join(config['avoid'])})"}]
-        return tune.PlacementGroupFactory([{name: amount for name, amount in asked.items() if amount}], **where)
+        return tune.PlacementGroupFactory([{name: amount for name, amount in amounts.items() if amount}], **where)
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._spec = TrialSpec.from_dict(config["spec"])

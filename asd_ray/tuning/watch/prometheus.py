@@ -11,6 +11,7 @@ from collections import Counter as Counts
 from collections import deque
 from typing import TYPE_CHECKING
 
+from asd_ray.families import Resources
 from asd_ray.tuning.events import EpochsDone, ProgressEvent
 from asd_ray.tuning.on_ray._ray import metrics
 from asd_ray.tuning.spec import group_name
@@ -84,11 +85,10 @@ class PrometheusMetrics(Watcher):
             self._learned.popleft()
         seconds = min(WINDOW, now - self._began)
         self._clips_per_second.set(sum(clips for _, clips in self._learned) / max(seconds, 1.0), {"run": self._run})
-        held = {"CPU": sum(run.spec.cpu for run in running), "GPU": sum(run.spec.gpu for run in running)}
-        has = {"CPU": self._cluster.now.cpu, "GPU": self._cluster.now.gpu}
-        for resource, amount in held.items():
-            share = amount / has[resource] if has[resource] else 0.0
-            self._busy.set(share, {"run": self._run, "resource": resource})
+        used = sum((run.spec.resources for run in running), Resources(0.0, 0.0))
+        there = self._cluster.now
+        for name, amount, total in (("CPU", used.cpu, there.cpu), ("GPU", used.gpu, there.gpu)):
+            self._busy.set(amount / total if total else 0.0, {"run": self._run, "resource": name})
 
     def _of(self, study: Study) -> dict[str, str]:
         return {"run": self._run, "machine": group_name(study.machines), "family": study.family.name}
