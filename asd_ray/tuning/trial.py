@@ -89,7 +89,7 @@ def run_trial(
     `max_wait` is how many seconds the trial waits for its clips and for the run's folder before it counts as a fault of
     the node. `faults` are the faults of other nodes that this trial met before.
     """
-    threads = max(1, min(int(spec.cpu), THREADS))
+    threads = max(1, min(int(spec.resources.cpu), THREADS))
     torch.set_num_threads(threads)
     reset_peak(device)
     attempt = _Attempt(spec, family, source, device, extra={"faults": list(faults)} if faults else {})
@@ -102,7 +102,7 @@ def run_trial(
             yield DataReady(seconds=0.0, node=NODE, clips=len(data.train))
             scores, verdicts = yield from _with_less_memory(attempt, data)
             tables = [
-                long_scores(part.frame, own) for part, own in zip(data.parts, data.by_machine(scores), strict=True)
+                long_scores(part.frame, own) for part, own in zip(data.parts, data.split_all(scores), strict=True)
             ]
         except (KeyboardInterrupt, GeneratorExit):
             raise
@@ -204,7 +204,7 @@ def _fit_and_score(
                 best = _objective(scored[1]), epoch, scored
         event: EpochsDone | None = None
         if epoch in rung_epochs and epoch != spec.epochs:
-            value = _objective(data.judge(checked_scores(detector.score(data.test), len(data.test))))
+            value = _objective(data.judge_test(checked_scores(detector.score(data.test), len(data.test))))
             attempt.intermediate[epoch] = value
             event = RungReached(
                 seconds=attempt.seconds, node=NODE, epoch=epoch, losses=losses, clips=len(data.train), value=value
@@ -230,7 +230,7 @@ def _checkpoint_epochs(spec: TrialSpec) -> set[int]:
 
 def _score_all(detector: Detector, data: TrialData) -> Scored:
     scores = checked_scores(detector.score(data.everything), len(data.everything))
-    return scores, data.judge(scores)
+    return scores, data.judge_all(scores)
 
 
 def _objective(verdicts: Sequence[Verdict]) -> float:
