@@ -22,7 +22,14 @@ from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.study import Study, study_name
-from asd_ray.tuning.suiting import Reasons, StudyClips, against, against_draws, front_end_of_draws, reason_lines
+from asd_ray.tuning.suiting import (
+    Reasons,
+    StudyClips,
+    front_end_of_draws,
+    reason_against,
+    reason_against_draws,
+    reason_lines,
+)
 
 
 @dataclass
@@ -125,7 +132,7 @@ def unsuited(
     """What is `known` to be left out, and what is by the paper's settings; an error where nothing is left."""
     reasons = dict(known or {})
     for each in families:
-        ask = against(each, spaces[each.name].paper, rate)
+        ask = reason_against(each, spaces[each.name].paper, rate)
         for machines, own in clips.items():
             if (machines, each.name) not in reasons and (why := ask(own)):
                 reasons[machines, each.name] = why
@@ -185,7 +192,7 @@ def make_plan(
                 seed=config.seed,
                 wanted=config.trials,
                 records=itertools.chain.from_iterable(records[machine] for machine in machines),
-                unsuited=against_draws(each, clips[machines]),
+                unsuited=reason_against_draws(each, clips[machines]),
                 front_end=front_end_of_draws(each, source.rate),
                 retry=again.get(study_name(machines, each), ()),
             )

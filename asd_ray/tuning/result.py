@@ -20,6 +20,7 @@ class StudyResult:
     missing: int  # trials that another search with the same arguments would run
     exhausted: bool  # whether its space has no untried parameters left
     best: TrialRecord | None
+    paper: TrialRecord | None  # the trial of the paper's setting and of this search's seed
 
 
 @dataclass(frozen=True)

@@ -251,6 +251,7 @@ def _result(search: Search) -> SearchResult:
             missing=study.missing,
             exhausted=study.exhausted,
             best=study.best,
+            paper=next((r for r in study.records.values() if r.paper and r.seed == study.seed), None),
         )
         for study in search.studies
     ]
