@@ -45,7 +45,7 @@ class RungReached(EpochsDone):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended, complete or failed: the last event. The trial is stored unless one of the reasons is given."""
+    """How a trial ended, complete or failed: the last event. The trial is stored unless one of the reasons is set."""
 
     record: TrialRecord
     storage_error: str = ""  # why a disk or S3 refused to store it

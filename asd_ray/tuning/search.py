@@ -91,7 +91,7 @@ class Search:
         """Whether a trial that takes as long as this study's others would end before the deadline."""
         if self.deadline is None:
             return True
-        return time.monotonic() + 0.8 * study.seconds_a_trial < self.deadline
+        return time.monotonic() + 0.8 * study.mean_seconds < self.deadline
 
     def _start(self, run: RunningTrial) -> RunningTrial:
         self.running[run.spec.hash] = run

@@ -162,7 +162,7 @@ def _data(attempt: _Attempt, ledger: Ledger, max_wait: float) -> Generator[Progr
 
 def _with_less_memory(attempt: _Attempt, data: TrialData) -> Generator[ProgressEvent, None, Scored]:
     """Out of memory once: start again with half the batch, and record that. Out of memory twice: the trial fails."""
-    params = attempt.spec.effective
+    params = attempt.spec.effective_params
     try:
         return (yield from _fit_and_score(attempt, data, params))
     except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError

@@ -24,7 +24,7 @@ def paper_stands(bench: Any, seconds: float, wanted: int) -> tuple[Search, Study
 
 def said(search: Search, slots: float) -> str:
     console = Console(file=io.StringIO(), width=200)
-    Board(lambda: slots, console).say_line(search)
+    Board(lambda: slots, console).print_lines(search)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 

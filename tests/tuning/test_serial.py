@@ -178,7 +178,7 @@ def test_a_deadline_that_has_passed_starts_nothing(bench: Any) -> None:
 def test_no_trial_is_started_that_would_not_end_before_the_deadline(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Study, "seconds_a_trial", 1000.0)
+    monkeypatch.setattr(Study, "mean_seconds", 1000.0)
     search = bench.search(bench.study(5), deadline=time.monotonic() + 100)
     assert (search.ended, search.over, search.stopping) == (0, True, "the time is up")
 
@@ -188,7 +188,7 @@ def test_while_a_trial_runs_the_search_waits_for_what_it_tells_of_the_time(
 ) -> None:
     search = Search([bench.study(5)], bench.source, bench.ledger, deadline=time.monotonic() + 100)
     run = search.next()
-    monkeypatch.setattr(Study, "seconds_a_trial", 1000.0)
+    monkeypatch.setattr(Study, "mean_seconds", 1000.0)
     assert (search.next(), search.stopping, search.over) == (None, "", False)
     search.pruned(run)
     assert (search.next(), search.stopping, search.over) == (None, "the time is up", True)

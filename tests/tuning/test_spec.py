@@ -74,14 +74,14 @@ def test_what_does_not_is_not(changes: dict[str, Any]) -> None:
 
 def test_a_cap_cuts_the_epochs_that_the_detector_gets_and_not_the_params() -> None:
     capped = spec(epochs_cap=5)
-    assert (capped.params["epochs"], capped.effective["epochs"], capped.epochs) == (30, 5, 5)
-    assert spec(epochs_cap=50).effective == spec().effective
+    assert (capped.params["epochs"], capped.effective_params["epochs"], capped.epochs) == (30, 5, 5)
+    assert spec(epochs_cap=50).effective_params == spec().effective_params
 
 
 def test_a_cap_leaves_a_family_without_epochs_alone() -> None:
     plain, capped = (spec(params={"k": 3}, epochs_cap=cap) for cap in (None, 5))
     assert capped.hash == plain.hash
-    assert capped.effective == {"k": 3}
+    assert capped.effective_params == {"k": 3}
     assert capped.epochs is None
 
 

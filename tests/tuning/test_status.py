@@ -41,7 +41,7 @@ def watched(bench: Any, study: Any, look: Callable[[Search], None], **how: Any) 
 
     class Looker(Watcher):
         def turn(self, search: Search) -> None:
-            watcher._taken = -1e9  # tell the newest state, not that of some seconds ago
+            watcher._looked = -1e9  # write the newest state, not that of some seconds ago
             watcher.turn(search)
             watcher._file.put()
             try:
@@ -68,7 +68,9 @@ def test_a_search_is_seen_while_it_runs(bench: Any) -> None:
     run = bench.ledger.layout.root
     watched(bench, bench.study(6, behaviour="raises"), lambda search: seen.append(shown(run)))
     first, *_, last = seen
-    assert re.search(rf"^process {os.getpid()} on \S+: asd-ray search fan\n  since \d+ s, heard from \d+ s ago", first)
+    assert re.search(
+        rf"^process {os.getpid()} on \S+: asd-ray search fan\n  since \d+ s, last heartbeat \d+ s ago", first
+    )
     assert row(first, "fan-tiny")[:3] == ["fan-tiny", "0/6", "0"]
     assert "no search works" not in first
     during = [text for text in seen if "│ fan-tiny-0000 " in text and " 1/9 " in text]
@@ -105,7 +107,7 @@ def test_best_and_time_left_are_told_once_a_trial_has_ended(bench: Any) -> None:
 def test_seconds_left_go_by_slots_and_stop_with_the_search(bench: Any) -> None:
     study = bench.search(bench.study(1)).studies[0]
     search = Search([study], bench.source, bench.ledger)
-    each = study.seconds_a_trial
+    each = study.mean_seconds
     assert seconds_left(search, study, 1) is None
     study.wanted = 9
     assert seconds_left(search, study, 1) == pytest.approx(8 * each)
@@ -126,7 +128,7 @@ def test_a_killed_search_is_told_from_one_at_work_and_the_next_one_clears_it_awa
         from asd_ray.tuning.watch.status_file import StatusFile
         class Study:
             name, seed, wanted, running, missing, exhausted, best = "fan-slow", 0, 9, 0, 9, False, None
-            seconds_a_trial = 0.0
+            mean_seconds = 0.0
             def count(self, status=None): return 0
         search = Any(studies=[Study()], running={}, ended=0, stopping="", error="")
         StatusFile(RunLayout(sys.argv[1]), command="asd-ray search pump").turn(search)
@@ -144,14 +146,16 @@ def test_a_killed_search_is_told_from_one_at_work_and_the_next_one_clears_it_awa
     process.wait()
     text = shown(run)
     assert text.startswith(f"process {process.pid} on ")
-    assert "its process is gone. The same command goes on where it ended\n" in text
+    assert "its process is gone. Run the same command again to resume it\n" in text
     assert f"no search works on {run} any more; what is stored:" in text
     assert row(text, "fan-slow")[:3] == ["fan-slow", "0/9", "0"]
     watched(bench, bench.study(1), lambda search: None)
     assert "asd-ray search pump" not in shown(run)
 
 
-@pytest.mark.parametrize(("silent", "told"), [(20, "heard from 20 s ago"), (180, "not heard from for 3 min: killed?")])
+@pytest.mark.parametrize(
+    ("silent", "told"), [(20, "last heartbeat 20 s ago"), (180, "no heartbeat for 3 min: killed?")]
+)
 def test_a_search_of_another_computer_is_judged_by_its_last_beat(
     bench: Any, silent: int, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,7 +188,7 @@ def test_one_who_may_only_read_is_told_so(bench: Any, monkeypatch: pytest.Monkey
             seen.append(shown(bench.ledger.layout.root))
 
     watched(bench, bench.study(1), look)
-    assert all("ages are told by this computer's clock" in text for text in seen)
+    assert all("ages are by this computer's clock" in text for text in seen)
 
 
 def test_a_disk_that_takes_no_status_does_not_stop_the_search(bench: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -65,7 +65,7 @@ def test_a_study_rebuilt_from_the_ledger_is_the_study_that_ran(bench: Any) -> No
     for study in (ran, rebuilt):
         assert {status: study.count(status) for status in STATES} == Counter(r.status for r in bench.records)
         times = [r.seconds for r in bench.records if r.status != "failed"]
-        assert study.seconds_a_trial == pytest.approx(statistics.fmean(times))
+        assert study.mean_seconds == pytest.approx(statistics.fmean(times))
         assert study.best == max((r for r in bench.records if r.objective), key=lambda r: r.objective)
     assert rebuilt.missing == 0
     assert rebuilt.best == ran.best

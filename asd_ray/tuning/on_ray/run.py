@@ -1,4 +1,4 @@
-"""One call that runs a `Search` on Ray: Tune runs its trials in reused actors, the search alone talks to Optuna."""
+"""One call that runs a `Search` on Ray. Tune runs the trials in reused actors; only the search talks to Optuna."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from asd_ray.tuning.search import Search
 
 
 def run_on_ray(search: Search, cluster: Cluster, limits: TimeLimits | None = None) -> None:
-    """Run the search to its end on the Ray that is running; what Ray writes is removed afterwards."""
+    """Run the search to its end on the Ray that is running. The files that Tune writes are removed afterwards."""
     limits = TimeLimits() if limits is None else limits
     searcher = TuneSearcher(search, cluster, limits.trial)
     families = {study.family.name: study.family for study in search.studies}
     worker = tune.with_parameters(
         TrialWorker, source=search.source, ledger=search.ledger, families=families, limits=limits
     )
-    worker.__qualname__ = TrialWorker.__qualname__  # as the dashboard calls its class
+    worker.__qualname__ = TrialWorker.__qualname__  # the name of its class in the dashboard
     folder = tempfile.mkdtemp(prefix="asd_ray_tune_")
     try:
         tune.Tuner(
@@ -31,7 +31,7 @@ def run_on_ray(search: Search, cluster: Cluster, limits: TimeLimits | None = Non
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=TuneScheduler(search, searcher),
-                num_samples=-1,  # the searcher says when it is over
+                num_samples=-1,  # the searcher ends the run
                 reuse_actors=True,
                 trial_name_creator=_name,
                 trial_dirname_creator=_name,
@@ -40,7 +40,7 @@ def run_on_ray(search: Search, cluster: Cluster, limits: TimeLimits | None = Non
                 name="search",
                 storage_path=folder,
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=0),  # a lost trial is asked for again by the search
+                failure_config=tune.FailureConfig(max_failures=0),  # the search itself hands out a lost trial again
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 callbacks=[_TuneCallback(search)],
             ),
@@ -54,17 +54,17 @@ def _name(trial: Any) -> str:
 
 
 class _TuneCallback(NotInSnapshots, TrialProgressCallback):
-    """Gives whoever looks on a turn, in the place of Tune's own callback, which prints and keeps every trial."""
+    """Calls the search at every step. It replaces Tune's own callback, which prints and keeps every trial."""
 
     def __init__(self, search: Search) -> None:
         super().__init__()
         self._search = search
 
     def log_result(self, trial: Any, result: dict[str, Any], error: bool = False) -> None:
-        """Nothing: the search tells its own watchers."""
+        """Do nothing: the search notifies its own watchers."""
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """The same."""
+        """Do nothing, as above."""
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._search.turn()

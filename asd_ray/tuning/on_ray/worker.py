@@ -1,4 +1,4 @@
-"""The worker: a Ray actor that runs one trial after another, with the code that ``--serial`` uses as well."""
+"""The worker: a Ray actor that runs one trial after another, with the same code as ``--serial``."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from asd_ray.tuning.spec import TrialSpec
 from asd_ray.tuning.trial import run_trial, store_overdue
 
 NODE_ID = "ray.io/node-id"  # the label that Ray gives every node
-PRETENDED = "ASD_RAY_PRETEND_GPU"  # for tests and benchmarks of dispatch: GPUs that are declared and not there
+PRETENDED = "ASD_RAY_PRETEND_GPU"  # set by tests and benchmarks that declare GPUs to Ray which do not exist
 
 
 class TrialWorker(tune.Trainable):
-    """A reused actor that serves one trial after another.
+    """A reused actor that runs one trial after another.
 
-    In the dashboard its repr is the name of its first trial, since Ray tells an actor's repr once; its process title
-    and its log prefix follow the trial that it serves.
+    The dashboard shows the name of its first trial, because Ray asks for an actor's repr only once. The title of its
+    process and the prefix of its log lines follow the trial that it runs.
     """
 
     def setup(
@@ -46,7 +46,7 @@ class TrialWorker(tune.Trainable):
         assert families is not None
         assert limits is not None
         self._source, self._ledger, self._families, self._limits = source, ledger, families, limits
-        gc.freeze()  # what was imported is here to stay: collecting after each trial then takes no tenth of a second
+        gc.freeze()  # later collections skip what was imported: 0.1 s less after each trial
         self._trial: Generator[ProgressEvent | Outcome, None, None] | None = None
         self._begin(config)
 
@@ -66,8 +66,8 @@ class TrialWorker(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._spec = TrialSpec.from_dict(config["spec"])
-        print(f":actor_name:{self._spec.name}", flush=True)  # Ray's log monitor takes the prefix of lines from this
-        self._since: float | None = None  # when its clips were at hand
+        print(f":actor_name:{self._spec.name}", flush=True)  # Ray's log monitor takes the prefix of log lines from this
+        self._training_since: float | None = None
         self._trial = run_trial(
             self._spec,
             self._families[self._spec.family],
@@ -86,28 +86,31 @@ class TrialWorker(tune.Trainable):
         with contextlib.suppress(ImportError):
             from ray._raylet import setproctitle  # type: ignore[attr-defined]
 
-            # what ps, top and the dashboard's list of workers show
-            setproctitle(f"ray::{self._spec.name}")
+            setproctitle(f"ray::{self._spec.name}")  # shown by ps, top and the dashboard's list of workers
         with self._watched():
             event = next(self._trial)
         if isinstance(event, DataReady):
-            self._since = time.monotonic()
+            self._training_since = time.monotonic()
         return {"event": event, "done": isinstance(event, Outcome), "node": ray.get_runtime_context().get_node_id()}
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        """No longer than the trial's limit allows; a worker that waits for the search's word is not watched."""
-        limit, since = self._limits.trial, self._since
+        """End this process if the block exceeds the trial's time limit.
+
+        The time counts from when the clips are ready. Between two steps a worker waits for the search, and no limit
+        applies.
+        """
+        limit, since = self._limits.trial, self._training_since
         if limit is None or since is None:
             yield
             return
-        told = (self._spec, self._source, self._ledger, limit)
+        spec, source, ledger = self._spec, self._source, self._ledger
         left = max(0.0, since + limit - time.monotonic())
-        dog = Watchdog(left, lambda: store_overdue(*told), self._limits.grace)
+        watchdog = Watchdog(left, lambda: store_overdue(spec, source, ledger, limit), self._limits.grace)
         try:
             yield
         finally:
-            dog.call_off()
+            watchdog.cancel()
 
     def cleanup(self) -> None:
         if self._trial is not None:
@@ -116,5 +119,5 @@ class TrialWorker(tune.Trainable):
 
 
 def _device() -> torch.device:
-    """What Ray gave this trial: never cuda.is_available(), which is true for a trial without a GPU as well."""
+    """The device that Ray gave this trial. cuda.is_available() would be true for a trial without a GPU as well."""
     return torch.device("cuda", 0) if ray.get_gpu_ids() and PRETENDED not in os.environ else torch.device("cpu")
