@@ -1,4 +1,4 @@
-"""What a cluster has and what fits into it, of nodes as Ray tells them; real nodes are in test_faults.py."""
+"""The resources of a cluster and what fits into them, with nodes as Ray lists them. Real nodes: test_faults.py."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def node(name: str, cpu: float, gpu: float = 0, memory: float = 64, alive: bool 
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> Nodes:
-    """A cluster of these nodes; they may be changed afterwards."""
+def cluster_of(monkeypatch: pytest.MonkeyPatch) -> Nodes:
+    """Makes a cluster of these nodes; they may be changed afterwards."""
 
     def make(*nodes: dict[str, Any]) -> Cluster:
         monkeypatch.setattr(module, "LOOK_AGAIN", -1.0)
@@ -59,8 +59,8 @@ def test_how_many_trials_run_at_once_on_a_node(node: Resources, trial: Resources
     assert node.trials_at_once(trial) == count
 
 
-def test_no_trial_is_split_between_two_nodes(made: Nodes) -> None:
-    small = made(node("a", 2), node("b", 3))
+def test_no_trial_is_split_between_two_nodes(cluster_of: Nodes) -> None:
+    small = cluster_of(node("a", 2), node("b", 3))
     assert small.now.cpu == 5
     assert small.trials_at_once(Resources(2, 0)) == 2
     with pytest.raises(AsdRayError, match="a trial of stgram asks for 4 CPU, 0 GPU, but no node of this Ray has that"):
@@ -68,42 +68,42 @@ def test_no_trial_is_split_between_two_nodes(made: Nodes) -> None:
     small.check([study(Resources(3, 0))])
 
 
-def test_capacity_follows_the_nodes(made: Nodes) -> None:
+def test_capacity_follows_the_nodes(cluster_of: Nodes) -> None:
     nodes = [node("a", 4), node("b", 8, 2)]
-    there = made(*nodes)
-    assert (there.capacity.cpu, there.capacity.gpu) == (12, 2)
+    cluster = cluster_of(*nodes)
+    assert (cluster.capacity.cpu, cluster.capacity.gpu) == (12, 2)
     nodes[1]["Alive"] = False
-    assert (there.capacity.cpu, there.capacity.gpu) == (4, 0)
-    assert there.is_gone("b")
-    assert not there.is_gone("a")
+    assert (cluster.capacity.cpu, cluster.capacity.gpu) == (4, 0)
+    assert cluster.is_gone("b")
+    assert not cluster.is_gone("a")
 
 
-def test_a_node_that_could_not_run_a_trial_rests_as_long_as_others_can(made: Nodes) -> None:
+def test_a_node_that_could_not_run_a_trial_rests_as_long_as_others_can(cluster_of: Nodes) -> None:
     nodes = [node("a", 4), node("b", 8, 2)]
-    there = made(*nodes)
-    there.rest("b", 60)
-    assert there.resting(Resources(1, 0)) == ["b"]
-    assert there.capacity_for(Resources(1, 0)).cpu == 4
-    assert there.resting(Resources(1, 1)) == []  # nobody else has a GPU
+    cluster = cluster_of(*nodes)
+    cluster.rest("b", 60)
+    assert cluster.resting(Resources(1, 0)) == ["b"]
+    assert cluster.capacity_for(Resources(1, 0)).cpu == 4
+    assert cluster.resting(Resources(1, 1)) == []  # nobody else has a GPU
     nodes[0]["Alive"] = False
-    assert there.resting(Resources(1, 0)) == []
-    there.rest("b", -1)
+    assert cluster.resting(Resources(1, 0)) == []
+    cluster.rest("b", -1)
     nodes[0]["Alive"] = True
-    assert there.resting(Resources(1, 0)) == []
+    assert cluster.resting(Resources(1, 0)) == []
 
 
-def test_the_plan_says_what_there_is_and_what_runs_at_once(made: Nodes) -> None:
-    there = made(node("a", 16), node("b", 8, 2))
+def test_the_plan_lists_resources_and_trials_at_once(cluster_of: Nodes) -> None:
+    cluster = cluster_of(node("a", 16), node("b", 8, 2))
     half = Resources(1, 0.5)
     studies = [study(half), study(half, "idnn"), study(Resources(4, 0, memory=8), "gmm")]
-    assert list(plan_lines(there, studies)) == [
+    assert list(plan_lines(cluster, studies)) == [
         "Ray has 2 nodes with 24 CPU, 2 GPU, 128 GiB of memory",
         "a trial of stgram, idnn takes 1 CPU, 0.5 GPU: 4 at once if nothing else runs",
         "a trial of gmm takes 4 CPU, 0 GPU, 8 GiB of memory: 6 at once if nothing else runs",
     ]
 
 
-def test_the_most_that_the_cluster_file_allows() -> None:
+def test_the_largest_cluster_that_the_file_allows() -> None:
     config = yaml.safe_load((Path(__file__).parents[2] / "cluster.yaml").read_text())
     assert largest_of(config) is None  # `ray up` fills in what the machines have
     kinds = config["available_node_types"]
@@ -116,14 +116,14 @@ def test_the_most_that_the_cluster_file_allows() -> None:
     assert (largest_of(config) or (None,))[0] == Resources(32, 3, memory=32 + 3 * 30)
 
 
-def test_where_nodes_may_come_trials_may_ask_for_them(made: Nodes) -> None:
-    there = made(node("head", 8))
-    there.most = Resources(72, 8, memory=272)
-    there._node_types = [Resources(8, 0, memory=32), Resources(8, 1, memory=30)]
-    assert there.capacity.gpu == 8
-    there.check([study(Resources(1, 1))])
+def test_trials_may_ask_for_nodes_that_autoscaling_adds(cluster_of: Nodes) -> None:
+    cluster = cluster_of(node("head", 8))
+    cluster.most = Resources(72, 8, memory=272)
+    cluster._node_types = [Resources(8, 0, memory=32), Resources(8, 1, memory=30)]
+    assert cluster.capacity.gpu == 8
+    cluster.check([study(Resources(1, 1))])
     with pytest.raises(AsdRayError, match="by autoscaling up to 72 CPU, 8 GPU"):
-        there.check([study(Resources(1, 4))])  # eight cards, but never four in one node
-    assert list(plan_lines(there, [study(Resources(1, 1))]))[1] == (
+        cluster.check([study(Resources(1, 4))])  # eight cards, but never four in one node
+    assert list(plan_lines(cluster, [study(Resources(1, 1))]))[1] == (
         "a trial of stgram takes 1 CPU, 1 GPU: none fits now, nodes are asked for"
     )

@@ -1,4 +1,4 @@
-"""Detectors that do not keep to the contract while they run: their trial's failure, in the contract's words."""
+"""Detectors that break the contract while they run: their trials fail, with a message about the contract."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ..hostile import Verbs, unharmed
 
 
 class Good:
-    """Finds nothing, and keeps to the contract."""
+    """Keeps to the contract, and detects nothing."""
 
     RESOURCES = Resources()
     VERSION = 1
@@ -52,7 +52,7 @@ Trial = Callable[[Change], tuple[Search, TrialRecord | None]]
 
 @pytest.fixture
 def trial(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
-    """Run one trial of `Good` with changed attributes, as a module of a user's: the search, and what is stored."""
+    """Run one trial of `Good` with changed attributes, from a user's module. Returns the search and the record."""
 
     def run(change: Change) -> tuple[Search, TrialRecord | None]:
         module = types.ModuleType("own_detector")
@@ -166,7 +166,7 @@ class LooksLikeAnArray:
     ],
     ids=lambda value: value[:60] if isinstance(value, str) else "",
 )  # fmt: skip
-def test_what_breaks_the_contract_is_the_trials_failure(trial: Trial, change: Change, told: str) -> None:
+def test_a_detector_that_breaks_the_contract_fails_its_trial(trial: Trial, change: Change, told: str) -> None:
     search, record = trial(change)
     assert record is not None
     assert (record.status, search.error, search.ended) == ("failed", "", 1)
@@ -193,13 +193,13 @@ def test_what_breaks_the_contract_is_the_trials_failure(trial: Trial, change: Ch
         {"RESOURCES": Resources(cpu=100_000)},
     ],
 )
-def test_what_only_looks_unusual_is_complete(trial: Trial, change: Change) -> None:
+def test_unusual_but_valid_results_are_accepted(trial: Trial, change: Change) -> None:
     search, record = trial(change)
     assert record is not None
     assert (record.status, record.error, search.error) == ("complete", "", "")
 
 
-def test_the_traceback_of_an_exit_is_kept_and_the_line_is_named(trial: Trial) -> None:
+def test_the_traceback_of_an_exit_is_stored_and_its_line_is_named(trial: Trial) -> None:
     _, record = trial(raising(SystemExit(3)))
     assert record is not None
     assert "test_hostile_detectors.py" in record.extra["traceback"]
@@ -207,7 +207,7 @@ def test_the_traceback_of_an_exit_is_kept_and_the_line_is_named(trial: Trial) ->
 
 
 @pytest.mark.parametrize("error", [ValueError("x" * 40_000_000), AsdRayError("x" * 40_000_000)])
-def test_what_is_stored_of_an_exception_is_bounded(trial: Trial, error: Exception) -> None:
+def test_long_exceptions_are_shortened_in_the_record(trial: Trial, error: Exception) -> None:
     _, record = trial(raising(error))
     assert record is not None
     assert record.status == "failed"
@@ -216,7 +216,7 @@ def test_what_is_stored_of_an_exception_is_bounded(trial: Trial, error: Exceptio
     assert record.extra["traceback"].startswith("Traceback (most recent call last)")
 
 
-def test_a_failure_that_the_ledger_refuses_is_stored_without_what_is_odd(
+def test_a_failure_that_the_ledger_refuses_is_stored_without_the_odd_fields(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = Ledger.commit
@@ -243,7 +243,7 @@ def test_ctrl_c_that_a_detector_raises_stays_ctrl_c(trial: Trial, bench: Any) ->
 # -- what the ledger cannot hold ---------------------------------------------------------------------------------------
 
 
-def test_what_the_ledger_refuses_is_the_trials_failure_and_others_go_on(
+def test_scores_that_the_ledger_refuses_fail_the_trial_and_the_search_goes_on(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever else a record or scores may be that the ledger's own rules refuse."""
@@ -264,7 +264,7 @@ def test_what_the_ledger_refuses_is_the_trials_failure_and_others_go_on(
 
 
 @pytest.mark.parametrize("error", [StorageError("the disk is full"), StorageError("S3 is away")])
-def test_only_a_store_that_refuses_stops_the_command(
+def test_only_a_storage_error_ends_the_command(
     bench: Any, monkeypatch: pytest.MonkeyPatch, error: StorageError
 ) -> None:
     def refuses(*what: Any, **how: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What a trial takes: by its family, by the command, and by whether there is a GPU."""
+"""The resources of a trial: by its family, by the command, and by whether there is a GPU."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_resources_are_those_of_the_command_and_else_those_of_the_family(
     assert resources_of(Family("x", f"ray_families:{family}"), wishes, gpu) == resources
 
 
-def test_a_resources_of_a_gpu_that_nobody_wants_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_share_that_no_family_wants_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent)
     held, with_card = (Family(name, f"ray_families:{name}") for name in ("Held", "HeldOnGpu"))
     (note,) = notes_of_resources(SearchConfig(["fan"], gpus_per_trial=0.25), [held])

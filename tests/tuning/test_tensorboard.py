@@ -21,7 +21,7 @@ HASH = trial_hash(number=7)
 
 
 def events(path: Path) -> Iterator[Event]:
-    """What TensorBoard would read: the records of a file, each with its checksums right."""
+    """The records of a file as TensorBoard reads them. Fails where a checksum is wrong."""
     data = path.read_bytes()
     while data:
         (size,) = struct.unpack("<Q", data[:8])
@@ -74,7 +74,7 @@ def file(layout: RunLayout) -> Path:
     return Path(layout.curves_file("fan-ae-0007", HASH))
 
 
-def test_a_search_leaves_the_curves_of_every_trial(bench: Any) -> None:
+def test_a_search_writes_curves_of_every_trial(bench: Any) -> None:
     layout = bench.ledger.layout
     search = bench.search(bench.study(5), watchers=[TensorBoardCurves(layout, pytest.fail)])
     records = bench.records
@@ -90,7 +90,7 @@ def test_a_search_leaves_the_curves_of_every_trial(bench: Any) -> None:
     assert len(os.listdir(layout.tensorboard)) == search.ended == 5
 
 
-def test_points_are_seen_while_the_trial_runs(layout: RunLayout, file: Path) -> None:
+def test_points_are_written_while_the_trial_runs(layout: RunLayout, file: Path) -> None:
     watcher, run = TensorBoardCurves(layout, pytest.fail), running()
     watcher.began(run)
     assert not file.exists()
@@ -114,17 +114,17 @@ def test_long_curves_are_thinned(layout: RunLayout, file: Path, epochs: int) -> 
     assert file.stat().st_size < 16_000
 
 
-@pytest.mark.parametrize("told", [[], [Waiting(seconds=1.0, node="node")]])
-def test_a_trial_with_nothing_to_draw_leaves_nothing(layout: RunLayout, told: list[ProgressEvent]) -> None:
+@pytest.mark.parametrize("reported", [[], [Waiting(seconds=1.0, node="node")]])
+def test_a_trial_without_points_writes_no_file(layout: RunLayout, reported: list[ProgressEvent]) -> None:
     watcher, run = TensorBoardCurves(layout, pytest.fail), running(None)
     watcher.began(run)
-    for each in told:
-        watcher.progressed(run, each)
+    for event in reported:
+        watcher.progressed(run, event)
     watcher.ended(run, ended(epochs=0))
     assert not os.path.exists(layout.tensorboard)
 
 
-def test_a_trial_that_begins_anew_takes_the_place_of_what_was_drawn(layout: RunLayout, file: Path) -> None:
+def test_a_trial_that_starts_again_replaces_its_curves(layout: RunLayout, file: Path) -> None:
     watcher, run = TensorBoardCurves(layout, pytest.fail), running()
     watcher.began(run)
     watcher.progressed(run, trained(3, rung=0.5, since=1))
@@ -138,7 +138,7 @@ def test_a_trial_that_begins_anew_takes_the_place_of_what_was_drawn(layout: RunL
 
 
 @pytest.mark.parametrize("how", ["full", "in the way"])
-def test_a_disk_that_takes_no_curves_does_not_stop_the_search(
+def test_curves_that_cannot_be_written_do_not_stop_the_search(
     bench: Any, how: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if how == "full":
@@ -147,15 +147,15 @@ def test_a_disk_that_takes_no_curves_does_not_stop_the_search(
         open_files(bench.ledger.layout).put(bench.ledger.layout.tensorboard, b"a file")
     search: Search = bench.search(bench.study(4), watchers=[TensorBoardCurves(bench.ledger.layout, pytest.fail)])
     assert search.ended == 4
-    (told,) = [record.getMessage() for record in caplog.records]
-    assert told.startswith("event=curves_not_written path=")
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith("event=curves_not_written path=")
 
 
-def test_on_s3_nothing_is_written_and_that_is_said_once() -> None:
-    said: list[str] = []
-    watcher, run = TensorBoardCurves(RunLayout("s3://bucket/run"), said.append), running()
+def test_on_s3_no_curves_are_written_and_one_note_reports_it() -> None:
+    notes: list[str] = []
+    watcher, run = TensorBoardCurves(RunLayout("s3://bucket/run"), notes.append), running()
     watcher.began(run)
     watcher.progressed(run, trained(9, since=1))
     watcher.ended(run, ended())
-    assert len(said) == 1
-    assert "S3" in said[0]
+    assert len(notes) == 1
+    assert "S3" in notes[0]
