@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from asd_ray.conformance import check_family
     from asd_ray.dataset import Dataset
     from asd_ray.detectors import Context, Detector, Progress, Scores, State
+    from asd_ray.ensembling import Ensemble, EnsembleConfig, Recipe
     from asd_ray.errors import AsdRayError
     from asd_ray.families import FAMILIES, Resources
     from asd_ray.features import PRESETS, FrontEnd
@@ -27,10 +28,13 @@ _MODULES = {
     "Context": "asd_ray.detectors",
     "Dataset": "asd_ray.dataset",
     "Detector": "asd_ray.detectors",
+    "Ensemble": "asd_ray.ensembling",
+    "EnsembleConfig": "asd_ray.ensembling",
     "FAMILIES": "asd_ray.families",
     "FrontEnd": "asd_ray.features",
     "PRESETS": "asd_ray.features",
     "Progress": "asd_ray.detectors",
+    "Recipe": "asd_ray.ensembling",
     "Resources": "asd_ray.families",
     "Run": "asd_ray.run",
     "Scores": "asd_ray.detectors",
@@ -46,8 +50,11 @@ __all__ = [
     "Context",
     "Dataset",
     "Detector",
+    "Ensemble",
+    "EnsembleConfig",
     "FrontEnd",
     "Progress",
+    "Recipe",
     "Resources",
     "Run",
     "Scores",

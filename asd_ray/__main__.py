@@ -13,9 +13,12 @@ from asd_ray.errors import AsdRayError, unknown
 VERBS = {  # verb -> (module that has `main(argv)`, what it does)
     "data": ("asd_ray.data", "check a dataset, decode it into a bank, or make the demo set"),
     "evaluate": ("asd_ray.evaluate", "score submission files with the official metrics of a DCASE year"),
-    "search": ("asd_ray.search", "let Ray Tune and Optuna try every detector family for your machines"),
-    "ensemble": ("asd_ray.ensemble", "choose and combine the best detectors of each machine, and say what it is worth"),
-    "report": ("asd_ray.report", "write the report of a run: one page that needs no network, CSV, JSON, Markdown"),
+    "search": ("asd_ray.cli.search", "let Ray Tune and Optuna try every detector family for your machines"),
+    "ensemble": (
+        "asd_ray.cli.ensemble",
+        "choose and combine the best detectors of each machine, and measure that",
+    ),
+    "report": ("asd_ray.cli.report", "write the report of a run: one page that needs no network, CSV, JSON, Markdown"),
     "ledger": ("asd_ray.ledger.__main__", "list, show, verify, import, export or compact stored trials"),
     "conformance": ("asd_ray.cli.conformance", "check that your own detector keeps to the contract"),
 }

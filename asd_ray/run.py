@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, RunLayout, TrialRecord
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from asd_ray.dataset import Dataset
+    from asd_ray.ensembling import Comparison, Ensemble, Recipe
+    from asd_ray.reporting import Report
     from asd_ray.tuning.result import SearchResult
     from asd_ray.tuning.session import Session
 
@@ -165,3 +167,57 @@ class Run:
             known = ", ".join(sorted(set(scores["variant"])))
             raise AsdRayError(f"{record.name} has no variant {wanted!r}; it has {known or 'no scores'}")
         return scores[scores["variant"] == wanted].reset_index(drop=True)
+
+    # -- ensembles and the report --------------------------------------------------------------------------------
+
+    def ensemble(
+        self,
+        machine: str,
+        recipes: Sequence[str | Path | Recipe] | None = None,
+        *,
+        by: str | None = None,
+        drop: bool = False,
+        final: bool = False,
+        **config: Any,
+    ) -> Ensemble:
+        """Choose by every recipe, store each ensemble, return the final one: the best of these and of those stored.
+
+        ``ensemble.headline.value`` is the number to quote, ``ensemble.gain.better`` the claim that holds. `config`
+        are fields of `EnsembleConfig`, such as ``maximise="auc"``. The other arguments are those of `compare`.
+        """
+        return self.compare(machine, recipes, by=by, drop=drop, final=final, **config).final
+
+    def compare(
+        self,
+        machine: str,
+        recipes: Sequence[str | Path | Recipe] | None = None,
+        *,
+        by: str | None = None,
+        drop: bool = False,
+        final: bool = False,
+        **config: Any,
+    ) -> Comparison:
+        """The same with all that was compared: `ensembles`, the best first, `notes` and `skipped` recipes.
+
+        `recipes` are names of shipped ones, files, or `Recipe` objects; without them all shipped ones are followed, and
+        those that the candidates do not allow are skipped. `by` is the split whose scores standardise. `drop` leaves
+        out candidates that lack test clips. `final` makes the best of `recipes` the final one in any case.
+        """
+        from asd_ray.ensembling import EnsembleConfig, choose
+
+        self.ledger.require()
+        self.ledger.check_known(machine, None)
+        settings = EnsembleConfig(**config)
+        return choose(self.ledger, machine, recipes, settings, by=by, drop=drop, final=final)
+
+    def ensembles(self, machine: str | None = None) -> dict[str, dict[str, Ensemble]]:
+        """The stored ensembles: machine -> name of the recipe, or "final" -> ensemble."""
+        from asd_ray.ensembling import stored
+
+        return stored(self.ledger, machine).ensembles
+
+    def report(self, out: str | Path | None = None) -> Report:
+        """Write the report of all final ensembles, by default into the run; its `page` is the file to open."""
+        from asd_ray.reporting import write_report
+
+        return write_report(self.ledger.require(), out)
