@@ -108,12 +108,12 @@ def run() -> Iterator[Row]:
             when, weight = seen.looks[count]
             figures.append((count, (when - since) / (count - at), weight))
             at, since = count, when
-        told = "; ".join(f"{count}: {each * 1000:.0f} ms a trial, {weight:.0f} MiB" for count, each, weight in figures)
+        text = "; ".join(f"{count}: {each * 1000:.0f} ms a trial, {weight:.0f} MiB" for count, each, weight in figures)
         yield (
             f"{MANY} trials in one command (4 families × 2 machines)",
             "the first 100",
             figures[0][1] / figures[-1][1],
-            f"driver at {told}",
+            f"driver at {text}",
         )
 
 
