@@ -72,10 +72,10 @@ class SearchConsole:
                     f"{study.name}: {study.unversioned} stored trials are of asd_ray 0.1, which did not record "
                     "the version of the class; they count. If the class was edited since, choose another run"
                 )
-            if study.elsewhere:
+            if study.incompatible:
                 self.note(
-                    f"{study.name}: {study.elsewhere} stored trials of other settings, of another search space or of "
-                    "another version of the class do not count here"
+                    f"{study.name}: {study.incompatible} stored trials of other settings, of another search space or "
+                    "of another version of the class do not count here"
                 )
 
     def line(self, text: str) -> None:
