@@ -128,7 +128,8 @@ class Run:
         for machine in session.config.machines:
             if machine not in data.machines:
                 raise unknown("machine", machine, data.machines)
-        console.dataset(data.table, searchable(data.table, session.config.machines))
+        searchable(data.table, session.config.machines)  # raises where none is
+        console.dataset(data.table, session.config.machines or data.machines)
         return session.run(data.source(), self.layout.root, console)
 
     # -- what is stored ------------------------------------------------------------------------------------------

@@ -142,7 +142,7 @@ def _searched(
     ledger = Ledger(run)
     families = [family(name) for name in names]
     wished = SearchConfig(machines, names, trials=trials)
-    plan = make_plan(wished, source, ledger, StudyLocks(ledger.layout), families, gpu=True)
+    plan = make_plan(wished, source, ledger, StudyLocks(ledger.layout), families, has_gpu=True)
     started = time.perf_counter()
     with ray_at(cpus=SLOTS, gpus=SLOTS, dashboard=False):
         search = Search(plan.studies, source, ledger, watchers=[seen := Timeline()])

@@ -43,10 +43,10 @@ class Session:
     ) -> Session:
         """Raise for whatever can be refused at once. `spaces` are texts such as ``idnn=my_space.py``."""
         check_packages(serial=runtime.serial)
-        from asd_ray.tuning.plan import chosen_families, spaces_by_family
+        from asd_ray.tuning.family_choice import choose_families, spaces_by_family
 
         config.check()
-        families, _ = chosen_families(config.families, gpu=True)
+        families, _ = choose_families(config.families, has_gpu=True)
         for family in families:
             family.check()
         config = replace(config, spaces=spaces_by_family(spaces, families))  # loaded once: a user's file is code
@@ -118,13 +118,14 @@ class _Run:
 
         from asd_ray.clips.bank import open_bank
         from asd_ray.clips.scan import searchable
-        from asd_ray.tuning.plan import before_decoding, chosen_families, make_plan
+        from asd_ray.tuning.family_choice import choose_families
+        from asd_ray.tuning.plan import before_decoding, make_plan
 
         source = self.source
         has_gpu = torch.cuda.is_available() if self.cluster is None else self.cluster.capacity.gpu > 0
         config = self.config = replace(self.config, machines=searchable(source.table, self.config.machines))
         source.table = source.table.of_machines(config.machines)
-        families, without_gpu = chosen_families(config.families, has_gpu)
+        families, without_gpu = choose_families(config.families, has_gpu)
         unsuited, source.table = before_decoding(config, families, source.table, source.rate)
         with self.console.decoding() as progress:
             bank = open_bank(

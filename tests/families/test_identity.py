@@ -25,7 +25,8 @@ from asd_ray.ledger import Ledger
 from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.plan import chosen_families, make_plan
+from asd_ray.tuning.family_choice import choose_families
+from asd_ray.tuning.plan import make_plan
 
 BEFORE = Path(__file__).parents[3] / "shared/golden/run_before/run"
 SOURCE = """
@@ -325,7 +326,7 @@ def test_a_run_of_version_0_1_is_not_run_again(tmp_path: Path) -> None:
     locks = StudyLocks(ledger.layout)
     try:
         wishes = SearchConfig(["fan"], names, trials=8, epochs_cap=20)
-        plan = make_plan(wishes, source, ledger, locks, chosen_families(names, gpu=False)[0], gpu=False)
+        plan = make_plan(wishes, source, ledger, locks, choose_families(names, has_gpu=False)[0], has_gpu=False)
     finally:
         locks.release()
     assert [study.missing for study in plan.studies] == [0, 0, 0]

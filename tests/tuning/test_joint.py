@@ -41,7 +41,7 @@ def plan(two_machines: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ) -> Plan:
         locks.release()  # the last plan's
         wishes = SearchConfig(machines, [each.target for each in families], trials=trials, jointly=jointly, seed=seed)
-        return make_plan(wishes, two_machines, ledger, locks, families, gpu=False)
+        return make_plan(wishes, two_machines, ledger, locks, families, has_gpu=False)
 
     yield make
     locks.release()

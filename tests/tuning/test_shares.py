@@ -9,7 +9,7 @@ import pytest
 
 from asd_ray.detectors import Family, Resources
 from asd_ray.tuning.config import SearchConfig
-from asd_ray.tuning.plan import notes_of_resources, resources_of
+from asd_ray.tuning.family_choice import notes_of_resources, resources_of
 
 
 @pytest.mark.parametrize(

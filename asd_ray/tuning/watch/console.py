@@ -32,7 +32,7 @@ class SearchConsole:
         self.screen.print(flagged("warning", text, "yellow"))
 
     def dataset(self, table: ClipTable, machines: Sequence[str]) -> None:
-        """The warnings of a dataset; those that are of single machines only if these are searched."""
+        """The warnings of a dataset, without those of other machines than the named ones."""
         others = set(table.machines) - set(machines)
         for problem in table.problems:
             if problem.severity == "warning" and problem.path not in others:

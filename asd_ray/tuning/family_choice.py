@@ -1,0 +1,84 @@
+"""Which families are searched, in which spaces, and what each of their trials takes of the computer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from asd_ray._names import check_name
+from asd_ray.errors import AsdRayError
+from asd_ray.families import FAMILIES, Family, Resources, Space, family
+from asd_ray.families.drawing import paper_draw
+from asd_ray.tuning.config import SearchConfig
+
+
+def choose_families(names: Sequence[str | type], has_gpu: bool) -> tuple[list[Family], list[str]]:
+    """The families to search, and the names of those that are left out because there is no GPU."""
+    if names and list(names) != ["all"]:
+        families = [family(name) for name in dict.fromkeys(names)]
+        _check_names(families)
+        return families, []
+    families = [family(name) for name in FAMILIES]
+    if has_gpu or names:
+        return families, []
+    suited = [each for each in families if each.resources.suits_cpu]
+    return suited, [each.name for each in families if each not in suited]
+
+
+def _check_names(families: Sequence[Family]) -> None:
+    """Raise if a name cannot be a folder of the ledger, or if two classes have the same name."""
+    targets: dict[str, str] = {}
+    for each in families:
+        try:
+            check_name("family", each.name)
+        except AsdRayError as error:
+            raise AsdRayError(f"family {each.target}: {error}") from error
+        if each.name in targets:
+            raise AsdRayError(
+                f"families {targets[each.name]} and {each.target} would both be called {each.name}; rename one of the "
+                "classes, or search them in two commands with a --run each"
+            )
+        targets[each.name] = each.target
+
+
+def spaces_by_family(texts: Sequence[str], families: Sequence[Family]) -> dict[str, Space]:
+    """The checked space of each family: its own, or the file of a text such as ``idnn=my_space.py``."""
+    names = [each.name for each in families]
+    files: dict[str, Path] = {}
+    for text in texts:
+        name, sign, path = text.partition("=")
+        if not sign:
+            name, path = (names[0] if len(names) == 1 else Path(text).stem), text
+        if name not in names:
+            raise AsdRayError(
+                f"--space {text}: for which family is it? say --space FAMILY=FILE with one of {', '.join(names)}"
+            )
+        files[name] = Path(path)
+    spaces = {each.name: each.search_space(files.get(each.name)) for each in families}
+    for each in families:
+        paper_draw(spaces[each.name], each)
+    return spaces
+
+
+def spaces_of(config: SearchConfig, families: Sequence[Family]) -> Mapping[str, Space]:
+    """Those of the configuration, else each family's own."""
+    return config.spaces or spaces_by_family((), families)
+
+
+def resources_of(each: Family, config: SearchConfig, has_gpu: bool) -> Resources:
+    """What a trial takes: what the configuration states, else what the family states.
+
+    A family that uses no GPU gets none, and so does every family where there is none.
+    """
+    default = each.resources
+    cpu = default.cpu if config.cpus_per_trial is None else config.cpus_per_trial
+    memory = default.memory if config.memory_per_trial is None else config.memory_per_trial
+    if config.gpus_per_trial is None:
+        return Resources(cpu, default.gpu if has_gpu else 0.0, memory=memory)
+    return Resources(cpu, config.gpus_per_trial if default.gpu else 0.0, memory=memory)
+
+
+def notes_of_resources(config: SearchConfig, families: Sequence[Family]) -> Iterator[str]:
+    if config.gpus_per_trial and not any(each.resources.gpu for each in families):
+        names = ", ".join(each.name for each in families)
+        yield f"--gpus-per-trial changes nothing: no trial of {names} wants a GPU; a detector says so in RESOURCES"
