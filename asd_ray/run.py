@@ -205,21 +205,14 @@ class Run:
     # -- ensembles and the report --------------------------------------------------------------------------------
 
     def ensemble(
-        self,
-        machine: str,
-        recipes: str | Path | Recipe | Sequence[str | Path | Recipe] | None = None,
-        *,
-        by: str | None = None,
-        drop: bool = False,
-        final: bool = False,
-        **config: Any,
+        self, machine: str, recipes: str | Path | Recipe | Sequence[str | Path | Recipe] | None = None, **options: Any
     ) -> Ensemble:
         """Choose by every recipe, store each ensemble, return the final one: the best of these and of those stored.
 
-        ``ensemble.headline.value`` is the number to quote, ``ensemble.gain.better`` the claim that holds. `config`
-        are fields of `EnsembleConfig`, such as ``maximise="auc"``. The other arguments are those of `compare`.
+        ``ensemble.headline.value`` is the number to quote, ``ensemble.gain.better`` the claim that holds. `options` are
+        those of `compare`.
         """
-        return self.compare(machine, recipes, by=by, drop=drop, final=final, **config).final
+        return self.compare(machine, recipes, **options).final
 
     def compare(
         self,
@@ -237,7 +230,8 @@ class Run:
 
         `recipes` are names of shipped ones, files, or `Recipe` objects; without them all shipped ones are followed, and
         those that the candidates do not allow are skipped. `by` is the split whose scores standardise. `drop` leaves
-        out candidates that lack test clips. `final` makes the best of `recipes` the final one in any case.
+        out candidates that lack test clips. `final` makes the best of `recipes` the final one in any case. `config` are
+        fields of `EnsembleConfig`, such as ``maximise="auc"``.
         """
         from asd_ray.ensembling import EnsembleConfig, Recipe, choose
 
