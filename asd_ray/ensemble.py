@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say, say_json, typed
-from asd_ray.cli import _arguments as _cli
+from asd_ray.cli._arguments import parser
+from asd_ray.cli._run import run
+from asd_ray.cli._types import positive
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # numpy, pandas and rich are imported where they are used, so that --help answers at once
@@ -28,7 +30,7 @@ EXAMPLES = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    made = _cli.parser(
+    made = parser(
         "ensemble",
         "Choose and combine the best detectors of each machine by recipes, measure every ensemble under the protocols\n"
         "oracle and crossval, and write the best under crossval, of these and of those that are stored for the same\n"
@@ -46,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add("--maximise", choices=("hmean", "auc", "pauc"), default="hmean", help="harmonic mean of both (default), or one")
     add("--by", choices=("held_out", "train", "test"), help="whose scores standardise (default: what a recipe says)")
-    add("--folds", type=_cli.positive, default=5, help="of crossval (default 5)")
-    add("--repeats", type=_cli.positive, default=3, help="of crossval (default 3)")
+    add("--folds", type=positive, default=5, help="of crossval (default 5)")
+    add("--repeats", type=positive, default=3, help="of crossval (default 3)")
     add("--seed", type=int, default=0, help="of folds, bags and resampled clips (default 0)")
     add("--threshold", choices=("gamma", "empirical"), default="gamma", help="how it is found of normal scores")
     add("--percentile", type=float, default=90.0, help="of normal scores that decides (default 90)")
@@ -64,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help="rebuild an ensemble file from the ledger, and do nothing else; exits 1 where they differ",
     )
-    return _cli.run(made, _ensemble, argv)
+    return run(made, _ensemble, argv)
 
 
 def _ensemble(args: argparse.Namespace) -> int:

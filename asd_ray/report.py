@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say, typed
-from asd_ray.cli import _arguments as _cli
+from asd_ray.cli._arguments import parser
+from asd_ray.cli._run import run
 from asd_ray.errors import AsdRayError, listing
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ MOST = 100  # problems that are told
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    made = _cli.parser(
+    made = parser(
         "report",
         "Write the report of a run whose ensembles were chosen (asd-ray ensemble): report.html, which needs no\n"
         "network and prints to PDF, and the same tables as report.json, report.md and CSV. A machine whose final\n"
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add("--year", type=int, help="DCASE year of the files (default: the dataset's; --check-submission needs it)")
     add("--optuna-db", metavar="FILE", help="write every search as an Optuna study, for optuna-dashboard")
-    return _cli.run(made, _report, argv)
+    return run(made, _report, argv)
 
 
 def _report(args: argparse.Namespace) -> int:

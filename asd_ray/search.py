@@ -12,19 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asd_ray._progress import progress_bar
 from asd_ray._terminal import say, typed
-from asd_ray.cli._arguments import (
-    above_0,
-    amount,
-    duration,
-    gib,
-    names,
-    parser,
-    positive,
-    progress_bar,
-    run,
-    seed_number,
-)
+from asd_ray.cli._arguments import parser
+from asd_ray.cli._run import run
+from asd_ray.cli._types import above_0, amount, duration, gib, names, positive, seed_number
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so that --help answers at once

@@ -28,6 +28,19 @@ class ImportReport:
     notes: list[str] = field(default_factory=list)
 
 
+def import_scores(ledger: Ledger, source: str | Path, year: int | None, truth: str | Path | None) -> ImportReport:
+    """Store a submission folder, or a table: what `source` is decides."""
+    if Path(source).is_dir():
+        if year is None:
+            raise AsdRayError(
+                f"{source}: the DCASE year of these submission files is needed; add it, such as --year 2020"
+            )
+        return import_submission(ledger, source, year, truth)
+    if truth is not None:
+        raise AsdRayError(f"{source}: --truth goes with a submission folder, but this is not a folder")
+    return import_table(ledger, source, year)
+
+
 def import_table(ledger: Ledger, path: str | Path, year: int | None = None) -> ImportReport:
     """Store every (system, machine) of a CSV or Parquet table as one trial; nothing is stored if anything is wrong.
 

@@ -9,9 +9,9 @@ import boto3
 import numpy as np
 import pytest
 
+from asd_ray.cli.ledger import main
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, RunLayout, candidate_matrix, compact, export_table, import_table, verify
-from asd_ray.ledger.__main__ import main
 from asd_ray.ledger.forgetting import forget_failed
 from asd_ray.storage import files as ledger_files
 

@@ -1,0 +1,37 @@
+"""A progress bar for work on clips, as a command or a notebook shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress_bar(activity: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Show ``<activity> clips`` with a bar; call what it yields with the clips done and the clips in total.
+
+    The bar is on standard error, so the output of a command can be piped. There is none where standard error is not a
+    terminal, or with `quiet`.
+    """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from asd_ray._console import console
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    screen = console(stderr=True)
+    with Progress(*columns, console=screen, transient=True, disable=quiet or not screen.is_terminal) as bar:
+        task = bar.add_task(f"{activity} clips", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
