@@ -11,7 +11,7 @@ from typing import Any
 from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.storage.atomic import written_aside
 from asd_ray.storage.files import Stored
-from asd_ray.storage.places import refuse
+from asd_ray.storage.places import storage_error
 from asd_ray.storage.run_layout import CURE, RunLayout
 
 FILE = (".parquet", ".json")  # how the names of a run's files end
@@ -72,7 +72,7 @@ class LocalFiles:
             with written_aside(path, sync=True) as aside:
                 aside.write_bytes(data)
         except OSError as error:
-            refuse(path, error, self._cure)
+            raise storage_error(error, path, "the file", self._cure) from error
 
     def move(self, source: str, target: str) -> None:
         try:
@@ -81,7 +81,7 @@ class LocalFiles:
         except FileNotFoundError:
             raise
         except OSError as error:
-            refuse(target, error, self._cure)
+            raise storage_error(error, target, "the file", self._cure) from error
 
     def remove(self, path: str) -> None:
         try:

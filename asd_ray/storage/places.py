@@ -9,7 +9,6 @@ import re
 import shutil
 import stat
 from pathlib import Path
-from typing import NoReturn
 
 from asd_ray.errors import AsdRayError, StorageError
 
@@ -57,36 +56,24 @@ def make_folder(folder: Path, purpose: str, cure: str) -> None:
         raise storage_error(error, folder, purpose, cure) from error
 
 
-def storage_error(error: OSError, path: Path, purpose: str, cure: str) -> StorageError:
+def storage_error(error: OSError, path: str | Path, purpose: str, cure: str) -> StorageError:
     """The message for a write that failed because of the disk, not because of us.
 
-    `cure` says how to name another place: "name another folder with --out". It must be the option that `path` is of.
+    `cure` names the option for another place, such as "name another folder with --out": the option of this `path`.
     """
+    path = Path(path)
     if error.errno in DISK_FULL:
-        room = ""
-        if path.parent.exists():
-            room = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)"
+        free = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)" if path.parent.exists() else ""
         return StorageError(
-            f"{path}: disk full while writing {purpose}{room}; free some space and run it again, or {cure}"
+            f"{path}: disk full while writing {purpose}{free}, or a quota is used up; nothing already stored was "
+            f"harmed. Free some space, or {cure}, then run the same command again"
         )
     if rule := obstacle(path):
         return StorageError(f"{path}: cannot write {purpose}, since {rule}; {cure}")
-    return StorageError(f"{path}: cannot write {purpose} ({why(error)}); make its folder writable, or {cure}")
-
-
-def refuse(path: str, error: OSError, cure: str) -> NoReturn:
-    """A write to `path` failed. `cure` says how to name another place: it must be the option that `path` is of."""
-    if error.errno in DISK_FULL:
-        raise StorageError(
-            f"{path}: disk full (or over a quota): the file was not written, nothing already stored was harmed. Free "
-            f"some space, or {cure}, then run the same command again"
-        ) from error
-    if rule := obstacle(Path(path)):
-        raise StorageError(f"{path}: cannot be written, since {rule}; {cure}") from error
-    raise StorageError(
-        f"{path}: cannot be written ({why(error)}); nothing already stored was harmed. Make its folder writable, or "
-        f"{cure}"
-    ) from error
+    return StorageError(
+        f"{path}: cannot write {purpose} ({why(error)}); nothing already stored was harmed. Make its folder writable, "
+        f"or {cure}"
+    )
 
 
 def why(error: OSError) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 import time
@@ -12,8 +11,9 @@ from pathlib import Path
 
 from asd_ray._log import LOGGER, line
 from asd_ray.storage.heartbeat import ALIVE, Beat, BeatingFile, new_driver, read_beats
+from asd_ray.storage.locks import open_lock, try_lock
 from asd_ray.storage.open_files import open_files
-from asd_ray.storage.places import make_folder, refuse
+from asd_ray.storage.places import make_folder, storage_error
 from asd_ray.storage.run_layout import CURE, RunLayout
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -41,21 +41,21 @@ class StudyLocks:
         make_folder(Path(self._layout.locks), "the locks of the run", CURE)
         path = self._layout.lock_file(study)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            descriptor = open_lock(path)
         except OSError as error:
-            refuse(path, error, CURE)
+            raise storage_error(error, path, "the lock", CURE) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 200).decode(errors="replace").strip()
-            os.close(descriptor)
-            return holder or "another search"
+            is_ours = try_lock(descriptor)
         except OSError as error:
             os.close(descriptor)
             if error.errno not in NO_LOCKS:
-                refuse(path, error, CURE)
+                raise storage_error(error, path, "the lock", CURE) from error
             self._claims = Claims(self._layout)
             return self._claims.take(study)
+        if not is_ours:
+            holder = os.read(descriptor, 200).decode(errors="replace").strip()
+            os.close(descriptor)
+            return holder or "another search"
         self._held.append(descriptor)
         os.truncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())

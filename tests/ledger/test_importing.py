@@ -295,7 +295,7 @@ def test_an_export_that_cannot_be_written_leaves_the_old_one(filled: Ledger, tmp
     with pytest.raises(AsdRayError, match="ends in .csv or .parquet"):
         export_table(filled, tmp_path / "all.xlsx")
     (tmp_path / "file").write_text("x")
-    with pytest.raises(AsdRayError, match="cannot be written"):
+    with pytest.raises(AsdRayError, match="cannot write the export"):
         export_table(filled, tmp_path / "file" / "all.csv")
 
 

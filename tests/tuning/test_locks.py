@@ -314,5 +314,5 @@ def test_an_s3_that_does_not_answer_never_holds_up_the_search(caplog: pytest.Log
 
 def test_a_disk_that_refuses_is_said_with_the_cure(local: RunLayout) -> None:
     Path(local.lock_file("fan-ae")).mkdir(parents=True)
-    with pytest.raises(AsdRayError, match=r"fan-ae\.lock: cannot be written, since it is a folder.*name another run"):
+    with pytest.raises(AsdRayError, match=r"\.lock: cannot write the lock, since it is a folder.*name another run"):
         StudyLocks(local).take("fan-ae")
