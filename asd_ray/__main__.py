@@ -15,10 +15,10 @@ from asd_ray.errors import AsdRayError, unknown
 VERBS = {  # verb -> (module that has `main(argv)`, what it does)
     "data": ("asd_ray.cli.data", "check a dataset, decode it into a bank, or make the demo set"),
     "evaluate": ("asd_ray.cli.evaluate", "score submission files with the official metrics of a DCASE year"),
-    "search": ("asd_ray.search", "let Ray Tune and Optuna try every detector family for your machines"),
+    "search": ("asd_ray.cli.search", "let Ray Tune and Optuna try every detector family for your machines"),
     "status": ("asd_ray.cli.status", "show how the searches of a run are going"),
-    "ensemble": ("asd_ray.ensemble", "choose and combine the best detectors of each machine, and measure the result"),
-    "report": ("asd_ray.report", "write the report of a run: one page that needs no network, CSV, JSON, Markdown"),
+    "ensemble": ("asd_ray.cli.ensemble", "choose and combine the best detectors of each machine, and measure them"),
+    "report": ("asd_ray.cli.report", "write the report of a run: one page that needs no network, CSV, JSON, Markdown"),
     "submission": ("asd_ray.cli.submission", "write or check the official submission files of a DCASE year"),
     "verify": ("asd_ray.cli.verify", "check every file of a run: its ledger, and its ensembles against the ledger"),
     "ledger": ("asd_ray.cli.ledger", "list, show, verify, import, export, compact or forget stored trials"),

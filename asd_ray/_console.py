@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from typing import Any
 
@@ -34,6 +35,11 @@ def console(pipe: int = 160, *, soft_wrap: bool = False, stderr: bool = False) -
     """As wide as the terminal; where the output is none, `pipe` columns, so that nothing is cut off there."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(width=None if stream.isatty() else pipe, soft_wrap=soft_wrap, stderr=stderr)
+
+
+def is_live(screen: Console) -> bool:
+    """Whether what moves can be shown: on a terminal, and in a notebook that has ipywidgets."""
+    return screen.is_terminal or (screen.is_jupyter and importlib.util.find_spec("ipywidgets") is not None)
 
 
 def several_lines(*parts: str) -> Text:

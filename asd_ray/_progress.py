@@ -10,8 +10,8 @@ from contextlib import contextmanager
 def progress_bar(activity: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """Show ``<activity> clips`` with a bar; call what it yields with the clips done and the clips in total.
 
-    The bar is on standard error, so the output of a command can be piped. There is none where standard error is not a
-    terminal, or with `quiet`.
+    The bar is on standard error, so the output of a command can be piped. There is none where standard error is
+    neither a terminal nor a notebook, or with `quiet`.
     """
     from rich.progress import (
         BarColumn,
@@ -22,7 +22,7 @@ def progress_bar(activity: str, quiet: bool = False) -> Iterator[Callable[[int, 
         TimeRemainingColumn,
     )
 
-    from asd_ray._console import console
+    from asd_ray._console import console, is_live
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -32,6 +32,6 @@ def progress_bar(activity: str, quiet: bool = False) -> Iterator[Callable[[int, 
         TimeRemainingColumn(),
     )
     screen = console(stderr=True)
-    with Progress(*columns, console=screen, transient=True, disable=quiet or not screen.is_terminal) as bar:
+    with Progress(*columns, console=screen, transient=True, disable=quiet or not is_live(screen)) as bar:
         task = bar.add_task(f"{activity} clips", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

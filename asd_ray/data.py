@@ -1,4 +1,4 @@
-"""``python -m asd_ray.data`` is ``asd-ray data``."""
+"""``python -m asd_ray.data``: the same as ``asd-ray data``."""
 
 import sys
 

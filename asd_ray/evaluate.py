@@ -1,4 +1,4 @@
-"""``python -m asd_ray.evaluate`` is ``asd-ray evaluate``."""
+"""``python -m asd_ray.evaluate``: the same as ``asd-ray evaluate``."""
 
 import sys
 

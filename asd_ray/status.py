@@ -1,4 +1,4 @@
-"""``python -m asd_ray.status`` is ``asd-ray status``."""
+"""``python -m asd_ray.status``: the same as ``asd-ray status``."""
 
 import sys
 

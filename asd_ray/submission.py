@@ -1,4 +1,4 @@
-"""``python -m asd_ray.submission`` is ``asd-ray submission``."""
+"""``python -m asd_ray.submission``: the same as ``asd-ray submission``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""``python -m asd_ray.verify`` is ``asd-ray verify``."""
+"""``python -m asd_ray.verify``: the same as ``asd-ray verify``."""
 
 import sys
 

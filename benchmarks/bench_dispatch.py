@@ -17,8 +17,9 @@ from asd_ray.clips.scan import scan
 from asd_ray.detectors import Resources, family
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.storage.study_locks import StudyLocks
+from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.plan import Wishes, make_plan
+from asd_ray.tuning.plan import make_plan
 from asd_ray.tuning.running import RunningTrial
 from asd_ray.tuning.search import Search
 from asd_ray.tuning.trial import Reached
@@ -140,7 +141,7 @@ def _searched(
 
     ledger = Ledger(run)
     families = [family(name) for name in names]
-    wished = Wishes(machines, names, trials=trials)
+    wished = SearchConfig(machines, names, trials=trials)
     plan = make_plan(wished, source, ledger, StudyLocks(ledger.layout), families, gpu=True)
     started = time.perf_counter()
     with ray_at(cpus=SLOTS, gpus=SLOTS, dashboard=False):

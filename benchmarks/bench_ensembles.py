@@ -26,10 +26,11 @@ from sklearn.metrics import roc_auc_score
 
 from asd_ray.ensembling.build import build
 from asd_ray.ensembling.candidates import Candidates, load
-from asd_ray.ensembling.judge import Judge
-from asd_ray.ensembling.protocols import field_of, measure
-from asd_ray.ensembling.recipe import find_recipe
-from asd_ray.ensembling.wishes import Wishes
+from asd_ray.ensembling.cell_scorer import CellScorer
+from asd_ray.ensembling.config import EnsembleConfig
+from asd_ray.ensembling.evaluation_set import EvaluationSet
+from asd_ray.ensembling.protocols import measure
+from asd_ray.ensembling.recipe_file import find_recipe
 from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 from asd_ray.metrics import MAX_FPR, hmean
 from benchmarks._timing import Row, compare, seconds
@@ -85,13 +86,13 @@ def _apart(act: Callable[[int, int, int], dict[str, Any]], *size: int) -> dict[s
 
 def _count_judged() -> list[int]:
     """A list whose one element counts the scores that are judged from now on."""
-    counted, judged = [0], Judge.__call__
+    counted, judged = [0], CellScorer.__call__
 
-    def counting(self: Judge, scores: Any) -> Any:
+    def counting(self: CellScorer, scores: Any) -> Any:
         counted[0] += scores.size
         return judged(self, scores)
 
-    Judge.__call__ = counting  # type: ignore[method-assign]
+    CellScorer.__call__ = counting  # type: ignore[method-assign]
     return counted
 
 
@@ -100,8 +101,8 @@ def _greedy(candidates: int, clips: int, machines: int) -> dict[str, Any]:
     for machine in range(machines):
         given = _candidates(candidates, clips, machine)
         started, before = time.perf_counter(), time.process_time()
-        field = field_of(given, recipe.standardise)
-        oracle, crossval = (measure(field, recipe, protocol) for protocol in ("oracle", "crossval"))
+        evaluation = EvaluationSet.of(given, recipe.standardise)
+        oracle, crossval = (measure(evaluation, recipe, protocol) for protocol in ("oracle", "crossval"))
         spent, cpu = spent + time.perf_counter() - started, cpu + time.process_time() - before
         told.append(f"oracle {oracle.value:.3f}, crossval {crossval.value:.3f}")
     return {"seconds": spent, "cpu": cpu, "told": told[0]}
@@ -113,11 +114,11 @@ def _from_ledger(candidates: int, clips: int, _: int) -> dict[str, Any]:
         started, before = time.perf_counter(), time.process_time()
         given = load(Ledger(folder), "fan")
         loaded = time.perf_counter() - started
-        made = build(given, find_recipe("greedy_bagged"), Wishes())
+        made = build(given, find_recipe("greedy_bagged"), EnsembleConfig())
         spent, cpu = time.perf_counter() - started, time.process_time() - before
     if len(given) != candidates:
         raise AssertionError(f"{len(given)} candidates came back, not {candidates}")
-    told = f"{loaded:.1f} s of it loading (writing took {written:.1f} s), {len(made['members'])} members"
+    told = f"{loaded:.1f} s of it loading (writing took {written:.1f} s), {len(made.members)} members"
     return {"seconds": spent, "cpu": cpu, "told": told}
 
 
@@ -125,9 +126,9 @@ def _judging() -> Row:
     """Time the step that selection repeats: the values of many ensembles over the same clips."""
     count = 1000
     frame = _clips(CLIPS, "test")
-    judge, scores = Judge(frame, 2022), _scores(np.random.default_rng(0), count, frame)
-    np.testing.assert_allclose(judge(scores[:LOOPED]), _loop(frame, scores[:LOOPED]), rtol=0, atol=1e-12)
-    ratio, mine, theirs = compare(lambda: judge(scores), lambda: _loop(frame, scores[:LOOPED]), rounds=3)
+    scorer, scores = CellScorer(frame, 2022), _scores(np.random.default_rng(0), count, frame)
+    np.testing.assert_allclose(scorer(scores[:LOOPED]), _loop(frame, scores[:LOOPED]), rtol=0, atol=1e-12)
+    ratio, mine, theirs = compare(lambda: scorer(scores), lambda: _loop(frame, scores[:LOOPED]), rounds=3)
     scale = count / LOOPED
     detail = f"{mine * 1e3:.0f} ms against {theirs * scale * 1e3:,.0f} ms ({LOOPED} of {count:,} looped, scaled)"
     return f"{count:,} ensembles × {CLIPS:,} clips judged (year 2022)", "scikit-learn loop", ratio * scale, detail

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import statistics
 import tempfile
 import time
@@ -13,16 +12,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from asd_ray.clips.bank import ClipSet
+from asd_ray import ClipSet, Context, Dataset, FrontEnd, Progress, Resources, Run, Scores, State
 from asd_ray.clips.demo import make_demo
-from asd_ray.clips.scan import scan
-from asd_ray.detectors import Context, Progress, Resources, Scores, State, family
-from asd_ray.features import PRESETS, FrontEnd
-from asd_ray.ledger import Ledger, TrialRecord
-from asd_ray.storage.study_locks import StudyLocks
-from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.plan import Wishes, make_plan, spaces_by_family
-from asd_ray.tuning.search import Search, run_serially
+from asd_ray.features import PRESETS
+from asd_ray.ledger import TrialRecord
 from benchmarks._timing import Row
 
 SLOTS = 2
@@ -74,22 +67,19 @@ class Sleeps(Nothing):
 
 
 def run() -> Iterator[Row]:
-    from asd_ray.tuning.on_ray.cluster import ray_at
-
-    with tempfile.TemporaryDirectory() as folder, ray_at(cpus=SLOTS, dashboard=False):
-        root = make_demo(Path(folder) / "demo", size="tiny", machines=["fan"])
-        source = DataSource(scan(root), cache=f"{folder}/cache")
-        records, _ = _searched(source, f"{folder}/nothing", "benchmarks.bench_search:Nothing", TRIALS)
+    with tempfile.TemporaryDirectory() as folder:
+        data = Dataset(make_demo(Path(folder) / "demo", size="tiny", machines=["fan"]), cache=f"{folder}/cache")
+        records, _ = _search(data, f"{folder}/nothing", Nothing, TRIALS)
         ends = sorted(datetime.fromisoformat(record.created).timestamp() for record in records)
         with_ray = (ends[-1] - ends[0]) / (len(ends) - 1)
-        _, wall = _searched(source, f"{folder}/serial", "benchmarks.bench_search:Nothing", TRIALS, serial=True)
+        _, wall = _search(data, f"{folder}/serial", Nothing, TRIALS, serial=True)
         detail = (
             f"{with_ray:.3f} s a trial between the first and the last of {TRIALS} on {SLOTS} slots; "
             f"{wall / TRIALS:.3f} s without Ray"
         )
         yield "a trial that does nothing, on Ray", f"{LIMIT} s a trial", LIMIT / with_ray, detail
 
-        records, wall = _searched(source, f"{folder}/sleeps", "benchmarks.bench_search:Sleeps", 30)
+        records, wall = _search(data, f"{folder}/sleeps", Sleeps, 30)
         busy = sum(record.seconds or 0 for record in records) / SLOTS
         first = min(datetime.fromisoformat(r.created).timestamp() - (r.seconds or 0) for r in records)
         span = max(datetime.fromisoformat(r.created).timestamp() for r in records) - first
@@ -97,12 +87,12 @@ def run() -> Iterator[Row]:
             "trials of 1 to 3 s, unequal, on 2 slots",
             "both slots busy all the time",
             busy / span,
-            f"{busy / span:.0%} busy from the first worker's start on; {wall:.0f} s in all, with that start",
+            f"{busy / span:.0%} busy from the first worker's start on; {wall:.0f} s in all, with that of Ray",
         )
 
         (alike := Path(folder) / "alike.py").write_text(ALIKE)
-        spaces = spaces_by_family([str(alike)], [family("autoencoder")])
-        records, _ = _searched(source, f"{folder}/memory", "autoencoder", 120, epochs_cap=1, spaces=spaces)
+        spaces = {"autoencoder": alike}
+        records, _ = _search(data, f"{folder}/memory", "autoencoder", 120, epochs_cap=1, spaces=spaces)
         peaks = [record.peak_memory_mb or 0 for record in sorted(records, key=lambda record: record.number)]
         early, late = statistics.median(peaks[5:15]), statistics.median(peaks[-10:])
         yield (
@@ -113,21 +103,11 @@ def run() -> Iterator[Row]:
         )
 
 
-def _searched(
-    source: DataSource, run: str, name: str, trials: int, *, serial: bool = False, **wishes: Any
+def _search(
+    data: Dataset, folder: str, family: str | type, trials: int, *, serial: bool = False, **options: Any
 ) -> tuple[list[TrialRecord], float]:
-    """The records of a search, and the seconds that it took."""
-    from asd_ray.tuning.on_ray.cluster import Cluster
-    from asd_ray.tuning.on_ray.dispatch import run_on_ray
-
-    wished = Wishes(["fan"], [name], trials=trials, **wishes)
-    ledger = Ledger(run)
-    plan = make_plan(wished, source, ledger, StudyLocks(ledger.layout), [family(name)], gpu=False)
-    search = Search(plan.studies, source, ledger)
-    started = time.perf_counter()
-    if serial:
-        gc.freeze()  # as the command does
-        run_serially(search)
-    else:
-        run_on_ray(search, Cluster())
-    return ledger.records(), time.perf_counter() - started
+    """The records of a search, and the seconds that it took, with the start of Ray."""
+    started, run = time.perf_counter(), Run(folder)
+    cpus = None if serial else SLOTS
+    run.search(data, families=[family], trials=trials, serial=serial, cpus=cpus, dashboard=False, quiet=True, **options)
+    return run.records(), time.perf_counter() - started

@@ -11,25 +11,19 @@ in RUN, so the same command resumes after a stop.
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
+import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from asd_ray import FAMILIES, Dataset, Run
 from asd_ray.clips.demo import MACHINES, make_demo
-from asd_ray.clips.scan import scan
-from asd_ray.detectors import FAMILIES, Family
-from asd_ray.families import Space
-from asd_ray.ledger import Ledger, TrialRecord
-from asd_ray.storage.study_locks import StudyLocks
-from asd_ray.tuning.data import DataSource
+from asd_ray.families import Family, family
+from asd_ray.ledger import TrialRecord
 from asd_ray.tuning.judge import PROTOCOL
-from asd_ray.tuning.plan import Wishes, chosen_families, make_plan
-from asd_ray.tuning.search import Search, run_serially
 
 # Changes that turn hours on a CPU core into minutes: narrower nets, and small batches with a larger learning rate
 # because there are few steps. Chosen by hand, by the objective for fan and pump of the small set with seed 0.
@@ -48,12 +42,12 @@ SHORT: dict[str, dict[str, Any]] = {
 }
 
 
-class Shortened(Family):
-    """A family with one setting: the paper's with the changes in SHORT."""
-
-    def search_space(self, path: str | Path | None = None) -> Space:
-        own = super().search_space(path)
-        return replace(own, paper={**own.paper, **SHORT.get(self.name, {})}, space=lambda trial: {})
+def short_space(each: Family, folder: Path) -> Path:
+    """A search space file of one setting: the paper's with the changes in SHORT."""
+    paper = {**each.search_space().paper, **SHORT.get(each.name, {})}
+    path = folder / f"{each.name}.py"
+    path.write_text(f"PAPER = {paper!r}\n\n\ndef space(trial):\n    return {{}}\n")
+    return path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,22 +59,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--seeds", type=int, default=2)
     made.add_argument("--size", default="small")
     args = made.parse_args(argv)
-    machines, names = args.machines.split(","), args.families.split(",")
-    source = DataSource(scan(make_demo(args.run.parent / "demo", size=args.size, machines=machines, grow=True)))
-    ledger = Ledger(args.run)
-    families = [Shortened(each.name, each.target) for each in chosen_families(names, gpu=False)[0]]
-    gc.freeze()
+    machines = args.machines.split(",")
+    families = [family(name) for name in (FAMILIES if args.families == "all" else args.families.split(","))]
+    data = Dataset(make_demo(args.run.parent / "demo", size=args.size, machines=machines, grow=True))
+    run = Run(args.run)
     records: list[TrialRecord] = []
-    for seed in range(args.seeds):
-        for each in families:
-            locks = StudyLocks(ledger.layout)
-            wishes = Wishes(machines, [each.name], trials=1, epochs_cap=args.epochs, seed=seed)
-            plan = make_plan(wishes, source, ledger, locks, [each], gpu=False)
-            run_serially(Search(plan.studies, source, ledger))
-            locks.release()
-            stored = [record for study in plan.studies for record in study.records.values() if record.seed == seed]
-            records += [record for record in stored if record.paper]
-            print(f"{each.name}, seed {seed}: done", *plan.elsewhere, sep="; ", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        spaces = {each.name: short_space(each, Path(folder)) for each in families}
+        for seed in range(args.seeds):
+            for each in families:
+                result = run.search(
+                    data,
+                    machines,
+                    families=[each.identity],
+                    spaces={each.name: spaces[each.name]},
+                    trials=1,
+                    epochs_cap=args.epochs,
+                    seed=seed,
+                    serial=True,
+                    quiet=True,
+                )
+                records += [study.paper for study in result.studies if study.paper is not None]
+                print(f"{each.name}, seed {seed}: done", file=sys.stderr, flush=True)
     print(f"paper's settings, at most {args.epochs} epochs, {args.seeds} seeds: mean (least), protocol {PROTOCOL}\n")
     print(table(records))
     for each in families:

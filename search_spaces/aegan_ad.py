@@ -1,7 +1,7 @@
 """AEGAN-AD: Jiang et al., "Unsupervised Anomaly Detection and Localization of Machine Audio", ICASSP 2023.
 
-PAPER is its setting for DCASE 2022; norm, matching and beta1 differ by machine there, and are those that most machines
-have. So does first_norm, which bearing, fan and ToyCar lack there and nothing lacks for DCASE 2020.
+PAPER is its setting for DCASE 2022. Norm, matching and beta1 differ by machine there; PAPER has the values of most
+machines. The same holds for first_norm: bearing, fan and ToyCar had none there, but all machines of DCASE 2020 did.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ PAPER: dict[str, Any] = {
 
 def space(trial: Any) -> dict[str, Any]:
     return {
-        "hop": trial.suggest_categorical("hop", [1, 2, 4, 8]),  # training time goes down in proportion
+        "hop": trial.suggest_categorical("hop", [1, 2, 4, 8]),  # training time is inversely proportional
         "norm": trial.suggest_categorical("norm", ["layer", "batch"]),
         "first_norm": trial.suggest_categorical("first_norm", [True, False]),
         "matching": trial.suggest_categorical("matching", ["mean", "mean_std"]),

@@ -1,7 +1,7 @@
 """Autoencoder of the DCASE task 2 baselines: Koizumi et al., DCASE 2020; Harada et al., EUSIPCO 2023.
 
-PAPER is the program of 2023 on; that of 2020 is edition "2020" with batches of 512, of 2021 and 2022 edition "2021",
-which is not searched: it differs from 2020's in the floor of its decibels only.
+PAPER is the program of 2023 and later. The program of 2020 is edition "2020" with batches of 512. Edition "2021", the
+program of 2021 and 2022, is not searched: it differs from that of 2020 only in the floor of its decibels.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
-"""Classifiers of machine ids that hear the complex spectrum: Kim et al., EUSIPCO 2021.
+"""Classifiers of machine ids on the complex spectrum: Kim et al., EUSIPCO 2021.
 
-PAPER is the last row of their Table II; batch, epochs, test_hop and backends are ours. At `width_factor` 0.7072 the
-channels are 31 and 62, as in a public Deep Complex U-Net.
+PAPER is the last row of their Table II; batch size, epochs, test_hop and backends are our choice. With `width_factor`
+0.7072 the channels are 31 and 62, as in a public Deep Complex U-Net.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ PAPER: dict[str, Any] = {
 
 
 def space(trial: Any) -> dict[str, Any]:
-    given = {
+    params = {
         "encoder": trial.suggest_categorical("encoder", ["complex", "magnitude", "log_mel"]),
         "mix": trial.suggest_categorical("mix", [False, True]),
         "width_factor": trial.suggest_categorical("width_factor", [0.5, 0.7072, 1.0]),
@@ -32,6 +32,6 @@ def space(trial: Any) -> dict[str, Any]:
         "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
         "epochs": trial.suggest_int("epochs", 20, 100),
     }
-    if given["encoder"] == "complex":
-        given["attention"] = trial.suggest_categorical("attention", [True, False])
-    return given
+    if params["encoder"] == "complex":
+        params["attention"] = trial.suggest_categorical("attention", [True, False])
+    return params

@@ -1,6 +1,6 @@
 """Embeddings of spectrum and spectrogram, and distances between them: Wilkinghoff, ICASSP 2023 and DCASE 2024.
 
-PAPER is the setting of the first; the author's code for the second has head "adaproj", and 18 seconds of each clip.
+PAPER is the setting of the first paper. The author's code for the second has head "adaproj" and 18 seconds per clip.
 """
 
 from typing import Any

@@ -1,7 +1,6 @@
-"""Flows that know a machine's ids: Dohi et al., ICASSP 2021, known from its abstract.
+"""Flows conditioned on a machine's ids: Dohi et al., ICASSP 2021, known from its abstract.
 
-MAF is by the recipe of CP-JKU's submission to DCASE 2021, but `hidden` is a quarter of theirs.
-The sizes of Glow are ours.
+MAF follows CP-JKU's submission to DCASE 2021, but with a quarter of their `hidden`. The sizes of Glow are our choice.
 """
 
 from typing import Any
@@ -10,7 +9,7 @@ PAPER: dict[str, Any] = {
     "flow": "maf",
     "loss": "affinity",
     "aff_weight": 1.0,
-    "aff_margin": 0.5,  # nats a dimension
+    "aff_margin": 0.5,  # nats per dimension
     "frames": 5,
     "hidden": 512,
     "blocks": 4,
@@ -25,22 +24,22 @@ PAPER: dict[str, Any] = {
 
 
 def space(trial: Any) -> dict[str, Any]:
-    given = {
+    params = {
         "flow": trial.suggest_categorical("flow", ["maf", "glow"]),
         "loss": trial.suggest_categorical("loss", ["affinity", "plain"]),
         "lr": trial.suggest_float("lr", 3e-5, 1e-3, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [64, 128, 256, 512]),
         "epochs": trial.suggest_int("epochs", 20, 100),
     }
-    if given["loss"] == "affinity":
-        given["aff_weight"] = trial.suggest_float("aff_weight", 0.1, 2.0, log=True)
-        given["aff_margin"] = trial.suggest_float("aff_margin", 0.1, 2.0, log=True)
-    if given["flow"] == "maf":
-        given["hidden"] = trial.suggest_categorical("hidden", [256, 512, 1024, 2048])
-        given["blocks"] = trial.suggest_int("blocks", 2, 6)
+    if params["loss"] == "affinity":
+        params["aff_weight"] = trial.suggest_float("aff_weight", 0.1, 2.0, log=True)
+        params["aff_margin"] = trial.suggest_float("aff_margin", 0.1, 2.0, log=True)
+    if params["flow"] == "maf":
+        params["hidden"] = trial.suggest_categorical("hidden", [256, 512, 1024, 2048])
+        params["blocks"] = trial.suggest_int("blocks", 2, 6)
     else:
-        given["glow_frames"] = trial.suggest_categorical("glow_frames", [16, 32, 64])  # multiples of 2^levels
-        given["glow_width"] = trial.suggest_categorical("glow_width", [32, 64, 128])
-        given["glow_steps"] = trial.suggest_int("glow_steps", 2, 8)
-        given["glow_levels"] = trial.suggest_int("glow_levels", 2, 4)
-    return given
+        params["glow_frames"] = trial.suggest_categorical("glow_frames", [16, 32, 64])  # multiples of 2^levels
+        params["glow_width"] = trial.suggest_categorical("glow_width", [32, 64, 128])
+        params["glow_steps"] = trial.suggest_int("glow_steps", 2, 8)
+        params["glow_levels"] = trial.suggest_int("glow_levels", 2, 4)
+    return params

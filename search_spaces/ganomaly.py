@@ -1,6 +1,6 @@
 """GANomaly: Akcay et al., "GANomaly: Semi-Supervised Anomaly Detection via Adversarial Training", ACCV 2018.
 
-PAPER is the setting of the authors' code; the paper is about images, and hop is chosen here.
+PAPER is the setting of the authors' code. The paper is about images, so hop is our choice.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ PAPER: dict[str, Any] = {
 
 def space(trial: Any) -> dict[str, Any]:
     return {
-        "hop": trial.suggest_categorical("hop", [4, 8, 16]),  # training time goes down in proportion
+        "hop": trial.suggest_categorical("hop", [4, 8, 16]),  # training time is inversely proportional
         "channels": trial.suggest_categorical("channels", [16, 32, 64]),
         "latent": trial.suggest_int("latent", 20, 300, log=True),
         "w_adv": trial.suggest_float("w_adv", 0.1, 10.0, log=True),

@@ -1,7 +1,7 @@
 """Group MADE: Giri et al., "Unsupervised Anomalous Sound Detection Using Self-Supervised Classification and Group
 Masked Autoencoder for Density Estimation", DCASE 2020 challenge, technical report.
 
-The report gives neither the batch size nor the number of epochs; those of PAPER are ours.
+The report gives neither batch size nor number of epochs; those of PAPER are our choice.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ PAPER: dict[str, Any] = {
 
 def space(trial: Any) -> dict[str, Any]:
     return {
-        "frames": trial.suggest_int("frames", 3, 7, step=2),  # odd: one is in the middle
+        "frames": trial.suggest_int("frames", 3, 7, step=2),  # odd, so that there is a middle frame
         "hidden": trial.suggest_categorical("hidden", [64, 128, 256]),
         "bottleneck": trial.suggest_categorical("bottleneck", [16, 32, 64]),
         "components": trial.suggest_categorical("components", [1, 3, 5, 10, 20]),

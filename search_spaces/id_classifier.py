@@ -1,7 +1,7 @@
 """Classifiers of machine ids with augmented labels: Giri et al., DCASE 2020; and the official MobileNetV2 of 2021/22.
 
 PAPER is MobileNetV2 with both augmentations. The official baseline is channels 3, mix "none", warps 0, lr 1e-5,
-test_hop 1, the batch and the epochs as in PAPER.
+test_hop 1, with batch size and epochs as in PAPER.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ PAPER: dict[str, Any] = {
 
 def space(trial: Any) -> dict[str, Any]:
     head = trial.suggest_categorical("head", ["softmax", "arcface"])
-    given = {
+    params = {
         "net": trial.suggest_categorical("net", ["mobilenet_v2", "resnet50"]),
         "head": head,
         "mix": trial.suggest_categorical("mix", ["none", "before", "after", "both"]),
@@ -36,6 +36,6 @@ def space(trial: Any) -> dict[str, Any]:
         "epochs": trial.suggest_int("epochs", 5, 40),
     }
     if head == "arcface":
-        given["scale"] = trial.suggest_float("scale", 10.0, 60.0)
-        given["margin"] = trial.suggest_float("margin", 0.1, 1.0)
-    return given
+        params["scale"] = trial.suggest_float("scale", 10.0, 60.0)
+        params["margin"] = trial.suggest_float("margin", 0.1, 1.0)
+    return params

@@ -16,7 +16,7 @@ PAPER: dict[str, Any] = {
 
 def space(trial: Any) -> dict[str, Any]:
     return {
-        "frames": trial.suggest_int("frames", 3, 11, step=2),  # odd: one is in the middle
+        "frames": trial.suggest_int("frames", 3, 11, step=2),  # odd, so that there is a middle frame
         "hidden": trial.suggest_categorical("hidden", [64, 128, 256, 512]),
         "lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [256, 512, 1024, 2048]),

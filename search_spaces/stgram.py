@@ -1,7 +1,7 @@
-"""STgram-MFN: Liu et al., ICASSP 2022, and what came of it.
+"""STgram-MFN: Liu et al., ICASSP 2022, and later work based on it.
 
-PAPER is the paper's own row; as the paper it wants all machines in one training, `--jointly`. The settings of the later
-papers stand in the family's docstring; scale, margin, rate and alpha were not searched in any of them.
+PAPER is the main row of the paper. To match it, train all machines together with `--jointly`. The settings of the later
+papers are in the family's docstring; none of these papers searched scale, margin, learning rate or alpha.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ PAPER: dict[str, Any] = {
 
 def space(trial: Any) -> dict[str, Any]:
     inputs = ["sgram+tgram", "sgram+tgram+attention", "sgram", "tgram", "spectrum"]
-    given = {
+    params = {
         "inputs": trial.suggest_categorical("inputs", inputs),
         "net": trial.suggest_categorical("net", ["mobilefacenet_2022", "mobilefacenet_2023", "mobilenet_v3"]),
         "head": trial.suggest_categorical("head", ["arcface", "softmax"]),
@@ -37,11 +37,11 @@ def space(trial: Any) -> dict[str, Any]:
         "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
         "epochs": trial.suggest_int("epochs", 20, 300),
     }
-    if given["inputs"] != "tgram":
-        given["picture"] = trial.suggest_categorical("picture", ["stgram", "noisy_arcmix"])
-    if given["head"] == "arcface":
-        given["scale"] = trial.suggest_float("scale", 10.0, 60.0)
-        given["margin"] = trial.suggest_float("margin", 0.1, 1.0)
-    if given["mix"] != "none":
-        given["alpha"] = trial.suggest_float("alpha", 0.1, 1.0)
-    return given
+    if params["inputs"] != "tgram":
+        params["picture"] = trial.suggest_categorical("picture", ["stgram", "noisy_arcmix"])
+    if params["head"] == "arcface":
+        params["scale"] = trial.suggest_float("scale", 10.0, 60.0)
+        params["margin"] = trial.suggest_float("margin", 0.1, 1.0)
+    if params["mix"] != "none":
+        params["alpha"] = trial.suggest_float("alpha", 0.1, 1.0)
+    return params

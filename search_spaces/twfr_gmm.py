@@ -1,5 +1,7 @@
 """TWFR-GMM: Guan et al., "Time-weighted frequency domain audio representation with GMM estimator for anomalous sound
-detection", ICASSP 2023. Ranges are the authors'; their shipped r and SMOTE differ by machine, PAPER is one of them.
+detection", ICASSP 2023.
+
+The ranges are those of the authors. Their shipped r and SMOTE differ by machine; PAPER is one of these settings.
 """
 
 from typing import Any
@@ -16,11 +18,11 @@ PAPER: dict[str, Any] = {
 
 
 def space(trial: Any) -> dict[str, Any]:
-    drawn = {
+    params = {
         "r": trial.suggest_float("r", 0.0, 1.0, step=0.02),  # 0 is the loudest frame of each bin, 1 the mean
         "components": trial.suggest_categorical("components", [1, 2, 4, 8]),
         "smote": trial.suggest_categorical("smote", [False, True]),
     }
-    if drawn["smote"]:
-        drawn["smote_ratio"] = trial.suggest_float("smote_ratio", 0.1, 0.5, step=0.1)
-    return drawn
+    if params["smote"]:
+        params["smote_ratio"] = trial.suggest_float("smote_ratio", 0.1, 0.5, step=0.1)
+    return params

@@ -40,7 +40,7 @@ def make_run(root: Path, machine: str = "fan", splits: tuple[str, ...] = ("held_
     loud = clips["clip"].str.contains("anomaly").to_numpy()
     for seed, (family, number) in enumerate((family, number) for family in FAMILIES for number in (0, 1)):
         noise = np.random.default_rng([seed, len(machine)]).normal(size=len(clips))
-        made: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "trial": trial_hash(machine=machine, family=family, number=number, other=repr(record)),
             "name": f"{machine}-{family}-{number:04d}",
             "machine": machine,
@@ -51,7 +51,9 @@ def make_run(root: Path, machine: str = "fan", splits: tuple[str, ...] = ("held_
             "settings": Settings(),
             "paper": number == 0,
         }
-        Ledger(root).commit(TrialRecord(**(made | record)), long_scores(clips, {"mse": noise + (1 + seed / 4) * loud}))
+        Ledger(root).commit(
+            TrialRecord(**(fields | record)), long_scores(clips, {"mse": noise + (1 + seed / 4) * loud})
+        )
     return root
 
 
@@ -92,62 +94,67 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 
 def test_by_default_every_recipe_that_can_be_followed(run: Path, said: Callable[..., str]) -> None:
-    told = said("--run", run, *QUICK)
-    made = {path.stem: json.loads(path.read_text()) for path in (run / "ensembles" / "fan").glob("*.json")}
-    final = made.pop("final")
-    assert set(made) == {
+    output = said("--run", run, *QUICK)
+    stored = {path.stem: json.loads(path.read_text()) for path in (run / "ensembles" / "fan").glob("*.json")}
+    final = stored.pop("final")
+    assert set(stored) == {
         *("best_per_family.max", "best_per_family.mean", "best_single", "greedy.max", "greedy.mean"),
         *("greedy_bagged", "label_free.mean", "label_free.min", "optuna_weights", "top_k.max", "top_k.mean"),
     }
-    honest = {name: (each["metrics"].get("crossval") or each["metrics"]["label_free"]) for name, each in made.items()}
+    honest = {name: (each["metrics"].get("crossval") or each["metrics"]["label_free"]) for name, each in stored.items()}
     assert honest[final["recipe"]["name"]]["value"] == max(each["value"] for each in honest.values())
-    assert final == made[final["recipe"]["name"]]
-    assert final["tried"] == {"recipes": 11, "chosen_by": "crossval", "names": sorted(made)}
-    assert "fan: 4 candidates of 2 families; harmonic mean of AUC and pAUC of the test clips" in told
+    assert final == stored[final["recipe"]["name"]]
+    assert final["tried"] == {"recipes": 11, "chosen_by": "crossval", "names": sorted(stored)}
+    assert "fan: 4 candidates of 2 families; harmonic mean of AUC and pAUC of the test clips" in output
     assert (
-        f"fan: {final['recipe']['name']}, the best of 11 recipes by crossval → {run}/ensembles/fan/final.json" in told
+        f"fan: {final['recipe']['name']}, the best of 11 recipes by crossval → {run}/ensembles/fan/final.json" in output
     )
-    assert "recipe aegan_best_score needs aegan_ad, which no complete trial has; run: asd-ray search fan --fam" in told
-    assert "no candidate has scores of train clips" in told  # of Giri's recipes
-    assert "oracle: chosen with the labels of the very clips it is measured on; an upper bound and no forecast." in told
+    assert (
+        "recipe aegan_best_score needs aegan_ad, which no complete trial has; run: asd-ray search fan --fam" in output
+    )
+    assert "no candidate has scores of train clips" in output  # of Giri's recipes
+    assert (
+        "oracle: chosen with the labels of the very clips it is measured on: an upper bound, not a forecast." in output
+    )
+    assert output.endswith(f"next: asd-ray report --run {run}\n")
 
 
 def test_several_machines_have_their_harmonic_mean(tmp_path: Path, said: Callable[..., str]) -> None:
     run = make_run(make_run(tmp_path / "run"), "pump")
-    told = said("--run", run, "--recipe", "best_single", *QUICK)
-    made = [json.loads((run / "ensembles" / each / "final.json").read_text())["metrics"] for each in ("fan", "pump")]
+    output = said("--run", run, "--recipe", "best_single", *QUICK)
+    stored = [json.loads((run / "ensembles" / each / "final.json").read_text())["metrics"] for each in ("fan", "pump")]
     for protocol in ("crossval", "oracle"):
-        mean = 2 / sum(1 / each[protocol]["value"] for each in made)
-        assert f"{protocol}: harmonic mean over 2 machines {mean:.4f}" in told
+        mean = 2 / sum(1 / each[protocol]["value"] for each in stored)
+        assert f"{protocol}: harmonic mean over 2 machines {mean:.4f}" in output
     assert "pump" not in said("fan", "--run", run, "--recipe", "best_single", *QUICK)
 
 
 def test_one_row_says_crossval_oracle_gap_and_gain_with_intervals(run: Path, said: Callable[..., str]) -> None:
-    told = said("fan", "--run", run, "--recipe", "top_k", *QUICK)
-    made = json.loads((run / "ensembles/fan/top_k.mean.json").read_text())["metrics"]
-    [row] = [line for line in told.splitlines() if "top_k.mean" in line and "│" in line]
+    output = said("fan", "--run", run, "--recipe", "top_k", *QUICK)
+    stored = json.loads((run / "ensembles/fan/top_k.mean.json").read_text())["metrics"]
+    [row] = [line for line in output.splitlines() if "top_k.mean" in line and "│" in line]
     cells = [cell.strip() for cell in row.strip("│ ").split("│")]
-    low, high = made["crossval"]["interval"]
-    gain = made["crossval"]["gain"]
+    low, high = stored["crossval"]["interval"]
+    gain = stored["crossval"]["gain"]
     assert cells == [
         "top_k.mean",
         "4",
-        f"{made['crossval']['value']:.4f}",
+        f"{stored['crossval']['value']:.4f}",
         f"{low:.3f} … {high:.3f}",
-        f"{made['oracle']['value']:.4f}",
-        f"{made['gap']:+.4f}",
+        f"{stored['oracle']['value']:.4f}",
+        f"{stored['gap']:+.4f}",
         f"{gain['value']:+.4f}",
         f"{gain['interval'][0]:+.3f} … {gain['interval'][1]:+.3f}",
     ]
-    assert "crossval: chosen on folds of the test clips, measured on the fold left out." in told
+    assert "crossval: chosen on folds of the test clips and measured on the fold left out." in output
 
 
 def test_json_is_all_that_is_printed(tmp_path: Path, said: Callable[..., str]) -> None:
     run = make_run(make_run(tmp_path / "run"), "pump")
-    made = json.loads(said("--run", run, "--recipe", "best_single", "--json", *QUICK))
-    assert made["format"] == "asd_ray-ensembles/1"
-    assert sorted(made["machines"]) == ["fan", "pump"]
-    for machine, ensemble in made["machines"].items():
+    stored = json.loads(said("--run", run, "--recipe", "best_single", "--json", *QUICK))
+    assert stored["format"] == "asd_ray-ensembles/1"
+    assert sorted(stored["machines"]) == ["fan", "pump"]
+    for machine, ensemble in stored["machines"].items():
         assert ensemble == json.loads((run / "ensembles" / machine / "final.json").read_text())
 
 
@@ -157,28 +164,28 @@ def test_the_same_command_finds_the_same(run: Path, said: Callable[..., str]) ->
     assert one | {"created": ""} == other | {"created": ""}
 
 
-def test_wishes_reach_the_file(run: Path, said: Callable[..., str]) -> None:
+def test_options_reach_the_file(run: Path, said: Callable[..., str]) -> None:
     words = ("--maximise", "auc", "--seed", "3", "--threshold", "empirical", "--percentile", "80")
-    made = json.loads(said("--run", run, "--recipe", "best_single", "--json", *words, *QUICK))["machines"]["fan"]
-    assert made["wishes"] == {
+    stored = json.loads(said("--run", run, "--recipe", "best_single", "--json", *words, *QUICK))["machines"]["fan"]
+    assert stored["wishes"] == {
         **{"maximise": "auc", "repeats": 1, "folds": 2, "seed": 3, "draws": 1000},
         **{"threshold": "empirical", "percentile": 80.0},
     }
-    assert made["metrics"]["oracle"]["value"] == made["metrics"]["oracle"]["auc"]
+    assert stored["metrics"]["oracle"]["value"] == stored["metrics"]["oracle"]["auc"]
 
 
 def test_a_users_own_recipe_is_followed(run: Path, said: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('select = "slots"\ncombine = "min"\n[[slots]]\nfamily = "idnn"\n')
-    told = said("fan", "--run", run, "--recipe", tmp_path / "mine.toml", *QUICK)
-    assert "fan: mine, the best of 1 recipes by crossval" in told
+    output = said("fan", "--run", run, "--recipe", tmp_path / "mine.toml", *QUICK)
+    assert "fan: mine, the best of 1 recipes by crossval" in output
     assert (run / "ensembles/fan/mine.json").is_file()
 
 
 def test_verify_rebuilds_the_numbers_of_a_file(run: Path, said: Callable[..., str]) -> None:
     said("fan", "--run", run, "--recipe", "greedy", *QUICK)
-    told = said("--verify", run / "ensembles/fan/greedy.mean.json")
-    assert told.startswith("fan greedy.mean: ")
-    assert f"rebuilt from {run}; the worst differs by 0.0e+00" in told
+    output = said("--verify", run / "ensembles/fan/greedy.mean.json")
+    assert output.startswith("fan greedy.mean: ")
+    assert f"rebuilt from {run}; the worst differs by 0.0e+00" in output
     copy = run.parent / "copy.json"
     copy.write_bytes((run / "ensembles/fan/final.json").read_bytes())
     assert "rebuilt from" in said("--verify", copy, "--run", run)
@@ -189,9 +196,9 @@ def test_verify_refuses_a_number_that_was_changed(
 ) -> None:
     said("fan", "--run", run, "--recipe", "greedy", *QUICK)
     path = run / "ensembles/fan/final.json"
-    made = json.loads(path.read_text())
-    made["metrics"]["crossval"]["value"] += 1e-6
-    path.write_text(json.dumps(made))
+    stored = json.loads(path.read_text())
+    stored["metrics"]["crossval"]["value"] += 1e-6
+    path.write_text(json.dumps(stored))
     message = refused("--verify", path, status=1)
     assert "metrics/crossval/value differs by 1.0e-06, more than 1e-09: the file or the ledger was changed" in message
 
@@ -206,21 +213,24 @@ def test_verify_of_a_file_elsewhere_asks_for_the_run(
     (tmp_path / "x.json").write_bytes((run / "ensembles/fan/final.json").read_bytes())
     capsys.readouterr()
     message = refused("--verify", tmp_path / "x.json")
-    assert "x.json does not lie in RUN/ensembles/MACHINE/; say which ledger it is of: --run RUN" in message
+    assert "x.json does not lie in RUN/ensembles/MACHINE/; name the run of its ledger: --run RUN" in message
 
 
 def test_imported_systems_are_standardised_by_their_test_clips_and_flagged(
     tmp_path: Path, said: Callable[..., str], refused: Callable[..., str]
 ) -> None:
     run = make_run(tmp_path / "run", splits=("test",), source="import", dataset="dcase2020", data_fingerprint="")
-    message = refused("fan", "--run", run, "--recipe", "greedy", *QUICK)
+    message = refused("fan", "--run", run, "--recipe", "greedy", "--by", "held_out", *QUICK)
     assert "no candidate has scores of held_out clips, whose statistics standardise; use --by train" in message
-    assert "or --by test for imported systems (transductive: said so in every output)" in message
-    told = said("fan", "--run", run, "--recipe", "greedy", "--by", "test", *QUICK)
-    assert "note: transductive: scores of test clips that are judged together went into each other" in told
-    made = json.loads((run / "ensembles/fan/final.json").read_text())
-    assert made["transductive"] is True
-    assert made["dataset"]["year"] == 2020
+    assert "or --by test for imported systems (transductive: every output says so)" in message
+    printed = said("fan", "--run", run, "--recipe", "greedy", *QUICK)
+    note = "note: only test scores are stored, so --by test was used (transductive): fan"
+    assert [line for line in printed.splitlines() if "--by test" in line] == [note]
+    assert "--by test" not in said("fan", "--run", run, "--recipe", "greedy", "--by", "test", *QUICK)
+    assert "note: transductive: scores of test clips that are judged together went into each other" in printed
+    content = json.loads((run / "ensembles/fan/final.json").read_text())
+    assert content["transductive"] is True
+    assert content["dataset"]["year"] == 2020
     assert "rebuilt from" in said("--verify", run / "ensembles/fan/final.json")
 
 
@@ -230,14 +240,14 @@ def test_without_test_labels_there_are_decisions_and_no_numbers(
     run = make_run(tmp_path / "run", test_label="unknown")
     message = refused("fan", "--run", run, "--recipe", "greedy")
     assert "has nothing to choose by; use --recipe label_free, which chooses without labels" in message
-    told = said("fan", "--run", run, "--recipe", "label_free")
-    assert "note: the test clips have no labels: scores and decisions only, no metrics" in told
-    assert "oracle:" not in told
+    output = said("fan", "--run", run, "--recipe", "label_free")
+    assert "note: the test clips have no labels: scores and decisions only, no metrics" in output
+    assert "oracle:" not in output
     assert json.loads((run / "ensembles/fan/final.json").read_text())["metrics"] == {}
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["fam"], "unknown machine 'fam'; did you mean 'fan'? known: fan"),
         (["fan", "--recipe", "gredy"], "unknown recipe 'gredy'; did you mean 'greedy'?"),
@@ -259,9 +269,9 @@ def test_without_test_labels_there_are_decisions_and_no_numbers(
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_nonsense_is_refused_with_what_is_wanted(
-    run: Path, refused: Callable[..., str], words: list[str], told: str
+    run: Path, refused: Callable[..., str], words: list[str], message: str
 ) -> None:
-    assert told in refused(*words, "--run", run)
+    assert message in refused(*words, "--run", run)
     assert not (run / "ensembles").exists()
 
 
@@ -302,10 +312,10 @@ def test_help_answers_at_once_and_loads_nothing_heavy(python: Callable[..., Any]
     spent = []
     for _ in range(2):  # the first may have to compile
         began = time.monotonic()
-        told = python(code).communicate(timeout=60)[0]
+        expected = python(code).communicate(timeout=60)[0]
         spent.append(time.monotonic() - began)
-        assert told.endswith("set()\n")
-    assert "asd-ray ensemble fan --run runs/demo" in told
+        assert expected.endswith("set()\n")
+    assert "asd-ray ensemble fan --run runs/demo" in expected
     assert min(spent) < 2
 
 
@@ -316,8 +326,8 @@ def test_nothing_here_loaded_torch_or_ray_for_choosing(python: Callable[..., Any
         assert main([*sys.argv[1:]]) == 0
         print({"torch", "ray"} & set(sys.modules))
         """
-    told = python(code, "fan", "--run", run, "--recipe", "greedy", *QUICK).communicate(timeout=120)[0]
-    assert told.endswith("set()\n")
+    expected = python(code, "fan", "--run", run, "--recipe", "greedy", *QUICK).communicate(timeout=120)[0]
+    assert expected.endswith("set()\n")
 
 
 def test_a_machine_without_a_complete_trial_does_not_stop_the_others(
@@ -327,11 +337,11 @@ def test_a_machine_without_a_complete_trial_does_not_stop_the_others(
     failed = TrialRecord(trial="tf", name="fan-idnn-0000", machine="fan", family="idnn", status="failed", error="broke")
     Ledger(run).commit(failed)
     assert main(["--run", str(run), "--recipe", "best_single", *QUICK]) == 2
-    told = capsys.readouterr()
-    assert "fan: " in told.err
-    assert "holds no complete trial of it" in told.err
+    expected = capsys.readouterr()
+    assert "fan: " in expected.err
+    assert "holds no complete trial of it" in expected.err
     assert (run / "ensembles" / "valve" / "final.json").is_file()
-    assert "valve: best_single" in told.out
+    assert "valve: best_single" in expected.out
 
 
 def test_a_recipe_whose_name_can_be_no_files_is_refused_first(tmp_path: Path, refused: Callable[..., str]) -> None:

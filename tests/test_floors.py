@@ -77,6 +77,57 @@ def test_argparse_is_for_the_command_line_alone() -> None:
     assert len(files) > 3
 
 
+def imports_of(path: Path, modules: dict[str, Path]) -> set[Path]:
+    """The files that a file imports. ``from asd_ray.tuning import plan`` imports plan.py, not the package's names."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                names.add(submodule if submodule in modules else node.module)
+    return {modules[name] for name in names if name in modules} - {path}
+
+
+def test_no_two_files_import_each_other() -> None:
+    """Directly or through others, imports inside functions and for type checkers too."""
+    modules = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(("asd_ray", *path.relative_to(PACKAGE).with_suffix("").parts))
+        modules[name.removesuffix(".__init__")] = path
+    graph = {path: imports_of(path, modules) for path in modules.values()}
+    circles = [group for group in _groups(graph) if len(group) > 1]
+    assert [sorted(str(path.relative_to(PACKAGE)) for path in group) for group in circles] == []
+
+
+def _groups(graph: dict[Path, set[Path]]) -> list[list[Path]]:
+    """Files that reach each other (Tarjan's strongly connected components)."""
+    index: dict[Path, int] = {}
+    low: dict[Path, int] = {}
+    stack: list[Path] = []
+    found: list[list[Path]] = []
+
+    def visit(path: Path) -> None:
+        index[path] = low[path] = len(index)
+        stack.append(path)
+        for other in graph[path]:
+            if other not in index:
+                visit(other)
+                low[path] = min(low[path], low[other])
+            elif other in stack:
+                low[path] = min(low[path], index[other])
+        if low[path] == index[path]:
+            at = stack.index(path)
+            found.append(stack[at:])
+            del stack[at:]
+
+    for path in graph:
+        if path not in index:
+            visit(path)
+    return found
+
+
 def test_every_floor_that_exists_has_its_rules() -> None:
     assert {p.parent.name for p in PACKAGE.glob("*/__init__.py")} == {*FLOORS, *TOP}
 

@@ -14,16 +14,17 @@ from tests.reporting.conftest import choose, fill
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("work") / "runs" / "small"
-    fill(Ledger(made), "fan", trials=2)
-    choose(made, "best_single")
-    return made
+    folder = tmp_path_factory.mktemp("work") / "runs" / "small"
+    fill(Ledger(folder), "fan", trials=2)
+    choose(folder, "best_single")
+    return folder
 
 
 def test_files_go_into_the_run_and_are_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--run", str(run)]) == 0
-    printed = capsys.readouterr().out.split()
+    *printed, after = capsys.readouterr().out.splitlines()
     assert printed[0] == str(run / "report" / "report.html")
+    assert after == f"next: open {printed[0]} in a browser"
     names = [
         "report.html",
         "report.json",

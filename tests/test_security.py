@@ -11,6 +11,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ READS_PICKLES = {
 KNOWN = {  # where, and why it may
     ("asd_ray/__main__.py", "importlib.import_module"),  # a verb of our own table
     ("asd_ray/_torchaudio.py", "importlib.import_module"),  # torchaudio, by its name
+    ("asd_ray/__init__.py", "importlib.import_module"),  # of a list of our own modules
     ("asd_ray/families/family.py", "importlib.import_module"),  # --families package.module:Class
     ("asd_ray/families/space.py", "importlib.util.spec_from_file_location"),  # --space FILE: said to be code
     ("asd_ray/families/space.py", "specification.loader.exec_module"),
@@ -238,7 +240,7 @@ def test_an_ensemble_file_cannot_name_a_place_outside_the_run(
     assert ensemble_main(["fan", "--run", "run", "--folds", "2", "--repeats", "1", "--recipe", "greedy"]) == 0
     made = read(home / "run/ensembles/fan/final.json")
     for name in HOSTILE:
-        for changed in (made | {"machine": name}, made | {"recipe": made["recipe"] | {"name": name}}):
+        for changed in (replace(made, machine=name), replace(made, recipe=replace(made.recipe, name=name))):
             with pytest.raises(AsdRayError, match="must be 1 to 128 of the characters"):
                 write(ledger, changed)
     forged = home / "run/ensembles/fan/final.json"
@@ -248,8 +250,8 @@ def test_an_ensemble_file_cannot_name_a_place_outside_the_run(
         lambda: report_main(["--run", "run"]),
     )
     for name in HOSTILE[::6]:
-        for changed in (made | {"machine": name}, made | {"recipe": made["recipe"] | {"name": name}}):
-            forged.write_text(json.dumps(changed))
+        for changed in (replace(made, machine=name), replace(made, recipe=replace(made.recipe, name=name))):
+            forged.write_text(json.dumps(changed.to_json()))
             for command in commands:
                 assert command() in (0, 2), name
                 assert "Traceback" not in capsys.readouterr().err
@@ -296,7 +298,7 @@ def test_a_record_in_a_foreign_file_is_checked_when_it_is_read(field: str) -> No
 
 SEARCH = """
     import os, sys
-    from asd_ray.search import LOOPBACK
+    from asd_ray.tuning.session import LOOPBACK
     os.environ.setdefault(LOOPBACK, "0")  # as the verb does it
     from asd_ray.tuning.on_ray.cluster import ray_at
     from asd_ray.tuning.on_ray._ray import ray

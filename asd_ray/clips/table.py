@@ -105,6 +105,9 @@ class ClipTable:
     def machines(self) -> list[str]:
         return sorted(self.frame["machine"].unique())
 
+    def of_machines(self, machines: Sequence[str]) -> ClipTable:
+        return self.with_frame(self.frame[self.frame["machine"].isin(machines)].reset_index(drop=True))
+
     def with_frame(self, frame: pd.DataFrame, *problems: Problem) -> ClipTable:
         """This table with other rows, and `problems` in addition to its own."""
         return dataclasses.replace(self, frame=frame, problems=(*self.problems, *problems))

@@ -1,4 +1,4 @@
-"""What is learned: the contract of a detector, and the families."""
+"""Detectors: the contract that every family keeps, and the families themselves."""
 
 from asd_ray.detectors._base import Context, Detector, Progress, Scores, State
 from asd_ray.families import FAMILIES, Family, Resources, family

@@ -1,4 +1,4 @@
-"""The contract of a detector: what a family's class must offer, and what it is given."""
+"""The contract of a detector: what the class of a family must offer, and what it receives."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ from asd_ray.families.resources import Resources
 from asd_ray.features import FeatureCache, FrontEnd
 
 Scores = dict[str, npt.NDArray[np.floating]]
-State = dict[str, Any]  # tensors, numbers, text, and dictionaries of them: what torch.load(weights_only=True) reads
+State = dict[str, Any]  # tensors, numbers, text, and dictionaries of these: what torch.load(weights_only=True) reads
 
 
 @dataclass(frozen=True)
 class Context:
-    """What whoever drives gives to a detector: never a parameter, never part of a trial's name except the seed."""
+    """What a detector receives from the program that runs it.
+
+    None of it is a parameter, and only the seed is part of a trial's identity.
+    """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
     features: FeatureCache = field(default_factory=FeatureCache)
-    rate: int = 16_000  # Hz, of the clips: a front end of another rate is asked for as ``PRESETS["baseline"].at(rate)``
+    rate: int = 16_000  # Hz of the clips; a preset for this rate is ``PRESETS["baseline"].at(rate)``
 
     def generator(self) -> torch.Generator:
-        """A stream of random numbers of this trial's own, on the CPU so that every device draws the same."""
+        """A new random stream with this trial's seed. It is on the CPU, so that every device draws the same numbers."""
         return torch.Generator().manual_seed(self.seed)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What `fit` yields once an epoch. A loss that is not finite ends the trial as failed."""
+    """What `fit` yields once per epoch. A loss that is not finite ends the trial as failed."""
 
     epoch: int  # from 1
     losses: dict[str, float]
@@ -44,18 +47,19 @@ class Progress:
 class Detector(Protocol):
     """``Detector(context, **params)``, then `fit`, then `score`.
 
-    Parameters are keyword-only, flat and JSON-serialisable, none names a path or a device. A family that trains in
-    epochs calls their number `epochs` and its batch size `batch_size`: a cap on epochs and the cure for a full
-    memory are applied to these names.
+    Parameters are keyword-only, flat and JSON-serialisable; none is a path or a device. A family that trains in epochs
+    calls their number `epochs` and its batch size `batch_size`: the cap on epochs and the retry after running out of
+    memory change the parameters with these names.
 
-    A class has a `VERSION`, a whole number that is part of the name of each of its trials. Raise it when the same
-    parameters give other scores. In a user's own class a hash of the source takes the place of a missing `VERSION`.
+    A class has a `VERSION`, an integer that is part of the identity of its trials. Raise it when the same parameters
+    give different scores. For a user's own class without `VERSION`, a hash of its source is used instead.
 
-    A class may also have ``suits(self, train: pd.DataFrame) -> str``: in one line why a detector of these parameters
-    cannot learn from such normal clips, or "". A search asks it before anything is trained, and leaves out what does
-    not suit: a study whose paper's setting does not, and single draws. `train` is the table of the clips that a trial
-    would get in `fit`, of one machine or of several that are trained together, with the columns machine, id, domain,
-    clip and attributes; once the clips are decoded, a second time, with `samples`, their lengths at `context.rate`.
+    A class may also have ``suits(self, train: pd.DataFrame) -> str``. It returns in one line why a detector with these
+    parameters cannot learn from these normal clips, or "" if it can. A search calls it before any training and skips
+    what does not suit: the whole study if the paper's setting does not suit, otherwise the single trial. `train` is the
+    table of the clips that `fit` would receive, from one machine or from several trained together, with the columns
+    machine, id, domain, clip and attributes. Once the clips are decoded it is called again with the column `samples`,
+    their lengths at `context.rate`.
     """
 
     RESOURCES: ClassVar[Resources]
@@ -64,19 +68,21 @@ class Detector(Protocol):
 
     @property
     def front_end(self) -> FrontEnd:
-        """Of the rate of the clips, `context.rate`; a class whose front end has another is left out of a search."""
+        """At the rate of the clips, `context.rate`. A search skips a class whose front end has another rate."""
         ...
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        """Learn from normal clips; yields once an epoch, after which `score` may be called before going on."""
+        """Learn from normal clips. It yields once per epoch; `score` may be called between two epochs."""
         ...
 
     def score(self, clips: ClipSet) -> Scores:
-        """variant -> one float a clip, higher is more anomalous, always finite. Before `fit`: AsdRayError."""
+        """Variant -> one float per clip: higher is more anomalous, always finite. Before `fit`: AsdRayError."""
         ...
 
     def state(self) -> State:
-        """All that `score` needs; a detector made with the same parameters scores the same after `load(state)`."""
+        """All that `score` needs. A new detector with the same parameters gives the same scores after `load(state)`."""
         ...
 
-    def load(self, state: State) -> None: ...
+    def load(self, state: State) -> None:
+        """Restore what `state` returned, in place of `fit`."""
+        ...

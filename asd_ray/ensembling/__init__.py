@@ -2,25 +2,39 @@
 
 from asd_ray.ensembling.build import Builder, build
 from asd_ray.ensembling.candidates import Candidates, load
+from asd_ray.ensembling.choose import choose, find_ways
 from asd_ray.ensembling.combine import combine
-from asd_ray.ensembling.ensemble_file import Ensemble, Stored, finals, read, scores_of, stored, write
-from asd_ray.ensembling.recipe import Recipe, find_recipe, read_recipe, shipped_recipes
+from asd_ray.ensembling.config import EnsembleConfig
+from asd_ray.ensembling.ensemble_file import Stored, finals, read, stored, write
+from asd_ray.ensembling.final import Comparison
+from asd_ray.ensembling.metric import Gain, Metric
+from asd_ray.ensembling.recipe import Recipe
+from asd_ray.ensembling.recipe_file import find_recipe, read_recipe, shipped_recipes
+from asd_ray.ensembling.result import Ensemble, Member
+from asd_ray.ensembling.scoring import scores_of
 from asd_ray.ensembling.standardise import Standardiser
+from asd_ray.ensembling.threshold import Threshold
 from asd_ray.ensembling.verifying import verify
-from asd_ray.ensembling.wishes import Wishes
 
 __all__ = [
     "Builder",
     "Candidates",
+    "Comparison",
     "Ensemble",
+    "EnsembleConfig",
+    "Gain",
+    "Member",
+    "Metric",
     "Recipe",
     "Standardiser",
     "Stored",
-    "Wishes",
+    "Threshold",
     "build",
+    "choose",
     "combine",
     "finals",
     "find_recipe",
+    "find_ways",
     "load",
     "read",
     "read_recipe",

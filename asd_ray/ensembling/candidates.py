@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from asd_ray.ledger.matrix import Missing
 
 Floats = npt.NDArray[np.float64]
-BY = ("held_out", "train", "test")  # whose statistics standardise scores
-
-
+BY = ("held_out", "train", "test")  # splits whose scores can standardise
 CONSTANT = "constant scores"
 TEST_OTHERS = "test scores of other clips"
 
@@ -33,7 +31,7 @@ class LeftOut:
 
     name: str
     family: str
-    variant: str  # "" where the whole trial is meant
+    variant: str  # "" for all of the trial
     reason: str
 
     def __str__(self) -> str:
@@ -44,10 +42,10 @@ class LeftOut:
 class Candidates:
     """Every candidate of one machine, over the same clips.
 
-    `table` has a row a candidate: trial, variant, name, family, …, paper (whether of its paper's setting), params,
-    peeked (whether its epoch was chosen by test labels).
-    `normal` are the clips that standardise: normal ones that the detectors learned from or that were held out; or,
-    by "test", the test clips themselves, whose labels are not used.
+    `table` has one row per candidate: trial, variant, name, family, …, paper (whether it has its paper's setting),
+    params, peeked (whether its epoch was chosen by test labels).
+    `normal` are the clips that standardise: normal clips that the detectors learned from or that were held out; or, by
+    "test", the test clips themselves, without their labels.
     """
 
     machine: str
@@ -62,26 +60,26 @@ class Candidates:
     year: int | None
     left_out: tuple[LeftOut, ...] = ()
     run: str = ""  # as a user names it
-    targets: Mapping[str, str] = field(default_factory=dict)  # family -> package.module:Class, of those of a user
+    targets: Mapping[str, str] = field(default_factory=dict)  # family of a user's own -> package.module:Class
 
     def __len__(self) -> int:
         return len(self.table)
 
     def take(self, rows: npt.ArrayLike) -> Candidates:
-        chosen = np.asarray(rows)
+        at = np.asarray(rows)
         return replace(
             self,
-            table=self.table.iloc[chosen].reset_index(drop=True),
-            scores=self.scores[chosen],
-            normal_scores=self.normal_scores[chosen],
+            table=self.table.iloc[at].reset_index(drop=True),
+            scores=self.scores[at],
+            normal_scores=self.normal_scores[at],
         )
 
     def search(self, families: Sequence[str] = (), *options: str) -> str:
-        """The command that searches more candidates, for a message."""
+        """The command that searches more candidates, for a message; of all machines where `machine` is ""."""
         if families:
-            options = ("--families", ",".join(self.targets.get(each, each) for each in families), *options)
+            options = ("--families", ",".join(self.targets.get(name, name) for name in families), *options)
         where = ("--run", self.run) if self.run else ()
-        return typed("asd-ray", "search", self.machine, *options, *where)
+        return typed("asd-ray", "search", *filter(None, (self.machine,)), *options, *where)
 
     @property
     def judged(self) -> EvaluableClips:
@@ -93,15 +91,20 @@ class Candidates:
 
     @property
     def digest(self) -> str:
-        """Of which candidates there are: an ensemble chosen from others is another."""
-        made = hashlib.blake2b(digest_size=8)
-        for trial, variant in zip(self.table["trial"], self.table["variant"], strict=True):
-            made.update(f"{trial} {variant}\n".encode())
-        return made.hexdigest()
+        """Of the candidates' names: ensembles are compared only where they were chosen from the same candidates."""
+        digest = hashlib.blake2b(digest_size=8)
+        for trial, variant in self.pairs:
+            digest.update(f"{trial} {variant}\n".encode())
+        return digest.hexdigest()
 
-    def told(self, row: int) -> str:
-        each = self.table.iloc[row]
-        return f"{each['name']} {each['variant']}"
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Trial and variant of each candidate."""
+        return _pairs(self.table)
+
+    def label(self, row: int) -> str:
+        """A candidate's name in messages."""
+        return f"{self.table['name'].iat[row]} {self.table['variant'].iat[row]}"
 
 
 def load(
@@ -114,10 +117,9 @@ def load(
 ) -> Candidates:
     """All complete candidates of `machine`, or those of `only`, trial -> variants.
 
-    A candidate without scores of the clips that standardise, those that most candidates share, is left out and named;
-    one that lacks test clips is an error, or left out, too, with `drop`.
+    A candidate without scores of the clips that standardise is left out and named; these are the clips that most
+    candidates share. A candidate that lacks test clips is an error, or with `drop` it is left out, too.
     """
-
     records = {record.trial: record for record in ledger.records(machine) if record.status == "complete"}
     _one_dataset(ledger, machine, list(records.values()))
     asked = None if only is None else {(trial, variant) for trial, those in only.items() for variant in those}
@@ -147,22 +149,22 @@ def load(
         raise AsdRayError(_without_normals(machine, by))
     frame = test.candidates.iloc[kept].reset_index(drop=True)
     own = [records[trial] for trial in frame["trial"]]
-    # of whatever is loaded: the searched ones are of one dataset, and imported ones do not say which clips they are of
-    told = next((each for each in records.values() if each.source == "search"), own[0])
+    # searched trials are of one dataset, and imported ones do not say which clips they are of
+    of_dataset = next((record for record in records.values() if record.source == "search"), own[0])
     return Candidates(
         machine,
         frame.assign(
-            paper=np.array([each.paper for each in own]),
-            peeked=np.array([bool(each.settings and each.settings.checkpoint == "oracle") for each in own]),
-            params=pd.Series([each.params for each in own], dtype=object),
+            paper=np.array([record.paper for record in own]),
+            peeked=np.array([bool(record.settings and record.settings.checkpoint == "oracle") for record in own]),
+            params=pd.Series([record.params for record in own], dtype=object),
         ),
         test.clips,
         test.scores[kept],
         normal.clips,
         normal.scores[[place[pairs[row]] for row in kept]],
         by,
-        told.dataset,
-        told.data_fingerprint,
+        of_dataset.dataset,
+        of_dataset.data_fingerprint,
         year_of(list(records.values())),
         tuple(left_out),
         ledger.layout.root,
@@ -171,19 +173,26 @@ def load(
 
 
 def _targets(records: Iterable[TrialRecord]) -> dict[str, str]:
-    """By what name a search takes each family that a user brought."""
-    given = {each.family: each.target for each in records if each.target}
-    return {family: target for family, target in given.items() if not target.startswith("asd_ray.")}
+    """How `asd-ray search --families` names each family of a user's own."""
+    targets = {record.family: record.target for record in records if record.target}
+    return {family: target for family, target in targets.items() if not target.startswith("asd_ray.")}
 
 
 def year_of(records: Sequence[TrialRecord]) -> int | None:
-    """The DCASE year that the search judged by, else that of an imported system, else none."""
+    """The DCASE year whose cells the search used, or the year of an imported system, or None."""
     for record in sorted(records, key=lambda record: record.source != "search"):
         if record.settings is not None and record.settings.year is not None:
             return record.settings.year
     names = {record.dataset for record in records}
     years = {int(name.removeprefix("dcase")) for name in names if name.startswith("dcase") and name[5:].isdecimal()}
     return years.pop() if len(years) == 1 else None
+
+
+def only_test_scores(ledger: Ledger, machine: str) -> bool:
+    """Whether no complete trial has scores of normal clips, as in a run of imported systems."""
+    splits = [entry.splits for entry in ledger.entries(machine) if entry.record.status == "complete"]
+    scored = {split for each in splits for split, scores in each.items() if scores is not None}
+    return "test" in scored and not scored & {"held_out", "train"}
 
 
 def _pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -202,7 +211,7 @@ def _normals(ledger: Ledger, machine: str, by: str, asked: set[tuple[str, str]] 
 def _matrix(
     ledger: Ledger, machine: str, split: str, asked: set[tuple[str, str]] | None, missing: Missing
 ) -> CandidateMatrix:
-    """Of all candidates; or of those asked for, over the clips that they share, whatever came since."""
+    """Of all candidates; or of those `asked` for, over the clips that they share, whatever was added since."""
     from asd_ray.ledger import candidate_matrix
 
     if asked is None:
@@ -218,7 +227,7 @@ def _without_normals(machine: str, by: str) -> str:
     cures = {"held_out": "--by train, or search with --held-out 0.1", "train": "--by held_out"}
     return (
         f"{machine}: no candidate has scores of {by} clips, whose statistics standardise; use "
-        f"{cures.get(by, '--by train')}, or --by test for imported systems (transductive: said so in every output)"
+        f"{cures.get(by, '--by train')}, or --by test for imported systems (transductive: every output says so)"
     )
 
 
@@ -230,8 +239,8 @@ def _one_dataset(ledger: Ledger, machine: str, records: Sequence[TrialRecord]) -
         )
     sets = sorted({(record.dataset, record.data_fingerprint) for record in records if record.source == "search"})
     if len(sets) > 1:
-        told = " and ".join(f"{name} ({print_[:8]})" for name, print_ in sets)
+        names = " and ".join(f"{name} ({fingerprint[:8]})" for name, fingerprint in sets)
         raise AsdRayError(
-            f"{machine}: the trials of {ledger.layout.root} are of {len(sets)} datasets, {told}; their clips differ, "
-            "so keep one dataset a run"
+            f"{machine}: the trials of {ledger.layout.root} are of {len(sets)} datasets, {names}; their clips differ, "
+            "so keep one dataset per run"
         )

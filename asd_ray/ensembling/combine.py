@@ -1,4 +1,4 @@
-"""Many standardised scores of a clip into one."""
+"""Combine the members' standardised scores of a clip into one score."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ def combine(
     names: Sequence[str] = (),
     clips: Sequence[str] = (),
 ) -> Floats:
-    """`scores` [members, clips] -> one a clip. Weights count a member several times; max and min do not hear them.
+    """`scores` [members, clips] -> one score per clip. A weight counts a member several times; max and min ignore it.
 
-    `names` of members and clips are for the message about a score that is missing.
+    `names` of members and names of `clips` are for the message about a missing score.
     """
-    given = np.asarray(scores, np.float64)
-    if given.ndim != 2 or not len(given):
-        raise AsdRayError(f"an ensemble combines [members, clips] of one member or more but got {given.shape}")
-    if not np.isfinite(given).all():
-        row, column = np.argwhere(~np.isfinite(given))[0]
+    rows = np.asarray(scores, np.float64)
+    if rows.ndim != 2 or not len(rows):
+        raise AsdRayError(f"an ensemble combines [members, clips] of one member or more but got {rows.shape}")
+    if not np.isfinite(rows).all():
+        member, clip = np.argwhere(~np.isfinite(rows))[0]
         raise AsdRayError(
-            f"member {names[row] if len(names) else row} has the score {given[row, column]} for clip "
-            f"{clips[column] if len(clips) else column}; leave that candidate out, or score the clip again"
+            f"member {names[member] if len(names) else member} has the score {rows[member, clip]} for clip "
+            f"{clips[clip] if len(clips) else clip}; leave that candidate out, or score the clip again"
         )
-    shares = np.ones(len(given)) if weights is None else np.asarray(weights, np.float64)
-    if len(shares) != len(given) or (shares < 0).any() or not shares.sum() > 0:
-        raise AsdRayError("weights must be one a member, 0 or more, and not all 0")
+    shares = np.ones(len(rows)) if weights is None else np.asarray(weights, np.float64)
+    if len(shares) != len(rows) or (shares < 0).any() or not shares.sum() > 0:
+        raise AsdRayError("weights must be one number per member, 0 or more, and not all 0")
     if how not in WAYS:
         raise unknown("way to combine", how, WAYS)
-    return WAYS[how](given[shares > 0], shares[shares > 0] / shares.sum())
+    return WAYS[how](rows[shares > 0], shares[shares > 0] / shares.sum())
 
 
 def _rank_mean(scores: Floats, shares: Floats) -> Floats:
@@ -46,14 +46,14 @@ def _rank_mean(scores: Floats, shares: Floats) -> Floats:
 
 
 def _ranks(values: Floats) -> Floats:
-    """From 0 to 1 among the clips given; equal scores share the mean of their ranks."""
+    """From 0 to 1 among these clips; equal scores share the mean of their ranks."""
     levels, at, counts = np.unique(values, return_inverse=True, return_counts=True)
     mean = np.cumsum(counts) - (counts + 1) / 2
     return np.asarray(mean[at] / max(1, len(values) - 1))
 
 
 def _median(scores: Floats, shares: Floats) -> Floats:
-    """The score up to which members hold half of the weight; of two in the middle their mean."""
+    """The weighted median: the mean of the two middle scores where the weights divide evenly."""
     order = np.argsort(scores, axis=0, kind="stable")
     upto = np.cumsum(shares[order], axis=0)
     ordered = np.take_along_axis(scores, order, axis=0)

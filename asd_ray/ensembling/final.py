@@ -1,11 +1,11 @@
-"""Which ensemble of a machine is the final one: the best of all that is stored for the same candidates."""
+"""Which ensemble of a machine is the final one: the best of all that are stored for the same candidates."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +13,8 @@ import numpy as np
 from asd_ray._terminal import typed
 from asd_ray.ensembling import bootstrap
 from asd_ray.ensembling.build import Builder
-from asd_ray.ensembling.ensemble_file import FINAL, Ensemble, intact, stamped, stored, write
-from asd_ray.ensembling.recipe import recipe_from
-from asd_ray.ensembling.schema import AS_BEST
+from asd_ray.ensembling.ensemble_file import FINAL, intact, stamped, stored, write
+from asd_ray.ensembling.result import DatasetInfo, Ensemble, Tried
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.setting_aside import move_to_free_place
 
@@ -24,128 +23,157 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What a command made of the ensembles of one machine."""
+class Skipped:
+    """A recipe that could not be followed, when all of them were asked for."""
 
+    recipe: str
+    reason: str  # with a command for the machine
+    everywhere: str  # the same with a command for all machines
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The ensembles of one machine that were chosen and compared."""
+
+    machine: str
     final: Ensemble  # as final.json holds it now
-    made: list[Ensemble]  # by this command, the best first
-    earlier: int  # stored ones that it was compared with
-    notes: list[str]  # why stored ones were not compared, or did not give way
+    path: str  # of final.json
+    ensembles: tuple[Ensemble, ...]  # chosen by this call, the best first
+    earlier: int  # stored ones that they were compared with
+    notes: tuple[str, ...]  # why stored ones were not compared, or were not replaced
+    skipped: tuple[Skipped, ...] = ()
+    standardised_by_test: bool = False  # because the run holds no scores of normal clips
+
+    @property
+    def summary(self) -> str:
+        """Which ensemble is the final one, how it was chosen, and the claim that its gain supports."""
+        earlier = f", {self.earlier} of them stored before" if self.earlier else ""
+        gain = self.final.gain
+        better = "; better than the best single detector (corrected for the number of recipes tried)"
+        claim = better if gain and gain.better and gain.better_as_best else ""
+        return f"{self.final.name}, {_how_chosen(self.final)}{earlier}{claim}"
+
+
+def _how_chosen(final: Ensemble) -> str:
+    """A file of an early version does not record of how many recipes it was the best."""
+    recipes, by = (final.tried.recipes, final.tried.chosen_by) if final.tried else (1, "order")
+    if by == "user":
+        return f"chosen by a user (--final) of {recipes} recipes"
+    return f"the best of {recipes} recipes by {by}" if final.metrics else "without metrics"
 
 
 def store(
-    ledger: Ledger, builder: Builder, made: Sequence[Ensemble], *, every: bool = False, by_user: bool = False
+    ledger: Ledger, builder: Builder, ensembles: Sequence[Ensemble], *, every: bool = False, by_user: bool = False
 ) -> Comparison:
-    """Write what a command made, and the best of it and of what is stored as the final one.
+    """Write new ensembles, and the best of them and of the stored ones as the final one.
 
-    Stored ensembles count where they were chosen from the same candidates of the same data by the same options. A final
-    one of other candidates or options gives way to a comparison of `every` recipe, or of all that it was compared with.
-    `by_user`: the best of what the command made is the final one whatever else is stored.
+    Stored ensembles are compared where they were chosen from the same candidates of the same data with the same config.
+    A final one of other candidates or another config is replaced after a comparison of `every` recipe, or of all
+    recipes that it was compared with. `by_user`: the best of the new ones is the final one, whatever else is stored.
     """
     machine, files = builder.machine, stored(ledger, builder.machine)
     earlier, unreadable = files.ensembles.get(machine, {}), files.unreadable.get(machine, {})
-    _check_case(machine, {_name(each) for each in made}, {*earlier, *unreadable})
-    pool, notes = _comparable(earlier, made, builder)
+    new = {ensemble.name for ensemble in ensembles}
+    _check_case(machine, new, {*earlier, *unreadable})
+    pool, notes = _comparable(earlier, ensembles, builder)
     notes += [f"not compared, {why}" for why in unreadable.values()]
     current = earlier.get(FINAL)
     unlike = _unlike(current, builder) if current else ""
-    chosen, stays = min(made, key=rank) if by_user else None, False
-    if current and every and current.get("tried", {}).get("chosen_by") == "user":
+    by_user_before = current is not None and current.tried is not None and current.tried.chosen_by == "user"
+    wanted, stays = min(ensembles, key=rank).name if by_user else None, False
+    if current and every and by_user_before:
         notes.append(
-            f"final.json was {_name(current)}, which a user chose (--final); without --recipe the best of all takes "
-            "its place"
+            f"final.json was {current.name}, which a user chose (--final); without --recipe it is replaced by the best "
+            "of all"
         )
     if current and not by_user and not every:
         stays = bool(unlike) and not _covers(pool, current)
-        if not unlike and current.get("tried", {}).get("chosen_by") == "user":
-            wanted = _name(_kept_apart(current, made))
-            chosen = next((each for each in pool if _name(each) == wanted), None)
-            notes += [f"the final one stays {wanted}, which a user chose (--final)"] if chosen else []
-    best = mark_best(pool, chosen)
-    for name in {*map(_name, pool), *(() if stays else (FINAL,))} & set(unreadable):
-        path = ledger.layout.ensemble_file(machine, name)
-        if file := ledger.files.stat(path):
-            move_to_free_place(ledger.files, file, f"{path}.unreadable")
-    for each in pool:
-        write(ledger, each)
+        name = _kept_apart(current, ensembles).name
+        if not unlike and by_user_before and name in {ensemble.name for ensemble in pool}:
+            wanted = name
+            notes.append(f"the final one stays {wanted}, which a user chose (--final)")
+    best, compared = mark_best(pool, wanted)
+    _set_unreadable_aside(ledger, machine, unreadable, {*(each.name for each in pool), *(() if stays else (FINAL,))})
+    for ensemble in compared:
+        write(ledger, ensemble)
     if current and stays:
         notes.append(
-            f"final.json stays {_name(current)}, {unlike}; to replace it, run "
+            f"final.json stays {current.name}, {unlike}; to replace it, run "
             f"{typed('asd-ray', 'ensemble', machine, '--run', ledger.layout.root)} without --recipe, or with --final"
         )
         best = current
     else:
-        notes += [f"final.json was {_name(current)}, {unlike}; it gave way"] if current and unlike else []
+        notes += [f"final.json was {current.name}, {unlike}; it was replaced"] if current and unlike else []
         write(ledger, best, final=True)
-    return Comparison(stamped(best), sorted(made, key=rank), len(pool) - len(made), notes)
+    path = ledger.layout.url(ledger.layout.ensemble_file(machine, FINAL))
+    own = tuple(sorted((ensemble for ensemble in compared if ensemble.name in new), key=rank))
+    return Comparison(machine, stamped(best), path, own, len(pool) - len(own), tuple(notes))
 
 
 def _comparable(
-    earlier: Mapping[str, Ensemble], made: Sequence[Ensemble], builder: Builder
+    earlier: Mapping[str, Ensemble], ensembles: Sequence[Ensemble], builder: Builder
 ) -> tuple[list[Ensemble], list[str]]:
-    """What was made, with those stored ones that can stand beside it; and why others cannot."""
-    pool, unlike = {_name(each): each for each in made}, dict[str, list[str]]()
-    for name, each in sorted(earlier.items(), key=lambda item: (item[0] == FINAL, item[0])):
-        why, kept = _unlike(each, builder), _kept_apart(each, made)
-        if not why and _name(kept) not in pool:
+    """The new ensembles and the stored ones that can be compared with them; and why others cannot."""
+    pool, unlike = {ensemble.name: ensemble for ensemble in ensembles}, dict[str, list[str]]()
+    for file, ensemble in sorted(earlier.items(), key=lambda item: (item[0] == FINAL, item[0])):
+        why, kept = _unlike(ensemble, builder), _kept_apart(ensemble, ensembles)
+        if not why and kept.name not in pool:
             try:
-                pool[_name(kept)] = _again(kept, builder)
+                pool[kept.name] = _again(kept, builder)
             except AsdRayError as error:
                 why = str(error)
-        if why and name not in (*pool, FINAL):
-            unlike.setdefault(why, []).append(name)
-    return list(pool.values()), [f"not compared: {', '.join(names)}, {why}" for why, names in unlike.items()]
-
-
-def _name(ensemble: Ensemble) -> str:
-    return str(ensemble["recipe"]["name"])
+        if why and file not in (*pool, FINAL):
+            unlike.setdefault(why, []).append(file)
+    return list(pool.values()), [f"not compared: {', '.join(files)}, {why}" for why, files in unlike.items()]
 
 
 def _unlike(ensemble: Ensemble, builder: Builder) -> str:
-    """Why a stored ensemble cannot be compared with new ones, if it cannot."""
-    theirs, ours = ensemble["wishes"], vars(builder.wishes)
+    """Why a stored ensemble cannot be compared with new ones; "" where it can."""
+    theirs, ours = ensemble.config.to_json(), builder.config.to_json()
     if other := [f"{name} {theirs[name]}" for name in ours if theirs[name] != ours[name]]:
         return f"chosen with other options ({', '.join(other)})"
     try:
-        candidates = builder.candidates(ensemble["recipe"]["by"])
+        candidates = builder.candidates(ensemble.recipe.by)
     except AsdRayError as error:
         return f"its candidates are not there any more ({error})"
-    dataset = {"name": candidates.dataset, "fingerprint": candidates.fingerprint, "year": candidates.year}
-    if ensemble["dataset"] != dataset:
+    dataset = DatasetInfo(candidates.dataset, candidates.fingerprint, candidates.year)
+    if ensemble.dataset != dataset:
         return "chosen on other data"
-    if ensemble["candidates"]["digest"] != candidates.digest:
-        return f"chosen from other candidates ({ensemble['candidates']['tried']} then, {len(candidates)} now)"
+    if ensemble.candidates.digest != candidates.digest:
+        return f"chosen from other candidates ({ensemble.candidates.tried} then, {len(candidates)} now)"
     return "" if intact(ensemble) is not False else "changed after it was written"
 
 
-def _kept_apart(ensemble: Ensemble, made: Sequence[Ensemble]) -> Ensemble:
+def _kept_apart(ensemble: Ensemble, ensembles: Sequence[Ensemble]) -> Ensemble:
     """A stored one, renamed where a new one of another recipe has its name: it was tried, so it counts."""
-    recipe = ensemble["recipe"]
-    same = [each["recipe"] for each in made if _name(each) == recipe["name"]]
+    recipe = ensemble.recipe
+    same = [each.recipe for each in ensembles if each.name == recipe.name]
     if not same or same[0] == recipe:
         return ensemble
-    digest = hashlib.blake2b(json.dumps({**recipe, "name": ""}, sort_keys=True).encode(), digest_size=4).hexdigest()
-    return {**ensemble, "recipe": {**recipe, "name": f"{recipe['name'][:110]}.{digest}"}}
+    text = json.dumps({**recipe.to_json(), "name": ""}, sort_keys=True)
+    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    return replace(ensemble, recipe=replace(recipe, name=f"{recipe.name[:110]}.{digest}"))
 
 
 def _again(ensemble: Ensemble, builder: Builder) -> Ensemble:
-    """As it is stored; built anew where an earlier version wrote it, without what the comparison needs."""
+    """As it is stored; built again where an earlier version wrote it, without what the comparison needs."""
     if intact(ensemble):
         return ensemble
-    made = builder(recipe_from(ensemble["recipe"]))
-    return {**made, "recipe_source": ensemble.get("recipe_source", "")}
+    return replace(builder(ensemble.recipe), recipe_source=ensemble.recipe_source or "")
 
 
 def _covers(pool: Sequence[Ensemble], current: Ensemble) -> bool:
-    """Whether all that the final one was the best of is compared again."""
-    tried = current.get("tried", {})
-    known = tried.get("names") or ([_name(current)] if tried.get("recipes", 1) == 1 else None)
-    return known is not None and set(known) <= set(map(_name, pool))
+    """Whether all recipes that the final one was the best of are compared again."""
+    tried = current.tried
+    names = tried.names if tried else None
+    if not names:
+        names = (current.name,) if tried is None or tried.recipes == 1 else None
+    return names is not None and set(names) <= {ensemble.name for ensemble in pool}
 
 
-def _check_case(machine: str, names: set[str], there: set[str]) -> None:
-    """Some disks do not tell Mine.json from mine.json."""
-    known = {name.casefold(): name for name in there}
+def _check_case(machine: str, names: set[str], existing: set[str]) -> None:
+    """Mine.json and mine.json are one file on some disks."""
+    known = {name.casefold(): name for name in existing}
     for name in sorted(names):
         other = known.get(name.casefold(), name)
         if other != name:
@@ -154,36 +182,48 @@ def _check_case(machine: str, names: set[str], there: set[str]) -> None:
             )
 
 
-def mark_best(ensembles: Sequence[Ensemble], chosen: Ensemble | None = None) -> Ensemble:
-    """The best on clips that it was not chosen by, or the `chosen` one. All record how many recipes were compared.
+def _set_unreadable_aside(ledger: Ledger, machine: str, unreadable: Mapping[str, str], written: set[str]) -> None:
+    """Files that are about to be replaced but cannot be read are renamed, and so kept."""
+    for name in written & set(unreadable):
+        path = ledger.layout.ensemble_file(machine, name)
+        if file := ledger.files.stat(path):
+            move_to_free_place(ledger.files, file, f"{path}.unreadable")
+
+
+def mark_best(ensembles: Sequence[Ensemble], chosen: str | None = None) -> tuple[Ensemble, list[Ensemble]]:
+    """The best ensemble, or the one of the recipe `chosen` by a user; and all of them, with what they were compared to.
 
     Picking the best of many is biased, so `better_as_best` uses the bootstrap distribution of the largest deviation of
-    any of their gains from its value: it says whether the lower bound lies above 0.
+    any of their gains from its value: it is True where the lower bound still lies above 0.
     """
-    best = chosen or min(ensembles, key=rank)
-    by = "user" if chosen else "crossval" if _forecast(best) else "oracle" if best["metrics"] else "order"
-    names = sorted(map(_name, ensembles))
-    for each in ensembles:
-        each["tried"] = {"recipes": len(names), "chosen_by": by, "names": names}
-        each["metrics"].get("crossval", {}).get("gain", {}).pop(AS_BEST, None)
-    gains = [
-        np.array(each["resampled_gains"]) - each["metrics"]["crossval"]["gain"]["value"]
-        for each in ensembles
-        if "resampled_gains" in each
+    best = min(ensembles, key=rank) if chosen is None else next(each for each in ensembles if each.name == chosen)
+    by = "user" if chosen else "crossval" if best.forecasts else "oracle" if best.metrics else "order"
+    names = tuple(sorted(ensemble.name for ensemble in ensembles))
+    tried = Tried(len(names), by, names)
+    deviations = [
+        np.array(ensemble.resampled_gains) - ensemble.metrics["crossval"].gain.value
+        for ensemble in ensembles
+        if ensemble.resampled_gains is not None
     ]
-    if "resampled_gains" in best:
-        luck = bootstrap.interval(np.max(gains, axis=0))[1]
-        gain = best["metrics"]["crossval"]["gain"]
-        gain[AS_BEST] = bool(gain["value"] - luck > 0) and gain["better"]
-    return best
+    marked = {each.name: _with_better_as_best(replace(each, tried=tried), None) for each in ensembles}
+    if best.resampled_gains is not None:
+        gain = best.metrics["crossval"].gain
+        largest = bootstrap.interval(np.max(deviations, axis=0))[1]
+        better = bool(gain.value - largest > 0) and gain.better
+        marked[best.name] = _with_better_as_best(marked[best.name], better)
+    return marked[best.name], list(marked.values())
 
 
-def _forecast(ensemble: Ensemble) -> str:
-    """The protocol whose number is of clips that an ensemble was not chosen by, if there is one."""
-    return next((name for name in ("label_free", "crossval") if name in ensemble["metrics"]), "")
+def _with_better_as_best(ensemble: Ensemble, better: bool | None) -> Ensemble:
+    metric = ensemble.metrics.get("crossval")
+    if metric is None:
+        return ensemble
+    gain = replace(metric.gain, better_as_best=better)
+    by_protocol = {**ensemble.metrics.by_protocol, "crossval": replace(metric, gain=gain)}
+    return replace(ensemble, metrics=replace(ensemble.metrics, by_protocol=by_protocol))
 
 
 def rank(ensemble: Ensemble) -> tuple[bool, float, int, str]:
-    metrics, by = ensemble["metrics"], _forecast(ensemble)
-    value = metrics[by or "oracle"]["value"] if metrics else 0.0
-    return (not by, -value, len(ensemble["members"]), ensemble["recipe"]["name"])
+    """For sorting: forecasts before upper bounds, then by the headline, then the one with fewer members."""
+    value = ensemble.headline.value if ensemble.headline else 0.0
+    return (not ensemble.forecasts, -value, len(ensemble.members), ensemble.name)

@@ -1,9 +1,11 @@
-"""What an ensemble file holds: every key with the kind of its value, and what must fit together."""
+"""What an ensemble file holds: every key with the kind of its value, and which values must fit together."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from asd_ray._names import NAME
@@ -22,16 +24,15 @@ from asd_ray._shapes import (
     fault,
     object_of,
 )
+from asd_ray.ensembling import protocols
+from asd_ray.ensembling.cell_scorer import MAXIMISE
 from asd_ray.ensembling.combine import WAYS
-from asd_ray.ensembling.judge import MAXIMISE
-from asd_ray.ensembling.protocols import PROTOCOLS
-from asd_ray.ensembling.recipe import recipe_from
+from asd_ray.ensembling.config import EnsembleConfig
+from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.threshold import HOW
-from asd_ray.ensembling.wishes import Wishes
 from asd_ray.errors import AsdRayError
 
-AS_BEST = "better_as_best"
-CHOSEN_BY = ("crossval", "oracle", "order", "user", "label_free")  # the last by early versions
+CHOSEN_BY = ("crossval", "oracle", "order", "user", "label_free")  # label_free only by early versions
 MOST = 2**53  # of whole numbers
 COUNT = Whole(1, MOST)
 SHARE = Number(-1e-9, 1 + 1e-9)  # a mean of ones may be rounded
@@ -43,6 +44,8 @@ TEXT = Text(math.inf)
 
 @dataclass(frozen=True)
 class FileName:
+    """A name that a file can have."""
+
     def misfit(self, value: Any) -> str:
         return TEXT.misfit(value) or ("" if NAME.fullmatch(value) else f" {value[:60]!r} can be no file's name")
 
@@ -75,19 +78,34 @@ WISHES = object_of(
     threshold=OneOf(HOW),
     percentile=PERCENT,
 )
-MEASURED = object_of(
-    value=SHARE,
-    interval=INTERVAL,
-    cells=DictOf(SHARE),
-    **MEANS,
-    per_repeat=ListOf(SHARE, 1),
-    labels=TEXT,
-    single=object_of(value=SHARE, protocol=OneOf(PROTOCOLS), **MEANS, name=TEXT),
-    gain=object_of({AS_BEST: Flag()}, value=Number(-1, 1), interval=INTERVAL, better=Flag()),
-)
 DECISIONS = object_of(precision=SHARE, recall=SHARE, f1=SHARE)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The numbers under each protocol of the table as it is now, so that a protocol that was added has its shape."""
+
+    def misfit(self, value: Any) -> str:
+        return _metrics_shape(tuple(protocols.names())).misfit(value)
+
+
+@cache
+def _metrics_shape(names: tuple[str, ...]) -> Shape:
+    metric = object_of(
+        value=SHARE,
+        interval=INTERVAL,
+        cells=DictOf(SHARE),
+        **MEANS,
+        per_repeat=ListOf(SHARE, 1),
+        labels=TEXT,
+        single=object_of(value=SHARE, protocol=OneOf(names), **MEANS, name=TEXT),
+        gain=object_of({"better_as_best": Flag()}, value=Number(-1, 1), interval=INTERVAL, better=Flag()),
+    )
+    return object_of({**dict.fromkeys(names, metric), "gap": Number(-1, 1), "decisions": DECISIONS})
+
+
 ENSEMBLE = object_of(
-    {  # of the best of several recipes, and of newer versions
+    {  # of ensembles that were compared, and of newer versions
         "recipe_source": TEXT,
         "tried": object_of({"names": ListOf(TEXT)}, recipes=COUNT, chosen_by=OneOf(CHOSEN_BY)),
         "resampled_gains": ListOf(Number(-1, 1)),
@@ -123,7 +141,7 @@ ENSEMBLE = object_of(
         percentile=PERCENT,
         value=FLOAT64,
     ),
-    metrics=object_of({**dict.fromkeys(PROTOCOLS, MEASURED), "gap": Number(-1, 1), "decisions": DECISIONS}),
+    metrics=Metrics(),
     trail=ListOf(object_of(**NAMED, step=COUNT, value=SHARE)),
     selection_frequency=ListOf(object_of(**NAMED, trial=TEXT, frequency=SHARE)),
     candidates=object_of(
@@ -139,16 +157,20 @@ ENSEMBLE = object_of(
 )
 
 
-def problem(ensemble: Any) -> str:
+def problem(stored: Any) -> str:
     """The first fault of what a file holds, by its path; "" for none."""
-    return fault(ENSEMBLE, ensemble) or _wishes(ensemble) or _fits_together(ensemble)
+    return fault(ENSEMBLE, stored) or _own_rules(stored) or _fits_together(stored)
 
 
-def _wishes(ensemble: dict[str, Any]) -> str:
-    """By the rules that wishes and recipes have of their own."""
-    for key, make in (("recipe", recipe_from), ("wishes", lambda given: Wishes(**given))):
+def _own_rules(stored: dict[str, Any]) -> str:
+    """By the rules that recipes and the config have of their own."""
+    rules: tuple[tuple[str, Callable[[Any], object]], ...] = (
+        ("recipe", Recipe.from_json),
+        ("wishes", EnsembleConfig.from_json),
+    )
+    for key, check in rules:
         try:
-            make(ensemble[key])
+            check(stored[key])
         except TypeError as error:  # a field that this version does not know
             return f"{key} is not as this version writes it ({error})"
         except AsdRayError as error:
@@ -156,34 +178,34 @@ def _wishes(ensemble: dict[str, Any]) -> str:
     return ""
 
 
-def _fits_together(ensemble: dict[str, Any]) -> str:
-    members, statistics = ensemble["members"], ensemble["statistics"]
-    pairs, groups = [(each["trial"], each["variant"]) for each in members], statistics["groups"]
-    chosen_from = {(trial, each) for trial, variants in ensemble["candidates"]["all"].items() for each in variants}
+def _fits_together(stored: dict[str, Any]) -> str:
+    members, statistics = stored["members"], stored["statistics"]
+    pairs, groups = [(member["trial"], member["variant"]) for member in members], statistics["groups"]
+    candidates = {(trial, name) for trial, variants in stored["candidates"]["all"].items() for name in variants}
     first: dict[tuple[str, str], int] = {}
     for at, pair in enumerate(pairs):
         if first.setdefault(pair, at) < at:
             return f"members/{at} is members/{first[pair]} again"
-        if pair not in chosen_from:
+        if pair not in candidates:
             return f"members/{at} is none of candidates/all"
     if len(set(groups)) < len(groups) or groups[-1] != "":
         return 'statistics/groups must be different names, the last of them ""'
     for name in ("centre", "scale"):
         for at, row in enumerate(statistics[name]):
             if len(row) != len(groups):
-                return f"statistics/{name}/{at} must have {len(groups)} elements, one a group, but has {len(row)}"
+                return f"statistics/{name}/{at} must have {len(groups)} elements, one per group, but has {len(row)}"
         if len(statistics[name]) != len(members):
-            return f"statistics/{name} must have {len(members)} rows, one a member, but has {len(statistics[name])}"
-    return _reference_fits(ensemble) or _metrics_fit(ensemble["metrics"])
+            return f"statistics/{name} must have {len(members)} rows, one per member, but has {len(statistics[name])}"
+    return _reference_fits(stored) or _metrics_fit(stored["metrics"])
 
 
-def _reference_fits(ensemble: dict[str, Any]) -> str:
-    reference, groups = ensemble["statistics"].get("reference", {}), ensemble["statistics"]["groups"]
-    if sorted(reference) != (sorted(groups) if ensemble["recipe"]["standardise"]["how"] == "rank" else []):
+def _reference_fits(stored: dict[str, Any]) -> str:
+    reference, groups = stored["statistics"].get("reference", {}), stored["statistics"]["groups"]
+    if sorted(reference) != (sorted(groups) if stored["recipe"]["standardise"]["how"] == "rank" else []):
         return "statistics/reference must have the groups of statistics/groups where recipe/standardise/how is rank"
     for name, rows in reference.items():
-        if len(rows) != len(ensemble["members"]) or len({len(row) for row in rows}) != 1:
-            return f"statistics/reference/{name} must have {len(ensemble['members'])} rows of one length, one a member"
+        if len(rows) != len(stored["members"]) or len({len(row) for row in rows}) != 1:
+            return f"statistics/reference/{name} must have {len(stored['members'])} rows of one length, one per member"
     return ""
 
 

@@ -1,65 +1,85 @@
-"""From scores to decisions: a threshold that a share of normal clips exceeds, found without a label.
+"""From scores to decisions: a threshold that a given share of normal clips exceeds. It needs no label.
 
 As the DCASE baselines do it, a gamma distribution is fitted to the scores of normal clips and cut at its 90th
-percentile. Scores of an ensemble may be negative, so its place is fitted, too. Where the fit fails, as on equal scores
-and on scores that lean to the left, and with `how` "empirical", the percentile is that of the scores themselves. A fit
-has failed if the share of normal clips above its threshold is not what it should be.
+percentile. Scores of an ensemble may be negative, so the location is fitted as well. The percentile of the scores
+themselves is used with `how` "empirical", and where the fit fails, as on equal scores and on scores that are skewed to
+the left. A fit has failed if the share of normal clips above its threshold is not what it should be.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from asd_ray.ensembling._part import Part
 from asd_ray.errors import AsdRayError, unknown
 
 HOW = ("gamma", "empirical")
 PERCENTILE = 90.0
-FAR = 3.0  # standard errors of a share of as many clips
+FAR = 3.0  # standard errors of the share of clips above the threshold
 
 
-def threshold(scores: npt.ArrayLike, how: str = "gamma", percentile: float = PERCENTILE) -> dict[str, Any]:
-    """`value` to be exceeded, with how it was found."""
-    given = np.asarray(scores, np.float64)
+@dataclass(frozen=True)
+class Threshold(Part):
+    """A score above `value` is called an anomaly. The gamma distribution's numbers are there where `how` is gamma."""
+
+    how: str
+    percentile: float
+    value: float
+    shape: float | None = None
+    loc: float | None = None
+    scale: float | None = None
+    note: str | None = None
+
+    def fitted_value(self) -> float:
+        """The percentile of the gamma distribution, which `value` must be; NaN where there is none."""
+        if self.shape is None or self.loc is None or self.scale is None:
+            return math.nan
+        return _percentile(self.percentile, self.shape, self.loc, self.scale)
+
+
+def threshold(scores: npt.ArrayLike, how: str = "gamma", percentile: float = PERCENTILE) -> Threshold:
+    """The threshold of an ensemble whose scores of normal clips these are."""
+    normal = np.asarray(scores, np.float64)
     if how not in HOW:
         raise unknown("threshold", how, HOW)
     if not 0 < percentile < 100:
         raise AsdRayError(f"the percentile of a threshold must be above 0 and below 100 but got {percentile}")
-    if not len(given):
+    if not len(normal):
         raise AsdRayError("a threshold needs scores of normal clips but got none")
-    found: dict[str, Any] = {
-        "how": "empirical",
-        "percentile": percentile,
-        "value": float(np.percentile(given, percentile)),
-    }
+    empirical = float(np.percentile(normal, percentile))
     if how == "empirical":
-        return found
-    import scipy.stats  # slow to import, and of use here only
-
-    if np.ptp(given) > 0 and len(given) > 2:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                shape, place, scale = scipy.stats.gamma.fit(given)
-                fitted = {"shape": float(shape), "loc": float(place), "scale": float(scale)}
-                value = of_distribution({"percentile": percentile, **fitted})
-            except (ValueError, RuntimeError, FloatingPointError):
-                value = math.nan
-        share = 1 - percentile / 100
-        if math.isfinite(value) and abs((given > value).mean() - share) <= FAR * math.sqrt(
-            share * (1 - share) / len(given)
-        ):
-            return {"how": "gamma", "percentile": percentile, "value": value, **fitted}
-    return found | {"note": "no gamma distribution fits these scores"}
+        return Threshold("empirical", percentile, empirical)
+    return _fitted(normal, percentile) or Threshold(
+        "empirical", percentile, empirical, note="no gamma distribution fits these scores"
+    )
 
 
-def of_distribution(told: Mapping[str, Any]) -> float:
-    """The percentile of a threshold's own gamma distribution, NaN where its numbers make none."""
+def _fitted(normal: npt.NDArray[np.float64], percentile: float) -> Threshold | None:
+    """By a gamma distribution; None where the fit fails."""
+    import scipy.stats  # slow to import, and used here only
+
+    if not (np.ptp(normal) > 0 and len(normal) > 2):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            shape, loc, scale = map(float, scipy.stats.gamma.fit(normal))
+            value = _percentile(percentile, shape, loc, scale)
+        except (ValueError, RuntimeError, FloatingPointError):
+            return None
+    share = 1 - percentile / 100
+    error = math.sqrt(share * (1 - share) / len(normal))
+    if not math.isfinite(value) or abs((normal > value).mean() - share) > FAR * error:
+        return None
+    return Threshold("gamma", percentile, value, shape, loc, scale)
+
+
+def _percentile(percentile: float, shape: float, loc: float, scale: float) -> float:
     import scipy.stats
 
-    return float(scipy.stats.gamma.ppf(told["percentile"] / 100, told["shape"], loc=told["loc"], scale=told["scale"]))
+    return float(scipy.stats.gamma.ppf(percentile / 100, shape, loc=loc, scale=scale))

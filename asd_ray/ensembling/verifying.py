@@ -1,105 +1,123 @@
-"""Whether a ledger still gives what an ensemble file says: all of it is built anew and compared."""
+"""Whether a ledger still gives what an ensemble file holds: everything is built again and compared."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from asd_ray.ensembling.build import build
 from asd_ray.ensembling.candidates import load
-from asd_ray.ensembling.ensemble_file import CHECKSUM, intact, scores_of
-from asd_ray.ensembling.protocols import field_of
-from asd_ray.ensembling.recipe import recipe_from
-from asd_ray.ensembling.schema import AS_BEST
-from asd_ray.ensembling.threshold import of_distribution
-from asd_ray.ensembling.wishes import Wishes
+from asd_ray.ensembling.ensemble_file import CHECKSUM, intact
+from asd_ray.ensembling.evaluation_set import EvaluationSet
+from asd_ray.ensembling.result import Ensemble, StoredStatistics
+from asd_ray.ensembling.scoring import scores_of
 
 if TYPE_CHECKING:
-    from asd_ray.ensembling.ensemble_file import Ensemble
     from asd_ray.ledger import Ledger
 
 TOLERANCE = 1e-9
 # A gamma distribution is fitted step by step, until a step is below 1e-4: processors that round differently end at
 # other numbers, 4e-6 apart as seen. The threshold must be the percentile of its own distribution to `TOLERANCE`.
 FITTED = {"threshold/shape": 1e-3, "threshold/loc": 1e-3, "threshold/scale": 1e-3, "threshold/value": 1e-4}
-NOTES = (
-    "created",
-    "versions",
-    "notes",
-    "recipe_source",
-    "tried",
-    CHECKSUM,
-)  # cannot be rebuilt; the checksum is of them
+NOT_REBUILT = ("created", "versions", "notes", "recipe_source", "tried", CHECKSUM)  # the checksum is of these, too
 ADDED = "resampled_gains"  # files of earlier versions lack them
 OWN_STATISTICS = "from the file's statistics"
 OWN_DISTRIBUTION = "threshold/value from the file's distribution"
 
 
-def verify(ledger: Ledger, ensemble: Mapping[str, Any]) -> dict[str, float]:
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found, as a verdict."""
+
+    differences: Mapping[str, float]  # place in the file -> how far it is from what the ledger gives
+
+    @property
+    def worst(self) -> float:
+        return max(self.differences.values(), default=0.0)
+
+    @property
+    def wrong(self) -> list[str]:
+        """The places that differ, the most different first; the checksum is the last."""
+        order = sorted(self.differences.items(), key=lambda item: (item[0] == CHECKSUM, -item[1]))
+        return [place for place, far in order if not far <= TOLERANCE]
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, for a message; "" where nothing is."""
+        if not self.wrong:
+            return ""
+        if self.wrong == [CHECKSUM]:
+            return "all agree, but the checksum does not: what cannot be rebuilt was changed (notes, options, tried)"
+        far = self.differences[self.wrong[0]]
+        by = "is not what the ledger gives" if far == math.inf else f"differs by {far:.1e}, more than {TOLERANCE:.0e}"
+        return f"{len(self.wrong)} differ; {self.wrong[0]} {by}: the file or the ledger was changed"
+
+
+def verify(ledger: Ledger, ensemble: Ensemble) -> dict[str, float]:
     """Rebuild an ensemble from the ledger: place in the file -> how far its value is from what the ledger gives.
 
-    Statistics, threshold and every protocol's values are computed anew, over the candidates there were. Numbers may
-    differ by `TOLERANCE` of the larger one, or of 1; all else must be equal, and is infinitely far where it is not.
-    A fitted number that agrees within `FITTED` is as good, and counts as equal.
+    Statistics, threshold and every protocol's values are computed again, over the same candidates. Numbers may differ
+    by `TOLERANCE` of the larger one, or of 1; everything else must be equal, and is infinitely far where it is not. A
+    fitted number that agrees within `FITTED` counts as equal.
     """
-    recipe, wishes = recipe_from(ensemble["recipe"]), Wishes(**ensemble["wishes"])
-    only = {trial: list(variants) for trial, variants in ensemble["candidates"]["all"].items()}
-    candidates = load(ledger, ensemble["machine"], recipe.by, only=only)
-    again = build(candidates, recipe, wishes)
-    found = dict(_differences(_rebuilt(ensemble, again), _rebuilt(again, again)))
-    if all(found.get(place, math.inf) < math.inf for place in FITTED):  # both have a distribution
-        found |= {place: 0.0 for place, limit in FITTED.items() if found[place] <= limit}
-        found[OWN_DISTRIBUTION] = apart(float(ensemble["threshold"]["value"]), of_distribution(ensemble["threshold"]))
-    if ADDED not in ensemble:
-        found.pop(ADDED, None)
-    if (whole := intact(ensemble)) is not None:
-        found[CHECKSUM] = 0.0 if whole else math.inf
-    if found["dataset/fingerprint"] or not ensemble["metrics"]:
-        return found
+    candidates = load(ledger, ensemble.machine, ensemble.recipe.by, only=ensemble.candidates.all)
+    again = build(candidates, ensemble.recipe, ensemble.config)
+    differences = dict(_differences(_compared(ensemble, again), _compared(again, again)))
+    if all(differences.get(place, math.inf) < math.inf for place in FITTED):  # both have a distribution
+        differences |= {place: 0.0 for place, limit in FITTED.items() if differences[place] <= limit}
+        differences[OWN_DISTRIBUTION] = apart(float(ensemble.threshold.value), ensemble.threshold.fitted_value())
+    if ensemble.resampled_gains is None:
+        differences.pop(ADDED, None)
+    if (unchanged := intact(ensemble)) is not None:
+        differences[CHECKSUM] = 0.0 if unchanged else math.inf
+    if differences["dataset/fingerprint"] or not ensemble.metrics:
+        return differences
     scores = scores_of(ledger, ensemble)  # with the file's own statistics, as new clips would be scored
     test = scores[scores["split"] == "test"]["score"].to_numpy()
-    field = field_of(candidates, recipe.standardise, wishes.maximise)
-    value = float(field.judge(test[None, field.rows])[0])
-    protocol = "label_free" if "label_free" in ensemble["metrics"] else "oracle"
-    found[OWN_STATISTICS] = apart(ensemble["metrics"][protocol]["value"], value)
-    return found
+    evaluation = EvaluationSet.of(candidates, ensemble.recipe.standardise, ensemble.config.maximise)
+    value = float(evaluation.scorer(test[None, evaluation.rows])[0])
+    differences[OWN_STATISTICS] = apart(ensemble.metrics[ensemble.own_protocol].value, value)
+    return differences
 
 
-def _rebuilt(ensemble: Mapping[str, Any], again: Ensemble) -> dict[str, Any]:
-    """What is compared. A ledger that has grown since leaves out other candidates as well."""
-    made = {name: part for name, part in ensemble.items() if name not in NOTES}
-    made["statistics"] = _in_units(ensemble["statistics"], again["statistics"])
-    made["candidates"] = {name: part for name, part in ensemble["candidates"].items() if name != "left_out"}
-    made["metrics"] = {
-        protocol: {**part, "gain": {name: each for name, each in part["gain"].items() if name != AS_BEST}}
-        if isinstance(part, Mapping) and "gain" in part
-        else part
-        for protocol, part in ensemble["metrics"].items()
+def _compared(ensemble: Ensemble, again: Ensemble) -> dict[str, Any]:
+    """What is compared, as JSON. A ledger that has grown since leaves out other candidates as well."""
+    metrics = {
+        protocol: replace(metric, gain=replace(metric.gain, better_as_best=None))
+        for protocol, metric in ensemble.metrics.by_protocol.items()
     }
-    return made
+    rebuilt = replace(
+        ensemble,
+        statistics=_in_units(ensemble.statistics, again.statistics),
+        candidates=replace(ensemble.candidates, left_out=()),
+        metrics=replace(ensemble.metrics, by_protocol=metrics),
+    )
+    return {name: part for name, part in rebuilt.to_json().items() if name not in NOT_REBUILT}
 
 
-def _in_units(statistics: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, Any]:
-    """In units of the scale that was built again: scores of a detector may be tiny or huge."""
-    made, groups = dict(statistics), statistics["groups"]
-    units = np.array(again["scale"])
-    if groups != again["groups"] or np.shape(statistics["scale"]) != units.shape:
-        return made  # these differ, whatever the numbers
-    for name in ("centre", "scale"):
-        made[name] = (np.array(statistics[name]) / units).tolist()
-    if "reference" in statistics:
-        made["reference"] = {
-            name: (np.array(rows) / units[:, [groups.index(name)]]).tolist()
-            for name, rows in statistics["reference"].items()
-        }
-    return made
+def _in_units(statistics: StoredStatistics, again: StoredStatistics) -> StoredStatistics:
+    """In units of the scale that was built again, because scores of a detector may be tiny or huge."""
+    units, groups = np.array(again.scale), statistics.groups
+    if groups != again.groups or np.shape(statistics.scale) != units.shape:
+        return statistics  # these differ, whatever the numbers
+    reference = {
+        name: (np.array(rows) / units[:, [groups.index(name)]]).tolist()
+        for name, rows in (statistics.reference or {}).items()
+    }
+    return replace(
+        statistics,
+        centre=(np.array(statistics.centre) / units).tolist(),
+        scale=(np.array(statistics.scale) / units).tolist(),
+        reference=reference or None,
+    )
 
 
 def _differences(old: Any, new: Any, where: str = "") -> Iterator[tuple[str, float]]:
-    """Each value's place and how far the two are apart; of what only one of them has, the place where it is lacking."""
+    """The place of each value and how far the two are apart; a value that only one of them has is infinitely far."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new}):
             place = f"{where}/{key}" if where else key
@@ -117,7 +135,7 @@ def _differences(old: Any, new: Any, where: str = "") -> Iterator[tuple[str, flo
 
 
 def apart(old: Any, new: Any) -> float:
-    """0 for equal values, a finite number for two floats, and infinity for all else: NaN is near to nothing."""
+    """0 for equal values, a finite number for two floats, and infinity for all else; NaN is infinitely far."""
     if isinstance(new, float) and isinstance(old, float | int) and not isinstance(old, bool):
         far = abs(old - new) / max(1.0, abs(old), abs(new))
         return far if math.isfinite(far) else math.inf

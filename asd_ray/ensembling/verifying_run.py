@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from asd_ray._terminal import typed
 from asd_ray.ensembling.ensemble_file import stored
-from asd_ray.ensembling.verifying import TOLERANCE, verify
+from asd_ray.ensembling.verifying import Verification, verify
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:
@@ -36,13 +36,12 @@ def verify_ensembles(ledger: Ledger) -> list[VerifiedFile]:
         for name, ensemble in ensembles.items():
             path = ledger.layout.url(ledger.layout.ensemble_file(machine, name))
             try:
-                differences = verify(ledger, ensemble)
+                verification = Verification(verify(ledger, ensemble))
             except AsdRayError as error:
                 verified.append(VerifiedFile(path, 0, f"cannot be built again: {error}"))
                 continue
-            wrong = [place for place, distance in differences.items() if not distance <= TOLERANCE]
-            problem = f"{len(wrong)} of {len(differences)} values differ, such as {wrong[0]}; {cure}" if wrong else ""
-            verified.append(VerifiedFile(path, len(differences), problem))
+            problem = f"{verification.reason}; {cure}" if verification.reason else ""
+            verified.append(VerifiedFile(path, len(verification.differences), problem))
     verified += [
         VerifiedFile(ledger.layout.url(ledger.layout.ensemble_file(machine, name)), 0, reason)
         for machine, reasons in files.unreadable.items()

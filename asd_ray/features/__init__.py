@@ -1,4 +1,4 @@
-"""What is heard: front ends, framing, and the node cache of features."""
+"""Features of clips: front ends, windows of frames, and the node's feature cache."""
 
 from asd_ray.features._base import FrontEnd
 from asd_ray.features.cache import FeatureCache

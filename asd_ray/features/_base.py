@@ -19,14 +19,14 @@ FULL_SCALE = 32768.0  # int16 samples become floats in [-1, 1), as soundfile, li
 
 @dataclass(frozen=True, kw_only=True)
 class FrontEnd:
-    """Base of the four kinds. A front end has no state and no device: it computes where its input lies.
+    """Base of the four kinds of front end. It has no state and no device: it computes on the device of its input.
 
-    `seconds` cuts every clip to that length; with ``short="repeat"`` shorter clips are repeated up to it, so that
-    nets of fixed input length can have them. Without `seconds` features are as ragged as the clips.
+    `seconds` cuts every clip to that length. With ``short="repeat"`` shorter clips are repeated up to it, for nets with
+    a fixed input length. Without `seconds`, features are as long as their clips.
     """
 
     KIND: ClassVar[str] = ""
-    VERSION: ClassVar[int] = 1  # raised when the same parameters give other numbers
+    VERSION: ClassVar[int] = 1  # raised when the same parameters give different numbers
 
     rate: int = 16_000
     seconds: float | None = None
@@ -40,7 +40,7 @@ class FrontEnd:
         must_be(self, "short", self.short == "keep" or self.seconds is not None, "'keep' unless seconds is given")
 
     def _to_declared_types(self) -> None:
-        """``seconds=10`` and ``seconds=10.0`` are one front end and must have one hash; True is no number of mels."""
+        """Convert numbers so that ``seconds=10`` and ``seconds=10.0`` have one hash; reject True as a number."""
         for field in dataclasses.fields(self):
             value, declared = getattr(self, field.name), str(field.type).split(" | ")
             if isinstance(value, int) and not isinstance(value, bool) and "float" in declared:
@@ -51,87 +51,92 @@ class FrontEnd:
                 must_be(self, field.name, False, " or ".join(declared))
 
     def to_dict(self) -> dict[str, Any]:
-        """Flat and JSON-serialisable; `asd_ray.features.front_end` takes it back."""
+        """Flat and JSON-serialisable; `asd_ray.features.front_end` rebuilds the front end from it."""
         return {"kind": self.KIND, **dataclasses.asdict(self)}
 
     @property
     def hash(self) -> str:
-        """Short hash of kind, version and every parameter: part of a trial's name and of cache keys."""
+        """Short hash of kind, version and all parameters: part of a trial's name and of cache keys."""
         text = json.dumps({"version": self.VERSION, **self.to_dict()}, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
     def at(self, rate: int) -> Self:
-        """This front end for sound of another rate: what it says in seconds, Hz and mel bands stays as it is.
+        """This front end for another sample rate: its seconds, Hz and mel bands stay the same.
 
-        At its own rate it is itself, so that its hash is, too.
+        At its own rate it returns itself, with the same hash.
         """
-        made: Self = self if rate == self.rate else _converted(self, rate)
-        return made
+        converted: Self = self if rate == self.rate else _converted(self, rate)
+        return converted
 
     def _at(self, rate: int) -> Self:
         return dataclasses.replace(self, rate=rate)
 
-    def heard(self, samples: int) -> int:
-        """How many samples of a clip of `samples` are used."""
+    def used_samples(self, samples: int) -> int:
+        """How many of a clip's `samples` are used."""
         if self.seconds is None:
             return samples
-        whole = round(self.seconds * self.rate)
-        return whole if self.short == "repeat" else min(samples, whole)
+        limit = round(self.seconds * self.rate)
+        return limit if self.short == "repeat" else min(samples, limit)
 
     def frames(self, samples: int) -> int:
-        """Frames that a clip of `samples` gives: 313 for 10 s at 16 kHz, hop 512, centred."""
+        """Number of frames of a clip of `samples`: 313 for 10 s at 16 kHz with hop 512, centred."""
         raise NotImplementedError
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one frame, e.g. ``(128,)`` mels."""
+        """Shape of one frame, such as ``(128,)`` mels."""
         raise NotImplementedError
 
     def transform(self, waves: Tensor) -> Tensor:
-        """[clips, samples] float waves of one length -> [clips, frames, *shape]."""
+        """[clips, samples] float waves of equal length -> [clips, frames, *shape]. Called by `__call__`."""
         raise NotImplementedError
 
     def __call__(self, waves: Tensor) -> Tensor:
-        """[clips, samples] of one length, int16 or float in [-1, 1) -> [clips, frames, *shape] on the same device.
+        """[clips, samples] of equal length, int16 or float in [-1, 1) -> [clips, frames, *shape] on the same device.
 
-        On a CPU the batch goes through in small blocks, so that its spectra stay in the processor's cache: about
-        four times the speed of one pass over 64 clips.
+        On a CPU the batch is computed in small blocks, so that the spectra fit into the processor's cache: about four
+        times as fast as one pass over 64 clips.
         """
         if waves.ndim != 2:
             raise AsdRayError(f"a front end takes [clips, samples] but got a shape of {tuple(waves.shape)}")
-        heard = self.heard(waves.shape[1])
+        used = self.used_samples(waves.shape[1])
         if self.frames(waves.shape[1]) < 1:
             raise AsdRayError(
                 f"clips of {waves.shape[1]} samples are too short for one frame of {self.KIND}; "
                 f"remove them, or use a front end with seconds=… and short='repeat'"
             )
         with torch.no_grad():
-            step = max(1, round(BLOCK / heard)) if waves.device.type == "cpu" else len(waves)
+            block_clips = max(1, round(BLOCK / used)) if waves.device.type == "cpu" else len(waves)
             out = waves.new_empty((len(waves), self.frames(waves.shape[1]), *self.shape), dtype=torch.float32)
-            for start in range(0, len(waves), step):
-                out[start : start + step] = self.transform(_floats(_fit(waves[start : start + step], heard)))
+            for start in range(0, len(waves), block_clips):
+                out[start : start + block_clips] = self.transform(
+                    _floats(_fit(waves[start : start + block_clips], used))
+                )
         return out
 
 
 @lru_cache(maxsize=64)
 def _converted(front_end: Any, rate: int) -> Any:
-    """Kept: a detector asks for its front end again and again."""
+    """Cached, because a detector asks for its front end again and again."""
     return front_end._at(rate)
 
 
-BLOCK = 480_000  # samples in one block on a CPU: 3 clips of 10 s, whose spectra are about 8 MB
+BLOCK = 480_000  # samples per block on a CPU: 3 clips of 10 s with about 8 MB of spectra
 
 
 def must_be(owner: object, name: str, holds: bool, rule: str) -> None:
+    """Raise an AsdRayError with `rule` and the value of `owner`'s parameter `name`, unless `holds`."""
     if not holds:
         raise AsdRayError(f"{name} of {type(owner).__name__} must be {rule} but got {getattr(owner, name)!r}")
 
 
-def _fit(waves: Tensor, heard: int) -> Tensor:
-    if waves.shape[1] < heard:
-        waves = waves.repeat(1, -(-heard // waves.shape[1]))
-    return waves[:, :heard]
+def _fit(waves: Tensor, used: int) -> Tensor:
+    """Waves repeated or cut to `used` samples."""
+    if waves.shape[1] < used:
+        waves = waves.repeat(1, -(-used // waves.shape[1]))
+    return waves[:, :used]
 
 
 def _floats(waves: Tensor) -> Tensor:
+    """int16 scaled to [-1, 1); floats as they are."""
     return waves.float().mul_(1 / FULL_SCALE) if waves.dtype == torch.int16 else waves.float()

@@ -1,11 +1,11 @@
-"""The node cache of features: one file a (front end, machine), named by what determines its content.
+"""The node's cache of features: one file per front end and machine, named by what determines its content.
 
     <cache>/features/<key>.feat    4 KiB blocks: a JSON header, then the frames of all clips, memory-mapped by readers
     <cache>/features/.lock-<n>     held while the entries of one stripe are written
 
-An entry is written aside and renamed, so readers see whole files; its digest is checked on first use in a process,
-and a broken entry is computed again. Reading an entry makes it young; over the cap the oldest go. A reader keeps
-its memory map when the file is removed under it.
+An entry is written to a temporary file and renamed, so readers never see half a file. Its digest is checked at the
+first use in a process, and a broken entry is computed again. Reading an entry updates its time; above the cap the
+oldest entries are removed. A reader keeps its memory map when the file is removed.
 """
 
 from __future__ import annotations
@@ -38,22 +38,24 @@ from asd_ray.storage.places import make_folder
 log = logging.getLogger(__name__)
 MAGIC = b"asdfeat1"
 BLOCK = 4096
-LARGEST_HEADER = 1 << 27  # bytes: of some ten million clips
-STRIPES = 64  # lock files in all; entries of one stripe are written one after another
+LARGEST_HEADER = 1 << 27  # bytes: about ten million clips
+STRIPES = 64  # number of lock files; entries of one stripe are written one after another
 CAP_VARIABLE = "ASD_RAY_FEATURES_GIB"
 CAP_GIB = 32.0
-MOST_GIB = 1e6
+MAX_GIB = 1e6
 
 
 @dataclass(frozen=True)
 class _Entry:
+    """The frames of a machine's distinct clips, and where each clip starts."""
+
     frames: Array
     start: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int64]
 
 
 class FeatureCache:
-    """Features by content: equal audio and equal front end share an entry, whoever asks from whatever run."""
+    """Features by content: equal audio and equal front end share an entry across runs."""
 
     def __init__(self, cache: str | Path | None = None, *, cap_gib: float | None = None) -> None:
         self.folder = cache_root(cache) / "features"
@@ -63,9 +65,9 @@ class FeatureCache:
     def get(
         self, front_end: FrontEnd, clips: ClipSet, *, device: torch.device | str = "cpu", dtype: str = "float32"
     ) -> Features:
-        """Features of `clips`; an entry holds every clip of a machine, so splits and subsets share it.
+        """Features of `clips`. An entry has every clip of a machine, so splits and subsets share it.
 
-        The raw wave is not stored: the bank already is its memory map.
+        The raw wave is not stored, because the bank is already its memory map.
         """
         if front_end.KIND == Raw.KIND or len(clips) == 0:
             return extract(front_end, clips, device=device, dtype=dtype)
@@ -74,18 +76,19 @@ class FeatureCache:
         parts, part = [], np.zeros(len(clips), np.int64)
         start, lengths = np.zeros(len(clips), np.int64), np.zeros(len(clips), np.int64)
         for n, machine in enumerate(machines):
-            whole = clips.bank.select(machine)
-            different, first = np.unique(whole.frame["digest"].to_numpy(str), return_index=True)
-            entry = self._entry(front_end, whole.take(first), different.tolist(), device, dtype)
+            all_clips = clips.bank.select(machine)
+            digests, first = np.unique(all_clips.frame["digest"].to_numpy(str), return_index=True)
+            entry = self._entry(front_end, all_clips.take(first), digests.tolist(), device, dtype)
             parts.append(entry.frames)
-            mine = np.flatnonzero((frame["machine"] == machine).to_numpy())
-            at = np.searchsorted(different, frame["digest"].to_numpy(str)[mine])
-            part[mine], start[mine], lengths[mine] = n, entry.start[at], entry.lengths[at]
+            own = np.flatnonzero((frame["machine"] == machine).to_numpy())
+            entry_positions = np.searchsorted(digests, frame["digest"].to_numpy(str)[own])
+            part[own], start[own], lengths[own] = n, entry.start[entry_positions], entry.lengths[entry_positions]
         return Features(parts, part, start, lengths)
 
     def _entry(
         self, front_end: FrontEnd, clips: ClipSet, digests: list[str], device: torch.device | str, dtype: str
     ) -> _Entry:
+        """The entry from the cache, or computed and stored."""
         key = _key(front_end, digests, dtype)
         path = self.folder / f"{key}.feat"
         lengths = frame_counts(front_end, clips)
@@ -104,7 +107,7 @@ class FeatureCache:
         device: torch.device | str,
         dtype: str,
     ) -> _Entry:
-        """Compute and store; where storing is impossible the features are computed into memory, and it is said."""
+        """Compute and store. If storing is impossible, log a warning and compute into memory."""
         size = int(lengths.sum()) * int(np.prod(front_end.shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         if size > self.cap:
             log.warning("%s needs %.1f GiB, more than the cap of the cache; not cached", path.name, size / 2**30)
@@ -112,12 +115,12 @@ class FeatureCache:
         try:
             make_folder(self.folder, "features", CACHE_CURE)
             with locked(self.folder / f".lock-{_stripe(path.name)}"):
-                entry = self._read(path, front_end, lengths, dtype)  # somebody else may have written it while we waited
+                entry = self._read(path, front_end, lengths, dtype)  # another process may have written it meanwhile
                 if entry is None:
                     self._remove_leftovers(path)
                     self._evict(size)
                     self._write(path, front_end, clips, lengths, device, dtype)
-                    self._evict(0)  # others may have written at the same time
+                    self._evict(0)  # other processes may have written at the same time
                     entry = self._read(path, front_end, lengths, dtype)
         except (OSError, AsdRayError) as error:
             if isinstance(error, AsdRayError) and not isinstance(error.__cause__, OSError):
@@ -128,8 +131,8 @@ class FeatureCache:
 
     @staticmethod
     def _in_memory(front_end: FrontEnd, clips: ClipSet, device: torch.device | str, dtype: str) -> _Entry:
-        made = extract(front_end, clips, device=device, dtype=dtype)
-        return _Entry(made._parts[0], made._start, made.lengths)
+        features = extract(front_end, clips, device=device, dtype=dtype)
+        return _Entry(features._parts[0], features._start, features.lengths)
 
     def _write(
         self,
@@ -149,26 +152,26 @@ class FeatureCache:
             "digest": "0" * 32,
         }
         offset = len(_header_bytes(header))
-        bytes_wanted = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-        with written_aside(path) as aside:
-            with open(aside, "wb") as file:
-                os.posix_fallocate(file.fileno(), 0, offset + bytes_wanted)  # a full disk is found now, as an error
-            frames = np.memmap(aside, numpy_dtype(dtype), "r+", offset, shape)
+        content_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        with written_aside(path) as temporary:
+            with open(temporary, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, offset + content_bytes)  # a full disk is an error here, not later
+            frames = np.memmap(temporary, numpy_dtype(dtype), "r+", offset, shape)
             extract_into(frames, front_end, clips, device=device)
             header["digest"] = _digest(frames)
-            del frames  # not flushed: a kill leaves it to the kernel, and after a power cut the digest is wrong
-            with open(aside, "r+b") as file:
+            del frames  # not flushed: after a kill the kernel writes it, and after a power cut the digest is wrong
+            with open(temporary, "r+b") as file:
                 file.write(_header_bytes(header))
 
     def _read(self, path: Path, front_end: FrontEnd, lengths: npt.NDArray[np.int64], dtype: str) -> _Entry | None:
-        """The entry, its digest checked; None where there is none or it is not exactly what was asked for.
+        """The entry with its digest checked; None if there is none or it is not exactly the requested one.
 
-        Nothing that the file says of itself is believed: its header and its size must be those of an entry of these
-        lengths, so a file that lies takes no more memory than a true one.
+        The file is not trusted: its header and its size must be those of an entry with these lengths, so a forged file
+        takes no more memory than a valid one.
         """
         shape = (int(lengths.sum()), *front_end.shape)
         try:
-            if not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO would wait for ever
+            if not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO would block forever
                 raise ValueError("not a file")
             with open(path, "rb") as file:
                 magic, length, status = file.read(8), int.from_bytes(file.read(8), "little"), os.fstat(file.fileno())
@@ -178,37 +181,37 @@ class FeatureCache:
                     raise ValueError("not a file of these features")
                 header = json.loads(file.read(length))
             if (header["dtype"], header["shape"], header["lengths"]) != (dtype, [*shape], lengths.tolist()):
-                raise ValueError("its header tells of other features")
+                raise ValueError("its header is of other features")
             frames: Array = np.memmap(path, numpy_dtype(dtype), "r", offset, shape)
             if self._verified.get(path) != status.st_ino and _digest(frames) != header["digest"]:
                 raise ValueError("its digest is wrong")
             self._verified[path] = status.st_ino
         except FileNotFoundError:
             return None
-        except Exception as error:  # whatever such a file causes, RecursionError and MemoryError among it
-            log.warning("%s: broken (%s: %s), it is computed again", path, type(error).__name__, error)
+        except Exception as error:  # a broken file can cause any error, also RecursionError and MemoryError
+            log.warning("%s: broken (%s: %s); it is computed again", path, type(error).__name__, error)
             return None
         return _Entry(frames, np.cumsum(lengths) - lengths, lengths)
 
     def _remove_leftovers(self, path: Path) -> None:
-        """What killed writers of this stripe left; nobody else writes there while we hold its lock."""
+        """Remove temporary files of killed writers of this stripe; while we hold its lock, nobody else writes."""
         for file in self.folder.glob(".*.tmp"):
             if _stripe(file.name[1:]) == _stripe(path.name):
                 file.unlink(missing_ok=True)
 
     def _evict(self, room: int) -> None:
-        """Remove the least recently used entries until `room` more bytes stay below the cap."""
+        """Remove the least recently used entries until `room` more bytes fit below the cap."""
         with locked(self.folder / ".lock-evict"):
-            found = []
+            entries = []
             for file in self.folder.glob("*.feat"):
                 try:
                     status = file.stat()
                     if stat.S_ISREG(status.st_mode):
-                        found.append((status.st_mtime_ns, status.st_size, file))
+                        entries.append((status.st_mtime_ns, status.st_size, file))
                 except FileNotFoundError:
                     continue
-            total = sum(size for _, size, _ in found)
-            for _, size, file in sorted(found):
+            total = sum(size for _, size, _ in entries)
+            for _, size, file in sorted(entries):
                 if total + room <= self.cap:
                     break
                 file.unlink(missing_ok=True)
@@ -222,7 +225,7 @@ def _key(front_end: FrontEnd, digests: list[str], dtype: str) -> str:
 
 
 def _stripe(name: str) -> int:
-    """Which lock guards the entry of that name; -1 for a file that is none of ours."""
+    """The number of the lock for the entry with that name; -1 for a file that is not an entry."""
     try:
         return int(name[:8], 16) % STRIPES
     except ValueError:
@@ -236,9 +239,9 @@ def _cap(gib: float | None) -> float:
             gib = float(text)
         except ValueError:
             raise AsdRayError(
-                f"${CAP_VARIABLE} must be a number of GiB, such as 32, but is {text!r}; set it anew, or unset it"
+                f"${CAP_VARIABLE} must be a number of GiB, such as 32, but is {text!r}; change it, or unset it"
             ) from None
-    if gib is not None and not 0 <= gib < MOST_GIB:
+    if gib is not None and not 0 <= gib < MAX_GIB:
         source = f"${CAP_VARIABLE}" if text else "the cap of the feature cache"
         raise AsdRayError(f"{source} must be GiB from 0, such as 32, but is {gib:g}")
     return CAP_GIB if gib is None else gib
@@ -258,7 +261,8 @@ def _digest(frames: Array) -> str:
 
 
 def _touch(path: Path) -> None:
+    """Mark the entry as recently used."""
     try:
         os.utime(path)
-    except OSError:  # a read-only cache, or an entry just evicted: its memory map stays good
+    except OSError:  # a read-only cache, or an entry just removed: its memory map stays valid
         return

@@ -1,4 +1,4 @@
-"""Windows over ragged clips: strided views and index arithmetic, never a loop over windows."""
+"""Windows of frames over clips of different lengths: strided views and index arithmetic, no loop over windows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Windows:
 
     start: Ints
     clip: Ints
-    counts: Ints  # windows a clip
+    counts: Ints  # windows per clip
     size: int
 
     def __len__(self) -> int:
@@ -28,9 +28,9 @@ class Windows:
 
 
 def windows_of(lengths: npt.ArrayLike, size: int, hop: int = 1) -> Windows:
-    """Every full window of `size` frames at each clip's start, start + hop, …; none crosses two clips.
+    """All full windows of `size` frames, at start, start + hop, … of each clip; none crosses two clips.
 
-    A clip of T frames has (T - size) // hop + 1: 309 of 5 in 313, 32 of 64 at hop 8.
+    A clip of T frames has (T - size) // hop + 1 windows: 309 of size 5 in 313, or 32 of size 64 at hop 8.
     """
     if size < 1 or hop < 1:
         raise AsdRayError(f"size and hop of windows must be at least 1 but got {size} and {hop}")
@@ -43,16 +43,16 @@ def windows_of(lengths: npt.ArrayLike, size: int, hop: int = 1) -> Windows:
         )
     counts = (lengths - size) // hop + 1
     clip = np.repeat(np.arange(len(lengths)), counts)
-    first = np.cumsum(counts) - counts  # index of each clip's first window
-    begin = np.cumsum(lengths) - lengths
-    start = begin[clip] + (np.arange(len(clip)) - first[clip]) * hop
+    first_window = np.cumsum(counts) - counts  # of each clip
+    clip_start = np.cumsum(lengths) - lengths
+    start = clip_start[clip] + (np.arange(len(clip)) - first_window[clip]) * hop
     return Windows(start, clip, counts, size)
 
 
 def vectors(frames: Tensor, size: int) -> Tensor:
     """[frames, mels] -> [frames - size + 1, size·mels], frame-major, without a copy: row s is frames s … s+size-1.
 
-    Rows that cross two clips are there too; index with `Windows.start`.
+    It includes rows that cross two clips; index it with `Windows.start`.
     """
     if frames.ndim != 2 or not frames.is_contiguous():
         raise AsdRayError(f"vectors() needs contiguous [frames, mels] but got a shape of {tuple(frames.shape)}")
@@ -61,15 +61,15 @@ def vectors(frames: Tensor, size: int) -> Tensor:
 
 
 def images(frames: Tensor, size: int) -> Tensor:
-    """[frames, mels] -> [frames - size + 1, mels, size], without a copy: mel × time pictures for 2-D nets."""
+    """[frames, mels] -> [frames - size + 1, mels, size], without a copy: mel × time images for 2-D nets."""
     return frames.unfold(0, size, 1)
 
 
 def per_clip(values: Tensor, windows: Windows, how: str) -> Tensor:
-    """One number a clip from one number a window: `how` is mean, sum, max or min."""
+    """One value per clip from one value per window; `how` is mean, sum, max or min."""
     if how not in ("mean", "sum", "max", "min"):
         raise AsdRayError(f"how must be mean, sum, max or min but got {how!r}")
-    if len(windows) == 0:  # of no clips
+    if len(windows) == 0:  # there are no clips
         return values
     lengths = torch.as_tensor(windows.counts, device=values.device)
     return torch.segment_reduce(values, how, lengths=lengths)

@@ -1,4 +1,4 @@
-"""The front ends that published systems use, by name. They are not the same: that is why they have names."""
+"""Front ends of published systems, by name. Their conventions differ, so each has a name of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PRESETS: dict[str, FrontEnd] = {
     "baseline": LogMel(floor=_EPSILON, floor_rule="max"),  # 2021 to 2026, IDNN, MobileNetV2
     "aegan_ad": LogMel(n_fft=2048, floor=1e-10, top_db=80.0),  # librosa.power_to_db's defaults, per clip
     # torchaudio conventions: HTK filters without area norm, reflection, AmplitudeToDB("power")
-    "stgram": _torchaudio_mel(seconds=10.0, short="repeat"),  # fixed 313 frames; the repetition is ours
+    "stgram": _torchaudio_mel(seconds=10.0, short="repeat"),  # always 313 frames; the repetition is our choice
     "twfr": _torchaudio_mel(seconds=10.0),
     "cp_jku": _torchaudio_mel(center=False),
     "noisy_arcmix": LogMel(n_fft=2048, floor=_EPSILON, floor_rule="add", seconds=10.0, short="repeat"),
@@ -35,7 +35,7 @@ PRESETS: dict[str, FrontEnd] = {
 
 
 def front_end(spec: str | Mapping[str, Any] | FrontEnd) -> FrontEnd:
-    """A preset's name, or a dict such as ``{"kind": "log_mel", "n_fft": 2048}``, or a front end itself."""
+    """A front end by a preset's name, from a dict such as ``{"kind": "log_mel", "n_fft": 2048}``, or as it is."""
     if isinstance(spec, FrontEnd):
         return spec
     if isinstance(spec, str):

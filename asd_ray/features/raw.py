@@ -1,4 +1,4 @@
-"""The wave itself, for detectors that learn their own front end."""
+"""The wave itself, for detectors that compute their own features."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Raw(FrontEnd):
     KIND: ClassVar[str] = "raw"
 
     def frames(self, samples: int) -> int:
-        return self.heard(samples)
+        return self.used_samples(samples)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Short-time spectra: log-mel, magnitude, complex. Conventions of librosa and torchaudio are parameters."""
+"""Short-time spectra: log-mel, magnitude, complex. The conventions of librosa and torchaudio are parameters."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from torch.nn.functional import pad
 from asd_ray.errors import AsdRayError
 from asd_ray.features._base import FrontEnd, must_be
 
-WINDOWS = 16, 2**18  # samples of a window at another rate: 250 Hz to 4 MHz for one of 1024 at 16 kHz
-MOST_PADDING = 16  # times the window, where a Fourier transform of it alone would leave mel bands empty
+WINDOW_LIMITS = 16, 2**18  # samples of a window at another rate: 250 Hz to 4 MHz for 1024 samples at 16 kHz
+MAX_PADDING = 16  # longest transform per window length; a longer transform fills empty mel bands
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spectral(FrontEnd):
-    """What the three share: a periodic Hann window and framing as librosa.stft and torch.stft do it."""
+    """What the three kinds of spectrum share: a periodic Hann window, and frames as in librosa.stft and torch.stft."""
 
     n_fft: int = 1024
     win_length: int | None = None  # None = n_fft
     hop: int = 512
-    center: bool = True  # frame t is centred on sample t·hop; the edges are padded
-    pad_mode: str = "constant"  # librosa pads zeros, torchaudio reflects
+    center: bool = True  # frame t is centred on sample t·hop, and the edges are padded
+    pad_mode: str = "constant"  # librosa pads with zeros, torchaudio reflects
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -36,26 +36,26 @@ class Spectral(FrontEnd):
         must_be(self, "win_length", self.win_length is None or 1 <= self.win_length <= self.n_fft, "in [1, n_fft]")
 
     def frames(self, samples: int) -> int:
-        heard = self.heard(samples)
+        used = self.used_samples(samples)
         if self.center:
-            # Reflection needs more samples than it pads; a clip shorter than that has no frame of this kind.
-            return 0 if self.pad_mode == "reflect" and heard <= self.n_fft // 2 else heard // self.hop + 1
-        return max(0, (heard - self.n_fft) // self.hop + 1)
+            # Reflection needs more samples than it pads; a shorter clip has no frame.
+            return 0 if self.pad_mode == "reflect" and used <= self.n_fft // 2 else used // self.hop + 1
+        return max(0, (used - self.n_fft) // self.hop + 1)
 
     def _at(self, rate: int) -> Self:
-        """The window and the hop keep their seconds; the transform is the next longer one that is quick to compute.
+        """Window and hop keep their seconds; the transform takes the next length that is fast to compute.
 
-        Lengths are even, so that a centred clip has a frame for every hop and one more.
+        Lengths are even, so that a centred clip has one frame per hop and one more.
         """
-        from scipy.fft import next_fast_len  # another rate is seldom asked for
+        from scipy.fft import next_fast_len  # imported here because other rates are rare
 
         window, n_fft = (_even(length * rate / self.rate) for length in (self.win_length or self.n_fft, self.n_fft))
-        if not WINDOWS[0] <= window <= WINDOWS[1]:
+        if not WINDOW_LIMITS[0] <= window <= WINDOW_LIMITS[1]:
             raise AsdRayError(
-                f"at {rate} Hz the window of {self.KIND} has {window} samples where {WINDOWS[0]} to {WINDOWS[1]} are "
-                "possible; choose another --rate"
+                f"at {rate} Hz the window of {self.KIND} has {window} samples, but only {WINDOW_LIMITS[0]} to "
+                f"{WINDOW_LIMITS[1]} are possible; choose another --rate"
             )
-        n_fft = 2 * next_fast_len(n_fft // 2, real=True)  # a prime factor of 83 costs three times the time
+        n_fft = 2 * next_fast_len(n_fft // 2, real=True)  # a prime factor of 83 would take three times as long
         return replace(
             self,
             rate=rate,
@@ -66,10 +66,11 @@ class Spectral(FrontEnd):
 
     @property
     def bins(self) -> int:
+        """Frequency bins of the transform."""
         return self.n_fft // 2 + 1
 
     def spectrum(self, waves: Tensor) -> Tensor:
-        """Complex [clips, frames, bins]. Frames are a strided view; only their product with the window is stored."""
+        """Complex [clips, frames, bins]. Frames are a strided view; only their product with the window takes memory."""
         if self.center:
             waves = pad(waves[:, None], (self.n_fft // 2, self.n_fft // 2), self.pad_mode)[:, 0]
         window = _window(self.win_length or self.n_fft, self.n_fft).to(waves.device)
@@ -77,6 +78,7 @@ class Spectral(FrontEnd):
         return spectrum
 
     def magnitudes(self, waves: Tensor, power: float) -> Tensor:
+        """[clips, frames, bins]: magnitudes to the given power."""
         spectrum = self.spectrum(waves)
         squared = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
         return squared if power == 2 else squared.pow_(power / 2)
@@ -86,8 +88,8 @@ class Spectral(FrontEnd):
 class LogMel(Spectral):
     """Mel spectrogram in decibels: ``(20/power)·log10`` of ``max(mel, floor)`` or of ``mel + floor``.
 
-    `scale` and `norm` "slaney" give librosa's filters, "htk" and None torchaudio's. `top_db` lifts everything
-    further than that below the clip's own loudest bin (librosa.power_to_db's default is 80).
+    `scale` and `norm` "slaney" give the filters of librosa, "htk" and None those of torchaudio. `top_db` raises all
+    values further than that below the clip's own maximum (librosa.power_to_db's default is 80).
     """
 
     KIND: ClassVar[str] = "log_mel"
@@ -119,30 +121,30 @@ class LogMel(Spectral):
         return (self.mels,)
 
     def _at(self, rate: int) -> Self:
-        """As any spectrum; `fmax` is cut at half the rate, and no mel band becomes empty.
+        """As for any spectrum. `fmax` is limited to half the rate, and no mel band becomes empty.
 
-        Where bands are narrower than the bins of the window, below some 4.5 kHz, a longer transform of the same window
-        gives each of them a bin.
+        Below about 4.5 kHz, mel bands are narrower than the bins of the window. A longer transform of the same window
+        then gives each band a bin.
         """
         fmax = None if self.fmax is None else min(self.fmax, rate / 2)
-        made = Spectral._at(replace(self, fmax=fmax), rate)
-        if rate > self.rate or self._empty:  # bands are no narrower then, or are meant to be so
-            return made
-        window, longest = made.win_length or made.n_fft, MOST_PADDING * made.n_fft
-        while made._empty:
-            if made.n_fft == longest:
+        converted = Spectral._at(replace(self, fmax=fmax), rate)
+        if rate > self.rate or self._has_empty_band:  # bands are not narrower than before, or were empty already
+            return converted
+        window, longest = converted.win_length or converted.n_fft, MAX_PADDING * converted.n_fft
+        while converted._has_empty_band:
+            if converted.n_fft == longest:
                 raise AsdRayError(
-                    f"at {rate} Hz {made.mels} mel bands are too narrow for a window of {window} samples; choose a "
-                    "higher --rate"
+                    f"at {rate} Hz {converted.mels} mel bands are too narrow for a window of {window} samples; choose "
+                    "a higher --rate"
                 )
-            made = replace(made, n_fft=2 * made.n_fft, win_length=window)
-        return made
+            converted = replace(converted, n_fft=2 * converted.n_fft, win_length=window)
+        return converted
 
     @property
-    def _empty(self) -> bool:
-        """Whether a mel band lies between two bins, and would be the floor whatever is heard."""
+    def _has_empty_band(self) -> bool:
+        """Whether a mel band lies between two bins, so that its value would always be the floor."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torchaudio says so, too
+            warnings.simplefilter("ignore")  # torchaudio warns of empty bands
             return bool((self._filters().sum(0) == 0).any())
 
     def _filters(self) -> Tensor:
@@ -161,7 +163,7 @@ class LogMel(Spectral):
 
 @dataclass(frozen=True, kw_only=True)
 class Magnitude(Spectral):
-    """|STFT| to some power, linear."""
+    """|STFT| to some power, without a logarithm."""
 
     KIND: ClassVar[str] = "magnitude"
 
@@ -181,7 +183,7 @@ class Magnitude(Spectral):
 
 @dataclass(frozen=True, kw_only=True)
 class Complex(Spectral):
-    """Complex STFT as real numbers: the last axis is (real, imaginary); `torch.view_as_complex` joins them."""
+    """Complex STFT as real numbers: the last axis is (real, imaginary). `torch.view_as_complex` combines them."""
 
     KIND: ClassVar[str] = "complex"
 
@@ -199,13 +201,13 @@ def _even(samples: float) -> int:
 
 @lru_cache(maxsize=32)
 def _window(length: int, n_fft: int) -> Tensor:
-    left = (n_fft - length) // 2  # a shorter window stands in the middle, as in librosa and torch.stft
+    left = (n_fft - length) // 2  # a shorter window is centred, as in librosa and torch.stft
     return pad(torch.hann_window(length), (left, n_fft - length - left))
 
 
 @lru_cache(maxsize=32)
 def _mel_filters(bins: int, fmin: float, fmax: float, mels: int, rate: int, norm: str | None, scale: str) -> Tensor:
-    """torchaudio's filters, [bins, mels]."""
+    """The filters of torchaudio, [bins, mels]."""
     from asd_ray._torchaudio import functional
 
     filters: Tensor = functional.melscale_fbanks(bins, fmin, fmax, mels, rate, norm, scale)

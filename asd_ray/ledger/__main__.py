@@ -1,4 +1,4 @@
-"""``python -m asd_ray.ledger`` is ``asd-ray ledger``."""
+"""``python -m asd_ray.ledger``: the same as ``asd-ray ledger``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The charts of the report, each from the facts that `gather` made."""
+"""The charts of the report, each from the facts of `gather`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from asd_ray.ensembling.result import TrailStep
 from asd_ray.metrics import MAX_FPR
-from asd_ray.reporting.svg import Axis, Plot, as_text, axis, colour, drawing, told
+from asd_ray.reporting.svg import Axis, Plot, as_text, axis, colour, drawing, figure
 from asd_ray.reporting.text import number, short, signed, span
 
 Facts = Mapping[str, Any]
@@ -42,35 +43,30 @@ def _cut(xs: Sequence[float], ys: Sequence[float], limit: float) -> tuple[list[f
 
 def histogram(facts: Facts, panel: Facts) -> Markup:
     """Normal and anomalous clips of one id and domain by score, and the threshold."""
-    edges, tallest = facts["edges"], max(max(each["shares"]) for each in panel["labels"].values())
+    edges, tallest = facts["edges"], max(max(clips["shares"]) for clips in panel["labels"].values())
     y = Axis(0, tallest * 1.08, "share of clips")
     where = " ".join(filter(None, (f"id {panel['id']}", panel["domain"])))
     plot = Plot(Axis(edges[0], edges[-1], "score"), y, title=f"Scores of {where}", height=170)
-    for label, each in panel["labels"].items():
-        plot.bars(edges, each["shares"], label)
+    for label, clips in panel["labels"].items():
+        plot.bars(edges, clips["shares"], label)
     plot.across(facts["threshold"], "threshold")
     return plot.svg()
 
 
-def trail(steps: Sequence[Facts]) -> Markup:
-    values = [each["value"] for each in steps]
+def trail(steps: Sequence[TrailStep]) -> Markup:
     x = Axis(0.5, len(steps) + 0.5, "members added", whole=True)
-    plot = Plot(x, axis(values, "value (oracle)", margin=0.12), title="Value as members are added")
-    plot.line([each["step"] for each in steps], values, "s0")
-    for each in steps:
-        plot.dot(
-            each["step"],
-            each["value"],
-            "s0",
-            f"{each['step']}: {each['name']} {each['variant']} → {number(each['value'])}",
-        )
+    y = axis([step.value for step in steps], "value (oracle)", margin=0.12)
+    plot = Plot(x, y, title="Value as members are added")
+    plot.line([step.step for step in steps], [step.value for step in steps], "s0")
+    for step in steps:
+        plot.dot(step.step, step.value, "s0", f"{step.step}: {step.name} {step.variant} → {number(step.value)}")
     return plot.svg()
 
 
 def gains(rows: Sequence[Facts]) -> Markup:
-    """The gain over the best single detector with its interval, a line a machine."""
+    """The gain over the best single detector with its interval, one line per machine."""
     rows = [row for row in rows if row["gain"]]
-    ends = [each for row in rows for each in row["gain"]["interval"]] + [row["gain"]["value"] for row in rows]
+    ends = [end for row in rows for end in row["gain"]["interval"]] + [row["gain"]["value"] for row in rows]
     x = axis([*ends, 0.0], "gain over the best single detector, 95 %")
     names = tuple(row["machine"] if len(row["machine"]) < 15 else row["machine"][:13] + "…" for row in rows)
     y = Axis(len(rows) - 0.5, -0.5, names=names)
@@ -86,38 +82,38 @@ def gains(rows: Sequence[Facts]) -> Markup:
 
 
 def history(trials: Sequence[Facts]) -> Markup:
-    """Objectives in the order of trials, the best so far as a line; pruned ones at the value they were stopped at."""
-    shown = [each for each in trials if each["objective"] is not None]
+    """Objectives in the order of trials, with the best so far as a line; pruned ones at their last value."""
+    shown = [trial for trial in trials if trial["objective"] is not None]
     x = Axis(-0.5, len(trials) - 0.5, "trial", whole=True)
-    plot = Plot(x, axis([each["objective"] for each in shown], "objective"), title="Objective by trial")
+    plot = Plot(x, axis([trial["objective"] for trial in shown], "objective"), title="Objective by trial")
     best, xs, ys = -math.inf, list[float](), list[float]()
-    for each in shown:
-        if each["status"] == "complete":
-            best = max(best, each["objective"])
-            xs.append(each["at"])
+    for trial in shown:
+        if trial["status"] == "complete":
+            best = max(best, trial["objective"])
+            xs.append(trial["at"])
             ys.append(best)
     if xs:
         plot.steps([*xs, trials[-1]["at"]], [*ys, best], "best")
-    for each in shown:
-        tip = f"{each['name']}: {number(each['objective'])} ({each['status']}{', paper setting' * each['paper']})"
-        kind = "paper" if each["paper"] else each["status"]
-        draw = plot.dot if each["status"] == "complete" else plot.cross
-        draw(each["at"], each["objective"], kind, tip)
+    for trial in shown:
+        tip = f"{trial['name']}: {number(trial['objective'])} ({trial['status']}{', paper setting' * trial['paper']})"
+        kind = "paper" if trial["paper"] else trial["status"]
+        draw = plot.dot if trial["status"] == "complete" else plot.cross
+        draw(trial["at"], trial["objective"], kind, tip)
     return plot.svg()
 
 
 def costs(rows: Sequence[Facts], families: Sequence[str]) -> Markup:
-    """Seconds against the best value, a point a study."""
+    """Seconds against the best value, one point per study."""
     x = axis([row["seconds"] for row in rows], "seconds spent", log=True)
     plot = Plot(x, axis([row["best"] for row in rows], "best objective (oracle)"), title="Cost and gain of each study")
     for row in rows:
-        tip = f"{row['family']}, {row['machine']}: {number(row['best'])} after {told(round(row['seconds'], 1))} s"
+        tip = f"{row['family']}, {row['machine']}: {number(row['best'])} after {figure(round(row['seconds'], 1))} s"
         plot.dot(row["seconds"], row["best"], colour(families.index(row["family"])), tip, radius=4)
     return plot.svg()
 
 
 def parallel(facts: Facts) -> Markup:
-    """A line a trial over its parameters to its objective; the darker, the better."""
+    """One line per trial over its parameters to its objective; the darker, the better."""
     axes, rows = facts["axes"], facts["rows"]
     width, height, top, bottom = max(340, 92 * (len(axes) + 1)), 240, 34, 24
     scales = [_scale([row["values"][at] for row in rows]) for at in range(len(axes))]
@@ -145,10 +141,9 @@ def parallel(facts: Facts) -> Markup:
 
 
 def _scale(values: Sequence[Any]) -> Axis:
-    """Numbers on a line, logarithmic where they span much; whatever else by name."""
-    given = [value for value in values if value is not None]
-    if len(given) == len(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in given):
-        low, high = min(given), max(given)
+    """Numbers on a line, logarithmic where they span a factor of 20; all other values by name."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        low, high = min(values), max(values)
         return Axis(low, high if high > low else low + 1, log=low > 0 and high / low >= 20)
     names = sorted({_word(value) for value in values})
     return Axis(0, max(1, len(names) - 1), names=tuple(names))

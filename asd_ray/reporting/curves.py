@@ -1,4 +1,4 @@
-"""What the charts of one ensemble's scores are drawn from: ROC curves and histograms, by id and domain."""
+"""The data of the charts of an ensemble's scores: ROC curves and histograms, by id and domain."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from asd_ray.metrics import auc, pauc
 
 Floats = npt.NDArray[np.float64]
 BINS = 24
-SHOWN = (0.5, 99.5)  # percentiles of the scores between which the axis runs
+SHOWN = (0.5, 99.5)  # percentiles of the scores at which the axis ends
 
 
 def roc_curves(clips: pd.DataFrame, scores: Floats) -> list[dict[str, Any]]:
-    """Of each id with both labels, all its domains together."""
-    made = []
-    for each in sorted(set(clips["id"])):
-        here = (clips["id"] == each).to_numpy()
+    """One curve for each id with both labels, over all its domains."""
+    curves = []
+    for name in sorted(set(clips["id"])):
+        here = (clips["id"] == name).to_numpy()
         anomaly, own = (clips["label"][here] == "anomaly").to_numpy(), scores[here]
         x, y = corners(anomaly, own)
-        made.append({"id": each, "auc": auc(anomaly, own), "pauc": pauc(anomaly, own), "fpr": x, "tpr": y})
-    return made
+        curves.append({"id": name, "auc": auc(anomaly, own), "pauc": pauc(anomaly, own), "fpr": x, "tpr": y})
+    return curves
 
 
 def corners(anomaly: npt.NDArray[np.bool_], scores: Floats) -> tuple[list[float], list[float]]:
-    """False and true positive rates of the curve's corners; clips of equal score are crossed in one straight line."""
+    """False and true positive rates of the curve's corners; clips of equal score make one straight line."""
     order = np.argsort(-scores, kind="stable")
     ends = np.flatnonzero(np.r_[np.diff(scores[order]) != 0, True])
     hits = np.r_[0, np.cumsum(anomaly[order])[ends]]
@@ -38,7 +38,7 @@ def corners(anomaly: npt.NDArray[np.bool_], scores: Floats) -> tuple[list[float]
 
 
 def histograms(clips: pd.DataFrame, scores: Floats, threshold: float) -> dict[str, Any]:
-    """Shares of each label's clips by score, of each id and domain; what lies beyond the axis is in its last bins."""
+    """Shares of each label's clips by score, for each id and domain; scores beyond the axis are in the last bins."""
     low, high = np.percentile(scores, SHOWN)
     low, high = min(low, threshold), max(high, threshold)
     margin = 0.02 * (high - low) or 0.5

@@ -1,4 +1,4 @@
-"""Everything that the report shows of one family: its studies, what they cost, and what went wrong."""
+"""Everything that the report shows of one family: its studies, their cost, and their failures."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from asd_ray.reporting.importances import FEWEST, importances
 
 CHANCE = 0.5
 AXES = 8  # of parallel coordinates
-LINES = 80  # of them, the best
+LINES = 80  # of parallel coordinates, for the best trials
 
 
 def family_facts(records: Sequence[TrialRecord], *, importance: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """`records` are one family's, of all machines; `importance` names the machines whose parameters are weighed."""
+    """`records` are of one family and all machines; `importance` names the machines whose parameters are weighed."""
     machines = sorted({record.machine for record in records}, key=str.lower)
     studies = {}
     for machine in machines:
@@ -62,7 +62,7 @@ def _trial(record: TrialRecord, at: int) -> dict[str, Any]:
 
 
 def cost(records: Sequence[TrialRecord]) -> dict[str, Any]:
-    """Of one machine. A trial over several machines is shared among them; a GPU counts as if the trial had it alone."""
+    """Of one machine: trials over several machines are divided among them, and a GPU counts as if not shared."""
     spent = gpu = 0.0
     for record in records:
         share = (record.seconds or 0.0) / len(record.machines)
@@ -82,7 +82,7 @@ def cost(records: Sequence[TrialRecord]) -> dict[str, Any]:
 
 
 def parallel(done: Sequence[TrialRecord], weighed: Mapping[str, float]) -> dict[str, Any]:
-    """The best trials over the parameters that differ among them, the weightiest parameters first."""
+    """The best trials over the parameters that differ among them, the most important parameters first."""
     best = sorted(done, key=lambda r: -(r.objective or 0.0))[:LINES]
     names = [name for record in best for name in record.params]
     differing = [
@@ -101,7 +101,7 @@ def parallel(done: Sequence[TrialRecord], weighed: Mapping[str, float]) -> dict[
 
 
 def seed_spread(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
-    """Trials that differ in nothing but their seed, the setting with most seeds first."""
+    """Trials that differ only in their seed; the setting with the most seeds first."""
     groups: dict[tuple[str, str], list[TrialRecord]] = {}
     for record in records:
         if record.status == "complete" and record.objective is not None:
@@ -133,7 +133,7 @@ def _settings(record: TrialRecord) -> dict[str, Any]:
 
 def _ended(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
     """Pruned and failed trials, failed first."""
-    made = [
+    ended = [
         {
             "machine": record.machine,
             "name": record.name,
@@ -145,7 +145,7 @@ def _ended(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
         for record in records
         if record.status != "complete"
     ]
-    return sorted(made, key=lambda row: (row["status"] != "failed", row["machine"], row["name"]))
+    return sorted(ended, key=lambda row: (row["status"] != "failed", row["machine"], row["name"]))
 
 
 def reason(record: TrialRecord) -> str:

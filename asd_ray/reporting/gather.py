@@ -1,4 +1,4 @@
-"""From a run to the facts of its report: plain values, from which HTML, JSON, CSV and Markdown are written alike."""
+"""The facts of a run's report, from which HTML, JSON, CSV and Markdown are written alike."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from asd_ray._terminal import typed
-from asd_ray.ensembling import stored
+from asd_ray.ensembling import Ensemble, protocols, stored
 from asd_ray.ensembling.ensemble_file import FINAL
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.metrics import hmean
 from asd_ray.reporting.family import family_facts
 from asd_ray.reporting.importances import FEWEST
-from asd_ray.reporting.machine import FORECASTS, forecast, machine_facts, picked_of
+from asd_ray.reporting.machine import headline_facts, how_labels_were_used, machine_facts, picked_of, shown
 from asd_ray.reporting.provenance import provenance
 from asd_ray.reporting.published import comparison
 
@@ -21,26 +21,29 @@ if TYPE_CHECKING:
     from asd_ray.ledger import Ledger, TrialRecord
 
 FORMAT = "asd_ray-report/1"
-WEIGHED = 40  # studies whose parameters are weighed, the largest: a fifth of a second each
+WEIGHED = 40  # largest studies whose parameters are weighed, at a fifth of a second each
 Facts = dict[str, Any]
 
 
 def gather(ledger: Ledger) -> Facts:
-    """An error where no machine has a final ensemble that can be used.
+    """Plain values, but for the final ensembles, which are `Ensemble`s; `as_json` gives them as report.json has them.
 
-    A machine whose final one cannot be used is named in `left_out`, other files that cannot be read in `not_read`.
+    An AsdRayError where no machine has a final ensemble that can be used. A machine whose final one cannot be used is
+    named in `left_out`, other files that cannot be read in `not_read`.
     """
     root, files = ledger.layout.root, stored(ledger)
     unreadable = [(name, why) for names in files.unreadable.values() for name, why in names.items()]
     left_out = [why for name, why in unreadable if name == FINAL]
     not_read = [why for name, why in unreadable if name != FINAL]
+    finals: dict[str, Ensemble] = {}
     machines: dict[str, Facts] = {}
-    for machine, found in sorted(files.ensembles.items(), key=lambda item: item[0].lower()):
-        if FINAL not in found:
+    for machine, ensembles in sorted(files.ensembles.items(), key=lambda item: item[0].lower()):
+        if FINAL not in ensembles:
             continue
         try:
-            machines[machine] = machine_facts(ledger, machine, found)
-        except AsdRayError as error:  # of a file that is not of this ledger; the others are reported all the same
+            machines[machine] = machine_facts(ledger, machine, ensembles)
+            finals[machine] = ensembles[FINAL]
+        except AsdRayError as error:  # of a file that does not fit this ledger; the other machines are reported
             left_out.append(str(error))
     if not machines:
         unusable = left_out + not_read
@@ -51,12 +54,12 @@ def gather(ledger: Ledger) -> Facts:
         "format": FORMAT,
         "run": root,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "labels": label_sentence(records, machines),
-        "summary": summary(machines),
+        "labels": label_sentence(records, finals),
+        "summary": summary(finals),
         "without": sorted({record.machine for record in records} - set(machines)),
         "left_out": left_out,
         "not_read": not_read,
-        "best_of_families": best_of_families(machines),
+        "best_of_families": best_of_families(finals, machines),
         "machines": machines,
         "families": families(records),
         "published": comparison(machines),
@@ -64,62 +67,70 @@ def gather(ledger: Ledger) -> Facts:
     }
 
 
-def summary(machines: Mapping[str, Facts]) -> Facts:
-    """The first screen: a row a machine, and the harmonic mean over machines where all are measured alike."""
-    rows = []
-    for machine, facts in machines.items():
-        final = facts["final"]
-        rows.append(
-            {
-                "machine": machine,
-                "recipe": final["recipe"]["name"],
-                "members": len(final["members"]),
-                "maximise": final["wishes"]["maximise"],
-                "year": final["dataset"]["year"],
-                "transductive": final["transductive"],
-                "families": sorted({each["family"] for each in final["members"]}),
-                "tried": final["candidates"]["tried"],
-                **forecast(final),
-            }
-        )
+def as_json(facts: Facts) -> Facts:
+    """The facts as report.json has them."""
+    machines = {
+        name: {key: value for key, value in own.items() if key != "labels"} | {"final": shown(own["final"])}
+        for name, own in facts["machines"].items()
+    }
+    return {**facts, "machines": machines}
+
+
+def summary(finals: Mapping[str, Ensemble]) -> Facts:
+    """The first screen: one row per machine, and the harmonic mean over machines if all are measured alike."""
+    rows = [
+        {
+            "machine": machine,
+            "recipe": final.name,
+            "members": len(final.members),
+            "maximise": final.config.maximise,
+            "year": final.dataset.year,
+            "transductive": final.transductive,
+            "families": sorted({member.family for member in final.members}),
+            "tried": final.candidates.tried,
+            **headline_facts(final),
+        }
+        for machine, final in finals.items()
+    ]
     apart = unlike(rows)
     return {"rows": rows, "over_machines": over_machines([] if apart else rows), "apart": apart}
 
 
 def unlike(rows: Sequence[Facts]) -> str:
-    """Why a mean over machines would mix what cannot be mixed, if it would."""
-    for key, what in (("maximise", "each maximises what it was told to"), ("year", "their cells are of several years")):
-        given: dict[str, list[str]] = {}
+    """Why the rows have no mean over machines; "" if they have one."""
+    for key, what in (("maximise", "they maximise different measures"), ("year", "their cells are of several years")):
+        machines_by: dict[str, list[str]] = {}
         for row in rows:
-            given.setdefault(str(row[key] or "no DCASE year"), []).append(row["machine"])
-        if len(given) > 1:
-            told = "; ".join(f"{', '.join(machines)}: {value}" for value, machines in given.items())
-            return f"No mean over machines: {what} ({told})."
+            machines_by.setdefault(str(row[key] or "no DCASE year"), []).append(row["machine"])
+        if len(machines_by) > 1:
+            groups = "; ".join(f"{', '.join(machines)}: {value}" for value, machines in machines_by.items())
+            return f"No mean over machines: {what} ({groups})."
     return ""
 
 
 def over_machines(rows: Sequence[Facts]) -> Facts:
-    made: Facts = {"forecast": None, "oracle": None, "protocol": None}
+    over: Facts = {"forecast": None, "oracle": None, "protocol": None}
     for key in ("forecast", "oracle"):
-        given = [row[key] for row in rows]
-        if given and all(given):
-            made[key] = {
-                name: float(hmean([each[name] for each in given])) for name in ("value", "auc", "pauc", "hmean")
+        numbers = [row[key] for row in rows]
+        if numbers and all(numbers):
+            over[key] = {
+                name: float(hmean([each[name] for each in numbers])) for name in ("value", "auc", "pauc", "hmean")
             }
-    if made["forecast"]:
-        made["protocol"] = " and ".join(name for name in FORECASTS if any(row["protocol"] == name for row in rows))
-    return made
+    if over["forecast"]:
+        used = {row["protocol"] for row in rows}
+        over["protocol"] = " and ".join(name for name in protocols.HEADLINE if name in used)
+    return over
 
 
-def best_of_families(machines: Mapping[str, Facts]) -> Facts:
-    """family -> machine -> the best value of its candidates there, by what was maximised."""
-    made: dict[str, dict[str, float]] = {}
-    for machine, facts in machines.items():
-        maximise = facts["final"]["wishes"]["maximise"]
-        for row in facts["leaderboard"]["rows"]:
+def best_of_families(finals: Mapping[str, Ensemble], machines: Mapping[str, Facts]) -> Facts:
+    """family -> machine -> the best value of its candidates there, of the measure that was maximised."""
+    best: dict[str, dict[str, float]] = {}
+    for machine, final in finals.items():
+        maximise = final.config.maximise
+        for row in machines[machine]["leaderboard"]["rows"]:
             if row[maximise] is not None:
-                made.setdefault(row["family"], {}).setdefault(machine, row[maximise])
-    return dict(sorted(made.items(), key=lambda item: -sum(item[1].values()) / len(item[1])))
+                best.setdefault(row["family"], {}).setdefault(machine, row[maximise])
+    return dict(sorted(best.items(), key=lambda item: -sum(item[1].values()) / len(item[1])))
 
 
 def families(records: Sequence[TrialRecord]) -> Facts:
@@ -137,9 +148,9 @@ def families(records: Sequence[TrialRecord]) -> Facts:
     }
 
 
-def label_sentence(records: Sequence[TrialRecord], machines: Mapping[str, Facts]) -> str:
+def label_sentence(records: Sequence[TrialRecord], finals: Mapping[str, Ensemble]) -> str:
     """How labels were used, from training to the numbers."""
-    if not any(facts["final"]["metrics"] for facts in machines.values()):
+    if not any(final.metrics for final in finals.values()):
         return "The test clips have no labels: nothing was chosen by labels, and nothing could be measured."
     searched = [record for record in records if record.source == "search"]
     parts = []
@@ -151,16 +162,17 @@ def label_sentence(records: Sequence[TrialRecord], machines: Mapping[str, Facts]
         )
     if len(searched) < len(records):
         parts.append("how imported systems used labels is not known")
-    names = {row for facts in machines.values() for row in (forecast(facts["final"])["protocol"],) if row}
-    if "crossval" in names:
-        parts.append("members were chosen with test labels on folds and measured on the fold left out (crossval)")
-    if "label_free" in names:
-        finals = [facts["final"] for facts in machines.values() if "label_free" in facts["final"]["metrics"]]
-        if any(not picked_of(final) for final in finals):
-            parts.append("ensembles marked label_free were chosen without test labels")
-        for final in finals:
-            if picked_of(final):
-                parts.append(f"{final['machine']}, label_free: {final['labels'].replace('; ', ', ')}")
+    by_protocol: dict[str, list[Ensemble]] = {}
+    for final in finals.values():
+        if final.headline_protocol and final.forecasts:
+            by_protocol.setdefault(final.headline_protocol, []).append(final)
+    label_free = by_protocol.pop("label_free", [])
+    parts += [f"members were {protocols.find(name).sentence} ({name})" for name in by_protocol]
+    if any(not picked_of(final) for final in label_free):
+        parts.append("ensembles marked label_free were chosen without test labels")
+    for final in label_free:
+        if picked_of(final):
+            parts.append(f"{final.machine}, label_free: {how_labels_were_used(final).replace('; ', ', ')}")
     parts.append("oracle numbers are of the very clips that the members were chosen by: an upper bound")
     text = "; ".join(parts)
     return text[0].upper() + text[1:] + "."

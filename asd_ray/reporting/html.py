@@ -1,4 +1,4 @@
-"""The report as one page: no file beside it, no request to a network, everything that users named escaped."""
+"""The report as one page: no other file, no request to a network, and every name escaped."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from asd_ray._terminal import typed, visible
+from asd_ray.ensembling import protocols
 from asd_ray.reporting import charts, text
 from asd_ray.reporting.importances import EVALUATOR
 from asd_ray.reporting.leaderboard import differing
-from asd_ray.reporting.machine import FORECASTS
+from asd_ray.reporting.machine import beside_headline
 from asd_ray.reporting.svg import colour
 
-GENERATOR = "asd_ray report"  # tells our page from another that is called report.html
+GENERATOR = "asd_ray report"  # marks our page, so that no other report.html is replaced
 PAGE = Path(__file__).parent / "page"
-MOST = 200  # rows of a leaderboard; all of them are in its CSV
+MOST = 200  # rows of a leaderboard on the page; its CSV has all of them
 
 
 def page(facts: Mapping[str, Any]) -> str:
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(PAGE),
         autoescape=True,
         trim_blocks=True,
@@ -30,7 +31,7 @@ def page(facts: Mapping[str, Any]) -> str:
         undefined=StrictUndefined,
         finalize=_readable,
     )
-    made.filters |= {
+    environment.filters |= {
         "number": lambda value, digits=4: text.number(_known(value), digits),
         "signed": lambda value: text.signed(_known(value)),
         "span": lambda value, plus=False: text.span(_known(value), plus=plus),
@@ -39,29 +40,32 @@ def page(facts: Mapping[str, Any]) -> str:
         "settings": text.settings,
         "counted": text.count,
     }
-    measured = {row["maximise"] for row in facts["summary"]["rows"]}
-    made.globals |= {
+    maximised = {row["maximise"] for row in facts["summary"]["rows"]}
+    forecasting = [name for name in protocols.HEADLINE if protocols.find(name).forecasts]
+    environment.globals |= {
         "charts": charts,
         "colour": colour,
         "differences": differing,
         "evaluator": EVALUATOR,
         "measures": text.MEASURES,
         "most": MOST,
-        "forecast_protocols": FORECASTS,
+        "beside_headline": beside_headline(),
+        "forecast_protocols": forecasting,
+        "sentences": {protocol.name: protocol.sentence for protocol in protocols.PROTOCOLS},
         "generator": GENERATOR,
         "short_names": text.SHORT,
         "typed": typed,
     }
     gains = [row["gain"] for row in facts["summary"]["rows"] if row["gain"]]
-    return made.get_template("report.html").render(
+    return environment.get_template("report.html").render(
         f=facts,
         name=facts["run"].rstrip("/").rpartition("/")[2] or facts["run"],
         style=Markup((PAGE / "style.css").read_text()),
         script=Markup((PAGE / "script.js").read_text()),
-        maximised=text.SHORT[measured.pop()] if len(measured) == 1 else "what was maximised",
+        maximised=text.SHORT[maximised.pop()] if len(maximised) == 1 else "the maximised measure",
         better=sum(gain["better"] for gain in gains),
         gained=bool(gains),
-        forecasts=sum(gain["protocol"] in FORECASTS for gain in gains),
+        forecasts=sum(gain["protocol"] in forecasting for gain in gains),
         cost_rows=cost_rows(facts),
     )
 
@@ -76,10 +80,10 @@ def cost_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _readable(value: Any) -> Any:
-    """Of what a browser would obey in a text, such as a change of its direction, the code is shown."""
+    """Characters that a browser would obey, such as a change of direction, are shown as their codes."""
     return visible(value, lines=True) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _known(value: Any) -> Any:
-    """A number that the facts lack, as of an ensemble without metrics, is None."""
+    """None for a number that the facts lack, such as those of an ensemble without metrics."""
     return None if isinstance(value, StrictUndefined) else value

@@ -1,4 +1,4 @@
-"""Which parameters of a study decided: Optuna's evaluator, over trials as the ledger holds them."""
+"""The importance of a study's parameters, by Optuna's evaluator over the trials of the ledger."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from asd_ray.ledger import TrialRecord
 from asd_ray.reporting.optuna_trials import as_trials
 
 FEWEST = 10  # complete trials
-TREES = 32  # a fifth of a second a study
+TREES = 32  # take a fifth of a second per study
 EVALUATOR = f"mean decrease in impurity of a random forest of {TREES} trees (Optuna's evaluator)"
 
 
 def importances(done: Sequence[TrialRecord]) -> tuple[dict[str, float], str]:
-    """Parameter -> share of what they decide, largest first; or none, and why.
+    """parameter -> its share of the importance, largest first; or none, and the reason.
 
-    Weighed are those that all trials have and that were varied.
+    Only parameters that all trials have and that were varied are weighed.
     """
     import optuna
 
@@ -26,9 +26,11 @@ def importances(done: Sequence[TrialRecord]) -> tuple[dict[str, float], str]:
     study.add_trials(as_trials(done))
     values = [trial.params for trial in study.trials]
     common = set.intersection(*map(set, values))
-    varied = sorted(name for name in common if len({each[name] for each in values}) > 1)  # Optuna 5.0 wants them sorted
+    varied = sorted(
+        name for name in common if len({params[name] for params in values}) > 1
+    )  # Optuna 5.0 wants them sorted
     if not varied:
         return {}, "left out: no parameter was varied"
-    judge = optuna.importance.MeanDecreaseImpurityImportanceEvaluator(n_trees=TREES, seed=0)
-    found = optuna.importance.get_param_importances(study, evaluator=judge, params=varied)
-    return {name: float(share) for name, share in found.items()}, ""
+    evaluator = optuna.importance.MeanDecreaseImpurityImportanceEvaluator(n_trees=TREES, seed=0)
+    shares = optuna.importance.get_param_importances(study, evaluator=evaluator, params=varied)
+    return {name: float(share) for name, share in shares.items()}, ""

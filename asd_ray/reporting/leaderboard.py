@@ -12,7 +12,7 @@ from asd_ray.metrics import cells_batch, hmean
 
 
 def leaderboard(candidates: Candidates, maximise: str, members: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Rows best first by `maximise`; `cells` names the columns of each row's cells. Unlabelled clips: no numbers."""
+    """`rows`, best first by `maximise`, and `cells`, the names of their cells. Without labels there are no numbers."""
     table = candidates.table.to_dict("records")
     names, cells, means = _judged(candidates)
     order = np.argsort(-means[maximise], kind="stable") if names else np.arange(len(table))

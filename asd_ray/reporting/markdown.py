@@ -1,4 +1,4 @@
-"""The report as Markdown: what a reader wants in a mail or a repository."""
+"""The report as Markdown, for a mail or a repository."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from asd_ray._terminal import visible
+from asd_ray.ensembling import Ensemble
 from asd_ray.reporting.leaderboard import differing
+from asd_ray.reporting.machine import beside_headline
 from asd_ray.reporting.text import DASH, MEASURES, SHORT, count, number, percent, settings, short, signed, span
 
-BEST = 10  # candidates of a machine that are shown
+BEST = 10  # candidates shown of each machine
 
 
 def markdown(facts: Mapping[str, Any]) -> str:
@@ -32,7 +34,7 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield "\n## Families\n"
     yield from table(
         (*("family", "machine", "complete", "pruned", "failed", "best objective", "protocol"),
-         *("seconds", "seconds a point")),
+         *("seconds", "seconds per point")),
         (
             [family, machine, *map(str, study["counts"].values()), number(study["best"]), study["protocol"] or DASH,
              number(study["cost"]["seconds"], 1), number(study["cost"]["seconds_per_point"], 1)]
@@ -60,7 +62,7 @@ def _summary(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _row(machine: str, recipe: str, members: str, row: Mapping[str, Any], maximised: Collection[str]) -> list[str]:
-    """With a column of intervals beside each measure that some row maximises."""
+    """A row with a column of intervals after each measure that some row maximises."""
     own, best, gain = row["forecast"] or {}, row["oracle"] or {}, row["gain"] or {}
     cells = [machine, recipe, members, row["protocol"] or DASH]
     for name in SHORT:
@@ -72,19 +74,28 @@ def _row(machine: str, recipe: str, members: str, row: Mapping[str, Any], maximi
 
 
 def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
-    final = facts["final"]
-    yield f"\n## {plain(machine)}: {plain(final['recipe']['name'])}\n"
-    tried = count(final["candidates"]["tried"], "candidate")
-    yield f"{tried} tried, {MEASURES[final['wishes']['maximise']]}; {plain(final['labels'])}.\n"
-    yield from (
-        f"- {short(each['weight'])} × {plain(each['name'])} {plain(each['variant'])}" for each in final["members"]
-    )
+    final: Ensemble = facts["final"]
+    yield f"\n## {plain(machine)}: {plain(final.name)}\n"
+    tried = count(final.candidates.tried, "candidate")
+    yield f"{tried} tried, {MEASURES[final.config.maximise]}; {plain(facts['labels'])}.\n"
+    yield from (f"- {short(member.weight)} × {plain(member.name)} {plain(member.variant)}" for member in final.members)
     yield from (f"\nNote: {plain(note)}" for note in facts["notes"])
     yield "\n### Recipes\n"
-    names = ("recipe", "members", "protocol", "forecast", "95 %", "oracle", "gap", "gain", "its 95 %")
+    names = (
+        "recipe",
+        "members",
+        "protocol",
+        "forecast",
+        "95 %",
+        "oracle",
+        "gap",
+        *beside_headline(),
+        "gain",
+        "its 95 %",
+    )
     yield from table(names, map(_recipe, facts["recipes"]))
     if facts["older"]:
-        yield f"\nOlder or of other settings, so not beside these: {', '.join(map(plain, facts['older']))}."
+        yield f"\nNot compared, because older or chosen with other settings: {', '.join(map(plain, facts['older']))}."
     board = facts["leaderboard"]
     if board["cells"]:
         yield f"\n### Best candidates (oracle; {min(BEST, len(board['rows']))} of {len(board['rows'])})\n"
@@ -98,12 +109,12 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
             ),
             left=2,
         )  # fmt: skip
-    if final["selection_frequency"]:
-        told = [
-            f"{plain(each['name'])} {plain(each['variant'])} {percent(each['frequency'])}"
-            for each in final["selection_frequency"][:BEST]
+    if final.selection_frequency:
+        frequent = [
+            f"{plain(each.name)} {plain(each.variant)} {percent(each.frequency)}"
+            for each in final.selection_frequency[:BEST]
         ]
-        yield f"\nChosen by folds of crossval: {', '.join(told)}."
+        yield f"\nShare of crossval's folds that chose a candidate: {', '.join(frequent)}."
 
 
 def _recipe(row: Mapping[str, Any]) -> list[str]:
@@ -116,20 +127,21 @@ def _recipe(row: Mapping[str, Any]) -> list[str]:
         span(own.get("interval")),
         number((row["oracle"] or {}).get("value")),
         signed(row["gap"]),
+        *(number(row[protocol]) for protocol in beside_headline()),
         signed(gain.get("value")) + _against(gain),
         span(gain.get("interval"), plus=True),
     ]
 
 
 def _against(gain: Mapping[str, Any]) -> str:
-    """The protocol, where the gain is no forecast, or the single detector's, where that is another."""
+    """The protocol, where the gain is no forecast, or that of the single detector, where it is another."""
     if not gain or gain["against"] == gain["protocol"] != "oracle":
         return ""
     return " (oracle)" if gain["protocol"] == "oracle" else f" (single: {gain['against']})"
 
 
 def _published(comparison: Mapping[str, Any]) -> Iterator[str]:
-    yield f"\n## Beside published numbers: DCASE {comparison['year']}, {comparison['measure']}\n"
+    yield f"\n## Compared with published numbers: DCASE {comparison['year']}, {comparison['measure']}\n"
     yield f"Compared with this run: {plain(comparison['compared'])}.\n"
     machines = comparison["machines"]
     rows = (
@@ -143,23 +155,24 @@ def _published(comparison: Mapping[str, Any]) -> Iterator[str]:
 def _provenance(facts: Mapping[str, Any]) -> Iterator[str]:
     yield "\n## Provenance\n"
     yield from (f"- {name}: {plain(text)}" for part in ("protocols", "measures") for name, text in facts[part].items())
-    for machine, each in facts["datasets"].items():
-        clips = ", ".join(f"{many} {label}" for label, many in each["clips"].items())
-        told = f"dataset {plain(each['name'])}, fingerprint {plain(each['fingerprint'] or DASH)}, test clips {clips}"
-        yield f"- {plain(machine)}: {told}; {plain(each['cells'])}"
+    for machine, dataset in facts["datasets"].items():
+        clips = ", ".join(f"{many} {label}" for label, many in dataset["clips"].items())
+        name, fingerprint = plain(dataset["name"]), plain(dataset["fingerprint"] or DASH)
+        described = f"dataset {name}, fingerprint {fingerprint}, test clips {clips}"
+        yield f"- {plain(machine)}: {described}; {plain(dataset['cells'])}"
     for stage, versions in facts["versions"].items():
         if versions:
-            told = ", ".join(f"{name} {version}" for name, version in versions.items())
-            yield f"- versions of {stage}: {plain(told)}"
+            packages = ", ".join(f"{name} {version}" for name, version in versions.items())
+            yield f"- versions of {stage}: {plain(packages)}"
     longest = max((len(run) for command in facts["commands"] for run in re.findall("`+", command)), default=0)
-    fence = "`" * max(3, longest + 1)  # no command can end the block
+    fence = "`" * max(3, longest + 1)  # longer than any in the commands
     yield f"\n{fence}sh"
     yield from facts["commands"]
     yield fence
 
 
 def table(names: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> Iterator[str]:
-    """The first `left` columns are words, the others numbers."""
+    """A table; the first `left` columns are words, the others numbers."""
     yield f"| {' | '.join(map(plain, names))} |"
     yield f"|{'|'.join('---' if at < left else '--:' for at in range(len(names)))}|"
     yield from (f"| {' | '.join(map(plain, row))} |" for row in rows)

@@ -1,4 +1,4 @@
-"""The members of an ensemble beside each other: how alike they order clips, and which clips they get wrong."""
+"""Comparison of an ensemble's members: how alike they order clips, and which clips they get wrong."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ WORST = 10  # clips that are shown
 
 def agreement(scores: Floats, clips: pd.DataFrame) -> list[list[float | None]]:
     """Spearman's rank correlation of members' scores, the mean over ids; None where no id has one."""
-    each = [
+    of_ids = [
         pd.DataFrame(scores[:, rows].T).corr(method="spearman").to_numpy()
         for rows in clips.groupby("id").indices.values()
     ]
-    known = np.isfinite(each)  # an id with one clip says nothing of order, and nothing against the other ids
-    mean = np.where(known, each, 0.0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
+    known = np.isfinite(of_ids)  # an id with one clip has no order, and is left out of the mean
+    mean = np.where(known, of_ids, 0.0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
     return [[None if np.isnan(value) else float(value) for value in row] for row in mean]
 
 
 def worst_clips(
     clips: pd.DataFrame, together: Floats, limit: float, scores: Floats, limits: Floats
 ) -> dict[str, list[dict[str, Any]]]:
-    """Anomalies most often missed and normals most often falsely alarmed, of labelled `clips`.
+    """Of labelled `clips`, the anomalies most often missed and the normal clips with most false alarms.
 
-    `scores` [members, clips] are decided by each member's own of `limits`, `together` by the ensemble's `limit`. The
-    clips that most members get wrong come first, of equals the one that the ensemble is most wrong about.
+    A member's row of `scores` [members, clips] has its own threshold in `limits`; the ensemble's scores `together` have
+    the threshold `limit`. Clips that most members get wrong come first, then those with the ensemble's largest error.
     """
     alarms = scores > limits[:, None]
-    found = {}
+    worst = {}
     for kind, label in (("missed", "anomaly"), ("false_alarms", "normal")):
         rows = np.flatnonzero((clips["label"] == label).to_numpy())
         wrong = (alarms if label == "normal" else ~alarms)[:, rows].sum(axis=0)
         error = (together[rows] - limit) * (1 if label == "normal" else -1)
         order = np.lexsort((-error, -wrong))
-        found[kind] = [
+        worst[kind] = [
             {
                 "clip": str(clips["clip"].iat[rows[at]]),
                 "id": str(clips["id"].iat[rows[at]]),
@@ -50,4 +50,4 @@ def worst_clips(
             for at in order[:WORST]
             if wrong[at] or (together[rows[at]] > limit) == (label == "normal")
         ]
-    return found
+    return worst

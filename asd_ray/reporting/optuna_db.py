@@ -1,6 +1,6 @@
 """The ledger's searches as Optuna studies in one SQLite file, which ``optuna-dashboard sqlite:///FILE`` opens.
 
-The ledger stays the truth: the file is made anew each time, and no search reads it.
+The ledger remains the only truth: the file is written again each time, and no search reads it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from asd_ray.ledger import Ledger, TrialRecord
 
 CURE = "name another file with --optuna-db"
-MARK = "asd_ray_run"  # the attribute by which a study is known as ours
+MARK = "asd_ray_run"  # the attribute that marks a study as ours
 ABOUT = "harmonic mean of the AUC and pAUC cells of the labelled test clips, by the best variant: protocol oracle"
 
 
@@ -36,7 +36,7 @@ class Exported(NamedTuple):
 
 
 def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
-    """One study for each machine and family, with every trial as it ended; the file is whole or not there."""
+    """One study for each machine and family, with all its trials; the file is written as a whole or not at all."""
     refuse_own_folder(path, CURE)
     target = _writable(path)
     studies: dict[tuple[str, str], list[TrialRecord]] = {}
@@ -61,20 +61,20 @@ def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
             f"{target}: cannot be written ({obstacle(target) or why(error)}); free some space, or {CURE}"
         ) from error
     except _failures() as error:
-        told = obstacle(target) or _innermost(error)
-        raise AsdRayError(f"{target}: cannot be written ({told}); free some space, or {CURE}") from error
+        reason = obstacle(target) or _innermost(error)
+        raise AsdRayError(f"{target}: cannot be written ({reason}); free some space, or {CURE}") from error
     return Exported(target, len(studies), sum(map(len, studies.values())), notes)
 
 
 def _writable(path: str | Path) -> Path:
-    """`path`, unless it holds something that is not ours to replace."""
+    """`path`; an AsdRayError where it holds something that we must not replace."""
     if is_address(path):
         raise AsdRayError(f"{path}: give the path of a file on a local disk, such as studies.db, without sqlite:///")
     target = Path(os.path.realpath(Path(path).expanduser()))
     if not target.exists():
         return target
     if not target.is_file():
-        raise AsdRayError(f"{target} is no file that can be replaced by a file of studies; {CURE}")
+        raise AsdRayError(f"{target} is no file, so it cannot be replaced by a file of studies; {CURE}")
     ours = "SELECT study_id FROM study_user_attributes WHERE key = ?"
     query = f"SELECT COUNT(*) FROM studies WHERE study_id NOT IN ({ours})"
     try:
@@ -90,8 +90,8 @@ def _writable(path: str | Path) -> Path:
 def _write(path: Path, studies: Mapping[tuple[str, str], Sequence[TrialRecord]], run: str) -> None:
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # a failure is told once, by its exception
-    storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"creator": lambda: _hasty(path)})
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # the exception reports a failure, so the log need not
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"creator": lambda: _unsynced(path)})
     try:
         for (machine, family), records in studies.items():
             study = optuna.create_study(storage=storage, study_name=f"{machine}-{family}", direction="maximize")
@@ -107,7 +107,7 @@ def _write(path: Path, studies: Mapping[tuple[str, str], Sequence[TrialRecord]],
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What SQLite's errors, such as of a full disk, come as."""
+    """The exceptions in which SQLite's errors, such as a full disk, arrive."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -115,14 +115,14 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def _innermost(error: BaseException) -> str:
-    """SQLite's own words: `database or disk is full`, without the statement and its parameters."""
+    """SQLite's own message, such as `database or disk is full`, without the statement and its parameters."""
     while (cause := error.__cause__) is not None:
         error = cause
     return str(error).partition("\n")[0]
 
 
-def _hasty(path: Path) -> sqlite3.Connection:
-    """The file is renamed into place once it is whole, so no single step needs to survive a power cut."""
+def _unsynced(path: Path) -> sqlite3.Connection:
+    """Without a sync to disk at each step: only the complete file is renamed into place."""
     connection = sqlite3.connect(path, check_same_thread=False)
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA journal_mode = MEMORY")

@@ -1,6 +1,6 @@
-"""Trials of the ledger as Optuna has them: what its evaluators and its dashboard take.
+"""Trials of the ledger as Optuna's objects, for its evaluators and its dashboard.
 
-optuna is imported where it is used: other reports start without it.
+optuna is imported where it is used, so that other reports start without it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from asd_ray.ledger import TrialRecord
 
 Distributions = dict[str, "BaseDistribution"]
-_TOLD = ("trial", "name", "variant", "protocol", "seed", "epochs", "seconds")
+_ATTRIBUTES = ("trial", "name", "variant", "protocol", "seed", "epochs", "seconds")
 
 
 def as_trials(records: Sequence[TrialRecord]) -> list[FrozenTrial]:
-    """Of one family, with the distributions of the shipped search space where it drew these parameters."""
+    """Trials of one family, with the distributions of the shipped search space if it drew their parameters."""
     space = _space(records[0].family)
     drawn = [_drawn(record.params, space) if space else {} for record in records]
     names = {name for record in records for name in record.params}
@@ -51,7 +51,7 @@ def _space(family: str) -> dict[str, Any] | None:
 
 
 def _drawn(params: Mapping[str, Any], space: Mapping[str, Any]) -> Distributions:
-    """What the shipped search space draws where it gives these parameters; those of another space: nothing."""
+    """The distributions of the shipped search space if it can draw these parameters; else none."""
     from optuna.trial import FixedTrial
 
     fixed = FixedTrial(dict(params))
@@ -59,13 +59,13 @@ def _drawn(params: Mapping[str, Any], space: Mapping[str, Any]) -> Distributions
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Optuna only warns of a value outside its range
             drawn = space["space"](fixed)
-    except Exception:  # whatever a space raises for parameters that it did not give
+    except Exception:  # a space may raise anything for parameters that it did not draw
         return {}
     return fixed.distributions if {**space["PAPER"], **drawn} == params else {}
 
 
 def _distribution(values: Sequence[Any], shipped: BaseDistribution | None) -> BaseDistribution:
-    """The shipped one where all values lie in it, else one that the values seen span: a study has one a parameter."""
+    """The shipped distribution if it holds all values, else one that spans them: a study has one per parameter."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if shipped is not None and all(_lies_in(value, shipped) for value in values):
@@ -93,25 +93,26 @@ def _trial(record: TrialRecord, distributions: Distributions) -> FrozenTrial:
 
     states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
     stored = record.to_dict()
-    told = {name: stored[name] for name in _TOLD if stored[name] not in (None, "")}
-    told |= {name: stored[name] for name in ("error", "objective_parts") if stored[name]}
-    told |= {"paper": True} if record.paper else {}
-    told |= {"fixed": fixed} if (fixed := {n: v for n, v in stored["params"].items() if n not in distributions}) else {}
-    made = create_trial(
+    fixed = {name: value for name, value in stored["params"].items() if name not in distributions}
+    attributes = {name: stored[name] for name in _ATTRIBUTES if stored[name] not in (None, "")}
+    attributes |= {name: stored[name] for name in ("error", "objective_parts") if stored[name]}
+    attributes |= {"paper": True} if record.paper else {}
+    attributes |= {"fixed": fixed} if fixed else {}
+    trial = create_trial(
         state=states[record.status],
         value=_value(record),
         params={name: record.params[name] for name in distributions},
         distributions=distributions,
         intermediate_values=record.intermediate,
-        user_attrs=told,
+        user_attrs=attributes,
     )
     ended = datetime.fromisoformat(record.created).astimezone().replace(tzinfo=None)  # Optuna's times are local
-    made.datetime_complete, made.datetime_start = ended, ended - timedelta(seconds=record.seconds or 0)
-    return made
+    trial.datetime_complete, trial.datetime_start = ended, ended - timedelta(seconds=record.seconds or 0)
+    return trial
 
 
 def _value(record: TrialRecord) -> float | None:
-    """Of a pruned trial its last intermediate value, as Optuna itself keeps it."""
+    """The last intermediate value of a pruned trial, as Optuna itself stores it."""
     if record.status == "complete":
         return record.objective
     reported = [value for _, value in sorted(record.intermediate.items()) if math.isfinite(value)]

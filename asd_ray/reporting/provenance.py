@@ -1,12 +1,12 @@
-"""Where the report's numbers come from: data, versions, settings, and the commands that make them again."""
+"""Where the report's numbers come from: data, versions, settings, and the commands that compute them again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asd_ray._terminal import typed
-from asd_ray.ensembling.build import LABELS
+from asd_ray.ensembling import Ensemble, protocols
 from asd_ray.metrics import EDITIONS
 
 if TYPE_CHECKING:
@@ -14,75 +14,75 @@ if TYPE_CHECKING:
 
 
 def provenance(ledger: Ledger, records: Sequence[TrialRecord], machines: Mapping[str, Mapping[str, Any]]) -> Any:
-    finals = {machine: facts["final"] for machine, facts in machines.items()}
+    finals: dict[str, Ensemble] = {machine: facts["final"] for machine, facts in machines.items()}
+    years = {final.dataset.year for final in finals.values()}
     return {
         "datasets": {
             machine: {
-                **final["dataset"],
+                **final.dataset.to_json(),
                 "clips": machines[machine]["clips"],
                 "cells": machines[machine]["cells"],
             }
             for machine, final in finals.items()
         },
-        "protocols": dict(LABELS),
+        "protocols": {protocol.name: protocol.sentence for protocol in protocols.PROTOCOLS},
         "measures": {
             "AUC, pAUC": "area under the ROC curve, and its part up to a false positive rate of 0.1 in McClish's "
             "scale, where 0.5 is chance; per machine the harmonic mean of its cells",
             "hmean": "harmonic mean of all AUC and pAUC cells of a machine; over machines, of the machines' values",
             "95 %": "bootstrap interval: clips drawn again within each id, domain and label "
-            f"({_once(final['wishes']['draws'] for final in finals.values())} draws), ensemble and best single "
+            f"({_distinct(final.config.draws for final in finals.values())} draws), ensemble and best single "
             "detector on the same draws",
             **{
                 f"DCASE {year}": f"its official score: {edition.definition}; here a machine's cells are taken together"
                 for year, edition in sorted(EDITIONS.items())
-                if edition.is_scored and year in {final["dataset"]["year"] for final in finals.values()}
+                if edition.is_scored and year in years
             },
         },
         "searches": _searches(records),
-        "versions": {"ensembles": _merged(final["versions"] for final in finals.values()),
+        "versions": {"ensembles": _merged(final.versions for final in finals.values()),
                      "trials": _merged(record.versions for record in records)},
         "devices": sorted({record.device for record in records if record.device}),
         "commands": commands(ledger.layout.root, finals),
     }  # fmt: skip
 
 
-def commands(root: str, finals: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What chooses each final ensemble again, what checks it, and what writes this report."""
-    made = []
+def commands(root: str, finals: Mapping[str, Ensemble]) -> list[str]:
+    """Commands that choose each final ensemble again, that verify it, and that write this report."""
+    lines = []
     for machine, final in finals.items():
-        wishes, recipe = final["wishes"], final["recipe"]
-        name = final.get("recipe_source") or recipe["name"].partition(".")[0]
-        asked = [("--run", root), ("--recipe", name), ("--maximise", wishes["maximise"]), ("--by", recipe["by"])]
-        asked += [(f"--{each}", wishes[each]) for each in ("folds", "repeats", "seed", "threshold")]
-        asked.append(("--percentile", f"{wishes['percentile']:g}"))
-        made.append(typed("asd-ray", "ensemble", machine, *(word for pair in asked for word in pair)))
+        config, name = final.config, final.recipe_source or final.recipe.stem
+        options = [("--run", root), ("--recipe", name), ("--maximise", config.maximise), ("--by", final.recipe.by)]
+        options += [(f"--{option}", getattr(config, option)) for option in ("folds", "repeats", "seed", "threshold")]
+        options.append(("--percentile", f"{config.percentile:g}"))
+        lines.append(typed("asd-ray", "ensemble", machine, *(word for option in options for word in option)))
     for machine in finals:
-        made.append(typed("asd-ray", "ensemble", "--verify", f"{root}/ensembles/{machine}/final.json", "--run", root))
-    return [*made, typed("asd-ray", "report", "--run", root)]
+        lines.append(typed("asd-ray", "ensemble", "--verify", f"{root}/ensembles/{machine}/final.json", "--run", root))
+    return [*lines, typed("asd-ray", "report", "--run", root)]
 
 
 def _searches(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
-    """The settings of trials, and how many have them."""
-    found: dict[tuple[Any, ...], int] = {}
+    """The settings of trials, and how many trials have them."""
+    counts: dict[tuple[Any, ...], int] = {}
     for record in records:
         settings = record.settings.to_dict() if record.settings else {}
-        told = [("source", record.source), ("seed", record.seed), ("protocol", record.protocol)]
+        shown = [("source", record.source), ("seed", record.seed), ("protocol", record.protocol)]
         names = ("year",) if record.source == "import" else ("year", "held_out", "epochs_cap", "checkpoint")
-        told += [(name, settings[name]) for name in names if name in settings]
+        shown += [(name, settings[name]) for name in names if name in settings]
         if len(record.machines) > 1:
-            told.append(("jointly", ", ".join(record.machines)))
-        found[tuple(told)] = found.get(tuple(told), 0) + 1
-    return [{**dict(told), "trials": many} for told, many in sorted(found.items(), key=lambda item: -item[1])]
+            shown.append(("jointly", ", ".join(record.machines)))
+        counts[tuple(shown)] = counts.get(tuple(shown), 0) + 1
+    return [{**dict(shown), "trials": many} for shown, many in sorted(counts.items(), key=lambda item: -item[1])]
 
 
-def _merged(given: Any) -> dict[str, str]:
+def _merged(of_each: Iterable[Mapping[str, str]]) -> dict[str, str]:
     """package -> every version that took part."""
-    made: dict[str, set[str]] = {}
-    for each in given:
-        for package, version in each.items():
-            made.setdefault(package, set()).add(version)
-    return {package: ", ".join(sorted(versions)) for package, versions in sorted(made.items())}
+    merged: dict[str, set[str]] = {}
+    for packages in of_each:
+        for package, version in packages.items():
+            merged.setdefault(package, set()).add(version)
+    return {package: ", ".join(sorted(versions)) for package, versions in sorted(merged.items())}
 
 
-def _once(values: Any) -> str:
+def _distinct(values: Any) -> str:
     return ", ".join(map(str, dict.fromkeys(values)))

@@ -1,6 +1,6 @@
-"""Published numbers of the development sets of DCASE 2020 and 2022, in percent, each with how it came about.
+"""Published numbers of the development sets of DCASE 2020 and 2022, in percent, each with its protocol.
 
-They are shown beside a run only whose dataset is called as the year's layout, dcase2020 or dcase2022, of the same
+They are shown beside a run only if its dataset has the name of the year's layout, dcase2020 or dcase2022, and the same
 machine and ids, with about as many test clips. Other runs have no such table.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from asd_ray.ensembling import Ensemble, protocols
 from asd_ray.metrics import hmean
 
 
@@ -25,22 +26,22 @@ class Table:
     year: int
     measure: str
     ids: Mapping[str, tuple[str, ...]]
-    fewest: int  # test clips of each id and label, below which a run holds but a part of the set
+    fewest: int  # test clips of each id and label; a run with fewer holds only a part of the set
     rows: tuple[Row, ...]
 
 
 def _rows(text: str, machines: tuple[str, ...]) -> tuple[Row, ...]:
     """Lines of ``system | protocol | value, or AUC/pAUC, of each machine``; a dash where there is none."""
-    made = []
+    rows = []
     for line in text.strip().splitlines():
         system, protocol, numbers = (part.strip() for part in line.split("|"))
         values = {
-            machine: tuple(float(each) for each in pair.split("/"))
+            machine: tuple(map(float, pair.split("/")))
             for machine, pair in zip(machines, numbers.split(), strict=True)
             if pair != "-"
         }
-        made.append(Row(system, protocol, values))
-    return tuple(made)
+        rows.append(Row(system, protocol, values))
+    return tuple(rows)
 
 
 UNSAID = "how labels were used is not said"
@@ -99,9 +100,9 @@ def comparison(machines: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | No
         matching = [name for name, facts in machines.items() if _same_clips(table, name, facts)]
         if matching:
             rows = [
-                {"system": f"this run, {protocol}", "protocol": _told(protocol, machines, values), "own": True,
+                {"system": f"this run, {protocol}", "protocol": _sentence(protocol, machines, values), "own": True,
                  "values": values}
-                for protocol in ("crossval", "label_free", "oracle")
+                for protocol in protocols.HEADLINE
                 if (values := {m: v for m in matching if (v := _own(table, machines[m], protocol))})
             ]  # fmt: skip
             rows += [
@@ -124,36 +125,30 @@ def comparison(machines: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | No
     return None
 
 
-_OWN = {
-    "crossval": "chosen on folds of the test clips, measured on the fold left out",
-    "oracle": "chosen with the labels of the clips it is measured on",
-}
-
-
-def _told(protocol: str, machines: Mapping[str, Mapping[str, Any]], of: Iterable[str]) -> str:
-    """A label-free ensemble says itself whether labels picked its recipe."""
-    told = {_OWN[protocol]} if protocol in _OWN else {machines[machine]["final"]["labels"] for machine in of}
-    return f"final ensemble, {' or '.join(sorted(told))}"
+def _sentence(protocol: str, machines: Mapping[str, Mapping[str, Any]], of: Iterable[str]) -> str:
+    """For label-free ensembles, whether labels picked their recipe."""
+    if protocol != "label_free":
+        return f"final ensemble, {protocols.find(protocol).sentence}"
+    return f"final ensemble, {' or '.join(sorted({machines[machine]['labels'] for machine in of}))}"
 
 
 def _same_clips(table: Table, machine: str, facts: Mapping[str, Any]) -> bool:
-    dataset = facts["final"]["dataset"]
-    if (dataset["name"], dataset["year"]) != (f"dcase{table.year}", table.year) or tuple(facts["ids"]) != table.ids.get(
-        machine
-    ):
+    final: Ensemble = facts["final"]
+    if (final.dataset.name, final.dataset.year) != (f"dcase{table.year}", table.year):
         return False
-    return all(
-        facts["counts"].get(f"{each}/{label}", 0) >= table.fewest
-        for each in facts["ids"]
+    return tuple(facts["ids"]) == table.ids.get(machine) and all(
+        facts["counts"].get(f"{machine_id}/{label}", 0) >= table.fewest
+        for machine_id in facts["ids"]
         for label in ("normal", "anomaly")
     )
 
 
 def _own(table: Table, facts: Mapping[str, Any], protocol: str) -> list[float] | None:
-    metrics = facts["final"]["metrics"]
-    cells = metrics.get(protocol, {}).get("cells")
-    if not cells or ("label_free" in metrics and protocol != "label_free"):
+    final: Ensemble = facts["final"]
+    metric = final.metrics.get(protocol)
+    if metric is None or ("label_free" in final.metrics and protocol != "label_free"):
         return None
+    cells = metric.cells
     if table.year != 2020:
         return [100 * float(hmean(list(cells.values())))]
     kinds = [[value for name, value in cells.items() if name.endswith(f"/{kind}")] for kind in ("auc", "pauc")]

@@ -24,6 +24,7 @@ from asd_ray.metrics.editions import DECISION, DOMAINS, SCORE, Cell, Edition, sc
 from asd_ray.storage.places import is_address
 
 if TYPE_CHECKING:
+    from asd_ray.ensembling import Ensemble
     from asd_ray.ledger import Ledger
 
 
@@ -59,13 +60,13 @@ def write_submission(ledger: Ledger, folder: str | Path, *, year: int | None = N
     for cell, clips in cells.items():
         contents[edition.files.spell(SCORE, cell)] = _rows(clips["clip"], clips["score"].astype(float))
         if edition.asks_for_decisions:
-            decisions = clips["score"] > ensembles[cell[0]]["threshold"]["value"]
+            decisions = clips["score"] > ensembles[cell[0]].threshold.value
             contents[edition.files.spell(DECISION, cell)] = _rows(clips["clip"], decisions.astype(int))
     without = sorted({record.machine for record in ledger.records()} - set(ensembles))
     if without:
         cure = typed("asd-ray", "ensemble", *without, "--run", ledger.layout.root)
         notes.append(f"{', '.join(without)}: no ensemble was chosen, so it is left out; run: {cure}")
-    transductive = [machine for machine, ensemble in ensembles.items() if ensemble["transductive"]]
+    transductive = [machine for machine, ensemble in ensembles.items() if ensemble.transductive]
     if transductive:
         notes.append(f"transductive, by scores of the test clips themselves: {', '.join(transductive)}")
     _put(target, contents)
@@ -79,11 +80,11 @@ def _local(folder: str | Path) -> Path:
     return Path(os.path.realpath(Path(folder).expanduser()))
 
 
-def _edition_of(ensembles: Mapping[str, Mapping[str, Any]], year: int | None) -> Edition:
+def _edition_of(ensembles: Mapping[str, Ensemble], year: int | None) -> Edition:
     """The edition of `year`, or else of the dataset that the ensembles were chosen on."""
     if year is not None:
         return scored_edition(year)
-    years = {machine: ensemble["dataset"]["year"] for machine, ensemble in ensembles.items()}
+    years = {machine: ensemble.dataset.year for machine, ensemble in ensembles.items()}
     without = [machine for machine, of_machine in years.items() if of_machine is None]
     if without:
         raise AsdRayError(
@@ -93,7 +94,7 @@ def _edition_of(ensembles: Mapping[str, Mapping[str, Any]], year: int | None) ->
     if len(set(years.values())) > 1:
         pairs = ", ".join(f"{machine} {of_machine}" for machine, of_machine in years.items())
         raise AsdRayError(f"the machines are of several years ({pairs}); name the year of the files: --year 2022")
-    of_dataset = int(next(iter(years.values())))
+    of_dataset = next(year_of for year_of in years.values() if year_of is not None)
     known = {edition.year: edition for edition in scored_editions()}
     if of_dataset not in known:
         latest = max(known)

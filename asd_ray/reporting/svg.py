@@ -1,6 +1,6 @@
 """Small charts as SVG: a plot with two axes, drawn at the size of a telephone's screen; colours come from CSS.
 
-What a reader of the screen hears is the chart's title and description; points tell their values in a tooltip.
+A screen reader reads the chart's title; a tooltip of each point shows its values.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from asd_ray._terminal import visible
 WIDTH, HEIGHT = 340, 230  # in CSS pixels when the page is narrow
 RIGHT, TOP, BOTTOM = 12, 10, 36
 LETTER = 6.2  # width of a figure in a tick's label
-COLOURS = 8  # series beyond that come back dashed
+COLOURS = 8  # further series have the same colours, dashed
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A scale from `low` to `high`; `names` puts words at 0, 1, 2 … instead of numbers, `whole` counts something."""
+    """A scale from `low` to `high`; `names` replace the numbers 0, 1, 2 …, and `whole` allows whole ticks only."""
 
     low: float
     high: float
@@ -40,7 +40,7 @@ class Axis:
         if self.names:
             return [(float(at), name) for at, name in enumerate(self.names)]
         powers = self._powers(most) if self.log else []
-        return [(value, told(value)) for value in (powers if len(powers) > 1 else self._steps(most))]
+        return [(value, figure(value)) for value in (powers if len(powers) > 1 else self._steps(most))]
 
     def _steps(self, most: int) -> list[float]:
         rough = (self.high - self.low) / max(1, most - 1)
@@ -71,7 +71,7 @@ def axis(values: Sequence[float], label: str = "", *, log: bool = False, margin:
 
 
 class Plot:
-    """A frame with ticks and grid; what is drawn later lies above what was drawn before."""
+    """A frame with ticks and a grid; later drawings cover earlier ones."""
 
     def __init__(self, x: Axis, y: Axis, *, title: str, width: int = WIDTH, height: int = HEIGHT):
         self.x, self.y, self.title, self.width, self.height = x, y, title, width, height
@@ -124,7 +124,7 @@ class Plot:
         self._add(f'<rect class="{kind}" x="{_n(left)}" y="{TOP}" {size}/>')
 
     def across(self, value: float, kind: str) -> None:
-        """An upright line at a value of x."""
+        """A vertical line at a value of x."""
         self._add(f'<path class="line {kind}" d="M{_n(self.at_x(value))} {TOP}V{self.height - BOTTOM}"/>')
 
     def dot(self, x: float, y: float, kind: str, tip: str = "", radius: float = 3) -> None:
@@ -168,7 +168,8 @@ def as_text(text: str) -> Markup:
     return escape(visible(text))
 
 
-def told(value: float) -> str:
+def figure(value: float) -> str:
+    """A number as short as it can be read."""
     if value and not 1e-3 <= abs(value) < 1e5:
         mantissa, _, power = f"{value:.0e}".partition("e")
         return f"{mantissa}e{int(power)}"

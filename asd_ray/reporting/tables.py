@@ -1,4 +1,4 @@
-"""The report's tables as CSV: plain numbers, all rows."""
+"""The report's tables as CSV files, with plain numbers and all rows."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ SHOWN = ("value", "auc", "pauc", "hmean")
 
 
 def tables(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Names of files and what they hold."""
+    """Names of the files and their contents."""
     yield "summary.csv", csv_text(map(_flat, facts["summary"]["rows"]))
     recipes = [
-        {"machine": machine, **_flat(row)} for machine, each in facts["machines"].items() for row in each["recipes"]
+        {"machine": machine, **_flat(row)} for machine, own in facts["machines"].items() for row in own["recipes"]
     ]
     yield "recipes.csv", csv_text(recipes)
     yield "trials.csv", csv_text(_trials(facts))
     if facts["published"]:
         yield "published.csv", csv_text(_published(facts["published"]))
-    for machine, each in facts["machines"].items():
-        yield f"{machine}-leaderboard.csv", csv_text(map(_candidate, each["leaderboard"]["rows"]))
+    for machine, own in facts["machines"].items():
+        yield f"{machine}-leaderboard.csv", csv_text(map(_candidate, own["leaderboard"]["rows"]))
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of the summary or of recipes: the nested numbers as columns that name their protocol."""
-    made = {name: value for name, value in row.items() if name not in ("forecast", "oracle", "gain", "families")}
+    flat = {name: value for name, value in row.items() if name not in ("forecast", "oracle", "gain", "families")}
     for part in ("forecast", "oracle"):
-        own = row[part] or {}
-        made |= {f"{part}_{name}": own.get(name) for name in SHOWN}
-        made[f"{part}_low"], made[f"{part}_high"] = own.get("interval", (None, None))
+        numbers = row[part] or {}
+        flat |= {f"{part}_{name}": numbers.get(name) for name in SHOWN}
+        flat[f"{part}_low"], flat[f"{part}_high"] = numbers.get("interval", (None, None))
     gain = row["gain"] or {}
-    made |= {f"gain_{name}": gain.get(name) for name in ("value", "protocol", "against", "better")}
-    made["gain_low"], made["gain_high"] = gain.get("interval", (None, None))
-    return made
+    flat |= {f"gain_{name}": gain.get(name) for name in ("value", "protocol", "against", "better")}
+    flat["gain_low"], flat["gain_high"] = gain.get("interval", (None, None))
+    return flat
 
 
 def _candidate(row: Mapping[str, Any]) -> dict[str, Any]:
-    made = {name: value for name, value in row.items() if name not in ("cells", "params")}
-    return {**made, "protocol": "oracle", **row["cells"], "params": json.dumps(row["params"])}
+    columns = {name: value for name, value in row.items() if name not in ("cells", "params")}
+    return {**columns, "protocol": "oracle", **row["cells"], "params": json.dumps(row["params"])}
 
 
 def _trials(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for family, each in facts["families"].items():
-        reasons = {(row["machine"], row["name"]): row for row in each["ended"]}
-        for machine, study in each["studies"].items():
+    for family, own in facts["families"].items():
+        reasons = {(row["machine"], row["name"]): row for row in own["ended"]}
+        for machine, study in own["studies"].items():
             for trial in study["trials"]:
-                told = {name: value for name, value in trial.items() if name != "at"}
+                columns = {name: value for name, value in trial.items() if name != "at"}
                 ended = reasons.get((machine, trial["name"]), {}) if trial["status"] != "complete" else {}
                 yield {
                     "machine": machine,
                     "family": family,
-                    **told,
+                    **columns,
                     "protocol": study["protocol"],
                     "reason": ended.get("reason", ""),
                 }

@@ -1,4 +1,4 @@
-"""Numbers and settings as people read them; what is not known is a dash."""
+"""Numbers and settings as people read them; an unknown value is a dash."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def signed(value: float | None, digits: int = 4) -> str:
 def span(interval: Sequence[float] | None, *, plus: bool = False) -> str:
     if interval is None:
         return DASH
-    return " … ".join(signed(each, 3) if plus else number(each, 3) for each in interval)
+    return " … ".join(signed(end, 3) if plus else number(end, 3) for end in interval)
 
 
 def percent(value: float | None, digits: int = 0) -> str:

@@ -1,14 +1,16 @@
-"""The report's files, each written whole or not at all; a file that is not of a report is never replaced."""
+"""The report's files, each written as a whole or not at all; a file of anybody else is never replaced."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.own_folders import refuse_own_folder
+from asd_ray.reporting.gather import Facts, as_json, gather
 from asd_ray.reporting.html import GENERATOR, page
 from asd_ray.reporting.markdown import markdown
 from asd_ray.reporting.tables import tables
@@ -18,18 +20,44 @@ from asd_ray.storage.run_layout import RunLayout
 from asd_ray.storage.s3 import is_s3
 
 if TYPE_CHECKING:
+    from asd_ray.ledger import Ledger
     from asd_ray.storage.files import Files
 
 CURE = "name another folder with --out"
-HEAD = 4096  # bytes, within which a file says whose it is
-MARKS = {  # the files that tell a folder with a report of ours, and what they hold
+HEAD = 4096  # bytes, within which a file shows who wrote it
+MARKS = {  # the files that mark a folder as one of our reports, and what they contain
     "report.html": (f'<meta name="generator" content="{GENERATOR}">', "<footer>Written by asd-ray report from "),
     "report.json": ('{"format":"asd_ray-report/',),
 }
 
 
+@dataclass(frozen=True)
+class Report:
+    """What `write_report` wrote."""
+
+    files: tuple[str, ...]  # paths or s3:// addresses, the page first
+    left_out: tuple[str, ...]  # why a machine with a final ensemble is not in the report
+    not_read: tuple[str, ...]  # why another ensemble file is not in it
+
+    @property
+    def page(self) -> str:
+        return self.files[0]
+
+
+def write_report(ledger: Ledger, out: str | Path | None = None) -> Report:
+    """The report of a run, into the folder or s3:// address `out`; into the run's own folder by default.
+
+    An AsdRayError where no machine has a final ensemble that can be used, and where `out` holds files of others.
+    """
+    run = ledger.layout
+    target = None if out is None else target_of(str(out), run)
+    facts = gather(ledger)
+    files = write(facts, target or run, target.base if target else run.report)
+    return Report(tuple(files), tuple(facts["left_out"]), tuple(facts["not_read"]))
+
+
 def target_of(out: str, run: RunLayout) -> RunLayout:
-    """The folder that --out names, checked before anything is computed."""
+    """The folder that --out names; an AsdRayError where no report can be there."""
     if not out:
         raise AsdRayError("--out is empty; name a folder, or leave it out: the report goes into the run's folder")
     if not is_s3(out) and is_address(out):
@@ -42,44 +70,48 @@ def target_of(out: str, run: RunLayout) -> RunLayout:
     return target
 
 
-def write(facts: Mapping[str, Any], layout: RunLayout, folder: str) -> list[str]:
-    """Into a folder of the disk, or of the S3, of `layout`; gives the paths, the page first."""
+def write(facts: Facts, layout: RunLayout, folder: str) -> list[str]:
+    """Into a folder on the disk, or on the S3, of `layout`; returns the paths, the page first."""
     files = open_files(layout, CURE)
-    made = {layout.report_file(folder, name): content for name, content in contents(facts)}
-    _refuse_foreign(files, list(made))
-    for path, content in made.items():  # all were made before any is written
-        files.put(path, content.encode("utf-8", "backslashreplace"))
-    return [layout.url(path) for path in made]
+    texts = {layout.report_file(folder, name): text for name, text in contents(facts)}
+    _refuse_foreign(files, list(texts))
+    for path, text in texts.items():  # all of them exist before the first is written
+        files.put(path, text.encode("utf-8", "backslashreplace"))
+    return [layout.url(path) for path in texts]
 
 
-def contents(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def contents(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Names of the files and their contents."""
     yield "report.html", page(facts)
-    yield "report.json", json.dumps(facts, allow_nan=False, ensure_ascii=False, separators=(",", ":")) + "\n"
+    yield (
+        "report.json",
+        json.dumps(as_json(facts), allow_nan=False, ensure_ascii=False, separators=(",", ":")) + "\n",
+    )
     yield "report.md", markdown(facts)
     yield from tables(facts)
 
 
 def _refuse_foreign(files: Files, paths: Sequence[str]) -> None:
     """A folder that holds files of these names must hold a report of ours, by the marks of its page or its JSON."""
-    there = [path for path in paths if files.stat(path) is not None]
-    marked = {path: _is_ours(files, path) for path in there if path.rpartition("/")[2] in MARKS}
-    if there and not (marked and all(marked.values())):
-        foreign = next((path for path, ours in marked.items() if not ours), there[0])
+    existing = [path for path in paths if files.stat(path) is not None]
+    marked = {path: _is_ours(files, path) for path in existing if path.rpartition("/")[2] in MARKS}
+    if existing and not (marked and all(marked.values())):
+        foreign = next((path for path, ours in marked.items() if not ours), existing[0])
         raise AsdRayError(
-            f"{files.layout.url(foreign)}: is there and was not written by asd-ray report, which would replace it; "
+            f"{files.layout.url(foreign)} exists and was not written by asd-ray report, which would replace it; "
             f"{CURE}, or move it away"
         )
 
 
 def _is_ours(files: Files, path: str) -> bool:
-    """By the beginning of the file, or by its end: earlier versions marked the page in its footer alone."""
+    """By the beginning of the file, or by its end: earlier versions marked the page only in its footer."""
     if not files.layout.is_s3 and not Path(path).is_file():
         return False
     try:
         with files.open(path) as file:
-            head = file.read(HEAD)
+            ends = file.read(HEAD)
             file.seek(max(0, file.size() - HEAD))
-            said = head + file.read(HEAD)
+            ends += file.read(HEAD)
     except OSError:
         return False
-    return any(mark.encode() in said for mark in MARKS[path.rpartition("/")[2]])
+    return any(mark.encode() in ends for mark in MARKS[path.rpartition("/")[2]])

@@ -1,4 +1,4 @@
-"""Before the first trial: what is a property of this computer and not of a trial. All that is wrong is said at once."""
+"""Checks of this computer before the first trial. They report everything that is wrong at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from asd_ray.storage.caches import CACHE_VARIABLE, cache_root
 if TYPE_CHECKING:  # it imports packages that `check_packages` looks for
     from asd_ray.ledger import RunLayout
 
-PACKAGES = (  # that trials import, and the search itself
+PACKAGES = (  # what trials and the search import
     *("numpy", "scipy", "pandas", "pyarrow", "sklearn", "torch", "torchaudio", "soundfile", "soxr", "xxhash"),
     *("threadpoolctl", "optuna", "rich", "yaml", "tensorboardX"),
 )
@@ -23,7 +23,7 @@ INSTALL = "install asd_ray again with all that it needs: pip install --upgrade -
 
 
 def check_packages(*, serial: bool) -> None:
-    """Raise where a package that every search needs is not installed. Takes no time: nothing is imported."""
+    """Raise if a package that every search needs is not installed. Nothing is imported, so this takes no time."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise AsdRayError(f"not installed: {', '.join(missing)}; {INSTALL}")
@@ -32,30 +32,30 @@ def check_packages(*, serial: bool) -> None:
 
 
 def check_environment(cache: str | Path | None, address: str, *, serial: bool) -> None:
-    """Raise where every trial would fail for the same reason: before data is made, and before Ray is started."""
+    """Raise if every trial would fail for the same reason. Call it before data is made and before Ray is started."""
     if address != "local":
         from asd_ray.tuning.on_ray.cluster import check_address
 
         check_address(address)
-    problems = [problem for problem in (_refused(check) for check in _checks(cache, serial)) if problem]
+    problems = [problem for problem in (_problem(check) for check in _checks(cache, serial)) if problem]
     if problems:
         raise AsdRayError(problems[0] if len(problems) == 1 else f"no trial could run here:\n{listing(problems)}")
 
 
 def check_run(layout: RunLayout) -> None:
-    """Raise where no trial could be stored; on S3 only a write would tell, and the first is that of a lock."""
+    """Raise if no trial could be stored in this run. On S3 only a write can show that, and the first is a lock's."""
     if layout.is_s3:
         return
     place = Path(layout.ledger)
     while not place.exists() and place != place.parent:
         place = place.parent
-    why = "not a folder" if not place.is_dir() else "" if os.access(place, os.W_OK | os.X_OK) else "not writable"
-    if why:
-        raise StorageError(f"{place}: {why}, so no trial could be stored; name another run with --run")
+    problem = "not a folder" if not place.is_dir() else "" if os.access(place, os.W_OK | os.X_OK) else "not writable"
+    if problem:
+        raise StorageError(f"{place}: {problem}, so no trial could be stored; name another run with --run")
 
 
 def check_gpu() -> None:
-    """Raise where torch sees a GPU on which nothing can be computed now: another process may have it for itself."""
+    """Raise if torch sees a GPU but cannot compute on it now, for example because another process has it alone."""
     import torch
 
     if not torch.cuda.is_available():
@@ -63,13 +63,13 @@ def check_gpu() -> None:
     try:
         torch.zeros(1, device="cuda")
     except RuntimeError as error:
-        why = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0]
         raise AsdRayError(
-            f"the GPU cannot be used ({why}); free it, or search on CPUs with --gpus-per-trial 0"
+            f"the GPU cannot be used ({reason}); free it, or search on CPUs with --gpus-per-trial 0"
         ) from error
 
 
-def _refused(check: Callable[[], object]) -> str:
+def _problem(check: Callable[[], object]) -> str:
     try:
         check()
     except AsdRayError as error:
@@ -92,14 +92,14 @@ def _check_imports() -> None:
         from asd_ray import _torchaudio
 
         del scipy, sklearn, _torchaudio
-    except Exception as error:  # a package that is half there raises whatever comes first
+    except Exception as error:  # a package that is partly installed may raise anything
         raise AsdRayError(
             f"a package that trials need cannot be imported ({type(error).__name__}: {error}); {INSTALL}"
         ) from error
 
 
 def _check_cache(cache: str | Path | None) -> None:
-    """A cache that cannot be written may hold all that is needed; one that is no folder can hold nothing."""
+    """Only what is not a folder is refused: a read-only cache may hold all that is needed."""
     from asd_ray.features import FeatureCache
 
     place = cache_root(cache)
@@ -109,7 +109,7 @@ def _check_cache(cache: str | Path | None) -> None:
                 f"{folder}: not a folder, so it can hold no cache; remove it, or name a folder with --cache DIR or "
                 f"${CACHE_VARIABLE}"
             )
-    FeatureCache(cache)  # which reads its own variable
+    FeatureCache(cache)  # reads its own environment variable
 
 
 def _check_temporary() -> None:

@@ -18,29 +18,18 @@ from asd_ray.families import Space
 from asd_ray.families.drawing import paper_draw
 from asd_ray.ledger import Ledger, Settings, TrialRecord, trial_hash
 from asd_ray.storage.study_locks import StudyLocks
+from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.spec import LAST, called
+from asd_ray.tuning.spec import called
 from asd_ray.tuning.study import Share, Study, study_name
-from asd_ray.tuning.suiting import Reasons, StudyClips, against, against_draws, front_end_of_draws, reason_lines
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a command asks for beside data and run."""
-
-    machines: Sequence[str]
-    families: Sequence[str] = ()  # empty: all that suit
-    spaces: Mapping[str, Space] = field(default_factory=dict)  # of every family; empty: their own
-    jointly: bool = False  # each trial learns from all the machines together
-    trials: int = 20
-    epochs_cap: int | None = None
-    seed: int = 0
-    held_out: float = 0.1
-    checkpoint: str = LAST
-    cpus_per_trial: float | None = None
-    gpus_per_trial: float | None = None
-    memory_per_trial: float | None = None  # GiB
-    retry_failed: bool = False  # stored failures are set aside and run anew
+from asd_ray.tuning.suiting import (
+    Reasons,
+    StudyClips,
+    front_end_of_draws,
+    reason_against,
+    reason_against_draws,
+    reason_lines,
+)
 
 
 @dataclass
@@ -53,7 +42,7 @@ class Plan:
     again: list[TrialRecord] = field(default_factory=list)  # failures to forget, of each machine, since they run anew
 
 
-def chosen_families(names: Sequence[str], gpu: bool) -> tuple[list[Family], list[str]]:
+def chosen_families(names: Sequence[str | type], gpu: bool) -> tuple[list[Family], list[str]]:
     """The families to search, and the names of those left out because they want a GPU."""
     if names and list(names) != ["all"]:
         found = [family(name) for name in dict.fromkeys(names)]
@@ -101,33 +90,33 @@ def spaces_by_family(texts: Sequence[str], families: Sequence[Family]) -> dict[s
     return spaces
 
 
-def _spaces(wishes: Wishes, families: Sequence[Family]) -> Mapping[str, Space]:
-    return wishes.spaces or spaces_by_family((), families)
+def _spaces(config: SearchConfig, families: Sequence[Family]) -> Mapping[str, Space]:
+    return config.spaces or spaces_by_family((), families)
 
 
-def share_of(each: Family, wishes: Wishes, gpu: bool) -> Share:
+def share_of(each: Family, config: SearchConfig, gpu: bool) -> Share:
     """What a trial takes: as the command says, else as the family says; no GPU for who wants none or where is none."""
     default = each.resources
-    cpu = default.cpu if wishes.cpus_per_trial is None else wishes.cpus_per_trial
-    memory = default.memory if wishes.memory_per_trial is None else wishes.memory_per_trial
-    if wishes.gpus_per_trial is None:
+    cpu = default.cpu if config.cpus_per_trial is None else config.cpus_per_trial
+    memory = default.memory if config.memory_per_trial is None else config.memory_per_trial
+    if config.gpus_per_trial is None:
         return Share(cpu, default.gpu if gpu else 0.0, memory)
-    return Share(cpu, wishes.gpus_per_trial if default.gpu else 0.0, memory)
+    return Share(cpu, config.gpus_per_trial if default.gpu else 0.0, memory)
 
 
-def notes_of_shares(wishes: Wishes, families: Sequence[Family]) -> Iterator[str]:
-    if wishes.gpus_per_trial and not any(each.resources.gpu for each in families):
+def notes_of_shares(config: SearchConfig, families: Sequence[Family]) -> Iterator[str]:
+    if config.gpus_per_trial and not any(each.resources.gpu for each in families):
         names = ", ".join(each.name for each in families)
         yield f"--gpus-per-trial changes nothing: no trial of {names} wants a GPU; a detector says so in RESOURCES"
 
 
 def before_decoding(
-    wishes: Wishes, families: Sequence[Family], table: ClipTable, rate: int
+    config: SearchConfig, families: Sequence[Family], table: ClipTable, rate: int
 ) -> tuple[Reasons, ClipTable]:
     """What is left out by names and rate alone, and the table without the machines of which nothing is left."""
-    spaces = _spaces(wishes, families)
-    left_out = unsuited(_clips_of_studies(wishes, table.frame, rate), families, spaces, rate)
-    gone = set(wishes.machines) - set(_left(wishes, families, left_out))
+    spaces = _spaces(config, families)
+    left_out = unsuited(_clips_of_studies(config, table.frame, rate), families, spaces, rate)
+    gone = set(config.machines) - set(_left(config, families, left_out))
     if not gone:
         return left_out, table
     return left_out, table.with_frame(table.frame[~table.frame["machine"].isin(gone)].reset_index(drop=True))
@@ -143,7 +132,7 @@ def unsuited(
     """What is `known` to be left out, and what is by the paper's settings; an error where nothing is left."""
     reasons = dict(known or {})
     for each in families:
-        ask = against(each, spaces[each.name].paper, rate)
+        ask = reason_against(each, spaces[each.name].paper, rate)
         for machines, own in clips.items():
             if (machines, each.name) not in reasons and (why := ask(own)):
                 reasons[machines, each.name] = why
@@ -153,7 +142,7 @@ def unsuited(
 
 
 def make_plan(
-    wishes: Wishes,
+    config: SearchConfig,
     source: DataSource,
     ledger: Ledger,
     locks: StudyLocks,
@@ -165,16 +154,16 @@ def make_plan(
 
     `left_out` is what `before_decoding` found; more is left out by the lengths of clips.
     """
-    spaces = _spaces(wishes, families)
-    clips = _clips_of_studies(wishes, source.bank.frame.assign(samples=source.bank.lengths), source.rate)
+    spaces = _spaces(config, families)
+    clips = _clips_of_studies(config, source.bank.frame.assign(samples=source.bank.lengths), source.rate)
     reasons = unsuited(clips, families, spaces, source.rate, left_out)
-    left = _left(wishes, families, reasons)
-    plan = Plan(notes=[*_notes_of_groups(wishes), *notes_of_shares(wishes, families)], left_out=reason_lines(reasons))
-    gone = [machine for machine in wishes.machines if machine not in left]
+    left = _left(config, families, reasons)
+    plan = Plan(notes=[*_notes_of_groups(config), *notes_of_shares(config, families)], left_out=reason_lines(reasons))
+    gone = [machine for machine in config.machines if machine not in left]
     if gone:
         plan.left_out.append(f"nothing is left to search of {', '.join(gone)}")
     for machine in left:
-        judge = source.machine(machine, settings_of([machine], wishes, source)).judge
+        judge = source.machine(machine, settings_of([machine], config, source)).judge
         plan.notes += judge.notes
         plan.cells.add(judge.cells)
     free = []
@@ -197,12 +186,12 @@ def make_plan(
                 machines,
                 each,
                 spaces[each.name],
-                settings_of(machines, wishes, source),
-                share=share_of(each, wishes, gpu),
-                seed=wishes.seed,
-                wanted=wishes.trials,
+                settings_of(machines, config, source),
+                share=share_of(each, config, gpu),
+                seed=config.seed,
+                wanted=config.trials,
                 records=itertools.chain.from_iterable(records[machine] for machine in machines),
-                unsuited=against_draws(each, clips[machines]),
+                unsuited=reason_against_draws(each, clips[machines]),
                 front_end=front_end_of_draws(each, source.rate),
                 again=again.get(study_name(machines, each), ()),
             )
@@ -210,7 +199,7 @@ def make_plan(
         ]
 
     plan.studies = studies({})
-    if wishes.retry_failed:
+    if config.retry_failed:
         again = {study.name: study.retried() for study in plan.studies}
         chosen = {
             (machine, study.family.name, r.trial)
@@ -236,44 +225,44 @@ def _note_of_retries(studies: Sequence[Study], count: int, ledger: Ledger) -> st
     return f"{count} failed trials are run anew; their files are set aside, in {aside}"
 
 
-def _groups(wishes: Wishes) -> list[tuple[str, ...]]:
+def _groups(config: SearchConfig) -> list[tuple[str, ...]]:
     """The machines that each trial learns from; of several in one order, since what is learnt depends on it."""
-    return [tuple(sorted(wishes.machines))] if wishes.jointly else [(machine,) for machine in wishes.machines]
+    return [tuple(sorted(config.machines))] if config.jointly else [(machine,) for machine in config.machines]
 
 
-def _notes_of_groups(wishes: Wishes) -> Iterator[str]:
-    (machines, *_) = _groups(wishes)
-    if wishes.jointly and len(machines) == 1:
+def _notes_of_groups(config: SearchConfig) -> Iterator[str]:
+    (machines, *_) = _groups(config)
+    if config.jointly and len(machines) == 1:
         yield f"--jointly changes nothing: {machines[0]} is the only machine"
-    elif wishes.jointly:
+    elif config.jointly:
         yield f"{called(machines)} stands for {', '.join(machines)} together"
 
 
-def _clips_of_studies(wishes: Wishes, frame: pd.DataFrame, rate: int) -> dict[tuple[str, ...], StudyClips]:
+def _clips_of_studies(config: SearchConfig, frame: pd.DataFrame, rate: int) -> dict[tuple[str, ...], StudyClips]:
     there = set(frame["machine"])  # not those of which nothing was left before anything was decoded
-    groups = [machines for machines in _groups(wishes) if there.issuperset(machines)]
-    return {machines: StudyClips.of(frame, machines, wishes.held_out, rate) for machines in groups}
+    groups = [machines for machines in _groups(config) if there.issuperset(machines)]
+    return {machines: StudyClips.of(frame, machines, config.held_out, rate) for machines in groups}
 
 
-def _left(wishes: Wishes, families: Sequence[Family], reasons: Reasons) -> list[str]:
+def _left(config: SearchConfig, families: Sequence[Family], reasons: Reasons) -> list[str]:
     """The machines of which something is searched, in the order of the command."""
     searched = {
         machine
-        for machines, each in itertools.product(_groups(wishes), families)
+        for machines, each in itertools.product(_groups(config), families)
         if (machines, each.name) not in reasons
         for machine in machines
     }
-    return [machine for machine in wishes.machines if machine in searched]
+    return [machine for machine in config.machines if machine in searched]
 
 
-def settings_of(machines: Sequence[str], wishes: Wishes, source: DataSource) -> Settings:
+def settings_of(machines: Sequence[str], config: SearchConfig, source: DataSource) -> Settings:
     of = {machine: source.bank.fingerprints[machine] for machine in machines}
     return Settings(
         fingerprint=of[machines[0]] if len(of) == 1 else trial_hash(**of),
         year=source.table.year,
-        held_out=wishes.held_out,
-        epochs_cap=wishes.epochs_cap,
-        checkpoint=wishes.checkpoint,
+        held_out=config.held_out,
+        epochs_cap=config.epochs_cap,
+        checkpoint=config.checkpoint,
     )
 
 

@@ -1,4 +1,4 @@
-"""What is known against a family before anything is trained: its front end's rate, and what it says of the clips."""
+"""Why a family cannot be searched on some clips, as far as that is known before anything is trained."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from asd_ray.clips.table import NORMAL, TEST, TRAIN
 from asd_ray.detectors import Context, Family
 from asd_ray.errors import AsdRayError
 
-Reasons = dict[tuple[tuple[str, ...], str], str]  # machines of a study, name of its family -> why it is left out
+Reasons = dict[tuple[tuple[str, ...], str], str]  # (machines, family) of a study -> why it is left out
 
 
 @dataclass(frozen=True)
 class StudyClips:
-    """The clips of a study, as a trial would get them: those to learn from, and how short the shortest of all is."""
+    """The clips of a study as a trial would get them: the training clips, and the length of the shortest of all."""
 
     train: pd.DataFrame
     rate: int
@@ -26,7 +26,7 @@ class StudyClips:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, machines: Sequence[str], share: float, rate: int) -> StudyClips:
-        """Of a clip table, which has the column `samples` once it is decoded; `share` is held out."""
+        """From rows of a clip table, with the column `samples` if it is decoded. `share` of the clips is held out."""
         parts = []
         for machine in machines:
             own = frame["machine"] == machine
@@ -40,11 +40,11 @@ class StudyClips:
         return cls(pd.concat(parts, ignore_index=True), rate, shortest)
 
 
-def against(family: Family, params: dict[str, Any], rate: int) -> Callable[[StudyClips], str]:
-    """Asks why no trial with these parameters could succeed on some clips; "" where nothing is known against it.
+def reason_against(family: Family, params: dict[str, Any], rate: int) -> Callable[[StudyClips], str]:
+    """Returns a function that says why no trial with these parameters can succeed on some clips, or "".
 
-    One detector is made, and never trained. An exception other than `AsdRayError` says nothing here: a trial stores it
-    with its traceback.
+    It makes one detector and never trains it. An exception other than `AsdRayError` is ignored here: the trial will
+    store it with its traceback.
     """
     context, detector, always = Context(rate=rate), None, ""
     try:
@@ -57,7 +57,7 @@ def against(family: Family, params: dict[str, Any], rate: int) -> Callable[[Stud
 
     def ask(clips: StudyClips) -> str:
         try:
-            return always or _of_lengths(detector, clips) or _said(detector, clips)
+            return always or _of_lengths(detector, clips) or _own_reason(detector, clips)
         except AsdRayError as error:
             return _in_one_line(error)
         except Exception:
@@ -66,25 +66,25 @@ def against(family: Family, params: dict[str, Any], rate: int) -> Callable[[Stud
     return ask
 
 
-def against_draws(family: Family, clips: StudyClips) -> Callable[[dict[str, Any]], str]:
-    """As `against` for what a search draws; only a class that has `suits` is asked, once for each draw."""
+def reason_against_draws(family: Family, clips: StudyClips) -> Callable[[dict[str, Any]], str]:
+    """As `reason_against`, for parameters that a search draws. Only a class with `suits` is asked, once per draw."""
 
     def ask(params: dict[str, Any]) -> str:
         try:
-            return _said(family.detector(Context(rate=clips.rate), **params), clips)
-        except Exception:  # a trial says it
+            return _own_reason(family.detector(Context(rate=clips.rate), **params), clips)
+        except Exception:  # the trial will store it
             return ""
 
     return ask if hasattr(family.detector, "suits") else lambda params: ""
 
 
 def front_end_of_draws(family: Family, rate: int) -> Callable[[dict[str, Any]], str]:
-    """The hash of a detector's front end by its parameters; "" where no detector can be made of them."""
+    """Returns a function from parameters to the hash of the front end, or "" if no detector can be made of them."""
 
     def front_end(params: dict[str, Any]) -> str:
         try:
             return str(family.detector(Context(rate=rate), **params).front_end.hash)
-        except Exception:  # the trial will fail with it, and say it
+        except Exception:  # the trial will fail and store it
             return ""
 
     return front_end
@@ -105,7 +105,7 @@ def _of_lengths(detector: Any, clips: StudyClips) -> str:
     return f"the shortest clip, of {clips.shortest} samples, is too short for its front end; remove such clips"
 
 
-def _said(detector: Any, clips: StudyClips) -> str:
+def _own_reason(detector: Any, clips: StudyClips) -> str:
     return _in_one_line(detector.suits(clips.train) or "") if hasattr(detector, "suits") else ""
 
 
@@ -114,7 +114,7 @@ def _in_one_line(reason: object) -> str:
 
 
 def reason_lines(reasons: Mapping[tuple[tuple[str, ...], str], str]) -> list[str]:
-    """A line for each reason: the families that it is said of, and the machines that they do not suit."""
+    """One line per reason, with the families and machines that it applies to."""
     machines: dict[tuple[str, str], list[str]] = {}  # reason, family -> names of studies
     for (group, family), reason in reasons.items():
         machines.setdefault((reason, family), []).append(" with ".join(group))

@@ -37,7 +37,8 @@ def test_an_ensemble_file_that_was_changed_is_named_with_its_cure(run: Path, ver
     assert answer.status == 1
     assert "ledger: clean" in answer.out
     assert f"{path}: " in answer.out
-    assert f"values differ, such as threshold/value; choose the ensemble again: asd-ray ensemble fan --run {run}" in (
+    assert "threshold/value" in answer.out
+    assert f"the file or the ledger was changed; choose the ensemble again: asd-ray ensemble fan --run {run}" in (
         answer.out
     )
     assert "mine.json: this is no JSON" in answer.out

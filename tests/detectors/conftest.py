@@ -45,14 +45,14 @@ def with_a_generator_of_normal_pictures(detector: Detector, bank: Bank) -> Detec
     train = bank.select(split="train")
     next(detector.fit(train))
     frames, windows = training.frames_of(detector.front_end, train, SIZE, detector.context, SIZE)
-    real = training.pictures_of(detector._scale(frames), SIZE)(training.starts_of(windows, frames.device))
-    nets, draw = detector._ready("learn").train(), detector.context.generator()
+    real = training.images_of(detector._scale(frames), SIZE)(training.window_starts(windows, frames.device))
+    nets, draw = detector._fitted_nets("fit").train(), detector.context.generator()
     codes = torch.randn((len(real), detector.latent), generator=draw)
     adam = torch.optim.Adam(nets.generator.parameters(), lr=0.01)
     for _ in range(60):
         at = torch.randperm(len(real), generator=draw)[:8]
         adam.zero_grad()
-        (nets.made(codes[at]) - real[at]).abs().mean().backward()
+        (nets.generate(codes[at]) - real[at]).abs().mean().backward()
         adam.step()
     return detector
 
@@ -69,8 +69,8 @@ def with_one_code_of_normal_pictures(detector: Detector, bank: Bank) -> Detector
     train = bank.select(split="train")
     next(detector.fit(train))
     frames, windows = training.frames_of(detector.front_end, train, SIZE, detector.context, SIZE)
-    real = training.pictures_of(detector._scale(frames), SIZE)(training.starts_of(windows, frames.device))
-    nets, draw = detector._ready("learn").train(), detector.context.generator()
+    real = training.images_of(detector._scale(frames), SIZE)(training.window_starts(windows, frames.device))
+    nets, draw = detector._fitted_nets("fit").train(), detector.context.generator()
     again = nets.again if isinstance(detector, Ganomaly) else nets.encoder
     adam = torch.optim.Adam(nets.parameters(), lr=0.001)
     for _ in range(100):

@@ -12,12 +12,12 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-def pictures(count: int = 3) -> torch.Tensor:
+def images(count: int = 3) -> torch.Tensor:
     return 20 * torch.randn(count, 1, 8, 5) - 40
 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.5, 1.0, 8.0])
-def test_weights_are_of_the_beta_distribution_and_of_the_generator(alpha: float) -> None:
+def test_weights_follow_the_beta_distribution_and_the_generator(alpha: float) -> None:
     weights = augment.mixing_weights(20_000, alpha, np.random.default_rng(0))
     again = augment.mixing_weights(20_000, alpha, np.random.default_rng(0))
     assert torch.equal(weights, again)
@@ -26,8 +26,8 @@ def test_weights_are_of_the_beta_distribution_and_of_the_generator(alpha: float)
     assert float(weights.var()) == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.05)
 
 
-def test_mixing_before_the_log_is_of_powers_and_after_it_of_decibels() -> None:
-    first, second, weights = pictures(), pictures(), torch.tensor([0.2, 0.5, 0.9])
+def test_mixing_before_the_log_mixes_powers_and_after_it_decibels() -> None:
+    first, second, weights = images(), images(), torch.tensor([0.2, 0.5, 0.9])
     w = weights.view(3, 1, 1, 1)
     after = augment.mixed(first, second, weights)
     before = augment.mixed_before_log(first, second, weights)
@@ -37,25 +37,25 @@ def test_mixing_before_the_log_is_of_powers_and_after_it_of_decibels() -> None:
     assert (before > after).all()  # the mean of powers is above the power of the mean
 
 
-def test_mixing_equal_pictures_changes_nothing() -> None:
-    first, weights = pictures(), torch.tensor([0.0, 0.3, 1.0])
+def test_mixing_equal_images_changes_nothing() -> None:
+    first, weights = images(), torch.tensor([0.0, 0.3, 1.0])
     assert torch.allclose(augment.mixed(first, first, weights), first)
     assert torch.allclose(augment.mixed_before_log(first, first, weights), first, atol=1e-4)
 
 
 @pytest.mark.parametrize("mix", [augment.mixed, augment.mixed_before_log])
-def test_a_weight_of_all_or_nothing_gives_one_of_the_two(mix: object) -> None:
+def test_weights_of_one_and_zero_give_the_first_and_the_second(mix: object) -> None:
     assert callable(mix)
-    first, second = pictures(2), pictures(2)
-    made = mix(first, second, torch.tensor([1.0, 0.0]))
-    assert torch.allclose(made[0], first[0], atol=1e-4)
-    assert torch.allclose(made[1], second[1], atol=1e-4)
+    first, second = images(2), images(2)
+    result = mix(first, second, torch.tensor([1.0, 0.0]))
+    assert torch.allclose(result[0], first[0], atol=1e-4)
+    assert torch.allclose(result[1], second[1], atol=1e-4)
 
 
-def test_waves_mix_too() -> None:
+def test_waves_can_be_mixed() -> None:
     first, second = torch.randn(2, 2, 100)
-    made = augment.mixed(first, second, torch.tensor([0.25, 1.0]))
-    assert torch.allclose(made, torch.stack([0.25 * first[0] + 0.75 * second[0], first[1]]), atol=1e-6)
+    result = augment.mixed(first, second, torch.tensor([0.25, 1.0]))
+    assert torch.allclose(result, torch.stack([0.25 * first[0] + 0.75 * second[0], first[1]]), atol=1e-6)
 
 
 def test_soft_labels_sum_to_one() -> None:
@@ -63,29 +63,29 @@ def test_soft_labels_sum_to_one() -> None:
     weights = torch.tensor([0.4, 0.7, 1.0, 0.0])
     labels = augment.soft_labels(first, second, weights, 4)
     assert torch.allclose(labels.sum(1), torch.ones(4))
-    wanted = torch.tensor([[0.4, 0, 0, 0.6], [0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0]])
-    assert torch.allclose(labels, wanted)
+    expected = torch.tensor([[0.4, 0, 0, 0.6], [0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0]])
+    assert torch.allclose(labels, expected)
 
 
-def test_a_warp_of_nothing_is_the_picture_itself() -> None:
-    given = pictures()
+def test_the_identity_warp_returns_the_image() -> None:
+    inputs = images()
     matrices = augment.warp_matrices(8, [(0.0, 1.0), (0.1, 0.9)])
     assert torch.equal(matrices[0], torch.eye(8))
-    assert torch.equal(augment.warped(given, matrices, torch.tensor([0, 0, 0])), given)
+    assert torch.equal(augment.warped(inputs, matrices, torch.tensor([0, 0, 0])), inputs)
 
 
 @pytest.mark.parametrize(("a", "b"), [(0.1, 0.9), (-0.2, 1.2), (0.0, 0.5), (0.3, 1.1)])
 def test_a_warp_is_linear_interpolation_at_the_polynomial(a: float, b: float) -> None:
-    given = pictures()
+    inputs = images()
     matrices = augment.warp_matrices(8, [(0.0, 1.0), (a, b)])
-    made = augment.warped(given, matrices, torch.tensor([1, 0, 1]))
+    result = augment.warped(inputs, matrices, torch.tensor([1, 0, 1]))
     f = np.arange(8) / 7
-    at = np.clip(a * f**2 + b * f, 0, 1) * 7
+    positions = np.clip(a * f**2 + b * f, 0, 1) * 7
     for i in (0, 2):
         for t in range(5):
-            wanted = np.interp(at, np.arange(8), given[i, 0, :, t].numpy())
-            np.testing.assert_allclose(made[i, 0, :, t].numpy(), wanted, atol=1e-4)
-    assert torch.equal(made[1], given[1])
+            expected = np.interp(positions, np.arange(8), inputs[i, 0, :, t].numpy())
+            np.testing.assert_allclose(result[i, 0, :, t].numpy(), expected, atol=1e-4)
+    assert torch.equal(result[1], inputs[1])
     assert torch.allclose(matrices.sum(2), torch.ones(2, 8))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors import Context, family
-from asd_ray.detectors.families.autoencoder import Autoencoder, Learned, covariances, precision
+from asd_ray.detectors.families.autoencoder import Autoencoder, TrainingVectors, covariances, precision
 from asd_ray.detectors.nets.dense import DenseNet
 from asd_ray.detectors.parts import training
 from asd_ray.errors import AsdRayError
@@ -22,7 +22,7 @@ SMALL: dict[str, Any] = {"epochs": 2, "batch_size": 64, "hidden": 32, "layers": 
 
 @pytest.fixture
 def bank(tmp_path: Path, record: Callable[..., Path]) -> Bank:
-    """8 source and 4 target clips of unequal lengths to learn from, 3 to test."""
+    """8 source and 4 target training clips of unequal lengths, 3 test clips."""
     for i in range(15):
         domain, split = ("target" if 8 <= i < 12 else "source"), ("train" if i < 12 else "test")
         name = f"section_00_{domain}_{split}_normal_{i:04d}_vel_1.wav"
@@ -41,12 +41,12 @@ def shapes(net: nn.Module) -> list[tuple[int, ...]]:
     return [tuple(each.weight.shape) for each in net.modules() if isinstance(each, nn.Linear)]
 
 
-def test_the_net_is_that_of_the_baseline() -> None:
+def test_the_net_has_the_layers_of_the_baseline() -> None:
     net = Autoencoder(Context())._new_net()
     side = [(128, 128)] * 3
     assert shapes(net) == [(128, 640), *side, (8, 128), (128, 8), *side, (640, 128)]
     kinds = [type(each).__name__ for each in net]
-    assert kinds == ["Linear", "BatchNorm1d", "ReLU"] * 9 + ["Linear"]  # the waist too is normalised
+    assert kinds == ["Linear", "BatchNorm1d", "ReLU"] * 9 + ["Linear"]  # the bottleneck is normalised too
     linear = 640 * 128 + 128 + 6 * (128 * 128 + 128) + 128 * 8 + 8 + 8 * 128 + 128 + 128 * 640 + 640
     normalised = 2 * (8 * 128 + 8)
     assert sum(each.numel() for each in net.parameters()) == linear + normalised == 265_864 + 2_064
@@ -54,48 +54,48 @@ def test_the_net_is_that_of_the_baseline() -> None:
 
 
 @pytest.mark.parametrize(("edition", "zero"), [("2020", True), ("2021", True), ("2023", False)])
-def test_keras_editions_begin_with_glorot_weights(edition: str, zero: bool) -> None:
+def test_keras_editions_start_from_glorot_weights(edition: str, zero: bool) -> None:
     first = Autoencoder(Context(), edition=edition)._new_net()[0]
     assert bool((first.bias == 0).all()) is zero
     bound = np.sqrt(6 / (640 + 128)) if zero else np.sqrt(1 / 640)
     assert 0.99 * bound < float(first.weight.detach().abs().max()) <= bound
 
 
-def test_editions_hear_differently() -> None:
+def test_editions_have_different_front_ends() -> None:
     rules = [Autoencoder(Context(), edition=edition).front_end.to_dict()["floor_rule"] for edition in ("2020", "2021")]
     assert rules == ["add", "max"]
 
 
 def test_held_out_vectors_are_the_last_or_random_ones() -> None:
-    kept, held_out = training.split_tail(50, 0.1)
-    assert (kept.tolist(), held_out.tolist()) == (list(range(45)), list(range(45, 50)))
-    kept, held_out = training.split_random(50, 0.1, torch.Generator().manual_seed(0))
-    assert sorted([*kept.tolist(), *held_out.tolist()]) == list(range(50))
+    used, held_out = training.split_tail(50, 0.1)
+    assert (used.tolist(), held_out.tolist()) == (list(range(45)), list(range(45, 50)))
+    used, held_out = training.split_random(50, 0.1, torch.Generator().manual_seed(0))
+    assert sorted([*used.tolist(), *held_out.tolist()]) == list(range(50))
     assert len(held_out) == 5
     assert held_out.tolist() != list(range(45, 50))
 
 
-def test_held_out_vectors_are_not_learned_from() -> None:
+def test_held_out_vectors_are_not_trained_on() -> None:
     torch.manual_seed(0)
     frames, changed = torch.randn(100, 4), []
     for scale in (1.0, 50.0):
         frames[80:] *= scale
         row, seen = training.rows_of(frames, 1), []
-        net = training.made_with_seed(lambda: DenseNet(4, [3], 4), Context())
-        recipe = training.Recipe(epochs=2, batch_size=16, lr=0.01)
-        kept, held_out = torch.arange(80), torch.arange(80, 100)
+        net = training.build_with_seed(lambda: DenseNet(4, [3], 4), Context())
+        settings = training.TrainingSettings(epochs=2, batch_size=16, lr=0.01)
+        used, held_out = torch.arange(80), torch.arange(80, 100)
 
         def pairs(
-            at: Tensor, net: nn.Module = net, row: Callable[[Tensor], Tensor] = row, seen: list[Tensor] = seen
+            positions: Tensor, net: nn.Module = net, row: Callable[[Tensor], Tensor] = row, seen: list[Tensor] = seen
         ) -> tuple[Tensor, Tensor]:
             if net.training:
-                seen.append(at)
-            return row(at), row(at)
+                seen.append(positions)
+            return row(positions), row(positions)
 
-        losses = [each.losses for each in training.train(net, pairs, kept, held_out, recipe, Context().generator())]
+        losses = [each.losses for each in training.train(net, pairs, used, held_out, settings, Context().generator())]
         epochs = torch.cat(seen).split(80)
         assert [epoch.sort().values.tolist() for epoch in epochs] == [list(range(80))] * 2
-        changed.append((training.plain(net), losses))
+        changed.append((training.cpu_weights(net), losses))
     (before, losses), (after, larger) = changed
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert [each["train"] for each in losses] == [each["train"] for each in larger]
@@ -107,8 +107,10 @@ def test_losses_are_means_over_vectors() -> None:
     row = training.rows_of(frames, 1)
     net, every = DenseNet(4, [], 4), torch.arange(7)
     expected = float((net(frames) - frames).detach().square().mean())
-    recipe = training.Recipe(epochs=1, batch_size=3, lr=1e-12)
-    (progress,) = training.train(net, lambda at: (row(at), row(at)), every, every, recipe, Context().generator())
+    settings = training.TrainingSettings(epochs=1, batch_size=3, lr=1e-12)
+    (progress,) = training.train(
+        net, lambda positions: (row(positions), row(positions)), every, every, settings, Context().generator()
+    )
     assert progress.losses == pytest.approx({"train": expected, "validation": expected}, rel=1e-5)
 
 
@@ -119,11 +121,11 @@ def test_no_batch_has_one_vector(count: int, sizes: list[int]) -> None:
     assert torch.cat(pieces).tolist() == list(range(count))
 
 
-def test_covariances_are_those_of_a_plain_loop() -> None:
+def test_covariances_match_a_plain_loop() -> None:
     torch.manual_seed(0)
     frames, net = torch.randn(40, 6), nn.Linear(18, 18)
     starts, target = torch.arange(0, 37), torch.rand(37) < 0.3
-    found = covariances(net, Learned(frames, starts, target), 3, 10, torch.Generator().manual_seed(4))
+    actual = covariances(net, TrainingVectors(frames, starts, target), 3, 10, torch.Generator().manual_seed(4))
     residual = (vectors(frames, 3) - net(vectors(frames, 3))).detach().double().numpy().reshape(-1, 3, 6)
     order = torch.randperm(37, generator=torch.Generator().manual_seed(4)).numpy()
     for domain, members in (("source", ~target.numpy()), ("target", target.numpy())):
@@ -134,10 +136,10 @@ def test_covariances_are_those_of_a_plain_loop() -> None:
             centred = rows - rows.mean(0)
             for delta in centred:
                 total += np.outer(delta, delta)
-        np.testing.assert_allclose(found[domain].numpy(), total / (members.sum() - 1), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(actual[domain].numpy(), total / (members.sum() - 1), rtol=1e-5, atol=1e-7)
 
 
-def test_scores_are_those_of_full_matrices(bank: Bank) -> None:
+def test_scores_match_a_computation_with_full_matrices(bank: Bank) -> None:
     detector, test = fitted(bank), bank.select(split="test")
     scores, state = detector.score(test), detector.state()
     assert set(state["precisions"]) == {"source", "target"}
@@ -152,7 +154,7 @@ def test_scores_are_those_of_full_matrices(bank: Bank) -> None:
         assert scores["mahala_frame"][i] == pytest.approx(min(np.trace(each) / len(each) for each in full), rel=1e-4)
 
 
-def test_the_domain_that_finds_a_clip_less_unusual_is_believed(bank: Bank) -> None:
+def test_mahala_takes_the_lower_score_of_the_two_domains(bank: Bank) -> None:
     detector, test = fitted(bank), bank.select(split="test")
     state = detector.state()
     each = []
@@ -166,7 +168,7 @@ def test_the_domain_that_finds_a_clip_less_unusual_is_believed(bank: Bank) -> No
         np.testing.assert_allclose(believed[variant], each[1][variant] * 1e-6, rtol=1e-5)
 
 
-def test_without_target_clips_the_source_matrix_serves_both(bank: Bank) -> None:
+def test_without_target_clips_only_the_source_matrix_is_used(bank: Bank) -> None:
     detector = Autoencoder(Context(), **SMALL)
     list(detector.fit(bank.select(split="train", domain="source")))
     state, test = detector.state(), bank.select(split="test")
@@ -181,7 +183,7 @@ def test_without_target_clips_the_source_matrix_serves_both(bank: Bank) -> None:
     np.testing.assert_array_equal(alone["mahala"], detector.score(test)["mahala"])
 
 
-def test_a_singular_covariance_is_mended_and_a_regular_one_is_not() -> None:
+def test_a_singular_covariance_gets_a_ridge_and_a_regular_one_does_not() -> None:
     rows = torch.randn(50, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     regular = rows.T @ rows
     torch.testing.assert_close(precision(regular) @ regular, torch.eye(6, dtype=torch.float64))
@@ -192,7 +194,7 @@ def test_a_singular_covariance_is_mended_and_a_regular_one_is_not() -> None:
         assert bool((torch.linalg.eigvalsh(mended) > 0).all())
 
 
-def test_scores_may_be_asked_after_every_epoch_and_change_nothing(bank: Bank) -> None:
+def test_scoring_after_every_epoch_changes_nothing(bank: Bank) -> None:
     train, test = bank.select(split="train"), bank.select(split="test")
     detector, during = Autoencoder(Context(), **SMALL), []
     for progress in detector.fit(train):
@@ -203,7 +205,7 @@ def test_scores_may_be_asked_after_every_epoch_and_change_nothing(bank: Bank) ->
         np.testing.assert_array_equal(during[-1][variant], values)
         np.testing.assert_array_equal(detector.score(test)[variant], values)
         assert (during[0][variant] != values).all()
-    assert detector._learned is None  # the training frames are given back
+    assert detector._training_vectors is None  # the training frames are freed
 
 
 @pytest.mark.parametrize("edition", ["2020", "2023"])
@@ -219,13 +221,13 @@ def test_the_same_seed_gives_the_same_scores(bank: Bank, edition: str) -> None:
 
 def test_chunks_hold_whole_clips_in_order() -> None:
     windows = windows_of([9, 5, 30, 6, 5], 5)
-    parts = list(training.by_clips(windows, most=8))
+    parts = list(training.clip_chunks(windows, at_most=8))
     assert [(part.start, part.stop) for part, _ in parts] == [(0, 2), (2, 3), (3, 5)]
     assert np.concatenate([inside.start for _, inside in parts]).tolist() == windows.start.tolist()
 
 
 def test_errors_name_the_cure(bank: Bank) -> None:
-    with pytest.raises(AsdRayError, match="2 vectors or more"):
+    with pytest.raises(AsdRayError, match="at least 2 vectors"):
         next(iter(Autoencoder(Context()).fit(bank.select(machine="none"))))
 
 
@@ -242,17 +244,17 @@ def test_errors_name_the_cure(bank: Bank) -> None:
         ({"validation": 1.0}, r"validation of Autoencoder must be in \[0, 1\)"),
     ],
 )
-def test_a_bad_parameter_is_named(parameter: dict[str, Any], message: str) -> None:
+def test_an_invalid_parameter_is_named(parameter: dict[str, Any], message: str) -> None:
     with pytest.raises(AsdRayError, match=message):
         Autoencoder(Context(), **parameter)
 
 
 @pytest.mark.parametrize("name", ["autoencoder", "idnn"])
-def test_the_papers_setting_is_whole_and_lies_in_the_search_space(name: str) -> None:
+def test_the_papers_setting_is_complete_and_within_the_search_space(name: str) -> None:
     from optuna.trial import FixedTrial
 
     space = family(name).search_space()
     assert set(space.paper) == family(name).parameters
-    drawn = space.space(FixedTrial(space.paper))
-    assert drawn == {key: space.paper[key] for key in drawn}
+    params = space.space(FixedTrial(space.paper))
+    assert params == {key: space.paper[key] for key in params}
     family(name).detector(Context(), **space.paper)

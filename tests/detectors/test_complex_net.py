@@ -21,11 +21,11 @@ SMALL: dict[str, Any] = {"epochs": 1, "batch_size": 4, "frames": 32, "test_hop":
 
 @pytest.fixture
 def bank(bank_of: MakeBank) -> Bank:
-    """Two ids of three clips to learn from, of 50 frames each, and one to test."""
-    draw = np.random.default_rng(0)
+    """Two ids with three training clips and one test clip of 50 frames each."""
+    rng = np.random.default_rng(0)
     names = [f"fan/{split}/section_0{id}_source_{split}_normal_{i:04d}_vel_1"
              for id in (0, 1) for split, count in (("train", 3), ("test", 1)) for i in range(count)]  # fmt: skip
-    return bank_of({name: draw.normal(0, 0.1, 512 * 49) for name in names})
+    return bank_of({name: rng.normal(0, 0.1, 512 * 49) for name in names})
 
 
 def fitted(context: Context, bank: Bank, **params: Any) -> ComplexNet:
@@ -35,22 +35,22 @@ def fitted(context: Context, bank: Bank, **params: Any) -> ComplexNet:
 
 
 def modules(detector: ComplexNet) -> tuple[Standardised, Any]:
-    assert detector._kept.made is not None
-    assert isinstance(detector._kept.made.net, Standardised)
-    return detector._kept.made.net, detector._kept.made.head
+    assert detector._fitted.classifier is not None
+    assert isinstance(detector._fitted.classifier.net, Standardised)
+    return detector._fitted.classifier.net, detector._fitted.classifier.head
 
 
 def same(one: Scores, other: Scores, variant: str = "nll") -> bool:
     return bool(np.allclose(one[variant], other[variant], rtol=1e-6))
 
 
-def test_variants_are_those_of_logits_and_of_embeddings(context: Context, bank: Bank) -> None:
+def test_variants_come_from_logits_and_from_embeddings(context: Context, bank: Bank) -> None:
     test = bank.select(split="test")
     assert list(fitted(context, bank).score(test)) == [*VARIANTS, "knn", "lof", "maha", "gmm"]
     assert list(fitted(context, bank, backends="").score(test)) == list(VARIANTS)
 
 
-def test_every_setting_learns_something_else(context: Context, bank: Bank) -> None:
+def test_every_setting_changes_the_scores(context: Context, bank: Bank) -> None:
     test = bank.select(split="test")
     settings: list[dict[str, Any]] = [
         {},
@@ -64,11 +64,11 @@ def test_every_setting_learns_something_else(context: Context, bank: Bank) -> No
         {"encoder": "log_mel"},
         {"encoder": "log_mel", "mix": True},
     ]
-    found = [fitted(context, bank, backends="", **each).score(test) for each in settings]
-    assert not any(same(found[i], found[j]) for i in range(len(found)) for j in range(i))
+    actual = [fitted(context, bank, backends="", **each).score(test) for each in settings]
+    assert not any(same(actual[i], actual[j]) for i in range(len(actual)) for j in range(i))
 
 
-def test_attention_is_of_complex_encoders(context: Context, bank: Bank) -> None:
+def test_attention_has_an_effect_on_complex_encoders_only(context: Context, bank: Bank) -> None:
     test = bank.select(split="test")
     with_it, without = (fitted(context, bank, encoder="magnitude", attention=each) for each in (True, False))
     assert same(with_it.score(test), without.score(test))
@@ -77,20 +77,18 @@ def test_attention_is_of_complex_encoders(context: Context, bank: Bank) -> None:
 @pytest.mark.parametrize(
     ("encoder", "shape"), [("complex", (2, 513, 32)), ("magnitude", (1, 513, 32)), ("log_mel", (1, 128, 32))]
 )
-def test_pictures_are_frequency_by_time(
-    context: Context, bank: Bank, encoder: str, shape: tuple[int, int, int]
-) -> None:
+def test_images_are_frequency_by_time(context: Context, bank: Bank, encoder: str, shape: tuple[int, int, int]) -> None:
     detector, test = ComplexNet(context, **SMALL, encoder=encoder), bank.select(split="test")
     gather, windows = detector._inputs(test)
     assert windows.counts.tolist() == [2, 2]
     frames = torch.from_numpy(np.array(context.features.get(detector.front_end, test).clip(1)))
-    picture = gather(torch.tensor([0, 50 + 16]))[1]
-    assert tuple(picture.shape) == shape
+    image = gather(torch.tensor([0, 50 + 16]))[1]
+    assert tuple(image.shape) == shape
     parts = frames[16:48].permute(2, 1, 0) if encoder == "complex" else frames[None, 16:48].transpose(1, 2)
-    assert torch.equal(picture, parts)
+    assert torch.equal(image, parts)
 
 
-def test_the_width_is_that_of_the_paper_or_of_the_public_u_net(context: Context) -> None:
+def test_width_factor_gives_the_channels_of_the_paper_or_of_the_public_u_net(context: Context) -> None:
     for factor, widths in ((1.0, (45, 90)), (0.7072, (31, 62)), (1 / 45, (1, 2))):
         net = ComplexNet(context, width_factor=factor)._modules(4)[0].net
         assert isinstance(net, ComplexEncoder)
@@ -109,7 +107,7 @@ def test_the_losses_of_all_heads_add_up(context: Context, bank: Bank, encoder: s
     assert progress.losses["train"] == pytest.approx(sum(progress.losses[name] for name in heads))
 
 
-def test_all_heads_learn_and_the_first_scores(context: Context, bank: Bank) -> None:
+def test_all_heads_are_trained_and_the_first_gives_the_scores(context: Context, bank: Bank) -> None:
     detector = fitted(context, bank, epochs=2, backends="")
     _, head = modules(detector)
     untaught = detector._modules(2)[1]
@@ -142,12 +140,12 @@ def test_complex_spectra_are_only_divided(context: Context, bank: Bank) -> None:
         assert float(net.mean) == (pytest.approx(float(frames.mean()), rel=1e-3) if has_mean else 0)
 
 
-def test_about_half_of_the_pictures_are_mixed_and_labels_say_so() -> None:
+def test_about_half_of_the_images_are_mixed_with_matching_labels() -> None:
     torch.manual_seed(0)
-    pictures, labels = torch.randn(300, 1, 3, 2), torch.arange(300) % 4
-    mixed, soft = _mixed(pictures, labels, 4, torch.Generator().manual_seed(0))
+    images, labels = torch.randn(300, 1, 3, 2), torch.arange(300) % 4
+    mixed, soft = _mixed(images, labels, 4, torch.Generator().manual_seed(0))
     torch.testing.assert_close(soft.sum(1), torch.ones(300))
-    changed = (mixed != pictures).flatten(1).any(1)
+    changed = (mixed != images).flatten(1).any(1)
     assert 100 < int(changed.sum()) < 200
     assert torch.equal(soft[~changed], torch.nn.functional.one_hot(labels[~changed], 4).float())
     assert int((soft[changed].amax(1) < 1).sum()) > 80
@@ -167,11 +165,11 @@ def test_about_half_of_the_pictures_are_mixed_and_labels_say_so() -> None:
         ({"lr": 0.0}, "lr of ComplexNet must be above 0"),
     ],
 )
-def test_parameters_out_of_bounds_are_refused(context: Context, params: dict[str, Any], message: str) -> None:
+def test_parameters_out_of_bounds_are_rejected(context: Context, params: dict[str, Any], message: str) -> None:
     with pytest.raises(AsdRayError, match=message):
         ComplexNet(context, **params)
 
 
-def test_one_class_cannot_be_told_apart(context: Context, bank: Bank) -> None:
-    with pytest.raises(AsdRayError, match="a classifier needs clips of 2 classes or more"):
+def test_a_single_class_is_rejected(context: Context, bank: Bank) -> None:
+    with pytest.raises(AsdRayError, match="a classifier needs clips of at least 2 classes"):
         next(iter(ComplexNet(context, **SMALL).fit(bank.select(split="train", id="00"))))

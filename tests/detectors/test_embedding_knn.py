@@ -28,13 +28,13 @@ def named(id: str, split: str, number: int, domain: str = "source") -> str:
 
 @pytest.fixture
 def bank(bank_of: MakeBank) -> Bank:
-    """Two ids of six clips to learn from, two of id 00 from the target domain, and of two to test."""
-    draw, waves = np.random.default_rng(0), {}
+    """Two ids with six training clips, two of id 00 in the target domain, and two test clips."""
+    rng, waves = np.random.default_rng(0), {}
     for id, hum in (("00", 200), ("01", 300)):
         for number in range(8):
             domain = "target" if (id, number) in (("00", 4), ("00", 5)) else "source"
             name = named(id, "train" if number < 6 else "test", number, domain)
-            waves[name] = 0.1 * np.sin(2 * np.pi * hum * np.arange(4800) / 16_000) + draw.normal(0, 0.05, 4800)
+            waves[name] = 0.1 * np.sin(2 * np.pi * hum * np.arange(4800) / 16_000) + rng.normal(0, 0.05, 4800)
     return bank_of(waves)
 
 
@@ -45,22 +45,22 @@ def fitted(context: Context, clips: ClipSet, **params: Any) -> EmbeddingKnn:
 
 
 def made_by(detector: EmbeddingKnn) -> Classifier:
-    assert detector._kept.made is not None
-    return detector._kept.made
+    assert detector._fitted.classifier is not None
+    return detector._fitted.classifier
 
 
 def same(one: Scores, other: Scores, variant: str = "nll") -> bool:
     return bool(np.allclose(one[variant], other[variant], rtol=1e-6))
 
 
-def test_variants_are_those_of_logits_and_of_embeddings(context: Context, bank: Bank) -> None:
+def test_variants_come_from_logits_and_from_embeddings(context: Context, bank: Bank) -> None:
     train, test = bank.select(split="train"), bank.select(split="test")
     all_of_them = EmbeddingKnn(context).backends
     assert list(fitted(context, train, backends=all_of_them).score(test)) == [*VARIANTS, *BACKENDS]
     assert list(fitted(context, train, backends="").score(test)) == list(VARIANTS)
 
 
-def test_every_setting_learns_something_else(context: Context, bank: Bank) -> None:
+def test_every_setting_changes_the_scores(context: Context, bank: Bank) -> None:
     train, test = bank.select(split="train"), bank.select(split="test")
     settings: list[dict[str, Any]] = [
         {},
@@ -75,12 +75,12 @@ def test_every_setting_learns_something_else(context: Context, bank: Bank) -> No
         {"alpha": 0.3},
         {"lr": 1e-2},
     ]
-    found = [fitted(context, train, backends="", **each).score(test) for each in settings]
-    assert not any(same(found[i], found[j]) for i in range(len(found)) for j in range(i))
+    actual = [fitted(context, train, backends="", **each).score(test) for each in settings]
+    assert not any(same(actual[i], actual[j]) for i in range(len(actual)) for j in range(i))
 
 
 @pytest.mark.parametrize(("branches", "width"), [("both", 256), ("fft", 128), ("stft", 128)])
-def test_one_head_hears_all_branches(context: Context, branches: str, width: int) -> None:
+def test_one_head_gets_all_branches(context: Context, branches: str, width: int) -> None:
     net, head = EmbeddingKnn(context, branches=branches, sub_clusters=8)._modules(3)
     assert isinstance(head, SubClusterAdaCos)
     assert (net.width, tuple(head.weight.shape)) == (width, (24, width))
@@ -91,7 +91,7 @@ def test_one_head_hears_all_branches(context: Context, branches: str, width: int
 
 @pytest.mark.parametrize("head", ["scac", "adaproj"])
 @pytest.mark.parametrize("learned", [False, True])
-def test_centres_stay_as_drawn_unless_learned_and_the_scale_adapts(
+def test_centres_keep_their_initial_values_unless_learned_and_the_scale_adapts(
     context: Context, bank: Bank, head: str, learned: bool
 ) -> None:
     detector = fitted(context, bank.select(split="train"), head=head, learned=learned)
@@ -101,7 +101,7 @@ def test_centres_stay_as_drawn_unless_learned_and_the_scale_adapts(
 
 
 def made_by_seed(detector: EmbeddingKnn) -> torch.nn.Module:
-    """The head that this detector began with."""
+    """The initial head of this detector."""
     return detector._new(made_by(detector).classes).head
 
 
@@ -109,17 +109,17 @@ def test_mixtures_and_their_labels(context: Context) -> None:
     waves, labels = torch.randn(400, 50), torch.arange(400) % 4
     for share, least, most in ((0.0, 0, 0), (0.5, 150, 250), (1.0, 390, 400)):
         detector = EmbeddingKnn(context, mix=share)
-        heard, soft = detector._mixed(waves, labels, 4, np.random.default_rng(0))
-        changed = (heard != waves).any(1)
+        used, soft = detector._mixed(waves, labels, 4, np.random.default_rng(0))
+        changed = (used != waves).any(1)
         assert least <= int(changed.sum()) <= most
         torch.testing.assert_close(soft.sum(1), torch.ones(400))
         assert torch.equal(soft[~changed], torch.nn.functional.one_hot(labels[~changed], 4).float())
     shares = soft.gather(1, labels.unsqueeze(1))[:, 0]
-    foreign = shares < 1  # the partner is of another class
+    foreign = shares < 1  # the partner has another class
     assert 250 < int(foreign.sum()) < 350
     assert float(shares[foreign].mean()) == pytest.approx(0.5, abs=0.06)
     for n in foreign.nonzero()[:20, 0].tolist():
-        rests = heard[n] - shares[n] * waves[n]
+        rests = used[n] - shares[n] * waves[n]
         distances = (rests / (1 - shares[n]) - waves).norm(dim=1)
         assert soft[n, labels[distances.argmin()]] == pytest.approx(float(1 - shares[n]), abs=1e-5)
 
@@ -138,18 +138,18 @@ def test_only_layers_of_the_net_are_penalised(context: Context, bank: Bank) -> N
     detector = fitted(context, bank.select(split="train"), learned=True)
     layers, rest = _optimiser(made_by(detector), 0.1).param_groups
     assert (layers["weight_decay"], rest["weight_decay"]) == (2 * PENALTY, 0)
-    assert len(layers["params"]) == 8 + 1 + 2 * 8 + 3 + 1  # FFT, first convolution, blocks, past them, last
+    assert len(layers["params"]) == 8 + 1 + 2 * 8 + 3 + 1  # FFT, first convolution, blocks, shortcuts, last layer
     assert len(rest["params"]) == 2 * (4 + 2 + 2 * 8 + 1) + 1  # normalisations and the centres
 
 
-def test_smote_adds_target_clips_to_banks_and_changes_nothing_else(context: Context, bank: Bank) -> None:
+def test_smote_adds_target_references_and_changes_nothing_else(context: Context, bank: Bank) -> None:
     train, test = bank.select(split="train"), bank.select(split="test")
     without, with_it = (fitted(context, train, smote_ratio=ratio) for ratio in (0.0, 1.0))
     plain, more = without.state(), with_it.state()
     for part in ("net", "head"):
         assert all(torch.equal(plain[part][name], more[part][name]) for name in plain[part])
     rows = {id: len(more["banks"][f"fan {id}"]["knn"]["bank"]) for id in ("00", "01")}
-    assert rows == {"00": 4 + 4, "01": 6}  # as many target clips as source clips; of id 01 none to begin with
+    assert rows == {"00": 4 + 4, "01": 6}  # as many target clips as source clips; id 01 has none to start from
     assert torch.equal(more["banks"]["fan 00"]["knn"]["bank"][:6], plain["banks"]["fan 00"]["knn"]["bank"])
     before, after = without.score(test), with_it.score(test)
     for variant in VARIANTS:
@@ -176,7 +176,7 @@ def test_a_short_clip_is_repeated_and_a_long_one_cut(context: Context, bank: Ban
 
 
 @pytest.mark.parametrize("head", ["scac", "adaproj"])
-def test_silence_has_scores_and_can_be_learned(context: Context, bank_of: MakeBank, head: str) -> None:
+def test_silence_can_be_trained_on_and_scored(context: Context, bank_of: MakeBank, head: str) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, (2, 3, 4800))
     waves = {named(f"0{id}", "train", n): noise[id, n] * (n > 0) for id in range(2) for n in range(3)}
     bank = bank_of({**waves, named("00", "test", 3): np.zeros(4800)})
@@ -185,23 +185,23 @@ def test_silence_has_scores_and_can_be_learned(context: Context, bank_of: MakeBa
         assert np.isfinite(values).all()
 
 
-def test_planted_anomalies_are_heard(context: Context, bank_of: MakeBank) -> None:
-    draw, time = np.random.default_rng(0), np.arange(4800) / 16_000
+def test_planted_anomalies_get_higher_scores(context: Context, bank_of: MakeBank) -> None:
+    rng, time = np.random.default_rng(0), np.arange(4800) / 16_000
     waves: Waves = {}
     for id, hz in (("00", 220), ("01", 330)):
         for number in range(16):
             partials = sum(
-                np.sin(2 * np.pi * hz * k * time + draw.random()) * draw.uniform(0.8, 1.2) / k for k in range(1, 6)
+                np.sin(2 * np.pi * hz * k * time + rng.random()) * rng.uniform(0.8, 1.2) / k for k in range(1, 6)
             )
-            wave = 0.1 * np.asarray(partials) + draw.normal(0, 0.01, 4800)
+            wave = 0.1 * np.asarray(partials) + rng.normal(0, 0.01, 4800)
             if number >= 14:
-                wave += 0.2 * np.sin(2 * np.pi * draw.uniform(2500, 4500) * time)
+                wave += 0.2 * np.sin(2 * np.pi * rng.uniform(2500, 4500) * time)
             waves[named(id, "train" if number < 12 else "test", number)] = wave
     bank = bank_of(waves)
     detector = fitted(context, bank.select(split="train"), epochs=10, batch_size=8, backends="knn,maha")
     scores = detector.score(bank.select(split="test"))
     for variant in ("knn", "maha"):
-        values = scores[variant].reshape(2, 4)  # id by: two normal clips, two with a tone
+        values = scores[variant].reshape(2, 4)  # per id: two normal clips, two with a tone
         assert (values[:, 2:].min(1) > values[:, :2].max(1)).all(), variant
 
 
@@ -211,7 +211,7 @@ def test_the_loss_falls(context: Context, bank: Bank) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_the_front_end_says_what_is_heard(context: Context) -> None:
+def test_the_front_end_gives_the_samples_in_use(context: Context) -> None:
     front_ends = [EmbeddingKnn(context, seconds=seconds).front_end for seconds in (10, 10.0, 18.0)]
     assert [each.frames(160_000) for each in front_ends] == [311, 311, 561]
     assert front_ends[0].hash == front_ends[1].hash != front_ends[2].hash
@@ -236,14 +236,14 @@ def test_the_front_end_says_what_is_heard(context: Context) -> None:
         ({"lr": 0.0}, "lr of EmbeddingKnn must be above 0"),
     ],
 )
-def test_parameters_out_of_bounds_are_refused(context: Context, params: dict[str, Any], message: str) -> None:
+def test_parameters_out_of_bounds_are_rejected(context: Context, params: dict[str, Any], message: str) -> None:
     with pytest.raises(AsdRayError, match=message):
         EmbeddingKnn(context, **params)
 
 
-def test_what_cannot_be_learned_says_so(context: Context, bank: Bank, tmp_path: Path) -> None:
-    with pytest.raises(AsdRayError, match="a classifier needs clips of 2 classes or more"):
+def test_unsuitable_clips_raise_an_error(context: Context, bank: Bank, tmp_path: Path) -> None:
+    with pytest.raises(AsdRayError, match="a classifier needs clips of at least 2 classes"):
         next(iter(EmbeddingKnn(context, **SMALL).fit(bank.select(split="train", id="00"))))
     slow = open_bank(tmp_path / "waves", rate=8000, workers=1)
-    with pytest.raises(AsdRayError, match="the front end expects 16000 Hz, the bank holds 8000 Hz"):
+    with pytest.raises(AsdRayError, match="the front end expects 16000 Hz but the bank has 8000 Hz"):
         next(iter(EmbeddingKnn(context, **SMALL).fit(slow.select(split="train"))))

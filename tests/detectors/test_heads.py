@@ -25,17 +25,17 @@ def _seed() -> None:
 
 
 def at_angle(head: ArcFace, angles: Tensor) -> Tensor:
-    """Embeddings in the plane of the first two axes, so far from class 0, which lies on the first axis."""
+    """Embeddings in the plane of the first two axes, at these angles from class 0 on the first axis."""
     head.weight.data[0] = torch.eye(head.weight.shape[1])[0]
     embedding = torch.zeros(len(angles), head.weight.shape[1])
     embedding[:, 0], embedding[:, 1] = angles.cos(), angles.sin()
     return 3 * embedding
 
 
-def test_softmax_is_a_linear_layer_whatever_the_labels() -> None:
+def test_softmax_is_a_linear_layer_with_any_labels() -> None:
     head, embedding = Softmax(6, 4), torch.randn(5, 6)
-    wanted = embedding @ head.linear.weight.T + head.linear.bias
-    assert torch.allclose(head.logits(embedding), wanted)
+    expected = embedding @ head.linear.weight.T + head.linear.bias
+    assert torch.allclose(head.logits(embedding), expected)
     assert torch.equal(head.logits(embedding, torch.arange(4).repeat(2)[:5]), head.logits(embedding))
 
 
@@ -47,7 +47,7 @@ def test_arcface_without_margin_or_without_labels_is_a_scaled_cosine() -> None:
     assert torch.allclose(head.logits(embedding, labels), 20 * cosine, atol=1e-5)
 
 
-def test_arcface_moves_the_true_class_by_the_margin_and_no_other() -> None:
+def test_arcface_moves_only_the_true_class_by_the_margin() -> None:
     head = ArcFace(6, 4)
     angles = torch.linspace(0.1, math.pi - 0.7 - 0.01, 40)
     embedding, labels = at_angle(head, angles), torch.zeros(40, dtype=torch.long)
@@ -56,7 +56,7 @@ def test_arcface_moves_the_true_class_by_the_margin_and_no_other() -> None:
     assert torch.equal(logits[:, 1:], head.logits(embedding)[:, 1:])
 
 
-def test_arcface_goes_on_downwards_where_the_margin_would_pass_pi() -> None:
+def test_arcface_keeps_falling_where_the_margin_would_pass_pi() -> None:
     head = ArcFace(6, 4)
     angles = torch.linspace(math.pi - 0.7 + 0.01, math.pi, 20)
     logits = head.logits(at_angle(head, angles), torch.zeros(20, dtype=torch.long))
@@ -97,7 +97,7 @@ def test_noisy_arcmix_has_the_margin_on_the_first_class_only() -> None:
     assert torch.allclose(noisy_arcmix(head, embedding, first, second, weights), torch.stack(each).mean())
 
 
-def test_divergence_is_cross_entropy_less_the_labels_own() -> None:
+def test_divergence_is_cross_entropy_minus_the_entropy_of_the_labels() -> None:
     logits = torch.randn(2, 3)
     soft = torch.tensor([[0.4, 0.6, 0.0], [1.0, 0.0, 0.0]])
     own = -(0.4 * math.log(0.4) + 0.6 * math.log(0.6)) / 2
@@ -105,7 +105,7 @@ def test_divergence_is_cross_entropy_less_the_labels_own() -> None:
     assert float(divergence(soft.clamp_min(1e-30).log(), soft)) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_first_scale_is_that_of_the_paper() -> None:
+def test_the_initial_scale_is_that_of_the_paper() -> None:
     assert first_scale(41 * 16) == pytest.approx(math.sqrt(2) * math.log(655))
     assert float(SubClusterAdaCos(8, 41).scale) == pytest.approx(9.170659, abs=1e-5)
     assert float(AdaProj(64, 41).scale) == pytest.approx(math.sqrt(2) * math.log(40))
@@ -114,9 +114,9 @@ def test_the_first_scale_is_that_of_the_paper() -> None:
 
 def test_the_probability_of_a_class_is_the_sum_of_its_sub_clusters() -> None:
     head, embedding = SubClusterAdaCos(8, 3, sub_clusters=4), torch.randn(5, 8)
-    every = torch.softmax(head.scale * normalize(embedding) @ normalize(head.weight).T, 1)
-    wanted = every.view(5, 3, 4).sum(2)
-    assert torch.allclose(head.logits(embedding).softmax(1), wanted, atol=1e-6)
+    probabilities = torch.softmax(head.scale * normalize(embedding) @ normalize(head.weight).T, 1)
+    expected = probabilities.view(5, 3, 4).sum(2)
+    assert torch.allclose(head.logits(embedding).softmax(1), expected, atol=1e-6)
 
 
 def test_the_scale_of_sub_cluster_adacos_follows_a_batch_in_training_only() -> None:
@@ -148,7 +148,7 @@ def test_a_single_sub_cluster_near_its_samples_uses_their_median_angle() -> None
     assert float(head.scale) == pytest.approx(float(total / cos.diagonal().median()), rel=1e-4)
 
 
-def test_a_scale_stays_in_bounds_where_it_would_grow_without_end() -> None:
+def test_a_scale_stays_in_bounds_where_it_would_grow_without_limit() -> None:
     head = SubClusterAdaCos(8, 3)
     embedding = head.weight[::16]
     for _ in range(50):
@@ -185,15 +185,15 @@ def test_the_scale_of_adaproj_leaves_out_the_true_class() -> None:
 
 
 @pytest.mark.parametrize("learned", [False, True])
-def test_centres_learn_only_if_asked_to(learned: bool) -> None:
+def test_centres_are_trained_only_if_learned_is_set(learned: bool) -> None:
     embedding, labels = torch.randn(4, 64), torch.tensor([0, 1, 2, 0])
     for head in (SubClusterAdaCos(64, 3, learned=learned), AdaProj(64, 3, learned=learned)):
-        given = embedding.clone().requires_grad_()
-        cross_entropy(head.logits(given, labels), labels).backward()
+        inputs = embedding.clone().requires_grad_()
+        cross_entropy(head.logits(inputs, labels), labels).backward()
         assert (head.weight.grad is not None) == learned
-        assert given.grad is not None
-        assert given.grad.isfinite().all()
-        assert float(given.grad.abs().max()) > 0
+        assert inputs.grad is not None
+        assert inputs.grad.isfinite().all()
+        assert float(inputs.grad.abs().max()) > 0
 
 
 def test_state_holds_the_scale() -> None:
@@ -204,6 +204,6 @@ def test_state_holds_the_scale() -> None:
     assert torch.equal(other.logits(embedding), head.logits(embedding))
 
 
-def test_a_subspace_is_smaller_than_the_space() -> None:
+def test_a_subspace_must_be_smaller_than_the_space() -> None:
     with pytest.raises(AsdRayError, match="below the 16 of the embedding but got 16"):
         AdaProj(16, 3, dimensions=16)

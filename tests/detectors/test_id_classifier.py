@@ -10,7 +10,7 @@ import torch
 
 from asd_ray.clips.bank import Bank
 from asd_ray.detectors import Context, Scores
-from asd_ray.detectors.families.id_classifier import IdClassifier, _Changes
+from asd_ray.detectors.families.id_classifier import IdClassifier, _Augmentation
 from asd_ray.detectors.parts.classifier import VARIANTS, Classifier
 from asd_ray.detectors.parts.heads import ArcFace, Softmax
 from asd_ray.errors import AsdRayError
@@ -21,11 +21,11 @@ SMALL: dict[str, Any] = {"epochs": 1, "batch_size": 8, "frames": 32}
 
 @pytest.fixture
 def bank(bank_of: MakeBank) -> Bank:
-    """Two ids of three clips to learn from, of 40 frames each, and one to test."""
-    draw = np.random.default_rng(0)
+    """Two ids with three training clips and one test clip of 40 frames each."""
+    rng = np.random.default_rng(0)
     names = [f"fan/{split}/section_0{id}_source_{split}_normal_{i:04d}_vel_{i}"
              for id in (0, 1) for split, count in (("train", 3), ("test", 1)) for i in range(count)]  # fmt: skip
-    return bank_of({name: draw.normal(0, 0.1, 512 * 39) for name in names})
+    return bank_of({name: rng.normal(0, 0.1, 512 * 39) for name in names})
 
 
 def fitted(context: Context, bank: Bank, **params: Any) -> IdClassifier:
@@ -35,21 +35,21 @@ def fitted(context: Context, bank: Bank, **params: Any) -> IdClassifier:
 
 
 def classifier(detector: IdClassifier) -> Classifier:
-    assert detector._kept.made is not None
-    return detector._kept.made
+    assert detector._fitted.classifier is not None
+    return detector._fitted.classifier
 
 
 def differ(one: Scores, other: Scores, variant: str = "nll") -> bool:
     return not np.allclose(one[variant], other[variant])
 
 
-def test_variants_are_those_of_logits_and_of_embeddings(context: Context, bank: Bank) -> None:
+def test_variants_come_from_logits_and_from_embeddings(context: Context, bank: Bank) -> None:
     scores = fitted(context, bank).score(bank.select(split="test"))
     assert list(scores) == [*VARIANTS, "knn", "lof", "maha", "gmm"]
     assert list(fitted(context, bank, backends="").score(bank.select(split="test"))) == list(VARIANTS)
 
 
-def test_every_setting_learns_something_else(context: Context, bank: Bank) -> None:
+def test_every_setting_changes_the_scores(context: Context, bank: Bank) -> None:
     test = bank.select(split="test")
     settings: list[dict[str, Any]] = [
         {"mix": "none", "warps": 0},
@@ -60,8 +60,8 @@ def test_every_setting_learns_something_else(context: Context, bank: Bank) -> No
         {"mix": "none", "warps": 0, "net": "resnet50"},
         {"mix": "none", "warps": 0, "head": "arcface"},
     ]
-    found = [fitted(context, bank, **each, backends="").score(test) for each in settings]
-    assert all(differ(found[i], found[j]) for i in range(len(found)) for j in range(i))
+    actual = [fitted(context, bank, **each, backends="").score(test) for each in settings]
+    assert all(differ(actual[i], actual[j]) for i in range(len(actual)) for j in range(i))
 
 
 def test_the_head_has_a_class_for_each_id_and_each_of_its_warps(context: Context, bank: Bank) -> None:
@@ -74,37 +74,37 @@ def test_the_head_has_a_class_for_each_id_and_each_of_its_warps(context: Context
     assert warped.classes.names == ["fan/00", "fan/01"]
 
 
-def test_windows_of_test_have_a_hop_of_their_own(context: Context, bank: Bank) -> None:
-    made = fitted(context, bank, hop=8, test_hop=1, backends="")
-    assert classifier(made).inputs(bank.select(split="test"))[1].counts.tolist() == [9, 9]
+def test_test_hop_sets_the_hop_of_scoring(context: Context, bank: Bank) -> None:
+    result = fitted(context, bank, hop=8, test_hop=1, backends="")
+    assert classifier(result).inputs(bank.select(split="test"))[1].counts.tolist() == [9, 9]
     assert fitted(context, bank, test_hop=8)._inputs(bank.select(split="test"))[1].counts.tolist() == [2, 2]
 
 
-def test_a_batch_is_mixed_and_its_shares_are_told(context: Context) -> None:
-    changed = _Changes(IdClassifier(context, mix="after", warps=2), 3, 16)
-    pictures, labels = torch.randn(200, 1, 16, 8), torch.arange(200) % 3
-    mixed, first, second, weights = changed(pictures, labels)
+def test_a_batch_is_mixed_and_its_proportions_are_returned(context: Context) -> None:
+    changed = _Augmentation(IdClassifier(context, mix="after", warps=2), 3, 16)
+    images, labels = torch.randn(200, 1, 16, 8), torch.arange(200) % 3
+    mixed, first, second, weights = changed(images, labels)
     assert set(first.tolist()) == set(range(9))
     assert torch.equal(first % 3, labels)
     whole = weights == 1
     assert 60 < int(whole.sum()) < 140
     untouched = whole & (first < 3)
-    assert torch.equal(mixed[untouched], pictures[untouched])
-    assert not any(torch.equal(a, b) for a, b in zip(mixed[~whole], pictures[~whole], strict=True))
+    assert torch.equal(mixed[untouched], images[untouched])
+    assert not any(torch.equal(a, b) for a, b in zip(mixed[~whole], images[~whole], strict=True))
     assert bool(((weights >= 0) & (weights <= 1)).all())
     assert not torch.equal(first, second)
 
 
-def test_without_augmentation_a_batch_stays_as_it_is(context: Context) -> None:
-    changed = _Changes(IdClassifier(context, mix="none", warps=0), 3, 16)
-    pictures, labels = torch.randn(20, 1, 16, 8), torch.arange(20) % 3
-    mixed, first, second, weights = changed(pictures, labels)
-    assert torch.equal(mixed, pictures)
+def test_without_augmentation_a_batch_is_unchanged(context: Context) -> None:
+    changed = _Augmentation(IdClassifier(context, mix="none", warps=0), 3, 16)
+    images, labels = torch.randn(20, 1, 16, 8), torch.arange(20) % 3
+    mixed, first, second, weights = changed(images, labels)
+    assert torch.equal(mixed, images)
     assert torch.equal(first, second)
     assert weights.tolist() == [1] * 20
 
 
-def test_attributes_serve_where_there_is_one_id(context: Context, bank: Bank) -> None:
+def test_attributes_are_the_classes_if_there_is_one_id(context: Context, bank: Bank) -> None:
     one = bank.select(split="train", id="00")
     detector = IdClassifier(context, **SMALL)
     list(detector.fit(one))
@@ -114,7 +114,7 @@ def test_attributes_serve_where_there_is_one_id(context: Context, bank: Bank) ->
 
 def test_one_class_needs_warps(context: Context, bank: Bank) -> None:
     one = bank.select(split="train", id="00").take([0])
-    with pytest.raises(AsdRayError, match="a classifier needs clips of 2 classes or more"):
+    with pytest.raises(AsdRayError, match="a classifier needs clips of at least 2 classes"):
         next(iter(IdClassifier(context, **SMALL, warps=0).fit(one)))
     assert next(iter(IdClassifier(context, **SMALL, warps=1).fit(one))).epoch == 1
 
@@ -130,6 +130,6 @@ def test_one_class_needs_warps(context: Context, bank: Bank) -> None:
         ({"margin": 2.0}, "margin of IdClassifier must be in"),
     ],
 )
-def test_parameters_out_of_bounds_are_refused(context: Context, params: dict[str, Any], message: str) -> None:
+def test_parameters_out_of_bounds_are_rejected(context: Context, params: dict[str, Any], message: str) -> None:
     with pytest.raises(AsdRayError, match=message):
         IdClassifier(context, **params)

@@ -11,7 +11,7 @@ from torch import nn
 
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors import Context
-from asd_ray.detectors.families.idnn import IDNN, pairs_of
+from asd_ray.detectors.families.idnn import IDNN, inputs_and_targets_of
 from asd_ray.errors import AsdRayError
 from asd_ray.features import vectors
 
@@ -41,18 +41,18 @@ def test_the_net_is_that_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("size", [3, 5, 7])
-def test_the_middle_frame_is_wanted_and_not_heard(size: int) -> None:
+def test_the_middle_frame_is_the_target_and_not_an_input(size: int) -> None:
     frames = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
-    at, middle = torch.tensor([6]), 6 + size // 2
-    given, wanted = pairs_of(frames, size)(at)
+    positions, middle = torch.tensor([6]), 6 + size // 2
+    inputs, expected = inputs_and_targets_of(frames, size)(positions)
     around = [frames[6 + k] for k in range(size) if k != size // 2]
-    assert torch.equal(given[0], torch.cat(around))
-    assert torch.equal(wanted[0], frames[middle])
+    assert torch.equal(inputs[0], torch.cat(around))
+    assert torch.equal(expected[0], frames[middle])
     changed = frames.clone()
     changed[middle] += 1
-    other_given, other_wanted = pairs_of(changed, size)(at)
-    assert torch.equal(other_given, given)
-    assert torch.equal(other_wanted, wanted + 1)
+    other_given, other_wanted = inputs_and_targets_of(changed, size)(positions)
+    assert torch.equal(other_given, inputs)
+    assert torch.equal(other_wanted, expected + 1)
 
 
 def test_scores_are_the_mean_and_the_largest_error_of_a_clip(bank: Bank) -> None:
@@ -62,13 +62,13 @@ def test_scores_are_the_mean_and_the_largest_error_of_a_clip(bank: Bank) -> None
     for i in range(len(test)):
         rows = vectors(torch.from_numpy(np.array(features.clip(i))), 5)
         with torch.no_grad():
-            made = detector._net(torch.cat([rows[:, :256], rows[:, 384:]], 1))
-        errors = (made - rows[:, 256:384]).square().mean(1)
+            result = detector._net(torch.cat([rows[:, :256], rows[:, 384:]], 1))
+        errors = (result - rows[:, 256:384]).square().mean(1)
         assert scores["mean"][i] == pytest.approx(float(errors.mean()), rel=1e-5)
         assert scores["max"][i] == pytest.approx(float(errors.max()), rel=1e-5)
 
 
-def test_the_same_seed_gives_the_same_scores_whoever_asks_in_between(bank: Bank, seed_alone_decides: Any) -> None:
+def test_the_same_seed_gives_the_same_scores_also_if_scored_between_epochs(bank: Bank, seed_alone_decides: Any) -> None:
     losses = seed_alone_decides(lambda seed: IDNN(Context(seed=seed), **SMALL), bank)
     assert [set(each) for each in losses] == [{"train"}] * 2
 
@@ -83,6 +83,6 @@ def test_the_same_seed_gives_the_same_scores_whoever_asks_in_between(bank: Bank,
         ({"batch_size": 1}, "batch_size of IDNN must be a whole number of at least 2"),
     ],
 )
-def test_a_bad_parameter_is_named(parameter: dict[str, Any], message: str) -> None:
+def test_an_invalid_parameter_is_named(parameter: dict[str, Any], message: str) -> None:
     with pytest.raises(AsdRayError, match=message):
         IDNN(Context(), **parameter)

@@ -1,4 +1,4 @@
-"""Every family learns from sound of other rates than the 16 kHz of its paper, and at 16 kHz nothing changes."""
+"""Every family can be trained on sound of other rates than the 16 kHz of its paper, and at 16 kHz nothing changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from asd_ray.detectors.families.complex_net import ComplexNet
 from asd_ray.detectors.families.stgram import StgramMfn
 
 RATES = (8_000, 11_025, 22_050, 32_000, 44_100, 48_000, 96_000)
-HASHES = {  # of the front end of each paper's setting, which is part of what names its trials
+HASHES = {  # of the front end of each paper's setting; part of the identity of its trials
     "aegan_ad": "86bb9ce80e67",
     "anogan": "86bb9ce80e67",
     "autoencoder": "6175cd84f6f7",
@@ -30,7 +30,7 @@ HASHES = {  # of the front end of each paper's setting, which is part of what na
     "stgram": "b3f4182cdf18",
     "twfr_gmm": "f6ad89c5ef7a",
 }
-TINY: dict[str, dict[str, Any]] = {  # settings whose epoch takes a moment
+TINY: dict[str, dict[str, Any]] = {  # settings with short epochs
     "aegan_ad": {"channels": 2, "latent": 8, "batch_size": 8},
     "anogan": {"channels": 2, "latent": 8, "steps": 2},
     "autoencoder": {"hidden": 16},
@@ -50,14 +50,14 @@ def workspace_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Wo
     folder = tmp_path_factory.mktemp("rates")
 
     @cache
-    def at(rate: int) -> Workspace:
+    def positions(rate: int) -> Workspace:
         return Workspace(folder, seconds=0.5, rate=rate)
 
-    return at
+    return positions
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_papers_front_end_is_what_it_was(name: str) -> None:
+def test_the_front_end_of_the_paper_is_unchanged(name: str) -> None:
     for context in (Context(), Context(rate=16_000)):
         tested = family(name)
         assert tested.detector(context, **tested.search_space().paper).front_end.hash == HASHES[name]
@@ -65,10 +65,12 @@ def test_the_papers_front_end_is_what_it_was(name: str) -> None:
 
 @pytest.mark.parametrize("rate", [8_000, 44_100])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_family_learns_at_another_rate(name: str, rate: int, workspace_at: Callable[[int], Workspace]) -> None:
+def test_a_family_can_be_trained_at_another_rate(
+    name: str, rate: int, workspace_at: Callable[[int], Workspace]
+) -> None:
     workspace, tested = workspace_at(rate), family(name)
     bank, how = workspace.bank("plain"), {"epochs": 1, **TINY.get(name, {})}
-    some = bank.select(split="train").take([0, 1, 6, 7])  # of both ids
+    some = bank.select(split="train").take([0, 1, 6, 7])  # from both ids
     params = {key: value for key, value in how.items() if key in tested.parameters}
     detector, other = (tested.detector(workspace.context(), **params) for _ in range(2))
     assert detector.front_end.rate == rate
@@ -87,19 +89,19 @@ def test_a_family_learns_at_another_rate(name: str, rate: int, workspace_at: Cal
 def test_the_tgram_has_as_many_frames_as_the_sgram(rate: int) -> None:
     detector = StgramMfn(Context(rate=rate), seconds=2.0, net="mobilefacenet_2023")
     net = detector._modules(2)[0]
-    made = net.tgram
-    waves = torch.zeros(1, detector.front_end.heard(1))
-    assert made.filters.kernel_size[0] == 2 * made.filters.stride[0] == 2 * detector.front_end.hop
-    assert made(waves).shape == net.pictures(waves).shape == (1, 128, 63)
+    result = net.tgram
+    waves = torch.zeros(1, detector.front_end.used_samples(1))
+    assert result.filters.kernel_size[0] == 2 * result.filters.stride[0] == 2 * detector.front_end.hop
+    assert result(waves).shape == net.spectrograms(waves).shape == (1, 128, 63)
 
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("encoder", ["complex", "magnitude", "log_mel"])
-def test_the_complex_net_takes_the_bins_that_there_are(encoder: str, rate: int) -> None:
+def test_the_complex_net_accepts_any_number_of_bins(encoder: str, rate: int) -> None:
     detector = ComplexNet(Context(rate=rate), encoder=encoder, width_factor=0.05)
     parts = 2 if encoder == "complex" else 1
-    pictures = torch.zeros(2, parts, detector.front_end.shape[0], 17)
-    assert detector._modules(2)[0](pictures).shape == (2, 4 * (3 if encoder == "complex" else 1))
+    images = torch.zeros(2, parts, detector.front_end.shape[0], 17)
+    assert detector._modules(2)[0](images).shape == (2, 4 * (3 if encoder == "complex" else 1))
 
 
 def test_a_planted_anomaly_is_found_at_another_rate(workspace_at: Callable[[int], Workspace]) -> None:
@@ -111,6 +113,6 @@ def test_a_planted_anomaly_is_found_at_another_rate(workspace_at: Callable[[int]
 
 
 @pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
-def test_the_same_clips_at_another_rate_are_other_data(rate: int, workspace_at: Callable[[int], Workspace]) -> None:
+def test_the_same_clips_at_another_rate_are_different_data(rate: int, workspace_at: Callable[[int], Workspace]) -> None:
     own, other = (workspace_at(each).bank("plain") for each in (16_000, rate))
     assert own.fingerprints["fan"] != other.fingerprints["fan"]

@@ -11,7 +11,7 @@ import torch
 
 from asd_ray.clips.bank import Bank
 from asd_ray.detectors import Context
-from asd_ray.detectors.families.stgram import Stgram, StgramMfn, _share
+from asd_ray.detectors.families.stgram import Stgram, StgramMfn, _learning_rate_factor
 from asd_ray.detectors.nets.tgram import temporal_attention
 from asd_ray.detectors.parts.classifier import VARIANTS, WITH_MARGIN
 from asd_ray.errors import AsdRayError
@@ -26,18 +26,18 @@ SMALL: dict[str, Any] = {
     "lr": 1e-3,
     "backends": "",
 }
-SAMPLES = 8000  # of half a second: 16 frames
+SAMPLES = 8000  # half a second: 16 frames
 
 
 @pytest.fixture
 def bank(bank_of: MakeBank) -> Bank:
-    """Two machines of two ids, each with two clips to learn from; two clips to test, one short and one long."""
-    draw = np.random.default_rng(0)
+    """Two machines with two ids and two training clips each; two test clips, one short and one long."""
+    rng = np.random.default_rng(0)
     names = [f"{machine}/train/section_0{id}_source_train_normal_{i:04d}_vel_{i}"
              for machine in ("fan", "pump") for id in (0, 1) for i in range(2)]  # fmt: skip
     tests = {f"fan/test/section_00_source_test_normal_{i:04d}_vel_1": n for i, n in enumerate((5000, 12_000))}
     waves = {**{name: SAMPLES for name in names}, **tests}
-    return bank_of({name: draw.normal(0, 0.1, samples) for name, samples in waves.items()})
+    return bank_of({name: rng.normal(0, 0.1, samples) for name, samples in waves.items()})
 
 
 def fitted(context: Context, bank: Bank, machine: str | None = "fan", **params: Any) -> StgramMfn:
@@ -50,9 +50,9 @@ def fitted(context: Context, bank: Bank, machine: str | None = "fan", **params: 
 
 
 def net_of(detector: StgramMfn) -> Stgram:
-    assert detector._kept.made is not None
-    assert isinstance(detector._kept.made.net, Stgram)
-    return detector._kept.made.net
+    assert detector._fitted.classifier is not None
+    assert isinstance(detector._fitted.classifier.net, Stgram)
+    return detector._fitted.classifier.net
 
 
 def test_the_paper_has_two_channels_of_313_frames_and_classes_of_unit_embeddings() -> None:
@@ -61,11 +61,11 @@ def test_the_paper_has_two_channels_of_313_frames_and_classes_of_unit_embeddings
     assert net.tgram is not None
     assert sum(each.numel() for each in net.tgram.parameters()) == 131_072 + 3 * (626 + 49_152)
     with torch.inference_mode():
-        made = net.eval()(torch.randn(1, 160_000) / 10)
-        pictures = net.pictures(torch.zeros(1, 160_000))
-    assert made.shape == (1, 128)
-    assert float(made.norm()) == pytest.approx(1, abs=1e-5)
-    assert pictures.shape == (1, 128, 313)
+        result = net.eval()(torch.randn(1, 160_000) / 10)
+        images = net.spectrograms(torch.zeros(1, 160_000))
+    assert result.shape == (1, 128)
+    assert float(result.norm()) == pytest.approx(1, abs=1e-5)
+    assert images.shape == (1, 128, 313)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_paper_has_two_channels_of_313_frames_and_classes_of_unit_embeddings
         ("spectrum", 1, 513),
     ],
 )
-def test_each_row_of_ablations_hears_what_it_is_named_after(
+def test_each_row_of_the_ablations_uses_the_inputs_in_its_name(
     context: Context, bank: Bank, inputs: str, channels: int, bins: int
 ) -> None:
     detector, seen = fitted(context, bank, inputs=inputs), []
@@ -88,16 +88,16 @@ def test_each_row_of_ablations_hears_what_it_is_named_after(
     detector.score(test)
     assert seen[0].shape == (2, channels, bins, 16)
     features = context.features.get(detector.front_end, test).tensor().view(2, 16, bins).transpose(1, 2)
-    at = {name: seen[0][:, place] for place, name in enumerate(inputs.split("+"))}
-    if "sgram" in at:
-        torch.testing.assert_close(at["sgram"], features, rtol=0, atol=1e-3)
-    if "attention" in at:
-        torch.testing.assert_close(at["attention"], temporal_attention(at["sgram"]))
-    if "spectrum" in at:
-        torch.testing.assert_close(at["spectrum"], 10 * features.clamp_min(1e-10).log10(), rtol=0, atol=1e-3)
+    positions = {name: seen[0][:, place] for place, name in enumerate(inputs.split("+"))}
+    if "sgram" in positions:
+        torch.testing.assert_close(positions["sgram"], features, rtol=0, atol=1e-3)
+    if "attention" in positions:
+        torch.testing.assert_close(positions["attention"], temporal_attention(positions["sgram"]))
+    if "spectrum" in positions:
+        torch.testing.assert_close(positions["spectrum"], 10 * features.clamp_min(1e-10).log10(), rtol=0, atol=1e-3)
 
 
-def test_every_setting_learns_something_else(context: Context, bank: Bank) -> None:
+def test_every_setting_changes_the_scores(context: Context, bank: Bank) -> None:
     test = bank.select(split="test")
     changes: list[dict[str, Any]] = [
         {},
@@ -120,18 +120,18 @@ def test_every_setting_learns_something_else(context: Context, bank: Bank) -> No
     assert len(set(scores)) == len(changes)
 
 
-def test_waves_are_mixed_before_the_picture_and_with_noisy_arcmix_pictures_are_mixed_too(
+def test_waves_are_mixed_before_the_spectrogram_and_noisy_arcmix_mixes_spectrograms_too(
     context: Context, bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All weights 0: each clip is heard as its partner, which leaves no clip as it was."""
+    """With all weights 0 each clip is replaced by its partner, so that every clip changes."""
     seen: dict[str, list[tuple[torch.Tensor, torch.Tensor | None]]] = {}
     forward = Stgram.forward
     for mix in ("mixup", "noisy_arcmix"):
         seen[mix] = []
 
-        def spy(self: Stgram, waves: Any, pictures: Any = None, into: Any = seen[mix]) -> torch.Tensor:
-            into.append((waves, pictures))
-            return forward(self, waves, pictures)
+        def spy(self: Stgram, waves: Any, images: Any = None, into: Any = seen[mix]) -> torch.Tensor:
+            into.append((waves, images))
+            return forward(self, waves, images)
 
         monkeypatch.setattr(Stgram, "forward", spy)
         monkeypatch.setattr(
@@ -141,12 +141,12 @@ def test_waves_are_mixed_before_the_picture_and_with_noisy_arcmix_pictures_are_m
         fitted(context, bank, mix=mix, epochs=1)
     waves, none = seen["mixup"][0]
     assert none is None
-    same, pictures = seen["noisy_arcmix"][0]
+    same, images = seen["noisy_arcmix"][0]
     torch.testing.assert_close(waves, same)
-    assert pictures is not None
+    assert images is not None
     of_mixed = PRESETS["stgram"].__class__(**{**vars(PRESETS["stgram"]), "seconds": 0.5})(waves).transpose(1, 2)
-    assert pictures.shape == of_mixed.shape
-    assert not torch.allclose(pictures, of_mixed, atol=1)
+    assert images.shape == of_mixed.shape
+    assert not torch.allclose(images, of_mixed, atol=1)
 
 
 def test_only_arcface_has_a_score_with_the_margin(context: Context, bank: Bank) -> None:
@@ -157,10 +157,10 @@ def test_only_arcface_has_a_score_with_the_margin(context: Context, bank: Bank) 
     assert list(fitted(context, bank, head="softmax").score(test)) == list(VARIANTS)
 
 
-def test_joint_training_tells_ids_of_all_machines_apart_and_scores_each(context: Context, bank: Bank) -> None:
+def test_joint_training_has_the_ids_of_all_machines_as_classes_and_scores_each(context: Context, bank: Bank) -> None:
     detector = fitted(context, bank, machine=None)
-    assert detector._kept.made is not None
-    assert detector._kept.made.classes.names == ["fan/00", "fan/01", "pump/00", "pump/01"]
+    assert detector._fitted.classifier is not None
+    assert detector._fitted.classifier.classes.names == ["fan/00", "fan/01", "pump/00", "pump/01"]
     alone = fitted(context, bank).score(bank.select(split="test"))
     assert not np.allclose(alone["nll"], detector.score(bank.select(split="test"))["nll"])
 
@@ -170,18 +170,22 @@ def test_a_long_clip_is_cut_and_a_short_one_repeated(context: Context, bank_of: 
     names = [f"fan/test/section_00_source_test_normal_000{i}_vel_1" for i in (2, 3, 4, 5)]
     waves = (wave, np.append(wave, np.ones(900) / 2), wave[:5000], np.append(wave[:5000], wave[:3000]))
     more = bank_of(dict(zip(names, waves, strict=True))).select(split="test")
-    found = dict(zip(more.frame["clip"], fitted(context, bank).score(more)["nll"], strict=True))
-    whole, longer, short, repeated = (found[f"{name.rsplit('/', 1)[1]}.wav"] for name in names)
+    actual = dict(zip(more.frame["clip"], fitted(context, bank).score(more)["nll"], strict=True))
+    whole, longer, short, repeated = (actual[f"{name.rsplit('/', 1)[1]}.wav"] for name in names)
     assert whole == pytest.approx(longer, rel=1e-7)
     assert short == pytest.approx(repeated, rel=1e-7)
     assert short != pytest.approx(whole, rel=1e-6)
 
 
 def test_the_rate_falls_after_twenty_epochs_by_a_cosine_of_all_epochs_down_to_a_tenth() -> None:
-    assert [_share(epoch, after=20, of=100) for epoch in (0, 19, 20)] == [1, 1, 1]
-    assert _share(70, after=20, of=100) == pytest.approx(0.55)
-    assert _share(99, after=20, of=100) == pytest.approx(0.55 + 0.45 * math.cos(math.pi * 0.79))
-    assert _share(60, after=0, of=60) == _share(90, after=0, of=60) == pytest.approx(0.1)
+    assert [_learning_rate_factor(epoch, after=20, epochs=100) for epoch in (0, 19, 20)] == [1, 1, 1]
+    assert _learning_rate_factor(70, after=20, epochs=100) == pytest.approx(0.55)
+    assert _learning_rate_factor(99, after=20, epochs=100) == pytest.approx(0.55 + 0.45 * math.cos(math.pi * 0.79))
+    assert (
+        _learning_rate_factor(60, after=0, epochs=60)
+        == _learning_rate_factor(90, after=0, epochs=60)
+        == pytest.approx(0.1)
+    )
 
 
 @pytest.mark.parametrize(

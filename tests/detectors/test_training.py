@@ -18,11 +18,11 @@ MakeBank = Callable[[dict[str, npt.NDArray[np.floating]]], Bank]
 
 
 def test_clips_shorter_than_a_window_are_repeated_up_to_it(bank_of: MakeBank, tmp_path: Path) -> None:
-    draw, context = np.random.default_rng(0), Context(features=FeatureCache(tmp_path / "cache"))
+    rng, context = np.random.default_rng(0), Context(features=FeatureCache(tmp_path / "cache"))
     counts = [6, 20, 5]  # frames
     clips = bank_of(
         {
-            f"fan/train/section_00_source_train_normal_{i:04d}_vel_1": draw.normal(0, 0.1, 512 * (count - 1))
+            f"fan/train/section_00_source_train_normal_{i:04d}_vel_1": rng.normal(0, 0.1, 512 * (count - 1))
             for i, count in enumerate(counts)
         }
     ).select()
@@ -36,7 +36,7 @@ def test_clips_shorter_than_a_window_are_repeated_up_to_it(bank_of: MakeBank, tm
     assert torch.equal(frames[31:], torch.cat([three, three, three[:1]]))
 
 
-def test_asking_too_early_names_who_and_what() -> None:
-    with pytest.raises(AsdRayError, match="state of PosixPath was asked for before fit; call fit or load first"):
-        training.after_fit(Path(), None, "state")
-    assert training.after_fit(Path(), 0, "state") == 0
+def test_a_call_before_fit_names_class_and_method() -> None:
+    with pytest.raises(AsdRayError, match="state of PosixPath was called before fit; call fit or load first"):
+        training.require_fitted(Path(), None, "state")
+    assert training.require_fitted(Path(), 0, "state") == 0

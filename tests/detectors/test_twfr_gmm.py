@@ -39,7 +39,7 @@ def test_r_1_is_the_mean_and_r_0_the_maximum() -> None:
 
 
 @pytest.mark.parametrize("r", [0.02, 0.46, 0.9, 0.98, 1 - 1e-9])
-def test_between_them_loud_frames_weigh_more(r: float) -> None:
+def test_between_0_and_1_loud_frames_have_more_weight(r: float) -> None:
     expected = np.zeros((3, 5))
     for clip in range(3):
         for mel in range(5):
@@ -53,8 +53,8 @@ def test_the_score_is_the_density_of_the_nearest_gaussian_without_its_weight(tmp
     waves = {train_name(n): noise(n, level=0.1 if n < 9 else 0.3) for n in range(12)}
     clips = bank_of(waves).select()
     detector = fitted(tmp_path, clips, reg=1e-1, r=0.5)
-    (kept,) = detector.state()["fan"].values()
-    means, factors = kept["means"].numpy(), kept["factors"].numpy()
+    (mixture,) = detector.state()["fan"].values()
+    means, factors = mixture["means"].numpy(), mixture["factors"].numpy()
     assert means.shape == (2, 128)
     features = detector.context.features.get(detector.front_end, clips)
     vectors = np.stack([time_weighted(features.clip(i)[None], 0.5)[0] for i in range(len(clips))])
@@ -65,7 +65,7 @@ def test_the_score_is_the_density_of_the_nearest_gaussian_without_its_weight(tmp
     np.testing.assert_allclose(detector.score(clips)["gmm"], -np.max(densities, axis=0), rtol=1e-6)
 
 
-def test_unequal_lengths_are_each_pooled_over_their_own_frames(tmp_path: Path, bank_of: MakeBank) -> None:
+def test_clips_of_unequal_length_are_pooled_over_their_own_frames(tmp_path: Path, bank_of: MakeBank) -> None:
     clips = bank_of({train_name(n): noise(n, 4000 + 1000 * (n % 3)) for n in range(7)}).select()
     detector = TwfrGmm(Context(features=FeatureCache(tmp_path / "cache")), r=0.9)
     vectors = detector._vectors(clips)
@@ -96,12 +96,12 @@ def test_a_mixture_belongs_to_one_id_of_one_machine(tmp_path: Path, bank_of: Mak
     together = fitted(tmp_path, bank.select())
     assert {(machine, id) for machine, ids in together.state().items() for id in ids} == set(keys)
     for machine, id in keys:
-        mine = bank.select(machine, id=id)
-        alone = fitted(tmp_path, mine)
-        np.testing.assert_array_equal(together.score(mine)["gmm"], alone.score(mine)["gmm"])
+        own = bank.select(machine, id=id)
+        alone = fitted(tmp_path, own)
+        np.testing.assert_array_equal(together.score(own)["gmm"], alone.score(own)["gmm"])
 
 
-def test_an_id_that_was_never_trained_is_scored_by_the_mixture_it_fits_best(tmp_path: Path, bank_of: MakeBank) -> None:
+def test_an_unknown_id_is_scored_by_the_mixture_it_fits_best(tmp_path: Path, bank_of: MakeBank) -> None:
     waves = {train_name(n, id): noise(10 * int(id) + n) for id in ("00", "01") for n in range(4)}
     waves["fan/test/section_02_source_test_normal_0000_vel_1"] = noise(99)
     bank = bank_of(waves)
@@ -133,8 +133,8 @@ def test_smote_adds_clips_up_to_the_ratio(
     assert same == (added == 0)
 
 
-def test_smote_hears_the_front_end_of_its_waves(tmp_path: Path, bank_of: MakeBank) -> None:
-    wave = noise(0)  # between two equal waves there is only that wave
+def test_smote_applies_the_front_end_to_its_waves(tmp_path: Path, bank_of: MakeBank) -> None:
+    wave = noise(0)  # interpolation between two equal waves gives the same wave
     waves = {train_name(n): noise(n) for n in range(10)} | {train_name(n, domain="target"): wave for n in range(2)}
     clips = bank_of(waves).select()
     detector = TwfrGmm(Context(features=FeatureCache(tmp_path / "cache")), smote=True, smote_ratio=0.5)
@@ -156,7 +156,7 @@ def test_smote_hears_the_front_end_of_its_waves(tmp_path: Path, bank_of: MakeBan
         ({"smote_neighbours": 0}, "smote_neighbours of TwfrGmm"),
     ],
 )
-def test_bad_parameters_are_refused(params: dict[str, Any], message: str) -> None:
+def test_invalid_parameters_are_rejected(params: dict[str, Any], message: str) -> None:
     with pytest.raises(AsdRayError, match=message):
         TwfrGmm(Context(), **params)
 

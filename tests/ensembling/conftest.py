@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from asd_ray.ensembling import Ensemble, EnsembleConfig, Recipe, build
 from asd_ray.ensembling.candidates import Candidates
+from asd_ray.ensembling.metric import Gain, Metric, Metrics, Single
 from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 
 IDS = ("00", "02")
@@ -106,7 +110,7 @@ def make_ledger(
             seed += 1
             levels = [strength if strength is not None else 0.3 + 0.4 * (seed % 3)] * len(variants)
             drawn = dict(zip(variants, make_scores(clips, levels, seed), strict=True))
-            made = TrialRecord(
+            trial = TrialRecord(
                 **{  # type: ignore[arg-type]
                     "trial": trial_hash(machine=machine, family=family, number=number, other=repr(record)),
                     "name": f"{machine}-{family}-{number:04d}",
@@ -122,7 +126,7 @@ def make_ledger(
                 | record
             )
             ledger.commit(
-                made, long_scores(stored, {name: change(family, number, name, each) for name, each in drawn.items()})
+                trial, long_scores(stored, {name: change(family, number, name, each) for name, each in drawn.items()})
             )
     return ledger
 
@@ -162,3 +166,20 @@ def all_families(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """Three trials of two families. Not to be added to."""
     return make_ledger(tmp_path_factory.mktemp("small") / "run", SMALL)
+
+
+@cache
+def _small_ensemble() -> Ensemble:
+    return build(make_candidates(per=4), Recipe("best_single", "best"), EnsembleConfig(repeats=1, folds=2, draws=10))
+
+
+def make_metric(value: float = 0.8, against: str = "crossval", better: bool = True, **gain: Any) -> Metric:
+    """One whose gain over the best single detector, chosen under `against`, is 0.1."""
+    single = Single(value - 0.1, against, value - 0.1, value - 0.1, value - 0.1, "")
+    own = Gain(0.1, (0.05, 0.15), better, **gain)
+    return Metric(value, (value, value), {}, value, value, value, (value,), "", single, own)
+
+
+def make_ensemble(**metrics: Metric) -> Ensemble:
+    """One that was measured under these protocols."""
+    return replace(_small_ensemble(), metrics=Metrics(metrics))

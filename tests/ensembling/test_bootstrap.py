@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from asd_ray.ensembling.bootstrap import draws_of, interval, resampled
-from asd_ray.ensembling.judge import Judge, strata_of
+from asd_ray.ensembling.cell_scorer import CellScorer, strata_of
 
 
 def frame(per: int) -> pd.DataFrame:
@@ -20,32 +20,32 @@ def frame(per: int) -> pd.DataFrame:
 
 
 @pytest.fixture
-def judge() -> Judge:
-    return Judge(frame(12), 2022)
+def scorer() -> CellScorer:
+    return CellScorer(frame(12), 2022)
 
 
-def test_clips_are_drawn_again_within_their_id_domain_and_label(judge: Judge) -> None:
-    at = draws_of(judge, 50, 0)
-    for rows in strata_of(judge.clips).values():
+def test_clips_are_drawn_again_within_their_id_domain_and_label(scorer: CellScorer) -> None:
+    at = draws_of(scorer, 50, 0)
+    for rows in strata_of(scorer.clips).values():
         assert set(at[:, rows].ravel().tolist()) == set(rows.tolist())
     assert len({tuple(draw) for draw in at.tolist()}) == 50
 
 
-def test_equal_seeds_draw_equal_clips_so_that_differences_are_paired(judge: Judge) -> None:
+def test_equal_seeds_draw_equal_clips_so_that_differences_are_paired(scorer: CellScorer) -> None:
     rng = np.random.default_rng(0)
-    one = rng.normal(size=(1, len(judge.clips))) + (judge.clips["label"] == "anomaly").to_numpy()
+    one = rng.normal(size=(1, len(scorer.clips))) + (scorer.clips["label"] == "anomaly").to_numpy()
     other = one + rng.normal(0, 0.05, one.shape)  # nearly the same ensemble
-    first, second = (resampled(each, judge, draws=200, seed=1) for each in (one, other))
-    np.testing.assert_array_equal(first, resampled(one, judge, draws=200, seed=1))
-    unpaired = resampled(other, judge, draws=200, seed=2)
+    first, second = (resampled(each, scorer, draws=200, seed=1) for each in (one, other))
+    np.testing.assert_array_equal(first, resampled(one, scorer, draws=200, seed=1))
+    unpaired = resampled(other, scorer, draws=200, seed=2)
     assert (first - second).std() < 0.3 * (first - unpaired).std()
 
 
-def test_repeats_are_drawn_alike_and_averaged(judge: Judge) -> None:
+def test_repeats_are_drawn_alike_and_averaged(scorer: CellScorer) -> None:
     rng = np.random.default_rng(0)
-    rows = rng.normal(size=(3, len(judge.clips)))
-    each = [resampled(row[None], judge, draws=20, seed=5) for row in rows]
-    np.testing.assert_allclose(resampled(rows, judge, draws=20, seed=5), np.mean(each, axis=0))
+    rows = rng.normal(size=(3, len(scorer.clips)))
+    each = [resampled(row[None], scorer, draws=20, seed=5) for row in rows]
+    np.testing.assert_allclose(resampled(rows, scorer, draws=20, seed=5), np.mean(each, axis=0))
 
 
 def test_the_interval_holds_its_share_of_the_draws() -> None:
@@ -63,9 +63,9 @@ def test_intervals_of_simulated_detectors_cover_the_truth(maximise: str) -> None
         return rng.normal(size=len(clips)) + shift * (clips["label"] == "anomaly").to_numpy()
 
     many = frame(20_000)
-    truth = float(Judge(many, 2022, maximise)(drawn(many)[None])[0])
-    judge = Judge(frame(per), 2022, maximise)
-    spans = [interval(resampled(drawn(judge.clips)[None], judge, draws=300, seed=each)) for each in range(sets)]
+    truth = float(CellScorer(many, 2022, maximise)(drawn(many)[None])[0])
+    scorer = CellScorer(frame(per), 2022, maximise)
+    spans = [interval(resampled(drawn(scorer.clips)[None], scorer, draws=300, seed=each)) for each in range(sets)]
     covered = sum(low <= truth <= high for low, high in spans)
     width = np.mean([high - low for low, high in spans])
     assert 88 <= covered <= 99, f"{covered} of {sets} intervals (mean width {width:.3f}) hold the truth {truth:.4f}"
@@ -81,10 +81,10 @@ def test_paired_intervals_of_a_gain_cover_the_truth() -> None:
         return (one + other)[None], one[None]
 
     many = frame(20_000)
-    truth = float(np.subtract(*(Judge(many, 2022)(each)[0] for each in gain_of(many))))
-    judge, covered = Judge(frame(30), 2022), 0
+    truth = float(np.subtract(*(CellScorer(many, 2022)(each)[0] for each in gain_of(many))))
+    scorer, covered = CellScorer(frame(30), 2022), 0
     for each in range(sets):
-        together, alone = (resampled(scores, judge, draws=300, seed=each) for scores in gain_of(judge.clips))
+        together, alone = (resampled(scores, scorer, draws=300, seed=each) for scores in gain_of(scorer.clips))
         low, high = interval(together - alone)
         covered += low <= truth <= high
     assert 88 <= covered <= 99, f"{covered} of {sets} intervals hold the true gain {truth:.4f}"

@@ -11,16 +11,19 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from asd_ray.ensembling import Wishes, build, find_recipe, load, shipped_recipes
-from asd_ray.ensembling.build import best_single, measures, without_constants
+from asd_ray.ensembling import EnsembleConfig, build, find_recipe, load, shipped_recipes
+from asd_ray.ensembling.build import without_constants
 from asd_ray.ensembling.candidates import Candidates, LeftOut
+from asd_ray.ensembling.evaluation_set import EvaluationSet
 from asd_ray.ensembling.final import mark_best
-from asd_ray.ensembling.protocols import field_of
+from asd_ray.ensembling.measuring import best_single, measurements
+from asd_ray.ensembling.metric import Gain
 from asd_ray.ensembling.recipe import Recipe
+from asd_ray.ensembling.result import Ensemble, Tried
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 
-QUICK = Wishes(repeats=1, folds=3, draws=100)
+QUICK = EnsembleConfig(repeats=1, folds=3, draws=100)
 
 
 @pytest.fixture
@@ -33,27 +36,27 @@ def test_every_shipped_recipe_is_followed_where_its_families_are(name: str, all_
     recipe = find_recipe(name)
     given = load(all_families, "fan", recipe.by)
     for way in recipe.ways():
-        made = build(given, replace(way, trials=5, bags=min(2, way.bags)), QUICK)
-        assert made["members"]
-        assert made["metrics"]
-        assert json.loads(json.dumps(made, allow_nan=False)) == made
-        assert made["transductive"] is False
+        ensemble = build(given, replace(way, trials=5, bags=min(2, way.bags)), QUICK)
+        assert ensemble.members
+        assert ensemble.metrics
+        assert Ensemble.from_json(json.loads(json.dumps(ensemble.to_json(), allow_nan=False))) == ensemble
+        assert ensemble.transductive is False
         last = "label_free" if recipe.select == "label_free" else "cross_id"
         protocols = {"oracle", "crossval", last}
-        assert {"oracle", "crossval", "cross_id", "label_free"} & set(made["metrics"]) == protocols
-        for slot, member in zip(recipe.slots, made["members"], strict=False):
-            assert member["family"] == slot.family
-            assert dict(slot.params).items() <= member["params"].items()
+        assert {"oracle", "crossval", "cross_id", "label_free"} & set(ensemble.metrics) == protocols
+        for slot, member in zip(recipe.slots, ensemble.members, strict=False):
+            assert member.family == slot.family
+            assert dict(slot.params).items() <= member.params.items()
 
 
 def test_numbers_are_those_of_scikit_learn_on_scores_put_together_by_hand(all_families: Ledger) -> None:
     """System 2 of Giri et al.: z by the training clips of each id, mean, AUC and pAUC of each id."""
-    made = build(load(all_families, "fan", "train"), find_recipe("giri_system_2").ways()[0], QUICK)
+    ensemble = build(load(all_families, "fan", "train"), find_recipe("giri_system_2").ways()[0], QUICK)
     together = 0.0
-    for member in made["members"]:
-        [record] = [each for each in all_families.records() if each.trial == member["trial"]]
+    for member in ensemble.members:
+        [record] = [each for each in all_families.records() if each.trial == member.trial]
         rows = all_families.scores(record)
-        rows = rows[rows["variant"] == member["variant"]]
+        rows = rows[rows["variant"] == member.variant]
         train = rows[rows["split"] == "train"].groupby("id")["score"]
         test = rows[rows["split"] == "test"].set_index("clip").sort_index()
         z = (test["score"] - test["id"].map(train.mean())) / test["id"].map(train.apply(lambda x: np.std(x.to_numpy())))
@@ -62,59 +65,59 @@ def test_numbers_are_those_of_scikit_learn_on_scores_put_together_by_hand(all_fa
     for each, here in test.assign(score=together).groupby("id"):
         cells[f"{each}/auc"] = roc_auc_score(here["label"] == "anomaly", here["score"])
         cells[f"{each}/pauc"] = roc_auc_score(here["label"] == "anomaly", here["score"], max_fpr=0.1)
-    told = made["metrics"]["oracle"]
-    assert [member["family"] for member in made["members"]] == ["id_classifier", "group_made"]
-    assert told["cells"] == pytest.approx(cells, abs=1e-6)  # scores are float32
-    assert told["value"] == pytest.approx(4 / sum(1 / value for value in cells.values()), abs=1e-6)
-    assert told["auc"] == pytest.approx(2 / sum(1 / cells[f"{each}/auc"] for each in ("00", "02")), abs=1e-6)
+    expected = ensemble.metrics["oracle"]
+    assert [member.family for member in ensemble.members] == ["id_classifier", "group_made"]
+    assert expected.cells == pytest.approx(cells, abs=1e-6)  # scores are float32
+    assert expected.value == pytest.approx(4 / sum(1 / value for value in cells.values()), abs=1e-6)
+    assert expected.auc == pytest.approx(2 / sum(1 / cells[f"{each}/auc"] for each in ("00", "02")), abs=1e-6)
 
 
 def test_oracle_and_crossval_stand_side_by_side_with_gap_interval_and_gain(few: Candidates) -> None:
-    made = build(few, Recipe("greedy", "greedy"), QUICK)["metrics"]
-    assert made["gap"] == made["oracle"]["value"] - made["crossval"]["value"]
+    own_metrics = build(few, Recipe("greedy", "greedy"), QUICK).metrics
+    assert own_metrics.gap == own_metrics["oracle"].value - own_metrics["crossval"].value
     for protocol in ("oracle", "crossval", "cross_id"):
-        each = made[protocol]
-        low, high = each["interval"]
-        assert low < each["value"] < high
-        assert each["gain"]["value"] == each["value"] - each["single"]["value"]
-        assert each["gain"]["better"] == (each["gain"]["interval"][0] > 0)
-        assert each["single"]["protocol"] == protocol
-        assert protocol == "oracle" or "left out" in each["labels"]
-    assert "upper bound" in made["oracle"]["labels"]
-    assert made["oracle"]["single"]["name"] == few.told(1)
-    assert made["crossval"]["single"]["name"] == ""  # each fold chose its own
+        each = own_metrics[protocol]
+        low, high = each.interval
+        assert low < each.value < high
+        assert each.gain.value == each.value - each.single.value
+        assert each.gain.better == (each.gain.interval[0] > 0)
+        assert each.single.protocol == protocol
+        assert protocol == "oracle" or "left out" in each.labels
+    assert "upper bound" in own_metrics["oracle"].labels
+    assert own_metrics["oracle"].single.name == few.label(1)
+    assert own_metrics["crossval"].single.name == ""  # each fold chose its own
 
 
 def test_the_best_single_gains_nothing_over_itself(few: Candidates) -> None:
-    made = build(few, Recipe("best_single", "best"), QUICK)["metrics"]
+    own_metrics = build(few, Recipe("best_single", "best"), QUICK).metrics
     for protocol in ("oracle", "crossval"):
-        assert made[protocol]["gain"] == {"value": 0.0, "interval": [0.0, 0.0], "better": False}
+        assert own_metrics[protocol].gain == Gain(0.0, (0.0, 0.0), False)
 
 
 def test_a_clear_gain_is_called_one(candidates: Callable[..., Candidates]) -> None:
     """Eight equally good detectors that err apart: their mean is better than any, and the interval says so."""
-    made = build(candidates([1.0] * 8, per=50, shared=0.0), Recipe("all", "top_k", k=8), QUICK)["metrics"]
+    own_metrics = build(candidates([1.0] * 8, per=50, shared=0.0), Recipe("all", "top_k", k=8), QUICK).metrics
     for protocol in ("oracle", "crossval"):
-        assert made[protocol]["gain"]["interval"][0] > 0
-        assert made[protocol]["gain"]["value"] > 0.05
-    assert made["crossval"]["gain"]["better"]
-    assert not made["oracle"]["gain"]["better"]  # what was chosen by these clips is no claim
+        assert own_metrics[protocol].gain.interval[0] > 0
+        assert own_metrics[protocol].gain.value > 0.05
+    assert own_metrics["crossval"].gain.better
+    assert not own_metrics["oracle"].gain.better  # what was chosen by these clips is no claim
 
 
 def test_measures_of_the_best_single_may_be_given(few: Candidates) -> None:
     recipe = Recipe("greedy", "greedy")
-    single = measures(field_of(few, recipe.standardise), best_single(recipe), QUICK)
-    assert build(few, recipe, QUICK, single)["metrics"] == build(few, recipe, QUICK)["metrics"]
+    single = measurements(EvaluationSet.of(few, recipe.standardise), best_single(recipe), QUICK)
+    assert build(few, recipe, QUICK, single).metrics == build(few, recipe, QUICK).metrics
 
 
 def test_label_free_is_compared_with_what_crossval_would_have_chosen(few: Candidates) -> None:
-    made = build(few, Recipe("label_free", "label_free"), QUICK)
-    metrics = made["metrics"]
-    assert set(metrics) == {"label_free", "oracle", "crossval", "gap", "decisions"}
-    assert metrics["label_free"]["single"]["protocol"] == "crossval"
-    assert metrics["label_free"]["value"] == metrics["oracle"]["value"] == metrics["crossval"]["value"]
-    assert metrics["gap"] == 0
-    assert made["labels"] == "chosen without any test label"
+    ensemble = build(few, Recipe("label_free", "label_free"), QUICK)
+    metrics = ensemble.metrics
+    assert set(metrics.to_json()) == {"label_free", "oracle", "crossval", "gap", "decisions"}
+    assert metrics["label_free"].single.protocol == "crossval"
+    assert metrics["label_free"].value == metrics["oracle"].value == metrics["crossval"].value
+    assert metrics.gap == 0
+    assert ensemble.labels == "chosen without any test label"
 
 
 def test_the_best_of_many_recipes_is_called_better_only_if_luck_does_not_explain_it(
@@ -125,53 +128,54 @@ def test_the_best_of_many_recipes_is_called_better_only_if_luck_does_not_explain
     claimed = 0
     for seed in range(10):
         equal = candidates([1.0] * 8, per=10, shared=0.98, seed=seed)
-        single = measures(field_of(equal, ways[0].standardise), best_single(ways[0]), QUICK)
-        best = mark_best([build(equal, way, QUICK, single) for way in ways])
-        claimed += best["metrics"]["crossval"]["gain"]["better_as_best"]
-        assert best["tried"] == {"recipes": 7, "chosen_by": "crossval", "names": sorted(way.name for way in ways)}
+        single = measurements(EvaluationSet.of(equal, ways[0].standardise), best_single(ways[0]), QUICK)
+        best, marked = mark_best([build(equal, way, QUICK, single) for way in ways])
+        claimed += best.metrics["crossval"].gain.better_as_best
+        assert best.tried == Tried(7, "crossval", tuple(sorted(way.name for way in ways)))
+        assert [each.tried for each in marked] == [best.tried] * 7
     assert claimed <= 1
     apart = candidates([1.0] * 8, per=50, shared=0.0)
-    assert mark_best([build(apart, way, QUICK) for way in ways])["metrics"]["crossval"]["gain"]["better_as_best"]
+    assert mark_best([build(apart, way, QUICK) for way in ways])[0].metrics["crossval"].gain.better_as_best
 
 
 def test_a_trial_that_kept_the_epoch_test_labels_liked_best_is_not_label_free_and_is_told(few: Candidates) -> None:
     peeked = replace(few, table=few.table.assign(peeked=[True, False, False, False]))
-    chosen = {each["name"] for each in build(peeked, Recipe("label_free", "label_free"), QUICK)["members"]}
+    chosen = {each.name for each in build(peeked, Recipe("label_free", "label_free"), QUICK).members}
     assert chosen == {few.table["name"][1]}
-    notes = build(peeked, Recipe("all", "top_k", k=4), QUICK)["notes"]
+    notes = build(peeked, Recipe("all", "top_k", k=4), QUICK).notes
     assert any("--checkpoint oracle" in note for note in notes)
 
 
 def test_how_many_were_tried_and_how_often_each_was_chosen_is_told(few: Candidates) -> None:
-    made = build(
+    ensemble = build(
         replace(few, left_out=(LeftOut("one", "idnn", "", "no held_out scores"),)), Recipe("top_k", "top_k", k=2), QUICK
     )
-    assert made["candidates"]["tried"] == 4
-    assert made["candidates"]["families"] == {"group_made": 2, "idnn": 2}
-    assert made["candidates"]["left_out"] == ["one (no held_out scores)"]
-    assert "left out: one (no held_out scores)" in made["notes"]
-    assert sum(each["frequency"] for each in made["selection_frequency"]) == pytest.approx(2)
-    assert made["selection_frequency"][0]["frequency"] == 1
-    assert [step["step"] for step in made["trail"]] == [1, 2]
+    assert ensemble.candidates.tried == 4
+    assert ensemble.candidates.families == {"group_made": 2, "idnn": 2}
+    assert ensemble.candidates.left_out == ("one (no held_out scores)",)
+    assert "left out: one (no held_out scores)" in ensemble.notes
+    assert sum(each.frequency for each in ensemble.selection_frequency) == pytest.approx(2)
+    assert ensemble.selection_frequency[0].frequency == 1
+    assert [step.step for step in ensemble.trail] == [1, 2]
 
 
 def test_decisions_are_those_of_the_threshold_of_normal_scores(few: Candidates) -> None:
-    made = build(few, Recipe("best", "best"), QUICK)
-    value = made["threshold"]["value"]
-    [row] = [row for row in range(4) if few.told(row).startswith(made["members"][0]["name"])]
+    ensemble = build(few, Recipe("best", "best"), QUICK)
+    value = ensemble.threshold.value
+    [row] = [row for row in range(4) if few.label(row).startswith(ensemble.members[0].name)]
     z = Recipe("best", "best").standardise.learn(few.normal_scores, few.normal)(few.scores, few.clips)[row]
     truth = (few.clips["label"] == "anomaly").to_numpy()
-    assert made["metrics"]["decisions"]["recall"] == pytest.approx((z > value)[truth].mean())
-    assert made["metrics"]["decisions"]["precision"] == pytest.approx(truth[z > value].mean())
+    assert ensemble.metrics.decisions.recall == pytest.approx((z > value)[truth].mean())
+    assert ensemble.metrics.decisions.precision == pytest.approx(truth[z > value].mean())
     lower = build(few, Recipe("best", "best"), replace(QUICK, threshold="empirical", percentile=50.0))
-    assert lower["threshold"]["value"] < value
-    assert lower["metrics"]["decisions"]["recall"] > made["metrics"]["decisions"]["recall"]
+    assert lower.threshold.value < value
+    assert lower.metrics.decisions.recall > ensemble.metrics.decisions.recall
 
 
 @pytest.mark.parametrize("maximise", ["auc", "pauc", "hmean"])
 def test_what_is_maximised_is_the_value(few: Candidates, maximise: str) -> None:
-    made = build(few, Recipe("greedy", "greedy"), replace(QUICK, maximise=maximise))["metrics"]
-    assert made["oracle"]["value"] == pytest.approx(made["oracle"][maximise])
+    own_metrics = build(few, Recipe("greedy", "greedy"), replace(QUICK, maximise=maximise)).metrics
+    assert own_metrics["oracle"].value == pytest.approx(getattr(own_metrics["oracle"], maximise))
 
 
 # -- wrong inputs ----------------------------------------------------------------------------------------------------
@@ -179,11 +183,11 @@ def test_what_is_maximised_is_the_value(few: Candidates, maximise: str) -> None:
 
 def test_without_test_labels_label_free_gives_decisions_and_no_metrics(few: Candidates) -> None:
     unlabelled = replace(few, clips=few.clips.assign(label="unknown"))
-    made = build(unlabelled, Recipe("label_free", "label_free"), QUICK)
-    assert made["metrics"] == {}
-    assert made["members"]
-    assert np.isfinite(made["threshold"]["value"])
-    assert "the test clips have no labels: scores and decisions only, no metrics" in made["notes"]
+    ensemble = build(unlabelled, Recipe("label_free", "label_free"), QUICK)
+    assert not ensemble.metrics
+    assert ensemble.members
+    assert np.isfinite(ensemble.threshold.value)
+    assert "the test clips have no labels: scores and decisions only, no metrics" in ensemble.notes
 
 
 def test_without_test_labels_every_other_recipe_names_the_cure(few: Candidates) -> None:
@@ -206,12 +210,12 @@ def test_one_class_only_is_refused(few: Candidates, label: str, select: str) -> 
 def test_constant_scores_are_left_out_and_named(few: Candidates) -> None:
     scores = few.scores.copy()
     scores[1] = 7.0
-    made = build(replace(few, scores=scores), Recipe("top_k", "top_k", k=4), QUICK)
-    told = f"{few.told(1)} (constant scores)"
-    assert made["candidates"]["left_out"] == [told]
-    assert f"left out: {told}" in made["notes"]
-    assert few.told(1) not in {f"{member['name']} {member['variant']}" for member in made["members"]}
-    assert made["candidates"]["tried"] == 3
+    ensemble = build(replace(few, scores=scores), Recipe("top_k", "top_k", k=4), QUICK)
+    expected = f"{few.label(1)} (constant scores)"
+    assert ensemble.candidates.left_out == (expected,)
+    assert f"left out: {expected}" in ensemble.notes
+    assert few.label(1) not in {f"{member.name} {member.variant}" for member in ensemble.members}
+    assert ensemble.candidates.tried == 3
 
 
 def test_constant_scores_of_all_candidates_are_an_error(few: Candidates) -> None:
@@ -221,27 +225,27 @@ def test_constant_scores_of_all_candidates_are_an_error(few: Candidates) -> None
 
 def test_by_test_clips_is_called_transductive(few: Candidates) -> None:
     by_test = replace(few, by="test", normal=few.clips, normal_scores=few.scores)
-    made = build(by_test, Recipe("greedy", "greedy", by="test"), QUICK)
-    assert made["transductive"] is True
-    assert any(note.startswith("transductive: ") for note in made["notes"])
+    ensemble = build(by_test, Recipe("greedy", "greedy", by="test"), QUICK)
+    assert ensemble.transductive is True
+    assert any(note.startswith("transductive: ") for note in ensemble.notes)
 
 
 def test_a_mean_of_ranks_is_called_transductive(few: Candidates) -> None:
-    made = build(few, Recipe("top_k", "top_k", ("rank_mean",)), QUICK)
-    assert made["transductive"] is True
-    assert any(note.startswith("transductive: ") for note in made["notes"])
-    assert build(few, Recipe("top_k", "top_k", ("mean",)), QUICK)["transductive"] is False
+    ensemble = build(few, Recipe("top_k", "top_k", ("rank_mean",)), QUICK)
+    assert ensemble.transductive is True
+    assert any(note.startswith("transductive: ") for note in ensemble.notes)
+    assert build(few, Recipe("top_k", "top_k", ("mean",)), QUICK).transductive is False
 
 
 def test_too_few_clips_for_crossval_are_noted(candidates: Callable[..., Candidates]) -> None:
-    made = build(candidates(per=1), Recipe("greedy", "greedy"), QUICK)
-    assert "crossval" not in made["metrics"]
-    assert "gap" not in made["metrics"]
-    assert any("no crossval" in note for note in made["notes"])
+    ensemble = build(candidates(per=1), Recipe("greedy", "greedy"), QUICK)
+    assert "crossval" not in ensemble.metrics
+    assert ensemble.metrics.gap is None
+    assert any("no crossval" in note for note in ensemble.notes)
 
 
 @pytest.mark.parametrize(
-    ("wish", "told"),
+    ("option", "message"),
     [
         ({"maximise": "acu"}, "unknown maximise 'acu'; did you mean 'auc'"),
         ({"threshold": "gama"}, "unknown threshold 'gama'; did you mean 'gamma'"),
@@ -252,6 +256,6 @@ def test_too_few_clips_for_crossval_are_noted(candidates: Callable[..., Candidat
         ({"percentile": 100.0}, "percentile must be above 0 and below 100 but got 100.0"),
     ],
 )
-def test_wishes_that_cannot_be_are_refused(wish: dict[str, Any], told: str) -> None:
-    with pytest.raises(AsdRayError, match=told):
-        Wishes(**wish)
+def test_a_config_that_cannot_be_is_refused(option: dict[str, Any], message: str) -> None:
+    with pytest.raises(AsdRayError, match=message):
+        EnsembleConfig(**option)

@@ -25,7 +25,7 @@ def test_every_candidate_is_there_over_the_same_clips(ledger_of: Make) -> None:
     assert (found.dataset, found.fingerprint, found.year, found.by) == ("demo", "f0f0f0f0f0f0", 2022, "held_out")
     assert found.left_out == ()
     assert found.labelled
-    assert found.told(1) == "fan-group_made-0000 nll"
+    assert found.label(1) == "fan-group_made-0000 nll"
 
 
 def test_scores_belong_to_their_clips(ledger_of: Make) -> None:
@@ -52,7 +52,7 @@ def test_by_train_by_held_out_and_by_test(ledger_of: Make) -> None:
 def test_taking_candidates_takes_all_of_theirs(ledger_of: Make) -> None:
     found = load(ledger_of(), "fan")
     taken = found.take([4, 1])
-    assert taken.told(0) == found.told(4)
+    assert taken.label(0) == found.label(4)
     np.testing.assert_array_equal(taken.scores, found.scores[[4, 1]])
     np.testing.assert_array_equal(taken.normal_scores, found.normal_scores[[4, 1]])
     assert taken.digest != found.digest
@@ -97,20 +97,20 @@ def test_without_any_normal_scores_the_cure_is_told(ledger_of: Make, by: str, cu
         load(ledger, "fan", by)
     assert str(raised.value) == (
         f"fan: no candidate has scores of {by} clips, whose statistics standardise; use {cure}, "
-        "or --by test for imported systems (transductive: said so in every output)"
+        "or --by test for imported systems (transductive: every output says so)"
     )
     assert len(load(ledger, "fan", "test")) == 6
 
 
 @pytest.mark.parametrize(
-    ("column", "gone", "told"),
+    ("column", "gone", "message"),
     [
         ("clip", "test_00_source_normal_0003.wav", "lacks 1 of 48, first 'test_00_source_normal_0003.wav'"),
         ("id", "02", "lacks 24 of 48, first 'test_02_source_anomaly_0000.wav'"),
     ],
 )
 def test_a_clip_or_an_id_that_is_missing_names_candidate_and_clip(
-    ledger_of: Make, column: str, gone: str, told: str
+    ledger_of: Make, column: str, gone: str, message: str
 ) -> None:
     ledger = ledger_of({"idnn": [{}, {}]})
     record = ledger.records()[1]
@@ -118,15 +118,15 @@ def test_a_clip_or_an_id_that_is_missing_names_candidate_and_clip(
     ledger.commit(record, rows[(rows["split"] != "test") | (rows[column] != gone)], replace=True)
     with pytest.raises(AsdRayError) as raised:
         load(ledger, "fan")
-    assert f"first fan-idnn-0001 ({record.trial}) variant 'mse', which {told}" in str(raised.value)
+    assert f"first fan-idnn-0001 ({record.trial}) variant 'mse', which {message}" in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("bad", "told"),
+    ("bad", "message"),
     [(np.nan, "1 values of score are missing"), (np.inf, "variant 'mse', clip 'test_00_source_normal_0001.wav': inf")],
 )
 def test_a_score_that_is_no_number_never_enters_the_ledger(
-    ledger_of: Make, clips: Callable[..., pd.DataFrame], bad: float, told: str
+    ledger_of: Make, clips: Callable[..., pd.DataFrame], bad: float, message: str
 ) -> None:
     values = np.zeros(len(clips(2)))
     values[1] = bad
@@ -134,7 +134,7 @@ def test_a_score_that_is_no_number_never_enters_the_ledger(
     with pytest.raises(AsdRayError) as raised:
         ledger_of({}).commit(record, long_scores(clips(2), {"mse": values}))
     assert "fan-mine-0000" in str(raised.value)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_two_datasets_in_one_run_are_refused(ledger_of: Make) -> None:
@@ -144,7 +144,7 @@ def test_two_datasets_in_one_run_are_refused(ledger_of: Make) -> None:
         load(ledger, "fan")
     assert str(raised.value) == (
         f"fan: the trials of {ledger.layout.root} are of 2 datasets, dcase2020 (aaaaaaaa) and dcase2022 (bbbbbbbb); "
-        "their clips differ, so keep one dataset a run"
+        "their clips differ, so keep one dataset per run"
     )
 
 
@@ -212,8 +212,8 @@ def test_what_was_chosen_from_is_the_same_after_newer_trials_with_other_held_out
         clips = before.normal.iloc[2:].assign(split="held_out")
         test = before.clips.assign(split="test")
         both = pd.concat([test, clips], ignore_index=True)
-        made = replace(record, trial=trial_hash(other=number), name=f"fan-idnn-{number:04d}", number=number)
-        ledger.commit(made, long_scores(both, {"mse": np.arange(len(both), dtype=float)}))
+        other = replace(record, trial=trial_hash(other=number), name=f"fan-idnn-{number:04d}", number=number)
+        ledger.commit(other, long_scores(both, {"mse": np.arange(len(both), dtype=float)}))
     assert len(load(ledger, "fan").normal) < len(before.normal)
     again = load(ledger, "fan", only=only)
     np.testing.assert_array_equal(again.normal_scores, before.normal_scores)

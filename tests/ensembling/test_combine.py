@@ -46,10 +46,10 @@ def test_under_z_a_members_unit_and_offset_do_not_matter(how: str, by: str, data
 
 @given(SCORES)
 def test_max_is_nowhere_below_mean_and_median_nor_these_below_min(scores: np.ndarray) -> None:
-    made = {how: combine(scores, how) for how in WAYS}
-    for middle in (made["mean"], made["median"]):
-        assert (made["max"] >= middle - 1e-12).all()
-        assert (middle >= made["min"] - 1e-12).all()
+    combined = {how: combine(scores, how) for how in WAYS}
+    for middle in (combined["mean"], combined["median"]):
+        assert (combined["max"] >= middle - 1e-12).all()
+        assert (middle >= combined["min"] - 1e-12).all()
 
 
 @given(SCORES, st.data())
@@ -124,7 +124,7 @@ def test_an_unknown_way_has_a_guess() -> None:
 
 @pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [np.nan, 1]])
 def test_weights_that_cannot_be_are_refused(weights: list[float]) -> None:
-    with pytest.raises(AsdRayError, match="weights must be one a member, 0 or more, and not all 0"):
+    with pytest.raises(AsdRayError, match="weights must be one number per member, 0 or more, and not all 0"):
         combine([[1, 2], [3, 4]], "mean", weights)
 
 

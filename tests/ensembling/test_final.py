@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asd_ray.ensembling import read, verify
+from asd_ray.ensembling import Ensemble, read, verify
 from asd_ray.ensembling.ensemble_file import CHECKSUM
+from asd_ray.ensembling.result import Tried
 from asd_ray.ledger import Ledger
 from tests.ensembling.conftest import make_ledger
 from tests.hostile import Answer, Verbs, unharmed
@@ -24,8 +26,8 @@ def fill(root: Path, families: tuple[str, ...] = ("idnn", "weak")) -> Ledger:
     def change(family: str, number: int, variant: str, scores: Any) -> Any:
         return -scores if family == "weak" else scores
 
-    made = {family: [{"lr": 0.1}, {"lr": 0.2}] for family in families}
-    return make_ledger(root, made, strength=1.0, variants=("mse",), change=change)
+    settings = {family: [{"lr": 0.1}, {"lr": 0.2}] for family in families}
+    return make_ledger(root, settings, strength=1.0, variants=("mse",), change=change)
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def run(root: Path, verbs: Verbs, monkeypatch: pytest.MonkeyPatch) -> Run:
     return act
 
 
-def final(root: Path) -> Any:
+def final(root: Path) -> Ensemble:
     return read(root / "ensembles/fan/final.json")
 
 
@@ -60,42 +62,41 @@ def names(root: Path) -> list[str]:
 def test_a_worse_recipe_does_not_take_its_place_and_counts(root: Path, run: Run) -> None:
     run("--recipe", "best_single", "--recipe", "top_k")
     before = final(root)
-    told = run("--recipe", "worst.toml").out
+    output = run("--recipe", "worst.toml").out
     after = final(root)
-    assert after["recipe"] == before["recipe"]
-    assert after["metrics"]["crossval"]["value"] == before["metrics"]["crossval"]["value"]
-    assert after["tried"] == {
-        "recipes": 4,
-        "chosen_by": "crossval",
-        "names": ["best_single", "top_k.max", "top_k.mean", "worst"],
-    }
-    assert f"fan: {after['recipe']['name']}, the best of 4 recipes by crossval, 3 of them stored before" in told
+    assert after.recipe == before.recipe
+    assert after.metrics["crossval"].value == before.metrics["crossval"].value
+    assert after.tried == Tried(4, "crossval", ("best_single", "top_k.max", "top_k.mean", "worst"))
+    assert f"fan: {after.name}, the best of 4 recipes by crossval, 3 of them stored before" in output
     assert set(verify(Ledger(root), after).values()) == {0.0}
-    assert read(root / "ensembles/fan/worst.json")["tried"] == after["tried"]
+    assert read(root / "ensembles/fan/worst.json").tried == after.tried
 
 
 def test_a_better_recipe_takes_its_place(root: Path, run: Run) -> None:
     run("--recipe", "worst.toml")
-    assert final(root)["recipe"]["name"] == "worst"
-    told = run("--recipe", "best_single").out
-    assert "fan: best_single, the best of 2 recipes by crossval, 1 of them stored before" in told
-    assert final(root)["tried"]["recipes"] == 2
+    assert final(root).name == "worst"
+    output = run("--recipe", "best_single").out
+    assert "fan: best_single, the best of 2 recipes by crossval, 1 of them stored before" in output
+    assert final(root).tried.recipes == 2
 
 
 def test_one_that_is_asked_for_takes_its_place_and_keeps_it(root: Path, run: Run) -> None:
     run("--recipe", "best_single")
-    told = run("--recipe", "worst.toml", "--final").out
-    assert "fan: worst, chosen by a user (--final) of 2 recipes, 1 of them stored before" in told
-    assert final(root)["tried"]["chosen_by"] == "user"
-    told = run("--recipe", "top_k").out
-    assert "note: the final one stays worst, which a user chose (--final)" in told
-    assert final(root)["recipe"]["name"] == "worst"
-    assert final(root)["tried"]["recipes"] == 4
-    told = run().out  # every recipe
-    assert "note: final.json was worst, which a user chose (--final); without --recipe the best of all takes" in told
-    assert final(root)["tried"]["chosen_by"] == "crossval"
-    assert final(root)["recipe"]["name"] != "worst"
-    assert "worst" in final(root)["tried"]["names"]
+    output = run("--recipe", "worst.toml", "--final").out
+    assert "fan: worst, chosen by a user (--final) of 2 recipes, 1 of them stored before" in output
+    assert final(root).tried.chosen_by == "user"
+    output = run("--recipe", "top_k").out
+    assert "note: the final one stays worst, which a user chose (--final)" in output
+    assert final(root).name == "worst"
+    assert final(root).tried.recipes == 4
+    output = run().out  # every recipe
+    assert (
+        "note: final.json was worst, which a user chose (--final); without --recipe it is replaced by the best of"
+        in output
+    )
+    assert final(root).tried.chosen_by == "crossval"
+    assert final(root).name != "worst"
+    assert "worst" in final(root).tried.names
 
 
 def test_more_recipes_make_the_claim_of_the_best_harder(root: Path, run: Run) -> None:
@@ -106,7 +107,9 @@ def test_more_recipes_make_the_claim_of_the_best_harder(root: Path, run: Run) ->
     apart = final(root)
     (root / "ensembles").rename(root / "before")
     run("--recipe", "best_single", "--recipe", "top_k", "--recipe", "greedy")
-    assert final(root) | {"created": ""} == apart | {"created": "", "recipe_source": ""}
+    assert replace(final(root), created="", checksum=None) == replace(
+        apart, created="", recipe_source="", checksum=None
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,28 +126,28 @@ def test_other_options_are_not_compared_and_one_recipe_does_not_replace(
 ) -> None:
     run("--recipe", "best_single", "--recipe", "top_k")
     before = final(root)
-    told = run("--recipe", "best_single", *options).out
-    stays = f"note: final.json stays {before['recipe']['name']}, {reason}; to replace it, run asd-ray ensemble fan"
-    assert stays in told
-    assert f"not compared: top_k.max, top_k.mean, {reason}" in told
+    output = run("--recipe", "best_single", *options).out
+    stays = f"note: final.json stays {before.name}, {reason}; to replace it, run asd-ray ensemble fan"
+    assert stays in output
+    assert f"not compared: top_k.max, top_k.mean, {reason}" in output
     assert final(root) == before
-    told = run("--recipe", "best_single", "--recipe", "top_k", *options).out  # all that it was the best of
-    assert f"note: final.json was {before['recipe']['name']}, {reason}; it gave way" in told
-    assert final(root)["wishes"] != before["wishes"]
+    output = run("--recipe", "best_single", "--recipe", "top_k", *options).out  # all that it was the best of
+    assert f"note: final.json was {before.name}, {reason}; it was replaced" in output
+    assert final(root).config != before.config
 
 
 def test_a_full_comparison_of_new_candidates_replaces_an_older_one(root: Path, run: Run) -> None:
     run("--recipe", "best_single", "--recipe", "top_k")
     before = final(root)
     fill(root, ("other",))
-    told = run("--recipe", "worst.toml").out
+    output = run("--recipe", "worst.toml").out
     reason = "chosen from other candidates (4 then, 6 now)"
-    assert f"final.json stays {before['recipe']['name']}, {reason}" in told
+    assert f"final.json stays {before.name}, {reason}" in output
     assert final(root) == before
-    told = run().out
-    assert f"final.json was {before['recipe']['name']}, {reason}; it gave way" in told
-    assert final(root)["candidates"]["tried"] == 6
-    assert "worst" in final(root)["tried"]["names"]
+    output = run().out
+    assert f"final.json was {before.name}, {reason}; it was replaced" in output
+    assert final(root).candidates.tried == 6
+    assert "worst" in final(root).tried.names
 
 
 def test_a_recipe_that_was_edited_is_kept_beside_the_new_one_and_counts(root: Path, run: Run) -> None:
@@ -154,10 +157,10 @@ def test_a_recipe_that_was_edited_is_kept_beside_the_new_one_and_counts(root: Pa
         run("--recipe", "mine.toml")
     kept = [name for name in names(root) if name.startswith("mine.")]
     assert len(kept) == 2
-    assert final(root)["tried"]["names"] == sorted(["mine", *kept])
-    assert {read(root / f"ensembles/fan/{name}.json")["recipe"]["k"] for name in (*kept, "mine")} == {1, 2, 3}
+    assert final(root).tried.names == tuple(sorted(["mine", *kept]))
+    assert {read(root / f"ensembles/fan/{name}.json").recipe.k for name in (*kept, "mine")} == {1, 2, 3}
     run("--recipe", "mine.toml")
-    assert final(root)["tried"]["recipes"] == 3
+    assert final(root).tried.recipes == 3
 
 
 def test_two_files_of_one_name_in_two_folders_are_kept_apart(root: Path, run: Run) -> None:
@@ -179,8 +182,8 @@ def test_files_of_an_earlier_version_are_built_anew_and_compared(root: Path, run
         path.write_text(json.dumps(old))
     run("--recipe", "worst.toml")
     after = final(root)
-    assert after["metrics"]["crossval"]["value"] == before["metrics"]["crossval"]["value"]
-    assert after["tried"]["recipes"] == 4
+    assert after.metrics["crossval"].value == before.metrics["crossval"].value
+    assert after.tried.recipes == 4
 
 
 def test_a_stored_value_that_somebody_raised_is_not_believed(root: Path, run: Run) -> None:
@@ -189,16 +192,16 @@ def test_a_stored_value_that_somebody_raised_is_not_believed(root: Path, run: Ru
     changed = json.loads(path.read_text())
     changed["metrics"]["crossval"]["value"] = 1.0
     path.write_text(json.dumps(changed))
-    told = run("--recipe", "top_k").out
-    assert "not compared: worst, changed after it was written" in told
-    assert final(root)["recipe"]["name"] != "worst"
+    output = run("--recipe", "top_k").out
+    assert "not compared: worst, changed after it was written" in output
+    assert final(root).name != "worst"
 
 
 def test_json_is_the_final_one_even_where_another_was_made(root: Path, run: Run) -> None:
     run("--recipe", "best_single")
-    made = json.loads(run("--recipe", "worst.toml", "--json").out)["machines"]["fan"]
-    assert made == final(root)
-    assert made["recipe"]["name"] == "best_single"
+    stored = json.loads(run("--recipe", "worst.toml", "--json").out)["machines"]["fan"]
+    assert stored == final(root).to_json()
+    assert stored["recipe"]["name"] == "best_single"
 
 
 @pytest.mark.parametrize(
@@ -245,8 +248,8 @@ def test_names_that_differ_in_case_only_are_refused(root: Path, run: Run) -> Non
     assert "two recipes would be called" in run("--recipe", "worst.toml", "--recipe", "WORST.toml", status=2).err
     run("--recipe", "worst.toml")
     with unharmed(root):
-        told = run("--recipe", "WORST.toml", status=2).err
-    assert "the ensemble of WORST would take the place of worst; rename your recipe's file" in told
+        output = run("--recipe", "WORST.toml", status=2).err
+    assert "the ensemble of WORST would take the place of worst; rename your recipe's file" in output
 
 
 def test_every_unreadable_file_is_kept_when_it_gives_way(root: Path, run: Run) -> None:
@@ -255,7 +258,7 @@ def test_every_unreadable_file_is_kept_when_it_gives_way(root: Path, run: Run) -
     for content in ("first", "second", "third", "second"):
         (folder / "final.json").write_text(content)
         run("--recipe", "best_single")
-        assert final(root)["recipe"]["name"] == "best_single"
+        assert final(root).name == "best_single"
     kept = {path.name: path.read_text() for path in folder.glob("*.unreadable*")}
     assert kept == {
         "final.json.unreadable": "first",

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asd_ray.ensembling import Wishes, build, find_recipe, load, read_recipe, scores_of, verify, write
-from asd_ray.ensembling.ensemble_file import Ensemble
+from asd_ray.ensembling import Ensemble, EnsembleConfig, build, find_recipe, load, read_recipe, scores_of, verify, write
 from asd_ray.ledger import Ledger, import_submission
 from asd_ray.metrics import hmean
 
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden data of 
 ALL_FOUR = 'select = "top_k"\nk = 4\ncombine = ["mean", "max"]\nby = "test"\n'
 # The ledger keeps scores as float32: of these systems' best, one pair of ToyConveyor's clips ties there, of 71,000.
 TOLERANCES = {"pump": 1e-12, "ToyConveyor": 4e-5}
-WISHES = Wishes(repeats=2, draws=100)
+CONFIG = EnsembleConfig(repeats=2, draws=100)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ def of_pump(ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     path.write_text(ALL_FOUR)
     candidates = load(ledger, "pump", "test")
     recipes = [*read_recipe(path).ways(), *find_recipe("best_single").ways(), *find_recipe("greedy").ways()]
-    return {each.name: build(candidates, replace(each, by="test"), WISHES) for each in recipes}
+    return {each.name: build(candidates, replace(each, by="test"), CONFIG) for each in recipes}
 
 
 @pytest.mark.parametrize(("machine", "tolerance"), TOLERANCES.items())
@@ -51,7 +50,7 @@ def test_the_best_single_has_the_official_evaluators_numbers(
     ledger: Ledger, expected: dict[str, Any], machine: str, tolerance: float
 ) -> None:
     [recipe] = find_recipe("best_single").ways()
-    made = build(load(ledger, machine, "test"), replace(recipe, by="test"), WISHES)
+    ensemble = build(load(ledger, machine, "test"), replace(recipe, by="test"), CONFIG)
     of_system = {
         system: {
             f"{each}/{name}": numbers[name]
@@ -61,43 +60,43 @@ def test_the_best_single_has_the_official_evaluators_numbers(
         for system, entry in expected.items()
     }
     best = max(of_system, key=lambda system: hmean(list(of_system[system].values())))
-    assert [member["name"] for member in made["members"]] == [best]
-    assert made["candidates"]["tried"] == len(of_system) == 4
-    assert made["metrics"]["oracle"]["cells"] == pytest.approx(of_system[best], abs=tolerance)
-    assert made["metrics"]["oracle"]["value"] == pytest.approx(hmean(list(of_system[best].values())), abs=tolerance)
+    assert [member.name for member in ensemble.members] == [best]
+    assert ensemble.candidates.tried == len(of_system) == 4
+    assert ensemble.metrics["oracle"].cells == pytest.approx(of_system[best], abs=tolerance)
+    assert ensemble.metrics["oracle"].value == pytest.approx(hmean(list(of_system[best].values())), abs=tolerance)
 
 
 def test_choosing_by_the_measured_clips_never_looks_worse_than_crossval(of_pump: dict[str, Ensemble]) -> None:
     assert set(of_pump) == {"all_four.mean", "all_four.max", "best_single", "greedy.mean", "greedy.max"}
-    for name, made in of_pump.items():
-        metrics = made["metrics"]
-        low, high = metrics["crossval"]["interval"]
-        assert metrics["crossval"]["value"] <= metrics["oracle"]["value"] + 0.002, name
-        assert low < metrics["oracle"]["value"] < high
-        assert 0.75 < metrics["crossval"]["value"] < 0.85
+    for name, ensemble in of_pump.items():
+        metrics = ensemble.metrics
+        low, high = metrics["crossval"].interval
+        assert metrics["crossval"].value <= metrics["oracle"].value + 0.002, name
+        assert low < metrics["oracle"].value < high
+        assert 0.75 < metrics["crossval"].value < 0.85
 
 
 def test_what_is_not_chosen_has_no_gap(of_pump: dict[str, Ensemble]) -> None:
     for name in ("all_four.mean", "all_four.max"):
-        assert len(of_pump[name]["members"]) == 4
-        assert of_pump[name]["metrics"]["gap"] == pytest.approx(0, abs=0.001)
+        assert len(of_pump[name].members) == 4
+        assert of_pump[name].metrics.gap == pytest.approx(0, abs=0.001)
 
 
 def test_imported_systems_are_standardised_by_test_clips_and_said_so(of_pump: dict[str, Ensemble]) -> None:
-    for made in of_pump.values():
-        assert made["transductive"]
-        assert any(note.startswith("transductive") for note in made["notes"])
+    for ensemble in of_pump.values():
+        assert ensemble.transductive
+        assert any(note.startswith("transductive") for note in ensemble.notes)
 
 
 def test_the_mean_of_all_four_is_the_mean_of_their_z_scores(ledger: Ledger, of_pump: dict[str, Ensemble]) -> None:
-    candidates, made = load(ledger, "pump", "test"), scores_of(ledger, of_pump["all_four.mean"])
+    candidates, result = load(ledger, "pump", "test"), scores_of(ledger, of_pump["all_four.mean"])
     ids = candidates.clips["id"].to_numpy()
     z = np.empty(candidates.scores.shape)
     for each in set(ids):
         own = candidates.scores[:, ids == each].astype(float)
         z[:, ids == each] = (own - own.mean(axis=1, keepdims=True)) / own.std(axis=1, keepdims=True)
-    assert made["clip"].tolist() == candidates.clips["clip"].tolist()
-    np.testing.assert_allclose(made["score"], z.mean(axis=0), rtol=1e-9, atol=1e-12)
+    assert result["clip"].tolist() == candidates.clips["clip"].tolist()
+    np.testing.assert_allclose(result["score"], z.mean(axis=0), rtol=1e-9, atol=1e-12)
 
 
 def test_the_numbers_are_rebuilt_from_the_ledger(ledger: Ledger, of_pump: dict[str, Ensemble]) -> None:

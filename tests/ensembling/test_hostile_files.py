@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_ray.ensembling import Wishes, build, load, read, verify, write
+from asd_ray.ensembling import EnsembleConfig, build, load, read, verify, write
 from asd_ray.ensembling.ensemble_file import CHECKSUM, checksum
 from asd_ray.ensembling.recipe import Recipe
+from asd_ray.ensembling.result import Ensemble
 from asd_ray.ensembling.schema import problem
-from asd_ray.ensembling.threshold import of_distribution
+from asd_ray.ensembling.threshold import Threshold
 from asd_ray.ensembling.verifying import OWN_DISTRIBUTION, TOLERANCE
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
@@ -26,7 +27,7 @@ from tests.conftest import SHARED
 from tests.ensembling.conftest import make_ledger
 from tests.hostile import Verbs, bounded, unharmed
 
-QUICK = Wishes(repeats=1, folds=2, draws=20)
+QUICK = EnsembleConfig(repeats=1, folds=2, draws=20)
 DEEP = 200_000
 Place = tuple[str | int, ...]
 
@@ -39,9 +40,9 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
 @pytest.fixture(scope="module")
 def good(ledger: Ledger) -> dict[str, Any]:
     path = write(ledger, build(load(ledger, "fan"), Recipe("three", "top_k", k=3), QUICK))
-    made = read(path)
-    assert len(made["members"]) == 3
-    return made
+    ensemble = read(path)
+    assert len(ensemble.members) == 3
+    return ensemble.to_json()
 
 
 @pytest.fixture
@@ -57,8 +58,18 @@ def answer(ledger: Ledger, verbs: Verbs, tmp_path: Path) -> Callable[..., Any]:
     return act
 
 
-def put(made: Any, place: Place, value: Any) -> Any:
-    changed = copy.deepcopy(made)
+def checked(ledger: Ledger, content: Any) -> dict[str, float]:
+    """What `verify` finds in a file's content."""
+    return verify(ledger, Ensemble.from_json(content))
+
+
+def resealed(content: Any) -> Any:
+    """With the checksum of what it holds, as somebody who knows of it would write it."""
+    return {**content, CHECKSUM: checksum(Ensemble.from_json(content))}
+
+
+def put(content: Any, place: Place, value: Any) -> Any:
+    changed = copy.deepcopy(content)
     inner = changed
     for each in place[:-1]:
         inner = inner[each]
@@ -74,7 +85,7 @@ def nodes(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
 
 
 def test_the_file_as_it_was_written_is_right(ledger: Ledger, good: dict[str, Any]) -> None:
-    assert max(verify(ledger, good).values()) < 1e-12
+    assert max(checked(ledger, good).values()) < 1e-12
 
 
 def test_a_fit_that_ended_elsewhere_on_another_processor_is_right_and_a_changed_one_is_not(
@@ -84,11 +95,12 @@ def test_a_fit_that_ended_elsewhere_on_another_processor_is_right_and_a_changed_
     assert good["threshold"]["how"] == "gamma"
     shape, loc, scale = (good["threshold"][name] for name in ("shape", "loc", "scale"))
     shifted = {**good["threshold"], "shape": shape * (1 + 4e-6), "loc": loc - shape * 4e-6 * scale}  # of the same mean
-    other = {**good, "threshold": {**shifted, "value": of_distribution(shifted)}}
-    assert max(verify(ledger, other).values()) < 1e-12
-    assert verify(ledger, {**good, "threshold": shifted})[OWN_DISTRIBUTION] > TOLERANCE
+    other = {**good, "threshold": {**shifted, "value": Threshold(**shifted).fitted_value()}}
+    assert max(checked(ledger, other).values()) < 1e-12
+    assert checked(ledger, {**good, "threshold": shifted})[OWN_DISTRIBUTION] > TOLERANCE
     shifted["shape"] *= 1.1
-    assert verify(ledger, {**good, "threshold": {**shifted, "value": of_distribution(shifted)}})["threshold/shape"] > 0
+    moved = {**shifted, "value": Threshold(**shifted).fitted_value()}
+    assert checked(ledger, {**good, "threshold": moved})["threshold/shape"] > 0
 
 
 def test_every_file_of_the_run_before_verifies_on_this_processor() -> None:
@@ -220,7 +232,7 @@ def test_a_byte_order_mark_and_a_cut_file(ledger: Ledger, good: dict[str, Any], 
     answer(text[:-40], 2, "this is no JSON")
     path = Path(ledger.layout.root) / "bom.json"
     path.write_bytes(b"\xef\xbb\xbf" + text)
-    assert read(path) == good
+    assert read(path).to_json() == good
 
 
 def test_what_is_no_file_is_refused(verbs: Verbs, ledger: Ledger, tmp_path: Path) -> None:
@@ -287,11 +299,10 @@ def test_whatever_differs_from_the_ledger_is_found(
         changed = changed or {**good, "clips": value}
     else:
         changed = put(good, place, value)
-    told = answer(changed, 1, "x.json: ", "values rebuilt from ", "choose the ensemble again: asd-ray ensemble fan")
-    assert "differs by 0" not in told.text
+    expected = answer(changed, 1, "x.json: ", "values rebuilt from ", "choose the ensemble again: asd-ray ensemble fan")
+    assert "differs by 0" not in expected.text
     if place[0] not in ("recipe", "wishes", "notes") and not isinstance(value, float | int):
-        changed[CHECKSUM] = checksum(changed)  # by somebody who knows of it
-        answer(changed, 1, "values rebuilt")
+        answer(resealed(changed), 1, "values rebuilt")
 
 
 @pytest.mark.parametrize("keep", [0, 1, 2])
@@ -300,23 +311,22 @@ def test_a_missing_or_an_extra_member_is_found(good: dict[str, Any], answer: Cal
     changed["members"] = changed["members"][: keep or 2][::-1]
     for name in ("centre", "scale"):
         changed["statistics"][name] = changed["statistics"][name][: keep or 2][::-1]
-    changed[CHECKSUM] = checksum(changed)
-    answer(changed, 1, "differ; members/")
+    answer(resealed(changed), 1, "differ; members/")
 
 
 def test_a_file_of_an_earlier_version_is_verified_still(ledger: Ledger, good: dict[str, Any]) -> None:
     old = {name: part for name, part in good.items() if name not in (CHECKSUM, "resampled_gains")}
     assert not problem(old)
-    assert set(verify(ledger, old).values()) == {0.0}
+    assert set(checked(ledger, old).values()) == {0.0}
 
 
 def test_tiny_scores_have_statistics_that_are_compared_in_their_unit(tmp_path: Path) -> None:
     tiny = make_ledger(tmp_path / "run", change=lambda family, number, variant, scores: scores * 1e-20)
-    made = build(load(tiny, "fan"), Recipe("three", "top_k", k=3), QUICK)
-    assert max(verify(tiny, made).values()) <= 1e-9
+    ensemble = build(load(tiny, "fan"), Recipe("three", "top_k", k=3), QUICK)
+    assert max(verify(tiny, ensemble).values()) <= 1e-9
     for name, factor in (("scale", 1.00001), ("centre", -1)):
-        changed = put(made, ("statistics", name, 0, 0), lambda value, factor=factor: value * factor)
-        assert verify(tiny, changed)[f"statistics/{name}/0/0"] > 1e-6
+        changed = put(ensemble.to_json(), ("statistics", name, 0, 0), lambda value, factor=factor: value * factor)
+        assert checked(tiny, changed)[f"statistics/{name}/0/0"] > 1e-6
 
 
 NEW = (None, True, -1, 0, 2, 1.5, -1e300, 1e300, 10**40, "x", "", [], {}, [[]], {"x": 1}, [None], "\x1b[31m")

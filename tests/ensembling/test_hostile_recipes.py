@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_ray.ensembling import Standardiser, Wishes, build
+from asd_ray.ensembling import EnsembleConfig, Standardiser, build
 from asd_ray.ensembling.candidates import CONSTANT, LeftOut
+from asd_ray.ensembling.evaluation_set import EvaluationSet
 from asd_ray.ensembling.greedy import PATIENCE, greedy
-from asd_ray.ensembling.protocols import field_of
-from asd_ray.ensembling.recipe import Recipe, Slot, read_recipe
-from asd_ray.ensembling.select import check
+from asd_ray.ensembling.recipe import Recipe, Slot
+from asd_ray.ensembling.recipe_file import read_recipe
+from asd_ray.ensembling.requirements import check
 from asd_ray.errors import AsdRayError
 from tests.ensembling.conftest import make_candidates, make_ledger
 from tests.hostile import Verbs, bounded, unharmed
@@ -28,9 +29,9 @@ DEEP = 5_000
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("recipes") / "run"
-    make_ledger(made, strength=0.4)
-    return made
+    folder = tmp_path_factory.mktemp("recipes") / "run"
+    make_ledger(folder, strength=0.4)
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -170,13 +171,13 @@ def test_an_empty_run_is_not_taken_for_the_one_in_runs(verbs: Verbs) -> None:
 @pytest.mark.parametrize("size", [100_000, 1_000_000])
 @pytest.mark.parametrize("how", ["mean", "max"])
 def test_greedy_ends_when_nothing_gets_better(size: int, how: str) -> None:
-    field = field_of(make_candidates((0.5, 0.6, 0.7, 0.4)), Standardiser())
+    evaluation = EvaluationSet.of(make_candidates((0.5, 0.6, 0.7, 0.4)), Standardiser())
     with bounded(seconds=20, gib=1):
-        chosen = greedy(field.scores, field.judge, how, size=size)
+        chosen = greedy(evaluation.scores, evaluation.scorer, how, size=size)
     values = [value for _, value in chosen.trail]
     assert len(values) <= values.index(max(values)) + 1 + PATIENCE
     assert sum(chosen.weights) == values.index(max(values)) + 1
-    few = greedy(field.scores, field.judge, how, size=25)  # as ever
+    few = greedy(evaluation.scores, evaluation.scorer, how, size=25)  # as ever
     assert chosen.trail[:25] == few.trail
 
 
@@ -184,12 +185,12 @@ def test_a_huge_greedy_recipe_ends(root: Path, tmp_path: Path, verbs: Verbs) -> 
     (tmp_path / "huge.toml").write_text('select = "greedy"\nsize = 100000\npool = 1000000\nbags = 3\n')
     with bounded(seconds=60, gib=1):
         words = ("--recipe", tmp_path / "huge.toml", "--folds", "2", "--repeats", "1")
-        made = make_ledger(tmp_path / "run", strength=0.4)
-        assert verbs("ensemble", "fan", "--run", made.layout.root, *words).status == 0
+        ledger = make_ledger(tmp_path / "run", strength=0.4)
+        assert verbs("ensemble", "fan", "--run", ledger.layout.root, *words).status == 0
 
 
 @pytest.mark.parametrize(
-    ("slot", "told"),
+    ("slot", "message"),
     [
         (Slot("idn"), "recipe mine has an unknown family 'idn'; did you mean 'idnn'? known: aegan_ad, "),
         (Slot("my_family"), "a family of your own has the name that asd-ray ledger ls shows, once it was searched"),
@@ -201,11 +202,11 @@ def test_a_huge_greedy_recipe_ends(root: Path, tmp_path: Path, verbs: Verbs) -> 
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_a_slot_that_nothing_fits_is_told_the_true_reason(slot: Slot, told: str) -> None:
+def test_a_slot_that_nothing_fits_is_told_the_true_reason(slot: Slot, message: str) -> None:
     with pytest.raises(AsdRayError) as raised:
         check(Recipe("mine", "slots", slots=(slot,)), make_candidates())
-    assert told in str(raised.value)
-    assert ("asd-ray search" in str(raised.value)) == ("no complete trial" in told)
+    assert message in str(raised.value)
+    assert ("asd-ray search" in str(raised.value)) == ("no complete trial" in message)
 
 
 @pytest.mark.parametrize(
@@ -226,8 +227,8 @@ def test_a_family_that_was_left_out_is_not_said_to_be_missing(reason: str, cure:
     gone = tuple(LeftOut(f"fan-stgram-000{n}", "stgram", "mse", reason) for n in range(3))
     with pytest.raises(AsdRayError) as raised:
         check(Recipe("mine", "slots", slots=(Slot("stgram"),)), replace(make_candidates(), left_out=gone))
-    told = f"needs stgram, whose candidates cannot be used ({reason}: fan-stgram-0000 mse and 2 more); {cure}"
-    assert told in str(raised.value)
+    expected = f"needs stgram, whose candidates cannot be used ({reason}: fan-stgram-0000 mse and 2 more); {cure}"
+    assert expected in str(raised.value)
 
 
 def test_constant_scores_are_the_reason_that_is_given(tmp_path: Path, verbs: Verbs) -> None:
@@ -244,9 +245,9 @@ def test_constant_scores_are_the_reason_that_is_given(tmp_path: Path, verbs: Ver
 def test_papers_settings_that_saw_test_labels_are_said_to_have() -> None:
     from dataclasses import replace
 
-    made = make_candidates()
+    few = make_candidates()
     with pytest.raises(AsdRayError, match=r"test labels chose the epoch of every such trial \(--checkpoint oracle\)"):
-        check(Recipe("label_free", "label_free"), replace(made, table=made.table.assign(peeked=True)))
+        check(Recipe("label_free", "label_free"), replace(few, table=few.table.assign(peeked=True)))
 
 
 VALUES = st.one_of(
@@ -292,7 +293,7 @@ def test_any_recipe_is_followed_or_one_message(
 ) -> None:
     try:
         recipe = Recipe("any", select, (how,), tuple(slots), **numbers)
-        made = build(make_candidates(per=4), recipe, Wishes(repeats=1, folds=2, draws=10))
+        ensemble = build(make_candidates(per=4), recipe, EnsembleConfig(repeats=1, folds=2, draws=10))
     except AsdRayError:
         return
-    assert made["members"]
+    assert ensemble.members

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from asd_ray._shipped import shipped
-from asd_ray.ensembling.recipe import Recipe, Slot, find_recipe, read_recipe, recipe_from, shipped_recipes
+from asd_ray.ensembling.recipe import Recipe, Slot
+from asd_ray.ensembling.recipe_file import find_recipe, read_recipe, shipped_recipes
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.errors import AsdRayError
 
@@ -39,7 +40,7 @@ def test_a_shipped_recipe_can_be_read_and_stored(name: str) -> None:
     assert " ".join(way.name for way in ways) == SHIPPED[name]
     assert all(len(way.combine) == 1 for way in ways)
     for way in ways:
-        assert recipe_from(json.loads(json.dumps(way.to_dict()))) == way
+        assert Recipe.from_json(json.loads(json.dumps(way.to_json()))) == way
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))
@@ -70,8 +71,8 @@ def test_a_users_own_file_works_alike(mine: Path) -> None:
         '[standardise]\nhow = "robust"\nper = "id_domain"\nfloor = 0\n'
         '[[slots]]\nfamily = "idnn"\nvariants = ["mse"]\nparams = { frames = 5 }\n'
     )
-    made = find_recipe(str(mine))
-    assert made == Recipe(
+    result = find_recipe(str(mine))
+    assert result == Recipe(
         "mine",
         "slots",
         ("median",),
@@ -82,7 +83,7 @@ def test_a_users_own_file_works_alike(mine: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("select = ", "this is no TOML"),
         ("", "select is missing; give one of best, slots, best_per_family, top_k, greedy, optuna_weights, label_free"),
@@ -100,7 +101,7 @@ def test_a_users_own_file_works_alike(mine: Path) -> None:
         ('select = "top_k"\ncombine = []', "combine must name one way or more"),
         ('select = "top_k"\ncombine = [1]', 'combine must be texts such as ["mean", "max"] but is [1]'),
         ('select = "top_k"\nk = 0', "k must be at least 1 but got 0"),
-        ('select = "optuna_weights"\ncombine = "max"', "optuna_weights looks for the weights of a mean"),
+        ('select = "optuna_weights"\ncombine = "max"', "optuna_weights finds the weights of a mean"),
         ('select = "best"\nby = "heldout"', "unknown split to standardise by 'heldout'; did you mean 'held_out'?"),
         ('select = "slots"', 'select = "slots" needs [[slots]] with a family each'),
         ('select = "slots"\nslots = ["idnn"]', "a slot needs a family but is 'idnn'; write [[slots]]"),
@@ -117,12 +118,12 @@ def test_a_users_own_file_works_alike(mine: Path) -> None:
         ('select = "best"\n[standardise]\nfloor = 7', "floor of a standardiser must be in [0, 1] but got 7"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_with_its_path(mine: Path, text: str, told: str) -> None:
+def test_what_is_wrong_with_a_file_is_said_with_its_path(mine: Path, text: str, message: str) -> None:
     mine.write_text(text)
     with pytest.raises(AsdRayError) as raised:
         read_recipe(mine)
     assert str(raised.value).startswith(f"{mine}: ")
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_all_problems_of_a_file_come_at_once(mine: Path) -> None:

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from asd_ray.ensembling.candidates import CONSTANT, Candidates, LeftOut, load
-from asd_ray.ensembling.judge import Judge
-from asd_ray.ensembling.protocols import Field, field_of
+from asd_ray.ensembling.cell_scorer import CellScorer
+from asd_ray.ensembling.evaluation_set import EvaluationSet
 from asd_ray.ensembling.recipe import Recipe, Slot
-from asd_ray.ensembling.select import check, choose, fits, without_labels
+from asd_ray.ensembling.requirements import check
+from asd_ray.ensembling.select import fits, select, without_labels
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Settings
@@ -23,82 +24,82 @@ FAMILIES = ("idnn", "group_made")  # in turn
 
 
 @pytest.fixture
-def field(candidates: Callable[..., Candidates]) -> Field:
-    return field_of(candidates(STRENGTH, per=60, families=FAMILIES), Standardiser())
+def evaluation(candidates: Callable[..., Candidates]) -> EvaluationSet:
+    return EvaluationSet.of(candidates(STRENGTH, per=60, families=FAMILIES), Standardiser())
 
 
-def members(field: Field, recipe: Recipe) -> tuple[int, ...]:
-    return choose(recipe, field.candidates.table, field.scores, field.judge).members
+def members(evaluation: EvaluationSet, recipe: Recipe) -> tuple[int, ...]:
+    return select(recipe, evaluation.candidates.table, evaluation.scores, evaluation.scorer).members
 
 
-def test_the_fixture_ranks_as_its_strengths(field: Field) -> None:
-    assert np.argsort(-field.judge(field.scores)).tolist() == [1, 4, 2, 5, 3, 0]
+def test_the_fixture_ranks_as_its_strengths(evaluation: EvaluationSet) -> None:
+    assert np.argsort(-evaluation.scorer(evaluation.scores)).tolist() == [1, 4, 2, 5, 3, 0]
 
 
-def test_best_is_the_best_alone(field: Field) -> None:
-    assert members(field, Recipe("r", "best")) == (1,)
-    assert members(field, Recipe("r", "best", slots=(Slot("idnn"),))) == (4,)
+def test_best_is_the_best_alone(evaluation: EvaluationSet) -> None:
+    assert members(evaluation, Recipe("r", "best")) == (1,)
+    assert members(evaluation, Recipe("r", "best", slots=(Slot("idnn"),))) == (4,)
 
 
-def test_slots_come_in_their_order_each_with_its_best(field: Field) -> None:
-    assert members(field, Recipe("r", "slots", slots=(Slot("idnn"), Slot("group_made")))) == (4, 1)
+def test_slots_come_in_their_order_each_with_its_best(evaluation: EvaluationSet) -> None:
+    assert members(evaluation, Recipe("r", "slots", slots=(Slot("idnn"), Slot("group_made")))) == (4, 1)
     own = Slot("idnn", params={"lr": 10.0**-2})
-    assert members(field, Recipe("r", "slots", slots=(own, Slot("group_made", ("mse",))))) == (2, 1)
+    assert members(evaluation, Recipe("r", "slots", slots=(own, Slot("group_made", ("mse",))))) == (2, 1)
 
 
-def test_two_slots_that_one_candidate_fills_make_one_member(field: Field) -> None:
-    assert members(field, Recipe("r", "slots", slots=(Slot("idnn"), Slot("idnn")))) == (4,)
+def test_two_slots_that_one_candidate_fills_make_one_member(evaluation: EvaluationSet) -> None:
+    assert members(evaluation, Recipe("r", "slots", slots=(Slot("idnn"), Slot("idnn")))) == (4,)
 
 
-def test_best_per_family_is_the_best_of_each_best_first(field: Field) -> None:
-    assert members(field, Recipe("r", "best_per_family")) == (1, 4)
+def test_best_per_family_is_the_best_of_each_best_first(evaluation: EvaluationSet) -> None:
+    assert members(evaluation, Recipe("r", "best_per_family")) == (1, 4)
 
 
-def test_top_k_are_the_k_best(field: Field) -> None:
-    assert members(field, Recipe("r", "top_k", k=3)) == (1, 4, 2)
-    assert len(members(field, Recipe("r", "top_k", k=99))) == len(STRENGTH)
+def test_top_k_are_the_k_best(evaluation: EvaluationSet) -> None:
+    assert members(evaluation, Recipe("r", "top_k", k=3)) == (1, 4, 2)
+    assert len(members(evaluation, Recipe("r", "top_k", k=99))) == len(STRENGTH)
 
 
-def test_the_trail_tells_what_each_further_member_made_of_it(field: Field) -> None:
-    chosen = choose(Recipe("r", "top_k", k=3), field.candidates.table, field.scores, field.judge)
-    assert [row for row, _ in chosen.trail] == [1, 4, 2]
-    for step, (_, value) in enumerate(chosen.trail, 1):
-        together = field.scores[list(chosen.members[:step])].mean(axis=0)
-        assert value == pytest.approx(float(field.judge(together[None])[0]))
+def test_the_trail_tells_what_each_further_member_made_of_it(evaluation: EvaluationSet) -> None:
+    selection = select(Recipe("r", "top_k", k=3), evaluation.candidates.table, evaluation.scores, evaluation.scorer)
+    assert [row for row, _ in selection.trail] == [1, 4, 2]
+    for step, (_, value) in enumerate(selection.trail, 1):
+        together = evaluation.scores[list(selection.members[:step])].mean(axis=0)
+        assert value == pytest.approx(float(evaluation.scorer(together[None])[0]))
 
 
 def test_optuna_finds_the_better_member(candidates: Callable[..., Candidates]) -> None:
     """Of one good detector and two that say nothing, most of the weight goes to the good one."""
-    field = field_of(candidates((0.0, 1.5, 0.0), per=60, shared=0.0), Standardiser())
+    evaluation = EvaluationSet.of(candidates((0.0, 1.5, 0.0), per=60, shared=0.0), Standardiser())
     recipe = Recipe("r", "optuna_weights", k=3, trials=40)
-    chosen = choose(recipe, field.candidates.table, field.scores, field.judge)
-    assert chosen.members[0] == 1
-    assert chosen.weights[0] > 2 * max(chosen.weights[1:], default=0)
+    selection = select(recipe, evaluation.candidates.table, evaluation.scores, evaluation.scorer)
+    assert selection.members[0] == 1
+    assert selection.weights[0] > 2 * max(selection.weights[1:], default=0)
     equal, found = (
-        float(field.judge((np.asarray(weights) @ field.scores[list(rows)])[None])[0])
-        for rows, weights in (((0, 1, 2), (1, 1, 1)), (chosen.members, chosen.weights))
+        float(evaluation.scorer((np.asarray(weights) @ evaluation.scores[list(rows)])[None])[0])
+        for rows, weights in (((0, 1, 2), (1, 1, 1)), (selection.members, selection.weights))
     )
     assert found > equal + 0.05
-    assert chosen == choose(recipe, field.candidates.table, field.scores, field.judge)
+    assert selection == select(recipe, evaluation.candidates.table, evaluation.scores, evaluation.scorer)
 
 
-def test_optuna_weighs_the_best_variants_of_different_trials(field: Field) -> None:
-    table = field.candidates.table.assign(trial=["a", "b", "b", "c", "b", "a"])
-    chosen = choose(Recipe("r", "optuna_weights", k=2, trials=5), table, field.scores, field.judge)
-    assert set(chosen.members) <= {1, 5}
+def test_optuna_weighs_the_best_variants_of_different_trials(evaluation: EvaluationSet) -> None:
+    table = evaluation.candidates.table.assign(trial=["a", "b", "b", "c", "b", "a"])
+    selection = select(Recipe("r", "optuna_weights", k=2, trials=5), table, evaluation.scores, evaluation.scorer)
+    assert set(selection.members) <= {1, 5}
 
 
-def test_without_labels_each_family_weighs_the_same_in_its_papers_setting(field: Field) -> None:
-    table = field.candidates.table.assign(paper=[True, True, True, False, False, False])
-    chosen = without_labels(Recipe("r", "label_free"), table)
-    assert dict(zip(chosen.members, chosen.weights, strict=True)) == {1: 1.0, 0: 0.5, 2: 0.5}
+def test_without_labels_each_family_weighs_the_same_in_its_papers_setting(evaluation: EvaluationSet) -> None:
+    table = evaluation.candidates.table.assign(paper=[True, True, True, False, False, False])
+    selection = without_labels(Recipe("r", "label_free"), table)
+    assert dict(zip(selection.members, selection.weights, strict=True)) == {1: 1.0, 0: 0.5, 2: 0.5}
 
 
-def test_without_labels_labels_are_not_looked_at(field: Field) -> None:
+def test_without_labels_labels_are_not_looked_at(evaluation: EvaluationSet) -> None:
     recipe = Recipe("r", "label_free")
-    flipped = field.judge.clips.assign(label=field.judge.clips["label"].to_numpy()[::-1])
-    other = choose(recipe, field.candidates.table, -field.scores, Judge(flipped, 2022))
-    assert other == choose(recipe, field.candidates.table, field.scores, field.judge)
+    flipped = evaluation.scorer.clips.assign(label=evaluation.scorer.clips["label"].to_numpy()[::-1])
+    other = select(recipe, evaluation.candidates.table, -evaluation.scores, CellScorer(flipped, 2022))
+    assert other == select(recipe, evaluation.candidates.table, evaluation.scores, evaluation.scorer)
 
 
 def test_slots_say_which_variants_and_parameters_are_meant() -> None:
@@ -115,15 +116,15 @@ def test_slots_say_which_variants_and_parameters_are_meant() -> None:
     assert fits(Slot("aegan_ad", params={"net": "y"}), table).tolist() == [False] * 4
 
 
-def test_a_recipe_says_which_family_it_lacks_and_how_to_search_it(field: Field) -> None:
+def test_a_recipe_says_which_family_it_lacks_and_how_to_search_it(evaluation: EvaluationSet) -> None:
     lacking = (Slot("stgram"), Slot("idnn"), Slot("flow_aff", params={"flow": "glow"}))
     with pytest.raises(AsdRayError) as raised:
-        check(Recipe("mine.max", "slots", slots=lacking), field.candidates)
+        check(Recipe("mine.max", "slots", slots=lacking), evaluation.candidates)
     assert str(raised.value) == (
         "fan: recipe mine needs stgram; flow_aff (flow 'glow'), which no complete trial has; "
         "run: asd-ray search fan --families stgram,flow_aff"
     )
-    check(Recipe("mine", "slots", slots=(Slot("idnn"),)), field.candidates)
+    check(Recipe("mine", "slots", slots=(Slot("idnn"),)), evaluation.candidates)
 
 
 def test_the_search_that_is_advised_is_of_this_run_and_names_a_users_class(tmp_path: Path) -> None:
@@ -142,21 +143,21 @@ def test_the_search_that_is_advised_is_of_this_run_and_names_a_users_class(tmp_p
         check(Recipe("mine", "slots", slots=(Slot("Mine", ("mse",), {"lr": 7}),)), gone)
 
 
-def test_the_best_of_some_families_needs_one_of_them(field: Field) -> None:
-    check(Recipe("r", "best", slots=(Slot("stgram"), Slot("idnn"))), field.candidates)
+def test_the_best_of_some_families_needs_one_of_them(evaluation: EvaluationSet) -> None:
+    check(Recipe("r", "best", slots=(Slot("stgram"), Slot("idnn"))), evaluation.candidates)
     with pytest.raises(AsdRayError, match="needs stgram, which .* --families stgram"):
-        check(Recipe("r", "best", slots=(Slot("stgram"),)), field.candidates)
+        check(Recipe("r", "best", slots=(Slot("stgram"),)), evaluation.candidates)
 
 
 @pytest.mark.parametrize("slots", [(), (Slot("idnn"),), (Slot("idnn"), Slot("stgram"))])
-def test_without_labels_a_papers_setting_is_needed(field: Field, slots: tuple[Slot, ...]) -> None:
+def test_without_labels_a_papers_setting_is_needed(evaluation: EvaluationSet, slots: tuple[Slot, ...]) -> None:
     recipe = Recipe("label_free", "label_free", slots=slots)
-    check(recipe, field.candidates)
+    check(recipe, evaluation.candidates)
     with pytest.raises(AsdRayError, match="takes the papers' settings, and the ledger has no complete trial of one"):
-        check(recipe, replace(field.candidates, table=field.candidates.table.assign(paper=False)))
+        check(recipe, replace(evaluation.candidates, table=evaluation.candidates.table.assign(paper=False)))
 
 
-def test_one_candidate_is_enough_for_every_way_to_select(field: Field) -> None:
-    one = replace(field.candidates.take([1]), left_out=())
-    for select in ("best", "best_per_family", "top_k", "greedy", "label_free"):
-        assert members(field_of(one, Standardiser()), Recipe("r", select)) == (0,)
+def test_one_candidate_is_enough_for_every_way_to_select(evaluation: EvaluationSet) -> None:
+    one = replace(evaluation.candidates.take([1]), left_out=())
+    for way in ("best", "best_per_family", "top_k", "greedy", "label_free"):
+        assert members(EvaluationSet.of(one, Standardiser()), Recipe("r", way)) == (0,)

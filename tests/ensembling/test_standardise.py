@@ -31,9 +31,9 @@ def test_each_group_of_normal_clips_comes_to_centre_0_and_deviation_1(per: str, 
     scores = rng.normal(size=(3, 160)) * 5 + 100 * np.arange(160).reshape(1, 4, 40)[:, :, :1].repeat(40, 2).reshape(
         1, -1
     )
-    made = Standardiser(how, per, floor=0.0).learn(scores, clips)(scores, clips)
+    result = Standardiser(how, per, floor=0.0).learn(scores, clips)(scores, clips)
     parts = {"id": 2, "id_domain": 4, "machine": 1}[per]
-    for part in np.split(made, parts, axis=1):
+    for part in np.split(result, parts, axis=1):
         centre = np.median(part, axis=1) if how == "robust" else part.mean(axis=1)
         scale = 1.4826 * np.median(np.abs(part), axis=1) if how == "robust" else part.std(axis=1)
         np.testing.assert_allclose(centre, 0, atol=1e-9)
@@ -44,13 +44,13 @@ def test_a_group_of_few_clips_takes_the_statistics_of_the_machine() -> None:
     few = LEAST - 1
     clips = frame(("00", "source", 20), ("02", "source", few), ("04", "source", LEAST))
     scores = np.random.default_rng(0).normal(size=(2, len(clips)))
-    made = Standardiser(floor=0.0).learn(scores, clips)
-    assert made.groups == ("00", "04", "")
-    told = made(scores, clips)
+    result = Standardiser(floor=0.0).learn(scores, clips)
+    assert result.groups == ("00", "04", "")
+    expected = result(scores, clips)
     machine = (scores - scores.mean(1, keepdims=True)) / scores.std(1, keepdims=True)
-    np.testing.assert_allclose(told[:, 20 : 20 + few], machine[:, 20 : 20 + few])
+    np.testing.assert_allclose(expected[:, 20 : 20 + few], machine[:, 20 : 20 + few])
     own = scores[:, -LEAST:]
-    np.testing.assert_allclose(told[:, -LEAST:], (own - own.mean(1, keepdims=True)) / own.std(1, keepdims=True))
+    np.testing.assert_allclose(expected[:, -LEAST:], (own - own.mean(1, keepdims=True)) / own.std(1, keepdims=True))
 
 
 @pytest.mark.parametrize("how", ["z", "robust", "rank"])
@@ -65,16 +65,16 @@ def test_a_group_that_was_not_learned_is_judged_as_the_machine(how: str) -> None
 def test_all_groups_may_be_small() -> None:
     clips = frame(("00", "source", 2), ("02", "source", 2))
     scores = np.array([[1.0, 2.0, 3.0, 4.0]])
-    made = Standardiser().learn(scores, clips)
-    assert made.groups == ("",)
-    np.testing.assert_allclose(made(scores, clips), (scores - 2.5) / scores.std())
+    result = Standardiser().learn(scores, clips)
+    assert result.groups == ("",)
+    np.testing.assert_allclose(result(scores, clips), (scores - 2.5) / scores.std())
 
 
 def test_a_deviation_counts_as_no_less_than_a_share_of_the_usual_one() -> None:
     clips = frame(("00", "source", 10), ("02", "source", 10), ("04", "source", 10))
     scores = np.tile([-1.0, 1.0], 15)[None] * np.repeat([1.0, 0.001, 2.0], 10)
-    made = Standardiser(floor=0.1).learn(scores, clips)
-    np.testing.assert_allclose(made.scale[0, :3], [1.0, 0.1, 2.0])
+    result = Standardiser(floor=0.1).learn(scores, clips)
+    np.testing.assert_allclose(result.scale[0, :3], [1.0, 0.1, 2.0])
     np.testing.assert_allclose(Standardiser(floor=0.0).learn(scores, clips).scale[0, :3], [1.0, 0.001, 2.0])
 
 
@@ -87,16 +87,16 @@ def test_nearly_constant_scores_of_training_clips_do_not_explode(how: str, per: 
     normal[0, ::3] = np.nextafter(np.float32(0.9999), np.float32(2))
     test = np.array([[0.9, 5.0]], np.float32)
     for given in (normal, np.full((1, 60), 0.9999, np.float32), np.zeros((1, 60), np.float32)):
-        made = Standardiser(how, per).learn(given, clips)(test, frame(("00", "source", 1), ("02", "source", 1)))
-        assert np.abs(made).max() < 6, made
+        result = Standardiser(how, per).learn(given, clips)(test, frame(("00", "source", 1), ("02", "source", 1)))
+        assert np.abs(result).max() < 6, result
 
 
 def test_one_nearly_constant_id_does_not_explode() -> None:
     clips = frame(("00", "source", 30), ("02", "source", 30), ("04", "source", 30))
     normal = np.random.default_rng(0).normal(size=(1, 90))
     normal[0, :30] *= 1e-5
-    made = Standardiser(floor=0.1).learn(normal, clips)(np.array([[1.0]]), frame(("00", "source", 1)))
-    assert 5 < made[0, 0] < 15
+    result = Standardiser(floor=0.1).learn(normal, clips)(np.array([[1.0]]), frame(("00", "source", 1)))
+    assert 5 < result[0, 0] < 15
 
 
 def test_a_robust_unit_does_not_hear_outliers() -> None:
@@ -111,10 +111,10 @@ def test_a_robust_unit_does_not_hear_outliers() -> None:
 def test_rank_is_the_share_of_normal_clips_below_ties_counted_half() -> None:
     clips = frame(("00", "source", 5), ("02", "source", 5))
     normal = np.array([[1.0, 2.0, 2.0, 3.0, 4.0, 10.0, 20.0, 30.0, 40.0, 50.0]])
-    made = Standardiser("rank").learn(normal, clips)
-    near = made([[0.0, 2.0, 2.5, 9.0]], frame(("00", "source", 4)))
+    result = Standardiser("rank").learn(normal, clips)
+    near = result([[0.0, 2.0, 2.5, 9.0]], frame(("00", "source", 4)))
     np.testing.assert_allclose(near, [[0.0, 0.4, 0.6, 1.0]])
-    np.testing.assert_allclose(made([[9.0, 20.0, 99.0]], frame(("02", "source", 3))), [[0.0, 0.3, 1.0]])
+    np.testing.assert_allclose(result([[9.0, 20.0, 99.0]], frame(("02", "source", 3))), [[0.0, 0.3, 1.0]])
     mapped = Standardiser("rank").learn(np.exp(normal / 10), clips)
     np.testing.assert_allclose(mapped(np.exp(np.array([[0.0, 2.0, 2.5, 9.0]]) / 10), frame(("00", "source", 4))), near)
 
@@ -137,12 +137,12 @@ def test_taking_candidates_takes_their_statistics() -> None:
     clips = frame(("00", "source", 10), ("02", "source", 10))
     normal = np.random.default_rng(0).normal(size=(4, 20))
     for how in ("z", "robust", "rank", "none"):
-        made = Standardiser(how).learn(normal, clips)
-        np.testing.assert_array_equal(made.take([2, 0])(normal[[2, 0]], clips), made(normal, clips)[[2, 0]])
+        result = Standardiser(how).learn(normal, clips)
+        np.testing.assert_array_equal(result.take([2, 0])(normal[[2, 0]], clips), result(normal, clips)[[2, 0]])
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"how": "zz"}, "unknown way to standardise 'zz'; did you mean 'z'"),
         ({"per": "ids"}, "unknown group to standardise by 'ids'; did you mean 'id'"),
@@ -150,8 +150,8 @@ def test_taking_candidates_takes_their_statistics() -> None:
         ({"floor": 2}, r"floor of a standardiser must be in \[0, 1\] but got 2"),
     ],
 )
-def test_nonsense_is_refused(options: dict[str, object], told: str) -> None:
-    with pytest.raises(AsdRayError, match=told):
+def test_nonsense_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(AsdRayError, match=message):
         Standardiser(**options)
 
 

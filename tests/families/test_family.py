@@ -31,7 +31,7 @@ class MyLoudness:
 """
 
 
-def test_an_unknown_family_has_a_guess() -> None:
+def test_an_unknown_family_gets_a_suggestion() -> None:
     with pytest.raises(
         AsdRayError, match="unknown family 'twfr_gm'; did you mean 'twfr_gmm'\\? known: aegan_ad, anogan, autoencoder, "
     ):
@@ -58,7 +58,7 @@ def test_every_search_space_that_ships_belongs_to_a_family() -> None:
     assert len(files) == 12
 
 
-def test_a_family_of_ones_own_is_a_module_and_a_class(module: Module) -> None:
+def test_a_users_family_is_a_module_and_a_class(module: Module) -> None:
     module("own_family", OWN)
     found = family("own_family:MyLoudness")
     assert found.name == "my_loudness"
@@ -67,7 +67,7 @@ def test_a_family_of_ones_own_is_a_module_and_a_class(module: Module) -> None:
     assert found.search_space().paper == {"power": 2.0}
 
 
-def test_a_family_travels_to_a_worker(module: Module) -> None:
+def test_a_family_can_be_pickled_for_a_worker(module: Module) -> None:
     module("travelling_family", OWN)
     found = family("travelling_family:MyLoudness")
     assert found.parameters == {"power"}
@@ -84,29 +84,29 @@ def test_its_name_is_the_class_in_snake_case(name: str, snake: str) -> None:
     assert family(f"some.module:{name}").name == snake
 
 
-def test_it_cannot_take_the_name_of_one_of_ours() -> None:
+def test_it_cannot_have_the_name_of_a_shipped_family() -> None:
     with pytest.raises(AsdRayError, match="would be called twfr_gmm, as one of ours is; rename the class"):
         family("mine:TwfrGmm")
 
 
 @pytest.mark.parametrize("target", ["no_such_module_here:Mine", "own_family:NoSuchClass"])
-def test_what_cannot_be_imported_is_said_with_the_cure(module: Module, target: str) -> None:
+def test_a_failed_import_is_reported_with_a_cure(module: Module, target: str) -> None:
     module("own_family", OWN)
     with pytest.raises(AsdRayError, match=f"family {target}: .*PYTHONPATH"):
         _ = family(target).detector
 
 
-def test_a_class_that_lacks_part_of_the_contract_is_said(module: Module) -> None:
+def test_a_class_that_lacks_part_of_the_contract_is_reported(module: Module) -> None:
     module("half_family", "class Half:\n    RESOURCES = None\n\n    def fit(self, train): ...\n")
     with pytest.raises(AsdRayError, match="half_family:Half lacks score, state, load of the contract"):
         _ = family("half_family:Half").detector
 
 
-def test_a_space_of_ones_own_replaces_the_shipped_one(tmp_path: Path) -> None:
+def test_a_users_space_replaces_the_shipped_one(tmp_path: Path) -> None:
     path = tmp_path / "narrow.py"
     path.write_text('PAPER = {"r": 0.5}\n\n\ndef space(trial):\n    return {}\n')
     assert family("twfr_gmm").search_space(path).paper == {"r": 0.5}
-    assert [p.name for p in tmp_path.iterdir() if p.name != "cache"] == ["narrow.py"]  # no __pycache__ beside it
+    assert [p.name for p in tmp_path.iterdir() if p.name != "cache"] == ["narrow.py"]  # no __pycache__ next to it
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_space_of_ones_own_replaces_the_shipped_one(tmp_path: Path) -> None:
         ("PAPER = 1\ndef space(trial): ...", "a search space needs PAPER"),
     ],
 )
-def test_a_broken_space_is_said_with_its_file(tmp_path: Path, text: str | None, message: str) -> None:
+def test_a_broken_space_is_reported_with_its_file(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "space.py"
     if text is not None:
         path.write_text(text)
@@ -128,7 +128,7 @@ def test_a_broken_space_is_said_with_its_file(tmp_path: Path, text: str | None, 
         Family("twfr_gmm", FAMILIES["twfr_gmm"]).search_space(path)
 
 
-def test_a_class_without_a_space_beside_it_is_said(module: Module) -> None:
+def test_a_class_without_a_space_in_its_module_is_reported(module: Module) -> None:
     module("spaceless_family", "class Bare:\n    RESOURCES = None\n    fit = score = state = load = print\n")
     with pytest.raises(AsdRayError, match="spaceless_family:Bare: a search space needs PAPER"):
         family("spaceless_family:Bare").search_space()

@@ -21,8 +21,9 @@ from asd_ray.detectors import FAMILIES, Family, family
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 from asd_ray.storage.study_locks import StudyLocks
+from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.plan import Wishes, chosen_families, make_plan
+from asd_ray.tuning.plan import chosen_families, make_plan
 
 BEFORE = Path(__file__).parents[3] / "shared/golden/run_before/run"
 SOURCE = """
@@ -183,7 +184,7 @@ def test_a_run_of_version_0_1_is_not_run_again(tmp_path: Path) -> None:
     names = sorted({record.family for record in ledger.records("fan")})
     locks = StudyLocks(ledger.layout)
     try:
-        wishes = Wishes(["fan"], names, trials=8, epochs_cap=20)
+        wishes = SearchConfig(["fan"], names, trials=8, epochs_cap=20)
         plan = make_plan(wishes, source, ledger, locks, chosen_families(names, gpu=False)[0], gpu=False)
     finally:
         locks.release()

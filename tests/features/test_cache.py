@@ -40,7 +40,7 @@ def bank(dataset: Make) -> Bank:
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many clips each computation had, since the test began."""
+    """The number of clips of each computation during the test."""
     calls: list[int] = []
     into = cache.extract_into
 
@@ -58,23 +58,23 @@ def entries() -> list[Path]:
 
 def test_cached_features_are_the_computed_ones(bank: Bank) -> None:
     for clips in (bank.select("fan"), bank.select("fan", split="test"), bank.select()):
-        made, plain = FeatureCache().get(MEL, clips), extract(MEL, clips)
-        assert torch.equal(made.tensor(), plain.tensor())
-        assert made.lengths.tolist() == plain.lengths.tolist() == [16] * len(clips)
-        assert all(np.array_equal(made.clip(i), plain.clip(i)) for i in range(len(clips)))
+        result, plain = FeatureCache().get(MEL, clips), extract(MEL, clips)
+        assert torch.equal(result.tensor(), plain.tensor())
+        assert result.lengths.tolist() == plain.lengths.tolist() == [16] * len(clips)
+        assert all(np.array_equal(result.clip(i), plain.clip(i)) for i in range(len(clips)))
 
 
-def test_ragged_clips_keep_their_lengths(tmp_path: Path, record: Make) -> None:
+def test_clips_of_different_lengths_keep_their_lengths(tmp_path: Path, record: Make) -> None:
     for i, seconds in enumerate([0.5, 0.2, 0.9, 0.5]):
         record(tmp_path / "data" / "normal" / f"{i}.wav", seconds=seconds, seed=i)
     clips = open_bank(tmp_path / "data").select()
-    made = FeatureCache().get(MEL, clips)
-    assert made.lengths.tolist() == [16, 7, 29, 16]
+    result = FeatureCache().get(MEL, clips)
+    assert result.lengths.tolist() == [16, 7, 29, 16]
     for i in range(4):
         alone = MEL(torch.from_numpy(clips.samples(i).copy())[None])[0]
-        assert np.abs(made.clip(i) - alone.numpy()).max() < 1e-4
-    some = made.take([2, 0])
-    assert torch.equal(some.tensor(), torch.from_numpy(np.concatenate([made.clip(2), made.clip(0)])))
+        assert np.abs(result.clip(i) - alone.numpy()).max() < 1e-4
+    some = result.take([2, 0])
+    assert torch.equal(some.tensor(), torch.from_numpy(np.concatenate([result.clip(2), result.clip(0)])))
 
 
 def test_splits_processes_and_runs_share_an_entry(bank: Bank, computed: list[int]) -> None:
@@ -100,7 +100,7 @@ def test_equal_audio_elsewhere_shares_the_entry(dataset: Make, tmp_path: Path, c
 def test_float16_is_float32_rounded_and_overflow_is_an_error(bank: Bank) -> None:
     whole, half = FeatureCache().get(MEL, bank.select()), FeatureCache().get(MEL, bank.select(), dtype="float16")
     assert half.clip(0).dtype == np.float16
-    assert (whole.tensor() - half.tensor()).abs().max() < 0.04  # half a unit in the last place below 128 dB
+    assert (whole.tensor() - half.tensor()).abs().max() < 0.04  # half a unit in the last place, for values below 128 dB
     with pytest.raises(AsdRayError, match="do not fit float16"):
         FeatureCache().get(Magnitude(power=8.0), bank.select(), dtype="float16")
     with pytest.raises(AsdRayError, match="dtype of features must be float32 or float16"):
@@ -109,8 +109,8 @@ def test_float16_is_float32_rounded_and_overflow_is_an_error(bank: Bank) -> None
 
 
 def test_the_raw_wave_is_not_stored_twice(bank: Bank) -> None:
-    made = FeatureCache().get(Raw(), bank.select("fan"))
-    assert np.array_equal(made.clip(0) * 32768, bank.select("fan").samples(0))
+    result = FeatureCache().get(Raw(), bank.select("fan"))
+    assert np.array_equal(result.clip(0) * 32768, bank.select("fan").samples(0))
     assert entries() == []
 
 
@@ -135,13 +135,13 @@ def test_a_broken_entry_is_computed_again(bank: Bank, computed: list[int], damag
     assert computed == [14, 14]
 
 
-def test_over_the_cap_the_least_recently_used_goes(bank: Bank, computed: list[int]) -> None:
+def test_over_the_cap_the_least_recently_used_entry_is_removed(bank: Bank, computed: list[int]) -> None:
     small = FeatureCache(cap_gib=5.5 * 14 * 16 * 128 * 4 / 2**30)  # five entries of 14 clips × 16 frames × 128 mels
     fronts = [LogMel(fmin=float(f)) for f in range(5)]
-    for made in fronts:
-        small.get(made, bank.select("fan"))
+    for result in fronts:
+        small.get(result, bank.select("fan"))
         time.sleep(0.01)
-    FeatureCache().get(fronts[0], bank.select("fan"))  # used again: the youngest now
+    FeatureCache().get(fronts[0], bank.select("fan"))  # now the most recently used
     small.get(LogMel(fmin=9.0), bank.select("fan"))
     assert len(entries()) == 5
     computed.clear()
@@ -151,19 +151,19 @@ def test_over_the_cap_the_least_recently_used_goes(bank: Bank, computed: list[in
     assert computed == [14]
 
 
-def test_an_open_entry_outlives_its_eviction(bank: Bank) -> None:
+def test_an_open_entry_stays_readable_after_its_removal(bank: Bank) -> None:
     small = FeatureCache(cap_gib=1.5 * 14 * 16 * 128 * 4 / 2**30)
-    kept = small.get(MEL, bank.select("fan"))
-    expected = kept.tensor()
+    remaining = small.get(MEL, bank.select("fan"))
+    expected = remaining.tensor()
     small.get(LogMel(fmin=9.0), bank.select("fan"))
     assert len(entries()) == 1
-    assert torch.equal(kept.tensor(), expected)
+    assert torch.equal(remaining.tensor(), expected)
     assert torch.equal(small.get(MEL, bank.select("fan")).tensor(), expected)
 
 
-def test_what_is_larger_than_the_cap_is_computed_and_not_stored(bank: Bank, caplog: pytest.LogCaptureFixture) -> None:
-    made = FeatureCache(cap_gib=0).get(MEL, bank.select("fan"))
-    assert torch.equal(made.tensor(), extract(MEL, bank.select("fan")).tensor())
+def test_features_larger_than_the_cap_are_computed_and_not_stored(bank: Bank, caplog: pytest.LogCaptureFixture) -> None:
+    result = FeatureCache(cap_gib=0).get(MEL, bank.select("fan"))
+    assert torch.equal(result.tensor(), extract(MEL, bank.select("fan")).tensor())
     assert entries() == []
     assert "more than the cap" in caplog.text
 
@@ -193,12 +193,12 @@ def test_concurrent_writers_of_different_entries_keep_the_cap(dataset: Make, pyt
     assert 1 <= len(entries()) <= 2
 
 
-def test_no_clips_are_no_features(bank: Bank) -> None:
+def test_without_clips_there_are_no_features(bank: Bank) -> None:
     none = bank.select("fan", domain="target")
     assert FeatureCache().get(MEL, none).tensor().shape == (0, 128)
 
 
-def test_a_killed_writer_leaves_nothing_that_is_read(dataset: Make, python: Callable[..., object]) -> None:
+def test_what_a_killed_writer_leaves_is_never_read(dataset: Make, python: Callable[..., object]) -> None:
     root = dataset(clips=200)
     clips = open_bank(root).select("fan")
     child = python(FILL, root, 1)
@@ -210,10 +210,10 @@ def test_a_killed_writer_leaves_nothing_that_is_read(dataset: Make, python: Call
     child.wait()  # type: ignore[attr-defined]
     assert list(folder.glob(".*.tmp"))
     assert torch.equal(FeatureCache().get(MEL, clips).tensor(), extract(MEL, clips).tensor())
-    assert not list(folder.glob(".*.tmp"))  # the next writer cleared it away
+    assert not list(folder.glob(".*.tmp"))  # the next writer removed it
 
 
-def test_a_full_disk_costs_the_cache_not_the_trial(dataset: Make, python: Callable[..., object]) -> None:
+def test_a_full_disk_disables_the_cache_but_not_the_trial(dataset: Make, python: Callable[..., object]) -> None:
     root = dataset(clips=200)
     open_bank(root)
     limited = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n" + FILL
@@ -225,7 +225,7 @@ def test_a_full_disk_costs_the_cache_not_the_trial(dataset: Make, python: Callab
 
 def test_a_bank_of_another_rate_is_an_error(dataset: Make) -> None:
     clips = open_bank(dataset(), rate=8_000).select()
-    with pytest.raises(AsdRayError, match="expects 16000 Hz, the bank holds 8000 Hz"):
+    with pytest.raises(AsdRayError, match="expects 16000 Hz but the bank has 8000 Hz"):
         FeatureCache().get(MEL, clips)
 
 

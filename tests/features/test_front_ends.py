@@ -15,11 +15,11 @@ from asd_ray.errors import AsdRayError
 from asd_ray.features import KINDS, PRESETS, Complex, FrontEnd, LogMel, Magnitude, Raw, front_end
 
 EPSILON = float(np.finfo(np.float64).eps)
-DECIBEL = 1e-3  # the promise: features agree with librosa's and torchaudio's this well
+DECIBEL = 1e-3  # largest allowed difference to librosa and torchaudio
 
 
 def factory_noise(seed: int = 0, seconds: float = 10.0) -> np.ndarray:
-    """Harmonics over coloured noise, rounded to 16 bits as a recording is."""
+    """Harmonics over coloured noise, rounded to 16 bits like a recording."""
     rng = np.random.default_rng(seed)
     t = np.arange(round(16_000 * seconds)) / 16_000
     hum = sum(np.sin(2 * np.pi * 49 * k * t) / k for k in range(1, 20))
@@ -59,18 +59,18 @@ REFERENCES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_preset_equals_its_library(name: str, seed: int) -> None:
     samples = factory_noise(seed)
-    made = PRESETS[name](torch.from_numpy(samples)[None])[0].numpy()
+    result = PRESETS[name](torch.from_numpy(samples)[None])[0].numpy()
     expected = REFERENCES[name](waves(samples))
-    assert made.shape == expected.shape
-    assert np.abs(made - expected).max() < DECIBEL
+    assert result.shape == expected.shape
+    assert np.abs(result - expected).max() < DECIBEL
 
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_a_preset_equals_its_library_on_real_machines(name: str, realdata: Path) -> None:
     for path in sorted((realdata / "mimii_minus6dB").rglob("*.flac"))[::29]:
         samples = soundfile.read(path, dtype="int16")[0]
-        made = PRESETS[name](torch.from_numpy(samples)[None])[0].numpy()
-        assert np.abs(made - REFERENCES[name](waves(samples))).max() < DECIBEL
+        result = PRESETS[name](torch.from_numpy(samples)[None])[0].numpy()
+        assert np.abs(result - REFERENCES[name](waves(samples))).max() < DECIBEL
 
 
 @pytest.mark.parametrize("how", [{"norm": "slaney", "mel_scale": "slaney", "pad_mode": "constant"}, {"power": 1.0}])
@@ -87,30 +87,30 @@ def test_other_conventions_of_torchaudio(how: dict[str, object]) -> None:
     assert (ours(torch.from_numpy(y)[None])[0] - decibels(mel(torch.from_numpy(y))).T).abs().max() < DECIBEL
 
 
-def test_a_shorter_window_stands_in_the_middle_as_in_librosa() -> None:
+def test_a_shorter_window_is_centred_as_in_librosa() -> None:
     y = waves(factory_noise(seconds=2))
     expected = np.abs(librosa.stft(y, n_fft=1024, win_length=800, hop_length=256)).T
-    made = Magnitude(win_length=800, hop=256)(torch.from_numpy(y)[None])[0].numpy()
-    assert np.abs(made - expected).max() < 1e-4
+    result = Magnitude(win_length=800, hop=256)(torch.from_numpy(y)[None])[0].numpy()
+    assert np.abs(result - expected).max() < 1e-4
 
 
-def test_silence_is_the_floor_and_top_db_the_clips_own() -> None:
+def test_silence_is_at_the_floor_and_top_db_is_per_clip() -> None:
     silent = torch.zeros(1, 16_000)
     assert PRESETS["baseline"](silent).unique().tolist() == pytest.approx([10 * np.log10(EPSILON)], abs=1e-4)
     assert PRESETS["aegan_ad"](silent).unique().tolist() == [-100.0]
     loud_then_quiet = torch.from_numpy(waves(factory_noise(seconds=2)))
     loud_then_quiet[16_000:] = 0
     both = torch.stack([loud_then_quiet, loud_then_quiet / 10])
-    made = PRESETS["aegan_ad"](both)
-    assert (made.amax((1, 2)) - made.amin((1, 2))).tolist() == pytest.approx([80.0, 80.0], abs=1e-4)
+    result = PRESETS["aegan_ad"](both)
+    assert (result.amax((1, 2)) - result.amin((1, 2))).tolist() == pytest.approx([80.0, 80.0], abs=1e-4)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("seconds", [0.3, 6.0, 10.0, 12.0])
-def test_frames_are_as_many_as_said(name: str, seconds: float) -> None:
-    made, samples = PRESETS[name], round(16_000 * seconds)
-    out = made(torch.from_numpy(factory_noise(seconds=seconds))[None])
-    assert out.shape == (1, made.frames(samples), *made.shape)
+def test_the_number_of_frames_is_as_announced(name: str, seconds: float) -> None:
+    result, samples = PRESETS[name], round(16_000 * seconds)
+    out = result(torch.from_numpy(factory_noise(seconds=seconds))[None])
+    assert out.shape == (1, result.frames(samples), *result.shape)
     assert torch.isfinite(out).all()
 
 
@@ -132,7 +132,7 @@ def test_a_short_clip_is_repeated_and_a_long_one_cut() -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_clip_alone_equals_the_clip_in_a_batch(name: str) -> None:
+def test_a_single_clip_equals_the_clip_in_a_batch(name: str) -> None:
     batch = torch.from_numpy(np.stack([factory_noise(seed, 3.0) for seed in range(9)]))
     together = PRESETS[name](batch)
     alone = torch.cat([PRESETS[name](clip[None]) for clip in batch])
@@ -170,7 +170,7 @@ def test_the_hash_changes_with_every_parameter_and_with_nothing_else() -> None:
         Complex(),
         Raw(),
     ]
-    assert len({made.hash for made in [LogMel(), *changed]}) == len(changed) + 1
+    assert len({result.hash for result in [LogMel(), *changed]}) == len(changed) + 1
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -180,7 +180,7 @@ def test_a_preset_survives_json(name: str) -> None:
     assert again.hash == PRESETS[name].hash
 
 
-def test_everything_that_we_ship_was_tried() -> None:
+def test_every_shipped_preset_is_tested() -> None:
     assert set(KINDS) == {"log_mel", "magnitude", "complex", "raw"}
     assert set(PRESETS) - set(REFERENCES) == {"raw", "raw_10s"}
     assert len(PRESETS) == 11
@@ -202,13 +202,13 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("spec", "message"), WRONG)
-def test_a_wrong_front_end_says_what_is_wrong(spec: object, message: str) -> None:
+def test_an_invalid_front_end_names_the_problem(spec: object, message: str) -> None:
     with pytest.raises(AsdRayError, match=message):
         front_end(spec)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["cp_jku", "twfr"])
-def test_a_clip_too_short_for_one_frame_says_so(name: str) -> None:
+def test_a_clip_too_short_for_one_frame_is_an_error(name: str) -> None:
     with pytest.raises(AsdRayError, match="too short for one frame"):
         PRESETS[name](torch.zeros(2, 400))
     with pytest.raises(AsdRayError, match=r"takes \[clips, samples\]"):

@@ -1,4 +1,4 @@
-"""Files of features that are not what they say: computed again, in bounded time and memory, and replaced."""
+"""Invalid feature files: computed again, in bounded time and memory, and replaced."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def entry() -> Path:
 def header_of(path: Path) -> dict[str, object]:
     content = path.read_bytes()
     length = int.from_bytes(content[8:16], "little")
-    found: dict[str, object] = json.loads(content[16 : 16 + length])
-    return found
+    actual: dict[str, object] = json.loads(content[16 : 16 + length])
+    return actual
 
 
 def with_header(path: Path, text: bytes, length: int | None = None) -> None:
-    """Replace the header of an entry and keep its frames, as a lie would."""
+    """Replace the header of an entry and keep its frames, as in a forged file."""
     content = path.read_bytes()
     frames = content[-(-(16 + int.from_bytes(content[8:16], "little")) // BLOCK) * BLOCK :]
     given = len(text) if length is None else length
     head = (MAGIC + given.to_bytes(8, "little") + text).ljust(-(-(16 + len(text)) // BLOCK) * BLOCK, b"\0")
-    path.unlink()  # a new inode: whoever mapped the old one keeps it
+    path.unlink()  # a new inode: existing memory maps of the old one stay valid
     path.write_bytes(head + frames)
 
 
@@ -97,7 +97,7 @@ def must_be_computed_again(bank: Bank) -> None:
     ],
     ids=str,
 )
-def test_a_header_that_lies_is_not_believed(bank: Bank, change: dict[str, object]) -> None:
+def test_a_forged_header_is_rejected(bank: Bank, change: dict[str, object]) -> None:
     FeatureCache().get(MEL, bank.select("fan"))
     path = entry()
     with_header(path, json.dumps({**header_of(path), **change}).encode())
@@ -105,7 +105,7 @@ def test_a_header_that_lies_is_not_believed(bank: Bank, change: dict[str, object
 
 
 @pytest.mark.parametrize("key", ["shape", "lengths", "dtype", "digest"])
-def test_a_header_that_lacks_a_word_is_broken(bank: Bank, key: str) -> None:
+def test_a_header_without_a_key_is_broken(bank: Bank, key: str) -> None:
     FeatureCache().get(MEL, bank.select("fan"))
     path = entry()
     with_header(path, json.dumps({k: v for k, v in header_of(path).items() if k != key}).encode())
@@ -131,14 +131,14 @@ def test_a_header_that_lacks_a_word_is_broken(bank: Bank, key: str) -> None:
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_a_header_that_is_none_is_broken(bank: Bank, text: bytes, length: int | None) -> None:
+def test_text_that_is_not_a_header_is_broken(bank: Bank, text: bytes, length: int | None) -> None:
     FeatureCache().get(MEL, bank.select("fan"))
     with_header(entry(), text, length)
     must_be_computed_again(bank)
 
 
 @pytest.mark.parametrize("kind", ["empty", "short", "cut", "longer", "folder", "fifo", "loop", "nothing", "huge"])
-def test_what_is_no_entry_at_all_is_broken(bank: Bank, kind: str, tmp_path: Path) -> None:
+def test_a_path_that_is_not_an_entry_is_broken(bank: Bank, kind: str, tmp_path: Path) -> None:
     FeatureCache().get(MEL, bank.select("fan"))
     path = entry()
     content = path.read_bytes()
@@ -153,7 +153,7 @@ def test_what_is_no_entry_at_all_is_broken(bank: Bank, kind: str, tmp_path: Path
         path.symlink_to(path)
     elif kind == "huge":
         path.write_bytes(content)
-        os.truncate(path, 2**40)  # takes no room: a hole
+        os.truncate(path, 2**40)  # a sparse file, which takes no space
     must_be_computed_again(bank)
 
 
@@ -170,14 +170,14 @@ def test_foreign_files_in_the_folder_change_nothing(bank: Bank, name: str) -> No
 
 
 @pytest.mark.parametrize("value", ["abc", "nan", "inf", "-inf", "-1", "1e400", "1e7", "0x10", "3,5", "1 2"])
-def test_a_cap_that_is_none_is_refused_with_the_variable(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_an_invalid_cap_is_rejected_with_the_variable(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("ASD_RAY_FEATURES_GIB", value)
     with pytest.raises(AsdRayError, match=r"\$ASD_RAY_FEATURES_GIB must be (a number of )?GiB.*such as 32"):
         FeatureCache()
 
 
 @pytest.mark.parametrize("value", ["", "0", "0.5", " 3 ", "1e3"])
-def test_a_cap_that_is_a_number_is_taken(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_a_cap_that_is_a_number_is_accepted(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("ASD_RAY_FEATURES_GIB", value)
     assert FeatureCache().cap == int(float(value or 32) * 2**30)
 
@@ -189,14 +189,14 @@ def test_a_cap_that_is_a_number_is_taken(monkeypatch: pytest.MonkeyPatch, value:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(st.tuples(st.integers(0, 6000), st.binary(min_size=1, max_size=12)), min_size=1, max_size=4))
-def test_whatever_bytes_an_entry_has_the_features_are_right(bank: Bank, changes: list[tuple[int, bytes]]) -> None:
+def test_features_are_right_for_any_bytes_in_an_entry(bank: Bank, changes: list[tuple[int, bytes]]) -> None:
     clips = bank.select("fan")
     expected = extract(MEL, clips).tensor()
     FeatureCache().get(MEL, clips)
     path = entry()
     content = bytearray(path.read_bytes())
-    for at, piece in changes:
-        content[at : at + len(piece)] = piece
+    for positions, piece in changes:
+        content[positions : positions + len(piece)] = piece
     path.unlink()
     path.write_bytes(content)
     with bounded(20, 1.0):

@@ -1,4 +1,4 @@
-"""Front ends at other rates than their own: the same seconds, Hz and mel bands, and at their own nothing changes."""
+"""Front ends at other rates than their own: the same seconds, Hz and mel bands; at their own rate nothing changes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from asd_ray.features import PRESETS, Complex, FrontEnd, LogMel, Magnitude, Raw
 from asd_ray.features.spectral import Spectral
 
 RATES = (8_000, 11_025, 22_050, 32_000, 44_100, 48_000, 96_000)
-LOW = (1_000, 2_000, 3_000, 4_000)  # where the window's own bins would leave mel bands empty
+LOW = (1_000, 2_000, 3_000, 4_000)  # where the bins of the window alone would leave mel bands empty
 SPECTRA = {name: made for name, made in PRESETS.items() if isinstance(made, Spectral)}
-# A hash is part of what names features and trials: with another, everything that is stored would be made again.
+# A hash is part of the identity of features and trials: a new hash means that all stored results are computed again.
 HASHES = {
     "baseline_2020": "d6c155d7754f",
     "baseline": "6175cd84f6f7",
@@ -37,65 +37,65 @@ def hum(rate: int, seconds: float = 0.5, hz: float = 440.0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_the_published_presets_are_what_they_were(name: str) -> None:
+def test_the_published_presets_are_unchanged(name: str) -> None:
     assert PRESETS[name].hash == PRESETS[name].at(16_000).hash == HASHES[name]
     assert PRESETS[name].at(16_000) is PRESETS[name]
 
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("name", SPECTRA)
-def test_window_and_hop_keep_their_seconds_and_bands_their_number(name: str, rate: int) -> None:
-    own, made = SPECTRA[name], SPECTRA[name].at(rate)
-    assert (made.rate, made.seconds, made.short, made.center) == (rate, own.seconds, own.short, own.center)
-    assert (made.win_length or made.n_fft) / rate == pytest.approx(own.n_fft / 16_000, abs=1.01 / rate)
-    assert made.hop / rate == pytest.approx(own.hop / 16_000, abs=0.51 / rate)
-    assert made.frames(10 * rate) == own.frames(160_000)
+def test_window_and_hop_keep_their_seconds_and_the_number_of_bands_stays(name: str, rate: int) -> None:
+    own, result = SPECTRA[name], SPECTRA[name].at(rate)
+    assert (result.rate, result.seconds, result.short, result.center) == (rate, own.seconds, own.short, own.center)
+    assert (result.win_length or result.n_fft) / rate == pytest.approx(own.n_fft / 16_000, abs=1.01 / rate)
+    assert result.hop / rate == pytest.approx(own.hop / 16_000, abs=0.51 / rate)
+    assert result.frames(10 * rate) == own.frames(160_000)
     if isinstance(own, LogMel):
-        assert made.shape == own.shape
-        assert bool(made._filters().sum(0).all())
-    assert made.hash != own.hash
-    assert made.at(rate) is made is own.at(rate)
+        assert result.shape == own.shape
+        assert bool(result._filters().sum(0).all())
+    assert result.hash != own.hash
+    assert result.at(rate) is result is own.at(rate)
 
 
 @pytest.mark.parametrize("rate", [*RATES, *LOW])
 @pytest.mark.parametrize("name", SPECTRA)
-def test_features_are_finite_and_as_many_as_said(name: str, rate: int) -> None:
-    made = SPECTRA[name].at(rate)
+def test_features_are_finite_and_as_many_as_announced(name: str, rate: int) -> None:
+    result = SPECTRA[name].at(rate)
     for waves in (hum(rate), torch.zeros(1, rate // 2)):
-        out = made(waves)
-        assert out.shape == (1, made.frames(rate // 2), *made.shape)
+        out = result(waves)
+        assert out.shape == (1, result.frames(rate // 2), *result.shape)
         assert torch.isfinite(out).all()
 
 
 @pytest.mark.parametrize("rate", LOW)
 @pytest.mark.parametrize("name", ["baseline", "twfr", "aegan_ad"])
 def test_low_rates_leave_no_mel_band_empty(name: str, rate: int) -> None:
-    made = PRESETS[name].at(rate)
-    assert isinstance(made, LogMel)
-    assert bool(made._filters().sum(0).all())
+    result = PRESETS[name].at(rate)
+    assert isinstance(result, LogMel)
+    assert bool(result._filters().sum(0).all())
     noise = torch.randn(1, 2 * rate, generator=torch.Generator().manual_seed(1))
-    assert float(made(noise)[0].std(0).min()) > 0.1  # dB: no band stays where it is, whatever is heard
+    assert float(result(noise)[0].std(0).min()) > 0.1  # dB: no band is constant
 
 
 @pytest.mark.parametrize("rate", [4_000, *RATES])
-def test_a_tone_is_heard_in_the_band_of_its_pitch(rate: int) -> None:
+def test_a_tone_is_in_the_band_of_its_frequency(rate: int) -> None:
     made = PRESETS["twfr"].at(rate)
     assert isinstance(made, LogMel)
     loudest = int(made(hum(rate, hz=1000.0))[0].mean(0).argmax())
     bins = torch.arange(made.bins) * rate / made.n_fft
-    heard = bins[made._filters()[:, loudest] > 0]
-    assert heard.min() - rate / made.n_fft <= 1000 <= heard.max() + rate / made.n_fft
+    used = bins[made._filters()[:, loudest] > 0]
+    assert used.min() - rate / made.n_fft <= 1000 <= used.max() + rate / made.n_fft
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_log_mel_of_another_rate_is_librosas(rate: int) -> None:
+def test_log_mel_at_another_rate_matches_librosa(rate: int) -> None:
     made, waves = PRESETS["baseline"].at(rate), hum(rate)
     assert isinstance(made, LogMel)
     mel = librosa.feature.melspectrogram(
         y=waves[0].numpy(), sr=rate, n_fft=made.n_fft, win_length=made.win_length, hop_length=made.hop, n_mels=128
     )
     expected = 10 * np.log10(np.maximum(mel, made.floor)).T
-    # torchaudio's bins end at a whole number of Hz: at 5512 of 11,025 Hz' 5512.5, a ten-thousandth too low
+    # torchaudio's bins end at a whole number of Hz: at 5512 instead of 5512.5 for 11,025 Hz, a ten-thousandth too low
     assert np.abs(made(waves)[0].numpy() - expected).max() < (0.2 if rate % 2 else 0.01)
 
 
@@ -120,26 +120,30 @@ def test_a_transform_has_no_large_prime_factor(rate: int) -> None:
         (LogMel(fmax=7_000.0), 8_000, LogMel(n_fft=512, hop=256, fmax=4_000.0, rate=8_000)),
         (LogMel(fmax=7_000.0), 48_000, LogMel(n_fft=3072, hop=1536, fmax=7_000.0, rate=48_000)),
         (LogMel(rate=48_000, n_fft=3072, hop=1536), 16_000, LogMel()),
-        (LogMel(mels=400), 8_000, LogMel(mels=400, n_fft=512, hop=256, rate=8_000)),  # empty bands are its own wish
+        (
+            LogMel(mels=400),
+            8_000,
+            LogMel(mels=400, n_fft=512, hop=256, rate=8_000),
+        ),  # its own setting has empty bands already
     ],
-    ids=lambda given: f"{given.KIND}-{given.hash}" if isinstance(given, FrontEnd) else str(given),
+    ids=lambda inputs: f"{inputs.KIND}-{inputs.hash}" if isinstance(inputs, FrontEnd) else str(inputs),
 )
-def test_what_becomes_of_parameters(own: FrontEnd, rate: int, expected: FrontEnd) -> None:
+def test_parameters_at_another_rate(own: FrontEnd, rate: int, expected: FrontEnd) -> None:
     assert own.at(rate) == expected
 
 
 @pytest.mark.parametrize(
-    ("own", "rate", "told"),
+    ("own", "rate", "message"),
     [
-        (Magnitude(), 100, "at 100 Hz the window of magnitude has 6 samples where 16 to 262144 are possible; choose"),
+        (Magnitude(), 100, "the window of magnitude has 6 samples, but only 16 to 262144 are possible; choose"),
         (LogMel(), 1, "the window of log_mel has 0 samples"),
         (Complex(), 1_000_000_000, "the window of complex has 64000000 samples"),
         (LogMel(fmin=5_000.0), 8_000, "fmin of LogMel must be from 0 and below fmax or rate / 2 but got 5000.0"),
         (LogMel(fmin=3_000.0, mels=64), 6_008, "at 6008 Hz 64 mel bands are too narrow for a window of 384 samples"),
         (Raw(seconds=0.001), 900, "seconds of Raw must be a sample or more"),
     ],
-    ids=lambda given: given.KIND if isinstance(given, FrontEnd) else str(given)[:20],
+    ids=lambda inputs: inputs.KIND if isinstance(inputs, FrontEnd) else str(inputs)[:20],
 )
-def test_a_rate_that_cannot_be_says_why(own: FrontEnd, rate: int, told: str) -> None:
-    with pytest.raises(AsdRayError, match=told.replace("(", r"\(")):
+def test_an_impossible_rate_names_the_reason(own: FrontEnd, rate: int, message: str) -> None:
+    with pytest.raises(AsdRayError, match=message.replace("(", r"\(")):
         own.at(rate)

@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-# A torchaudio whose extension does not load (raises OSError), or does; ours must import it either way.
+# A torchaudio whose extension fails to load (OSError), or loads; our import must work in both cases.
 FAKE = """
 import importlib.abc, importlib.machinery, sys, types
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -34,7 +34,7 @@ def test_the_extension_is_replaced_only_where_it_cannot_be_loaded(broken: bool, 
     assert out.strip() == available
 
 
-def test_the_real_one_transforms() -> None:
+def test_the_real_torchaudio_transforms() -> None:
     import torch
 
     from asd_ray._torchaudio import transforms

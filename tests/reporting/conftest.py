@@ -22,22 +22,22 @@ def clips(machine: str = "fan", *, per_cell: int = 12, label_of_test: str | None
         for domain in ("source", "target"):
             for split, labels in (("train", ["normal"]), ("held_out", ["normal"]), ("test", ["normal", "anomaly"])):
                 for label in labels:
-                    told = label_of_test if split == "test" and label_of_test else label
+                    expected = label_of_test if split == "test" and label_of_test else label
                     rows += [
                         (
                             f"{machine}/{split}/{label}_{number}_{domain}_{at:03d}.wav",
                             number,
                             domain,
                             split,
-                            told,
+                            expected,
                             label,
                         )
                         for at in range(per_cell)
                     ]
-    made = pd.DataFrame(rows, columns=["clip", "id", "domain", "split", "label", "truth"])
-    first = made.index[made["split"] == "test"][0]
-    made.loc[first, "clip"] = f"{machine}/{EVIL}.wav"
-    return made
+    table = pd.DataFrame(rows, columns=["clip", "id", "domain", "split", "label", "truth"])
+    first = table.index[table["split"] == "test"][0]
+    table.loc[first, "clip"] = f"{machine}/{EVIL}.wav"
+    return table
 
 
 def fill(

@@ -29,11 +29,11 @@ def report(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as found:
-        made = found.chromium.launch(
+        result = found.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox"]
         )  # root has none, as in a container
-        yield made
-        made.close()
+        yield result
+        result.close()
 
 
 @pytest.fixture(params=[(1280, "light"), (1280, "dark"), (400, "light"), (400, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")

@@ -49,29 +49,29 @@ def test_each_id_has_a_curve_with_its_own_numbers() -> None:
 
 def test_histograms_are_shares_of_each_label_by_id_and_domain() -> None:
     clips, scores = frame(), np.random.default_rng(0).normal(size=60)
-    made = histograms(clips, scores, 9.0)
-    assert [(each["id"], each["domain"]) for each in made["panels"]] == [
+    result = histograms(clips, scores, 9.0)
+    assert [(each["id"], each["domain"]) for each in result["panels"]] == [
         ("00", "source"),
         ("00", "target"),
         ("01", "source"),
         ("01", "target"),
     ]
-    assert made["edges"][0] < scores.min() + 1
-    assert made["edges"][-1] > 9.0  # the threshold is on the axis
-    for panel in made["panels"]:
+    assert result["edges"][0] < scores.min() + 1
+    assert result["edges"][-1] > 9.0  # the threshold is on the axis
+    for panel in result["panels"]:
         assert set(panel["labels"]) == {"normal", "anomaly"}
         for part in panel["labels"].values():
             assert sum(part["shares"]) == pytest.approx(1, abs=1e-3)
-    assert sum(part["clips"] for panel in made["panels"] for part in panel["labels"].values()) == 60
+    assert sum(part["clips"] for panel in result["panels"] for part in panel["labels"].values()) == 60
 
 
 def test_scores_far_out_do_not_squeeze_the_axis() -> None:
     scores = np.r_[np.random.default_rng(0).normal(size=599), 1e9]
-    made = histograms(frame(600), scores, 0.0)
-    assert made["edges"][-1] < 100
-    assert sum(part["clips"] for panel in made["panels"] for part in panel["labels"].values()) == 600
+    result = histograms(frame(600), scores, 0.0)
+    assert result["edges"][-1] < 100
+    assert sum(part["clips"] for panel in result["panels"] for part in panel["labels"].values()) == 600
 
 
 def test_equal_scores_have_an_axis_too() -> None:
-    made = histograms(frame(), np.full(60, 2.0), 2.0)
-    assert made["edges"][0] < 2 < made["edges"][-1]
+    result = histograms(frame(), np.full(60, 2.0), 2.0)
+    assert result["edges"][0] < 2 < result["edges"][-1]

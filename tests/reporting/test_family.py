@@ -12,7 +12,7 @@ from asd_ray.reporting.importances import importances
 
 
 def record(number: int = 0, **changes: Any) -> TrialRecord:
-    made: dict[str, Any] = {
+    result: dict[str, Any] = {
         "trial": trial_hash(number=number, **{"seed": changes.get("seed", 0)}),
         "name": f"fan-idnn-{number:04d}",
         "machine": "fan",
@@ -24,7 +24,7 @@ def record(number: int = 0, **changes: Any) -> TrialRecord:
         "seconds": 10.0,
         "device": "cpu",
     }
-    return TrialRecord(**(made | changes))
+    return TrialRecord(**(result | changes))
 
 
 def test_a_study_is_told_trial_by_trial_in_order() -> None:
@@ -54,11 +54,11 @@ def test_cost_counts_all_trials_and_gpus_apart() -> None:
         record(1, device="NVIDIA H100", objective=0.6),
         record(2, status="failed", objective=None, seconds=30.0),
     ]
-    made = cost(records)
-    assert (made["seconds"], made["gpu_seconds"]) == (50.0, 10.0)
-    assert made["points"] == pytest.approx(20)
-    assert made["seconds_per_point"] == pytest.approx(2.5)
-    assert made["gpu_seconds_per_point"] == pytest.approx(0.5)
+    result = cost(records)
+    assert (result["seconds"], result["gpu_seconds"]) == (50.0, 10.0)
+    assert result["points"] == pytest.approx(20)
+    assert result["seconds_per_point"] == pytest.approx(2.5)
+    assert result["gpu_seconds_per_point"] == pytest.approx(0.5)
 
 
 def test_a_trial_over_several_machines_is_shared_among_them() -> None:
@@ -96,17 +96,17 @@ def test_pruned_and_failed_trials_say_why() -> None:
 
 
 def test_parallel_coordinates_show_what_differs_the_weightiest_first() -> None:
-    made = parallel([record(number) for number in range(10)], {"norm": 0.9, "lr": 0.1})
-    assert made["axes"] == ["norm", "lr"]  # frames never changed
-    assert made["rows"][0]["objective"] == max(row["objective"] for row in made["rows"])
-    assert all(len(row["values"]) == 2 for row in made["rows"])
+    result = parallel([record(number) for number in range(10)], {"norm": 0.9, "lr": 0.1})
+    assert result["axes"] == ["norm", "lr"]  # frames never changed
+    assert result["rows"][0]["objective"] == max(row["objective"] for row in result["rows"])
+    assert all(len(row["values"]) == 2 for row in result["rows"])
 
 
 def test_parallel_coordinates_are_limited_and_say_what_is_left_out() -> None:
     wide = [record(number, params={f"p{at}": number + at for at in range(AXES + 3)}) for number in range(LINES + 5)]
-    made = parallel(wide, {})
-    assert (len(made["axes"]), made["left_out"]) == (AXES, 3)
-    assert (len(made["rows"]), made["of"]) == (LINES, LINES + 5)
+    result = parallel(wide, {})
+    assert (len(result["axes"]), result["left_out"]) == (AXES, 3)
+    assert (len(result["rows"]), result["of"]) == (LINES, LINES + 5)
 
 
 def test_importances_find_the_parameter_that_decides() -> None:

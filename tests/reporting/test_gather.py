@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from asd_ray.ensembling import scores_of
+from asd_ray.ensembling import read, scores_of
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 from asd_ray.metrics import auc, hmean
 from asd_ray.reporting import gather
-from asd_ray.reporting.gather import unlike
-from asd_ray.reporting.machine import forecast
+from asd_ray.reporting.gather import as_json, unlike
+from asd_ray.reporting.machine import headline_facts
+from tests.ensembling.conftest import make_ensemble, make_metric
 from tests.reporting.conftest import choose, fill
 
 
@@ -40,12 +41,6 @@ def found(run: Path) -> list[str]:
     return sorted(path.stem for path in (run / "ensembles" / "fan").glob("*.json") if path.stem != "final")
 
 
-def measured(value: float = 0.8, better: bool = True, **gain: object) -> Any:
-    numbers = {"value": value, "interval": [value, value], "auc": value, "pauc": value, "hmean": value}
-    own = {"value": 0.1, "interval": [0.05, 0.15], "better": better, **gain}
-    return {**numbers, "single": {"protocol": "crossval"}, "gain": own}
-
-
 def test_a_run_without_ensembles_says_what_to_run(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "run")
     fill(ledger, "fan", trials=1)
@@ -54,7 +49,8 @@ def test_a_run_without_ensembles_says_what_to_run(tmp_path: Path) -> None:
 
 
 def test_facts_are_strict_json(facts: Any) -> None:
-    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    stored = as_json(facts)
+    assert json.loads(json.dumps(stored, allow_nan=False)) == stored
 
 
 def test_the_summary_has_what_the_ensemble_file_has(facts: Any, filled: Path) -> None:
@@ -79,11 +75,11 @@ def test_labels_are_told_from_search_to_number(facts: Any) -> None:
 
 def test_curves_are_of_the_ensembles_scores_in_the_ledger(facts: Any, filled: Path) -> None:
     final = facts["machines"]["fan"]["final"]
-    scores = scores_of(Ledger(filled), json.loads((filled / "ensembles/fan/final.json").read_text()))
+    scores = scores_of(Ledger(filled), read(filled / "ensembles/fan/final.json"))
     test = scores[(scores["split"] == "test") & (scores["id"] == "01")]
     curve = next(each for each in facts["machines"]["fan"]["roc"] if each["id"] == "01")
     assert curve["auc"] == pytest.approx(auc(test["label"] == "anomaly", test["score"]))
-    assert facts["machines"]["fan"]["histograms"]["threshold"] == final["threshold"]["value"]
+    assert facts["machines"]["fan"]["histograms"]["threshold"] == final.threshold.value
 
 
 def test_the_leaderboard_is_every_candidate_best_first(facts: Any) -> None:
@@ -91,10 +87,10 @@ def test_the_leaderboard_is_every_candidate_best_first(facts: Any) -> None:
     assert board["cells"] == ["00/auc_source", "00/auc_target", "00/pauc", "01/auc_source", "01/auc_target", "01/pauc"]
     values = [row["hmean"] for row in board["rows"]]
     assert values == sorted(values, reverse=True)
-    assert len(values) == facts["machines"]["fan"]["final"]["candidates"]["tried"] == 66
+    assert len(values) == facts["machines"]["fan"]["final"].candidates.tried == 66
     best = board["rows"][0]
     assert best["hmean"] == pytest.approx(hmean(list(best["cells"].values())))
-    members = {(each["trial"], each["variant"]) for each in facts["machines"]["fan"]["final"]["members"]}
+    members = {member.pair for member in facts["machines"]["fan"]["final"].members}
     assert {(row["trial"], row["variant"]) for row in board["rows"] if row["member"]} == members
 
 
@@ -102,7 +98,7 @@ def test_the_chosen_recipe_comes_first(facts: Any) -> None:
     for each in facts["machines"].values():
         chosen, *others = each["recipes"]
         assert chosen["chosen"]
-        assert chosen["recipe"] == each["final"]["recipe"]["name"]
+        assert chosen["recipe"] == each["final"].name
         assert not any(row["chosen"] for row in others)
         assert {row["protocol"] for row in each["recipes"]} == {"crossval", "label_free"}
 
@@ -163,21 +159,24 @@ def test_only_ensembles_of_the_same_choice_stand_beside_the_final_one(copied: Pa
 
 def test_only_a_forecast_is_better_and_the_best_of_several_if_that_is_allowed_for() -> None:
     def better(**metrics: Any) -> bool:
-        return bool(forecast({"metrics": metrics})["gain"]["better"])
+        ensemble = make_ensemble(**metrics)
+        assert ensemble.gain is not None
+        assert headline_facts(ensemble)["gain"]["better"] == ensemble.gain.better
+        return ensemble.gain.better
 
-    assert not better(oracle=measured())
-    assert better(oracle=measured(), crossval=measured())
-    assert not better(crossval=measured(better_as_best=False))
-    assert better(crossval=measured(better=False, better_as_best=True))
-    assert not better(label_free=measured(), crossval=measured(better_as_best=False), oracle=measured())
-    assert not better(label_free={**measured(), "single": {"protocol": "oracle"}})
-    assert forecast({"metrics": {"oracle": measured()}})["gain"]["protocol"] == "oracle"
+    assert not better(oracle=make_metric())
+    assert better(oracle=make_metric(), crossval=make_metric())
+    assert not better(crossval=make_metric(better_as_best=False))
+    assert better(crossval=make_metric(better=False, better_as_best=True))
+    assert not better(label_free=make_metric(), crossval=make_metric(better_as_best=False), oracle=make_metric())
+    assert not better(label_free=make_metric(against="oracle"))
+    assert headline_facts(make_ensemble(oracle=make_metric()))["gain"]["protocol"] == "oracle"
 
 
 def test_a_label_free_recipe_that_labels_picked_says_so(copied: Path) -> None:
     name = next(each for each in found(copied) if each.startswith("label_free"))
     stored = ensemble_of(copied, name)
-    told = "members chosen without labels; this recipe picked of 5 by test labels"
+    expected = "members chosen without labels; this recipe picked of 5 by test labels"
     for tried, picked in (
         ({"recipes": 5, "chosen_by": "crossval"}, True),
         ({"recipes": 1, "chosen_by": "label_free"}, False),
@@ -185,15 +184,15 @@ def test_a_label_free_recipe_that_labels_picked_says_so(copied: Path) -> None:
     ):
         change(copied, **{**stored, "tried": tried})
         facts = gather(Ledger(copied))
-        assert facts["machines"]["fan"]["final"]["labels"] == (told if picked else "chosen without any test label")
-        assert (f"fan, label_free: {told.replace(';', ',')}" in facts["labels"]) == picked
+        assert facts["machines"]["fan"]["labels"] == (expected if picked else "chosen without any test label")
+        assert (f"fan, label_free: {expected.replace(';', ',')}" in facts["labels"]) == picked
         assert facts["summary"]["rows"][0]["protocol"] == "label_free"
     assert "ensembles marked label_free were chosen without test labels" in facts["labels"]
 
 
 def test_there_is_no_mean_over_machines_whose_cells_differ() -> None:
     rows = [
-        {"machine": name, "maximise": "hmean", "year": year, "forecast": measured(), "oracle": None}
+        {"machine": name, "maximise": "hmean", "year": year, "forecast": None, "oracle": None}
         for name, year in (("fan", 2022), ("pump", 2020), ("valve", None))
     ]
     assert unlike(rows) == (
@@ -228,7 +227,7 @@ def test_an_ensemble_that_the_ledger_does_not_bear_out_is_left_out_and_named(cop
     change(copied, members=stored["members"], metrics=metrics)
     facts = gather(Ledger(copied))
     assert set(facts["machines"]) == {"ToyCar"}
-    assert "its file says 0.990000" in facts["left_out"][0]
+    assert "its file has 0.990000" in facts["left_out"][0]
 
 
 def test_unlabelled_clips_have_scores_and_no_numbers(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_the_report_leaves_out_what_it_cannot_read_and_names_it(tmp_path: Path, 
     assert sorted(stored(run).unreadable["fan"]) == ["deep", "final", "moved", "pipe", "typed"]
     assert main(["pump", "--run", str(tmp_path / "run"), "--recipe", "best_single"]) == 0  # in the broken one's place
     assert (folder / "pump" / "final.json.unreadable").is_file()
-    assert read(folder / "pump" / "final.json")["machine"] == "pump"
+    assert read(folder / "pump" / "final.json").machine == "pump"
 
 
 def test_stray_files_are_notes_and_copies_of_folders_no_ensembles(tmp_path: Path, verbs: Verbs) -> None:

@@ -4,12 +4,14 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from asd_ray.ensembling.result import SelectionFrequency
 from asd_ray.ledger import Ledger
 from asd_ray.reporting import gather
 from asd_ray.reporting.html import MOST, page
@@ -111,11 +113,11 @@ def test_a_run_of_unlabelled_clips_has_a_page_too(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "run")
     fill(ledger, "fan", trials=2, label_of_test="unknown")
     choose(tmp_path / "run", "label_free", machines=("fan",))
-    made = dict(contents(gather(ledger)))
-    read = Reader(made["report.html"])
+    result = dict(contents(gather(ledger)))
+    read = Reader(result["report.html"])
     assert "The test clips have no labels" in "".join(read.words)
     assert "ROC of the ensemble" not in "".join(read.words)
-    assert "no labels" in made["report.md"]
+    assert "no labels" in result["report.md"]
 
 
 def test_published_numbers_are_shown_with_their_protocol(facts: Any) -> None:
@@ -135,19 +137,19 @@ def test_published_numbers_are_shown_with_their_protocol(facts: Any) -> None:
 
 
 def test_tables_have_all_rows_as_numbers(facts: Any) -> None:
-    made = {name: list(csv.DictReader(io.StringIO(text))) for name, text in tables(facts)}
-    assert set(made) == {"summary.csv", "recipes.csv", "trials.csv", "fan-leaderboard.csv", "ToyCar-leaderboard.csv"}
-    assert [row["machine"] for row in made["summary.csv"]] == ["fan", "ToyCar"]
+    result = {name: list(csv.DictReader(io.StringIO(text))) for name, text in tables(facts)}
+    assert set(result) == {"summary.csv", "recipes.csv", "trials.csv", "fan-leaderboard.csv", "ToyCar-leaderboard.csv"}
+    assert [row["machine"] for row in result["summary.csv"]] == ["fan", "ToyCar"]
     stored = facts["summary"]["rows"][0]
-    assert float(made["summary.csv"][0]["forecast_hmean"]) == stored["forecast"]["hmean"]
-    assert made["summary.csv"][0]["protocol"] == stored["protocol"]
+    assert float(result["summary.csv"][0]["forecast_hmean"]) == stored["forecast"]["hmean"]
+    assert result["summary.csv"][0]["protocol"] == stored["protocol"]
     board = facts["machines"]["fan"]["leaderboard"]["rows"]
-    assert len(made["fan-leaderboard.csv"]) == len(board)
-    first = made["fan-leaderboard.csv"][0]
+    assert len(result["fan-leaderboard.csv"]) == len(board)
+    first = result["fan-leaderboard.csv"][0]
     assert float(first["00/auc_source"]) == board[0]["cells"]["00/auc_source"]
-    assert {row["protocol"] for row in made["fan-leaderboard.csv"]} == {"oracle"}
+    assert {row["protocol"] for row in result["fan-leaderboard.csv"]} == {"oracle"}
     assert json.loads(first["params"]) == board[0]["params"]
-    failed = [row for row in made["trials.csv"] if row["status"] == "failed"]
+    failed = [row for row in result["trials.csv"] if row["status"] == "failed"]
     assert failed
     assert all(EVIL in row["reason"] for row in failed)
 
@@ -194,11 +196,11 @@ def test_a_gain_by_oracle_is_never_called_better(facts: Any) -> None:
 
 def test_files_of_other_choices_are_named_in_a_line(facts: Any) -> None:
     machines = {**facts["machines"], "fan": {**facts["machines"]["fan"], "older": ["greedy.max", "mine"]}}
-    told = "Older or of other settings, so not beside these: greedy.max, mine."
+    expected = "Not compared, because older or chosen with other settings: greedy.max, mine."
     given = {**facts, "machines": machines}
-    assert told in "".join(Reader(page(given)).words)
-    assert told in markdown(given)
-    assert "Older or of other" not in page(facts) + markdown(facts)
+    assert expected in "".join(Reader(page(given)).words)
+    assert expected in markdown(given)
+    assert "Not compared, because" not in page(facts) + markdown(facts)
 
 
 def test_a_mean_that_is_left_out_is_explained(facts: Any) -> None:
@@ -211,10 +213,8 @@ def test_a_mean_that_is_left_out_is_explained(facts: Any) -> None:
 
 
 def test_folds_are_told_as_the_most_there_can_be(facts: Any) -> None:
-    final = {
-        **facts["machines"]["fan"]["final"],
-        "selection_frequency": [{"name": "a", "variant": "b", "frequency": 1.0}],
-    }
+    frequency = SelectionFrequency("a", "idnn", "b", "t0", 1.0)
+    final = replace(facts["machines"]["fan"]["final"], selection_frequency=(frequency,))
     machines = {**facts["machines"], "fan": {**facts["machines"]["fan"], "final": final}}
     assert "Share of crossval's folds, up to 2, whose" in page({**facts, "machines": machines})
 

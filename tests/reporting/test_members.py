@@ -17,20 +17,20 @@ def test_agreement_is_of_ranks_within_an_id() -> None:
     clips = pd.DataFrame({"id": ["00"] * 5 + ["01"] * 5})
     rising = np.r_[np.arange(5.0), np.arange(5.0) + 100]
     falling = np.r_[-np.arange(5.0), -np.arange(5.0) + 1000]  # the ids' levels say nothing
-    made = agreement(np.stack([rising, rising**3, falling]), clips)
-    assert np.allclose(np.array(made, float), [[1, 1, -1], [1, 1, -1], [-1, -1, 1]])
+    result = agreement(np.stack([rising, rising**3, falling]), clips)
+    assert np.allclose(np.array(result, float), [[1, 1, -1], [1, 1, -1], [-1, -1, 1]])
 
 
 def test_a_member_with_equal_scores_agrees_with_none() -> None:
-    made = agreement(np.stack([np.arange(4.0), np.zeros(4)]), pd.DataFrame({"id": ["00"] * 4}))
-    assert made[0][1] is None
-    assert made[0][0] == pytest.approx(1)
+    table = agreement(np.stack([np.arange(4.0), np.zeros(4)]), pd.DataFrame({"id": ["00"] * 4}))
+    assert table[0][1] is None
+    assert table[0][0] == pytest.approx(1)
 
 
 def test_an_id_with_one_clip_says_nothing_and_takes_nothing_away() -> None:
     clips = pd.DataFrame({"id": ["00"] * 4 + ["01"]})
-    made = agreement(np.stack([np.arange(5.0), np.arange(5.0) ** 2]), clips)
-    assert np.allclose(np.array(made, float), 1)
+    result = agreement(np.stack([np.arange(5.0), np.arange(5.0) ** 2]), clips)
+    assert np.allclose(np.array(result, float), 1)
 
 
 def test_clips_that_most_members_get_wrong_come_first() -> None:

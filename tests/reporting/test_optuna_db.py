@@ -65,11 +65,11 @@ def test_every_trial_of_every_machine_and_family_is_read_back_as_it_ended(
     commit(2, status="failed", objective=None, variant="", error="out of memory")
     commit(0, machine="pump")
     commit(0, family="other")
-    made = write_optuna_db(ledger, tmp_path / "studies.db")
-    assert (made.studies, made.trials, made.notes) == (3, 5, [])
-    assert optuna.get_all_study_names(f"sqlite:///{made.path}") == ["fan-other", "fan-own", "pump-own"]
+    result = write_optuna_db(ledger, tmp_path / "studies.db")
+    assert (result.studies, result.trials, result.notes) == (3, 5, [])
+    assert optuna.get_all_study_names(f"sqlite:///{result.path}") == ["fan-other", "fan-own", "pump-own"]
 
-    study = loaded(made.path, "fan-own")
+    study = loaded(result.path, "fan-own")
     assert study.direction == optuna.study.StudyDirection.MAXIMIZE
     assert study.metric_names == ["hmean of AUC and pAUC (oracle)"]
     complete, pruned, failed = study.trials
@@ -79,15 +79,15 @@ def test_every_trial_of_every_machine_and_family_is_read_back_as_it_ended(
     assert complete.intermediate_values == {1: 0.25, 3: 0.5}
     assert complete.duration is not None
     assert complete.duration.total_seconds() == 90
-    told = complete.user_attrs
-    assert (told["trial"], told["name"], told["variant"], told["protocol"], told["seconds"]) == (
+    expected = complete.user_attrs
+    assert (expected["trial"], expected["name"], expected["variant"], expected["protocol"], expected["seconds"]) == (
         done.trial,
         "fan-own-0000",
         "mse",
         "oracle",
         90.0,
     )
-    assert told["objective_parts"] == {"00/auc": 0.5, "00/pauc": None}
+    assert expected["objective_parts"] == {"00/auc": 0.5, "00/pauc": None}
     assert (pruned.state, pruned.value) == (TrialState.PRUNED, 0.125)
     assert pruned.intermediate_values[1] == 0.125
     assert math.isnan(pruned.intermediate_values[2])
@@ -204,9 +204,9 @@ def test_trials_without_an_objective_are_counted_and_left_out(
     with pytest.raises(AsdRayError, match="no trial of a search has an objective"):
         write_optuna_db(ledger, tmp_path / "studies.db")
     commit(1)
-    made = write_optuna_db(ledger, tmp_path / "studies.db")
-    assert (made.studies, made.trials) == (1, 1)
-    assert made.notes == ["trials without an objective are left out (imported systems, unlabelled test clips): 1"]
+    result = write_optuna_db(ledger, tmp_path / "studies.db")
+    assert (result.studies, result.trials) == (1, 1)
+    assert result.notes == ["trials without an objective are left out (imported systems, unlabelled test clips): 1"]
 
 
 def test_optuna_is_imported_only_to_write() -> None:

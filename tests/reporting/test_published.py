@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from asd_ray.ensembling import Ensemble
+from asd_ray.ensembling.result import DatasetInfo
 from asd_ray.reporting.published import MACHINES_2020, TABLES, comparison
+from tests.ensembling.conftest import make_ensemble, make_metric
 
 
 def facts(
@@ -21,11 +26,13 @@ def facts(
     return {
         "ids": list(own),
         "counts": {f"{each}/{label}": count for each in own for label in ("normal", "anomaly")},
-        "final": {
-            "dataset": {"year": year, "name": name or f"dcase{year}"},
-            "metrics": {"crossval": {"cells": cells}, "oracle": {"cells": cells}},
-        },
+        "final": measured(("crossval", "oracle"), cells, DatasetInfo(name or f"dcase{year}", "f0", year)),
     }
+
+
+def measured(protocols: Sequence[str], cells: Mapping[str, float], dataset: DatasetInfo) -> Ensemble:
+    metric = replace(make_metric(), cells=cells)
+    return replace(make_ensemble(**dict.fromkeys(protocols, metric)), dataset=dataset)
 
 
 def test_every_number_is_a_percentage_and_every_row_has_a_protocol() -> None:
@@ -48,14 +55,14 @@ def test_numbers_are_of_the_machines_in_their_order_for_averages_come_out_as_pub
 
 
 def test_a_run_of_the_same_clips_is_compared_in_the_tables_own_measure() -> None:
-    made = comparison({"fan": facts(), "mine": {**facts(), "ids": ["00"]}})
-    assert made is not None
-    assert made["machines"] == ["fan"]
-    own = [row for row in made["rows"] if row["own"]]
+    compared = comparison({"fan": facts(), "mine": {**facts(), "ids": ["00"]}})
+    assert compared is not None
+    assert compared["machines"] == ["fan"]
+    own = [row for row in compared["rows"] if row["own"]]
     assert [row["system"] for row in own] == ["this run, crossval", "this run, oracle"]
     assert own[0]["values"]["fan"] == pytest.approx([85.0, 80.0])  # arithmetic means over ids
-    assert len(made["rows"]) == 2 + len(TABLES[0].rows)
-    assert all(row["protocol"] for row in made["rows"])
+    assert len(compared["rows"]) == 2 + len(TABLES[0].rows)
+    assert all(row["protocol"] for row in compared["rows"])
 
 
 @pytest.mark.parametrize(
@@ -82,22 +89,22 @@ def test_the_table_says_what_was_compared_and_what_was_not() -> None:
 
 def test_a_label_free_ensemble_is_one_row_in_its_own_words() -> None:
     given = facts()
-    given["final"]["metrics"]["label_free"] = given["final"]["metrics"]["oracle"]
-    given["final"]["labels"] = "members chosen without labels; this recipe picked of 4 by test labels"
-    made = comparison({"fan": given})
-    assert made is not None
-    (own,) = (row for row in made["rows"] if row["own"])
+    final = given["final"]
+    given["final"] = measured(("label_free", "oracle"), final.metrics["oracle"].cells, final.dataset)
+    given["labels"] = "members chosen without labels; this recipe picked of 4 by test labels"
+    compared = comparison({"fan": given})
+    assert compared is not None
+    (own,) = (row for row in compared["rows"] if row["own"])
     assert own["system"] == "this run, label_free"
-    assert own["protocol"] == f"final ensemble, {given['final']['labels']}"
+    assert own["protocol"] == f"final ensemble, {given['labels']}"
 
 
 def test_2022_is_compared_by_the_harmonic_mean_of_all_cells() -> None:
     table = next(each for each in TABLES if each.year == 2022)
     given = facts("bearing", 2022)
-    cells = given["final"]["metrics"]["crossval"]["cells"]
-    for each in cells:
-        cells[each] = 0.5
-    made = comparison({"bearing": given})
-    assert made is not None
-    assert made["rows"][0]["values"]["bearing"] == pytest.approx([50.0])
-    assert len(made["rows"]) == 2 + len(table.rows)
+    cells = dict.fromkeys(given["final"].metrics["crossval"].cells, 0.5)
+    given["final"] = measured(("crossval", "oracle"), cells, given["final"].dataset)
+    compared = comparison({"bearing": given})
+    assert compared is not None
+    assert compared["rows"][0]["values"]["bearing"] == pytest.approx([50.0])
+    assert len(compared["rows"]) == 2 + len(table.rows)

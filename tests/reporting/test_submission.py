@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from asd_ray import evaluate
-from asd_ray.ensembling import Wishes, build, finals, find_recipe, load, scores_of, write
+from asd_ray.ensembling import EnsembleConfig, build, finals, find_recipe, load, scores_of, write
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 from asd_ray.metrics.editions import EDITIONS, scored_editions
@@ -65,7 +65,7 @@ def commit(ledger: Ledger, clips: pd.DataFrame, year: int | None, *, trials: int
 def choose(ledger: Ledger, *machines: str) -> None:
     [recipe, *_] = find_recipe("top_k").ways()
     for machine in machines or sorted({record.machine for record in ledger.records()}):
-        write(ledger, build(load(ledger, machine), recipe, Wishes(repeats=1, folds=2, draws=20)), final=True)
+        write(ledger, build(load(ledger, machine), recipe, EnsembleConfig(repeats=1, folds=2, draws=20)), final=True)
 
 
 MakeRun = Callable[..., Ledger]
@@ -124,7 +124,7 @@ def test_what_is_written_is_evaluated_to_the_very_cells_of_the_ensembles(
     assert evaluate.main(given) == 0
     machines = json.loads(capsys.readouterr().out)["machines"]
     for machine, ensemble in finals(ledger).items():
-        for cell, value in ensemble["metrics"]["oracle"]["cells"].items():
+        for cell, value in ensemble.metrics["oracle"].cells.items():
             unit, _, name = cell.partition("/")
             assert machines[machine]["ids" if year == 2020 else "sections"][unit][name] == pytest.approx(
                 value, abs=1e-12
@@ -140,7 +140,7 @@ def test_decisions_are_those_of_the_ensembles_threshold_and_rows_are_in_order(
     write_submission(ledger, tmp_path / "ours")
     chosen = finals(ledger)["fan"]
     scores = scores_of(ledger, chosen).set_index("clip")["score"]
-    for kind, expected in (("anomaly_score", scores), ("decision_result", scores > chosen["threshold"]["value"])):
+    for kind, expected in (("anomaly_score", scores), ("decision_result", scores > chosen.threshold.value)):
         path = tmp_path / "ours" / f"{kind}_fan_section_03_test.csv"
         rows = [line.split(",") for line in path.read_text().splitlines()]
         assert [name for name, _ in rows] == sorted(name for name, _ in rows)

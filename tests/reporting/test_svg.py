@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from asd_ray.reporting.svg import Axis, Plot, axis, colour, drawing, told
+from asd_ray.reporting.svg import Axis, Plot, axis, colour, drawing, figure
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_more_series_than_colours_are_told_apart_by_dashes() -> None:
 
 
 def test_numbers_are_short() -> None:
-    assert [told(each) for each in (0.0, 0.5, 1000.0, 1e-5, 2e6, -0.1)] == ["0", "0.5", "1000", "1e-5", "2e6", "−0.1"]
+    assert [figure(each) for each in (0.0, 0.5, 1000.0, 1e-5, 2e6, -0.1)] == ["0", "0.5", "1000", "1e-5", "2e6", "−0.1"]
 
 
 def test_a_drawing_says_its_own_width() -> None:

@@ -29,11 +29,12 @@ from .searches import Begin, finish, processes, statuses, wait
 pytestmark = pytest.mark.slow
 SOONER = """
     import sys
-    import asd_ray.search
+    from asd_ray.search import main
+    from asd_ray.tuning import session
     from asd_ray.tuning.on_ray import head_monitor as lifeline
     from asd_ray.tuning.on_ray import time_limit as watchdog
-    asd_ray.search.PATIENCE, lifeline.LOST, watchdog.GRACE = 3.0, 5.0, 2.0
-    sys.exit(asd_ray.search.main(sys.argv[1:]))
+    session.PATIENCE, lifeline.LOST, watchdog.GRACE = 3.0, 5.0, 2.0
+    sys.exit(main(sys.argv[1:]))
 """
 
 

@@ -440,7 +440,7 @@ def test_a_search_that_is_refused_before_its_first_trial_sets_no_failure_aside(
     def refuses(*what: Any) -> None:
         raise AsdRayError("it cannot run")
 
-    monkeypatch.setattr("asd_ray.search._say_plan", refuses)
+    monkeypatch.setattr("asd_ray.tuning.watch.console.SearchConsole.plan", refuses)
     with unharmed(tmp_path / "r" / "ledger"):
         verbs.refused(*options, "--retry-failed", words=("it cannot run",))
 

@@ -133,7 +133,7 @@ def test_a_gpu_that_is_busy_is_said_before_the_first_trial(
     monkeypatch.setattr("torch.zeros", Unlucky(busy))
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     at = options.index("twfr_gmm")
-    monkeypatch.setattr("asd_ray.search._table", Unlucky(AsdRayError("it went on")))
+    monkeypatch.setattr("asd_ray.dataset.scan", Unlucky(AsdRayError("it went on")))
     answer = verbs.refused(*options[:at], family, *options[at + 1 :])
     assert ("the GPU cannot be used (CUDA error: all" in answer.err) == (status == 2)
     assert ("it went on" in answer.err) == (status == 0)

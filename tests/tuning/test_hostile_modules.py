@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from asd_ray.conformance import checks as conformance
+from asd_ray.cli import conformance
+from asd_ray.conformance import checks
 from asd_ray.search import main
 
 from ..hostile import Verbs
@@ -222,8 +223,8 @@ def test_conformance_refuses_options_that_fail_every_check(
 def test_a_check_of_conformance_in_which_the_class_exits_is_one_that_fails(
     module: Callable[..., str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exits: Any = (conformance.check_progress, conformance.check_scores)
-    monkeypatch.setattr(conformance, "CHECKS", exits)
+    exits: Any = (checks.check_progress, checks.check_scores)
+    monkeypatch.setattr("asd_ray.conformance.run.CHECKS", exits)
     name = module(GOOD.replace('        yield Progress(1, {"loss": 1.0})', "        raise SystemExit(3)"))
     assert conformance.main([f"{name}:Mine"]) == 1
     out = capsys.readouterr().out

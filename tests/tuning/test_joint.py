@@ -12,8 +12,9 @@ import pytest
 from asd_ray.detectors import Family
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.storage.study_locks import StudyLocks
+from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.plan import Plan, Wishes, make_plan
+from asd_ray.tuning.plan import Plan, make_plan
 from asd_ray.tuning.search import Search, run_serially
 from asd_ray.tuning.spec import called
 from asd_ray.tuning.study import study_name
@@ -39,7 +40,7 @@ def plan(two_machines: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         seed: int = 0,
     ) -> Plan:
         locks.release()  # the last plan's
-        wishes = Wishes(machines, [each.target for each in families], trials=trials, jointly=jointly, seed=seed)
+        wishes = SearchConfig(machines, [each.target for each in families], trials=trials, jointly=jointly, seed=seed)
         return make_plan(wishes, two_machines, ledger, locks, families, gpu=False)
 
     yield made

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from asd_ray.detectors import Family
-from asd_ray.tuning.plan import Wishes, notes_of_shares, share_of
+from asd_ray.tuning.config import SearchConfig
+from asd_ray.tuning.plan import notes_of_shares, share_of
 from asd_ray.tuning.study import Share
 
 
@@ -27,14 +28,14 @@ def test_a_share_is_what_the_command_says_and_else_what_the_family_says(
     family: str, wished: dict[str, Any], gpu: bool, share: Share, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent)
-    wishes = Wishes(["fan"], ["named"], **wished)
+    wishes = SearchConfig(["fan"], ["named"], **wished)
     assert share_of(Family("x", f"ray_families:{family}"), wishes, gpu) == share
 
 
 def test_a_share_of_a_gpu_that_nobody_wants_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent)
     held, with_card = (Family(name, f"ray_families:{name}") for name in ("Held", "HeldOnGpu"))
-    (note,) = notes_of_shares(Wishes(["fan"], gpus_per_trial=0.25), [held])
+    (note,) = notes_of_shares(SearchConfig(["fan"], gpus_per_trial=0.25), [held])
     assert note.startswith("--gpus-per-trial changes nothing: no trial of Held wants a GPU")
-    assert not list(notes_of_shares(Wishes(["fan"], gpus_per_trial=0.25), [held, with_card]))
-    assert not list(notes_of_shares(Wishes(["fan"]), [held]))
+    assert not list(notes_of_shares(SearchConfig(["fan"], gpus_per_trial=0.25), [held, with_card]))
+    assert not list(notes_of_shares(SearchConfig(["fan"]), [held]))

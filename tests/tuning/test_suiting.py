@@ -16,7 +16,7 @@ from asd_ray.detectors import FAMILIES, Context, family
 from asd_ray.errors import AsdRayError
 from asd_ray.features import FeatureCache
 from asd_ray.ledger import Ledger
-from asd_ray.tuning.suiting import StudyClips, against, against_draws, reason_lines
+from asd_ray.tuning.suiting import StudyClips, reason_against, reason_against_draws, reason_lines
 
 from ..hostile import Verbs, unharmed
 
@@ -80,7 +80,7 @@ SETS: list[tuple[str, pd.DataFrame, float, set[str]]] = [
 def test_the_families_that_do_not_suit_these_clips(frame: pd.DataFrame, share: float, expected: set[str]) -> None:
     clips, found = StudyClips.of(frame, ["fan"], share, 16_000), {}
     for name in FAMILIES:
-        reason = against(family(name), family(name).search_space().paper, 16_000)(clips)
+        reason = reason_against(family(name), family(name).search_space().paper, 16_000)(clips)
         if reason:
             found[name] = reason
     assert set(found) == expected
@@ -102,7 +102,7 @@ def test_only_the_clips_that_trials_read_count_as_the_shortest(split: str, label
 def test_machines_of_one_id_are_told_apart_when_they_are_trained_together() -> None:
     frame = pd.concat([table(*ONE_ID), table(*ONE_ID, machine="pump")], ignore_index=True)
     for name in TELL_APART:
-        ask = against(family(name), family(name).search_space().paper, 16_000)
+        ask = reason_against(family(name), family(name).search_space().paper, 16_000)
         assert ask(StudyClips.of(frame, ["fan"], 0.1, 16_000))
         assert not ask(StudyClips.of(frame, ["fan", "pump"], 0.1, 16_000))
 
@@ -126,20 +126,20 @@ def test_what_suits_learns_and_what_does_not_would_fail(
         try:
             list(each.detector(context, **params).fit(bank.select("fan")))
         except AsdRayError:
-            assert against(each, params, 16_000)(known), name
+            assert reason_against(each, params, 16_000)(known), name
         else:
-            assert not against(each, params, 16_000)(known), name
+            assert not reason_against(each, params, 16_000)(known), name
 
 
 @pytest.mark.parametrize(("warps", "left_out"), [(0, True), (1, False), (2, False)])
 def test_a_draw_is_asked_by_itself(warps: int, left_out: bool) -> None:
     each = family("id_classifier")
-    ask = against_draws(each, StudyClips.of(table(*ONE_ID), ["fan"], 0.1, 16_000))
+    ask = reason_against_draws(each, StudyClips.of(table(*ONE_ID), ["fan"], 0.1, 16_000))
     assert bool(ask({**each.search_space().paper, "warps": warps})) is left_out
 
 
 def test_a_draw_that_the_class_refuses_is_left_to_the_trial() -> None:
-    ask = against_draws(family("id_classifier"), StudyClips.of(table(*ONE_ID), ["fan"], 0.1, 16_000))
+    ask = reason_against_draws(family("id_classifier"), StudyClips.of(table(*ONE_ID), ["fan"], 0.1, 16_000))
     assert ask({"frames": 1}) == ""
 
 

@@ -28,15 +28,20 @@ def add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _check(args: argparse.Namespace) -> int:
+    check_files(args.folder, args.year, args.run)
+    return 0
+
+
+def check_files(folder: str, year: int, run: str | None) -> None:
+    """Print what was checked, or raise with all problems; `asd-ray report --check-submission` does the same."""
     from asd_ray.ledger.store import Ledger
     from asd_ray.reporting.submission_check import check_submission
 
-    checked = check_submission(args.folder, args.year, Ledger(args.run).require() if args.run else None)
+    checked = check_submission(folder, year, Ledger(run).require() if run else None)
     for note in checked.notes:
         say(f"note: {note}")
     if checked.problems:
         problems = listing(checked.problems, most=SHOWN)
-        raise AsdRayError(f"{args.folder} has {len(checked.problems)} problems:\n{problems}")
-    by = f"the clips of {args.run}" if args.run else f"the evaluation set of {args.year}"
-    say(f"{args.folder}: {checked.clips} clips in {checked.files} files are right by {by}")
-    return 0
+        raise AsdRayError(f"{folder} has {len(checked.problems)} problems:\n{problems}")
+    by = f"the clips of {run}" if run else f"the evaluation set of {year}"
+    say(f"{folder}: {checked.clips} clips in {checked.files} files are right by {by}")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import RUN, subparser
 from asd_ray.errors import AsdRayError
+
+if TYPE_CHECKING:
+    from asd_ray.ledger.store import Ledger
 
 EXAMPLES = (
     "asd-ray submission write runs/dcase2023 submissions/ours_1",
@@ -24,12 +28,18 @@ def add_write(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _write(args: argparse.Namespace) -> int:
     from asd_ray.ledger.store import Ledger
-    from asd_ray.reporting.submission import write_submission
 
     if not args.folder:
         raise AsdRayError("the folder to write has no name; name one, such as submissions/ours_1")
-    written = write_submission(Ledger(args.run).require(), args.folder, year=args.year)
-    for note in written.notes:
-        say(f"note: {note}")
-    say(f"{written.clips} clips in {len(written.files)} files of DCASE {written.year} → {written.folder}")
+    write_files(Ledger(args.run).require(), args.folder, args.year)
     return 0
+
+
+def write_files(ledger: Ledger, folder: str, year: int | None) -> None:
+    """Write the files and print what they hold; `asd-ray report --submission` does the same."""
+    from asd_ray.reporting.submission import write_submission
+
+    submission = write_submission(ledger, folder, year=year)
+    for note in submission.notes:
+        say(f"note: {note}")
+    say(f"{submission.clips} clips in {len(submission.files)} files of DCASE {submission.year} → {submission.folder}")

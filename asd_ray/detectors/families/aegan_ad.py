@@ -1,21 +1,21 @@
-"""An autoencoder and its critic: AEGAN-AD, with all nineteen of its scores.
+"""AEGAN-AD: an autoencoder with a critic, and all of its nineteen scores.
 
 Jiang, Zhang, Deng, Fan, Liu, "Unsupervised Anomaly Detection and Localization of Machine Audio: A GAN-Based Approach",
 ICASSP 2023, completed from the authors' published code.
 
-The generator is an autoencoder that learns to rebuild log-mel pictures of 128 × 128 from normal clips; a critic learns
-to tell them from the rebuilt ones (WGAN-GP). The generator never hears the critic's verdict: besides the squared error
-it is made to match the mean (and the deviation) over a batch of the critic's features. Anomalous is what is rebuilt
-badly, as a picture (`G_x_…`) or as its code (`G_z_…`), or whose critic's features lie far from those of the training
-clips (`D_…`).
+The generator is an autoencoder that learns to rebuild log-mel spectrograms of 128 × 128 from normal clips; a critic
+learns to tell them from the rebuilt ones (WGAN-GP). The generator is not trained by the critic's verdict: besides the
+squared error, it matches the mean (and the standard deviation) of the critic's features over a batch. A clip is
+anomalous if it is rebuilt badly, as a spectrogram (`G_x_…`) or as its code (`G_z_…`), or if its critic features are far
+from those of the training clips (`D_…`).
 
 Left open, and chosen here: clips differ in length, so a `…_sum` is the mean over a clip's windows times the windows of
-a clip of 10 s, which for such a clip is the sum. As in the authors' code, what a test clip has beyond the least and the
-largest value of training is not cut off, an incomplete batch at the end of an epoch is left out, and the critic and
-the decoder have all their norms whatever `first_norm` says. A set with fewer windows than a batch is one batch. The
-pictures are rebuilt once a step for critic and generator alike, where the authors' code does it twice. D_knn is the
-mean, not the sum, of two distances; with too few training clips for their covariance to have an inverse, D_maha holds
-its variances above a millionth of the largest.
+a clip of 10 s, which for a clip of 10 s is the sum. A set with fewer windows than a batch is one batch. The
+spectrograms are rebuilt once per step for critic and generator together, where the authors' code does it twice. D_knn
+is the mean of two distances, not their sum. If there are too few training clips to invert their covariance, D_maha
+keeps its variances above a millionth of the largest. As in the authors' code, values of a test clip outside the range
+of training are not clipped, an incomplete batch at the end of an epoch is skipped, and critic and decoder have all
+their norms whatever `first_norm` is.
 
 Published, harmonic mean of AUC source, AUC target and pAUC in per cent, DCASE 2022 development: bearing 76.03
 (G_z_1_sum), fan 65.83 (G_z_cos_min), gearbox 75.27 (G_z_cos_min), slider 74.06 (D_lof), ToyCar 78.46 (G_z_1_sum), where
@@ -48,31 +48,31 @@ from asd_ray.features import PRESETS, FrontEnd, Windows, per_clip
 from asd_ray.features._base import must_be
 
 MATCHINGS = ("mean", "mean_std")
-BANKS: dict[str, Backend] = {
+BACKENDS: dict[str, Backend] = {
     "D_maha": Mahalanobis(),
     "D_knn": Knn(k=2),
     "D_lof": Lof(k=4),
     "D_cos": MeanCosine(),
 }
-MEASURES = ("x_1", "x_2", "z_1", "z_2", "z_cos")  # what the generator's scores are sums, minima and maxima of
+MEASURES = ("x_1", "x_2", "z_1", "z_2", "z_cos")  # per window; a clip's score is their sum, minimum or maximum
 
 
 class Depthwise(nn.Module):
-    """One 4×4 filter a channel, which covers the whole of a 4×4 picture; [n, channels, 4, 4] -> [n, channels].
+    """One 4×4 filter per channel that covers the whole 4×4 image; [n, channels, 4, 4] -> [n, channels].
 
-    A grouped convolution does the same, but the second gradient of one is taken channel by channel.
+    A grouped convolution gives the same result, but its second gradient is computed channel by channel.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(channels, dcgan.WAIST, dcgan.WAIST) * dcgan.SPREAD)
+        self.weight = nn.Parameter(torch.randn(channels, dcgan.WAIST_SIZE, dcgan.WAIST_SIZE) * dcgan.INITIAL_DEVIATION)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return (pictures * self.weight).sum((2, 3))
+    def forward(self, images: Tensor) -> Tensor:
+        return (images * self.weight).sum((2, 3))
 
 
 class Critic(nn.Module):
-    """The trunk of an encoder; one 4×4 filter a channel, whose outputs are the features; and a verdict on these."""
+    """The trunk of an encoder, one 4×4 filter per channel that gives the features, and a verdict on the features."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -80,14 +80,14 @@ class Critic(nn.Module):
         self.features = nn.Sequential(*dcgan.trunk(SIZE, channels), Depthwise(width))
         self.verdict = nn.Sequential(nn.LayerNorm(width), nn.LeakyReLU(dcgan.SLOPE), nn.Linear(width, 1))
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """One number a picture, higher for real ones."""
-        values: Tensor = self.verdict(self.features(pictures))
+    def forward(self, images: Tensor) -> Tensor:
+        """One number per image, higher for real ones."""
+        values: Tensor = self.verdict(self.features(images))
         return values.float().squeeze(1)
 
 
 class Nets(nn.Module):
-    """The generator, which is an encoder and a decoder, and the critic."""
+    """The generator, which consists of encoder and decoder, and the critic."""
 
     def __init__(self, channels: int, latent: int, norm: str, first_norm: bool) -> None:
         super().__init__()
@@ -96,14 +96,15 @@ class Nets(nn.Module):
         self.critic = Critic(channels)
         dcgan.initialise(self)
 
-    def rebuilt(self, pictures: Tensor) -> Tensor:
-        made: Tensor = self.decoder(self.encoder(pictures))
-        return made.float()
+    def rebuild(self, images: Tensor) -> Tensor:
+        """The images that the decoder makes of the encoder's codes."""
+        rebuilt: Tensor = self.decoder(self.encoder(images))
+        return rebuilt.float()
 
 
 @dataclass(frozen=True)
-class Learned:
-    """What was learned from: all frames, scaled, their windows, and which clips are of the target domain."""
+class TrainingData:
+    """All scaled frames of the training clips, their windows, and which clips are of the target domain."""
 
     frames: Tensor
     windows: Windows
@@ -111,19 +112,19 @@ class Learned:
 
 
 class AeganAd:
-    """A detector; see the module for the method.
+    """An autoencoder with a critic; see the module for the method.
 
     A window starts every `hop` frames, in training and in scoring. `channels` is the width of the first convolution,
-    which doubles to 16 times that, and `latent` the length of a picture's code. `norm` ("layer" or "batch") is that of
-    the generator, and `first_norm` whether its first convolution has one. `penalty` weighs the gradient penalty, `eta`
-    the `matching` of features: "mean", or "mean_std" for their standard deviations too.
+    the last has 16 times as many; `latent` is the length of a code. `norm` ("layer" or "batch") is that of the
+    generator, and `first_norm` decides whether its first convolution has one. `penalty` is the weight of the gradient
+    penalty, `eta` that of the `matching` of features: "mean", or "mean_std" for their standard deviations too.
 
     Variants: `D_maha`, `D_knn`, `D_lof`, `D_cos` of a clip's mean features; `G_x_1` and `G_x_2` (absolute and squared
-    error of a picture), `G_z_1`, `G_z_2` and `G_z_cos` (the same of its code, and cosine distance), each as `_sum`,
+    error of a spectrogram), `G_z_1`, `G_z_2` and `G_z_cos` (the same of its code, and cosine distance), each as `_sum`,
     `_min` and `_max` over the clip's windows.
     """
 
-    # a 10 s clip has 186 windows, of which a CPU core learns from some seven a second
+    # a 10 s clip has 186 windows; a CPU core trains on about seven per second
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
     VERSION: ClassVar[int] = 1
 
@@ -156,163 +157,161 @@ class AeganAd:
         must_be(self, "matching", matching in MATCHINGS, f"one of {', '.join(MATCHINGS)}")
         must_be(self, "eta", eta >= 0, "0 or more")
         must_be(self, "penalty", penalty >= 0, "0 or more")
-        training.check_recipe(self)
+        training.check_training_settings(self)
         training.check_fraction(self, "beta1")
         self._nets: Nets | None = None
         self._scale = pictures.Scale()
-        self._banks: Backends | None = None  # None: to be made from _learned
-        self._learned: Learned | None = None
+        self._backends: Backends | None = None  # None: to be fitted to _training_data
+        self._training_data: TrainingData | None = None
 
     @property
     def front_end(self) -> FrontEnd:
         return PRESETS["aegan_ad"].at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return "" if len(train) > 1 else "it compares clips and needs 2 or more to learn from; record more"
+        return "" if len(train) > 1 else "it compares clips and needs at least 2 to learn from; record more"
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         if len(train) < 2:
-            raise AsdRayError(f"AeganAd compares clips and needs 2 or more to learn from but got {len(train)}")
+            raise AsdRayError(f"AeganAd compares clips and needs at least 2 to learn from but got {len(train)}")
         frames, windows = training.frames_of(self.front_end, train, SIZE, self.context, self.hop)
-        self._scale, generator = pictures.Scale.of(frames), self.context.generator()
+        self._scale, generator = pictures.Scale.fit(frames), self.context.generator()
         frames = self._scale(frames)
-        self._nets, self._banks, self._learned = self._new_nets(), None, Learned(frames, windows, targets_of(train))
-        starts, whole = training.starts_of(windows), len(windows) - len(windows) % min(self.batch_size, len(windows))
+        self._nets, self._backends = self._new_nets(), None
+        self._training_data = TrainingData(frames, windows, targets_of(train))
+        starts = training.window_starts(windows)
+        count = len(windows) - len(windows) % min(self.batch_size, len(windows))  # windows that fill whole batches
 
-        def drawn() -> Tensor:
-            """First frames of as many windows as fill whole batches, others in every epoch."""
-            return starts[torch.randperm(len(starts), generator=generator)[:whole]].to(frames.device)
+        def draw() -> Tensor:
+            """First frames of `count` random windows."""
+            return starts[torch.randperm(len(starts), generator=generator)[:count]].to(frames.device)
 
-        heard = drawn()
-        step = self._step(self._nets, training.pictures_of(frames, SIZE), heard, generator)
-        for progress in training.run_epochs([self._nets], step, whole, self.epochs, self.batch_size, generator):
-            self._banks = None
+        epoch_starts = draw()
+        step = self._step(self._nets, training.images_of(frames, SIZE), epoch_starts, generator)
+        for progress in training.run_epochs([self._nets], step, count, self.epochs, self.batch_size, generator):
+            self._backends = None
             yield progress
-            heard.copy_(drawn())
-        self._learned_banks()
-        self._learned = None  # gives the frames back
+            epoch_starts.copy_(draw())  # other windows in every epoch
+        self._fitted_backends()
+        self._training_data = None  # frees the frames
 
     def score(self, clips: ClipSet) -> Scores:
-        nets, banks = self._ready("score"), self._learned_banks()
+        nets, backends = self._fitted_nets("score"), self._fitted_backends()
         frames, windows = training.frames_of(self.front_end, clips, SIZE, self.context, self.hop)
-        features, means, least, most = over_windows(nets, self._scale(frames), windows)
-        of_ten_seconds = (self.front_end.frames(10 * self.front_end.rate) - SIZE) // self.hop + 1
-        found = banks.score(features, ["all"] * len(features))
-        scores = {name: training.as_scores(values) for name, values in found.items()}
+        features, means, minima, maxima = clip_statistics(nets, self._scale(frames), windows)
+        windows_of_10_s = (self.front_end.frames(10 * self.front_end.rate) - SIZE) // self.hop + 1
+        distances = backends.score(features, ["all"] * len(features))
+        scores = {name: training.as_scores(values) for name, values in distances.items()}
         for i, measure in enumerate(MEASURES):
-            for how, values in (("sum", means * of_ten_seconds), ("min", least), ("max", most)):
+            for how, values in (("sum", means * windows_of_10_s), ("min", minima), ("max", maxima)):
                 scores[f"G_{measure}_{how}"] = training.as_scores(values[:, i])
         return scores
 
     def state(self) -> State:
-        nets = self._ready("state")
+        nets = self._fitted_nets("state")
         return {
-            "nets": training.plain(nets),
-            "banks": self._learned_banks().state(),
+            "nets": training.cpu_weights(nets),
+            "banks": self._fitted_backends().state(),
             "scale": asdict(self._scale),
         }
 
     def load(self, state: State) -> None:
         nets = self._new_nets()
         nets.load_state_dict(state["nets"])
-        self._nets, self._learned, self._banks = nets, None, Backends(BANKS)
-        self._banks.load(state["banks"])
+        self._nets, self._training_data, self._backends = nets, None, Backends(BACKENDS)
+        self._backends.load(state["banks"])
         self._scale = pictures.Scale(**state["scale"])
 
     def _step(
-        self, nets: Nets, picture: Callable[[Tensor], Tensor], heard: Tensor, generator: torch.Generator
+        self, nets: Nets, image_at: Callable[[Tensor], Tensor], epoch_starts: Tensor, generator: torch.Generator
     ) -> training.Step:
-        device, critic = heard.device, nets.critic
-        own = [*nets.encoder.parameters(), *nets.decoder.parameters()]
-        for_critic, for_generator = (
-            torch.optim.Adam(list(weights), lr=self.lr, betas=(self.beta1, 0.999), fused=True)
-            for weights in (critic.parameters(), own)
-        )
+        device, critic = epoch_starts.device, nets.critic
+        generator_weights = [*nets.encoder.parameters(), *nets.decoder.parameters()]
+        for_critic = pictures.new_adam(critic.parameters(), self.lr, self.beta1)
+        for_generator = pictures.new_adam(generator_weights, self.lr, self.beta1)
 
-        def step(at: Tensor) -> dict[str, Tensor]:
-            real = picture(heard[at]).contiguous()
+        def step(positions: Tensor) -> dict[str, Tensor]:
+            real = image_at(epoch_starts[positions]).contiguous()
             with training.autocast(device):
-                made = nets.rebuilt(real)
-            fake, shares = made.detach(), torch.rand((len(real), 1, 1, 1), generator=generator).to(device)
-            slopes = gradient_penalty(critic, real, fake, shares)  # a gradient of gradients: not in bfloat16
+                rebuilt = nets.rebuild(real)
+            fake, fractions = rebuilt.detach(), torch.rand((len(real), 1, 1, 1), generator=generator).to(device)
+            penalty = gradient_penalty(critic, real, fake, fractions)  # a gradient of gradients: not in bfloat16
             with training.autocast(device):
-                of_real, of_fake = critic(torch.cat([real, fake])).chunk(2)
-            judged = of_fake.mean() - of_real.mean() + self.penalty * slopes
-            for_critic.zero_grad()
-            judged.backward()
-            for_critic.step()
+                real_scores, fake_scores = critic(torch.cat([real, fake])).chunk(2)
+            critic_loss = fake_scores.mean() - real_scores.mean() + self.penalty * penalty
+            training.minimise(for_critic, critic_loss)
 
-            critic.requires_grad_(False)  # its gradients are not wanted now
+            critic.requires_grad_(False)  # its gradients are not needed for the generator's step
             with training.autocast(device):
-                wanted, found = critic.features(real).float(), critic.features(made).float()
-            error, unlike = mse_loss(made, real), unlikeness(found, wanted, self.matching)
-            for_generator.zero_grad()
-            (error + self.eta * unlike).backward()  # type: ignore[no-untyped-call]
-            for_generator.step()
+                real_features, rebuilt_features = critic.features(real).float(), critic.features(rebuilt).float()
+            error, matching = mse_loss(rebuilt, real), matching_loss(rebuilt_features, real_features, self.matching)
+            training.minimise(for_generator, error + self.eta * matching)
             critic.requires_grad_(True)
-            return {"reconstruction": error, "matching": unlike, "critic": judged, "penalty": slopes}
+            return {"reconstruction": error, "matching": matching, "critic": critic_loss, "penalty": penalty}
 
         return step
 
     def _new_nets(self) -> Nets:
         return pictures.new_nets(lambda: Nets(self.channels, self.latent, self.norm, self.first_norm), self.context)
 
-    def _ready(self, wanted: str) -> Nets:
-        return training.after_fit(self, self._nets, wanted).eval()
+    def _fitted_nets(self, method: str) -> Nets:
+        return training.require_fitted(self, self._nets, method).eval()
 
-    def _learned_banks(self) -> Backends:
-        """Of the mean features of all training clips in one, learned again when training has moved on since."""
-        if self._banks is None:
-            assert self._learned is not None
-            critic, learned = self._ready("score").critic, self._learned
-            found = learned.frames.new_empty((len(learned.windows.counts), critic.width))
-            picture = training.pictures_of(learned.frames, SIZE)
+    def _fitted_backends(self) -> Backends:
+        """Backends fitted to the mean features of all training clips, again if training has continued since."""
+        if self._backends is None:
+            assert self._training_data is not None
+            critic, data = self._fitted_nets("score").critic, self._training_data
+            features = data.frames.new_empty((len(data.windows.counts), critic.width))
+            image_at = training.images_of(data.frames, SIZE)
             with torch.inference_mode():
-                for part, inside in training.by_clips(learned.windows, WINDOWS):
-                    features = critic.features(picture(training.starts_of(inside, self.context.device)))
-                    found[part] = per_clip(features, inside, "mean")
-            self._banks = Backends(BANKS, seed=self.context.seed)
-            self._banks.fit(found, ["all"] * len(found), learned.target)
-        return self._banks
+                for chunk, chunk_windows in training.clip_chunks(data.windows, WINDOWS):
+                    window_features = critic.features(
+                        image_at(training.window_starts(chunk_windows, self.context.device))
+                    )
+                    features[chunk] = per_clip(window_features, chunk_windows, "mean")
+            self._backends = Backends(BACKENDS, seed=self.context.seed)
+            self._backends.fit(features, ["all"] * len(features), data.target)
+        return self._backends
 
 
-def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, shares: Tensor) -> Tensor:
-    """How far from 1 the critic's slope is between each real picture and a fake one: mean of (|slope| - 1)²."""
-    between = (shares * real + (1 - shares) * fake).requires_grad_()
-    (slopes,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    missed: Tensor = slopes.flatten(1).norm(dim=1) - 1
-    return missed.square().mean()
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, fractions: Tensor) -> Tensor:
+    """Mean of (|gradient| - 1)² of the critic, at a random point between each real image and a fake one."""
+    between = (fractions * real + (1 - fractions) * fake).requires_grad_()
+    (gradients,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    difference: Tensor = gradients.flatten(1).norm(dim=1) - 1
+    return difference.square().mean()
 
 
-def unlikeness(found: Tensor, wanted: Tensor, matching: str) -> Tensor:
-    """How badly the statistics over a batch of features match: squared error of their means, and deviations."""
-    unlike = mse_loss(found.mean(0), wanted.mean(0))
+def matching_loss(rebuilt_features: Tensor, real_features: Tensor, matching: str) -> Tensor:
+    """Squared error between the batch means of the features, and with "mean_std" also between their deviations."""
+    loss = mse_loss(rebuilt_features.mean(0), real_features.mean(0))
     if matching == "mean_std":
-        unlike = unlike + mse_loss(found.std(0, correction=0), wanted.std(0, correction=0))
-    return unlike
+        loss = loss + mse_loss(rebuilt_features.std(0, correction=0), real_features.std(0, correction=0))
+    return loss
 
 
 @torch.inference_mode()
-def over_windows(nets: Nets, frames: Tensor, windows: Windows) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of each clip its mean features, and mean, minimum and maximum of the MEASURES, [clips, 5] each."""
-    clips, picture = len(windows.counts), training.pictures_of(frames, SIZE)
+def clip_statistics(nets: Nets, frames: Tensor, windows: Windows) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """For each clip its mean features, and mean, minimum and maximum of the MEASURES, [clips, 5] each."""
+    clips, image_at = len(windows.counts), training.images_of(frames, SIZE)
     features = frames.new_empty((clips, nets.critic.width))
-    means, least, most = (frames.new_empty((clips, len(MEASURES))) for _ in range(3))
-    for part, inside in training.by_clips(windows, WINDOWS):
-        real = picture(training.starts_of(inside, frames.device)).contiguous()
-        features[part] = per_clip(nets.critic.features(real), inside, "mean")
-        measured = measures(nets, real)
-        for values, how in ((means, "mean"), (least, "min"), (most, "max")):
-            values[part] = per_clip(measured, inside, how)
-    return features, means, least, most
+    means, minima, maxima = (frames.new_empty((clips, len(MEASURES))) for _ in range(3))
+    for chunk, chunk_windows in training.clip_chunks(windows, WINDOWS):
+        images = image_at(training.window_starts(chunk_windows, frames.device)).contiguous()
+        features[chunk] = per_clip(nets.critic.features(images), chunk_windows, "mean")
+        values = window_measures(nets, images)
+        for statistic, how in ((means, "mean"), (minima, "min"), (maxima, "max")):
+            statistic[chunk] = per_clip(values, chunk_windows, how)
+    return features, means, minima, maxima
 
 
-def measures(nets: Nets, real: Tensor) -> Tensor:
+def window_measures(nets: Nets, images: Tensor) -> Tensor:
     """[n, 5]: the MEASURES of each window, summed over its pixels or over the length of its code."""
-    code = nets.encoder(real)
-    made = nets.decoder(code)
-    code_made = nets.encoder(made)
-    of_pixels, of_code = (made - real).flatten(1), (code_made - code).flatten(1)
-    likeness = cosine_similarity(code.flatten(1), code_made.flatten(1))
-    sums = [each for error in (of_pixels, of_code) for each in (error.abs().sum(1), error.square().sum(1))]
-    return torch.stack([*sums, 1 - likeness], 1)
+    code = nets.encoder(images)
+    rebuilt = nets.decoder(code)
+    code_of_rebuilt = nets.encoder(rebuilt)
+    image_errors, code_errors = (rebuilt - images).flatten(1), (code_of_rebuilt - code).flatten(1)
+    similarity = cosine_similarity(code.flatten(1), code_of_rebuilt.flatten(1))
+    sums = [value for error in (image_errors, code_errors) for value in (error.abs().sum(1), error.square().sum(1))]
+    return torch.stack([*sums, 1 - similarity], 1)

@@ -1,20 +1,20 @@
-"""The nearest picture that a generator can make: AnoGAN.
+"""AnoGAN: distance to the closest spectrogram that a GAN can generate.
 
 Schlegl, Seeböck, Waldstein, Schmidt-Erfurth, Langs, "Unsupervised Anomaly Detection with Generative Adversarial
 Networks to Guide Marker Discovery", IPMI 2017.
 
-A generator learns to make log-mel pictures of 128 × 128 from random codes that a discriminator cannot tell from those
-of normal clips (DCGAN). For a picture to be judged a code is sought, by 500 steps of gradient descent, whose picture is
-like it and gives the discriminator like features. Anomalous is a window that no code makes well: its score is what is
-left, 0.9 times the absolute difference of the pictures plus 0.1 times that of the features, summed over all.
+A generator learns to turn random codes into log-mel spectrograms of 128 × 128 that a discriminator cannot tell from
+those of normal clips (DCGAN). To score a window, 500 steps of gradient descent search for the code whose spectrogram is
+closest to it, both directly and in the features of the discriminator. The score is the remaining loss: 0.9 times the
+sum of absolute differences of the spectrograms plus 0.1 times that of the features.
 
 The paper's setting is written from memory: 500 steps, the weight 0.1 and 20 epochs. Left open, and chosen here: the
-paper has images of 64 × 64 and not audio, so that window, front end and scale are those of AEGAN-AD, to be compared
-with it, and generator and discriminator have one layer more. They learn from windows that start every 8 frames, with
-the batches and Adam of GANomaly; searched for are windows side by side, with Adam at 0.01 and torch's other settings.
-What is left of a clip behind its last whole window is not heard: 57 of 313 frames. The features are those before the
-verdict. A search begins at the code of zeros, the middle of all codes, with the norms at rest, so that a score depends
-neither on chance nor on the other clips. The score is the mean or the largest over a clip's windows.
+paper has images of 64 × 64 and not audio, so window, front end and scale are those of AEGAN-AD, to allow a comparison,
+and generator and discriminator have one layer more. They are trained on windows that start every 8 frames, with the
+batch size and Adam settings of GANomaly. Scored are windows side by side, with Adam at 0.01 and torch's other settings;
+the rest of a clip after its last whole window is not used, 57 of 313 frames. The features are those before the verdict.
+A search starts from the code of zeros, the mean of all codes, with batch normalisation in eval mode, so that a score
+depends neither on chance nor on other clips. A clip's score is the mean or the largest over its windows.
 
 Published, harmonic mean of AUC source, AUC target and pAUC in per cent, DCASE 2022 development, in the table of Jiang
 et al. 2023: bearing 52.70, fan 41.89, gearbox 49.45, slider 48.77, ToyCar 41.41.
@@ -39,34 +39,36 @@ from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
 
-SEARCHED = 128  # windows at once in a search, which keeps all layers' outputs for the way back
+SEARCH_BATCH = 128  # windows per search; it keeps the outputs of all layers for the gradients
 
 
 class Nets(nn.Module):
+    """Generator and discriminator."""
+
     def __init__(self, channels: int, latent: int) -> None:
         super().__init__()
         self.generator = dcgan.decoder(pictures.SIZE, channels, latent, norm="batch")
         self.discriminator = pictures.Discriminator(channels)
         dcgan.initialise(self)
 
-    def made(self, codes: Tensor) -> Tensor:
+    def generate(self, codes: Tensor) -> Tensor:
         """[n, latent] -> [n, 1, 128, 128]."""
-        made: Tensor = self.generator(codes[:, :, None, None])
-        return made.float()
+        images: Tensor = self.generator(codes[:, :, None, None])
+        return images.float()
 
 
 class AnoGan:
-    """A detector; see the module for the method.
+    """A GAN of normal spectrograms and a search for the closest one; see the module for the method.
 
-    A window starts every `hop` frames in training, every `score_hop` frames in scoring. `channels` is the width of the
-    widest picture, which grows to 16 times that, and `latent` the length of a code. `steps` of length `search_lr` are
-    made to find a code; scoring takes as long as there are steps. `weight`, in [0, 1], is that of the features in the
-    loss, the rest that of the pictures.
+    A window starts every `hop` frames in training and every `score_hop` frames in scoring. `channels` is the number of
+    channels of the largest images; towards the code they double to 16 times as many. `latent` is the length of a code.
+    A search takes `steps` steps with learning rate `search_lr`; scoring time is proportional to `steps`. In the loss,
+    the features have the weight `weight`, in [0, 1], and the spectrograms the rest.
 
     Variants: `loss_mean` and `loss_max` over a clip's windows.
     """
 
-    # a search goes 500 times through both nets and back, for two windows of a 10 s clip
+    # a search takes 500 forward and backward passes of both nets, for two windows of a 10 s clip
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
     VERSION: ClassVar[int] = 1
 
@@ -94,7 +96,7 @@ class AnoGan:
             training.check_whole(self, name, 1)
         must_be(self, "search_lr", search_lr > 0, "above 0")
         must_be(self, "weight", 0 <= weight <= 1, "in [0, 1]")
-        training.check_recipe(self)
+        training.check_training_settings(self)
         training.check_fraction(self, "beta1")
         self._nets: Nets | None = None
         self._scale = pictures.Scale()
@@ -104,87 +106,87 @@ class AnoGan:
         return PRESETS["aegan_ad"].at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return training.too_few(train, self.front_end, pictures.SIZE, self.hop)
+        return training.too_few_windows(train, self.front_end, pictures.SIZE, self.hop)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        frames, windows = training.frames_to_learn(self.front_end, train, pictures.SIZE, self.context, self.hop)
-        self._scale, self._nets = pictures.Scale.of(frames), self._new_nets()
-        starts = training.starts_of(windows, frames.device)
-        picture = training.pictures_of(self._scale(frames), pictures.SIZE)
+        frames, windows = training.training_frames(self.front_end, train, pictures.SIZE, self.context, self.hop)
+        self._scale, self._nets = pictures.Scale.fit(frames), self._new_nets()
+        starts = training.window_starts(windows, frames.device)
+        image_at = training.images_of(self._scale(frames), pictures.SIZE)
         generator = self.context.generator()
-        step = self._step(self._nets, lambda at: picture(starts[at]), generator)
+        step = self._step(self._nets, lambda at: image_at(starts[at]), generator)
         yield from training.run_epochs([self._nets], step, len(windows), self.epochs, self.batch_size, generator)
 
     def score(self, clips: ClipSet) -> Scores:
-        nets = self._ready("score")
+        nets = self._fitted_nets("score")
         frames, windows = training.frames_of(self.front_end, clips, pictures.SIZE, self.context, self.score_hop)
 
-        def left(real: Tensor) -> Tensor:
+        def remaining_loss(images: Tensor) -> Tensor:
             with torch.no_grad():
-                wanted = nets.discriminator.features(real)
+                image_features = nets.discriminator.features(images)
 
             def loss(codes: Tensor) -> Tensor:
-                made = nets.made(codes)
-                return unlikeness(made, real, nets.discriminator.features(made), wanted, self.weight)
+                generated = nets.generate(codes)
+                return residual_losses(
+                    generated, images, nets.discriminator.features(generated), image_features, self.weight
+                )
 
-            codes = nearest(loss, real.new_zeros((len(real), self.latent)), self.steps, self.search_lr)
+            codes = closest_codes(loss, images.new_zeros((len(images), self.latent)), self.steps, self.search_lr)
             with torch.no_grad():
                 return loss(codes)
 
-        found = pictures.of_windows(left, self._scale(frames), windows, SEARCHED)
-        return {f"loss_{how}": training.as_scores(per_clip(found, windows, how)) for how in ("mean", "max")}
+        losses = pictures.measure_windows(remaining_loss, self._scale(frames), windows, SEARCH_BATCH)
+        return {f"loss_{how}": training.as_scores(per_clip(losses, windows, how)) for how in ("mean", "max")}
 
     def state(self) -> State:
-        return {"nets": training.plain(self._ready("state")), "scale": asdict(self._scale)}
+        return {"nets": training.cpu_weights(self._fitted_nets("state")), "scale": asdict(self._scale)}
 
     def load(self, state: State) -> None:
         nets = self._new_nets()
         nets.load_state_dict(state["nets"])
         self._nets, self._scale = nets, pictures.Scale(**state["scale"])
 
-    def _step(self, nets: Nets, picture: Callable[[Tensor], Tensor], generator: torch.Generator) -> training.Step:
+    def _step(self, nets: Nets, image_of: Callable[[Tensor], Tensor], generator: torch.Generator) -> training.Step:
         device, discriminator = self.context.device, nets.discriminator
         for_generator, for_discriminator = (
-            torch.optim.Adam(net.parameters(), lr=self.lr, betas=(self.beta1, 0.999), fused=True)
-            for net in (nets.generator, discriminator)
+            pictures.new_adam(net.parameters(), self.lr, self.beta1) for net in (nets.generator, discriminator)
         )
 
-        def step(at: Tensor) -> dict[str, Tensor]:
-            real = picture(at).contiguous()
+        def step(positions: Tensor) -> dict[str, Tensor]:
+            real = image_of(positions).contiguous()
             with training.autocast(device):
-                made = nets.made(torch.randn((len(real), self.latent), generator=generator).to(device))
-                judged = pictures.mistaken(discriminator(real), discriminator(made.detach()))
-            for_discriminator.zero_grad()
-            judged.backward()  # type: ignore[no-untyped-call]
-            for_discriminator.step()
+                generated = nets.generate(torch.randn((len(real), self.latent), generator=generator).to(device))
+                discriminator_loss = pictures.discriminator_loss(discriminator(real), discriminator(generated.detach()))
+            training.minimise(for_discriminator, discriminator_loss)
 
-            discriminator.requires_grad_(False)  # its gradients are not wanted now
+            discriminator.requires_grad_(False)  # its gradients are not needed for the generator's step
             with training.autocast(device):
-                of_made = discriminator(made)
-            doubted = cross_entropy(of_made, torch.ones_like(of_made))
-            for_generator.zero_grad()
-            doubted.backward()  # type: ignore[no-untyped-call]
-            for_generator.step()
+                logits = discriminator(generated)
+            generator_loss = cross_entropy(logits, torch.ones_like(logits))
+            training.minimise(for_generator, generator_loss)
             discriminator.requires_grad_(True)
-            return {"generator": doubted, "discriminator": judged}
+            return {"generator": generator_loss, "discriminator": discriminator_loss}
 
         return step
 
     def _new_nets(self) -> Nets:
         return pictures.new_nets(lambda: Nets(self.channels, self.latent), self.context)
 
-    def _ready(self, wanted: str) -> Nets:
-        return training.after_fit(self, self._nets, wanted).eval()
+    def _fitted_nets(self, method: str) -> Nets:
+        return training.require_fitted(self, self._nets, method).eval()
 
 
-def unlikeness(made: Tensor, real: Tensor, found: Tensor, wanted: Tensor, weight: float) -> Tensor:
-    """Of each picture the absolute differences to the real one and, with `weight`, of their features, summed."""
-    of_pictures, of_features = (made - real).abs().sum((1, 2, 3)), (found - wanted).abs().sum((1, 2, 3))
-    return (1 - weight) * of_pictures + weight * of_features
+def residual_losses(
+    generated: Tensor, real: Tensor, generated_features: Tensor, real_features: Tensor, weight: float
+) -> Tensor:
+    """The loss of each generated image: summed absolute differences of images and, by `weight`, of features."""
+    image_differences = (generated - real).abs().sum((1, 2, 3))
+    feature_differences = (generated_features - real_features).abs().sum((1, 2, 3))
+    return (1 - weight) * image_differences + weight * feature_differences
 
 
-def nearest(loss: Callable[[Tensor], Tensor], codes: Tensor, steps: int, lr: float) -> Tensor:
-    """The codes after `steps` of Adam down their own losses; `loss` gives one for each code, whatever the others."""
+def closest_codes(loss: Callable[[Tensor], Tensor], codes: Tensor, steps: int, lr: float) -> Tensor:
+    """The codes after `steps` of Adam. `loss` returns one value per code, independent of the other codes."""
     codes = codes.clone().requires_grad_()
     adam = torch.optim.Adam([codes], lr=lr)
     for _ in range(steps):

@@ -1,25 +1,26 @@
-"""Embeddings of a clip's spectrum and spectrogram, learned by telling machines apart, and how far apart they lie.
+"""Embeddings of a clip's spectrum and spectrogram, learned by classifying machines, and distances between them.
 
 Wilkinghoff, "Design Choices for Learning Embeddings from Auxiliary Tasks for Domain Generalization in Anomalous Sound
 Detection", ICASSP 2023; "AdaProj: Adaptively Scaled Angular Margin Subspace Projections for Anomalous Sound Detection
 with Auxiliary Classification Tasks", DCASE 2024.
 
-One net hears the spectrum of the whole clip, another its spectrogram less the mean over time. They learn together to
-tell the classes of mixed clips by sub-cluster AdaCos or AdaProj, whose centres stay as drawn. A clip whose embedding
-lies far from those of the normal clips of its id is anomalous.
+One net gets the spectrum of the whole clip, another its spectrogram minus the mean over time. Together they learn to
+classify mixed clips with sub-cluster AdaCos or AdaProj, whose centres keep their random initial values. A clip whose
+embedding is far from those of the normal clips of its id is anomalous.
 
-Of the author's code: the nets of `nets/dual_branch.py` without biases; one head on both embeddings side by side; 16
-sub-clusters; every clip mixed with another, in shares drawn uniformly; penalties of 1e-5 times the squares of the
-nets' weights; Adam, 1e-3, batches of 64, 10 epochs; scored by the cosine to the nearest of the target clips and of 16
-k-means centres of the source clips (at first, of all clips), the backend "kmeans".
+As in the author's code: the nets of `nets/dual_branch.py` without biases; one head on both embeddings, concatenated; 16
+sub-clusters; every clip mixed with another, in uniformly drawn proportions; penalties of 1e-5 times the squares of the
+nets' weights; Adam, 1e-3, batches of 64, 10 epochs; scored by the cosine distance to the nearest of the target clips
+and of 16 k-means centres of the source clips (at first, of all clips), which is the backend "kmeans".
 
-Chosen here: a clip is mixed with any of its batch, itself not excluded; the classes are those of all our classifiers,
-where the author's are of id, attributes and domain; nets learn of the machines that a trial is given, the author's of
-all at once; clips shorter than `seconds` are repeated; SMOTE makes embeddings of target clips for the banks; the other
-backends are ours to compare, "knn_ldn" after Wilkinghoff et al. 2025.
+Chosen here: a clip is mixed with any clip of its batch, possibly itself; the classes are those of all our classifiers,
+where the author's combine id, attributes and domain; nets are trained on the machines of the trial, the author's on all
+at once; clips shorter than `seconds` are repeated; SMOTE adds target embeddings to the references of the backends; the
+other backends are added for comparison, "knn_ldn" after Wilkinghoff et al. 2025.
 
-Published: of these very nets we know no figures. Of kin, by ASDKit (mean of four seeds, nothing selected), DCASE 2020
-development, evaluation: sub-cluster AdaCos with learned centres 90.57, 91.96; with several spectrograms 91.65, 92.84.
+Published: no figures are known for these exact nets. For related ones, by ASDKit (mean of four seeds, nothing
+selected), DCASE 2020 development, evaluation: sub-cluster AdaCos with learned centres 90.57, 91.96; with several
+spectrograms 91.65, 92.84.
 """
 
 from __future__ import annotations
@@ -41,27 +42,27 @@ from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.augment import mixed, mixing_weights, soft_labels
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import AdaProj, SubClusterAdaCos, divergence
-from asd_ray.detectors.parts.waves import Waves
+from asd_ray.detectors.parts.waves import MAX_CLIPS, Waves
 from asd_ray.families.resources import Resources
 from asd_ray.features import FrontEnd, Magnitude, Windows
 from asd_ray.features._base import must_be
 
 HEADS = ("scac", "adaproj")
 BRANCHES = {"both": ("fft", "stft"), "fft": ("fft",), "stft": ("stft",)}
-PENALTY = 1e-5  # of squared weights
-SHORTEST = 0.25  # seconds: six frames, of which the ResNet needs five
-MOST = 32  # clips at once where nothing is learned: 0.2 GB in the first layers
+PENALTY = 1e-5  # on squared weights
+MIN_SECONDS = 0.25  # seconds: six frames; the ResNet needs five
 
 
 class EmbeddingKnn:
-    """A detector; see the module for the method.
+    """Embeddings of spectrum and spectrogram with several backends; see the module for the method.
 
-    `sub_clusters` are the centres of a class (head "scac") or the dimensions of its subspace ("adaproj"), and with
-    `learned` they learn, too. `mix` is the share of clips that are mixed, in shares from Beta(`alpha`, `alpha`). With
-    `smote_ratio` above 0 the banks get interpolated target clips up to this share of the source clips.
+    `sub_clusters` is the number of centres per class (head "scac") or the dimension of its subspace ("adaproj"); with
+    `learned` they are trained too. `branches` selects the nets. `mix` is the fraction of clips that are mixed, in
+    proportions from Beta(`alpha`, `alpha`). With `smote_ratio` above 0 the backends get interpolated target clips, up
+    to this ratio to the source clips.
 
-    Variants: `probability`, `log_odds`, `nll` and `log_odds_2021` of the own class; and one for each of `backends` on
-    a clip's embedding.
+    Variants: `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own class; and one for each of
+    `backends` on its embedding.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
@@ -96,53 +97,60 @@ class EmbeddingKnn:
         fits = head == "scac" or sub_clusters < width
         must_be(self, "sub_clusters", fits, f"below the {width} dimensions of the embedding, with head 'adaproj',")
         must_be(self, "learned", isinstance(learned, bool), "true or false")
-        must_be(self, "seconds", SHORTEST <= seconds < math.inf, f"{SHORTEST} or more")
+        must_be(self, "seconds", MIN_SECONDS <= seconds < math.inf, f"{MIN_SECONDS} or more")
         must_be(self, "alpha", 0 < alpha < math.inf, "above 0")
         for name in ("mix", "smote_ratio"):
             must_be(self, name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
-        training.check_recipe(self)
+        training.check_training_settings(self)
         classify.backends_for(backends)
-        self._kept = classify.Kept(self, self._new)
+        self._fitted = classify.FittedClassifier(self, self._new)
 
     @property
     def front_end(self) -> FrontEnd:
         return Magnitude(center=False, seconds=self.seconds, short="repeat").at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return Classes.lacking(train)
+        return Classes.why_too_few(train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        classes, device = Classes.of(train.frame), self.context.device
-        made = self._kept.begun(classes)
-        head = made.head
+        classes, device = Classes.from_clips(train.frame), self.context.device
+        classifier = self._fitted.start(classes)
+        head = classifier.head
         assert isinstance(head, SubClusterAdaCos | AdaProj)
         waves, labels = self._waves(train), classes.labels(train.frame).to(device)
-        optimiser, draw = _optimiser(made, self.lr), np.random.default_rng(self.context.seed)
+        optimiser, rng = _optimiser(classifier, self.lr), np.random.default_rng(self.context.seed)
 
-        def losses(at: Tensor) -> dict[str, Tensor]:
-            heard, soft = self._mixed(waves(at), labels[at], len(classes), draw)
-            return {"train": divergence(head.logits(made.embedded(heard), soft), soft)}
+        def losses(positions: Tensor) -> dict[str, Tensor]:
+            mixed_waves, soft_targets = self._mixed(waves(positions), labels[positions], len(classes), rng)
+            return {"train": divergence(head.logits(classifier.embed(mixed_waves), soft_targets), soft_targets)}
 
         generator = self.context.generator()
-        yield from made.learn(train, losses, len(train), optimiser, self.epochs, self.batch_size, generator)
+        yield from classifier.fit(train, losses, len(train), optimiser, self.epochs, self.batch_size, generator)
 
     def score(self, clips: ClipSet) -> Scores:
-        return self._kept.score(clips)
+        return self._fitted.score(clips)
 
     def state(self) -> State:
-        return self._kept.state()
+        return self._fitted.state()
 
     def load(self, state: State) -> None:
-        self._kept.load(state)
+        self._fitted.load(state)
 
     def _new(self, classes: Classes) -> classify.Classifier:
-        net, head = training.made_with_seed(lambda: self._modules(len(classes)), self.context)
+        net, head = training.build_with_seed(lambda: self._modules(len(classes)), self.context)
         return classify.Classifier(
-            self.context, self._inputs, net, head, classes, self.backends, smote_ratio=self.smote_ratio, most=MOST
+            self.context,
+            self._inputs,
+            net,
+            head,
+            classes,
+            self.backends,
+            smote_ratio=self.smote_ratio,
+            max_windows=MAX_CLIPS,
         )
 
     def _modules(self, classes: int) -> nn.ModuleList:
-        net = DualBranch(self.front_end, self.front_end.heard(1), BRANCHES[self.branches])
+        net = DualBranch(self.front_end, self.front_end.used_samples(1), BRANCHES[self.branches])
         head: SubClusterAdaCos | AdaProj
         if self.head == "adaproj":
             head = AdaProj(net.width, classes, dimensions=self.sub_clusters, learned=self.learned)
@@ -150,14 +158,14 @@ class EmbeddingKnn:
             head = SubClusterAdaCos(net.width, classes, sub_clusters=self.sub_clusters, learned=self.learned)
         return nn.ModuleList([net, head])
 
-    def _mixed(self, waves: Tensor, labels: Tensor, classes: int, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """A share of the waves, each mixed with another, and the soft labels of all."""
+    def _mixed(self, waves: Tensor, labels: Tensor, classes: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """The waves, a part of them mixed with others, and soft labels for all."""
         count, device = len(labels), labels.device
-        weights = mixing_weights(count, self.alpha, draw, device)
-        chosen = torch.from_numpy(draw.random(count) < self.mix).to(device)
-        weights = torch.where(chosen, weights, 1)
-        other = torch.from_numpy(draw.permutation(count)).to(device)
-        return mixed(waves, waves[other], weights), soft_labels(labels, labels[other], weights, classes)
+        weights = mixing_weights(count, self.alpha, rng, device)
+        is_mixed = torch.from_numpy(rng.random(count) < self.mix).to(device)
+        weights = torch.where(is_mixed, weights, 1)
+        partners = torch.from_numpy(rng.permutation(count)).to(device)
+        return mixed(waves, waves[partners], weights), soft_labels(labels, labels[partners], weights, classes)
 
     def _inputs(self, clips: ClipSet) -> tuple[classify.Gather, Windows]:
         waves = self._waves(clips)
@@ -167,9 +175,13 @@ class EmbeddingKnn:
         return Waves(clips, self.front_end, self.context.device)
 
 
-def _optimiser(made: classify.Classifier, lr: float) -> torch.optim.Adam:
-    """Adam with the penalty on the weights of the net's layers; normalisations and centres have none."""
-    layers = [each for each in made.net.parameters() if each.dim() > 1]
-    rest = [each for each in made.parameters() if not any(each is other for other in layers)]
-    groups: list[dict[str, Any]] = [{"params": layers, "weight_decay": 2 * PENALTY}, {"params": rest}]
+def _optimiser(classifier: classify.Classifier, lr: float) -> torch.optim.Adam:
+    """Adam with a penalty on the weights of the net's layers, but not on normalisations and centres."""
+    layer_weights = [weight for weight in classifier.net.parameters() if weight.dim() > 1]
+    rest = [
+        weight
+        for weight in classifier.parameters()
+        if not any(weight is layer_weight for layer_weight in layer_weights)
+    ]
+    groups: list[dict[str, Any]] = [{"params": layer_weights, "weight_decay": 2 * PENALTY}, {"params": rest}]
     return torch.optim.Adam(groups, lr=lr, fused=True)

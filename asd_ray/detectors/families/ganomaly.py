@@ -1,19 +1,19 @@
-"""An autoencoder whose output is encoded again: GANomaly.
+"""GANomaly: an autoencoder whose output is encoded again.
 
 Akcay, Atapour-Abarghouei, Breckon, "GANomaly: Semi-Supervised Anomaly Detection via Adversarial Training", ACCV 2018,
 completed from the authors' published code.
 
-An encoder makes a code of a log-mel picture of 128 × 128, a decoder rebuilds the picture from it, and a second encoder
-makes a code of what was rebuilt. All three learn from normal clips to keep the picture, its code, and the features that
-a discriminator of real and rebuilt pictures finds in it. Anomalous is a window whose two codes differ: its score is
-their mean squared difference.
+An encoder turns a log-mel spectrogram of 128 × 128 into a code, a decoder rebuilds the spectrogram from it, and a
+second encoder encodes the result. All three learn from normal clips to preserve the spectrogram, its code, and the
+features that a discriminator of real and rebuilt spectrograms computes. A window is anomalous if its two codes differ:
+the score is their mean squared difference.
 
-Left open, and chosen here: the paper has images of 32 × 32 and not audio, so that window, front end and scale are
-those of AEGAN-AD, to be compared with it, and a window starts every 8 frames. A score is the mean or the largest over
-a clip's windows, and is not brought to [0, 1] by those of other test clips, as the authors' code does. Beside it
-stands the mean absolute difference of the pictures, which training weighs most and the paper does not score by. A
-discriminator that makes no mistakes any more (a loss below 0.00001) begins again with the weights that it had at
-first, not with new random ones.
+Left open, and chosen here: the paper has images of 32 × 32 and not audio, so window, front end and scale are those of
+AEGAN-AD, to allow a comparison, and a window starts every 8 frames. A clip's score is the mean or the largest over its
+windows; the authors' code also rescales scores to [0, 1] by those of the other test clips, which is left out here. The
+mean absolute difference of the spectrograms is a second score: it has the largest weight in training, but the paper
+does not score by it. A discriminator that makes no more mistakes (a loss below 0.00001) is reset to its own initial
+weights, not to new random ones.
 
 Published, harmonic mean of AUC source, AUC target and pAUC in per cent, DCASE 2022 development, in the table of Jiang
 et al. 2023: bearing 55.40, fan 53.60, gearbox 53.44, slider 63.10, ToyCar 52.48.
@@ -39,11 +39,11 @@ from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
 
-LEAST = 1e-5  # loss of the discriminator below which it begins again
+RESET_LOSS = 1e-5  # loss below which the discriminator is reset
 
 
 class Generator(nn.Module):
-    """Encoder, decoder, encoder."""
+    """Encoder, decoder, and the second encoder."""
 
     def __init__(self, channels: int, latent: int) -> None:
         super().__init__()
@@ -51,14 +51,16 @@ class Generator(nn.Module):
         self.decoder = dcgan.decoder(pictures.SIZE, channels, latent, norm="batch")
         self.again = dcgan.encoder(pictures.SIZE, channels, latent, norm="batch", first_norm=False)
 
-    def forward(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The rebuilt pictures, and the codes of the given and of the rebuilt ones."""
-        code = self.encoder(real)
-        made = self.decoder(code)
-        return made.float(), code.float().flatten(1), self.again(made).float().flatten(1)
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The rebuilt images, the codes of the input images, and the codes of the rebuilt ones."""
+        code = self.encoder(images)
+        rebuilt = self.decoder(code)
+        return rebuilt.float(), code.float().flatten(1), self.again(rebuilt).float().flatten(1)
 
 
 class Nets(nn.Module):
+    """Generator and discriminator."""
+
     def __init__(self, channels: int, latent: int) -> None:
         super().__init__()
         self.generator = Generator(channels, latent)
@@ -67,17 +69,18 @@ class Nets(nn.Module):
 
 
 class Ganomaly:
-    """A detector; see the module for the method.
+    """An autoencoder that compares the codes of input and output; see the module for the method.
 
     A window starts every `hop` frames, in training and in scoring. `channels` is the width of the first convolution,
-    which doubles to 16 times that, and `latent` the length of a picture's code. `w_adv`, `w_con` and `w_enc` weigh the
-    squared difference of the discriminator's features, the absolute one of the pictures and the squared one of the
-    codes.
+    the last has 16 times as many; `latent` is the length of a code. The training loss weighs by `w_adv` the squared
+    difference of the discriminator's features, by `w_con` the absolute difference of the spectrograms, and by `w_enc`
+    the squared difference of the codes.
 
-    Variants: `z_mean` and `z_max` over a clip's windows, the paper's score; and `x_mean` and `x_max`.
+    Variants: `z_mean` and `z_max` over a clip's windows, the difference of codes as in the paper; `x_mean` and `x_max`,
+    that of the spectrograms.
     """
 
-    # a 10 s clip has 24 windows, each of which goes five times through a stack as wide as AEGAN-AD's is at 64
+    # a 10 s clip has 24 windows; each takes five passes of a stack as wide as that of AEGAN-AD with 64 channels
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
     VERSION: ClassVar[int] = 1
 
@@ -105,7 +108,7 @@ class Ganomaly:
         for name in ("w_adv", "w_con", "w_enc"):
             must_be(self, name, getattr(self, name) >= 0, "0 or more")
         must_be(self, "w_con", w_adv + w_con + w_enc > 0, "above 0 where w_adv and w_enc are 0")
-        training.check_recipe(self)
+        training.check_training_settings(self)
         training.check_fraction(self, "beta1")
         self._generator: Generator | None = None
         self._scale = pictures.Scale()
@@ -115,78 +118,83 @@ class Ganomaly:
         return PRESETS["aegan_ad"].at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return training.too_few(train, self.front_end, pictures.SIZE, self.hop)
+        return training.too_few_windows(train, self.front_end, pictures.SIZE, self.hop)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        frames, windows = training.frames_to_learn(self.front_end, train, pictures.SIZE, self.context, self.hop)
-        self._scale, nets = pictures.Scale.of(frames), self._new_nets()
+        frames, windows = training.training_frames(self.front_end, train, pictures.SIZE, self.context, self.hop)
+        self._scale, nets = pictures.Scale.fit(frames), self._new_nets()
         self._generator = nets.generator
-        starts = training.starts_of(windows, frames.device)
-        picture = training.pictures_of(self._scale(frames), pictures.SIZE)
-        step = self._step(nets, lambda at: picture(starts[at]))
+        starts = training.window_starts(windows, frames.device)
+        image_at = training.images_of(self._scale(frames), pictures.SIZE)
+        step = self._step(nets, lambda at: image_at(starts[at]))
         yield from training.run_epochs(
             [nets], step, len(windows), self.epochs, self.batch_size, self.context.generator()
         )
 
     def score(self, clips: ClipSet) -> Scores:
-        generator = self._ready("score")
+        generator = self._fitted_nets("score")
         frames, windows = training.frames_of(self.front_end, clips, pictures.SIZE, self.context, self.hop)
 
-        def unlike(real: Tensor) -> Tensor:
-            """[n, 2]: of codes and of pictures."""
-            made, code, code_made = generator(real)
-            return torch.stack([(code - code_made).square().mean(1), (made - real).abs().flatten(1).mean(1)], 1)
+        def differences(images: Tensor) -> Tensor:
+            """[n, 2]: the differences of codes and of images."""
+            rebuilt, code, code_of_rebuilt = generator(images)
+            return torch.stack(
+                [(code - code_of_rebuilt).square().mean(1), (rebuilt - images).abs().flatten(1).mean(1)], 1
+            )
 
         with torch.inference_mode():
-            found = pictures.of_windows(unlike, self._scale(frames), windows).view(-1, 2)
+            by_window = pictures.measure_windows(differences, self._scale(frames), windows).view(-1, 2)
         return {
             f"{name}_{how}": training.as_scores(per_clip(values.contiguous(), windows, how))
-            for name, values in zip(("z", "x"), found.unbind(1), strict=True)
+            for name, values in zip(("z", "x"), by_window.unbind(1), strict=True)
             for how in ("mean", "max")
         }
 
     def state(self) -> State:
-        return {"generator": training.plain(self._ready("state")), "scale": asdict(self._scale)}
+        return {"generator": training.cpu_weights(self._fitted_nets("state")), "scale": asdict(self._scale)}
 
     def load(self, state: State) -> None:
         generator = self._new_nets().generator
         generator.load_state_dict(state["generator"])
         self._generator, self._scale = generator, pictures.Scale(**state["scale"])
 
-    def _step(self, nets: Nets, picture: Callable[[Tensor], Tensor]) -> training.Step:
-        """The generator learns first, then the discriminator, from the same rebuilt pictures."""
+    def _step(self, nets: Nets, image_of: Callable[[Tensor], Tensor]) -> training.Step:
+        """The generator is trained first, then the discriminator, on the same rebuilt images."""
         generator, discriminator = nets.generator, nets.discriminator
-        device, first = self.context.device, copy.deepcopy(discriminator.state_dict())
+        device, initial_weights = self.context.device, copy.deepcopy(discriminator.state_dict())
         for_generator, for_discriminator = (
-            torch.optim.Adam(net.parameters(), lr=self.lr, betas=(self.beta1, 0.999), fused=True)
-            for net in (generator, discriminator)
+            pictures.new_adam(net.parameters(), self.lr, self.beta1) for net in (generator, discriminator)
         )
 
-        def step(at: Tensor) -> dict[str, Tensor]:
-            real = picture(at).contiguous()
-            discriminator.requires_grad_(False)  # its gradients are not wanted now
+        def step(positions: Tensor) -> dict[str, Tensor]:
+            real = image_of(positions).contiguous()
+            discriminator.requires_grad_(False)  # its gradients are not needed for the generator's step
             with training.autocast(device):
-                made, code, code_made = generator(real)
-                wanted, found = discriminator.features(real).float(), discriminator.features(made).float()
-            adversarial, context, encoder = mse_loss(found, wanted), l1_loss(made, real), mse_loss(code_made, code)
-            for_generator.zero_grad()
-            (self.w_adv * adversarial + self.w_con * context + self.w_enc * encoder).backward()  # type: ignore[no-untyped-call]
-            for_generator.step()
+                rebuilt, code, code_of_rebuilt = generator(real)
+                real_features = discriminator.features(real).float()
+                rebuilt_features = discriminator.features(rebuilt).float()
+            adversarial = mse_loss(rebuilt_features, real_features)
+            context = l1_loss(rebuilt, real)
+            encoder = mse_loss(code_of_rebuilt, code)
+            training.minimise(for_generator, self.w_adv * adversarial + self.w_con * context + self.w_enc * encoder)
 
             discriminator.requires_grad_(True)
             with training.autocast(device):
-                judged = pictures.mistaken(discriminator(real), discriminator(made.detach()))
-            for_discriminator.zero_grad()
-            judged.backward()  # type: ignore[no-untyped-call]
-            for_discriminator.step()
-            if float(judged.detach()) < LEAST:
-                discriminator.load_state_dict(first)
-            return {"adversarial": adversarial, "context": context, "encoder": encoder, "discriminator": judged}
+                discriminator_loss = pictures.discriminator_loss(discriminator(real), discriminator(rebuilt.detach()))
+            training.minimise(for_discriminator, discriminator_loss)
+            if float(discriminator_loss.detach()) < RESET_LOSS:
+                discriminator.load_state_dict(initial_weights)
+            return {
+                "adversarial": adversarial,
+                "context": context,
+                "encoder": encoder,
+                "discriminator": discriminator_loss,
+            }
 
         return step
 
     def _new_nets(self) -> Nets:
         return pictures.new_nets(lambda: Nets(self.channels, self.latent), self.context)
 
-    def _ready(self, wanted: str) -> Generator:
-        return training.after_fit(self, self._generator, wanted).eval()
+    def _fitted_nets(self, method: str) -> Generator:
+        return training.require_fitted(self, self._generator, method).eval()

@@ -1,23 +1,23 @@
-"""Classifiers of machine ids, their labels augmented: the M, A and R of Giri et al.; and the official MobileNetV2.
+"""Classifiers of machine ids with augmented labels: M, A and R of Giri et al.; and the official MobileNetV2.
 
 Giri, Tenneti, Cheng, Helwani, Isik, Krishnaswamy, "Unsupervised Anomalous Sound Detection Using Self-Supervised
 Classification and Group Masked Autoencoder for Density Estimation", DCASE 2020. The official baseline: Kawaguchi et
 al., DCASE 2021; Dohi et al., DCASE 2022.
 
-A net sees log-mel pictures of 64 frames and learns which id they are of. To learn more than the ids ask for, it also
-hears mixtures of two of them, whose proportions it has to tell, and spectrally warped ones, which are classes of
-their own. A clip that the net does not take for its own id is anomalous.
+A net learns to classify log-mel images of 64 frames by id. To make the task harder, it also gets mixtures of two
+images, whose proportions it must predict, and spectrally warped images, which are classes of their own. A clip that the
+net does not assign to its own id is anomalous.
 
-Left open, and chosen here: the front end is that of the DCASE baselines; pictures are standardised by the training
-set's one mean and deviation; half of the pictures are mixtures, in shares drawn uniformly; the warps are f' = a f² +
-(1 − a) f with a = ±0.2, ±0.4, …, for each picture one of them or none; Adam with 1e-3, batches of 32, 20 epochs;
-batch normalisation's averages move by 0.1 a step, Keras' by 0.001; ArcFace with s = 30, m = 0.5, and for a mixture
-the sum of both ids' losses by their shares; a clip's score is the mean over its pictures. Which augmentations are
-best differs by machine, as the authors say of theirs too.
+Left open, and chosen here: the front end is that of the DCASE baselines; images are standardised by one mean and one
+standard deviation of the training set; half of the images are mixtures, in uniformly drawn proportions; the warps are
+f' = a f² + (1 − a) f with a = ±0.2, ±0.4, …, one of them or none for each image; Adam with 1e-3, batches of 32, 20
+epochs; the averages of batch normalisation move by 0.1 per step instead of Keras' 0.001; ArcFace with s = 30, m = 0.5,
+and for a mixture the sum of both ids' losses, weighted by proportion; a clip's score is the mean over its images. Which
+augmentations are best differs by machine, as the authors report for theirs too.
 
-The official baseline is net "mobilenet_v2", channels 3, head "softmax", mix "none", warps 0, lr 1e-5, test_hop 1, but
-that it takes pictures as they are and leaves out the last tenth of them, most of the last id, to validate with: its
-score is `log_odds`, and `log_odds_2021` what its programs of 2021 compute instead.
+The official baseline is net "mobilenet_v2", channels 3, head "softmax", mix "none", warps 0, lr 1e-5, test_hop 1. It
+differs in two points: it does not standardise images, and it holds out the last tenth of them for validation, most of
+the last id. Its score is `log_odds`; `log_odds_2021` is what its programs of 2021 compute instead.
 
 Published, mean over ids of AUC (pAUC) in per cent, DCASE 2020 development: only ensembles with Group MADE; System 2
 (MobileNetV2) with the mean ToyCar 95.04 (90.39), ToyConveyor 80.67 (65.90), fan 82.33 (78.97), pump 86.94 (79.60),
@@ -48,18 +48,19 @@ from asd_ray.features import PRESETS, FrontEnd, Windows
 from asd_ray.features._base import must_be
 
 NETS: dict[str, Callable[[int], MobileNetV2 | ResNet50]] = {"mobilenet_v2": MobileNetV2, "resnet50": ResNet50}
-MIXES = ("none", "before", "after", "both")  # the log
-BEND = 0.2  # of the warps: a = ±BEND, ±2 BEND, …
+MIXES = ("none", "before", "after", "both")  # where mixing happens: before or after the log
+BEND = 0.2  # the warps have a = ±BEND, ±2 BEND, …
 
 
 class IdClassifier:
-    """A detector; see the module for the method.
+    """A classifier of machine ids on log-mel images; see the module for the method.
 
-    `mix` says whether pairs of ids are combined before or after the log, or each half of the time; `warps` is the
-    number of warped copies of each id; `hop` is that of the pictures learned from, `test_hop` of those scored.
+    `mix` selects whether pairs of images are combined before or after the log, or each half of the time; `warps` is the
+    number of warped copies of each id. Images are of `frames` frames and start every `hop` frames in training, every
+    `test_hop` frames in scoring.
 
-    Variants: `probability`, `log_odds`, `nll` and `log_odds_2021` of the own id; and one for each of `backends` on
-    the mean embedding of a clip.
+    Variants: `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own id; and one for each of `backends`
+    on its mean embedding.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
@@ -97,62 +98,62 @@ class IdClassifier:
         training.check_whole(self, "frames", 32)
         for name in ("hop", "test_hop"):
             training.check_whole(self, name, 1)
-        training.check_recipe(self)
+        training.check_training_settings(self)
         classify.backends_for(backends)
-        self._kept = classify.Kept(self, self._new)
+        self._fitted = classify.FittedClassifier(self, self._new)
 
     @property
     def front_end(self) -> FrontEnd:
         return PRESETS["baseline"].at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        lacking = Classes.lacking(train, least=1 if self.warps else 2)
-        return lacking or training.too_few(train, self.front_end, self.frames, self.hop)
+        too_few_classes = Classes.why_too_few(train, at_least=1 if self.warps else 2)
+        return too_few_classes or training.too_few_windows(train, self.front_end, self.frames, self.hop)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        classes = Classes.of(train.frame, least=1 if self.warps else 2)
+        classes = Classes.from_clips(train.frame, at_least=1 if self.warps else 2)
         frames, windows = training.frames_of(self.front_end, train, self.frames, self.context, self.hop)
-        device, made = self.context.device, self._kept.begun(classes)
-        assert isinstance(made.net, classify.Standardised)
-        made.net.learn(frames)
-        picture, starts = self._pictures(frames), training.starts_of(windows, device)
+        device, classifier = self.context.device, self._fitted.start(classes)
+        assert isinstance(classifier.net, classify.Standardised)
+        classifier.net.fit(frames)
+        image_at, starts = self._images(frames), training.window_starts(windows, device)
         labels = classes.labels(train.frame)[torch.from_numpy(windows.clip)].to(device)
-        optimiser = torch.optim.Adam(made.parameters(), lr=self.lr, fused=True)
-        changed = _Changes(self, len(classes), frames.shape[1])
+        optimiser = torch.optim.Adam(classifier.parameters(), lr=self.lr, fused=True)
+        augment_batch = _Augmentation(self, len(classes), frames.shape[1])
 
-        def losses(at: Tensor) -> dict[str, Tensor]:
-            pictures, first, second, weights = changed(picture(starts[at]), labels[at])
-            return {"train": self._loss(made.head, made.embedded(pictures), first, second, weights)}
+        def losses(positions: Tensor) -> dict[str, Tensor]:
+            images, first, second, weights = augment_batch(image_at(starts[positions]), labels[positions])
+            return {"train": self._loss(classifier.head, classifier.embed(images), first, second, weights)}
 
         generator = self.context.generator()
-        yield from made.learn(train, losses, len(starts), optimiser, self.epochs, self.batch_size, generator)
+        yield from classifier.fit(train, losses, len(starts), optimiser, self.epochs, self.batch_size, generator)
 
     def score(self, clips: ClipSet) -> Scores:
-        return self._kept.score(clips)
+        return self._fitted.score(clips)
 
     def state(self) -> State:
-        return self._kept.state()
+        return self._fitted.state()
 
     def load(self, state: State) -> None:
-        self._kept.load(state)
+        self._fitted.load(state)
 
     def _new(self, classes: Classes) -> classify.Classifier:
-        net, head = training.made_with_seed(lambda: self._modules(len(classes) * (1 + self.warps)), self.context)
+        net, head = training.build_with_seed(lambda: self._modules(len(classes) * (1 + self.warps)), self.context)
         return classify.Classifier(self.context, self._inputs, net, head, classes, self.backends)
 
     def _modules(self, classes: int) -> nn.ModuleList:
         net = NETS[self.net](self.channels)
         head = new_head(self.head, net.width, classes, scale=self.scale, margin=self.margin)
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster, on a CPU too
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster, also on a CPU
         return nn.ModuleList([classify.Standardised(net), head])
 
     def _inputs(self, clips: ClipSet) -> tuple[classify.Gather, Windows]:
         frames, windows = training.frames_of(self.front_end, clips, self.frames, self.context, self.test_hop)
-        return self._pictures(frames), windows
+        return self._images(frames), windows
 
-    def _pictures(self, frames: Tensor) -> classify.Gather:
-        picture = training.pictures_of(frames, self.frames)
-        return lambda starts: picture(starts).expand(-1, self.channels, -1, -1)
+    def _images(self, frames: Tensor) -> classify.Gather:
+        image_at = training.images_of(frames, self.frames)
+        return lambda starts: image_at(starts).expand(-1, self.channels, -1, -1)
 
     def _loss(self, head: nn.Module, embedding: Tensor, first: Tensor, second: Tensor, weights: Tensor) -> Tensor:
         if isinstance(head, ArcFace):
@@ -162,29 +163,29 @@ class IdClassifier:
         return divergence(logits, augment.soft_labels(first, second, weights, logits.shape[1]))
 
 
-class _Changes:
-    """Warps and mixes a batch; gives the pictures, two classes of each and the share of the first."""
+class _Augmentation:
+    """Warps and mixes a batch. Returns images, both classes of each image, and the proportion of the first class."""
 
     def __init__(self, owner: IdClassifier, classes: int, mels: int) -> None:
         self.mix, self.warps, self.classes, self.device = owner.mix, owner.warps, classes, owner.context.device
-        self.draw = np.random.default_rng(owner.context.seed)
+        self.rng = np.random.default_rng(owner.context.seed)
         bends = [BEND * (1 + n // 2) * (-1) ** n for n in range(self.warps)]
         self.matrices = augment.warp_matrices(mels, [(0.0, 1.0), *((a, 1 - a) for a in bends)]).to(self.device)
 
-    def __call__(self, pictures: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        count = len(pictures)
+    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        count = len(images)
         if self.warps:
-            which = self._to_device(self.draw.integers(0, 1 + self.warps, count))
-            pictures = augment.warped(pictures, self.matrices, which)
-            labels = augment.warped_labels(labels, which, self.classes)
+            warp_numbers = self._to_device(self.rng.integers(0, 1 + self.warps, count))
+            images = augment.warped(images, self.matrices, warp_numbers)
+            labels = augment.warped_labels(labels, warp_numbers, self.classes)
         if self.mix == "none":
-            return pictures, labels, labels, torch.ones(count, device=self.device)
-        with_whom = self._to_device(self.draw.permutation(count))
-        shares = self.draw.uniform(size=count).astype(np.float32)
-        weights = self._to_device(np.where(self.draw.random(count) < 0.5, shares, np.float32(1)))
-        before = self.mix == "before" or (self.mix == "both" and self.draw.random() < 0.5)
-        mixed = (augment.mixed_before_log if before else augment.mixed)(pictures, pictures[with_whom], weights)
-        return mixed, labels, labels[with_whom], weights
+            return images, labels, labels, torch.ones(count, device=self.device)
+        partners = self._to_device(self.rng.permutation(count))
+        proportions = self.rng.uniform(size=count).astype(np.float32)
+        weights = self._to_device(np.where(self.rng.random(count) < 0.5, proportions, np.float32(1)))
+        before_log = self.mix == "before" or (self.mix == "both" and self.rng.random() < 0.5)
+        mixed_images = (augment.mixed_before_log if before_log else augment.mixed)(images, images[partners], weights)
+        return mixed_images, labels, labels[partners], weights
 
     def _to_device(self, values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Tensor:
         return torch.from_numpy(values).to(self.device)

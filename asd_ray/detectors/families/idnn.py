@@ -1,19 +1,18 @@
-"""Interpolation of the middle frame: IDNN.
+"""IDNN: interpolation of the middle frame.
 
 Suefusa, Nishida, Purohit, Tanabe, Endo, Kawaguchi, "Anomalous Sound Detection Based on Interpolation Deep Neural
 Network", ICASSP 2020.
 
-Of five consecutive log-mel frames the net hears all but the middle one. It learns from normal clips to predict that
-frame from its neighbours. A frame that cannot be predicted so is anomalous: a clip's score is the mean (or the
-largest) of its vectors' mean squared errors.
+A dense net learns from normal clips to predict the middle one of five consecutive log-mel frames from the other four. A
+frame that it cannot predict is anomalous: a clip's score is the mean (or the largest) of the mean squared errors of its
+vectors.
 
-Left open, and chosen here: the front end is that of the DCASE baselines from 2021 on, weights and batch
-normalisation start as torch's do, the batch is the 512 of the 2020 baseline, and every vector is learned from, none
-is held out.
+Left open, and chosen here: the front end is that of the DCASE baselines from 2021 on; weights and batch normalisation
+start as in torch; the batch size is the 512 of the 2020 baseline; all vectors are used for training, none is held out.
 
 Published, AUC (pAUC) in per cent, DCASE 2020 development, in the table of Liu et al. 2022: fan 67.71 (52.90), pump
-73.76 (61.07), slider 86.45 (67.58), valve 84.09 (64.94), ToyCar 78.69 (69.22), ToyConveyor 71.07 (59.70), average
-76.96 (62.57).
+73.76 (61.07), slider 86.45 (67.58), valve 84.09 (64.94), ToyCar 78.69 (69.22), ToyConveyor 71.07 (59.70), average 76.96
+(62.57).
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ from asd_ray.features._base import must_be
 
 
 class IDNN:
-    """A detector; see the module for the method.
+    """A dense net that predicts the middle frame from its neighbours; see the module for the method.
 
-    `frames` is odd, so that one is in the middle. The hidden layers are `hidden`, its half, quarter and eighth, and
-    back: 128, 64, 32, 16, 32, 64, 128. Variants: `mean` and `max` over a clip's vectors.
+    `frames` is odd, so that there is a middle one. The hidden layers have `hidden` units, its half, quarter and eighth,
+    and back up: 128, 64, 32, 16, 32, 64, 128. Variants: `mean` and `max` over a clip's vectors.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.25)
@@ -61,7 +60,7 @@ class IDNN:
         must_be(self, "frames", frames % 2 == 1, "odd")
         training.check_whole(self, "hidden", 8)
         must_be(self, "hidden", hidden % 8 == 0, "a multiple of 8")
-        training.check_recipe(self)
+        training.check_training_settings(self)
         self._net: DenseNet | None = None
 
     @property
@@ -69,54 +68,61 @@ class IDNN:
         return PRESETS["baseline"].at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return training.too_few(train, self.front_end, self.frames)
+        return training.too_few_windows(train, self.front_end, self.frames)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         frames, windows = training.frames_of(self.front_end, train, self.frames, self.context)
-        self._net = training.made_with_seed(self._new_net, self.context)
-        recipe = training.Recipe(self.epochs, self.batch_size, self.lr)
-        starts = training.starts_of(windows)
+        self._net = training.build_with_seed(self._new_net, self.context)
+        settings = training.TrainingSettings(self.epochs, self.batch_size, self.lr)
+        starts = training.window_starts(windows)
         yield from training.train(
-            self._net, pairs_of(frames, self.frames), starts, starts[:0], recipe, self.context.generator()
+            self._net,
+            inputs_and_targets_of(frames, self.frames),
+            starts,
+            starts[:0],
+            settings,
+            self.context.generator(),
         )
 
     def score(self, clips: ClipSet) -> Scores:
-        net = self._ready("score")
+        net = self._fitted_net("score")
         frames, windows = training.frames_of(self.front_end, clips, self.frames, self.context)
         mean = torch.empty(len(clips), device=self.context.device)
         largest = torch.empty_like(mean)
         with torch.inference_mode():
-            for part, inside in training.by_clips(windows):
-                given, wanted = pairs_of(frames, self.frames)(training.starts_of(inside, frames.device))
-                errors = (net(given) - wanted).square().mean(1)
-                mean[part] = per_clip(errors, inside, "mean")
-                largest[part] = per_clip(errors, inside, "max")
+            for chunk, chunk_windows in training.clip_chunks(windows):
+                inputs, targets = inputs_and_targets_of(frames, self.frames)(
+                    training.window_starts(chunk_windows, frames.device)
+                )
+                errors = (net(inputs) - targets).square().mean(1)
+                mean[chunk] = per_clip(errors, chunk_windows, "mean")
+                largest[chunk] = per_clip(errors, chunk_windows, "max")
         return {"mean": training.as_scores(mean), "max": training.as_scores(largest)}
 
     def state(self) -> State:
-        return {"net": training.plain(self._ready("state"))}
+        return {"net": training.cpu_weights(self._fitted_net("state"))}
 
     def load(self, state: State) -> None:
-        net = training.made_with_seed(self._new_net, self.context)
+        net = training.build_with_seed(self._new_net, self.context)
         net.load_state_dict(state["net"])
         self._net = net
 
     def _new_net(self) -> DenseNet:
         mels = self.front_end.shape[0]
-        half = [self.hidden, self.hidden // 2, self.hidden // 4]
-        return DenseNet((self.frames - 1) * mels, [*half, self.hidden // 8, *half[::-1]], mels)
+        first_half = [self.hidden, self.hidden // 2, self.hidden // 4]
+        return DenseNet((self.frames - 1) * mels, [*first_half, self.hidden // 8, *first_half[::-1]], mels)
 
-    def _ready(self, wanted: str) -> DenseNet:
-        return training.after_fit(self, self._net, wanted).eval()
+    def _fitted_net(self, method: str) -> DenseNet:
+        return training.require_fitted(self, self._net, method).eval()
 
 
-def pairs_of(frames: Tensor, size: int) -> training.Pairs:
-    """First frames of vectors -> all their frames but the middle one, and the middle one."""
+def inputs_and_targets_of(frames: Tensor, size: int) -> training.InputsAndTargets:
+    """A function: first frames of vectors -> all frames but the middle one, and the middle one."""
     row, middle, mels = training.rows_of(frames, size), size // 2, frames.shape[1]
 
-    def pairs(starts: Tensor) -> tuple[Tensor, Tensor]:
+    def inputs_and_targets(starts: Tensor) -> tuple[Tensor, Tensor]:
         rows = row(starts)
-        before, wanted, after = torch.split(rows, [middle * mels, mels, middle * mels], dim=1)
-        return torch.cat([before, after], 1), wanted
+        before, targets, after = torch.split(rows, [middle * mels, mels, middle * mels], dim=1)
+        return torch.cat([before, after], 1), targets
 
-    return pairs
+    return inputs_and_targets

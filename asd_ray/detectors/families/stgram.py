@@ -1,24 +1,24 @@
-"""A classifier of machine ids that sees a log-mel picture beside a picture learned from the wave: STgram-MFN.
+"""STgram-MFN: a classifier of machine ids on a log-mel spectrogram and one learned from the wave.
 
-Liu, Guan, Zhu, Wang, "Anomalous Sound Detection Using Spectral-Temporal Information Fusion", ICASSP 2022. Settings
-after it: Cho, "Unsupervised Anomalous Sound Detection Using STgram with Mixup", DCASE 2022; Choi, Choi, "Noisy-ArcMix:
+Liu, Guan, Zhu, Wang, "Anomalous Sound Detection Using Spectral-Temporal Information Fusion", ICASSP 2022. Later
+settings: Cho, "Unsupervised Anomalous Sound Detection Using STgram with Mixup", DCASE 2022; Choi, Choi, "Noisy-ArcMix:
 Additive Noisy Angular Margin Loss Combined with Mixup for Anomalous Sound Detection", 2023 (TASTgram).
 
-One-dimensional convolutions learn of the wave what a spectrogram loses, the Tgram; with the log-mel picture, the
-Sgram, it is the two channels that MobileFaceNet makes an embedding of. ArcFace learns to tell all ids of all machines
-by it, or those of one machine. A clip that the net does not take for its own id is anomalous.
+One-dimensional convolutions learn from the wave what a spectrogram loses (the Tgram). It and the log-mel spectrogram
+(the Sgram) are the two input channels of MobileFaceNet. ArcFace learns to tell all ids of all machines apart by its
+embedding, or those of one machine. A clip that the net does not assign to its own id is anomalous.
 
-The rows of the paper: inputs "sgram", "tgram" and "spectrum" (LogMel-, Tgram- and Spec-MFN), head "softmax" (CEE). The
+Rows of the paper: inputs "sgram", "tgram" and "spectrum" (LogMel-, Tgram- and Spec-MFN), head "softmax" (CEE). The
 authors' later code has net "mobilefacenet_2023" and 300 epochs. Cho: mix "mixup", net "mobilefacenet_2022" or
 "mobilenet_v3", whose weights start at random here. TASTgram: inputs "sgram+tgram+attention", picture "noisy_arcmix",
 net "mobilefacenet_2023", mix "noisy_arcmix", weight_decay 0.01, anneal_after 0, batch_size 64, 300 epochs. The paper
-trains over all machines at once, which `asd-ray search --jointly` does; per machine it is said to lose 10 points.
+trains on all machines at once, as `asd-ray search --jointly` does; training per machine is said to cost 10 points.
 
-Left open, and chosen here: clips shorter than `seconds` are repeated; the linear spectrum is in dB; a mixture's share
-is drawn for each clip from Beta(alpha, alpha), with alpha 0.5 for Cho's, too, who mixes waves and gives each class its
-own margin; the weights of the last epoch score, where the authors take the best on test clips and Choi & Choi those
-of least loss on held out clips; the rate falls as in the authors' later code, by a cosine over all epochs which begins
-after the first 20, down to a tenth; an embedding has unit length under ArcFace.
+Left open, and chosen here: clips shorter than `seconds` are repeated; the linear spectrum is in dB; the proportion of a
+mixture is drawn for each clip from Beta(alpha, alpha), with alpha 0.5 also for Cho, who mixes waves and gives each
+class its own margin; the weights of the last epoch are used, where the authors take the best on test clips and Choi &
+Choi those with the lowest loss on held out clips; the learning rate falls as in the authors' later code, by a cosine
+over all epochs that starts after the first 20, down to a tenth; an embedding has unit length under ArcFace.
 
 Published, AUC (pAUC) in per cent, DCASE 2020 development, best epoch on test clips, fan, pump, slider, valve, ToyCar,
 ToyConveyor: ArcFace 94.04 (88.97), 91.94 (81.75), 99.55 (97.61), 99.64 (98.44), 94.44 (87.68), 74.57 (63.60); mean
@@ -51,21 +51,20 @@ from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.augment import mixed, mixing_weights
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import ArcFace, Softmax, arcmix, check_head, new_head, noisy_arcmix
-from asd_ray.detectors.parts.waves import Waves
+from asd_ray.detectors.parts.waves import MAX_CLIPS, Waves
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, LogMel, Magnitude, Windows
 from asd_ray.features._base import must_be
 
 NETS = ("mobilefacenet_2022", "mobilefacenet_2023", "mobilenet_v3")
 INPUTS = ("sgram+tgram", "sgram+tgram+attention", "sgram", "tgram", "spectrum")
-PICTURES = ("stgram", "noisy_arcmix")  # presets of the Sgram
+PICTURES = ("stgram", "noisy_arcmix")  # presets for the log-mel spectrogram
 MIXES: dict[str, Callable[..., Tensor] | None] = {"none": None, "mixup": arcmix, "noisy_arcmix": noisy_arcmix}
-MOST = 32  # clips at once where nothing is learned: 0.2 GB in the first layers
-FLOOR = 1e-10  # of a spectrum's power
+FLOOR = 1e-10  # of the power of a spectrum, for its logarithm
 
 
 class Stgram(nn.Module):
-    """Waves, [n, samples] -> embeddings; `pictures` are those of the same sound, where they are made already."""
+    """Waves, [n, samples] -> embeddings. `spectrograms` are those of the same sound, if they are already computed."""
 
     def __init__(self, front_end: LogMel | Magnitude, inputs: str, net: str, samples: int, *, unit: bool) -> None:
         super().__init__()
@@ -80,34 +79,34 @@ class Stgram(nn.Module):
             self.net = MobileFaceNet(channels, size=(bins, frames), table=net.removeprefix("mobilefacenet_"))
         self.width = self.net.width
 
-    def pictures(self, waves: Tensor) -> Tensor:
+    def spectrograms(self, waves: Tensor) -> Tensor:
         """[n, bins, frames] in dB."""
         with torch.autocast(waves.device.type, enabled=False):
-            made = self.front_end(waves).transpose(1, 2)
-        return made.clamp_min(FLOOR).log10().mul(10) if self.inputs == ["spectrum"] else made
+            frames = self.front_end(waves).transpose(1, 2)
+        return frames.clamp_min(FLOOR).log10().mul(10) if self.inputs == ["spectrum"] else frames
 
-    def forward(self, waves: Tensor, pictures: Tensor | None = None) -> Tensor:
-        if pictures is None:
-            pictures = waves.new_empty(0) if self.inputs == ["tgram"] else self.pictures(waves)
+    def forward(self, waves: Tensor, spectrograms: Tensor | None = None) -> Tensor:
+        if spectrograms is None:
+            spectrograms = waves.new_empty(0) if self.inputs == ["tgram"] else self.spectrograms(waves)
         channels = []
-        for each in self.inputs:
-            if each == "tgram":
+        for name in self.inputs:
+            if name == "tgram":
                 assert self.tgram is not None
                 channels.append(self.tgram(waves))
             else:
-                channels.append(temporal_attention(pictures) if each == "attention" else pictures)
+                channels.append(temporal_attention(spectrograms) if name == "attention" else spectrograms)
         embedding: Tensor = self.net(torch.stack(channels, 1))
         return normalize(embedding.float()) if self.unit else embedding
 
 
 class StgramMfn:
-    """A detector; see the module for the method.
+    """A classifier of machine ids on two kinds of spectrogram; see the module for the method.
 
-    `seconds` of each clip are heard; `anneal_after` is the epoch after which the rate falls; `weight_decay` above 0
-    makes Adam AdamW.
+    `seconds` of each clip are used; `picture` is the preset of the log-mel spectrogram. The learning rate falls after
+    epoch `anneal_after`. With `weight_decay` above 0, AdamW is used instead of Adam.
 
-    Variants: `nll_margin` (head "arcface"), `probability`, `log_odds`, `nll` and `log_odds_2021` of the own id, and one
-    for each of `backends` on a clip's embedding.
+    Variants: `nll_margin` (head "arcface"), `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own id,
+    and one for each of `backends` on its embedding.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
@@ -147,9 +146,9 @@ class StgramMfn:
         must_be(self, "seconds", 0.25 <= seconds < math.inf, "0.25 or more")
         must_be(self, "weight_decay", 0 <= weight_decay < math.inf, "0 or more")
         training.check_whole(self, "anneal_after", 0)
-        training.check_recipe(self)
+        training.check_training_settings(self)
         classify.backends_for(backends)
-        self._kept = classify.Kept(self, self._new)
+        self._fitted = classify.FittedClassifier(self, self._new)
 
     @property
     def front_end(self) -> LogMel | Magnitude:
@@ -162,55 +161,57 @@ class StgramMfn:
         return replace(preset, seconds=self.seconds).at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return Classes.lacking(train)
+        return Classes.why_too_few(train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        classes, device = Classes.of(train.frame), self.context.device
-        made = self._kept.begun(classes)
-        net, head = made.net, made.head
+        classes, device = Classes.from_clips(train.frame), self.context.device
+        classifier = self._fitted.start(classes)
+        net, head = classifier.net, classifier.head
         assert isinstance(net, Stgram)
         assert isinstance(head, ArcFace | Softmax)
         waves, labels = self._waves(train), classes.labels(train.frame).to(device)
-        draw, mixing = np.random.default_rng(self.context.seed), MIXES[self.mix]
-        optimiser = torch.optim.AdamW(made.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
+        rng, mixed_loss = np.random.default_rng(self.context.seed), MIXES[self.mix]
+        optimiser = torch.optim.AdamW(classifier.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, partial(_share, after=self.anneal_after, of=self.epochs)
+            optimiser, partial(_learning_rate_factor, after=self.anneal_after, epochs=self.epochs)
         )
 
-        def losses(at: Tensor) -> dict[str, Tensor]:
-            heard, first = waves(at), labels[at]
-            if mixing is None:
-                return {"train": cross_entropy(head.logits(made.embedded(heard), first), first)}
-            other = torch.from_numpy(draw.permutation(len(at))).to(device)
-            weights, pictures = mixing_weights(len(at), self.alpha, draw, device), None
+        def losses(positions: Tensor) -> dict[str, Tensor]:
+            batch_waves, first = waves(positions), labels[positions]
+            if mixed_loss is None:
+                return {"train": cross_entropy(head.logits(classifier.embed(batch_waves), first), first)}
+            partners = torch.from_numpy(rng.permutation(len(positions))).to(device)
+            weights, spectrograms = mixing_weights(len(positions), self.alpha, rng, device), None
             if self.mix == "noisy_arcmix" and self.inputs != "tgram":
-                pictures = net.pictures(heard)
-                pictures = mixed(pictures, pictures[other], weights)
-            heard = mixed(heard, heard[other], weights)
-            return {"train": mixing(head, made.embedded(heard, pictures), first, first[other], weights)}
+                spectrograms = net.spectrograms(batch_waves)
+                spectrograms = mixed(spectrograms, spectrograms[partners], weights)
+            batch_waves = mixed(batch_waves, batch_waves[partners], weights)
+            return {
+                "train": mixed_loss(head, classifier.embed(batch_waves, spectrograms), first, first[partners], weights)
+            }
 
         generator = self.context.generator()
-        for progress in made.learn(train, losses, len(train), optimiser, self.epochs, self.batch_size, generator):
+        for progress in classifier.fit(train, losses, len(train), optimiser, self.epochs, self.batch_size, generator):
             yield progress
             schedule.step()
 
     def score(self, clips: ClipSet) -> Scores:
-        return self._kept.score(clips)
+        return self._fitted.score(clips)
 
     def state(self) -> State:
-        return self._kept.state()
+        return self._fitted.state()
 
     def load(self, state: State) -> None:
-        self._kept.load(state)
+        self._fitted.load(state)
 
     def _new(self, classes: Classes) -> classify.Classifier:
-        net, head = training.made_with_seed(lambda: self._modules(len(classes)), self.context)
-        if self.context.device.type == "cuda":  # on a CPU it takes half as long again to score
+        net, head = training.build_with_seed(lambda: self._modules(len(classes)), self.context)
+        if self.context.device.type == "cuda":  # on a CPU scoring would take half as long again
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return classify.Classifier(self.context, self._inputs, net, head, classes, self.backends, most=MOST)
+        return classify.Classifier(self.context, self._inputs, net, head, classes, self.backends, max_windows=MAX_CLIPS)
 
     def _modules(self, classes: int) -> nn.ModuleList:
-        samples, arcface = self.front_end.heard(1), self.head == "arcface"
+        samples, arcface = self.front_end.used_samples(1), self.head == "arcface"
         net = Stgram(self.front_end, self.inputs, self.net, samples, unit=arcface)
         head = new_head(self.head, net.width, classes, scale=self.scale, margin=self.margin)
         return nn.ModuleList([net, head])
@@ -223,6 +224,6 @@ class StgramMfn:
         return Waves(clips, self.front_end, self.context.device)
 
 
-def _share(epoch: int, *, after: int, of: int) -> float:
-    """Of the first rate, by epochs done: 1 up to `after`, then a cosine of half a period in `of` epochs, to 0.1."""
-    return 0.55 + 0.45 * math.cos(math.pi * min(max(0, epoch - after) / of, 1))
+def _learning_rate_factor(epoch: int, *, after: int, epochs: int) -> float:
+    """The learning rate as a factor of `lr`: 1 up to `after`, then half a cosine period over `epochs`, down to 0.1."""
+    return 0.55 + 0.45 * math.cos(math.pi * min(max(0, epoch - after) / epochs, 1))

@@ -1,13 +1,18 @@
-"""TWFR-GMM: one time-weighted spectrum a clip, one Gaussian mixture a machine and id; no net, seconds to train.
+"""TWFR-GMM: one time-weighted spectrum per clip, one Gaussian mixture per machine and id; no net, seconds to train.
 
 Guan et al., "Time-weighted frequency domain audio representation with GMM estimator for anomalous sound detection",
-ICASSP 2023, after the authors' published code. Sort the frames of each mel bin from loud to quiet, weigh the i-th
-by r^i, and a clip becomes 128 numbers: r = 1 is the mean over time, r = 0 the maximum, which hears knocks.
+ICASSP 2023, after the authors' published code.
+
+The frames of each mel bin are sorted from loud to quiet, and the i-th gets the weight r^i. A clip becomes 128
+numbers: r = 1 is the mean over time, r = 0 the maximum, which responds to knocks. The score is minus the largest log
+density of any Gaussian of the mixture.
+
+Chosen here: the shipped setting differs by machine: r is 1.00 for ToyCar and fan, .90 ToyTrain, 1.00 or
+.80 bearing, .98 or 1.00 gearbox, .88 or .90 slider, .46 valve (the second value with SMOTE). As one setting for every
+machine we chose r = 1, which most of them have, and no SMOTE.
 
 Published for DCASE 2022 with SMOTE, as AUC source / AUC target / pAUC: development 85.97 / 74.08 / 64.89 (settings
-selected on those labels), evaluation 78.64 / 67.27 / 61.67. The shipped setting differs by machine: r is 1.00 for
-ToyCar and fan, .90 ToyTrain, 1.00 or .80 bearing, .98 or 1.00 gearbox, .88 or .90 slider, .46 valve (the second
-value with SMOTE). As one setting for every machine we chose r = 1, which most of them have, and no SMOTE.
+selected on those labels), evaluation 78.64 / 67.27 / 61.67.
 """
 
 from __future__ import annotations
@@ -22,26 +27,28 @@ import torch
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.parts import training
-from asd_ray.detectors.parts.backends import Learned, interpolated, log_densities, mixture
+from asd_ray.detectors.parts.backends import Learned, interpolated
+from asd_ray.detectors.parts.mixtures import fit_mixture, log_densities
 from asd_ray.errors import AsdRayError
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd
 from asd_ray.features._base import FULL_SCALE, must_be
 
 Floats = npt.NDArray[np.float64]
-BLOCK = 64  # clips sorted at once, and clips that SMOTE makes at once: 40 MB each at 10 s
+BLOCK = 64  # clips sorted, or synthesised by SMOTE, at a time: 40 MB at 10 s
 
 
 class TwfrGmm:
-    """One mixture with full covariances, in float64, for each (machine, id).
+    """One Gaussian mixture of time-weighted spectra per machine and id; see the module for the method.
 
-    An id with fewer different clips than `components` gets as many components as it has different clips. A clip of
-    an id that was not in training is scored by every mixture, and the lowest score counts: it is as normal as the
-    known machine that it resembles most.
+    The mixtures have full covariances, in float64. `r` is the weight, `components` the number of Gaussians, `reg` is
+    added to the variances and `tol` ends the fit. An id with fewer different clips than `components` gets as many
+    components as it has different clips. A clip of an id that was not in training is scored by every mixture, and the
+    lowest score counts: it is as normal as the known machine that it resembles most.
 
-    With `smote`, an id whose training clips have domains gets waves interpolated between target clips and one of
-    their `smote_neighbours` nearest neighbours, until there are `smote_ratio` times as many target as source clips.
-    Fewer than two target clips give nothing to interpolate, and nothing is added.
+    With `smote`, an id whose training clips have domains gets waves interpolated between target clips and one of their
+    `smote_neighbours` nearest neighbours, until there are `smote_ratio` times as many target as source clips. With
+    fewer than two target clips there is nothing to interpolate, and nothing is added. Variant: `gmm`.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1, gpu=0)
@@ -76,47 +83,47 @@ class TwfrGmm:
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         if len(train) == 0:
-            raise AsdRayError("TwfrGmm cannot learn from no clips; check the training split of this machine")
+            raise AsdRayError("TwfrGmm learns from clips but got none; check the training split of this machine")
         vectors = self._vectors(train)
-        mixtures, likelihood, clips = {}, 0.0, 0
+        mixtures, likelihood, count = {}, 0.0, 0
         for key, positions in _ids(train).items():
-            mine = vectors[positions]
+            id_vectors = vectors[positions]
             if self.smote:
-                mine = np.concatenate([mine, self._synthetic(train.take(positions))])
-            mixtures[key], mean = self._mixture(key, mine)
-            likelihood, clips = likelihood + mean * len(mine), clips + len(mine)
+                id_vectors = np.concatenate([id_vectors, self._synthetic(train.take(positions))])
+            mixtures[key], mean_likelihood = self._mixture(key, id_vectors)
+            likelihood, count = likelihood + mean_likelihood * len(id_vectors), count + len(id_vectors)
         self._mixtures = mixtures
-        yield Progress(1, {"loss": -likelihood / clips})
+        yield Progress(1, {"loss": -likelihood / count})
 
     def score(self, clips: ClipSet) -> Scores:
-        mixtures = training.after_fit(self, self._mixtures or None, "score")
+        mixtures = training.require_fitted(self, self._mixtures or None, "score")
         vectors, scores = self._vectors(clips), np.zeros(len(clips))
         for key, positions in _ids(clips).items():
-            candidates = [mixtures[key]] if key in mixtures else list(mixtures.values())
-            scores[positions] = np.min([_scores(each, vectors[positions]) for each in candidates], axis=0)
+            fitted = [mixtures[key]] if key in mixtures else list(mixtures.values())
+            scores[positions] = np.min([_scores(mixture, vectors[positions]) for mixture in fitted], axis=0)
         return {"gmm": scores}
 
     def state(self) -> State:
         state: State = {}
-        for (machine, id), learned in training.after_fit(self, self._mixtures or None, "state").items():
+        for (machine, id), learned in training.require_fitted(self, self._mixtures or None, "state").items():
             state.setdefault(machine, {})[id] = dict(learned)
         return state
 
     def load(self, state: State) -> None:
         self._mixtures = {
-            (machine, id): {name: tensor.cpu() for name, tensor in kept.items()}
+            (machine, id): {name: tensor.cpu() for name, tensor in tensors.items()}
             for machine, ids in state.items()
-            for id, kept in ids.items()
+            for id, tensors in ids.items()
         }
 
     def _vectors(self, clips: ClipSet) -> Floats:
-        """[clips, mels]; clips of equal length are sorted together."""
+        """[clips, mels]. Clips of equal length are sorted together."""
         features = self.context.features.get(self.front_end, clips, device=self.context.device)
         vectors = np.empty((len(clips), *self.front_end.shape))
         for length in np.unique(features.lengths):
-            alike = np.flatnonzero(features.lengths == length)
-            for start in range(0, len(alike), BLOCK):
-                block = alike[start : start + BLOCK]
+            equally_long = np.flatnonzero(features.lengths == length)
+            for start in range(0, len(equally_long), BLOCK):
+                block = equally_long[start : start + BLOCK]
                 vectors[block] = time_weighted(np.stack([features.clip(i) for i in block.tolist()]), self.r)
         return vectors
 
@@ -124,45 +131,45 @@ class TwfrGmm:
         """The mixture of one id, and the mean log likelihood of its own clips."""
         rows = torch.from_numpy(vectors)
         try:
-            # The same seed for every id: what an id learns does not depend on which others there are.
-            found = mixture(rows, self.components, "full", self.reg, self.tol, self.context.seed)
+            # The same seed for every id, so that the result of an id does not depend on the other ids.
+            learned = fit_mixture(rows, self.components, "full", self.reg, self.tol, self.context.seed)
         except AsdRayError as error:
             raise AsdRayError(f"TwfrGmm, {key[0]} id {key[1]}: {error}") from error
-        densities = log_densities(rows, found["means"], found["factors"]) + found["weights"].log()
-        return found, float(densities.logsumexp(1).mean())
+        densities = log_densities(rows, learned["means"], learned["factors"]) + learned["weights"].log()
+        return learned, float(densities.logsumexp(1).mean())
 
     def _synthetic(self, clips: ClipSet) -> Floats:
         """Vectors of the clips that SMOTE adds to one id."""
         domains = clips.frame["domain"].to_numpy(str)
         target = clips.take(domains == "target")
-        wanted = round(self.smote_ratio * int((domains == "source").sum())) - len(target)
-        made = [np.empty((0, *self.front_end.shape))]
-        if len(target) >= 2 and wanted > 0:
+        missing = round(self.smote_ratio * int((domains == "source").sum())) - len(target)
+        vectors = [np.empty((0, *self.front_end.shape))]
+        if len(target) >= 2 and missing > 0:
             shortest = int(target.lengths.min())
             waves = np.stack([target.samples(i)[:shortest] for i in range(len(target))])
-            pool = torch.from_numpy(waves.astype(np.float32) / np.float32(FULL_SCALE))
+            target_waves = torch.from_numpy(waves.astype(np.float32) / np.float32(FULL_SCALE))
             generator = self.context.generator()
-            for start in range(0, wanted, BLOCK):
-                new = interpolated(pool, min(BLOCK, wanted - start), self.smote_neighbours, generator)
-                frames = self.front_end(new.to(self.context.device))
-                made.append(time_weighted(frames.cpu().numpy(), self.r))
-        return np.concatenate(made)
+            for start in range(0, missing, BLOCK):
+                synthetic = interpolated(target_waves, min(BLOCK, missing - start), self.smote_neighbours, generator)
+                frames = self.front_end(synthetic.to(self.context.device))
+                vectors.append(time_weighted(frames.cpu().numpy(), self.r))
+        return np.concatenate(vectors)
 
 
 def time_weighted(frames: npt.NDArray[np.floating], r: float) -> Floats:
-    """[clips, frames, mels] -> [clips, mels]: each bin's values from loud to quiet, weighted by r^i over their sum."""
+    """[clips, frames, mels] -> [clips, mels]: values of each bin from loud to quiet, weighted by r^i / Σ r^i."""
     if r == 1:
         mean: Floats = frames.mean(axis=1, dtype=np.float64)
         return mean
-    rising = np.ascontiguousarray(frames.swapaxes(1, 2))
-    rising.sort(axis=2)
+    ascending = np.ascontiguousarray(frames.swapaxes(1, 2))
+    ascending.sort(axis=2)
     weights = np.float64(r) ** np.arange(frames.shape[1])
-    weighted: Floats = rising @ (weights / weights.sum())[::-1]
+    weighted: Floats = ascending @ (weights / weights.sum())[::-1]
     return weighted
 
 
 def _scores(learned: Learned, vectors: Floats) -> Floats:
-    """Minus the largest log density of any one Gaussian; how often each occurs (its weight) does not count."""
+    """Minus the largest log density of any one Gaussian; the weights of the Gaussians do not count."""
     densities: Floats = log_densities(torch.from_numpy(vectors), learned["means"], learned["factors"]).amax(1).numpy()
     return -densities
 
@@ -173,4 +180,4 @@ def _ids(clips: ClipSet) -> dict[tuple[str, str], npt.NDArray[np.intp]]:
     positions: dict[tuple[str, str], list[int]] = {}
     for i, key in enumerate(zip(frame["machine"], frame["id"], strict=True)):
         positions.setdefault(key, []).append(i)
-    return {key: np.array(mine, np.intp) for key, mine in positions.items()}
+    return {key: np.array(own_positions, np.intp) for key, own_positions in positions.items()}

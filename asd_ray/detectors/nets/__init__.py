@@ -1,1 +1,1 @@
-"""Parts of nets that several families share."""
+"""Networks and their parts, used by one family or several."""

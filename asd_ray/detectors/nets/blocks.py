@@ -1,4 +1,4 @@
-"""What the convolutional backbones are built of: convolution with normalisation, inverted residual, first weights."""
+"""Building blocks of the convolutional nets: convolution with normalisation, inverted residual, initial weights."""
 
 from __future__ import annotations
 
@@ -9,34 +9,37 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-Layer = Callable[[int], nn.Module]  # channels -> a layer for as many: a normalisation or an activation
+Layer = Callable[[int], nn.Module]  # number of channels -> a normalisation or an activation
 
 
 def relu(channels: int) -> nn.Module:
+    """ReLU, as a `Layer`."""
     return nn.ReLU(inplace=True)
 
 
 def relu6(channels: int) -> nn.Module:
+    """ReLU6, as a `Layer`."""
     return nn.ReLU6(inplace=True)
 
 
 def hard_swish(channels: int) -> nn.Module:
+    """Hard swish, as a `Layer`."""
     return nn.Hardswish()
 
 
 def batch_norm(eps: float = 1e-5, momentum: float = 0.1) -> Layer:
-    """`momentum` is torch's: the share of the newest batch, one minus what Keras calls so."""
+    """A `Layer`. `momentum` is that of torch, the weight of the newest batch: one minus the momentum of Keras."""
     return partial(nn.BatchNorm2d, eps=eps, momentum=momentum)
 
 
 def divisible(channels: float, by: int = 8) -> int:
-    """The nearest multiple of `by` not below nine tenths of `channels`: how the MobileNets round their widths."""
+    """The multiple of `by` nearest to `channels`, but not below nine tenths of it: how the MobileNets round widths."""
     nearest = max(by, int(channels + by / 2) // by * by)
     return nearest if nearest >= 0.9 * channels else nearest + by
 
 
 def halved(size: tuple[int, int], times: int = 1) -> tuple[int, int]:
-    """What `times` padded convolutions of odd kernel and stride 2 leave of a picture's height and width."""
+    """The height and width of an image after `times` padded convolutions of odd kernel and stride 2."""
     for _ in range(times):
         size = ((size[0] + 1) // 2, (size[1] + 1) // 2)
     return size
@@ -53,9 +56,9 @@ def conv_norm(
     norm: Layer = nn.BatchNorm2d,
     activation: Layer | None = None,
 ) -> nn.Sequential:
-    """Convolution, normalisation and, if given, activation. No bias: normalisation would take it away.
+    """Convolution, normalisation and, if given, activation. There is no bias, because normalisation would remove it.
 
-    Without `padding` an odd kernel is padded so that stride 1 keeps the picture's size.
+    Without `padding`, an odd kernel is padded so that stride 1 keeps the size of the image.
     """
     if padding is None:
         padding = kernel // 2 if isinstance(kernel, int) else 0
@@ -65,7 +68,7 @@ def conv_norm(
 
 
 class SqueezeExcite(nn.Module):
-    """Each channel times a gate in [0, 1] that two 1×1 convolutions make of all channels' means."""
+    """Multiplies each channel by a gate in [0, 1], computed by two 1×1 convolutions from the means of all channels."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
@@ -73,16 +76,16 @@ class SqueezeExcite(nn.Module):
             nn.Conv2d(channels, squeezed, 1), nn.ReLU(inplace=True), nn.Conv2d(squeezed, channels, 1), nn.Hardsigmoid()
         )
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        gated: Tensor = pictures * self.gate(pictures.mean((2, 3), keepdim=True))
+    def forward(self, images: Tensor) -> Tensor:
+        gated: Tensor = images * self.gate(images.mean((2, 3), keepdim=True))
         return gated
 
 
 class InvertedResidual(nn.Module):
     """1×1 convolution to `hidden` channels, depthwise convolution, 1×1 convolution to `outputs` without activation.
 
-    The first is left out where `hidden` is as wide as the input; the input is added where the shape stays. With
-    `squeezed`, squeeze-and-excitation through so many channels follows the depthwise convolution.
+    The first convolution is left out if `hidden` equals the input channels. The input is added if the shape stays the
+    same. With `squeezed` above 0, squeeze-and-excitation through that many channels follows the depthwise convolution.
     """
 
     def __init__(
@@ -108,29 +111,30 @@ class InvertedResidual(nn.Module):
         layers.append(conv_norm(hidden, outputs, norm=norm))
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        made: Tensor = self.layers(pictures)
-        return pictures + made if self.adds else made
+    def forward(self, images: Tensor) -> Tensor:
+        outputs: Tensor = self.layers(images)
+        return images + outputs if self.adds else outputs
 
 
 @torch.no_grad()
 def glorot(net: nn.Module) -> None:
-    """Keras' own first weights of convolutions: uniform, by the sum of inputs and outputs; biases are zero."""
-    for each in _convolutions(net):
-        nn.init.xavier_uniform_(each.weight)
+    """Keras' default initial weights of convolutions: uniform, scaled by inputs plus outputs; biases zero."""
+    for convolution in _convolutions(net):
+        nn.init.xavier_uniform_(convolution.weight)
 
 
 @torch.no_grad()
 def normal_by_outputs(net: nn.Module, *, per_group: bool) -> None:
-    """Weights of convolutions from N(0, 2 / (kernel area · outputs)), outputs in all or `per_group`; biases zero."""
-    for each in _convolutions(net):
-        outputs = each.out_channels // (each.groups if per_group else 1)
-        nn.init.normal_(each.weight, std=math.sqrt(2 / (math.prod(each.kernel_size) * outputs)))
+    """Initial weights of convolutions: N(0, 2 / (kernel area · outputs)), outputs in total or `per_group`; biases 0."""
+    for convolution in _convolutions(net):
+        outputs = convolution.out_channels // (convolution.groups if per_group else 1)
+        nn.init.normal_(convolution.weight, std=math.sqrt(2 / (math.prod(convolution.kernel_size) * outputs)))
 
 
 def _convolutions(net: nn.Module) -> list[nn.Conv2d]:
-    found = [each for each in net.modules() if isinstance(each, nn.Conv2d)]
-    for each in found:
-        if each.bias is not None:
-            nn.init.zeros_(each.bias)
-    return found
+    """All convolutions of the net, with their biases set to zero."""
+    convolutions = [convolution for convolution in net.modules() if isinstance(convolution, nn.Conv2d)]
+    for convolution in convolutions:
+        if convolution.bias is not None:
+            nn.init.zeros_(convolution.bias)
+    return convolutions

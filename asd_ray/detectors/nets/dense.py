@@ -1,7 +1,7 @@
 """Dense nets, and the gradients of their mean squared error without autograd.
 
-A step of so small a net costs autograd as much time as the arithmetic does. Its layers are always the same three, so on
-a CPU their gradients are written out: the same kernels in the same order, and a quarter of a step saved.
+In a net this small, autograd takes as long as the arithmetic. The layers are always the same three, so on a CPU their
+gradients are written out: the same kernels in the same order, and a quarter of a training step is saved.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-Slopes = Callable[[Tensor, Tensor], Tensor]  # what goes in, what should come out -> mean squared error; sets gradients
+GradientStep = Callable[[Tensor, Tensor], Tensor]  # inputs, targets -> mean squared error; sets the gradients
 
-_below_zero = torch.ops.aten.threshold_backward.default
-_normalised = torch.ops.aten.native_batch_norm_backward.default
+_relu_backward = torch.ops.aten.threshold_backward.default
+_batch_norm_backward = torch.ops.aten.native_batch_norm_backward.default
 
 
 class DenseNet(nn.Sequential):
     """Linear, batch normalisation and ReLU for each hidden width, then a Linear to `outputs`.
 
-    Normalisation takes away whatever bias came before it, whose gradient is nothing but rounding: these biases stay as
-    they were drawn.
+    Batch normalisation removes any bias before it, so the gradient of such a bias is only rounding: these biases keep
+    their initial values.
     """
 
     def __init__(
@@ -37,32 +37,34 @@ class DenseNet(nn.Sequential):
         super().__init__(*layers, nn.Linear(inputs, outputs))
 
     def glorot(self) -> None:
-        """Initial weights as Keras draws them: uniform within sqrt(6 / (in + out)), biases zero."""
+        """Set the initial weights as Keras does: uniform within sqrt(6 / (in + out)), biases zero."""
         for layer in self:
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
 
-def flattened(net: nn.Module) -> tuple[Tensor, Tensor]:
-    """One vector of all weights that learn and one of their gradients, of which those of the net become views.
+def flatten_parameters(net: nn.Module) -> tuple[Tensor, Tensor]:
+    """One vector of all trainable weights and one of their gradients; the net's own tensors become views of them.
 
-    An optimiser then has one tensor to step instead of thirty: the same numbers, a tenth of a step's time saved.
+    An optimiser then updates one tensor instead of thirty: the same numbers, and a tenth of a step's time saved.
     """
-    own = [each for each in net.parameters() if each.requires_grad]
-    weights = torch.cat([each.detach().reshape(-1) for each in own]).requires_grad_()
+    parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    weights = torch.cat([parameter.detach().reshape(-1) for parameter in parameters]).requires_grad_()
     weights.grad = gradients = torch.zeros_like(weights)
-    sizes = [each.numel() for each in own]
-    for each, values, slopes in zip(
-        own, torch.split(weights.detach(), sizes), torch.split(gradients, sizes), strict=True
+    sizes = [parameter.numel() for parameter in parameters]
+    for parameter, values, gradient in zip(
+        parameters, torch.split(weights.detach(), sizes), torch.split(gradients, sizes), strict=True
     ):
-        each.data, each.grad = values.view_as(each), slopes.view_as(each)
+        parameter.data, parameter.grad = values.view_as(parameter), gradient.view_as(parameter)
     return weights, gradients
 
 
-def by_autograd(net: DenseNet, gradients: Tensor) -> Slopes:
-    def step(given: Tensor, wanted: Tensor) -> Tensor:
-        loss = mse_loss(net(given), wanted)
+def autograd_step(net: DenseNet, gradients: Tensor) -> GradientStep:
+    """The gradient step of autograd. `gradients` are those of `flatten_parameters`."""
+
+    def step(inputs: Tensor, targets: Tensor) -> Tensor:
+        loss = mse_loss(net(inputs), targets)
         gradients.zero_()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
@@ -70,33 +72,40 @@ def by_autograd(net: DenseNet, gradients: Tensor) -> Slopes:
     return step
 
 
-def by_hand(net: DenseNet) -> Slopes:
-    """As `by_autograd`, in float32, of a flattened net in training mode. The counters of batches stay at 0."""
-    *linears, last = (each for each in net if isinstance(each, nn.Linear))
-    norms = [each for each in net if isinstance(each, nn.BatchNorm1d)]
+def manual_step(net: DenseNet) -> GradientStep:
+    """As `autograd_step`, in float32. The net must be flattened and in training mode.
+
+    The batch counters of the normalisations stay at 0.
+    """
+    *linears, last = (layer for layer in net if isinstance(layer, nn.Linear))
+    norms = [layer for layer in net if isinstance(layer, nn.BatchNorm1d)]
 
     @torch.no_grad()
-    def step(given: Tensor, wanted: Tensor) -> Tensor:
-        passed, value = [], given
+    def step(inputs: Tensor, targets: Tensor) -> Tensor:
+        saved, activations = [], inputs
         for linear, norm in zip(linears, norms, strict=True):
-            before = torch.addmm(linear.bias, value, linear.weight.t())
-            average = norm.running_mean, norm.running_var, True, norm.momentum or 0.0, norm.eps
-            value, mean, spread = torch.native_batch_norm(before, norm.weight, norm.bias, *average)
-            passed.append((before, mean, spread, value.relu_()))
-        slope = torch.addmm(last.bias, value, last.weight.t()).sub_(wanted)
-        loss = slope.square().mean()
-        slope *= 2 / slope.numel()
-        torch.sum(slope, 0, out=last.bias.grad)
-        above = last
-        for linear, norm, (before, mean, spread, after) in zip(linears[::-1], norms[::-1], passed[::-1], strict=True):
-            torch.mm(slope.t(), after, out=above.weight.grad)
-            slope = _below_zero(slope.mm(above.weight), after, 0)
-            known = norm.weight, None, None, mean, spread, True, norm.eps, (True, True, True)
-            slope, of_weight, of_bias = _normalised(slope, before, *known)
-            _gradient(norm.weight).copy_(of_weight)
-            _gradient(norm.bias).copy_(of_bias)
-            above = linear
-        torch.mm(slope.t(), given, out=above.weight.grad)
+            pre_norm = torch.addmm(linear.bias, activations, linear.weight.t())
+            statistics = norm.running_mean, norm.running_var, True, norm.momentum or 0.0, norm.eps
+            activations, mean, inverse_deviation = torch.native_batch_norm(
+                pre_norm, norm.weight, norm.bias, *statistics
+            )
+            saved.append((pre_norm, mean, inverse_deviation, activations.relu_()))
+        gradient = torch.addmm(last.bias, activations, last.weight.t()).sub_(targets)
+        loss = gradient.square().mean()
+        gradient *= 2 / gradient.numel()
+        torch.sum(gradient, 0, out=last.bias.grad)
+        next_linear = last
+        for linear, norm, (pre_norm, mean, inverse_deviation, output) in zip(
+            linears[::-1], norms[::-1], saved[::-1], strict=True
+        ):
+            torch.mm(gradient.t(), output, out=next_linear.weight.grad)
+            gradient = _relu_backward(gradient.mm(next_linear.weight), output, 0)
+            arguments = norm.weight, None, None, mean, inverse_deviation, True, norm.eps, (True, True, True)
+            gradient, weight_gradient, bias_gradient = _batch_norm_backward(gradient, pre_norm, *arguments)
+            _gradient(norm.weight).copy_(weight_gradient)
+            _gradient(norm.bias).copy_(bias_gradient)
+            next_linear = linear
+        torch.mm(gradient.t(), inputs, out=next_linear.weight.grad)
         return loss
 
     return step

@@ -1,12 +1,12 @@
-"""Two nets of one wave, of its spectrum and of its spectrogram, whose embeddings stand side by side.
+"""Two nets for one wave, one on its spectrum and one on its spectrogram, with concatenated embeddings.
 
 Wilkinghoff, "Design Choices for Learning Embeddings from Auxiliary Tasks for Domain Generalization in Anomalous Sound
-Detection", ICASSP 2023; the same nets in "AdaProj", DCASE 2024. Layers, sizes, Keras' epsilon and first weights are
+Detection", ICASSP 2023; the same nets in "AdaProj", DCASE 2024. Layers, sizes, Keras' epsilon and initial weights are
 those of the author's code for either paper.
 
-Otherwise than there: the blocks of the ResNet are all alike (in the author's first stage two normalisations stand
-elsewhere), a convolution of stride 2 pads both sides alike, and batch normalisation's averages move by 0.1 a step,
-Keras' by 0.01: one machine's ten epochs are too few steps for that.
+Different from it: all blocks of the ResNet are the same (in the author's first stage two normalisations are in another
+place), a convolution of stride 2 pads both sides equally, and the averages of batch normalisation move by 0.1 per step
+instead of Keras' 0.01, because ten epochs of one machine are too few steps for that.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from torch.nn.functional import pad
 from asd_ray.detectors.nets.blocks import conv_norm, relu
 from asd_ray.features import FrontEnd
 
-WIDTH = 128  # of the embedding of one branch
-EPS = 1e-3
+WIDTH = 128  # of one branch's embedding
+NORM_EPS = 1e-3
 STRIDES = ((256, 64), (64, 32), (16, 4))  # kernel and stride of the convolutions over a spectrum
-STAGES = ((16, 1), (32, 2), (64, 2), (128, 2))  # channels and first stride of two blocks each
+STAGES = ((16, 1), (32, 2), (64, 2), (128, 2))  # channels and first stride; every stage has two blocks
 
 
 class DualBranch(nn.Module):
-    """Waves, [n, samples] -> [n, width], of the branches "fft" and "stft" or one of them; no layer has a bias.
+    """Waves, [n, samples] -> [n, width]. `branches` are "fft", "stft" or both; no layer has a bias.
 
-    `front_end` makes the spectrograms. Spectra are made without gradients, in 32 bits whatever the nets compute in.
+    `front_end` computes the spectrograms. Spectra are computed without gradients and always in 32 bits.
     """
 
     def __init__(self, front_end: FrontEnd, samples: int, branches: Sequence[str] = ("fft", "stft")) -> None:
@@ -43,26 +43,26 @@ class DualBranch(nn.Module):
                 nn.init.xavier_uniform_(weight)
 
     def forward(self, waves: Tensor) -> Tensor:
-        made = []
+        embeddings = []
         if self.fft is not None:
-            made.append(self.fft(spectra(waves)))
+            embeddings.append(self.fft(spectra(waves)))
         if self.stft is not None:
-            made.append(self.stft(self.spectrograms(waves)))
-        return torch.cat(made, 1)
+            embeddings.append(self.stft(self.spectrograms(waves)))
+        return torch.cat(embeddings, 1)
 
     def spectrograms(self, waves: Tensor) -> Tensor:
-        """[n, frames, bins], from which each clip's mean over time is taken."""
+        """[n, frames, bins], with the mean over time subtracted for each clip."""
         with torch.autocast(waves.device.type, enabled=False):
-            made = self.front_end(waves)
-        return made.sub_(made.mean(1, keepdim=True))
+            spectrograms = self.front_end(waves)
+        return spectrograms.sub_(spectrograms.mean(1, keepdim=True))
 
 
 @torch.no_grad()
 def spectra(waves: Tensor) -> Tensor:
-    """[n, samples] -> [n, samples // 2]: the magnitude of the whole clip's spectrum, without the Nyquist frequency."""
+    """[n, samples] -> [n, samples // 2]: magnitudes of the whole clip's spectrum, without the Nyquist frequency."""
     with torch.autocast(waves.device.type, enabled=False):
-        made: Tensor = torch.fft.rfft(waves)[:, : waves.shape[1] // 2].abs()
-    return made
+        magnitudes: Tensor = torch.fft.rfft(waves)[:, : waves.shape[1] // 2].abs()
+    return magnitudes
 
 
 class SpectrumNet(nn.Module):
@@ -80,17 +80,17 @@ class SpectrumNet(nn.Module):
         layers.append(nn.Flatten())
         inputs = channels * length
         for _ in range(4):
-            layers += [nn.Linear(inputs, WIDTH, bias=False), nn.BatchNorm1d(WIDTH, eps=EPS), nn.ReLU(inplace=True)]
+            layers += [nn.Linear(inputs, WIDTH, bias=False), nn.BatchNorm1d(WIDTH, eps=NORM_EPS), nn.ReLU(inplace=True)]
             inputs = WIDTH
         self.layers = nn.Sequential(*layers, nn.Linear(inputs, WIDTH, bias=False))
 
     def forward(self, spectra: Tensor) -> Tensor:
-        made: Tensor = self.layers(spectra.unsqueeze(1))
-        return made
+        embedding: Tensor = self.layers(spectra.unsqueeze(1))
+        return embedding
 
 
 class _Padded(nn.Module):
-    """Zeros on both sides, so that a convolution gives an output for every `stride` inputs: Keras' padding "same"."""
+    """Pads zeros on both sides so that a convolution gives one output per `stride` inputs: Keras' padding "same"."""
 
     def __init__(self, length: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -102,14 +102,14 @@ class _Padded(nn.Module):
 
 
 class SpectrogramNet(nn.Module):
-    """Spectrograms, [n, frames, bins] -> [n, 128]: a ResNet of eight blocks, and the largest values over time.
+    """Spectrograms, [n, frames, bins] -> [n, 128]: a ResNet of eight blocks, then the maximum over time.
 
-    The first normalisation is that of each frequency bin by itself.
+    The first normalisation treats each frequency bin separately.
     """
 
     def __init__(self, bins: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(bins, eps=EPS)
+        self.norm = nn.BatchNorm1d(bins, eps=NORM_EPS)
         layers: list[nn.Module] = [conv_norm(1, 16, 7, 2, norm=_norm, activation=relu), nn.MaxPool2d(3, 2)]
         channels, height = 16, ((bins + 1) // 2 - 1) // 2
         for outputs, stride in STAGES:
@@ -118,17 +118,19 @@ class SpectrogramNet(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.head = nn.Sequential(
-            nn.Flatten(), nn.BatchNorm1d(channels * height, eps=EPS), nn.Linear(channels * height, WIDTH, bias=False)
+            nn.Flatten(),
+            nn.BatchNorm1d(channels * height, eps=NORM_EPS),
+            nn.Linear(channels * height, WIDTH, bias=False),
         )
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        pictures = self.norm(spectrograms.transpose(1, 2)).transpose(1, 2)
-        made: Tensor = self.head(self.layers(pictures.unsqueeze(1)).amax(2))
-        return made
+        images = self.norm(spectrograms.transpose(1, 2)).transpose(1, 2)
+        embedding: Tensor = self.head(self.layers(images.unsqueeze(1)).amax(2))
+        return embedding
 
 
 class _Block(nn.Module):
-    """Normalisation before activation; a stride is a max pooling of what goes past the convolutions."""
+    """A residual block with normalisation before activation. The shortcut applies a stride by max pooling."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -144,11 +146,11 @@ class _Block(nn.Module):
         if inputs != outputs:
             self.shortcut.append(nn.Conv2d(inputs, outputs, 1, bias=False))
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        normed = self.norm(pictures)
-        added: Tensor = self.layers(normed) + self.shortcut(normed)
-        return added
+    def forward(self, images: Tensor) -> Tensor:
+        normalised = self.norm(images)
+        summed: Tensor = self.layers(normalised) + self.shortcut(normalised)
+        return summed
 
 
 def _norm(channels: int) -> nn.Module:
-    return nn.BatchNorm2d(channels, eps=EPS)
+    return nn.BatchNorm2d(channels, eps=NORM_EPS)

@@ -1,11 +1,11 @@
-"""Glow for one-channel pictures, whose base distribution knows several classes.
+"""Glow for one-channel images, with a base distribution for each class.
 
-Kingma and Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions", NeurIPS 2018. A level is a squeeze,
-steps of activation normalisation, invertible 1x1 convolution and affine coupling, and, but for the last level, a split
-whose one half leaves.
+Kingma and Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions", NeurIPS 2018. A level is a squeeze, then
+steps of activation normalisation, invertible 1x1 convolution and affine coupling. Except in the last level, a split
+follows: half of the channels leave the flow there.
 
-The flow itself is one for all classes; what leaves it is Gaussian with a mean and a spread of each class, channel and
-row. Densities under all classes therefore cost no more than under one.
+The flow is the same for all classes. Its output is Gaussian, with a mean and a deviation for each class, channel and
+row. Densities under all classes therefore cost no more than the density under one.
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ from torch.nn.functional import logsigmoid, pixel_shuffle, pixel_unshuffle
 
 from asd_ray.errors import AsdRayError
 
-MOST_LOG_SCALE = 5.0  # of what a split predicts: densities stay finite however foreign the sound
-
-
-LEAST_SPREAD = 0.1  # of a channel of standardised pictures, in which silence has none
+MAX_LOG_SCALE = 5.0  # of the prediction of a split: keeps densities finite for any sound
+MIN_DEVIATION = 0.1  # of a channel of standardised images: silence has none
 
 
 class ActNorm(nn.Module):
-    """A scale and a shift a channel, set by `Glow.initialise` so that its pictures leave with mean 0, deviation 1."""
+    """A scale and a shift per channel. `Glow.initialise` sets them so that its images get mean 0 and deviation 1."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -34,6 +32,7 @@ class ActNorm(nn.Module):
         self.pending = False
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The output, and the log-determinant."""
         if self.pending:
             self._set(x)
         return (x + self.shift) * self.log_scale.exp(), self.log_scale.sum() * _area(x)
@@ -43,14 +42,17 @@ class ActNorm(nn.Module):
 
     @torch.no_grad()
     def _set(self, x: Tensor) -> None:
-        spread, mean = torch.std_mean(x, (0, 2, 3), keepdim=True, correction=0)
+        deviation, mean = torch.std_mean(x, (0, 2, 3), keepdim=True, correction=0)
         self.shift.copy_(-mean)
-        self.log_scale.copy_(-spread.clamp_min(LEAST_SPREAD).log())
+        self.log_scale.copy_(-deviation.clamp_min(MIN_DEVIATION).log())
         self.pending = False
 
 
 class Mixing(nn.Module):
-    """An invertible 1x1 convolution, begun as a random rotation: P L (U + diag s); P and the signs of s stay."""
+    """An invertible 1x1 convolution, initially a random rotation.
+
+    Its matrix is P L (U + diag s); P and the signs of s are fixed.
+    """
 
     permutation: Tensor
     signs: Tensor
@@ -72,7 +74,7 @@ class Mixing(nn.Module):
         return self.permutation @ lower @ (self.upper.triu(1) + diagonal.diag())
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        # no conv2d, which a GPU would round to 10 bits
+        # not conv2d, which a GPU would compute with a mantissa of 10 bits
         return (self.weight() @ x.flatten(2)).view_as(x), self.log_diagonal.sum() * _area(x)
 
     def inverse(self, y: Tensor) -> Tensor:
@@ -81,7 +83,7 @@ class Mixing(nn.Module):
 
 
 class ZeroConv(nn.Module):
-    """A 3x3 convolution that begins as zero, and a learned scale a channel."""
+    """A 3x3 convolution that is zero at first, with a learned scale per channel."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -91,12 +93,12 @@ class ZeroConv(nn.Module):
         self.log_scale = nn.Parameter(torch.zeros(outputs, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.conv(x) * (3 * self.log_scale).exp()
-        return made
+        output: Tensor = self.conv(x) * (3 * self.log_scale).exp()
+        return output
 
 
 class Coupling(nn.Module):
-    """Half of the channels, shifted and scaled by what a small net makes of the other half."""
+    """Shifts and scales half of the channels by the output of a small net on the other half."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -109,45 +111,46 @@ class Coupling(nn.Module):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        kept, other = x.chunk(2, 1)
-        shift, log_scale = self._made(kept)
-        return torch.cat([kept, (other + shift) * log_scale.exp()], 1), log_scale.flatten(1).sum(1)
+        unchanged, other = x.chunk(2, 1)
+        shift, log_scale = self._shift_and_log_scale(unchanged)
+        return torch.cat([unchanged, (other + shift) * log_scale.exp()], 1), log_scale.flatten(1).sum(1)
 
     def inverse(self, y: Tensor) -> Tensor:
-        kept, other = y.chunk(2, 1)
-        shift, log_scale = self._made(kept)
-        return torch.cat([kept, other * (-log_scale).exp() - shift], 1)
+        unchanged, other = y.chunk(2, 1)
+        shift, log_scale = self._shift_and_log_scale(unchanged)
+        return torch.cat([unchanged, other * (-log_scale).exp() - shift], 1)
 
-    def _made(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(kept.device.type, torch.bfloat16, enabled=kept.is_cuda and self.training):
-            made = self.net(kept)
-        shift, raw = made.to(kept.dtype).chunk(2, 1)
+    def _shift_and_log_scale(self, unchanged: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(unchanged.device.type, torch.bfloat16, enabled=unchanged.is_cuda and self.training):
+            output = self.net(unchanged)
+        shift, raw = output.to(unchanged.dtype).chunk(2, 1)
         return shift, logsigmoid(raw + 2)
 
 
 class Split(nn.Module):
-    """Half of the channels leaves, less what the other half predicts of it."""
+    """Half of the channels leave the flow, normalised by what the other half predicts for them."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.predict = ZeroConv(channels // 2, channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        kept, leaving = x.chunk(2, 1)
-        mean, log_scale = self._made(kept)
-        return kept, (leaving - mean) * (-log_scale).exp(), -log_scale.flatten(1).sum(1)
+        """What stays, what leaves, and the log-determinants."""
+        staying, leaving = x.chunk(2, 1)
+        mean, log_scale = self._mean_and_log_scale(staying)
+        return staying, (leaving - mean) * (-log_scale).exp(), -log_scale.flatten(1).sum(1)
 
-    def inverse(self, kept: Tensor, left: Tensor) -> Tensor:
-        mean, log_scale = self._made(kept)
-        return torch.cat([kept, left * log_scale.exp() + mean], 1)
+    def inverse(self, staying: Tensor, leaving: Tensor) -> Tensor:
+        mean, log_scale = self._mean_and_log_scale(staying)
+        return torch.cat([staying, leaving * log_scale.exp() + mean], 1)
 
-    def _made(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        mean, raw = self.predict(kept).chunk(2, 1)
-        return mean, MOST_LOG_SCALE * torch.tanh(raw / MOST_LOG_SCALE)
+    def _mean_and_log_scale(self, staying: Tensor) -> tuple[Tensor, Tensor]:
+        mean, raw = self.predict(staying).chunk(2, 1)
+        return mean, MAX_LOG_SCALE * torch.tanh(raw / MAX_LOG_SCALE)
 
 
 class Base(nn.Module):
-    """A Gaussian of each class; its mean and spread are those of a channel and row, the same at all times."""
+    """A Gaussian for each class; mean and deviation depend on channel and row and are the same at all times."""
 
     def __init__(self, classes: int, channels: int, rows: int) -> None:
         super().__init__()
@@ -157,7 +160,7 @@ class Base(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """[n, channels, rows, times] -> log densities under every class, [n, classes].
 
-        Sums over time are taken first, so that all classes together are two products of matrices.
+        Sums over time come first, so that all classes together take two matrix products.
         """
         times, precision = z.shape[3], (-2 * self.log_scale).exp()
         first, second = z.sum(3).flatten(1), z.square().sum(3).flatten(1)
@@ -167,7 +170,7 @@ class Base(nn.Module):
 
 
 class Level(nn.Module):
-    """Squeeze, steps, and a split unless it is the last."""
+    """A squeeze, steps, and a split unless it is the last level."""
 
     def __init__(self, channels: int, width: int, steps: int, last: bool) -> None:
         super().__init__()
@@ -176,34 +179,34 @@ class Level(nn.Module):
         self.split = None if last else Split(channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """What goes on, what leaves (None from the last level), and the log-determinants."""
-        x, left = pixel_unshuffle(x, 2), None
-        volume = x.new_zeros(len(x))
+        """What goes on, what leaves (None in the last level), and the log-determinants."""
+        x, leaving = pixel_unshuffle(x, 2), None
+        log_determinant = x.new_zeros(len(x))
         for layer in self.layers:
-            x, more = layer(x)
-            volume = volume + more
+            x, layer_log_determinant = layer(x)
+            log_determinant = log_determinant + layer_log_determinant
         if self.split is not None:
-            x, left, more = self.split(x)
-            volume = volume + more
-        return x, left, volume
+            x, leaving, layer_log_determinant = self.split(x)
+            log_determinant = log_determinant + layer_log_determinant
+        return x, leaving, log_determinant
 
-    def inverse(self, x: Tensor, left: Tensor | None) -> Tensor:
+    def inverse(self, x: Tensor, leaving: Tensor | None) -> Tensor:
         if self.split is not None:
-            assert left is not None
-            x = self.split.inverse(x, left)
+            assert leaving is not None
+            x = self.split.inverse(x, leaving)
         for layer in reversed(self.layers):
             x = layer.inverse(x)  # type: ignore[operator]
         return pixel_shuffle(x, 2)
 
 
 class Glow(nn.Module):
-    """Pictures [n, 1, rows, times]; both sizes are multiples of 2^levels."""
+    """A normalising flow for images [n, 1, rows, times]. Both sizes must be multiples of 2^levels."""
 
     def __init__(self, rows: int, times: int, *, classes: int, width: int, steps: int, levels: int) -> None:
         super().__init__()
         if rows % 2**levels or times % 2**levels:
             raise AsdRayError(
-                f"Glow of {levels} levels needs pictures whose sizes are multiples of {2**levels} but got "
+                f"Glow with {levels} levels needs images whose sizes are multiples of {2**levels} but got "
                 f"{rows} x {times}; use fewer levels or another number of frames"
             )
         self.levels, self.bases = nn.ModuleList(), nn.ModuleList()
@@ -216,29 +219,29 @@ class Glow(nn.Module):
             self.bases.append(Base(classes, channels, rows // 2**level))
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        """What leaves each level, and the log-determinant of each picture."""
-        left, volume = [], x.new_zeros(len(x))
+        """What leaves each level, and the log-determinant of each image."""
+        outputs, log_determinant = [], x.new_zeros(len(x))
         for level in self.levels:
-            x, leaving, more = level(x)
-            left.append(x if leaving is None else leaving)
-            volume = volume + more
-        return left, volume
+            x, leaving, level_log_determinant = level(x)
+            outputs.append(x if leaving is None else leaving)
+            log_determinant = log_determinant + level_log_determinant
+        return outputs, log_determinant
 
-    def inverse(self, left: list[Tensor]) -> Tensor:
-        x = left[-1]
-        for level, leaving in zip(reversed(self.levels), [None, *left[-2::-1]], strict=True):
+    def inverse(self, outputs: list[Tensor]) -> Tensor:
+        x = outputs[-1]
+        for level, leaving in zip(reversed(self.levels), [None, *outputs[-2::-1]], strict=True):
             x = level.inverse(x, leaving)  # type: ignore[operator]
         return x
 
-    def log_prob(self, x: Tensor, asked: Tensor) -> Tensor:
-        """Log density of each picture under each of the classes asked of it, [n, m] like `asked`."""
-        left, volume = self.forward(x)
-        every = [base(each) for base, each in zip(self.bases, left, strict=True)]
-        return torch.stack(every).sum(0).gather(1, asked) + volume[:, None]
+    def log_prob(self, x: Tensor, classes: Tensor) -> Tensor:
+        """The log density of each image under each of its `classes`, [n, m] -> [n, m]."""
+        outputs, log_determinant = self.forward(x)
+        densities = [base(output) for base, output in zip(self.bases, outputs, strict=True)]
+        return torch.stack(densities).sum(0).gather(1, classes) + log_determinant[:, None]
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
-        """Set the activation normalisations by these pictures, one after another."""
+        """Set the activation normalisations from these images, layer by layer."""
         for module in self.modules():
             if isinstance(module, ActNorm):
                 module.pending = True

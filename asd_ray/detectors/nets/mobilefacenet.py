@@ -1,10 +1,10 @@
-"""MobileFaceNet, the classifier behind STgram and TASTgram.
+"""MobileFaceNet, the classifier of STgram and TASTgram.
 
-Chen, Liu, Gao, Han, "MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification on Mobile Devices",
-CCBR 2018; tables of bottlenecks and first weights as in the authors' code of Liu et al. 2022 (STgram-MFN).
+Chen, Liu, Gao, Han, "MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification on Mobile Devices", CCBR
+2018. The tables of bottlenecks and the initial weights are those of the authors' code of Liu et al. 2022 (STgram-MFN).
 
-A last depthwise convolution as large as what is left of the picture, (8, 20) for 128 mels × 313 frames, weighs every
-place by itself where other nets take the mean. The input's size is therefore fixed.
+Other nets take the mean over the image at the end. Here a last depthwise convolution as large as the remaining image,
+(8, 20) for 128 mels × 313 frames, gives every position its own weight. The input size is therefore fixed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TABLES = {  # expansion, channels, blocks, stride of the first block
 
 
 class MobileFaceNet(nn.Module):
-    """[n, in_channels, *size] -> [n, width]; `table` is the year of the authors' code."""
+    """[n, in_channels, *size] -> [n, width]. `table` is the year of the authors' code."""
 
     def __init__(
         self, in_channels: int = 2, *, size: tuple[int, int] = (128, 313), table: str = "2022", width: int = 128
@@ -42,20 +42,20 @@ class MobileFaceNet(nn.Module):
                 stride = first_stride if block == 0 else 1
                 layers.append(InvertedResidual(channels, expansion * channels, outputs, 3, stride, nn.PReLU))
                 channels = outputs
-        left = halved(size, 1 + sum(int(math.log2(stride)) for *_, stride in TABLES[table]))
+        remaining = halved(size, 1 + sum(int(math.log2(stride)) for *_, stride in TABLES[table]))
         layers += [
             conv_norm(channels, 512, activation=nn.PReLU),
-            conv_norm(512, 512, left, groups=512),
+            conv_norm(512, 512, remaining, groups=512),
             conv_norm(512, width),
         ]
         self.layers = nn.Sequential(*layers)
         normal_by_outputs(self, per_group=False)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        if tuple(pictures.shape[2:]) != self.size:
+    def forward(self, images: Tensor) -> Tensor:
+        if tuple(images.shape[2:]) != self.size:
             raise AsdRayError(
-                f"this MobileFaceNet takes pictures of {self.size[0]} × {self.size[1]} but got "
-                f"{pictures.shape[2]} × {pictures.shape[3]}; use a front end of fixed length or give the net this size"
+                f"this MobileFaceNet takes images of {self.size[0]} × {self.size[1]} but got "
+                f"{images.shape[2]} × {images.shape[3]}; use a front end of fixed length or give the net this size"
             )
-        features: Tensor = self.layers(pictures).flatten(1)
+        features: Tensor = self.layers(images).flatten(1)
         return features

@@ -2,12 +2,12 @@
 
 Sandler, Howard, Zhu, Zhmoginov, Chen, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018.
 
-Both take the network of Keras at width 0.5. Its rounding of widths to multiples of 8 gives the very table that Giri
-et al. print, so there is one table here: that of the paper, times `width_factor`.
+Both use the network of Keras at width 0.5. Keras rounds widths to multiples of 8, which gives exactly the table that
+Giri et al. print. There is therefore one table here: that of the paper, times `width_factor`.
 
-From memory of Keras' code: ReLU6, epsilon 1e-3 and momentum 0.999 of batch normalisation (0.001 in torch's words), a
-last convolution of 1280 that is not narrowed below width 1, Glorot's first weights. Left open, and chosen here:
-pictures are padded on both sides before a stride of 2, where Keras pads an even size after its end only.
+From memory of Keras' code: ReLU6, epsilon 1e-3 and momentum 0.999 of batch normalisation (0.001 in torch), a last
+convolution of 1280 channels that is not narrowed below width 1, Glorot initial weights. Left open, and chosen here:
+images are padded on both sides before a stride of 2, where Keras pads an even size at its end only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TABLE = (  # expansion, channels at width 1, blocks, stride of the first block: 
 
 
 class MobileNetV2(nn.Module):
-    """[n, in_channels, mels, time] -> [n, width]; 32 × 32 is the least that leaves more than a padded corner."""
+    """[n, in_channels, mels, time] -> [n, width]. Below 32 × 32 only a padded corner is left of an image."""
 
     def __init__(self, in_channels: int = 1, *, width_factor: float = 0.5, momentum: float = 0.1) -> None:
         super().__init__()
@@ -47,6 +47,6 @@ class MobileNetV2(nn.Module):
         self.layers = nn.Sequential(*layers)
         glorot(self)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        features: Tensor = self.layers(pictures).mean((2, 3))
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.layers(images).mean((2, 3))
         return features

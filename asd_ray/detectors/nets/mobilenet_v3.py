@@ -1,9 +1,9 @@
 """MobileNetV3-large at width 1, the other classifier of Cho 2022.
 
-Howard et al., "Searching for MobileNetV3", ICCV 2019, in the form of PyTorch Image Models, from which Cho took it: a
-block narrows to a quarter of its hidden channels to squeeze and excite, the last 1×1 convolution follows the mean over
-the picture and has a bias, weights start from a normal distribution by outputs per group. Here they start at random:
-the pretrained weights are no part of this package.
+Howard et al., "Searching for MobileNetV3", ICCV 2019, in the version of PyTorch Image Models, which Cho used: squeeze
+and excitation narrows to a quarter of a block's hidden channels, the last 1×1 convolution follows the mean over the
+image and has a bias, and initial weights are normal, scaled by the outputs per group. Here training starts from random
+weights: the pretrained weights are not part of this package.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class MobileNetV3(nn.Module):
         super().__init__()
         channels = 16
         layers: list[nn.Module] = [conv_norm(in_channels, channels, 3, 2, activation=hard_swish)]
-        for kernel, hidden, outputs, squeezes, activation, stride in TABLE:
-            squeezed = divisible(hidden / 4) if squeezes else 0
+        for kernel, hidden, outputs, has_squeeze, activation, stride in TABLE:
+            squeezed = divisible(hidden / 4) if has_squeeze else 0
             layers.append(InvertedResidual(channels, hidden, outputs, kernel, stride, activation, squeezed=squeezed))
             channels = outputs
         layers += [
@@ -61,6 +61,6 @@ class MobileNetV3(nn.Module):
         self.layers = nn.Sequential(*layers)
         normal_by_outputs(self, per_group=True)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        features: Tensor = self.layers(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.layers(images)
         return features

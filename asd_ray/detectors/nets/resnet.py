@@ -1,10 +1,10 @@
-"""ResNet-50 of the first version, the other classifier of Giri et al. 2020.
+"""ResNet-50, version 1: the other classifier of Giri et al. 2020.
 
 He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
 
-From memory of Keras' code, which Giri et al. took as it is: the stride lies in a block's first 1×1 convolution,
-epsilon 1.001e-5 and momentum 0.99 of batch normalisation (0.01 in torch's words), Glorot's first weights. Its
-convolutions have biases, which batch normalisation takes away again: they are left out here.
+From memory of Keras' code, which Giri et al. used unchanged: the stride is in the first 1×1 convolution of a block,
+batch normalisation has epsilon 1.001e-5 and momentum 0.99 (0.01 in torch), and initial weights are Glorot's. The biases
+of its convolutions are left out here, because batch normalisation removes them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from asd_ray.detectors.nets.blocks import Layer, batch_norm, conv_norm, glorot, relu
 
-STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # channels inside a block, blocks; a block gives four times as many
+STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # channels inside a block, blocks; a block outputs four times as many
 
 
 class ResNet50(nn.Module):
@@ -27,31 +27,33 @@ class ResNet50(nn.Module):
             nn.MaxPool2d(3, 2, padding=1),
         ]
         channels = 64
-        for stage, (inside, blocks) in enumerate(STAGES):
+        for stage, (inner_channels, blocks) in enumerate(STAGES):
             for block in range(blocks):
                 stride = 2 if stage and block == 0 else 1
-                layers.append(_Bottleneck(channels, inside, stride, norm))
-                channels = 4 * inside
+                layers.append(_Bottleneck(channels, inner_channels, stride, norm))
+                channels = 4 * inner_channels
         self.width = channels
         self.layers = nn.Sequential(*layers)
         glorot(self)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        features: Tensor = self.layers(pictures).mean((2, 3))
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.layers(images).mean((2, 3))
         return features
 
 
 class _Bottleneck(nn.Module):
-    def __init__(self, inputs: int, inside: int, stride: int, norm: Layer) -> None:
+    """1×1, 3×3 and 1×1 convolution, plus the input."""
+
+    def __init__(self, inputs: int, inner_channels: int, stride: int, norm: Layer) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            conv_norm(inputs, inside, 1, stride, norm=norm, activation=relu),
-            conv_norm(inside, inside, 3, norm=norm, activation=relu),
-            conv_norm(inside, 4 * inside, norm=norm),
+            conv_norm(inputs, inner_channels, 1, stride, norm=norm, activation=relu),
+            conv_norm(inner_channels, inner_channels, 3, norm=norm, activation=relu),
+            conv_norm(inner_channels, 4 * inner_channels, norm=norm),
         )
-        same = inputs == 4 * inside and stride == 1
-        self.shortcut = nn.Identity() if same else conv_norm(inputs, 4 * inside, 1, stride, norm=norm)
+        same = inputs == 4 * inner_channels and stride == 1
+        self.shortcut = nn.Identity() if same else conv_norm(inputs, 4 * inner_channels, 1, stride, norm=norm)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        added: Tensor = self.layers(pictures) + self.shortcut(pictures)
-        return added.relu_()
+    def forward(self, images: Tensor) -> Tensor:
+        summed: Tensor = self.layers(images) + self.shortcut(images)
+        return summed.relu_()

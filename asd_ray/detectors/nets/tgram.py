@@ -1,4 +1,4 @@
-"""What STgram and TASTgram add to the log-mel picture: a learned picture of the wave, and temporal attention.
+"""The learned spectrogram of STgram and TASTgram (Tgram), and temporal attention.
 
 Tgram: Liu, Guan, Zhu, Wang, "Anomalous Sound Detection Using Spectral-Temporal Information Fusion", ICASSP 2022.
 Temporal attention: Choi, Choi, "Noisy-ArcMix: Additive Noisy Angular Margin Loss Combined With Mixup for Anomalous
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 
 class Tgram(nn.Module):
-    """Waves, [n, samples] -> [n, mels, frames]: as many frames as the centred log-mel picture of the same hop has.
+    """Waves, [n, samples] -> [n, mels, frames], with as many frames as the centred log-mel spectrogram of the same hop.
 
-    The paper says "layer normalisation"; the authors' code normalises each channel over its time steps, with a weight
-    for each step, hence the fixed number of `frames`: 313 for 10 s at 16 kHz.
+    The paper calls it layer normalisation. The authors' code normalises each channel over time, with one weight per
+    time step, so the number of `frames` is fixed: 313 for 10 s at 16 kHz.
     """
 
     def __init__(self, frames: int = 313, *, mels: int = 128, window: int = 1024, hop: int = 512) -> None:
@@ -28,10 +28,10 @@ class Tgram(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, waves: Tensor) -> Tensor:
-        made: Tensor = self.layers(self.filters(waves.unsqueeze(1)))
-        return made
+        spectrograms: Tensor = self.layers(self.filters(waves.unsqueeze(1)))
+        return spectrograms
 
 
-def temporal_attention(pictures: Tensor) -> Tensor:
-    """[…, mels, time]: each frame times the sigmoid of its largest plus its mean value over the mels."""
-    return pictures * torch.sigmoid(pictures.amax(-2, keepdim=True) + pictures.mean(-2, keepdim=True))
+def temporal_attention(images: Tensor) -> Tensor:
+    """[…, mels, time]: each frame times the sigmoid of the sum of its largest and its mean value over the mels."""
+    return images * torch.sigmoid(images.amax(-2, keepdim=True) + images.mean(-2, keepdim=True))

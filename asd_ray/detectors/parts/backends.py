@@ -1,26 +1,26 @@
-"""Scores of embeddings: how far a clip's embedding lies from those of the normal clips of its machine and id.
+"""Backends: anomaly scores from the distance between a clip's embedding and those of normal clips of the same id.
 
-A backend is a frozen bundle of settings with two verbs: `learn` makes a dictionary of tensors of a bank, [clips,
-dimensions], and `score` compares embeddings with it, higher is more anomalous. What is learned is therefore also the
-state. `Backends` is what a family uses: several backends, each learned once an id.
+A backend is a frozen set of settings with two methods. `learn` turns reference embeddings, [clips, dimensions], into a
+dictionary of tensors, and `score` compares embeddings with it; higher is more anomalous. The dictionary is also the
+state. Families use `Backends`: several backends, each fitted separately for every id.
 
-    knn      cosine distance to the nearest k clips of the bank, averaged
-    knn_ldn  that, divided by how far apart the bank lies there: local density normalisation, Wilkinghoff et al. 2025
+    knn      cosine distance to the nearest k reference clips, averaged
+    knn_ldn  knn with each distance divided by how far apart the references lie there: local density normalisation,
+             Wilkinghoff et al. 2025
     lof      local outlier factor, Breunig et al. 2000
-    maha     Mahalanobis distance to the bank
-    cos      1 - cosine to the bank's mean
+    maha     Mahalanobis distance to the references
+    cos      1 - cosine to the mean of the references
     gmm      minus the log-likelihood under a Gaussian mixture
-    kmeans   cosine distance to the nearest of the source clips' k-means centres and all target clips
+    kmeans   cosine distance to the nearest of the k-means centres of source clips and all target clips
 
-Banks may be of one clip, or of equal clips: neighbours and components are as many as there are, a covariance gets a
-floor, and every score is finite. All is computed in float64, for distances in a trained embedding are small
-differences of large numbers; scikit-learn learns the mixtures and the centres.
+References may be one clip, or identical clips: neighbours and components are limited to what there is, a covariance
+gets a floor, and every score is finite. All is computed in float64, because distances in a trained embedding are small
+differences of large numbers. scikit-learn fits the mixtures and the centres.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,41 +28,42 @@ from typing import Protocol
 import numpy as np
 import torch
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import State
+from asd_ray.detectors.parts.mixtures import fit_mixture, log_densities
 from asd_ray.detectors.parts.training import check_whole
 from asd_ray.errors import AsdRayError, unknown
 from asd_ray.features._base import must_be
 
 Learned = dict[str, Tensor]
 
-BLOCK = 256  # embeddings compared with a bank at once: 12 MB of distances to 6,000 clips
-NOISE = 1e-12  # squared distance, in units of squared length, below which two float32 embeddings count as equal
-TINY = 1e-10  # added to a distance or density before dividing by it, as scikit-learn does
+BLOCK = 256  # embeddings compared with the references at once: 12 MB of distances to 6,000 clips
+NOISE = 1e-12  # squared distance per squared length below which two float32 embeddings count as equal
+TINY = 1e-10  # added to a distance or density before division, as scikit-learn does
 
 
 class Backend(Protocol):
-    def learn(self, bank: Tensor, target: Tensor, seed: int) -> Learned:
-        """`bank` is [clips, dimensions] of normal clips, at least one; `target` says which are of the target domain."""
+    """What a backend offers. It must accept a single reference clip."""
+
+    def learn(self, reference: Tensor, target: Tensor, seed: int) -> Learned:
+        """`reference`, [clips, dimensions], is of normal clips, at least one; `target` marks the target domain."""
         ...
 
     def score(self, learned: Learned, embeddings: Tensor) -> Tensor:
-        """One float64 an embedding, finite, and the same whichever others are scored with it."""
+        """One finite float64 per embedding; it does not depend on the other embeddings of the call."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Knn:
-    """The mean distance to the `k` nearest clips of the bank.
+    """The mean distance to the `k` nearest reference clips.
 
-    With `normalised` each distance is first divided by the mean distance of that clip of the bank to its own
-    `density_k` nearest; the k smallest ratios count. Where the bank has no distances, one clip or all equal, they
-    are left as they are. ASDKit's KnnRescale takes "euclidean" of embeddings of length 1 for this.
+    With `normalised`, each distance is first divided by the mean distance of that reference clip to its own `density_k`
+    nearest, and the k smallest ratios count. If no two references differ, the distances are not divided. ASDKit's
+    KnnRescale uses "euclidean" with embeddings of length 1 for this.
     """
 
     k: int = 1
@@ -75,13 +76,13 @@ class Knn:
         check_whole(self, "density_k", 1)
         must_be(self, "metric", self.metric in ("cosine", "euclidean"), "'cosine' or 'euclidean'")
 
-    def learn(self, bank: Tensor, target: Tensor, seed: int) -> Learned:
+    def learn(self, reference: Tensor, target: Tensor, seed: int) -> Learned:
         if not self.normalised:
-            return {"bank": bank}
-        density = nearest(bank, bank, self.density_k, self.metric, itself=False)[0].sum(1)
-        density /= max(1, min(self.density_k, len(bank) - 1))
+            return {"bank": reference}
+        density = nearest(reference, reference, self.density_k, self.metric, itself=False)[0].sum(1)
+        density /= max(1, min(self.density_k, len(reference) - 1))
         spread = bool((density > TINY).any())
-        return {"bank": bank, "density": density.clamp_min(TINY) if spread else torch.ones_like(density)}
+        return {"bank": reference, "density": density.clamp_min(TINY) if spread else torch.ones_like(density)}
 
     def score(self, learned: Learned, embeddings: Tensor) -> Tensor:
         return nearest(embeddings, learned["bank"], self.k, self.metric, learned.get("density"))[0].mean(1)
@@ -89,26 +90,26 @@ class Knn:
 
 @dataclass(frozen=True, kw_only=True)
 class Lof:
-    """Local outlier factor with the cosine distance, as scikit-learn's LocalOutlierFactor(novelty=True) has it."""
+    """Local outlier factor with the cosine distance, as LocalOutlierFactor(novelty=True) of scikit-learn."""
 
     k: int = 4
 
     def __post_init__(self) -> None:
         check_whole(self, "k", 1)
 
-    def learn(self, bank: Tensor, target: Tensor, seed: int) -> Learned:
-        if len(bank) == 1:  # no neighbours: it reaches no distance and is as dense as can be
-            none = bank.new_zeros(1, dtype=torch.float64)
-            return {"bank": bank, "reach": none, "density": none + 1 / TINY}
-        distances, positions = nearest(bank, bank, self.k, "cosine", itself=False)
-        reach = distances[:, -1]  # to the k-th
-        return {"bank": bank, "reach": reach, "density": self._density(distances, reach[positions])}
+    def learn(self, reference: Tensor, target: Tensor, seed: int) -> Learned:
+        if len(reference) == 1:  # it has no neighbours: reach 0 and the largest density
+            zero = reference.new_zeros(1, dtype=torch.float64)
+            return {"bank": reference, "reach": zero, "density": zero + 1 / TINY}
+        distances, positions = nearest(reference, reference, self.k, "cosine", itself=False)
+        reach = distances[:, -1]  # distance to the k-th neighbour
+        return {"bank": reference, "reach": reach, "density": self._density(distances, reach[positions])}
 
     def score(self, learned: Learned, embeddings: Tensor) -> Tensor:
-        bank = learned["bank"]
-        distances, positions = nearest(embeddings, bank, min(self.k, max(1, len(bank) - 1)), "cosine")
-        own = self._density(distances, learned["reach"][positions])
-        return learned["density"][positions].mean(1) / own
+        reference = learned["bank"]
+        distances, positions = nearest(embeddings, reference, min(self.k, max(1, len(reference) - 1)), "cosine")
+        density = self._density(distances, learned["reach"][positions])
+        return learned["density"][positions].mean(1) / density
 
     @staticmethod
     def _density(distances: Tensor, reach: Tensor) -> Tensor:
@@ -117,11 +118,11 @@ class Lof:
 
 @dataclass(frozen=True, kw_only=True)
 class Mahalanobis:
-    """The distance to the bank's mean, in standard deviations of the bank; square-rooted.
+    """The Mahalanobis distance to the mean of the references.
 
-    Variances along the covariance's axes are at least `floor` times the largest. A bank with fewer clips than
-    dimensions has axes of no variance: a pseudo-inverse would not hear what differs there, this hears it loudest.
-    A bank of one clip, or of equal ones, gives the plain distance to it.
+    Variances along the axes of the covariance are at least `floor` times the largest. With fewer clips than dimensions
+    some axes have no variance: a pseudo-inverse would ignore a deviation along them, here it counts most. If no two
+    references differ, the score is the plain distance to them.
     """
 
     floor: float = 1e-6
@@ -129,10 +130,10 @@ class Mahalanobis:
     def __post_init__(self) -> None:
         must_be(self, "floor", 0 < self.floor <= 1, "above 0 and at most 1")
 
-    def learn(self, bank: Tensor, target: Tensor, seed: int) -> Learned:
-        mean = bank.double().mean(0)
-        centred = bank.double() - mean
-        variances, axes = torch.linalg.eigh(centred.T @ centred / max(1, len(bank) - 1))
+    def learn(self, reference: Tensor, target: Tensor, seed: int) -> Learned:
+        mean = reference.double().mean(0)
+        centred = reference.double() - mean
+        variances, axes = torch.linalg.eigh(centred.T @ centred / max(1, len(reference) - 1))
         if variances[-1] <= NOISE * mean.square().sum():
             variances = torch.ones_like(variances)
         return {"mean": mean, "whitening": axes / variances.clamp_min(self.floor * float(variances[-1])).sqrt()}
@@ -143,10 +144,10 @@ class Mahalanobis:
 
 @dataclass(frozen=True, kw_only=True)
 class MeanCosine:
-    """1 - cosine to the mean of the bank."""
+    """1 - cosine to the mean of the references."""
 
-    def learn(self, bank: Tensor, target: Tensor, seed: int) -> Learned:
-        return {"mean": bank.double().mean(0, keepdim=True)}
+    def learn(self, reference: Tensor, target: Tensor, seed: int) -> Learned:
+        return {"mean": reference.double().mean(0, keepdim=True)}
 
     def score(self, learned: Learned, embeddings: Tensor) -> Tensor:
         return distances(embeddings.double(), learned["mean"], "cosine")[:, 0]
@@ -154,10 +155,10 @@ class MeanCosine:
 
 @dataclass(frozen=True, kw_only=True)
 class Gmm:
-    """Minus the log-likelihood under a mixture of `components` Gaussians, "full" or "diag" in their covariances.
+    """Minus the log-likelihood under a mixture of `components` Gaussians, with "full" or "diag" covariances.
 
-    `reg` is added to every variance, in units of the bank's mean variance, so that it means the same in every
-    embedding.
+    `reg` is added to every variance, relative to the mean variance of the references, so that it means the same in
+    every embedding.
     """
 
     components: int = 2
@@ -169,12 +170,16 @@ class Gmm:
         must_be(self, "covariance", self.covariance in ("full", "diag"), "'full' or 'diag'")
         must_be(self, "reg", 0 < self.reg < math.inf, "above 0")
 
-    def learn(self, bank: Tensor, target: Tensor, seed: int) -> Learned:
-        mean = bank.double().mean(0)
-        scale = (bank.double() - mean).square().mean().sqrt()
+    def learn(self, reference: Tensor, target: Tensor, seed: int) -> Learned:
+        mean = reference.double().mean(0)
+        scale = (reference.double() - mean).square().mean().sqrt()
         scale = torch.where(scale**2 > NOISE * mean.square().mean(), scale, 1.0)
-        rows = (bank.double() - mean) / scale
-        return {"mean": mean, "scale": scale, **mixture(rows, self.components, self.covariance, self.reg, 1e-3, seed)}
+        rows = (reference.double() - mean) / scale
+        return {
+            "mean": mean,
+            "scale": scale,
+            **fit_mixture(rows, self.components, self.covariance, self.reg, 1e-3, seed),
+        }
 
     def score(self, learned: Learned, embeddings: Tensor) -> Tensor:
         rows = (embeddings.double() - learned["mean"]) / learned["scale"]
@@ -184,9 +189,9 @@ class Gmm:
 
 @dataclass(frozen=True, kw_only=True)
 class KMeansTarget:
-    """The cosine distance to the nearest of `clusters` centres of source clips and of all target clips.
+    """The cosine distance to the nearest of `clusters` k-means centres of source clips and of all target clips.
 
-    There are too few target clips for centres, so each stands for itself. Clips without a domain are source clips.
+    There are too few target clips for centres, so each is its own centre. Clips without a domain count as source clips.
     """
 
     clusters: int = 16
@@ -194,15 +199,15 @@ class KMeansTarget:
     def __post_init__(self) -> None:
         check_whole(self, "clusters", 1)
 
-    def learn(self, bank: Tensor, target: Tensor, seed: int) -> Learned:
-        rows = normalize(bank.double(), eps=1e-60)
+    def learn(self, reference: Tensor, target: Tensor, seed: int) -> Learned:
+        rows = normalize(reference.double(), eps=1e-60)
         source = rows[~target].cpu().numpy()
-        kept = [rows[target]]
+        centres = [rows[target]]
         if len(source):
             clusters = min(self.clusters, len(np.unique(source, axis=0)))
-            centres = KMeans(clusters, n_init=1, random_state=seed % 2**32).fit(source).cluster_centers_
-            kept.append(torch.from_numpy(centres).to(rows))
-        return {"bank": torch.cat(kept)}
+            source_centres = KMeans(clusters, n_init=1, random_state=seed % 2**32).fit(source).cluster_centers_
+            centres.append(torch.from_numpy(source_centres).to(rows))
+        return {"bank": torch.cat(centres)}
 
     def score(self, learned: Learned, embeddings: Tensor) -> Tensor:
         return nearest(embeddings, learned["bank"], 1, "cosine")[0][:, 0]
@@ -219,21 +224,22 @@ BACKENDS: Mapping[str, Backend] = {
 }
 
 
-def named(names: str) -> dict[str, Backend]:
-    """``"knn, lof"`` -> the two of `BACKENDS`: several backends as one parameter of a family."""
-    asked = [name.strip() for name in names.split(",")]
-    for name in asked:
+def parse_backends(names: str) -> dict[str, Backend]:
+    """``"knn, lof"`` -> those two of `BACKENDS`: several backends as one parameter of a family."""
+    requested = [name.strip() for name in names.split(",")]
+    for name in requested:
         if name not in BACKENDS:
             raise unknown("backend", name, BACKENDS)
-    return {name: BACKENDS[name] for name in asked}
+    return {name: BACKENDS[name] for name in requested}
 
 
 class Backends:
-    """Several backends at once, learned of each id's clips alone.
+    """Several backends at once, each fitted separately to the clips of every id.
 
-    A clip of an id that was not learned is scored by every id's, and the lowest score counts: it is as normal as the
-    known machine that it resembles most. With `smote_ratio` above 0, each id's bank first gets interpolated target
-    clips; see `smote`. A family may learn anew after every epoch: no stream of random numbers is drawn from.
+    A clip of an id that was not in training is scored with the backends of every id, and the lowest score counts: it is
+    as normal as the known machine that it resembles most. With `smote_ratio` above 0, interpolated target clips are
+    added to the references of each id; see `smote`. Fitting uses `seed` and no shared random stream, so a family may
+    fit again after every epoch.
     """
 
     def __init__(
@@ -253,32 +259,39 @@ class Backends:
     def fit(self, embeddings: Tensor, ids: Sequence[str], target: Tensor) -> None:
         """`embeddings` [clips, dimensions] of normal clips, the id of each, and whether it is of the target domain."""
         if len(embeddings) == 0:
-            raise AsdRayError("backends cannot learn of no clips; check the training split of this machine")
+            raise AsdRayError("backends learn from clips but got none; check the training split of this machine")
         embeddings = _finite(embeddings)
         learned = {}
-        for id, at in _positions(ids, embeddings.device).items():
-            # The same seed for every id: what an id learns does not depend on which others there are.
-            generator, domain = torch.Generator().manual_seed(self.seed), target.to(at.device)[at]
-            bank, domain = smote(embeddings[at], domain, self.smote_ratio, self.smote_neighbours, generator)
-            learned[id] = {name: each.learn(bank, domain, self.seed) for name, each in self.backends.items()}
+        for id, positions in _positions(ids, embeddings.device).items():
+            # The same seed for every id, so that the result of an id does not depend on the other ids.
+            generator, is_target = torch.Generator().manual_seed(self.seed), target.to(positions.device)[positions]
+            reference, is_target = smote(
+                embeddings[positions], is_target, self.smote_ratio, self.smote_neighbours, generator
+            )
+            learned[id] = {
+                name: backend.learn(reference, is_target, self.seed) for name, backend in self.backends.items()
+            }
         self._learned = learned
 
     def score(self, embeddings: Tensor, ids: Sequence[str]) -> dict[str, Tensor]:
-        """name of backend -> one float64 a clip."""
+        """Name of the backend -> one float64 per clip."""
         if not self._learned:
-            raise AsdRayError("backends were asked for scores before fit; call fit or load first")
+            raise AsdRayError("score of the backends was called before fit; call fit or load first")
         embeddings = _finite(embeddings)
         scores = {name: embeddings.new_empty(len(embeddings), dtype=torch.float64) for name in self.backends}
-        for id, at in _positions(ids, embeddings.device).items():
-            candidates = [self._learned[id]] if id in self._learned else list(self._learned.values())
-            for name, each in self.backends.items():
-                found = [each.score(_to(learned[name], at.device), embeddings[at]) for learned in candidates]
-                scores[name][at] = torch.stack(found).amin(0)
+        for id, positions in _positions(ids, embeddings.device).items():
+            fitted = [self._learned[id]] if id in self._learned else list(self._learned.values())
+            for name, backend in self.backends.items():
+                per_id = [
+                    backend.score(_to_device(learned_by_name[name], positions.device), embeddings[positions])
+                    for learned_by_name in fitted
+                ]
+                scores[name][positions] = torch.stack(per_id).amin(0)
         return scores
 
     def state(self) -> State:
         return {
-            id: {name: _to(each, torch.device("cpu")) for name, each in learned.items()}
+            id: {name: _to_device(tensors, torch.device("cpu")) for name, tensors in learned.items()}
             for id, learned in self._learned.items()
         }
 
@@ -287,102 +300,74 @@ class Backends:
 
 
 def ids_of(clips: ClipSet) -> list[str]:
-    """Machine and id of each clip as one text, as `Backends` wants them."""
+    """Machine and id of each clip as one text, the form that `Backends` takes."""
     return [f"{machine} {id}" for machine, id in zip(clips.frame["machine"], clips.frame["id"], strict=True)]
 
 
 def targets_of(clips: ClipSet) -> Tensor:
-    """Whether each clip is of the target domain."""
+    """[clips]: whether each clip is of the target domain."""
     return torch.from_numpy(clips.frame["domain"].to_numpy(str) == "target")
 
 
-def distances(rows: Tensor, bank: Tensor, metric: str) -> Tensor:
+def distances(rows: Tensor, reference: Tensor, metric: str) -> Tensor:
     """[n, d], [m, d] -> [n, m] of "cosine" (1 - cosine; 1 to an embedding of zeros) or "euclidean" distances.
 
-    What differs by less than float32 can tell is 0.
+    Differences below the resolution of float32 become 0.
     """
     if metric == "cosine":
-        cosines = normalize(rows, eps=1e-60) @ normalize(bank, eps=1e-60).T
+        cosines = normalize(rows, eps=1e-60) @ normalize(reference, eps=1e-60).T
         return torch.threshold_(cosines.neg_().add_(1), NOISE, 0.0)
-    lengths = rows.square().sum(1)[:, None] + bank.square().sum(1)
-    squares = torch.addmm(lengths, rows, bank.T, alpha=-2)
+    lengths = rows.square().sum(1)[:, None] + reference.square().sum(1)
+    squares = torch.addmm(lengths, rows, reference.T, alpha=-2)
     return squares.masked_fill_(squares < NOISE * lengths, 0).sqrt_()
 
 
 def nearest(
-    rows: Tensor, bank: Tensor, k: int, metric: str, density: Tensor | None = None, *, itself: bool = True
+    rows: Tensor, reference: Tensor, k: int, metric: str, density: Tensor | None = None, *, itself: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Distances, divided by `density` of the bank if given, to the `k` nearest of `bank`, and their positions.
+    """Distances to the `k` nearest of `reference`, divided by its `density` if given, and their positions.
 
-    [n, k] each, or as many as the bank has. With ``itself=False`` `rows` are the bank, and none is its own neighbour.
+    Both are [n, k], or narrower if there are fewer references. With ``itself=False``, `rows` are the references
+    themselves, and none is its own neighbour.
     """
-    k, wide = min(k, len(bank) - (not itself)), bank.double()
-    found = []
+    k, reference_rows = min(k, len(reference) - (not itself)), reference.double()
+    blocks = []
     for start in range(0, max(1, len(rows)), BLOCK):
-        block = distances(rows[start : start + BLOCK].double(), wide, metric)
+        block = distances(rows[start : start + BLOCK].double(), reference_rows, metric)
         if density is not None:
             block /= density
         if not itself:
             block.diagonal(start).fill_(torch.inf)
-        found.append(block.topk(k, dim=1, largest=False))
-    return torch.cat([each.values for each in found]), torch.cat([each.indices for each in found])
-
-
-def mixture(rows: Tensor, components: int, covariance: str, reg: float, tol: float, seed: int) -> Learned:
-    """A fitted Gaussian mixture: `weights`, `means`, and `factors`, the upper Cholesky factors of the precisions
-    (their square roots where the covariance is "diag"). There are no more components than different rows."""
-    learned = rows.double().cpu().numpy()
-    components, seed = min(components, len(np.unique(learned, axis=0))), seed % 2**32
-    model = GaussianMixture(components, covariance_type=covariance, tol=tol, reg_covar=reg, random_state=seed)
-    if len(learned) == 1:  # scikit-learn wants two rows
-        learned = np.repeat(learned, 2, axis=0)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # its 100 rounds do
-            model.fit(learned)
-    except ValueError as error:
-        raise AsdRayError(f"the Gaussian mixture: {error}; raise reg, now {reg:g}") from error
-    found = {"weights": model.weights_, "means": model.means_, "factors": model.precisions_cholesky_}
-    return {name: torch.from_numpy(value).to(rows.device) for name, value in found.items()}
-
-
-def log_densities(rows: Tensor, means: Tensor, factors: Tensor) -> Tensor:
-    """[n, d] -> [n, components]: the log density of each Gaussian of a `mixture`, its weight left out."""
-    full = factors.ndim == 3
-    columns = []
-    for mean, factor in zip(means, factors, strict=True):
-        whitened = (rows - mean) @ factor if full else (rows - mean) * factor
-        half = (factor.diagonal() if full else factor).log().sum()  # of the log determinant
-        columns.append(half - 0.5 * whitened.square().sum(1))
-    return torch.stack(columns, 1) - 0.5 * rows.shape[1] * math.log(2 * math.pi)
+        blocks.append(block.topk(k, dim=1, largest=False))
+    return torch.cat([block.values for block in blocks]), torch.cat([block.indices for block in blocks])
 
 
 def smote(
     embeddings: Tensor, target: Tensor, ratio: float, neighbours: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """The embeddings and domains with interpolated target clips after them, up to `ratio` times the source clips.
+    """The embeddings and domains with interpolated target clips appended, up to `ratio` times the source clips.
 
-    Fewer than two target clips give nothing to interpolate, and nothing is added.
+    With fewer than two target clips there is nothing to interpolate, and nothing is added.
     """
-    wanted = round(ratio * int((~target).sum())) - int(target.sum())
-    if wanted <= 0 or int(target.sum()) < 2:
+    missing = round(ratio * int((~target).sum())) - int(target.sum())
+    if missing <= 0 or int(target.sum()) < 2:
         return embeddings, target
-    made = interpolated(embeddings[target], wanted, neighbours, generator)
-    return torch.cat([embeddings, made]), torch.cat([target, target.new_ones(wanted)])
+    synthetic = interpolated(embeddings[target], missing, neighbours, generator)
+    return torch.cat([embeddings, synthetic]), torch.cat([target, target.new_ones(missing)])
 
 
 def interpolated(rows: Tensor, count: int, neighbours: int, generator: torch.Generator) -> Tensor:
-    """SMOTE: `count` rows, each at a random place between a random row and one of its nearest neighbours."""
-    close = nearest(rows, rows, neighbours, "euclidean", itself=False)[1].cpu()
-    chosen = torch.randint(len(rows), (count,), generator=generator)
-    towards = close[chosen, torch.randint(close.shape[1], (count,), generator=generator)]
-    shares = torch.rand(count, 1, generator=generator).to(rows)
-    begin = rows[chosen.to(rows.device)]
-    return begin + shares * (rows[towards.to(rows.device)] - begin)
+    """SMOTE: `count` rows, each at a random point between a random row and one of its nearest neighbours."""
+    neighbour_positions = nearest(rows, rows, neighbours, "euclidean", itself=False)[1].cpu()
+    first = torch.randint(len(rows), (count,), generator=generator)
+    second = neighbour_positions[first, torch.randint(neighbour_positions.shape[1], (count,), generator=generator)]
+    fractions = torch.rand(count, 1, generator=generator).to(rows)
+    start = rows[first.to(rows.device)]
+    return start + fractions * (rows[second.to(rows.device)] - start)
 
 
 def _positions(ids: Sequence[str], device: torch.device) -> dict[str, Tensor]:
-    """id -> positions of its clips."""
+    """Id -> positions of its clips."""
     names, numbers = np.unique(np.asarray(ids, dtype=str), return_inverse=True)
     return {str(name): torch.from_numpy(np.flatnonzero(numbers == i)).to(device) for i, name in enumerate(names)}
 
@@ -393,5 +378,5 @@ def _finite(embeddings: Tensor) -> Tensor:
     return embeddings.detach()
 
 
-def _to(learned: Learned, device: torch.device) -> Learned:
+def _to_device(learned: Learned, device: torch.device) -> Learned:
     return {name: value.detach().to(device) for name, value in learned.items()}

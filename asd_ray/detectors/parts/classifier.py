@@ -1,4 +1,4 @@
-"""What every family of classifiers shares: how it learns, scores of clips from logits and embeddings, its state."""
+"""What all classifier families share: training, scores of clips from logits and embeddings, and the state."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from torch.optim import Optimizer
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.parts import training
-from asd_ray.detectors.parts.backends import Backend, Backends, Gmm, ids_of, named, targets_of
+from asd_ray.detectors.parts.backends import Backend, Backends, Gmm, ids_of, parse_backends, targets_of
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import ArcFace
 from asd_ray.features import Windows, per_clip
 
 EPS = sys.float_info.epsilon
-MOST = 256
-CLIPS = 256  # scored at once, of 16 kHz: 0.3 GB of complex spectra of 10 s
+MAX_WINDOWS = 256  # windows per forward pass without gradients
+MAX_CLIPS = 256  # per batch of scoring, at 16 kHz: 0.3 GB of complex spectra of 10 s
 VARIANTS = ("probability", "log_odds", "nll", "log_odds_2021")
-WITH_MARGIN = "nll_margin"  # of a head that has one
+WITH_MARGIN = "nll_margin"  # only if the head has a margin
 
-WIDE = 256  # dimensions above which a mixture has no full covariances
+WIDE_EMBEDDING = 256  # dimensions above which a Gaussian mixture gets diagonal covariances
 
-Gather = Callable[[Tensor], Tensor]  # first frames of windows -> what the net hears of them
+Gather = Callable[[Tensor], Tensor]  # first frames of windows -> inputs of the net
 Inputs = Callable[[ClipSet], tuple[Gather, Windows]]
 
 
 class Standardised(nn.Module):
-    """A net of pictures from which the training set's mean is taken, in its standard deviations."""
+    """A net whose input images are standardised by the mean and standard deviation of the training set."""
 
     mean: Tensor
     deviation: Tensor
@@ -44,19 +44,20 @@ class Standardised(nn.Module):
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("deviation", torch.ones(()))
 
-    def learn(self, frames: Tensor) -> None:
+    def fit(self, frames: Tensor) -> None:
+        """Take the mean and standard deviation from the training frames."""
         self.mean, self.deviation = frames.mean(), frames.std().clamp(min=1e-6)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        made: Tensor = self.net((pictures - self.mean) / self.deviation)
-        return made
+    def forward(self, images: Tensor) -> Tensor:
+        output: Tensor = self.net((images - self.mean) / self.deviation)
+        return output
 
 
 @dataclass
 class Classifier:
-    """A net and a head of some classes, and banks of the net's embeddings, one an id.
+    """A net, a head for the classes, and backends that compare embeddings with those of the training clips of an id.
 
-    The banks are learned of the clips in `train` when first asked for, and anew after every epoch.
+    The backends are fitted to the clips in `train` when they are first needed, and again after every epoch.
     """
 
     context: Context
@@ -64,16 +65,22 @@ class Classifier:
     net: nn.Module
     head: nn.Module
     classes: Classes
-    backends: str  # names
+    backend_names: str  # separated by commas
     train: ClipSet | None = None
-    banks: Backends | None = None
+    fitted_backends: Backends | None = None
     smote_ratio: float = 0.0
-    most: int = MOST  # windows at once where nothing is learned
+    max_windows: int = MAX_WINDOWS  # per forward pass without gradients
 
     def parameters(self) -> list[nn.Parameter]:
-        return [each for module in (self.net, self.head) for each in module.parameters() if each.requires_grad]
+        """All trainable parameters of net and head."""
+        return [
+            parameter
+            for module in (self.net, self.head)
+            for parameter in module.parameters()
+            if parameter.requires_grad
+        ]
 
-    def learn(
+    def fit(
         self,
         train: ClipSet,
         losses: training.Step,
@@ -83,145 +90,150 @@ class Classifier:
         batch_size: int,
         generator: torch.Generator,
     ) -> Iterator[Progress]:
-        """Epochs over `count` positions of samples made of `train`; of the `losses`, "train" is made smaller."""
+        """Train on `count` positions of samples from `train`; of the losses that `losses` returns, minimise "train"."""
 
         def step(at: Tensor) -> dict[str, Tensor]:
-            found = losses(at)
-            optimiser.zero_grad()
-            found["train"].backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            return found
+            values = losses(at)
+            training.minimise(optimiser, values["train"])
+            return values
 
         self.train = train
         for progress in training.run_epochs([self.net, self.head], step, count, epochs, batch_size, generator):
-            self.banks = None
+            self.fitted_backends = None
             yield progress
-        self._bank()
-        self.train = None  # given back
+        self._fit_backends()
+        self.train = None  # frees the clips
 
-    def embedded(self, *pictures: Tensor | None) -> Tensor:
-        """In half precision while the net learns only: scores of normal clips lie closer together than that tells."""
+    def embed(self, *inputs: Tensor | None) -> Tensor:
+        """Embeddings, in half precision during training only: it cannot resolve scores of normal clips."""
         with training.autocast(self.context.device, self.net.training):
-            made: Tensor = self.net(*pictures)
-        return made
+            embedding: Tensor = self.net(*inputs)
+        return embedding
 
     def score(self, clips: ClipSet) -> Scores:
         scores, embeddings = self._scores(clips)
-        if self.backends:
-            scores |= self._bank().score(embeddings, ids_of(clips))
+        if self.backend_names:
+            scores |= self._fit_backends().score(embeddings, ids_of(clips))
         return {name: training.as_scores(values) for name, values in scores.items()}
 
     def state(self) -> State:
         return {
-            "net": training.plain(self.net),
-            "head": training.plain(self.head),
+            "net": training.cpu_weights(self.net),
+            "head": training.cpu_weights(self.head),
             "classes": {str(number): name for number, name in enumerate(self.classes.names)},
-            "banks": self._bank().state() if self.backends else {},
+            "banks": self._fit_backends().state() if self.backend_names else {},
         }
 
     def load(self, state: State) -> None:
         self.net.load_state_dict(state["net"])
         self.head.load_state_dict(state["head"])
-        self.banks, self.train = self._new_banks(), None
-        self.banks.load(state["banks"])
+        self.fitted_backends, self.train = self._new_backends(), None
+        self.fitted_backends.load(state["banks"])
 
     @torch.inference_mode()
     def _scores(self, clips: ClipSet) -> tuple[dict[str, Tensor], Tensor]:
-        """Mean scores of each clip's windows, and its mean embedding.
+        """The mean scores of each clip's windows, and its mean embedding.
 
-        What a head knows beyond the classes, as warped ones, is no clip's own.
+        Classes of the head beyond `classes`, such as those of warped images, are never a clip's own class.
         """
         device = self.context.device
         self.net.eval(), self.head.eval()
         parts: list[dict[str, Tensor]] = []
-        at_once = max(1, CLIPS * 16_000 // max(16_000, self.context.rate))
-        for first in range(0, len(clips), at_once):
-            some = clips.take(np.arange(first, min(first + at_once, len(clips))))
-            gather, windows = self.inputs(some)
-            allowed = self.classes.allowed(some.frame)
-            for part, inside in training.by_clips(windows, self.most):
-                embedding = self.embedded(gather(training.starts_of(inside, device)))
-                own = allowed[part][torch.from_numpy(inside.clip)].to(device)
-                found = head_scores(self.head, embedding, own)
-                means = {name: per_clip(values, inside, "mean") for name, values in found.items()}
-                parts.append({**means, "": per_clip(embedding.float(), inside, "mean")})
+        batch_size = max(1, MAX_CLIPS * 16_000 // max(16_000, self.context.rate))
+        for first in range(0, len(clips), batch_size):
+            batch = clips.take(np.arange(first, min(first + batch_size, len(clips))))
+            gather, windows = self.inputs(batch)
+            allowed = self.classes.allowed(batch.frame)
+            for chunk, chunk_windows in training.clip_chunks(windows, self.max_windows):
+                embedding = self.embed(gather(training.window_starts(chunk_windows, device)))
+                allowed_classes = allowed[chunk][torch.from_numpy(chunk_windows.clip)].to(device)
+                window_values = head_scores(self.head, embedding, allowed_classes)
+                means = {name: per_clip(values, chunk_windows, "mean") for name, values in window_values.items()}
+                parts.append({**means, "": per_clip(embedding.float(), chunk_windows, "mean")})
         if not parts:
-            nothing = torch.empty(0, dtype=torch.float64)
-            return dict.fromkeys(variants_of(self.head), nothing), nothing.view(0, 1)
-        joined = {name: torch.cat([each[name] for each in parts]) for name in parts[0]}
+            empty = torch.empty(0, dtype=torch.float64)
+            return dict.fromkeys(variants_of(self.head), empty), empty.view(0, 1)
+        joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         embeddings = joined.pop("")
         return joined, embeddings
 
-    def _bank(self) -> Backends:
-        if self.banks is None:
+    def _fit_backends(self) -> Backends:
+        """The backends, fitted to the training clips if they are not fitted yet."""
+        if self.fitted_backends is None:
             assert self.train is not None
-            banks = self._new_banks()
-            if self.backends:
-                banks.fit(self._scores(self.train)[1], ids_of(self.train), targets_of(self.train))
-            self.banks = banks
-        return self.banks
+            backends = self._new_backends()
+            if self.backend_names:
+                backends.fit(self._scores(self.train)[1], ids_of(self.train), targets_of(self.train))
+            self.fitted_backends = backends
+        return self.fitted_backends
 
-    def _new_banks(self) -> Backends:
+    def _new_backends(self) -> Backends:
         width = next(iter(self.head.parameters())).shape[-1]
-        return Backends(backends_for(self.backends, width), smote_ratio=self.smote_ratio, seed=self.context.seed)
+        return Backends(backends_for(self.backend_names, width), smote_ratio=self.smote_ratio, seed=self.context.seed)
 
 
-class Kept:
-    """The classifier of a detector, there once `fit` has begun or a state is loaded; `new` makes one of classes."""
+class FittedClassifier:
+    """The classifier of a detector: it exists once `fit` has begun or a state is loaded.
 
-    def __init__(self, owner: object, new: Callable[[Classes], Classifier]) -> None:
-        self.owner, self.new = owner, new
-        self.made: Classifier | None = None
+    `build` makes one for the given classes.
+    """
 
-    def begun(self, classes: Classes) -> Classifier:
-        self.made = self.new(classes)
-        return self.made
+    def __init__(self, owner: object, build: Callable[[Classes], Classifier]) -> None:
+        self.owner, self.build = owner, build
+        self.classifier: Classifier | None = None
+
+    def start(self, classes: Classes) -> Classifier:
+        self.classifier = self.build(classes)
+        return self.classifier
 
     def score(self, clips: ClipSet) -> Scores:
-        return training.after_fit(self.owner, self.made, "score").score(clips)
+        return training.require_fitted(self.owner, self.classifier, "score").score(clips)
 
     def state(self) -> State:
-        return training.after_fit(self.owner, self.made, "state").state()
+        return training.require_fitted(self.owner, self.classifier, "state").state()
 
     def load(self, state: State) -> None:
-        made = self.new(Classes([state["classes"][str(number)] for number in range(len(state["classes"]))]))
-        made.load(state)
-        self.made = made
+        classifier = self.build(Classes([state["classes"][str(number)] for number in range(len(state["classes"]))]))
+        classifier.load(state)
+        self.classifier = classifier
 
 
 def backends_for(names: str, width: int = 0) -> dict[str, Backend]:
-    """``"knn, gmm"``, or none, for embeddings so wide; in wide ones a mixture has diagonal covariances."""
-    found = named(names) if names else {}
-    diagonal = {name: replace(each, covariance="diag") for name, each in found.items() if isinstance(each, Gmm)}
-    return {**found, **diagonal} if width > WIDE else found
+    """Parse ``"knn, gmm"`` (or "" for none). For embeddings wider than 256, mixtures have diagonal covariances."""
+    backends = parse_backends(names) if names else {}
+    diagonal = {
+        name: replace(backend, covariance="diag") for name, backend in backends.items() if isinstance(backend, Gmm)
+    }
+    return {**backends, **diagonal} if width > WIDE_EMBEDDING else backends
 
 
 def variants_of(head: nn.Module) -> list[str]:
+    """Names of the variants that `head_scores` returns for this head."""
     return [*VARIANTS, WITH_MARGIN] if isinstance(head, ArcFace) else [*VARIANTS]
 
 
 def head_scores(head: nn.Module, embedding: Tensor, allowed: Tensor) -> dict[str, Tensor]:
-    """`window_scores` of what a head says without a margin; `nll_margin` is −log p with it, as Liu et al. score."""
+    """`window_scores` of the logits without a margin, and `nll_margin`: −log p with it, as Liu et al. score."""
     logits = head.logits(embedding)  # type: ignore[operator]
     allowed = nn.functional.pad(allowed, (0, logits.shape[1] - allowed.shape[1]))
-    found = window_scores(logits, allowed)
+    scores = window_scores(logits, allowed)
     if isinstance(head, ArcFace):
-        own = logits.masked_fill(~allowed, -torch.inf).argmax(1)
-        found[WITH_MARGIN] = cross_entropy(head.logits(embedding, own).double(), own, reduction="none")
-    return found
+        own_class = logits.masked_fill(~allowed, -torch.inf).argmax(1)
+        scores[WITH_MARGIN] = cross_entropy(head.logits(embedding, own_class).double(), own_class, reduction="none")
+    return scores
 
 
 def window_scores(logits: Tensor, allowed: Tensor) -> dict[str, Tensor]:
-    """Scores of windows whose clip may be of any of the `allowed` classes; its own is the likeliest of these.
+    """Scores of windows whose clip may belong to any of the `allowed` classes; the likeliest of them is its own class.
 
-    `probability` is minus the softmax p of the own class (Giri et al.), `nll` is −log p (Liu et al.), `log_odds` is
-    log((1 − p) / p), the score of the official MobileNetV2, here without rounding p to 1; `log_odds_2021` is what the
+    `probability` is minus the softmax p of the own class (Giri et al.). `nll` is −log p (Liu et al.). `log_odds` is
+    log((1 − p) / p), the score of the official MobileNetV2, here without rounding p to 1. `log_odds_2021` is what the
     official programs of 2021 compute instead, log(max(1 − p, eps) − log(max(p, eps))).
     """
-    logits = logits.double()  # near 1, p says nothing in single precision
-    own, place = logits.masked_fill(~allowed, -torch.inf).max(1, keepdim=True)
-    others = logits.scatter(1, place, -torch.inf).logsumexp(1, keepdim=True)
-    log_odds = (others - own).squeeze(1)
+    logits = logits.double()  # single precision cannot resolve p near 1
+    own_logit, own_class = logits.masked_fill(~allowed, -torch.inf).max(1, keepdim=True)
+    other_logits = logits.scatter(1, own_class, -torch.inf).logsumexp(1, keepdim=True)
+    log_odds = (other_logits - own_logit).squeeze(1)
     nll = torch.nn.functional.softplus(log_odds)  # −log p, with p = 1 / (1 + exp(log odds))
     p = (-nll).exp()
     return {

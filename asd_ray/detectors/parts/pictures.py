@@ -1,8 +1,8 @@
-"""What families that rebuild log-mel pictures of 128 × 128 share: their scale, nets, discriminator and windows."""
+"""What the GAN families share: scaling, discriminator and windows of log-mel spectrograms of 128 × 128."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,64 +15,75 @@ from asd_ray.detectors.nets import dcgan
 from asd_ray.detectors.parts import training
 from asd_ray.features import Windows
 
-SIZE = 128  # mels, and frames of a window
-WINDOWS = 256  # at once where nothing is learned
+SIZE = 128  # mels, and frames per window
+WINDOWS = 256  # per forward pass without gradients
 
 Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Brings frames to [-1, 1], the range of tanh: -1 is the least value of the training frames, 1 the largest.
+    """Scales frames to [-1, 1], the range of tanh: -1 is the smallest value of the training frames, 1 the largest.
 
-    What a test clip has beyond these is not cut off. A state holds `low` and `high`.
+    Values of test clips outside this range are not clipped. `low` and `high` are stored in the detector's state.
     """
 
     low: float = -1.0
     high: float = 1.0
 
     @classmethod
-    def of(cls, frames: Tensor) -> Scale:
+    def fit(cls, frames: Tensor) -> Scale:
+        """The scale for these training frames."""
         low, high = frames.aminmax()
         return cls(float(low), float(high))
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """The frames, in place; silence, of one value only, becomes 0."""
+        """Scale the frames in place. Silence, which has one value only, becomes 0."""
         middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2
         return frames.sub_(middle).div_(half or 1.0)
 
 
 class Discriminator(nn.Module):
-    """The trunk of an encoder, whose 4×4 pictures are the features, and one 4×4 filter for the verdict."""
+    """The trunk of an encoder, whose 4×4 maps are the features, and one 4×4 filter that gives the verdict."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.features = dcgan.trunk(SIZE, channels, norm="batch", first_norm=False)
-        self.verdict = nn.Conv2d(dcgan.width(SIZE, channels), 1, dcgan.WAIST, bias=False)
+        self.verdict = nn.Conv2d(dcgan.width(SIZE, channels), 1, dcgan.WAIST_SIZE, bias=False)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """One logit a picture, above 0 for what it holds for real."""
-        logits: Tensor = self.verdict(self.features(pictures))
+    def forward(self, images: Tensor) -> Tensor:
+        """One logit per image, above 0 for images that it takes for real."""
+        logits: Tensor = self.verdict(self.features(images))
         return logits.float().flatten()
 
 
-def mistaken(of_real: Tensor, of_fake: Tensor) -> Tensor:
-    """Mean of the cross entropies of the logits of real and of fake pictures."""
-    return (cross_entropy(of_real, torch.ones_like(of_real)) + cross_entropy(of_fake, torch.zeros_like(of_fake))) / 2
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Mean of the two cross-entropies: real images labelled 1 and generated images labelled 0."""
+    return (
+        cross_entropy(real_logits, torch.ones_like(real_logits))
+        + cross_entropy(fake_logits, torch.zeros_like(fake_logits))
+    ) / 2
 
 
-def new_nets(make: Callable[[], Net], context: Context) -> Net:
-    """As `made_with_seed`, on a GPU in the memory order that its convolutions are quickest with."""
-    nets = training.made_with_seed(make, context)
+def new_adam(weights: Iterable[nn.Parameter], lr: float, beta1: float) -> torch.optim.Adam:
+    """Adam as all GAN families use it; `beta1` is their parameter."""
+    return torch.optim.Adam(weights, lr=lr, betas=(beta1, 0.999), fused=True)
+
+
+def new_nets(build: Callable[[], Net], context: Context) -> Net:
+    """As `build_with_seed`; on a GPU in the memory format in which its convolutions are fastest."""
+    nets = training.build_with_seed(build, context)
     if context.device.type == "cuda":
         nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return nets
 
 
-def of_windows(measure: Callable[[Tensor], Tensor], frames: Tensor, windows: Windows, most: int = WINDOWS) -> Tensor:
-    """What `measure` gives for the pictures of all windows, `most` at a time; nothing for no windows."""
+def measure_windows(
+    measure: Callable[[Tensor], Tensor], frames: Tensor, windows: Windows, at_once: int = WINDOWS
+) -> Tensor:
+    """The results of `measure` for the images of all windows, `at_once` per call; empty if there are no windows."""
     if not len(windows):
         return frames.new_empty(0)
-    picture = training.pictures_of(frames, SIZE)
-    parts = torch.split(training.starts_of(windows, frames.device), most)
-    return torch.cat([measure(picture(starts).contiguous()) for starts in parts])
+    image_at = training.images_of(frames, SIZE)
+    parts = torch.split(training.window_starts(windows, frames.device), at_once)
+    return torch.cat([measure(image_at(starts).contiguous()) for starts in parts])

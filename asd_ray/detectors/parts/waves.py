@@ -1,4 +1,4 @@
-"""Whole clips as waves of one length, for nets with front ends of their own."""
+"""Whole clips as waves of equal length, for nets that compute their own features."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from asd_ray.features import FrontEnd, Windows
 from asd_ray.features._base import FULL_SCALE
 from asd_ray.features.extract import frame_counts
 
+MAX_CLIPS = 32  # clips of 10 s per forward pass without gradients: 0.2 GB in the first layers of a net
+
 
 class Waves:
-    """Positions of clips -> [n, samples] in [-1, 1), on the device: each clip as long as `front_end` hears it.
+    """Positions of clips -> waves [n, samples] in [-1, 1) on the device, each as long as `front_end` uses of a clip.
 
-    The front end has `seconds`, and repeats shorter clips up to them. Samples are read from the bank's memory map
-    whenever they are asked for: all clips of six machines would be 23 GB of floats, and a batch of 64 takes some
-    milliseconds.
+    `front_end` must have `seconds`; shorter clips are repeated up to that length. Samples are read from the memory map
+    of the bank at every call: all clips of six machines would be 23 GB of floats, and a batch of 64 takes some
+    milliseconds to read.
     """
 
     def __init__(self, clips: ClipSet, front_end: FrontEnd, device: torch.device) -> None:
-        frame_counts(front_end, clips)  # refuses a bank of another rate
-        self.clips, self.samples, self.device = clips, front_end.heard(1), device
+        frame_counts(front_end, clips)  # raises an error if the bank has another rate
+        self.clips, self.samples, self.device = clips, front_end.used_samples(1), device
 
-    def __call__(self, at: Tensor) -> Tensor:
-        waves = np.empty((len(at), self.samples), np.int16)
-        for wave, position in zip(waves, at.tolist(), strict=True):
+    def __call__(self, positions: Tensor) -> Tensor:
+        waves = np.empty((len(positions), self.samples), np.int16)
+        for wave, position in zip(waves, positions.tolist(), strict=True):
             wave[:] = np.resize(self.clips.samples(position)[: self.samples], self.samples)
         return torch.from_numpy(waves).to(self.device).float().mul_(1 / FULL_SCALE)
 
     @property
     def windows(self) -> Windows:
-        """Each clip is one window, named by its position."""
-        ones = np.arange(len(self.clips))
-        return Windows(ones, ones, np.ones_like(ones), 1)
+        """One window per clip; its start is the position of the clip."""
+        positions = np.arange(len(self.clips))
+        return Windows(positions, positions, np.ones_like(positions), 1)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from rich.live import Live
 from rich.table import Table
 
-from asd_ray._console import Console
+from asd_ray._console import Console, is_live
 from asd_ray.ledger import TrialRecord
 from asd_ray.tuning.judge import PROTOCOL
 from asd_ray.tuning.spec import called
@@ -35,7 +35,7 @@ class Board(Watcher):
 
     @contextmanager
     def shown(self, search: SearchView) -> Iterator[Board]:
-        if not self._console.is_terminal:
+        if not is_live(self._console):
             yield self
             return
         with Live(console=self._console, get_renderable=lambda: self.table(search), refresh_per_second=2) as self._live:
@@ -44,7 +44,7 @@ class Board(Watcher):
 
     def turn(self, search: SearchView) -> None:
         now = time.monotonic()
-        if self._live is None and not self._console.is_terminal and now - self._said >= EVERY:
+        if self._live is None and now - self._said >= EVERY:
             self._said = now
             self.say_line(search)
 

@@ -27,23 +27,23 @@ def parameters(net: nn.Module) -> int:
 
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_small_picture_gives_features_and_every_weight_learns(name: str, channels: int) -> None:
+def test_a_small_image_gives_features_and_every_weight_is_trained(name: str, channels: int) -> None:
     torch.manual_seed(0)
     net = SMALL[name](channels)
-    pictures = torch.randn(4, channels, 64, 32)
-    features = net(pictures)
+    images = torch.randn(4, channels, 64, 32)
+    features = net(images)
     assert features.shape == (4, net.width)
     features.square().mean().backward()
     for weight, each in net.named_parameters():
         assert each.grad is not None, weight
         assert float(each.grad.abs().max()) > 0, weight
     with torch.no_grad():
-        alone, together = net.eval()(pictures[:1]), net(pictures)
+        alone, together = net.eval()(images[:1]), net(images)
     assert torch.allclose(alone, together[:1], rtol=1e-3, atol=1e-4 * float(together.abs().max()))
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_first_weights_follow_the_seed(name: str) -> None:
+def test_initial_weights_depend_on_the_seed(name: str) -> None:
     nets = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
@@ -53,12 +53,12 @@ def test_first_weights_follow_the_seed(name: str) -> None:
 
 
 def inverted(inputs: int, hidden: int, outputs: int, *, kernel: int = 3, per_activation: int = 0) -> int:
-    """Weights of expansion, depthwise and last convolution, two for each normalised channel, and the activations'."""
+    """Weights of the three convolutions, two for each normalised channel, and those of the activations."""
     expansion = 0 if hidden == inputs else inputs * hidden + (2 + per_activation) * hidden
     return expansion + kernel**2 * hidden + (2 + per_activation) * hidden + hidden * outputs + 2 * outputs
 
 
-def test_mobilenet_v2_is_that_of_the_table_of_giri_et_al() -> None:
+def test_mobilenet_v2_has_the_parameters_of_the_table_of_giri_et_al() -> None:
     stem, last = 9 * 1 * 16 + 2 * 16, 80 * 2 * 1280 + 2 * 1280
     blocks = (
         inverted(16, 16, 8)
@@ -75,28 +75,28 @@ def test_mobilenet_v2_is_that_of_the_table_of_giri_et_al() -> None:
         + inverted(80, 480, 160)
     )
     assert parameters(MobileNetV2()) == stem + blocks + last
-    # what is known of the networks of 3 channels, less their 1000 classes
+    # known sizes of the networks of 3 channels, minus their 1000 classes
     assert parameters(MobileNetV2(3)) == 1_968_680 - 1_281_000
     assert parameters(MobileNetV2(3, width_factor=1.0)) == 3_504_872 - 1_281_000
 
 
-def test_resnet_50_is_that_of_the_paper() -> None:
+def test_resnet_50_has_the_parameters_of_the_paper() -> None:
     def bottleneck(inputs: int, inside: int) -> int:
         return inputs * inside + 9 * inside**2 + 4 * inside**2 + 2 * (2 * inside + 4 * inside)
 
     def shortcut(inputs: int, outputs: int) -> int:
         return inputs * outputs + 2 * outputs
 
-    by_hand = 49 * 1 * 64 + 2 * 64
+    manual_step = 49 * 1 * 64 + 2 * 64
     for inputs, inside, blocks in ((64, 64, 3), (256, 128, 4), (512, 256, 6), (1024, 512, 3)):
-        by_hand += bottleneck(inputs, inside) + shortcut(inputs, 4 * inside)
-        by_hand += (blocks - 1) * bottleneck(4 * inside, inside)
-    assert parameters(ResNet50()) == by_hand == 23_501_760
-    # the network everybody knows has 25,557,032, of which 2,049,000 are its 1000 classes
+        manual_step += bottleneck(inputs, inside) + shortcut(inputs, 4 * inside)
+        manual_step += (blocks - 1) * bottleneck(4 * inside, inside)
+    assert parameters(ResNet50()) == manual_step == 23_501_760
+    # the published network has 25,557,032, of which 2,049,000 belong to its 1000 classes
     assert parameters(ResNet50(3)) == 25_557_032 - 2_049_000
 
 
-def test_mobilenet_v3_is_that_of_the_paper_and_of_pytorch_image_models() -> None:
+def test_mobilenet_v3_has_the_parameters_of_the_paper_and_of_pytorch_image_models() -> None:
     def gate(hidden: int, squeezed: int) -> int:
         return hidden * squeezed + squeezed + squeezed * hidden + hidden
 
@@ -116,12 +116,12 @@ def test_mobilenet_v3_is_that_of_the_paper_and_of_pytorch_image_models() -> None
     )
     stem, last = 9 * 1 * 16 + 2 * 16, 160 * 960 + 2 * 960 + 960 * 1280 + 1280
     assert parameters(MobileNetV3()) == stem + blocks + last
-    # mobilenetv3_large_100 has 5,483,032, of which 1,281,000 are its 1000 classes
+    # mobilenetv3_large_100 has 5,483,032, of which 1,281,000 belong to its 1000 classes
     assert parameters(MobileNetV3(3)) == 5_483_032 - 1_281_000
 
 
 @pytest.mark.parametrize("table", ["2022", "2023"])
-def test_mobilefacenet_is_that_of_the_authors_code(table: str) -> None:
+def test_mobilefacenet_has_the_parameters_of_the_authors_code(table: str) -> None:
     def block(inputs: int, expansion: int, outputs: int) -> int:
         return inverted(inputs, expansion * inputs, outputs, per_activation=1)
 
@@ -140,7 +140,7 @@ def test_mobilefacenet_is_that_of_the_authors_code(table: str) -> None:
 
 @pytest.mark.parametrize(("size", "left"), [((128, 313), (8, 20)), ((128, 64), (8, 4)), ((65, 33), (5, 3))])
 @pytest.mark.parametrize("table", ["2022", "2023"])
-def test_the_last_depthwise_convolution_is_as_large_as_what_is_left(
+def test_the_last_depthwise_convolution_covers_the_remaining_image(
     size: tuple[int, int], left: tuple[int, int], table: str
 ) -> None:
     net = MobileFaceNet(2, size=size, table=table)
@@ -150,12 +150,12 @@ def test_the_last_depthwise_convolution_is_as_large_as_what_is_left(
         assert net.eval()(torch.randn(1, 2, *size)).shape == (1, 128)
 
 
-def shapes(net: nn.Module, pictures: Tensor) -> list[tuple[int, ...]]:
-    found = []
+def shapes(net: nn.Module, images: Tensor) -> list[tuple[int, ...]]:
+    actual = []
     for layer in net.layers:
-        pictures = layer(pictures)
-        found.append(tuple(pictures.shape[1:]))
-    return found
+        images = layer(images)
+        actual.append(tuple(images.shape[1:]))
+    return actual
 
 
 @pytest.mark.parametrize(
@@ -187,23 +187,23 @@ def shapes(net: nn.Module, pictures: Tensor) -> list[tuple[int, ...]]:
     ],
     ids=["MobileNetV2", "ResNet-50", "MobileNetV3", "MobileFaceNet"],
 )
-def test_layers_have_the_shapes_of_the_papers(
+def test_layers_have_the_output_shapes_of_the_papers(
     net: nn.Module, size: tuple[int, int], known: dict[int, tuple[int, ...]]
 ) -> None:
     channels = next(each.in_channels for each in net.modules() if isinstance(each, nn.Conv2d))
     with torch.no_grad():
-        found = shapes(net.eval(), torch.randn(1, channels, *size))
-    assert {layer: found[layer] for layer in known} == known
+        actual = shapes(net.eval(), torch.randn(1, channels, *size))
+    assert {layer: actual[layer] for layer in known} == known
 
 
-def test_strides_lie_in_the_first_convolution_of_a_resnet_block() -> None:
+def test_the_stride_is_in_the_first_convolution_of_a_resnet_block() -> None:
     block = ResNet50().layers[5]  # the first of the second stage
     strides = [each.stride[0] for each in block.layers.modules() if isinstance(each, nn.Conv2d)]
     assert strides == [2, 1, 1]
 
 
-def test_mobilefacenet_refuses_what_it_was_not_made_for() -> None:
-    with pytest.raises(AsdRayError, match="pictures of 64 × 32 but got 64 × 33"):
+def test_mobilefacenet_rejects_images_of_another_size() -> None:
+    with pytest.raises(AsdRayError, match="images of 64 × 32 but got 64 × 33"):
         MobileFaceNet(1, size=(64, 32))(torch.randn(2, 1, 64, 33))
     with pytest.raises(AsdRayError, match="unknown table '2021'.*2022, 2023"):
         MobileFaceNet(table="2021")

@@ -15,34 +15,34 @@ def test_widths_are_rounded_as_the_mobilenets_do(channels: float, rounded: int) 
 
 
 @pytest.mark.parametrize("size", [(128, 313), (64, 32), (7, 1)])
-def test_halving_is_what_a_padded_convolution_of_stride_2_does(size: tuple[int, int]) -> None:
-    pictures = torch.zeros(1, 1, *size)
+def test_halved_is_the_output_size_of_a_padded_convolution_of_stride_2(size: tuple[int, int]) -> None:
+    images = torch.zeros(1, 1, *size)
     for times, kernel in enumerate((3, 5, 3), 1):
-        pictures = blocks.conv_norm(1, 1, kernel, 2).eval()(pictures)
-        assert blocks.halved(size, times) == tuple(pictures.shape[2:])
+        images = blocks.conv_norm(1, 1, kernel, 2).eval()(images)
+        assert blocks.halved(size, times) == tuple(images.shape[2:])
 
 
 @pytest.mark.parametrize(("stride", "outputs", "adds"), [(1, 4, True), (2, 4, False), (1, 6, False)])
-def test_the_input_is_added_where_the_shape_stays(stride: int, outputs: int, adds: bool) -> None:
+def test_the_input_is_added_if_the_shape_stays_the_same(stride: int, outputs: int, adds: bool) -> None:
     block = blocks.InvertedResidual(4, 8, outputs, 3, stride, blocks.relu).eval()
     nn.init.zeros_(block.layers[-1][0].weight)
-    pictures = torch.randn(2, 4, 6, 6)
+    images = torch.randn(2, 4, 6, 6)
     with torch.no_grad():
-        made = block(pictures)
-    assert made.shape == (2, outputs, 6 // stride, 6 // stride)
-    assert torch.equal(made, pictures) if adds else float(made.abs().max()) == 0
+        result = block(images)
+    assert result.shape == (2, outputs, 6 // stride, 6 // stride)
+    assert torch.equal(result, images) if adds else float(result.abs().max()) == 0
 
 
-def test_excitation_opens_and_shuts_channels_by_their_means() -> None:
+def test_squeeze_excite_gates_channels_by_their_means() -> None:
     squeeze = blocks.SqueezeExcite(3, 2)
     nn.init.zeros_(squeeze.gate[2].weight)
     squeeze.gate[2].bias.data = torch.tensor([-9.0, 0.0, 9.0])
-    pictures = torch.randn(2, 3, 4, 4)
-    assert torch.allclose(squeeze(pictures), pictures * torch.tensor([0.0, 0.5, 1.0]).view(1, 3, 1, 1))
+    images = torch.randn(2, 3, 4, 4)
+    assert torch.allclose(squeeze(images), images * torch.tensor([0.0, 0.5, 1.0]).view(1, 3, 1, 1))
 
 
 @pytest.mark.parametrize(("per_group", "outputs"), [(False, 512), (True, 1)])
-def test_first_weights_are_as_wide_as_the_recipe_says(per_group: bool, outputs: int) -> None:
+def test_initial_weights_have_the_specified_deviation(per_group: bool, outputs: int) -> None:
     torch.manual_seed(0)
     conv = nn.Conv2d(512, 512, 5, groups=512)
     blocks.normal_by_outputs(conv, per_group=per_group)

@@ -11,7 +11,7 @@ from asd_ray.errors import AsdRayError
 
 # 4×4 weights between 1, 32, 64, 128, 256, 512 channels, and of the last convolution, 512 -> 256
 CONVOLUTIONS = 512 + 32_768 + 131_072 + 524_288 + 2_097_152 + 2_097_152
-# a gain and a shift for each of 32·64², 64·32², 128·16², 256·8² and 512·4² values
+# a weight and a bias for each of 32·64², 64·32², 128·16², 256·8² and 512·4² values
 LAYER_NORMS = 2 * (131_072 + 65_536 + 32_768 + 16_384 + 8_192)
 BATCH_NORMS = 2 * (32 + 64 + 128 + 256 + 512)
 
@@ -27,14 +27,14 @@ def parameters(net: nn.Module) -> int:
     return sum(each.numel() for each in net.parameters())
 
 
-def shapes(net: nn.Sequential, given: Tensor) -> list[tuple[int, ...]]:
-    """What each convolution of `net` makes of one picture, without the batch."""
-    found = []
+def shapes(net: nn.Sequential, inputs: Tensor) -> list[tuple[int, ...]]:
+    """Output shapes of each convolution of `net` for one image, without the batch."""
+    actual = []
     for layer in net.eval():
-        given = layer(given)
+        inputs = layer(inputs)
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            found.append(tuple(given.shape[1:]))
-    return found
+            actual.append(tuple(inputs.shape[1:]))
+    return actual
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def shapes(net: nn.Sequential, given: Tensor) -> list[tuple[int, ...]]:
         ("batch", False, BATCH_NORMS - 2 * 32),
     ],
 )
-def test_an_encoder_has_the_parameters_of_its_recipe(norm: str, first_norm: bool, norms: int) -> None:
+def test_an_encoder_has_the_expected_parameters(norm: str, first_norm: bool, norms: int) -> None:
     assert parameters(dcgan.encoder(128, 32, 256, norm=norm, first_norm=first_norm)) == CONVOLUTIONS + norms
 
 
@@ -55,14 +55,14 @@ def test_a_decoder_is_the_mirror_image(norm: str, norms: int) -> None:
     assert parameters(dcgan.decoder(128, 32, 256, norm=norm)) == CONVOLUTIONS + norms
 
 
-def test_pictures_are_halved_to_a_code_and_doubled_back() -> None:
+def test_images_are_halved_to_a_code_and_doubled_back() -> None:
     sides = [(32, 64, 64), (64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4)]
     assert shapes(dcgan.encoder(128, 32, 256), torch.randn(1, 1, 128, 128)) == [*sides, (256, 1, 1)]
     assert shapes(dcgan.decoder(128, 32, 256), torch.randn(1, 256, 1, 1)) == [*sides[::-1], (1, 128, 128)]
 
 
 def test_the_order_of_layers() -> None:
-    block = ["Conv2d", "PictureNorm", "LeakyReLU"]
+    block = ["Conv2d", "ImageNorm", "LeakyReLU"]
     assert [type(each).__name__ for each in dcgan.trunk(16, 2)] == block * 2
     assert [type(each).__name__ for each in dcgan.trunk(16, 2, first_norm=False)] == ["Conv2d", "LeakyReLU", *block]
     upwards = ["ConvTranspose2d", "BatchNorm2d", "ReLU"]
@@ -73,8 +73,8 @@ def test_the_order_of_layers() -> None:
     ]
 
 
-def test_the_nets_of_ganomaly_are_the_same_functions() -> None:
-    """ngf 64, nz 100, pictures of 32: 64, 128, 256 channels, batch normalisation but after the first convolution."""
+def test_the_nets_of_ganomaly_have_the_expected_shapes() -> None:
+    """ngf 64, nz 100, images of 32: 64, 128, 256 channels, batch normalisation except after the first convolution."""
     net = dcgan.encoder(32, 64, 100, norm="batch", first_norm=False)
     assert shapes(net, torch.randn(2, 1, 32, 32)) == [(64, 16, 16), (128, 8, 8), (256, 4, 4), (100, 1, 1)]
     assert parameters(net) == 16 * (64 + 64 * 128 + 128 * 256 + 256 * 100) + 2 * (128 + 256)
@@ -82,15 +82,15 @@ def test_the_nets_of_ganomaly_are_the_same_functions() -> None:
 
 
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
-def test_layer_normalisation_is_of_the_whole_picture_in_either_memory_order(order: torch.memory_format) -> None:
-    norm, pictures = dcgan.PictureNorm(3, 4), torch.randn(5, 3, 4, 4)
+def test_layer_normalisation_covers_the_whole_image_in_either_memory_format(order: torch.memory_format) -> None:
+    norm, images = dcgan.ImageNorm(3, 4), torch.randn(5, 3, 4, 4)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
-    deviation = (pictures.var((1, 2, 3), correction=0, keepdim=True) + norm.eps).sqrt()
-    expected = (pictures - pictures.mean((1, 2, 3), keepdim=True)) / deviation * norm.weight + norm.bias
-    found = norm(pictures.contiguous(memory_format=order))
-    torch.testing.assert_close(found, expected)
-    assert found.is_contiguous(memory_format=order)
+    deviation = (images.var((1, 2, 3), correction=0, keepdim=True) + norm.eps).sqrt()
+    expected = (images - images.mean((1, 2, 3), keepdim=True)) / deviation * norm.weight + norm.bias
+    actual = norm(images.contiguous(memory_format=order))
+    torch.testing.assert_close(actual, expected)
+    assert actual.is_contiguous(memory_format=order)
 
 
 def test_initial_weights() -> None:
@@ -104,17 +104,17 @@ def test_initial_weights() -> None:
         elif isinstance(each, nn.BatchNorm2d):
             assert float(each.weight.detach().mean()) == pytest.approx(1, abs=0.02)
             assert 0.01 < float(each.weight.detach().std()) < 0.03
-        elif isinstance(each, dcgan.PictureNorm):
+        elif isinstance(each, dcgan.ImageNorm):
             assert (each.weight == 1).all()
     assert torch.equal(net[2].weight, linear)
 
 
 @pytest.mark.parametrize("size", [0, 4, 12, 100])
-def test_a_side_that_cannot_be_halved_is_refused(size: int) -> None:
+def test_a_side_that_cannot_be_halved_is_rejected(size: int) -> None:
     with pytest.raises(AsdRayError, match=f"must be 8, 16, 32, 64, 128 … but got {size}"):
         dcgan.encoder(size, 4, 4)
 
 
-def test_an_unknown_norm_is_refused() -> None:
+def test_an_unknown_norm_is_rejected() -> None:
     with pytest.raises(AsdRayError, match="norm must be one of layer, batch but got 'instance'"):
         dcgan.decoder(8, 4, 4, norm="instance")

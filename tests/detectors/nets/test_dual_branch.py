@@ -22,38 +22,38 @@ def size(net: nn.Module) -> int:
     return sum(each.numel() for each in net.parameters())
 
 
-def shapes(layers: nn.Sequential, given: Tensor) -> list[tuple[int, ...]]:
-    """Of one sample, after each layer."""
-    found = []
+def shapes(layers: nn.Sequential, inputs: Tensor) -> list[tuple[int, ...]]:
+    """Output shapes of each layer for one sample."""
+    actual = []
     with torch.no_grad():
         for layer in layers:
-            given = layer(given)
-            found.append(tuple(given.shape[1:]))
-    return found
+            inputs = layer(inputs)
+            actual.append(tuple(inputs.shape[1:]))
+    return actual
 
 
-def test_the_spectrum_of_ten_seconds_shrinks_as_in_the_recipe() -> None:
+def test_the_spectrum_of_ten_seconds_shrinks_as_in_the_authors_code() -> None:
     net = SpectrumNet(80_000).eval()
-    found = shapes(net.layers, torch.randn(1, 1, 80_000))
+    actual = shapes(net.layers, torch.randn(1, 1, 80_000))
     padded, convolved = [(1, 80_192), (128, 1_312), (128, 52)], [(128, 1_250), (128, 40), (128, 10)]
     both = zip(padded, convolved, strict=True)
-    assert found[:9] == [shape for before, after in both for shape in (before, after, after)]
-    assert found[9:] == [(1_280,), *[(128,)] * 13]
+    assert actual[:9] == [shape for before, after in both for shape in (before, after, after)]
+    assert actual[9:] == [(1_280,), *[(128,)] * 13]
     dense = 1_280 * 128 + 3 * 128 * 128 + 4 * 2 * 128 + 128 * 128  # four normalised layers, and the last
     assert size(net) == 256 * 128 + 64 * 128 * 128 + 16 * 128 * 128 + dense
 
 
 def block(inputs: int, outputs: int) -> int:
-    """Two normalisations, two convolutions, and one past them where the width changes."""
+    """Two normalisations, two convolutions, and one in the shortcut where the width changes."""
     past = inputs * outputs if inputs != outputs else 0
     return 2 * inputs + 9 * inputs * outputs + 2 * outputs + 9 * outputs**2 + past
 
 
-def test_the_spectrogram_of_ten_seconds_shrinks_as_in_the_recipe() -> None:
+def test_the_spectrogram_of_ten_seconds_shrinks_as_in_the_authors_code() -> None:
     net = SpectrogramNet(513).eval()
-    found = shapes(net.layers, torch.randn(1, 1, 311, 513))
+    actual = shapes(net.layers, torch.randn(1, 1, 311, 513))
     stages = [(16, 77, 128), (32, 39, 64), (64, 20, 32), (128, 10, 16)]
-    assert found == [(16, 156, 257), (16, 77, 128), *(shape for shape in stages for _ in range(2))]
+    assert actual == [(16, 156, 257), (16, 77, 128), *(shape for shape in stages for _ in range(2))]
     first = 2 * 513 + 49 * 16 + 2 * 16
     blocks = sum(block(*each) for each in ((16, 16), (16, 32), (32, 64), (64, 128)))
     blocks += sum(block(each, each) for each in (16, 32, 64, 128))
@@ -73,36 +73,36 @@ def test_a_spectrum_is_padded_so_that_each_stride_gives_one_output(bins: int) ->
     (kernel, stride), net = STRIDES[0], SpectrumNet(bins)
     given = torch.randn(1, 1, bins)
     with torch.no_grad():
-        found = net.layers[1](net.layers[0](given))[0, 5].numpy()
+        actual = net.layers[1](net.layers[0](given))[0, 5].numpy()
         weight = net.layers[1].weight[5, 0].numpy()
     count = -(-bins // stride)
     total = (count - 1) * stride + kernel - bins
     inputs = np.pad(given[0, 0].numpy(), (total // 2, total - total // 2))
-    wanted = [inputs[i * stride : i * stride + kernel] @ weight for i in range(count)]
-    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+    expected = [inputs[i * stride : i * stride + kernel] @ weight for i in range(count)]
+    np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_spectra_are_magnitudes_of_the_whole_clip() -> None:
     waves = np.random.default_rng(0).normal(0, 0.1, (2, 1000)).astype(np.float32)
-    wanted = np.abs(np.fft.fft(waves.astype(float)))[:, :500]
-    np.testing.assert_allclose(spectra(torch.from_numpy(waves)).numpy(), wanted, rtol=1e-3, atol=1e-4)
+    expected = np.abs(np.fft.fft(waves.astype(float)))[:, :500]
+    np.testing.assert_allclose(spectra(torch.from_numpy(waves)).numpy(), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_a_spectrogram_loses_what_stays_the_same() -> None:
-    net, draw = DualBranch(FRONT_END, 8000, ["stft"]), np.random.default_rng(0)
-    period = torch.from_numpy(draw.normal(0, 0.1, 512).astype(np.float32))
+def test_the_mean_over_time_is_subtracted_from_a_spectrogram() -> None:
+    net, rng = DualBranch(FRONT_END, 8000, ["stft"]), np.random.default_rng(0)
+    period = torch.from_numpy(rng.normal(0, 0.1, 512).astype(np.float32))
     hum = period.repeat(16)[:8000].expand(1, -1)
     assert float(net.spectrograms(hum).abs().max()) < 1e-4
     knock = hum.clone()
     knock[0, 4000:4100] += 0.5
-    heard = net.spectrograms(knock)
-    assert heard.shape == (1, 14, 513)
-    assert float(heard.abs().max()) > 1
-    torch.testing.assert_close(heard.mean(1), torch.zeros(1, 513), atol=1e-4, rtol=0)
+    used = net.spectrograms(knock)
+    assert used.shape == (1, 14, 513)
+    assert float(used.abs().max()) > 1
+    torch.testing.assert_close(used.mean(1), torch.zeros(1, 513), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "stride"), [(3, 3, 1), (3, 4, 2)])
-def test_a_block_adds_to_the_normalised_picture(inputs: int, outputs: int, stride: int) -> None:
+def test_a_block_adds_its_output_to_the_normalised_image(inputs: int, outputs: int, stride: int) -> None:
     torch.manual_seed(0)
     net = _Block(inputs, outputs, stride).eval()
     net.norm.running_mean = torch.randn(inputs)
@@ -113,20 +113,22 @@ def test_a_block_adds_to_the_normalised_picture(inputs: int, outputs: int, strid
         middle = (first(normed.relu()) / (1 + norm.eps) ** 0.5).relu()
         past = normed
         if stride == 2:
-            padded = nn.functional.pad(normed, (0, 0, 0, 1), value=-torch.inf)  # 5 rows: the last is pooled alone
+            padded = nn.functional.pad(
+                normed, (0, 0, 0, 1), value=-torch.inf
+            )  # 5 rows: the last one is pooled by itself
             past = padded.unflatten(2, (3, 2)).unflatten(4, (3, 2)).amax((3, 5))
             past = torch.einsum("oi,nihw->nohw", net.shortcut[1].weight[:, :, 0, 0], past)
         torch.testing.assert_close(net(pictures), net.layers[2](middle) + past, rtol=1e-4, atol=1e-5)
 
 
-def test_both_branches_stand_side_by_side_and_every_weight_learns() -> None:
+def test_both_embeddings_are_concatenated_and_every_weight_is_trained() -> None:
     torch.manual_seed(0)
     net, waves = DualBranch(FRONT_END, 8000), torch.randn(6, 8000) * 0.1
     assert net.fft is not None
     assert net.stft is not None
-    made = net(waves)
-    assert made.shape == (6, net.width) == (6, 256)
-    (made * torch.randn(6, 256)).sum().backward()
+    result = net(waves)
+    assert result.shape == (6, net.width) == (6, 256)
+    (result * torch.randn(6, 256)).sum().backward()
     for name, each in net.named_parameters():
         assert each.grad is not None, name
         assert float(each.grad.abs().max()) > 0, name
@@ -145,7 +147,7 @@ def test_a_branch_alone_is_half_as_wide(branch: str) -> None:
     assert net(torch.randn(2, 8000)).shape == (2, net.width) == (2, 128)
 
 
-def test_first_weights_are_kerass_and_follow_the_seed() -> None:
+def test_initial_weights_are_those_of_keras_and_depend_on_the_seed() -> None:
     nets = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)

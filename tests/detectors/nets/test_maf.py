@@ -9,7 +9,7 @@ from asd_ray.detectors.nets.maf import MAF, Block, FlowNorm
 
 
 def shaken(size: int = 6, hidden: int = 16, blocks: int = 3) -> MAF:
-    """A flow of three classes that has seen some batches, so that its normalisations are not those of the start."""
+    """A flow of three classes after some batches, so that its normalisations are not the initial ones."""
     torch.manual_seed(0)
     maf = MAF(size, classes=3, hidden=hidden, blocks=blocks)
     with torch.no_grad():
@@ -21,7 +21,7 @@ def shaken(size: int = 6, hidden: int = 16, blocks: int = 3) -> MAF:
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 4])
-def test_what_went_in_comes_back(blocks: int) -> None:
+def test_inverse_restores_the_input(blocks: int) -> None:
     maf, vectors, classes = shaken(blocks=blocks), torch.randn(7, 6), torch.arange(7) % 3
     with torch.no_grad():
         base, _ = maf(vectors, classes)
@@ -39,7 +39,7 @@ def test_the_log_determinant_is_that_of_the_jacobian(blocks: int) -> None:
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_a_value_depends_on_those_before_it_and_the_order_turns(backwards: bool) -> None:
+def test_a_value_depends_on_those_before_it_in_either_order(backwards: bool) -> None:
     torch.manual_seed(1)
     block = Block(5, 40, 1, backwards)
     slopes = jacobian(lambda x: block(x[None], torch.tensor([0]))[0][0], torch.randn(5))
@@ -58,19 +58,19 @@ def test_densities_in_the_plane_integrate_to_one(of: int) -> None:
     assert float(torch.trapezoid(torch.trapezoid(density, line), line)) == pytest.approx(1, abs=1e-3)
 
 
-def test_densities_are_those_of_the_classes_asked() -> None:
+def test_densities_are_returned_for_the_requested_classes() -> None:
     maf, vectors = shaken(), torch.randn(4, 6)
     asked = torch.tensor([[2, 0], [1, 1], [0, 2], [1, 0]])
     with torch.no_grad():
-        found = maf.log_prob(vectors, asked)
+        actual = maf.log_prob(vectors, asked)
         for column in range(2):
             base, volume = maf(vectors, asked[:, column])
-            torch.testing.assert_close(found[:, column], Normal(0, 1).log_prob(base).sum(1) + volume)
-        every = maf.log_prob(vectors, torch.arange(3).expand(4, 3))
-    assert (every[:, 0] - every[:, 1]).abs().min() > 0.01
+            torch.testing.assert_close(actual[:, column], Normal(0, 1).log_prob(base).sum(1) + volume)
+        all_densities = maf.log_prob(vectors, torch.arange(3).expand(4, 3))
+    assert (all_densities[:, 0] - all_densities[:, 1]).abs().min() > 0.01
 
 
-def test_in_training_only_vectors_under_their_first_class_are_counted() -> None:
+def test_in_training_only_vectors_under_their_first_class_determine_the_normalisation() -> None:
     vectors, twice, once = torch.randn(32, 6), shaken().train(), shaken().train()
     own = torch.arange(32)[:, None] % 3
     with torch.no_grad():
@@ -84,23 +84,25 @@ def test_in_training_only_vectors_under_their_first_class_are_counted() -> None:
 
 def test_the_normalisation_of_a_flow() -> None:
     norm, batch = FlowNorm(3), 5 + 2 * torch.randn(256, 3)
-    made, volume = norm(batch, 256)
-    torch.testing.assert_close(made.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
-    torch.testing.assert_close(made.std(0, correction=0), torch.ones(3), atol=1e-4, rtol=0)
+    result, volume = norm(batch, 256)
+    torch.testing.assert_close(result.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(result.std(0, correction=0), torch.ones(3), atol=1e-4, rtol=0)
     assert float(volume.detach()) == pytest.approx(float(-batch.std(0, correction=0).log().sum()), abs=1e-4)
-    torch.testing.assert_close(norm.mean, 0.1 * batch.mean(0))  # a momentum of 0.9 keeps nine tenths
+    torch.testing.assert_close(
+        norm.mean, 0.1 * batch.mean(0)
+    )  # a momentum of 0.9 leaves nine tenths of the old average
     torch.testing.assert_close(norm.variance, 0.9 + 0.1 * batch.var(0, correction=0))
 
 
-def test_densities_stay_finite_however_far_a_vector_lies() -> None:
+def test_densities_stay_finite_for_distant_vectors() -> None:
     with torch.no_grad():
-        found = shaken().log_prob(1e4 * torch.randn(50, 6), torch.zeros(50, 1, dtype=torch.long))
-    assert found.isfinite().all()
-    assert found.max() < -1e3
+        actual = shaken().log_prob(1e4 * torch.randn(50, 6), torch.zeros(50, 1, dtype=torch.long))
+    assert actual.isfinite().all()
+    assert actual.max() < -1e3
 
 
 def test_the_number_of_weights() -> None:
-    # A block: 640·512 + 512, a term of each of 4 classes, 512·1280 + 1280; its normalisation: scale and shift.
+    # A block: 640·512 + 512, a term for each of 4 classes, 512·1280 + 1280; its normalisation: scale and shift.
     block = 328_192 + 4 * 512 + 656_640 + 2 * 640
     maf = MAF(640, classes=4, hidden=512, blocks=4)
     assert sum(each.numel() for each in maf.parameters()) == 4 * block

@@ -7,32 +7,32 @@ from torch.nn.functional import layer_norm, leaky_relu
 from asd_ray.detectors.nets.tgram import Tgram, temporal_attention
 
 
-def test_tgram_is_that_of_the_paper() -> None:
+def test_tgram_has_the_parameters_of_the_paper() -> None:
     net = Tgram()
-    # the first convolution; three times weight and bias of each time step, and a convolution
+    # the first convolution; three times weight and bias per time step, and a convolution
     assert sum(each.numel() for each in net.parameters()) == 1024 * 128 + 3 * (2 * 313 + 128 * 128 * 3)
     with torch.no_grad():
         assert net(torch.randn(1, 160_000)).shape == (1, 128, 313)
 
 
-def test_tgram_begins_with_windows_of_the_wave_and_normalises_over_time() -> None:
+def test_tgram_filters_windows_of_the_wave_and_normalises_over_time() -> None:
     torch.manual_seed(0)
     net = Tgram(5, mels=3, window=8, hop=4).double()
     waves = torch.randn(2, 16).double()
     padded = torch.nn.functional.pad(waves, (4, 4))
-    made = padded.unfold(1, 8, 4) @ net.filters.weight[:, 0].T  # [n, frames, mels]
-    made = made.transpose(1, 2)
+    result = padded.unfold(1, 8, 4) @ net.filters.weight[:, 0].T  # [n, frames, mels]
+    result = result.transpose(1, 2)
     for conv in (net.layers[2], net.layers[5], net.layers[8]):
-        made = leaky_relu(layer_norm(made, [5]), 0.2)
-        beside = torch.nn.functional.pad(made, (1, 1)).unfold(2, 3, 1)
-        made = torch.einsum("nitk,oik->not", beside, conv.weight)
-    assert torch.allclose(net(waves), made)
+        result = leaky_relu(layer_norm(result, [5]), 0.2)
+        beside = torch.nn.functional.pad(result, (1, 1)).unfold(2, 3, 1)
+        result = torch.einsum("nitk,oik->not", beside, conv.weight)
+    assert torch.allclose(net(waves), result)
 
 
 @pytest.mark.parametrize("lead", [(2,), (2, 1)])
-def test_attention_weighs_frames_by_their_largest_and_mean_value(lead: tuple[int, ...]) -> None:
-    pictures = torch.randn(*lead, 4, 6)
-    made = temporal_attention(pictures)
-    frame = pictures[..., 3]
+def test_attention_weights_frames_by_their_largest_and_mean_value(lead: tuple[int, ...]) -> None:
+    images = torch.randn(*lead, 4, 6)
+    result = temporal_attention(images)
+    frame = images[..., 3]
     gate = 1 / (1 + torch.exp(-(frame.max(-1).values + frame.mean(-1))))
-    assert torch.allclose(made[..., 3], frame * gate.unsqueeze(-1))
+    assert torch.allclose(result[..., 3], frame * gate.unsqueeze(-1))

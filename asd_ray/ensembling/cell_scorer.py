@@ -1,4 +1,4 @@
-"""What scores are worth to whoever chooses: the harmonic mean of cells of AUC, of pAUC, or of both."""
+"""What scores are worth to a choice: the harmonic mean of cells of AUC, of pAUC, or of both."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from asd_ray.metrics import Cells, hmean
 
 Floats = npt.NDArray[np.float64]
 MAXIMISE = ("hmean", "auc", "pauc")
-DIGITS = 6  # to which values are compared, so that rounding decides nothing
+DIGITS = 6  # values are rounded to these before they are compared, so that rounding errors decide nothing
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Judges scores of labelled `clips`, [candidates, clips], by the cells of `year`."""
+class CellScorer:
+    """Values of scores [candidates, clips] of labelled `clips`, by the cells of `year`."""
 
     clips: pd.DataFrame
     year: int | None
@@ -34,16 +34,19 @@ class Judge:
         return Cells.of(self.clips, self.year)
 
     def __call__(self, scores: npt.ArrayLike) -> Floats:
-        chosen = [place for place, name in enumerate(self._cells.names) if self.maximise in ("hmean", kind_of(name))]
-        return np.asarray(hmean(self._cells(scores)[:, chosen], axis=1))
+        """One value for each candidate."""
+        columns = [at for at, name in enumerate(self._cells.names) if self.maximise in ("hmean", kind_of(name))]
+        return np.asarray(hmean(self._cells(scores)[:, columns], axis=1))
 
     def cells(self, scores: npt.ArrayLike) -> dict[str, float]:
         """The cells of one row of scores, and the harmonic means of AUC, of pAUC and of all: auc, pauc, hmean."""
-        found = dict(zip(self._cells.names, self._cells(np.asarray(scores)[None])[0].tolist(), strict=True))
-        return found | means(found)
+        values = self._cells(np.asarray(scores)[None])[0].tolist()
+        cells = dict(zip(self._cells.names, values, strict=True))
+        return cells | means(cells)
 
-    def of(self, clips: npt.NDArray[np.bool_]) -> Judge:
-        return Judge(self.clips[clips].reset_index(drop=True), self.year, self.maximise)
+    def of(self, clips: npt.NDArray[np.bool_]) -> CellScorer:
+        """The scorer of some of the clips."""
+        return CellScorer(self.clips[clips].reset_index(drop=True), self.year, self.maximise)
 
 
 def kind_of(cell: str) -> str:

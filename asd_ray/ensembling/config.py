@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 from asd_ray.ensembling import bootstrap
-from asd_ray.ensembling.judge import MAXIMISE
+from asd_ray.ensembling.cell_scorer import MAXIMISE
 from asd_ray.ensembling.threshold import HOW, PERCENTILE
 from asd_ray.errors import AsdRayError, unknown
 
-BOUNDS = {  # least and most; work and memory grow with these, and a seed is also one of Optuna's, of 32 bits
+BOUNDS = {  # least and most: work and memory grow with these, and Optuna takes a seed of 32 bits
     "folds": (2, 10**6),
     "repeats": (1, 1000),
     "seed": (0, 2**32 - 1),
@@ -18,16 +20,16 @@ BOUNDS = {  # least and most; work and memory grow with these, and a seed is als
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """How ensembles are chosen and measured."""
+class EnsembleConfig:
+    """How ensembles are chosen and measured. Ensembles are compared only where these are the same."""
 
-    maximise: str = "hmean"
-    repeats: int = 3
-    folds: int = 5
-    seed: int = 0
+    maximise: str = "hmean"  # harmonic mean of AUC and pAUC cells; or auc, or pauc
+    repeats: int = 3  # of crossval
+    folds: int = 5  # of crossval
+    seed: int = 0  # of folds, bags and resampled clips
     draws: int = bootstrap.DRAWS
     threshold: str = "gamma"
-    percentile: float = PERCENTILE
+    percentile: float = PERCENTILE  # of the scores of normal clips
 
     def __post_init__(self) -> None:
         for name, known in (("maximise", MAXIMISE), ("threshold", HOW)):
@@ -40,3 +42,11 @@ class Wishes:
                 raise AsdRayError(f"{name} must be {most} or less but got {getattr(self, name)}")
         if not 0 < self.percentile < 100:
             raise AsdRayError(f"percentile must be above 0 and below 100 but got {self.percentile}")
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """As an ensemble file holds it; a TypeError where it holds a field that this version does not know."""
+        return cls(**stored)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

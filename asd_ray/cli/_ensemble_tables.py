@@ -1,0 +1,81 @@
+"""What ``asd-ray ensemble`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from asd_ray._terminal import say
+
+if TYPE_CHECKING:  # numpy, pandas and rich are imported where they are used, so that --help answers at once
+    from asd_ray.ensembling import Comparison, Ensemble
+
+
+def print_machine(comparison: Comparison) -> None:
+    from rich.table import Table
+
+    from asd_ray._console import console
+
+    out, best = console(), comparison.ensembles[0]
+    tried = best.candidates
+    title = f"{comparison.machine}: {tried.tried} candidates of {len(tried.families)} families; {_measure_of(best)}"
+    table = Table(title=title, title_justify="left")
+    for name in ("recipe", "members", "crossval", "95 %", "oracle", "gap", "gain over best single", "95 %"):
+        table.add_column(name, justify="left" if name == "recipe" else "right", no_wrap=True)
+    for ensemble in comparison.ensembles:
+        table.add_row(*_row(ensemble))
+    out.print(table)
+    for member in best.members:
+        out.print(f"  {member.weight:g} × {member.name} {member.variant}")
+    notes = [note for ensemble in comparison.ensembles for note in ensemble.notes]
+    for note in dict.fromkeys([*notes, *comparison.notes]):
+        out.print(f"  note: {note}", style="dim")
+
+
+def _measure_of(ensemble: Ensemble) -> str:
+    what = {"hmean": "harmonic mean of AUC and pAUC", "auc": "AUC", "pauc": "pAUC"}[ensemble.config.maximise]
+    return f"{what} of the test clips"
+
+
+def _row(ensemble: Ensemble) -> list[str]:
+    headline, gain, gap = ensemble.headline, ensemble.gain, ensemble.metrics.gap
+    if headline is None or gain is None:
+        return [ensemble.name, str(len(ensemble.members)), *["–"] * 6]
+    forecast = [f"{headline.value:.4f}", _span(headline.interval)] if ensemble.forecasts else ["–", "–"]
+    oracle = ensemble.metrics.get("oracle")
+    return [
+        ensemble.name + (" (label_free)" if ensemble.headline_protocol == "label_free" else ""),
+        str(len(ensemble.members)),
+        *forecast,
+        f"{oracle.value:.4f}" if oracle else "–",
+        "–" if gap is None else f"{gap:+.4f}",
+        f"{gain.value:+.4f}",
+        _span(gain.interval, signed=True),
+    ]
+
+
+def _span(interval: Sequence[float], *, signed: bool = False) -> str:
+    return " … ".join(f"{value:+.3f}" if signed else f"{value:.3f}" for value in interval)
+
+
+def print_comparisons(compared: Sequence[Comparison]) -> None:
+    from asd_ray._console import console
+    from asd_ray.ensembling import protocols
+    from asd_ray.ensembling.choose import over_machines, skipped_notes
+
+    for note in skipped_notes(compared):
+        say(f"note: {note}")
+    if by_test := [comparison.machine for comparison in compared if comparison.standardised_by_test]:
+        say(f"note: only test scores are stored, so --by test was used (transductive): {', '.join(by_test)}")
+    for comparison in compared:
+        console().print(f"{comparison.machine}: {comparison.summary} → {comparison.path}", soft_wrap=True)
+    finals = {comparison.machine: comparison.final for comparison in compared}
+    means = over_machines(finals) if len(finals) > 1 else {}
+    measured = [each for each in protocols.PROTOCOLS if any(each.name in final.metrics for final in finals.values())]
+    for protocol in measured:
+        if protocol.name in means:
+            biased = protocol.forecasts and protocol.name in protocols.HEADLINE
+            how = ", each the best of its recipes by this very number" if biased else ""
+            say(f"{protocol.name}: harmonic mean over {len(finals)} machines {means[protocol.name]:.4f}{how}")
+    for protocol in measured:
+        say(f"{protocol.name}: {protocol.sentence}.")

@@ -1,0 +1,69 @@
+"""The arguments of ``asd-ray search``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from asd_ray.cli._types import above_0, amount, duration, gib, names, positive, seed_number
+
+LOCAL = "local"
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def add_arguments(to: argparse.ArgumentParser) -> None:
+    to.add_argument("machines", nargs="*", metavar="MACHINE", help="such as fan (default: all of the dataset)")
+    to.add_argument("--data", metavar="DIR", help="the dataset, a folder or s3://… (default: the demo set)")
+    to.add_argument("--run", metavar="RUN", help="folder or s3://… of results (default: runs/<name of the dataset>)")
+    to.add_argument("--families", type=names, default=(), metavar="A,B", help="names, package.module:Class, or all")
+    to.add_argument("--trials", type=positive, metavar="N", help="per machine and family (default 20)")
+    to.add_argument("--status", metavar="RUN", help="tell how the searches of a run are going, and do nothing else")
+    to.add_argument("--time", type=duration, metavar="30m", help="start no trial after this long")
+    to.add_argument("--trial-time", type=duration, metavar="2h", help="end a trial that takes longer, as failed")
+    to.add_argument("--epochs-cap", type=positive, metavar="N", help="train no trial for longer")
+    to.add_argument("--seed", type=seed_number, default=0, metavar="N", help="of trials and of Optuna (default 0)")
+    to.add_argument(
+        "--space",
+        action="append",
+        default=[],
+        metavar="[FAMILY=]FILE",
+        help="replaces search_spaces/; it is run as code",
+    )
+    to.add_argument(
+        "--checkpoint", choices=("last", "oracle"), default="last", help="oracle: the epoch best by test labels"
+    )
+    to.add_argument(
+        "--retry-failed", action="store_true", help="run stored failures anew; their files are set aside, not deleted"
+    )
+    to.add_argument("--held-out", type=float, default=0.1, metavar="P", help="share of normals kept from training")
+    to.add_argument(
+        "--jointly", action="store_true", help="every trial learns from all these machines together, as STgram-MFN does"
+    )
+    where = to.add_argument_group("where it runs")
+    where.add_argument(
+        "--address",
+        default=LOCAL,
+        metavar="WHERE",
+        help="local: a Ray of its own on this computer (default); auto or HOST:PORT: join the one that runs there; "
+        "ray://HOST:10001: run it on that cluster for as long as this command follows it",
+    )
+    where.add_argument("--serial", action="store_true", help="in this process, without Ray: for debugging")
+    where.add_argument("--cpus", type=positive, metavar="N", help="that a Ray of its own may use (default: all)")
+    where.add_argument("--cpus-per-trial", type=above_0, metavar="N", help="instead of the family's own")
+    where.add_argument(
+        "--gpus-per-trial", type=amount, metavar="N", help="of families that want one: 0.25 is four trials a card"
+    )
+    where.add_argument("--memory-per-trial", type=gib, metavar="GIB", help="that Ray sets aside for each")
+    where.add_argument("--no-dashboard", action="store_true", help="start Ray without its dashboard")
+    to.add_argument(
+        "--log-level", choices=LOG_LEVELS, default="warning", help="of log lines on stderr; info: one an event"
+    )
+    data = to.add_argument_group("how the dataset is read (see asd-ray data check)")
+    data.add_argument("--layout", metavar="NAME")
+    data.add_argument("--labels", type=Path, metavar="DIR")
+    data.add_argument("--split-seed", type=int, default=0, metavar="N")
+    data.add_argument(
+        "--rate", type=positive, default=16_000, metavar="HZ", help="others are resampled (default 16000)"
+    )
+    data.add_argument("--channel", default="0", metavar="N")
+    data.add_argument("--cache", type=Path, metavar="DIR")

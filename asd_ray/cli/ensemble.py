@@ -1,0 +1,138 @@
+"""``asd-ray ensemble``: choose and combine the best detectors of each machine, and measure the ensembles."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from asd_ray._terminal import say, say_json, typed
+from asd_ray.cli._arguments import parser
+from asd_ray.cli._ensemble_tables import print_comparisons, print_machine
+from asd_ray.cli._run import run
+from asd_ray.cli._runs import only_run
+from asd_ray.cli._types import positive
+from asd_ray.errors import AsdRayError
+
+EXAMPLES = (
+    "asd-ray ensemble fan --run runs/demo",
+    "asd-ray ensemble --run runs/demo                      (every machine of the run, every recipe)",
+    "asd-ray ensemble fan --run runs/demo --recipe greedy --recipe mine.toml --maximise auc",
+    "asd-ray ensemble --verify runs/demo/ensembles/fan/final.json --run runs/demo",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    command = parser(
+        "ensemble",
+        "Choose and combine the best detectors of each machine by recipes, and measure every ensemble under each\n"
+        "protocol that the clips allow. The best forecast, of the new ensembles and of those stored for the same\n"
+        "candidates and options, is written as RUN/ensembles/MACHINE/final.json.",
+        EXAMPLES,
+    )
+    add = command.add_argument
+    add("machines", nargs="*", metavar="MACHINE", help="machines of the run (default: all)")
+    add("--run", metavar="RUN", help="folder or s3://… of results (default: the one folder in runs/)")
+    add(
+        "--recipe",
+        action="append",
+        metavar="NAME",
+        help="a shipped recipe or a file mine.toml; may be repeated (default: all)",
+    )
+    add(
+        "--maximise",
+        choices=("hmean", "auc", "pauc"),
+        default="hmean",
+        help="harmonic mean of AUC and pAUC (default), or one of them",
+    )
+    add(
+        "--by",
+        choices=("held_out", "train", "test"),
+        help="clips whose scores standardise (default: those of the recipe; test where a run has no others)",
+    )
+    add("--folds", type=positive, default=5, help="of crossval (default 5)")
+    add("--repeats", type=positive, default=3, help="of crossval (default 3)")
+    add("--seed", type=int, default=0, help="of folds, bags and resampled clips (default 0)")
+    add(
+        "--threshold",
+        choices=("gamma", "empirical"),
+        default="gamma",
+        help="how the threshold is found from the scores of normal clips",
+    )
+    add("--percentile", type=float, default=90.0, help="of the scores of normal clips, as the threshold (default 90)")
+    add(
+        "--missing",
+        choices=("raise", "drop"),
+        default="raise",
+        help="what to do with a candidate that lacks test clips: stop and name it (default), or leave it out",
+    )
+    add("--final", action="store_true", help="make the best of --recipe the final ensemble, even if another is better")
+    add("--json", action="store_true", help="print the best ensemble of each machine as JSON, and nothing else")
+    add(
+        "--verify",
+        metavar="FILE",
+        help="only rebuild an ensemble file from the ledger; the exit status is 1 where they differ",
+    )
+    return run(command, _ensemble, argv)
+
+
+def _ensemble(args: argparse.Namespace) -> int:
+    from asd_ray.ensembling import EnsembleConfig, choose, find_ways
+    from asd_ray.ledger import Ledger
+
+    if args.verify is not None:
+        return _verify(args)
+    if args.final and args.recipe is None:
+        raise AsdRayError("--final makes the best of --recipe the final ensemble; name a recipe: --recipe NAME --final")
+    ledger = Ledger(only_run() if args.run is None else args.run).require()
+    machines = args.machines or sorted({record.machine for record in ledger.records()})
+    for machine in machines:
+        ledger.check_known(machine, None)
+    config = EnsembleConfig(
+        maximise=args.maximise,
+        folds=args.folds,
+        repeats=args.repeats,
+        seed=args.seed,
+        threshold=args.threshold,
+        percentile=args.percentile,
+    )
+    recipes = None if args.recipe is None else find_ways(args.recipe)
+    compared, failed = [], []
+    for machine in machines:
+        try:
+            drop = args.missing == "drop"
+            comparison = choose(ledger, machine, recipes, config, by=args.by, drop=drop, final=args.final)
+        except AsdRayError as error:  # the other machines are chosen all the same
+            failed.append(str(error))
+            continue
+        compared.append(comparison)
+        if not args.json:
+            print_machine(comparison)
+    if args.json:
+        finals = {comparison.machine: comparison.final.to_json() for comparison in compared}
+        say_json({"format": "asd_ray-ensembles/1", "machines": finals})
+    elif compared:
+        print_comparisons(compared)
+        say(f"next: {typed('asd-ray', 'report', '--run', ledger.layout.root)}")
+    if failed:
+        raise AsdRayError("\n".join(failed))
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    """0 where the ledger gives what the file holds, 1 where it does not; a file that is no ensemble is an error."""
+    from asd_ray.ensembling import read, verify
+    from asd_ray.ensembling.ensemble_file import run_of
+    from asd_ray.ensembling.verifying import Verification
+    from asd_ray.ledger import Ledger
+
+    ensemble = read(args.verify)
+    ledger = Ledger(run_of(args.verify) if args.run is None else args.run).require()
+    verification = Verification(verify(ledger, ensemble))
+    rebuilt = f"{len(verification.differences)} values rebuilt from {ledger.layout.root}"
+    if not verification.reason:
+        say(f"{ensemble.machine} {ensemble.name}: {rebuilt}; the worst differs by {verification.worst:.1e}")
+        return 0
+    command = typed("asd-ray", "ensemble", ensemble.machine, "--run", ledger.layout.root)
+    cure = f"choose the ensemble again: {command}"
+    say(f"asd-ray ensemble: {args.verify}: {rebuilt}: {verification.reason}; {cure}", error=True)
+    return 1

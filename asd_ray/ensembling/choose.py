@@ -1,0 +1,132 @@
+"""Choose the ensembles of a machine and its final one: what `asd-ray ensemble` does, for a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asd_ray.ensembling import protocols
+from asd_ray.ensembling.build import Builder
+from asd_ray.ensembling.candidates import only_test_scores
+from asd_ray.ensembling.config import EnsembleConfig
+from asd_ray.ensembling.final import Comparison, Skipped, store
+from asd_ray.ensembling.recipe import Recipe
+from asd_ray.ensembling.recipe_file import find_recipe, is_file_name, shipped_recipes
+from asd_ray.ensembling.requirements import CannotFollow
+from asd_ray.errors import AsdRayError
+from asd_ray.metrics import hmean
+
+if TYPE_CHECKING:
+    from asd_ray.ensembling.result import Ensemble
+    from asd_ray.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class RecipeWay:
+    """A recipe that combines in one way, and its file where it is a user's own."""
+
+    recipe: Recipe
+    file: str = ""
+
+    def __str__(self) -> str:
+        return self.recipe.name
+
+
+Named = str | Path | Recipe | RecipeWay  # a shipped recipe's name, a file, or what is read already
+
+
+def find_ways(recipes: Sequence[Named] | None = None) -> list[RecipeWay]:
+    """Every way to combine of these recipes, by default of all shipped ones; an AsdRayError where two have one name."""
+    ways: dict[str, RecipeWay] = {}
+    for named in shipped_recipes() if recipes is None else recipes:
+        for way in _ways(named):
+            name = way.recipe.name
+            if name.casefold() in ways:
+                which = named.name if isinstance(named, Recipe) else named
+                raise AsdRayError(f"{which}: two recipes would be called {name}; name it once, or rename its file")
+            ways[name.casefold()] = way
+    return list(ways.values())
+
+
+def _ways(named: Named) -> list[RecipeWay]:
+    if isinstance(named, RecipeWay):
+        return [named]
+    if isinstance(named, Recipe):
+        return [RecipeWay(way) for way in named.ways()]
+    file = str(named) if is_file_name(str(named)) else ""
+    return [RecipeWay(way, file) for way in find_recipe(str(named)).ways()]
+
+
+def choose(
+    ledger: Ledger,
+    machine: str,
+    recipes: Sequence[Named] | None = None,
+    config: EnsembleConfig | None = None,
+    *,
+    by: str | None = None,
+    drop: bool = False,
+    final: bool = False,
+) -> Comparison:
+    """Follow the recipes, write every ensemble, and write the best of these and of the stored ones as the final one.
+
+    Without `recipes` all shipped ones are followed, and those that the candidates do not allow are `skipped`; a recipe
+    that is named and cannot be followed is an error. `by` is the split whose scores standardise, in place of each
+    recipe's own; a machine that has only test scores is standardised by these. `drop` leaves out candidates that lack
+    test clips, which are an error otherwise. `final` makes the best of `recipes` the final one, even if a stored one is
+    better.
+    """
+    if final and recipes is None:
+        raise AsdRayError("final makes the best of the named recipes the final ensemble; name a recipe")
+    by_test = by is None and only_test_scores(ledger, machine)
+    split = "test" if by_test else by
+    builder = Builder(ledger, machine, config or EnsembleConfig(), drop=drop)
+    ensembles, skipped = [], []
+    for way in find_ways(recipes):
+        recipe = replace(way.recipe, by=split) if split else way.recipe
+        try:
+            ensembles.append(replace(builder(recipe), recipe_source=way.file))
+        except AsdRayError as error:
+            if recipes is not None:
+                raise
+            skipped.append(_skipped(machine, recipe, error))
+    if not ensembles:
+        reasons = "\n  ".join(dict.fromkeys(each.reason for each in skipped))
+        raise AsdRayError(f"{machine}: no recipe can be followed:\n  {reasons}")
+    comparison = store(ledger, builder, ensembles, every=recipes is None, by_user=final)
+    return replace(comparison, skipped=tuple(dict.fromkeys(skipped)), standardised_by_test=by_test)
+
+
+def _skipped(machine: str, recipe: Recipe, error: AsdRayError) -> Skipped:
+    reason = str(error).removeprefix(f"{machine}: ")
+    return Skipped(recipe.stem, reason, error.everywhere if isinstance(error, CannotFollow) else reason)
+
+
+def over_machines(finals: Mapping[str, Ensemble]) -> dict[str, float]:
+    """The harmonic mean over machines under each protocol that measured all of the final ensembles."""
+    means = {}
+    for protocol in protocols.names():
+        metrics = [final.metrics.get(protocol) for final in finals.values()]
+        values = [metric.value for metric in metrics if metric]
+        if values and len(values) == len(metrics):
+            means[protocol] = float(hmean(values))
+    return means
+
+
+def skipped_notes(comparisons: Sequence[Comparison]) -> list[str]:
+    """One line for each recipe that could not be followed, for all machines together."""
+    machines_of: dict[str, list[Comparison]] = {}
+    reasons: dict[str, str] = {}
+    for comparison in comparisons:
+        for skipped in comparison.skipped:
+            machines_of.setdefault(skipped.everywhere, []).append(comparison)
+            reasons[skipped.everywhere] = skipped.reason
+    return [
+        reasons[everywhere]
+        if len(comparisons) == 1
+        else everywhere
+        if len(skipping) == len(comparisons)
+        else f"{', '.join(comparison.machine for comparison in skipping)}: {everywhere}"
+        for everywhere, skipping in machines_of.items()
+    ]

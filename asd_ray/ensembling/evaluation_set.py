@@ -1,0 +1,58 @@
+"""What members are chosen by and measured on: standardised scores of all candidates on the labelled test clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_ray.ensembling.candidates import Candidates
+from asd_ray.ensembling.cell_scorer import CellScorer
+from asd_ray.ensembling.combine import combine
+from asd_ray.ensembling.greedy import Selection
+from asd_ray.ensembling.recipe import Recipe
+from asd_ray.ensembling.standardise import Standardiser, Statistics
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """The labelled test clips of one machine, and the standardised scores of its candidates on them."""
+
+    candidates: Candidates
+    statistics: Statistics
+    rows: npt.NDArray[np.intp]  # the labelled ones of the candidates' clips
+    scorer: CellScorer
+    scores: Floats  # [candidates, labelled clips]
+
+    @classmethod
+    def of(cls, candidates: Candidates, standardiser: Standardiser, maximise: str = "hmean") -> EvaluationSet:
+        """An AsdRayError where no id has both normal and anomalous clips."""
+        judged = candidates.judged
+        statistics = standardiser.learn(candidates.normal_scores, candidates.normal)
+        clips = candidates.clips.iloc[judged.rows].reset_index(drop=True)
+        scorer = CellScorer(clips, judged.year, maximise)
+        return cls(candidates, statistics, judged.rows, scorer, statistics(candidates.scores[:, judged.rows], clips))
+
+    @property
+    def ids(self) -> npt.NDArray[np.str_]:
+        """The id of each clip."""
+        return self.scorer.clips["id"].to_numpy().astype(str)
+
+    @property
+    def all_clips(self) -> Mask:
+        return np.ones(len(self.rows), bool)
+
+
+def ensemble_scores(
+    evaluation: EvaluationSet, recipe: Recipe, selection: Selection, clips: Mask, *, rescaled: bool
+) -> Floats:
+    """Scores of `clips` by the selected members; `rescaled` into units of these scores of all clips of an id."""
+    scores = combine(evaluation.scores[list(selection.members)], recipe.combine[0], selection.weights)
+    if rescaled:
+        statistics = Standardiser("z", "id", floor=0.0).learn(scores[None], evaluation.scorer.clips)
+        scores = statistics(scores[None], evaluation.scorer.clips)[0]
+    return np.asarray(scores[clips])

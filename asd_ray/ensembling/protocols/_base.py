@@ -1,0 +1,101 @@
+"""What a protocol is: a rule of which labels may choose the members of an ensemble whose number is measured.
+
+Protocols that leave clips out choose another ensemble for each part. Before the scores of all parts are measured
+together, the scores of each ensemble are put into units of its own scores of all the clips of an id, without labels.
+Units of its scores of normal training clips would not do: how far test clips lie from those differs by detector, so
+parts that chose differently would not fit together. The mean of the parts' own values would be biased for pAUC,
+because the first tenth of false positive rates has only a few clips in one part.
+"""
+
+from __future__ import annotations
+
+import os
+import typing
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_ray.ensembling.config import EnsembleConfig
+from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
+from asd_ray.ensembling.greedy import Selection
+from asd_ray.ensembling.recipe import Recipe
+from asd_ray.ensembling.select import select
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Scores of the labelled clips, one row per repeat, and their value: the mean over repeats."""
+
+    protocol: str
+    scores: Floats
+    values: Floats  # one per repeat
+    cells: dict[str, float]
+    selections: tuple[Selection, ...]  # one per part
+
+    @property
+    def value(self) -> float:
+        return float(self.values.mean())
+
+
+class Protocol(typing.Protocol):
+    """One protocol. A new one is one file here and one line in the table of ``protocols/__init__.py``."""
+
+    @property
+    def name(self) -> str:
+        """As ensemble files, the report and the command line call it; no key of the files' metrics: gap, decisions."""
+
+    @property
+    def sentence(self) -> str:
+        """How it uses labels, for people; stored in the file beside each number. No capital letter, no full stop."""
+
+    @property
+    def forecasts(self) -> bool:
+        """Whether the labels of the measured clips had no say in choosing, so that the number is no upper bound."""
+
+    def possible(self, evaluation: EvaluationSet, recipe: Recipe) -> bool:
+        """Whether these clips and this recipe allow it. Called first; `measure` is called only where it is True."""
+
+    def measure(self, evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> Measurement:
+        """The number of a recipe that combines in one way."""
+
+
+def measure_whole(protocol: str, evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> Measurement:
+    """Members chosen with all clips, and measured on all clips."""
+    selection = select(recipe, evaluation.candidates.table, evaluation.scores, evaluation.scorer, seed=config.seed)
+    return _measurement(protocol, evaluation, recipe, [[(evaluation.all_clips, selection)]])
+
+
+def measure_parts(
+    protocol: str, evaluation: EvaluationSet, recipe: Recipe, repeats: Sequence[Sequence[Mask]], seed: int
+) -> Measurement:
+    """Members chosen without each part of the clips, and measured on it; the parts of a repeat make up all clips."""
+    parts = [part for repeat in repeats for part in repeat]
+    with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:  # numpy sorts without holding Python's lock
+        selections = iter(list(pool.map(lambda part: select_without(evaluation, recipe, part, seed), parts)))
+    chosen = [[(part, next(selections)) for part in repeat] for repeat in repeats]
+    return _measurement(protocol, evaluation, recipe, chosen)
+
+
+def select_without(evaluation: EvaluationSet, recipe: Recipe, left_out: Mask, seed: int) -> Selection:
+    """Members chosen by the other clips: neither labels nor scores of those left out are used."""
+    table, others = evaluation.candidates.table, ~left_out
+    return select(recipe, table, evaluation.scores[:, others], evaluation.scorer.of(others), seed=seed)
+
+
+def _measurement(
+    protocol: str, evaluation: EvaluationSet, recipe: Recipe, parts: Sequence[Sequence[tuple[Mask, Selection]]]
+) -> Measurement:
+    scores = np.empty((len(parts), evaluation.scores.shape[1]))
+    for row, repeat in zip(scores, parts, strict=True):
+        for clips, selection in repeat:
+            row[clips] = ensemble_scores(evaluation, recipe, selection, clips, rescaled=len(repeat) > 1)
+    per_repeat = [evaluation.scorer.cells(row) for row in scores]
+    cells = {name: float(np.mean([one[name] for one in per_repeat])) for name in per_repeat[0]}
+    selections = tuple(selection for repeat in parts for _, selection in repeat)
+    return Measurement(protocol, scores, evaluation.scorer(scores), cells, selections)

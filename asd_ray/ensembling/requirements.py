@@ -1,0 +1,106 @@
+"""What a recipe requires and the candidates lack, why they lack it, and the command that changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from asd_ray._shipped import shipped
+from asd_ray.ensembling.candidates import CONSTANT, TEST_OTHERS, Candidates, LeftOut
+from asd_ray.ensembling.recipe import Recipe, Slot
+from asd_ray.ensembling.select import fits, without_labels
+from asd_ray.errors import AsdRayError, unknown
+
+
+class CannotFollow(AsdRayError):
+    """A recipe that the candidates of a machine do not allow.
+
+    `everywhere` is the reason with a command for all machines, so that one line can tell it of several machines.
+    """
+
+    def __init__(self, machine: str, reason: str, everywhere: str) -> None:
+        super().__init__(f"{machine}: {reason}")
+        self.everywhere = everywhere
+
+
+def check(recipe: Recipe, candidates: Candidates) -> None:
+    """Called before a recipe is followed; raises CannotFollow."""
+    if reason := lacking(recipe, candidates):
+        raise CannotFollow(candidates.machine, reason, lacking(recipe, replace(candidates, machine="")))
+
+
+def lacking(recipe: Recipe, candidates: Candidates) -> str:
+    """What is missing and how to get it; "" for nothing."""
+    unfilled = [slot for slot in recipe.slots if not fits(slot, candidates.table).any()]
+    needed = unfilled if recipe.select == "slots" or len(unfilled) == len(recipe.slots) else []
+    start = f"recipe {recipe.stem}"
+    if needed:
+        return f"{start} {_slots_lacking(needed, candidates)}"
+    if recipe.select != "label_free" or without_labels(recipe, candidates.table).members:
+        return ""
+    if candidates.table["paper"].any():
+        return (
+            f"{start} takes the papers' settings, and test labels chose the epoch of every such trial "
+            f"(--checkpoint oracle); run: {candidates.search((), '--checkpoint', 'last')}, or choose another recipe"
+        )
+    return (
+        f"{start} takes the papers' settings, and the ledger has no complete trial of one that can be used"
+        f"{_reasons(candidates.left_out)}; run: {candidates.search()}, or choose another recipe"
+    )
+
+
+def _slots_lacking(needed: Sequence[Slot], candidates: Candidates) -> str:
+    reasons = [(slot, _slot_lacking(slot, candidates)) for slot in needed]
+    never_tried = [slot for slot, reason in reasons if not reason]
+    parts = [reason for _, reason in reasons if reason]
+    if never_tried:
+        families = list(dict.fromkeys(slot.family for slot in never_tried))
+        slots = "; ".join(map(str, never_tried))
+        parts.append(f"needs {slots}, which no complete trial has; run: {candidates.search(families)}")
+    return "; and ".join(parts)
+
+
+def _slot_lacking(slot: Slot, candidates: Candidates) -> str:
+    """Why no candidate fits a slot, with the cure of that reason; "" where such a trial was never tried."""
+    own = candidates.table[candidates.table["family"] == slot.family]
+    left_out = [each for each in candidates.left_out if each.family == slot.family]
+    if left_out and (own.empty or any(each.variant in slot.variants for each in left_out)):
+        return f"needs {slot}, whose candidates cannot be used{_reasons(left_out)}; {_cure(left_out[0], candidates)}"
+    if own.empty:
+        known = {path.stem for path in shipped("search_spaces").glob("*.py")} | set(candidates.table["family"])
+        if slot.family not in known:
+            return (
+                f"has an {unknown('family', slot.family[:60], known)}; a family of your own has the name that asd-ray "
+                "ledger ls shows, once it was searched"
+            )
+        return ""
+    if slot.variants and not own["variant"].isin(slot.variants).any():
+        variants = ", ".join(sorted(set(own["variant"])))
+        return f"needs {slot}, but the variants of {slot.family} are {variants}; name one of these"
+    parameters = {name for params in own["params"] for name in params}
+    if strange := sorted(set(slot.params) - parameters):
+        known_parameters = ", ".join(sorted(parameters)) or "none"
+        return f"needs {slot}, but no trial of {slot.family} has a parameter {strange[0]}; known: {known_parameters}"
+    return ""
+
+
+def _cure(left_out: LeftOut, candidates: Candidates) -> str:
+    search = candidates.search([left_out.family])
+    if left_out.reason == CONSTANT:
+        return f"such scores cannot be standardised, their detectors learned nothing; search other settings: {search}"
+    if left_out.reason == TEST_OTHERS:
+        search = replace(candidates, run="").search([left_out.family], "--run")
+        return f"they are of an earlier or later dataset; search in a run of its own: {search} OTHER_RUN"
+    return f"standardise by other clips: --by {'held_out' if candidates.by == 'train' else 'train'}"
+
+
+def _reasons(left_out: Sequence[LeftOut]) -> str:
+    """`` (constant scores: fan-idnn-0000 mse and 3 more)``"""
+    names_of: dict[str, list[str]] = {}
+    for each in left_out:
+        names_of.setdefault(each.reason, []).append(f"{each.name} {each.variant}".strip())
+    parts = [
+        f"{reason}: {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        for reason, names in names_of.items()
+    ]
+    return f" ({'; '.join(parts)})" if parts else ""

@@ -1,0 +1,201 @@
+"""An ensemble and its parts as frozen dataclasses: what choosing gives, what the file holds, what the report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+
+from asd_ray.ensembling import protocols
+from asd_ray.ensembling._part import Part
+from asd_ray.ensembling.config import EnsembleConfig
+from asd_ray.ensembling.metric import Gain, Metric, Metrics
+from asd_ray.ensembling.recipe import Recipe
+from asd_ray.ensembling.schema import problem
+from asd_ray.ensembling.standardise import Standardiser, Statistics
+from asd_ray.ensembling.threshold import Threshold
+from asd_ray.errors import AsdRayError
+
+FORMAT = "asd_ray-ensemble/1"
+CURE = "choose the ensemble again: asd-ray ensemble MACHINE --run RUN"
+
+
+@dataclass(frozen=True)
+class DatasetInfo(Part):
+    """Of which data the candidates were."""
+
+    name: str
+    fingerprint: str
+    year: int | None  # DCASE year whose cells are measured
+
+
+@dataclass(frozen=True)
+class Member(Part):
+    """A candidate that was chosen, and its weight."""
+
+    name: str  # of its trial
+    family: str
+    variant: str
+    trial: str
+    weight: float
+    number: int
+    params: Mapping[str, Any]
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """By what the ledger knows a candidate."""
+        return self.trial, self.variant
+
+
+@dataclass(frozen=True)
+class TrailStep(Part):
+    """A candidate that was added, and what the ensemble was worth then."""
+
+    step: int
+    name: str
+    family: str
+    variant: str
+    value: float
+
+
+@dataclass(frozen=True)
+class SelectionFrequency(Part):
+    """Which share of crossval's folds chose a candidate."""
+
+    name: str
+    family: str
+    variant: str
+    trial: str
+    frequency: float
+
+
+@dataclass(frozen=True)
+class CandidatesSummary(Part):
+    """What an ensemble was chosen from."""
+
+    tried: int
+    families: Mapping[str, int]  # family -> how many candidates
+    left_out: tuple[str, ...]
+    digest: str  # of `all`
+    all: Mapping[str, tuple[str, ...]]  # trial -> variants
+
+
+@dataclass(frozen=True)
+class StoredStatistics(Part):
+    """What a standardiser learned of the members, as a file has it: one row per member, one column per group."""
+
+    groups: tuple[str, ...]
+    centre: tuple[tuple[float, ...], ...]
+    scale: tuple[tuple[float, ...], ...]
+    reference: Mapping[str, tuple[tuple[float, ...], ...]] | None = None
+
+    @classmethod
+    def of(cls, statistics: Statistics) -> Self:
+        reference = {group: _rows(scores) for group, scores in statistics.reference.items()}
+        return cls(statistics.groups, _rows(statistics.centre), _rows(statistics.scale), reference or None)
+
+    def learned(self, standardiser: Standardiser) -> Statistics:
+        reference = {group: np.array(rows) for group, rows in (self.reference or {}).items()}
+        return Statistics(standardiser, self.groups, np.array(self.centre), np.array(self.scale), reference)
+
+
+@dataclass(frozen=True)
+class Tried(Part):
+    """Of how many recipes an ensemble was the best, and by what it was chosen."""
+
+    recipes: int
+    chosen_by: str  # crossval, oracle, order or user; label_free by early versions
+    names: tuple[str, ...] | None = None  # of the recipes
+
+
+@dataclass(frozen=True)
+class Ensemble(Part):
+    """Chosen candidates, how they are standardised and combined, their threshold, and what all that is worth.
+
+    ``ensemble.headline.value`` is the number to quote and ``ensemble.gain.better`` the claim it supports. Fields that
+    are None by default are missing in the files of earlier versions, or are set when ensembles are compared.
+    """
+
+    machine: str
+    recipe: Recipe
+    config: EnsembleConfig = field(metadata={"key": "wishes"})
+    dataset: DatasetInfo
+    created: str  # ISO 8601
+    versions: Mapping[str, str] = field(repr=False)  # package -> version
+    members: tuple[Member, ...]
+    combine: str
+    statistics: StoredStatistics = field(repr=False)
+    threshold: Threshold
+    metrics: Metrics
+    trail: tuple[TrailStep, ...] = field(repr=False)
+    selection_frequency: tuple[SelectionFrequency, ...] = field(repr=False)
+    candidates: CandidatesSummary = field(repr=False)
+    transductive: bool  # scores of test clips that are judged together went into each other
+    labels: str  # how labels were used in choosing the members, as a sentence
+    notes: tuple[str, ...]
+    # under crossval, over the best single detector, one per draw
+    resampled_gains: tuple[float, ...] | None = field(default=None, repr=False)
+    recipe_source: str | None = None  # the file of a user's own recipe
+    tried: Tried | None = None
+    checksum: str | None = None  # as a file holds it
+
+    @classmethod
+    def from_json(cls, stored: Any, where: str = "an ensemble") -> Self:
+        """An ensemble file's value; an AsdRayError names `where` and the first thing that is wrong in it."""
+        if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+            form = stored.get("format") if isinstance(stored, dict) else type(stored).__name__
+            raise AsdRayError(f"{where}: the format is {form!r:.60} but must be {FORMAT!r}; {CURE}")
+        if wrong := problem(stored):
+            raise AsdRayError(f"{where}: {wrong}; {CURE}")
+        return super().from_json({key: value for key, value in stored.items() if key != "format"})
+
+    def to_json(self) -> dict[str, Any]:
+        return {"format": FORMAT, **super().to_json()}
+
+    @property
+    def name(self) -> str:
+        """Of its recipe, which is also the name of its file."""
+        return self.recipe.name
+
+    @property
+    def headline_protocol(self) -> str | None:
+        """The protocol whose number stands for the ensemble, by `protocols.headline`; None without test labels."""
+        return protocols.headline(self.metrics)
+
+    @property
+    def headline(self) -> Metric | None:
+        """The number that stands for the ensemble: a forecast, if there is one; None where nothing was measured."""
+        return self.metrics[self.headline_protocol] if self.headline_protocol else None
+
+    @property
+    def forecasts(self) -> bool:
+        """Whether the headline is a forecast, and no upper bound."""
+        return self.headline_protocol is not None and protocols.find(self.headline_protocol).forecasts
+
+    @property
+    def gain(self) -> Gain | None:
+        """Over the best single detector, under the headline's protocol.
+
+        `better` is the claim that all of the numbers support. It is False for an upper bound, and against a single
+        detector that was chosen by the measured clips. The best of several recipes is better only if it still is when
+        corrected for their number; crossval's gain holds that correction, whatever the headline is.
+        """
+        metric = self.headline
+        if metric is None:
+            return None
+        gains = [self.metrics[name].gain for name in protocols.HEADLINE if name in self.metrics]
+        corrected = next((each.better_as_best for each in gains if each.better_as_best is not None), None)
+        better = metric.gain.better if corrected is None else corrected
+        allowed = self.forecasts and metric.single.protocol != "oracle"
+        return replace(metric.gain, better=better and allowed, better_as_best=corrected)
+
+    @property
+    def own_protocol(self) -> str:
+        """Under which the very members of this ensemble are measured, and not those that folds chose."""
+        return "label_free" if "label_free" in self.metrics else "oracle"
+
+
+def _rows(numbers: Any) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, numbers.tolist()))

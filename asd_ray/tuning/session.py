@@ -1,0 +1,264 @@
+"""One call that runs a whole search: its plan, locks, cluster, interrupts and cleanup."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from asd_ray.errors import AsdRayError, unknown
+from asd_ray.storage.run_layout import RunLayout
+from asd_ray.storage.study_locks import StudyLocks
+from asd_ray.tuning.config import CLIENT, LOCAL, Runtime, SearchConfig
+from asd_ray.tuning.environment import check_environment, check_packages, check_run
+
+if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so that wrong arguments are refused at once
+    from asd_ray.ledger import Ledger
+    from asd_ray.tuning.data import DataSource
+    from asd_ray.tuning.on_ray.cluster import Cluster
+    from asd_ray.tuning.plan import Plan
+    from asd_ray.tuning.result import SearchResult
+    from asd_ray.tuning.search import Search
+    from asd_ray.tuning.watch._base import Watcher
+    from asd_ray.tuning.watch.console import SearchConsole
+
+# Ray reads it when it is imported. With 0 a Ray of one computer listens on 127.0.0.1 alone, else on every network.
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+PATIENCE = 60.0  # seconds that a node of a cluster may lack what a trial needs
+INTERRUPTED = "Ctrl-C"
+
+
+@dataclass(frozen=True)
+class Session:
+    """A search that was checked and not begun. `check` makes it before any data is made or Ray is started."""
+
+    config: SearchConfig  # with the search space of every family
+    runtime: Runtime
+
+    @classmethod
+    def check(
+        cls, config: SearchConfig, runtime: Runtime, *, run: str | None = None, spaces: tuple[str, ...] = ()
+    ) -> Session:
+        """Raise for whatever can be refused at once. `spaces` are texts such as ``idnn=my_space.py``."""
+        check_packages(serial=runtime.serial)
+        from asd_ray.tuning.plan import chosen_families, spaces_by_family
+
+        config.check()
+        families, _ = chosen_families(config.families, gpu=True)
+        for family in families:
+            family.check()
+        config = replace(config, spaces=spaces_by_family(spaces, families))  # loaded once: a user's file is code
+        if run is not None:
+            layout = RunLayout(run)  # refuses what can be no run
+            if not runtime.address.startswith(CLIENT):  # else it is the cluster's
+                check_run(layout)
+        runtime.check(config, families)
+        return cls(config, runtime)
+
+    def check_environment(self, cache: str | None) -> None:
+        """Raise where no trial could run on this computer."""
+        check_environment(cache, self.runtime.address, serial=self.runtime.serial)
+
+    def run(self, source: DataSource, run: str, console: SearchConsole) -> SearchResult:
+        """Search until every study has its trials, until the time is up, or until Ctrl-C.
+
+        Ctrl-C once finishes the trials that run; twice stops at once. What is stored counts in any case.
+        """
+        with ExitStack() as stack:
+            cluster, dashboard = None, ""
+            if not self.runtime.serial:
+                if self.runtime.address == LOCAL:
+                    os.environ.setdefault(LOOPBACK, "0")
+                from asd_ray.tuning.on_ray.cluster import Cluster, ray_at
+
+                dashboard = stack.enter_context(
+                    ray_at(self.runtime.address, cpus=self.runtime.cpus, dashboard=self.runtime.dashboard)
+                )
+                cluster = Cluster(self.runtime.address)
+            return _Run(self, source, run, console, cluster, dashboard).search()
+
+
+class _Run:
+    """A search at work."""
+
+    def __init__(
+        self,
+        session: Session,
+        source: DataSource,
+        run: str,
+        console: SearchConsole,
+        cluster: Cluster | None,
+        dashboard: str,
+    ) -> None:
+        from asd_ray.ledger import Ledger
+
+        self.config, self.runtime = session.config, session.runtime
+        self.source, self.console, self.cluster, self.dashboard = source, console, cluster, dashboard
+        self.ledger: Ledger = Ledger(run)
+
+    def search(self) -> SearchResult:
+        from asd_ray.ledger.forgetting import forget
+
+        check_run(self.ledger.layout)
+        locks = StudyLocks(self.ledger.layout)
+        try:
+            plan = self._plan(locks)
+            if self.cluster is not None:
+                self._preflight(self.cluster, plan)
+            if plan.again:
+                forget(self.ledger, plan.again)
+            return self._run(plan)
+        finally:
+            locks.release()
+
+    def _plan(self, locks: StudyLocks) -> Plan:
+        import torch
+
+        from asd_ray.clips.bank import open_bank
+        from asd_ray.clips.scan import searchable
+        from asd_ray.tuning.plan import before_decoding, chosen_families, make_plan
+
+        source = self.source
+        has_gpu = torch.cuda.is_available() if self.cluster is None else self.cluster.room.gpu > 0
+        for machine in self.config.machines:
+            if machine not in source.table.machines:
+                raise unknown("machine", machine, source.table.machines)
+        config = self.config = replace(self.config, machines=searchable(source.table, self.config.machines))
+        source.table = source.table.of_machines(config.machines)
+        families, without_gpu = chosen_families(config.families, has_gpu)
+        unsuited, source.table = before_decoding(config, families, source.table, source.rate)
+        with self.console.decoding() as progress:
+            bank = open_bank(
+                source.table, rate=source.rate, channel=source.channel, cache=source.cache, progress=progress
+            )
+        source.use(bank)
+        plan = make_plan(config, source, self.ledger, locks, families, has_gpu, unsuited)
+        self.console.left_out(plan)
+        if not plan.studies:
+            raise AsdRayError(
+                "every study of this command is being searched already; wait for it, or choose another --run"
+            )
+        self.console.plan(plan, config, without_gpu)
+        return plan
+
+    def _preflight(self, cluster: Cluster, plan: Plan) -> None:
+        """Print what there is and what will run at once, before anything runs."""
+        from asd_ray.tuning.on_ray.preflight import check_nodes, told_plan
+
+        cluster.check(plan.studies)
+        for line in told_plan(cluster, plan.studies):
+            self.console.line(line)
+        if self.runtime.address != LOCAL:
+            self.source.run_id = self.ledger.marked()
+            for line in check_nodes(self.ledger, self.source.run_id):
+                self.console.warn(line)
+        if self.dashboard:
+            url = f"http://{self.dashboard}"
+            self.console.line(f"Ray dashboard: {url} (it asks for the token that `ray get-auth-token` prints)")
+
+    def _run(self, plan: Plan) -> SearchResult:
+        from asd_ray.tuning.search import Search, interruptible
+        from asd_ray.tuning.watch.board import Board
+        from asd_ray.tuning.watch.log_lines import log_to
+
+        console, layout = self.console, self.ledger.layout
+        board = Board(lambda: self._slots(plan), console.screen)
+        search = Search(
+            plan.studies,
+            self.source,
+            self.ledger,
+            deadline=None if self.runtime.time is None else time.monotonic() + self.runtime.time,
+            watchers=[board, *self._watchers(plan)],
+            elsewhere=self.runtime.address != LOCAL,
+        )
+        with log_to(layout, self.runtime.log_level, console.screen):
+            try:
+                search.turn()
+                with interruptible(search, console.line), console.running(board, search):
+                    self._drive(search)
+            except KeyboardInterrupt:
+                console.line("stopped now: trials in flight are not stored")
+                search.stopping = INTERRUPTED
+            finally:
+                search.abandon()
+                search.close()
+        console.leaderboard(search)
+        result = _result(search)
+        console.end(result)
+        if result.error:
+            raise AsdRayError(
+                f"{result.error}\nall {result.stored} stored trials are kept; fix that and run the same command"
+            )
+        return result
+
+    def _watchers(self, plan: Plan) -> list[Watcher]:
+        from asd_ray.tuning.watch.log_lines import LogLines
+        from asd_ray.tuning.watch.prometheus import Meters
+        from asd_ray.tuning.watch.status_file import StatusFile
+        from asd_ray.tuning.watch.tensorboard import Curves
+
+        layout, cluster = self.ledger.layout, self.cluster
+        status = StatusFile(
+            layout, command=self.runtime.command, slots=lambda: self._slots(plan), cluster=self._cluster_facts
+        )
+        watchers: list[Watcher] = [LogLines(), Curves(layout, self.console.note), status]
+        if cluster is not None:
+            watchers.append(Meters(layout.url(layout.base), cluster))
+        return watchers
+
+    def _slots(self, plan: Plan) -> float:
+        """How many trials can run at once."""
+        if self.cluster is None:
+            return 1.0
+        return max(self.cluster.at_once(study.share) for study in plan.studies)
+
+    def _cluster_facts(self) -> dict[str, float]:
+        if self.cluster is None:
+            return {}
+        return {"nodes": len(self.cluster.nodes), "CPU": self.cluster.now.cpu, "GPU": self.cluster.now.gpu}
+
+    def _drive(self, search: Search) -> None:
+        if not any(study.missing for study in search.studies):
+            return
+        if self.cluster is None:
+            from asd_ray.tuning.search import run_serially
+
+            gc.freeze()  # as a worker on Ray does
+            run_serially(search)
+            return
+        from asd_ray.tuning.on_ray.dispatch import Rules, run_on_ray
+
+        patience = PATIENCE if self.runtime.address != LOCAL else 0.0
+        run_on_ray(search, self.cluster, Rules(self.runtime.trial_time, patience))
+
+
+def _result(search: Search) -> SearchResult:
+    from asd_ray.tuning.result import SearchResult, StudyResult
+    from asd_ray.tuning.watch.board import fruitless
+
+    studies = [
+        StudyResult(
+            name=study.name,
+            machines=study.machines,
+            family=study.family.name,
+            wanted=study.wanted,
+            stored=study.count(),
+            failed=study.count("failed"),
+            missing=study.missing,
+            exhausted=study.exhausted,
+            best=study.best,
+            paper=next((r for r in study.records.values() if r.paper and r.seed == study.seed), None),
+        )
+        for study in search.studies
+    ]
+    return SearchResult(
+        search.ledger.layout.root,
+        tuple(studies),
+        search.ended,
+        search.stopping,
+        fruitless(search.studies),
+        search.error,
+    )

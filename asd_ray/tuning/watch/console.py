@@ -1,0 +1,99 @@
+"""What a search prints, on a terminal and in a notebook: its plan, the live table, the leaderboard, its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from asd_ray._console import Console, console, flagged
+from asd_ray._progress import progress_bar
+from asd_ray._terminal import say, typed
+from asd_ray.clips.table import ClipTable
+from asd_ray.tuning.config import SearchConfig
+from asd_ray.tuning.plan import Plan
+from asd_ray.tuning.result import SearchResult
+from asd_ray.tuning.search import Search
+from asd_ray.tuning.watch.board import Board, leaderboard
+
+
+class SearchConsole:
+    """Each method is called once, in this order; with `quiet` none prints anything but what went wrong."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.screen: Console = console(140, soft_wrap=True)
+        self.screen.quiet = quiet
+        self.quiet = quiet
+
+    def note(self, text: object) -> None:
+        self.screen.print(f"note: {text}")
+
+    def warn(self, text: object) -> None:
+        self.screen.print(flagged("warning", text, "yellow"))
+
+    def dataset(self, table: ClipTable) -> None:
+        for problem in table.problems:
+            if problem.severity == "warning":
+                self.warn(problem)
+
+    @contextmanager
+    def decoding(self) -> Iterator[Callable[[int, int], None]]:
+        with progress_bar("decoding", self.quiet) as progress:
+            yield progress
+
+    def left_out(self, plan: Plan) -> None:
+        for line in plan.elsewhere:
+            self.note(f"{line}; left to it")
+        for line in plan.left_out:
+            self.screen.print(f"left out: {line}", markup=False)
+
+    def plan(self, plan: Plan, config: SearchConfig, without_gpu: list[str]) -> None:
+        """`without_gpu` are the families that are left out because they want a GPU."""
+        for note in plan.notes:
+            self.note(note)
+        if without_gpu:
+            names = ", ".join(without_gpu)
+            self.screen.print(f"left out, since they want a GPU: {names}; include them with --families all")
+        cap = f", at most {config.epochs_cap} epochs each (--epochs-cap)" if config.epochs_cap else ""
+        studies = ", ".join(study.name for study in plan.studies)
+        self.screen.print(f"{len(plan.studies)} studies of {config.trials} trials{cap}: {studies}")
+        self.screen.print(
+            f"objective: harmonic mean of {' or '.join(sorted(plan.cells))} on the labelled test clips. Protocol "
+            "oracle: these labels choose parameters and variants, so the numbers are optimistic"
+        )
+        stored = sum(study.count() for study in plan.studies)
+        if stored:
+            self.screen.print(f"{stored} trials are stored already and are not run again")
+        for study in plan.studies:
+            if study.elsewhere:
+                self.note(
+                    f"{study.name}: {study.elsewhere} stored trials of other settings, of another search space or of "
+                    "another version of the class do not count here"
+                )
+
+    def line(self, text: str) -> None:
+        self.screen.print(text)
+
+    @contextmanager
+    def running(self, board: Board, search: Search) -> Iterator[None]:
+        with board.shown(search):
+            yield
+
+    def leaderboard(self, search: Search) -> None:
+        leaderboard(search.studies, self.screen)
+
+    def end(self, result: SearchResult) -> None:
+        for study in result.studies:
+            if study.exhausted:
+                self.note(f"{study.name} has no untried parameters left; its space is small")
+        self.screen.print(f"{result.ended} trials run now, {result.stored} in all. The run is in {result.run}")
+        self.screen.print(f"every trial: {typed('asd-ray', 'ledger', 'ls', result.run, '--sort', 'objective')}")
+        if result.fruitless:
+            say(f"asd-ray search: {result.fruitless}", lines=True, error=True)
+        if result.error:
+            return
+        if result.stopped:
+            self.screen.print(
+                f"ended early ({result.stopped}): {result.missing} trials are missing; run the same command to go on"
+            )
+        elif not result.fruitless:
+            self.screen.print(f"next: {typed('asd-ray', 'ensemble', *result.machines, '--run', result.run)}")
