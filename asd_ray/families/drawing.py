@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.trial import FixedTrial
 
 from asd_ray.errors import AsdRayError
@@ -87,6 +89,29 @@ def draw(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
         raise AsdRayError(f"{space.path}: space() gives {strange[0]!r}, which PAPER does not have; add it there")
     _check_values(space, "space() gives", drawn)
     return {**space.paper, **drawn}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One draw of a search space."""
+
+    params: dict[str, Any]  # PAPER, and what the space drew instead
+    distributions: dict[str, BaseDistribution]  # of the parameters that the space suggested
+
+
+def redraw(space: Space, params: Mapping[str, Any]) -> Draw | None:
+    """The draw in which `space` gives exactly these parameters; None if it has none. For parameters of stored trials.
+
+    A space that suggests nothing for them has a draw with no distributions.
+    """
+    fixed = FixedTrial(dict(params))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Optuna only warns of a value outside its range
+            drawn = draw(space, fixed)
+    except Exception:  # a space may raise anything for values that it does not know
+        return None
+    return Draw(drawn, fixed.distributions) if drawn == params else None
 
 
 def paper_draw(space: Space, family: Family) -> dict[str, Any]:
