@@ -19,10 +19,10 @@ from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
+from asd_ray.tuning.events import ProgressEvent
 from asd_ray.tuning.plan import make_plan
 from asd_ray.tuning.running import RunningTrial
 from asd_ray.tuning.search import Search
-from asd_ray.tuning.trial import Reached
 from asd_ray.tuning.watch._base import Watcher
 from benchmarks._timing import Row
 from benchmarks.bench_search import PAPER, Nothing, space
@@ -69,7 +69,7 @@ class Timeline(Watcher):
     def began(self, run: RunningTrial) -> None:
         self.handed_out = time.perf_counter()
 
-    def reached(self, run: RunningTrial, what: Reached) -> None:
+    def progressed(self, run: RunningTrial, event: ProgressEvent) -> None:
         self.first = self.first or time.perf_counter()
 
     def ended(self, run: RunningTrial, record: TrialRecord) -> None:
@@ -87,7 +87,7 @@ class Timeline(Watcher):
 
 
 def run() -> Iterator[Row]:
-    from asd_ray.tuning.on_ray.dispatch import PRETENDED
+    from asd_ray.tuning.on_ray.worker import PRETENDED
 
     os.environ[PRETENDED] = "1"
     with tempfile.TemporaryDirectory() as folder:
@@ -108,12 +108,12 @@ def run() -> Iterator[Row]:
             when, weight = seen.looks[count]
             figures.append((count, (when - since) / (count - at), weight))
             at, since = count, when
-        told = "; ".join(f"{count}: {each * 1000:.0f} ms a trial, {weight:.0f} MiB" for count, each, weight in figures)
+        text = "; ".join(f"{count}: {each * 1000:.0f} ms a trial, {weight:.0f} MiB" for count, each, weight in figures)
         yield (
             f"{MANY} trials in one command (4 families × 2 machines)",
             "the first 100",
             figures[0][1] / figures[-1][1],
-            f"driver at {told}",
+            f"driver at {text}",
         )
 
 
@@ -137,7 +137,7 @@ def _searched(
     source: DataSource, run: str, machines: list[str], names: list[str], trials: int
 ) -> tuple[Timeline, float]:
     from asd_ray.tuning.on_ray.cluster import Cluster, ray_at
-    from asd_ray.tuning.on_ray.dispatch import run_on_ray
+    from asd_ray.tuning.on_ray.run import run_on_ray
 
     ledger = Ledger(run)
     families = [family(name) for name in names]

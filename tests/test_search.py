@@ -157,7 +157,7 @@ def said(dataset: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> Ca
 def test_a_search_that_ends_early_for_want_of_time_says_so(
     said: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asd_ray.tuning.study.Study.seconds_a_trial", 1000.0)
+    monkeypatch.setattr("asd_ray.tuning.study.Study.mean_seconds", 1000.0)
     told = said("fan", "--trials", "3", "--time", "100s")
     assert "ended early (the time is up): 3 trials are missing; run the same command to go on" in told
 

@@ -57,9 +57,9 @@ def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
     config, runtime = _config(args), _runtime(args, shlex.join(["asd-ray", "search", *argv]))
     session = Session.check(config, runtime, run=args.run, spaces=tuple(args.space))
     if args.address.startswith("ray://"):
-        from asd_ray.tuning.on_ray.client import search_there
+        from asd_ray.tuning.on_ray.client import search_on_cluster
 
-        return search_there(args.address, argv, lambda line: screen.out(line, end=""))
+        return search_on_cluster(args.address, argv, lambda line: screen.out(line, end=""))
     return _run(args, session)
 
 

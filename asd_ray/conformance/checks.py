@@ -38,6 +38,7 @@ def check_resources(tested: Family, workspace: Workspace) -> None:
     """RESOURCES is what one trial asks of Ray."""
     found = tested.detector.RESOURCES
     assert isinstance(found, Resources), f"RESOURCES must be a Resources(cpu=…, gpu=…) but is {found!r}"
+    found.check_request()
 
 
 def check_parameters(tested: Family, workspace: Workspace) -> None:

@@ -114,6 +114,10 @@ class Family:
             raise self._breaks_the_contract(
                 f"has RESOURCES = {shown(found)}, which must be a Resources(cpu=…, gpu=…) of asd_ray.detectors"
             )
+        try:
+            found.check_request()
+        except ValueError as error:
+            raise self._breaks_the_contract(f"({_place(self.detector)}): {error}") from error
         return found
 
     def check(self) -> None:
@@ -164,6 +168,14 @@ def _family_of_class(cls: type) -> Family:
         return Family(shipped_name, target)
     is_found = getattr(sys.modules.get(cls.__module__), cls.__qualname__, None) is cls
     return Family(_snake(target), target, None if is_found and cls.__module__ != "__main__" else cls)
+
+
+def _place(cls: type) -> str:
+    """``file:line`` of a class, as far as it is known."""
+    try:
+        return f"{inspect.getsourcefile(cls)}:{inspect.getsourcelines(cls)[1]}"
+    except (OSError, TypeError):
+        return cls.__module__
 
 
 def _snake(target: str) -> str:

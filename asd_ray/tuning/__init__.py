@@ -1,2 +1,1 @@
-"""What is dispatched: studies rebuilt from the ledger, trials, and the run. The only package that imports ray or
-optuna."""
+"""A search: what is asked for, studies by Optuna, trials and their events; on Ray in on_ray/, watched by watch/."""

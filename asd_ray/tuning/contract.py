@@ -1,4 +1,4 @@
-"""What a detector gave, held to the contract of `asd_ray/detectors/_base.py`; what breaks it fails the trial."""
+"""Checks that what a detector returns keeps to `asd_ray/detectors/_base.py`. Where one fails, the trial fails."""
 
 from __future__ import annotations
 
@@ -15,32 +15,34 @@ from asd_ray.families.drawing import EPOCHS
 from asd_ray.families.user_code import shown
 from asd_ray.tuning.faults import TrialFailed
 
-VARIANTS = 1000  # of one trial; the family with most has 19
+VARIANTS = 1000  # of one trial; AEGAN-AD has 19
 LONGEST = 200  # characters of a variant's name
 LARGEST = float(np.finfo(np.float32).max)
 
 
-def front_end_of(detector: Detector) -> str:
-    """The hash of its front end."""
-    found = detector.front_end
-    if not isinstance(getattr(found, "hash", None), str):
-        raise TrialFailed(f"front_end must be a front end of asd_ray.features but is of type {type(found).__name__}")
-    return found.hash
+def front_end_hash(detector: Detector) -> str:
+    front_end = detector.front_end
+    if not isinstance(getattr(front_end, "hash", None), str):
+        kind = type(front_end).__name__
+        raise TrialFailed(f"front_end must be a front end of asd_ray.features but is of type {kind}")
+    return front_end.hash
 
 
-def steps_of(given: Any) -> Iterator[Progress]:
-    """What `fit` yields: epochs that rise, with losses that are finite numbers."""
-    if not isinstance(given, Iterable):
-        raise TrialFailed(f"fit must yield Progress(epoch, losses) once an epoch but gave {type(given).__name__}")
+def checked_progress(steps: Any) -> Iterator[Progress]:
+    """What `fit` yields: rising epochs, with losses that are finite numbers."""
+    if not isinstance(steps, Iterable):
+        raise TrialFailed(f"fit must yield Progress(epoch, losses) once per epoch but returned {type(steps).__name__}")
     last = 0
-    for step in given:
+    for step in steps:
         if not isinstance(step, Progress):
-            raise TrialFailed(f"fit must yield Progress(epoch, losses) once an epoch but gave {type(step).__name__}")
+            raise TrialFailed(
+                f"fit must yield Progress(epoch, losses) once per epoch but yielded {type(step).__name__}"
+            )
         epoch = _whole(step.epoch)
         if epoch <= last:
             raise TrialFailed(f"fit yielded epoch {shown(epoch)} after epoch {last}; epochs count from 1, each once")
         if epoch > EPOCHS:
-            raise TrialFailed(f"fit yielded epoch {shown(epoch)}; epochs count from 1, to {EPOCHS} at most")
+            raise TrialFailed(f"fit yielded epoch {shown(epoch)}; epochs count from 1 to {EPOCHS} at most")
         last = epoch
         yield Progress(epoch, _losses(step.losses, epoch))
 
@@ -61,7 +63,7 @@ def _losses(losses: Any, epoch: int) -> dict[str, float]:
             number = float(loss)
         except (TypeError, ValueError, RuntimeError, OverflowError):
             raise TrialFailed(
-                f"its loss {shown(name)} is {shown(loss)} after epoch {epoch}, which is no number"
+                f"its loss {shown(name)} is {shown(loss)} after epoch {epoch}, which is not a number"
             ) from None
         if not math.isfinite(number):
             raise TrialFailed(f"its loss {shown(name)} is {number} after epoch {epoch}; a lower lr may help")
@@ -69,15 +71,15 @@ def _losses(losses: Any, epoch: int) -> dict[str, float]:
     return numbers
 
 
-def scores_of(given: Any, clips: int) -> Scores:
-    """What `score` gave for so many clips: of each variant one finite number a clip, as the ledger can hold it."""
-    if not isinstance(given, dict):
-        raise TrialFailed(f"score must give a dictionary variant -> scores but gave {type(given).__name__}")
-    if not given:
-        raise TrialFailed("score gave no variant; give {name: scores}")
-    if len(given) > VARIANTS:
-        raise TrialFailed(f"score gave {len(given)} variants; at most {VARIANTS} are stored")
-    return {_variant(name): _values(name, values, clips) for name, values in given.items()}
+def checked_scores(scores: Any, clips: int) -> Scores:
+    """What `score` returns for so many clips: one finite number per clip and variant, within the range of float32."""
+    if not isinstance(scores, dict):
+        raise TrialFailed(f"score must return a dictionary variant -> scores but returned {type(scores).__name__}")
+    if not scores:
+        raise TrialFailed("score returned no variant; return {name: scores}")
+    if len(scores) > VARIANTS:
+        raise TrialFailed(f"score returned {len(scores)} variants; at most {VARIANTS} can be stored")
+    return {_variant(name): _values(name, values, clips) for name, values in scores.items()}
 
 
 def _variant(name: Any) -> str:
@@ -94,24 +96,24 @@ def _is_unicode(name: str) -> bool:
     return True
 
 
-def _values(name: str, given: Any, clips: int) -> npt.NDArray[Any]:
+def _values(name: str, scores: Any, clips: int) -> npt.NDArray[Any]:
     try:
-        values = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
-    except Exception as error:  # a ragged list, an object that only says that it is an array
-        raise TrialFailed(f"scores of variant {name!r} are no array ({type(error).__name__}: {error})") from error
+        values = np.asarray(scores.detach().cpu() if hasattr(scores, "detach") else scores)
+    except Exception as error:  # a ragged list, or an object that only looks like an array
+        raise TrialFailed(f"scores of variant {name!r} are not an array ({type(error).__name__}: {error})") from error
     if values.shape != (clips,):
         raise TrialFailed(
-            f"variant {name!r} has scores of shape {values.shape} for {clips} clips; a detector gives exactly one "
-            "score a clip"
+            f"variant {name!r} has scores of shape {values.shape} for {clips} clips; a detector returns exactly "
+            "one score per clip"
         )
     if values.dtype.kind not in "biuf":
-        raise TrialFailed(f"scores of variant {name!r} are of type {values.dtype}; give floats")
+        raise TrialFailed(f"scores of variant {name!r} are of type {values.dtype}; return floats")
     bad = int((~np.isfinite(values)).sum())
     if bad:
         raise TrialFailed(f"{bad} of {clips} scores of variant {name!r} are not finite")
     beyond = int((np.abs(values.astype(np.float64)) > LARGEST).sum())
     if beyond:
         raise TrialFailed(
-            f"{beyond} of {clips} scores of variant {name!r} lie beyond float32, in which scores are stored"
+            f"{beyond} of {clips} scores of variant {name!r} exceed the range of float32, in which scores are stored"
         )
     return values

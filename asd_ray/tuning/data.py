@@ -1,4 +1,4 @@
-"""The clips that a trial needs, opened once a process from what the driver tells."""
+"""The clips that a trial needs. Every process opens them once, from what the driver sends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from asd_ray.tuning.judge import Judge, Verdict
 
 @dataclass(frozen=True)
 class MachineData:
-    """One machine's clips: to train on, held out, and to be judged on."""
+    """One machine's clips: those to train on, those held out, and those to be judged on."""
 
     train: ClipSet
     held_out: ClipSet
@@ -33,12 +33,12 @@ class MachineData:
 
     @property
     def everything(self) -> ClipSet:
-        """All clips that are scored in the end: test, held out, train."""
+        """All clips that a trained detector scores: test, held out, train."""
         return ClipSet(self.test.bank, np.concatenate([self.test.rows, self.held_out.rows, self.train.rows]))
 
     @property
     def frame(self) -> pd.DataFrame:
-        """Their table, with the ledger's splits."""
+        """The table of `everything`, with the names of the ledger's splits."""
         parts = (("test", self.test), ("held_out", self.held_out), ("train", self.train))
         return pd.concat([clips.frame.assign(split=split) for split, clips in parts], ignore_index=True)
 
@@ -47,38 +47,49 @@ class TrialData:
     """What a trial learns from and is judged on: the clips of one machine, or of several together."""
 
     def __init__(self, parts: Sequence[MachineData]) -> None:
-        self.parts = tuple(parts)
+        self.parts = tuple(parts)  # one per machine
         self.train = _joined([part.train for part in parts])
         self.test = _joined([part.test for part in parts])
         everything = [part.everything for part in parts]
         self.everything = _joined(everything)
-        self._test_sizes, self._sizes = [len(part.test) for part in parts], [len(each) for each in everything]
+        self._test_sizes, self._sizes = [len(part.test) for part in parts], [len(clips) for clips in everything]
 
-    def by_machine(self, scores: Scores) -> list[Scores]:
-        """Scores of `everything`, or of `test`, as one dictionary a machine."""
-        given = len(next(iter(scores.values())))
-        sizes = self._test_sizes if given == len(self.test) else self._sizes
-        ends = np.cumsum(sizes)[:-1]
-        split = {variant: np.split(values, ends) for variant, values in scores.items()}
-        return [{variant: pieces[n] for variant, pieces in split.items()} for n in range(len(self.parts))]
+    def split_all(self, scores: Scores) -> list[Scores]:
+        """Scores of `everything` as one dictionary per machine."""
+        return _split(scores, self._sizes)
 
-    def judge(self, scores: Scores) -> list[Verdict]:
-        """A verdict a machine, of scores of `everything` or of `test`: the test clips come first in both."""
-        return [
-            part.judge({variant: values[: len(part.test)] for variant, values in own.items()})
-            for part, own in zip(self.parts, self.by_machine(scores), strict=True)
-        ]
+    def judge_all(self, scores: Scores) -> list[Verdict]:
+        """One verdict per machine from scores of `everything`, where the test clips of each machine come first."""
+        return self._judge(
+            [
+                {variant: values[:size] for variant, values in own.items()}
+                for own, size in zip(self.split_all(scores), self._test_sizes, strict=True)
+            ]
+        )
+
+    def judge_test(self, scores: Scores) -> list[Verdict]:
+        """One verdict per machine from scores of `test`."""
+        return self._judge(_split(scores, self._test_sizes))
+
+    def _judge(self, of_test: Sequence[Scores]) -> list[Verdict]:
+        return [part.judge(scores) for part, scores in zip(self.parts, of_test, strict=True)]
 
 
 def _joined(sets: Sequence[ClipSet]) -> ClipSet:
     return ClipSet(sets[0].bank, np.concatenate([clips.rows for clips in sets]))
 
 
+def _split(scores: Scores, sizes: Sequence[int]) -> list[Scores]:
+    ends = np.cumsum(sizes)[:-1]
+    pieces = {variant: np.split(values, ends) for variant, values in scores.items()}
+    return [{variant: arrays[n] for variant, arrays in pieces.items()} for n in range(len(sizes))]
+
+
 @dataclass
 class DataSource:
-    """Where the audio is and how it is decoded: small, picklable, the same on every node that sees the dataset.
+    """Where the audio is and how it is decoded. It is small and can be pickled, so it is sent to every node.
 
-    A node fetches what lies on S3, and makes the demo set itself.
+    A node downloads what is on S3, and creates the demo set itself.
     """
 
     table: ClipTable
@@ -86,8 +97,10 @@ class DataSource:
     channel: int | str = 0
     cache: str | None = None
     is_demo: bool = False
-    run_id: str = ""  # the mark of the run, as Ledger.marked gave it; "" where one computer does it all
-    fingerprints: dict[str, str] = field(default_factory=dict)  # of each machine, where the search was started
+    run_id: str = ""  # the mark of the run, from Ledger.marked; "" where the search runs on this computer only
+    fingerprints: dict[str, str] = field(
+        default_factory=dict
+    )  # machine -> fingerprint, on the computer that started the search
     _bank: Bank | None = field(default=None, repr=False)
     _machines: dict[tuple[str, float, int | None], MachineData] = field(default_factory=dict, repr=False)
     _trials: dict[tuple[tuple[str, ...], float, int | None], TrialData] = field(default_factory=dict, repr=False)
@@ -108,15 +121,15 @@ class DataSource:
         return self._bank
 
     def use(self, bank: Bank) -> None:
-        """A bank that was opened already, with a progress bar, where the search is started."""
+        """Take a bank that is open already: the search opens it with a progress bar."""
         self._bank, self.fingerprints = bank, dict(bank.fingerprints)
 
     def fingerprint(self, machine: str) -> str:
-        """As the search knows it, for a node that lacks the clips can still say which they are."""
+        """As the search knows it: a node that lacks the clips can still name them in a record."""
         return self.fingerprints.get(machine) or self.bank.fingerprints[machine]
 
     def _table_here(self) -> ClipTable:
-        """The table with the root that this node has."""
+        """The table with its root on this node."""
         if not self.is_demo or self.table.root.is_dir():
             return self.table
         root = cache_root(self.cache) / self.table.root.name
@@ -127,7 +140,7 @@ class DataSource:
 
     @property
     def features(self) -> FeatureCache:
-        """One a process: it checks the digest of an entry once, not once a trial."""
+        """One per process, so that the digest of an entry is checked once and not in every trial."""
         if self._features is None:
             self._features = FeatureCache(self.cache)
         return self._features

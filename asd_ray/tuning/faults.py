@@ -1,4 +1,4 @@
-"""Whose fault it is that a trial did not end well: the trial's own, which is stored, or the node's, which is not."""
+"""Why a trial failed: by its own fault, which is stored, or by a fault of its node, which is not."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.families.user_code import description
 from asd_ray.storage.places import DISK_FULL as FULL
 
-# wherever they are raised: a full or broken disk, one mounted read-only or gone, no more open files
+# a fault of the node wherever they are raised: a disk full, broken, read-only or gone; too many open files
 BROKEN = {*FULL, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.EMFILE, errno.ENFILE}
 OURS = "asd_ray"
-NODES_WORDS = (  # in a RuntimeError of torch, or of Python, that says nothing about the trial
+NODE_WORDS = (  # in a RuntimeError of torch or Python that is not about the trial
     *("busy or unavailable", "no CUDA-capable device", "CUDA driver version is insufficient"),
     *("can't start new thread", "unable to open shared memory object", "Too many open files"),
 )
@@ -20,46 +20,46 @@ LONGEST = 4000  # characters of a reason
 
 
 class TrialFailed(Exception):
-    """This trial cannot be scored: the message is its record's error."""
+    """This trial cannot be scored. The message becomes the error of its record."""
 
 
 class NodeFault(Exception):
-    """This node cannot run the trial, another may: it lacks the data or the run's folder, or its disk is full."""
+    """This node cannot run the trial, another one may: it lacks the data or the run's folder, or its disk is full."""
 
 
 def reason(error: BaseException) -> str:
-    """What a record says of an exception, cut short; a user's own comes with its file and line."""
+    """The error of a record: an exception's text, shortened. One from a user's code comes with its file and line."""
     if not isinstance(error, TrialFailed | NodeFault | AsdRayError):
         return description(error)
     text = str(error)
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
-def of_the_node(error: BaseException, target: str) -> bool:
-    """Whether an exception that a trial of the class `target` raised says nothing about the trial.
+def is_node_fault(error: BaseException, target: str) -> bool:
+    """Whether an exception in a trial of the class `target` is the node's fault and says nothing about the trial.
 
-    So it is for a package that is not installed, a disk that is full or broken, and whatever the detectors that ship
-    with asd_ray cannot read or write. A user's detector may raise an OSError over a file of its own: that is its
-    trial's failure, and so is an ImportError within its own package.
+    That is so for a package that is not installed, for a full or broken disk, and for every file that a shipped
+    detector cannot read or write. An OSError of a user's detector may be about its own file, so it fails the trial, and
+    so does an ImportError inside the detector's own package.
     """
     own = target.partition(".")[0].partition(":")[0]
-    for each in _causes(error):
-        if isinstance(each, NodeFault | StorageError):
+    for cause in _causes(error):
+        if isinstance(cause, NodeFault | StorageError):
             return True
-        if isinstance(each, ImportError) and (own == OURS or (each.name or "").partition(".")[0] != own):
+        if isinstance(cause, ImportError) and (own == OURS or (cause.name or "").partition(".")[0] != own):
             return True
-        if isinstance(each, OSError) and (each.errno in BROKEN or (own == OURS and each.errno is not None)):
+        if isinstance(cause, OSError) and (cause.errno in BROKEN or (own == OURS and cause.errno is not None)):
             return True
-        if own == OURS and isinstance(each, RuntimeError) and any(words in str(each) for words in NODES_WORDS):
+        if own == OURS and isinstance(cause, RuntimeError) and any(words in str(cause) for words in NODE_WORDS):
             return True
     return False
 
 
-def of_every_trial(error: BaseException) -> bool:
-    """Whether what kept a node from running a trial keeps it from all: a full or broken disk, S3 that is away."""
+def affects_every_trial(error: BaseException) -> bool:
+    """Whether a fault keeps the node from running any trial: a full or broken disk, or S3 that does not answer."""
     return any(
-        isinstance(each, StorageError) or (isinstance(each, OSError) and each.errno in BROKEN)
-        for each in _causes(error)
+        isinstance(cause, StorageError) or (isinstance(cause, OSError) and cause.errno in BROKEN)
+        for cause in _causes(error)
     )
 
 

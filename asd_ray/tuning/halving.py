@@ -1,7 +1,7 @@
-"""Asynchronous successive halving (Li et al. 2020) as an Optuna pruner without a state of its own.
+"""Asynchronous successive halving (Li et al. 2020) as an Optuna pruner that keeps no state.
 
-Optuna's SuccessiveHalvingPruner keeps its rungs in a storage's private attributes, which a study that is rebuilt from
-the ledger does not have; here the rungs are read from the intermediate values of the study's trials.
+Optuna's SuccessiveHalvingPruner keeps its rungs in private attributes of the storage, which a study rebuilt from the
+ledger does not have. Here the rungs are read from the intermediate values of the study's trials.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from asd_ray.tuning.spec import REDUCTION
 
-AT_LEAST = 3  # values at a rung before any trial is stopped there
+MIN_VALUES = 3  # at a rung, before any trial is stopped there
 
 
 class Halving(BasePruner):
@@ -24,20 +24,20 @@ class Halving(BasePruner):
         step = trial.last_step
         if step is None:
             return False
-        share = rung_share(trial, step)
+        rung = rung_number(trial, step)
         values = [
             value
             for other in study.get_trials(deepcopy=False)
             for at, value in other.intermediate_values.items()
-            if rung_share(other, at) == share and not math.isnan(value)
+            if rung_number(other, at) == rung and not math.isnan(value)
         ]
-        if len(values) < AT_LEAST:
+        if len(values) < MIN_VALUES:
             return False
-        kept = max(1, len(values) // REDUCTION)
-        return trial.intermediate_values[step] < sorted(values, reverse=True)[kept - 1]
+        going_on = max(1, len(values) // REDUCTION)
+        return trial.intermediate_values[step] < sorted(values, reverse=True)[going_on - 1]
 
 
-def rung_share(trial: FrozenTrial, step: int) -> int:
-    """Which rung `step` is, counted from the end of training: trials may differ in their number of epochs."""
+def rung_number(trial: FrozenTrial, step: int) -> int:
+    """The number of a rung, counted from the end of training, because trials may differ in their number of epochs."""
     epochs = trial.user_attrs.get("epochs") or step
     return round(math.log(max(1.0, epochs / step), REDUCTION))

@@ -1,4 +1,4 @@
-"""What a trial is worth: the harmonic mean of its year's AUC and pAUC cells on the labelled test clips."""
+"""The objective of a trial: the harmonic mean of the AUC and pAUC cells of its year, on the labelled test clips."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pandas as pd
 from asd_ray.detectors import Scores
 from asd_ray.metrics import cells_batch, evaluable_clips, hmean
 
-PROTOCOL = "oracle"  # labels of the very clips that are reported on choose parameters, variant and early stopping
+PROTOCOL = "oracle"  # the test labels also choose parameters, variants and early stopping, so numbers are optimistic
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The best variant of a trial, its objective and the cells that it is made of."""
+    """The best variant of a trial, its objective and its cells."""
 
     variant: str
     objective: float
@@ -23,11 +23,11 @@ class Verdict:
 
 
 class Judge:
-    """Judges the scores of one machine's test clips, given in the order of `test`."""
+    """Judges the scores of one machine's test clips, which come in the order of `test`."""
 
     def __init__(self, machine: str, test: pd.DataFrame, year: int | None) -> None:
-        found = evaluable_clips(machine, test, year)
-        self.rows, self.year, self.notes, self.cells = found.rows, found.year, found.notes, found.cells
+        clips = evaluable_clips(machine, test, year)
+        self.rows, self.year, self.notes, self.cells = clips.rows, clips.year, clips.notes, clips.cells
         self._clips = test.iloc[self.rows].reset_index(drop=True)
 
     def __call__(self, scores: Scores) -> Verdict:

@@ -1,4 +1,4 @@
-"""What the ledger holds of a study: one record a trial, be it of one machine or of several together."""
+"""The trials of a study in the ledger: one record per trial, also where a trial learned from several machines."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.ledger.record import STATUSES
-from asd_ray.tuning.spec import called
+from asd_ray.tuning.spec import group_name
 
 
-def as_one(records: Sequence[TrialRecord]) -> TrialRecord:
-    """What a study is told of a trial of several machines: the worst status, and of a complete one the mean objective.
+def joint_record(records: Sequence[TrialRecord]) -> TrialRecord:
+    """One record for a trial of several machines: the worst status; where all are complete, the mean objective.
 
-    Machines differ in status where one's file was lost and the trial ended otherwise when it ran again.
+    Machines differ in status where the file of one was lost and the trial ended differently when it ran again.
     """
     if len(records) == 1:
         return records[0]
@@ -22,27 +22,27 @@ def as_one(records: Sequence[TrialRecord]) -> TrialRecord:
     objectives = [record.objective for record in records if record.objective is not None]
     return replace(
         worst,
-        machine=called([record.machine for record in records]),
+        machine=group_name([record.machine for record in records]),
         objective=statistics.fmean(objectives) if len(objectives) == len(records) else None,
-        objective_parts={f"{each.machine}/{cell}": v for each in records for cell, v in each.objective_parts.items()},
-        variant=", ".join(dict.fromkeys(each.variant for each in records if each.variant)),
+        objective_parts={f"{r.machine}/{cell}": value for r in records for cell, value in r.objective_parts.items()},
+        variant=", ".join(dict.fromkeys(record.variant for record in records if record.variant)),
     )
 
 
-def whole_and_half(
+def whole_and_partial(
     records: Iterable[TrialRecord], machines: Sequence[str], family: str
 ) -> tuple[list[TrialRecord], list[TrialRecord]]:
-    """A family's trials over exactly these machines: those stored for each of them, and those that lack a file."""
+    """A family's trials over exactly these machines: those stored for all of them, and those that lack a file."""
     of_trial: dict[str, list[TrialRecord]] = {}
     for record in records:
         if record.source == "search" and record.family == family and set(record.machines) == set(machines):
             of_trial.setdefault(record.trial, []).append(record)
-    whole = [as_one(each) for each in of_trial.values() if len(each) == len(machines)]
-    return whole, [each[0] for each in of_trial.values() if len(each) < len(machines)]
+    whole = [joint_record(group) for group in of_trial.values() if len(group) == len(machines)]
+    return whole, [group[0] for group in of_trial.values() if len(group) < len(machines)]
 
 
-def held(ledger: Ledger, machines: Sequence[str], family: str, trial: str) -> TrialRecord | None:
-    """The trial as a study that is rebuilt now would see it; None where it is not stored for each machine."""
+def find_trial(ledger: Ledger, machines: Sequence[str], family: str, trial: str) -> TrialRecord | None:
+    """A stored trial, as a study would read it now; None where it is not stored for each of the machines."""
     records = [record for machine in machines for record in ledger.records(machine, family)]
-    whole, _ = whole_and_half(records, machines, family)
+    whole, _ = whole_and_partial(records, machines, family)
     return next((record for record in whole if record.trial == trial), None)

@@ -14,14 +14,14 @@ from asd_ray.clips.bank import Bank
 from asd_ray.clips.table import ClipTable
 from asd_ray.detectors import FAMILIES, Family, family
 from asd_ray.errors import AsdRayError, listing
-from asd_ray.families import Space
+from asd_ray.families import Resources, Space
 from asd_ray.families.drawing import paper_draw
 from asd_ray.ledger import Ledger, Settings, TrialRecord, trial_hash
 from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.spec import called
-from asd_ray.tuning.study import Share, Study, study_name
+from asd_ray.tuning.spec import group_name
+from asd_ray.tuning.study import Study, study_name
 from asd_ray.tuning.suiting import (
     Reasons,
     StudyClips,
@@ -94,17 +94,17 @@ def _spaces(config: SearchConfig, families: Sequence[Family]) -> Mapping[str, Sp
     return config.spaces or spaces_by_family((), families)
 
 
-def share_of(each: Family, config: SearchConfig, gpu: bool) -> Share:
+def resources_of(each: Family, config: SearchConfig, gpu: bool) -> Resources:
     """What a trial takes: as the command says, else as the family says; no GPU for who wants none or where is none."""
     default = each.resources
     cpu = default.cpu if config.cpus_per_trial is None else config.cpus_per_trial
     memory = default.memory if config.memory_per_trial is None else config.memory_per_trial
     if config.gpus_per_trial is None:
-        return Share(cpu, default.gpu if gpu else 0.0, memory)
-    return Share(cpu, config.gpus_per_trial if default.gpu else 0.0, memory)
+        return Resources(cpu, default.gpu if gpu else 0.0, memory=memory)
+    return Resources(cpu, config.gpus_per_trial if default.gpu else 0.0, memory=memory)
 
 
-def notes_of_shares(config: SearchConfig, families: Sequence[Family]) -> Iterator[str]:
+def notes_of_resources(config: SearchConfig, families: Sequence[Family]) -> Iterator[str]:
     if config.gpus_per_trial and not any(each.resources.gpu for each in families):
         names = ", ".join(each.name for each in families)
         yield f"--gpus-per-trial changes nothing: no trial of {names} wants a GPU; a detector says so in RESOURCES"
@@ -158,7 +158,8 @@ def make_plan(
     clips = _clips_of_studies(config, source.bank.frame.assign(samples=source.bank.lengths), source.rate)
     reasons = unsuited(clips, families, spaces, source.rate, left_out)
     left = _left(config, families, reasons)
-    plan = Plan(notes=[*_notes_of_groups(config), *notes_of_shares(config, families)], left_out=reason_lines(reasons))
+    notes = [*_notes_of_groups(config), *notes_of_resources(config, families)]
+    plan = Plan(notes=notes, left_out=reason_lines(reasons))
     gone = [machine for machine in config.machines if machine not in left]
     if gone:
         plan.left_out.append(f"nothing is left to search of {', '.join(gone)}")
@@ -187,20 +188,20 @@ def make_plan(
                 each,
                 spaces[each.name],
                 settings_of(machines, config, source),
-                share=share_of(each, config, gpu),
+                resources=resources_of(each, config, gpu),
                 seed=config.seed,
                 wanted=config.trials,
                 records=itertools.chain.from_iterable(records[machine] for machine in machines),
                 unsuited=reason_against_draws(each, clips[machines]),
                 front_end=front_end_of_draws(each, source.rate),
-                again=again.get(study_name(machines, each), ()),
+                retry=again.get(study_name(machines, each), ()),
             )
             for machines, each in free
         ]
 
     plan.studies = studies({})
     if config.retry_failed:
-        again = {study.name: study.retried() for study in plan.studies}
+        again = {study.name: study.failures_to_retry() for study in plan.studies}
         chosen = {
             (machine, study.family.name, r.trial)
             for study in plan.studies
@@ -235,7 +236,7 @@ def _notes_of_groups(config: SearchConfig) -> Iterator[str]:
     if config.jointly and len(machines) == 1:
         yield f"--jointly changes nothing: {machines[0]} is the only machine"
     elif config.jointly:
-        yield f"{called(machines)} stands for {', '.join(machines)} together"
+        yield f"{group_name(machines)} stands for {', '.join(machines)} together"
 
 
 def _clips_of_studies(config: SearchConfig, frame: pd.DataFrame, rate: int) -> dict[tuple[str, ...], StudyClips]:

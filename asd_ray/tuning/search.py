@@ -1,4 +1,4 @@
-"""The search: all studies of a command, which trial comes next, and what becomes of each; knows nothing of Ray."""
+"""The search: all studies of a command, which trial comes next, and how each ends. It knows nothing of Ray."""
 
 from __future__ import annotations
 
@@ -8,26 +8,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 from asd_ray._log import LOGGER, line
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.ledger_view import held
+from asd_ray.tuning.events import DataReady, EpochsDone, Outcome, ProgressEvent, RungReached
+from asd_ray.tuning.ledger_view import find_trial
+from asd_ray.tuning.recording import commit, records_of
 from asd_ray.tuning.running import RunningTrial
-from asd_ray.tuning.spec import TrialSpec
 from asd_ray.tuning.study import Study
-from asd_ray.tuning.trial import Outcome, Reached, commit, records_of
 from asd_ray.tuning.watch._base import Watcher
 
-Fits = Callable[[Study], bool]
 LIVES = 2  # how often a trial may lose its worker before it counts as failed
-NODES = 20  # how often it may beside that lose its node, such as spot instances, or meet one that cannot run it
+NODES = 20  # how often it may, besides, lose its node (a spot instance) or meet a node that cannot run it
 
 
 class Search:
-    """Asks the studies in turn, tells them how trials ended, and commits what no worker can: pruned, and lost."""
+    """Asks the studies for trials, tells them how the trials ended, and stores what no worker can: pruned and lost."""
 
     def __init__(
         self,
@@ -37,10 +35,10 @@ class Search:
         *,
         deadline: float | None = None,
         watchers: Sequence[Watcher] = (),
-        elsewhere: bool = False,
+        other_nodes: bool = False,
     ) -> None:
         self.studies, self.source, self.ledger = studies, source, ledger
-        self.elsewhere = elsewhere  # whether a trial that a node cannot run may run on another
+        self.other_nodes = other_nodes  # whether a trial that one node cannot run may run on another
         self.deadline = deadline  # of time.monotonic(): no trial starts after it
         self.watchers = tuple(watchers)
         self.started = time.monotonic()
@@ -48,34 +46,33 @@ class Search:
         self.ended = 0  # trials that this command has finished
         self.stopping = ""  # why no more trials are started
         self.error = ""  # what ends the search as a failure
-        self._again: list[RunningTrial] = []
-        self._lost: dict[str, int] = {}
-        self._failing: set[str] = set()  # watchers that raised, which is said once
+        self._waiting: list[RunningTrial] = []  # attempts that were lost, whose trials are to run again
+        self._failing: set[str] = set()  # watchers that raised; each is reported once
 
     # -- which trial comes next ----------------------------------------------------------------------------------
 
-    def next(self, fits: Fits = lambda study: True) -> TrialSpec | None:
-        """A trial to run now, of a study that `fits` into what is free; None: not now, see `over`."""
+    def next(self, fits: Callable[[Study], bool] = lambda study: True) -> RunningTrial | None:
+        """A trial to run now, of a study whose trials fit into what is free. None: not now, or never if `over`."""
         if self.deadline is not None and time.monotonic() > self.deadline and not self.stopping:
             self.stop("the time is up")
         if self.stopping:
             return None
-        for waiting in self._again:
-            if fits(waiting.study):
-                self._again.remove(waiting)
-                return self._start(waiting.spec, waiting.study, waiting.faults)
-        ready = sorted((study for study in self.studies if study.missing and fits(study)), key=self._turn)
+        for lost in self._waiting:
+            if fits(lost.study):
+                self._waiting.remove(lost)
+                return self._start(lost.next_attempt())
+        ready = sorted((study for study in self.studies if study.missing and fits(study)), key=_share_done)
         in_time = [study for study in ready if self._in_time(study)]
         for study in in_time:
             try:
                 spec = study.ask()
             except AsdRayError as error:  # a space that raises for some draw
-                self._fails(str(error))
+                self._add_error(str(error))
                 self.stop("a search space failed")
                 return None
             if spec is not None:
-                return self._start(spec, study)
-        if len(in_time) < len(ready) and not self.running:  # what runs may yet show that trials take less
+                return self._start(RunningTrial(spec, study))
+        if len(in_time) < len(ready) and not self.running:  # while trials run, they may still prove to be faster
             self.stop("the time is up")
         return None
 
@@ -84,185 +81,194 @@ class Search:
         """Nothing runs and nothing will be started."""
         if self.running:
             return False
-        return bool(self.stopping) or not (self._again or any(study.missing for study in self.studies))
+        return bool(self.stopping) or not (self._waiting or any(study.missing for study in self.studies))
 
     def stop(self, why: str) -> None:
         """Start no more trials; those that run go on."""
         self.stopping = self.stopping or why
 
-    def _turn(self, study: Study) -> float:
-        """Every study advances at the same share of what it wants, so none is left alone at the end."""
-        return (study.wanted - study.missing) / max(1, study.wanted)
-
     def _in_time(self, study: Study) -> bool:
         """Whether a trial that takes as long as this study's others would end before the deadline."""
         if self.deadline is None:
             return True
-        return time.monotonic() + 0.8 * study.seconds_a_trial < self.deadline
+        return time.monotonic() + 0.8 * study.mean_seconds < self.deadline
 
-    def _start(self, spec: TrialSpec, study: Study, faults: tuple[str, ...] = ()) -> TrialSpec:
-        run = self.running[spec.hash] = RunningTrial(spec, study, faults=faults)
-        self._tell(lambda each: each.began(run))
-        return spec
+    def _start(self, run: RunningTrial) -> RunningTrial:
+        self.running[run.spec.hash] = run
+        self._notify(lambda watcher: watcher.began(run))
+        return run
 
-    def withdraw(self, spec: TrialSpec, *, again: bool) -> None:
-        """A trial that no worker has taken yet is not run, or waits to be handed out `again`."""
-        run = self.running.pop(spec.hash)
+    def withdraw(self, run: RunningTrial, *, again: bool) -> None:
+        """Take back a trial that no worker has yet. With `again` it waits to be handed out another time."""
+        del self.running[run.spec.hash]
         if again:
-            self._again.append(RunningTrial(spec, run.study, faults=run.faults))
+            self._waiting.append(run)
         else:
-            run.study.forget(spec)
+            run.study.forget(run.spec)
 
-    # -- what becomes of it --------------------------------------------------------------------------------------
+    # -- how it ends ---------------------------------------------------------------------------------------------
 
-    def reached(self, spec: TrialSpec, what: Reached) -> bool:
-        """A sign of life; whether the trial is to be stopped now."""
-        run = self.running.get(spec.hash)
-        if run is None:
+    def progressed(self, run: RunningTrial, event: ProgressEvent) -> bool:
+        """Take in what a trial reports. Returns whether the trial is to be stopped now."""
+        if not self._is_running(run):
             return False
-        run.epoch, run.seconds, run.node = what.epoch, what.seconds, what.node
-        if what.value is not None:
-            run.intermediate[what.epoch] = what.value
-        self._tell(lambda each: each.reached(run, what))
-        if what.value is None:
-            return False
-        return run.study.report(spec, what.epoch, what.value)
+        run.seconds, run.node = event.seconds, event.node
+        if isinstance(event, DataReady):
+            run.data_ready = time.monotonic()
+        if isinstance(event, EpochsDone):
+            run.epoch = event.epoch
+        if isinstance(event, RungReached):
+            run.intermediate[event.epoch] = event.value
+        self._notify(lambda watcher: watcher.progressed(run, event))
+        return isinstance(event, RungReached) and run.study.report(run.spec, event.epoch, event.value)
 
-    def finished(self, spec: TrialSpec, outcome: Outcome, by_nodes: int = 0) -> None:
-        """A worker says that it has stored the trial, or why it could not; `by_nodes` as in `lost`."""
-        run = self.running.pop(spec.hash, None)
-        if run is None:
+    def finished(self, run: RunningTrial, outcome: Outcome, by_nodes: int = 0) -> None:
+        """A worker has stored the trial, or reports why it could not. `by_nodes` as in `lost`."""
+        if not self._is_running(run):
             return
-        if outcome.unstored:
-            self._refused(run, outcome.unstored)
-        elif outcome.fault:
-            run.faults = (*run.faults, outcome.fault)
-            self._given_back(run, outcome, by_nodes)
+        del self.running[run.spec.hash]
+        if outcome.storage_error:
+            self._not_stored(run, outcome.storage_error)
+        elif outcome.node_fault:
+            run.faults = (*run.faults, outcome.node_fault)
+            self._node_fault(run, outcome, by_nodes)
         else:
-            self._told(run, outcome.record)
+            self._end(run, outcome.record)
 
-    def pruned(self, spec: TrialSpec) -> None:
-        """The trial was stopped at a rung: stored here, with what it had reached."""
-        run = self.running.pop(spec.hash, None)
-        if run is not None:
+    def pruned(self, run: RunningTrial) -> None:
+        """The trial was stopped at a rung. It is stored here, with the values that it had reached."""
+        if self._is_running(run):
+            del self.running[run.spec.hash]
             self._store(run, "pruned")
 
-    def lost(self, spec: TrialSpec, by_nodes: int = 0, hung: str = "") -> None:
-        """Its worker died. What it stored counts; else it runs once more, and then it is failed.
+    def lost(self, run: RunningTrial, by_nodes: int = 0, hung: str = "") -> None:
+        """Its worker died. What it has stored counts; otherwise the trial runs once more, and fails the next time.
 
-        `by_nodes` is how often its whole node was lost, or could not run it, which says nothing about the trial. `hung`
-        is the time limit that it outlived: the worker's last means, which leaves no time for words.
+        `by_nodes` is how often its node was lost, or could not run it, this time included: that says nothing about the
+        trial. `hung` is the time limit that it exceeded, where its worker had to end without storing anything.
         """
-        run = self.running.pop(spec.hash, None)
-        if run is None:
+        if not self._is_running(run):
             return
-        found = None
-        with contextlib.suppress(AsdRayError):  # S3 does not answer: if it is stored after all, that comes out later
-            found = held(self.ledger, spec.machines, spec.family, spec.hash)
-        if found is not None:
-            self._told(run, found)
+        del self.running[run.spec.hash]
+        spec, record = run.spec, None
+        with contextlib.suppress(AsdRayError):  # S3 does not answer: the next attempt will find out what is stored
+            record = find_trial(self.ledger, spec.machines, spec.family, spec.hash)
+        if record is not None:
+            self._end(run, record)
         elif hung:
             self._store(run, "failed", error=f"it ran longer than --trial-time {hung} on {run.node} and was ended")
+        elif self._may_run_again(run, by_nodes):
+            self._retry(run, "its worker died, or its node was lost")
         else:
-            dead = f"its worker died {LIVES} times: killed, or the computer is out of memory"
-            self._once_more(run, "its worker died, or its node was lost", dead, by_nodes)
+            why = f"its worker died {LIVES} times: killed, or the computer is out of memory"
+            self._store(run, "failed", error=why)
 
-    def _once_more(self, run: RunningTrial, why: str, at_last: str, by_nodes: int = 0) -> None:
-        """A trial that nothing is known of runs again, and is stored as failed when that was no better."""
-        if self._has_lives(run, by_nodes):
-            self._again.append(RunningTrial(run.spec, run.study, faults=run.faults))
-            self._tell(lambda each: each.again(run, why))
-        else:
-            self._store(run, "failed", error=at_last)
+    def _node_fault(self, run: RunningTrial, outcome: Outcome, by_nodes: int) -> None:
+        """A node could not run the trial, another one may. Where there is no other, its study ends; nothing is stored.
 
-    def _given_back(self, run: RunningTrial, outcome: Outcome, by_nodes: int = 0) -> None:
-        """A node could not run the trial: another may. Where there is none its study ends, and nothing is stored.
-
-        A fault that no other study would escape, such as a full disk, ends the search.
+        A fault that every other study would meet too, such as a full disk, ends the search.
         """
-        if self.elsewhere and self._has_lives(run, by_nodes):
-            self._again.append(RunningTrial(run.spec, run.study, faults=run.faults))
-            self._tell(lambda each: each.again(run, outcome.fault))
+        if self.other_nodes and self._may_run_again(run, by_nodes):
+            self._retry(run, outcome.node_fault)
             return
         run.study.forget(run.spec)
         if not run.study.given_up:
             run.study.given_up = True
-            why = f"{run.spec.name} was not stored: {outcome.fault}. This is a fault of the computer, not of the trial"
-            if outcome.fault not in self.error:  # of many studies it is said once
-                self._fails(why)
-        for waiting in [each for each in self._again if each.study is run.study]:
-            self._again.remove(waiting)
-            waiting.study.forget(waiting.spec)
-        if outcome.of_all or all(study.given_up for study in self.studies):
+            fault = outcome.node_fault
+            if fault not in self.error:  # many studies may meet the same fault
+                why = f"{run.spec.name} was not stored: {fault}. This is a fault of the computer, not of the trial"
+                self._add_error(why)
+        for lost in [lost for lost in self._waiting if lost.study is run.study]:
+            self._waiting.remove(lost)
+            lost.study.forget(lost.spec)
+        if outcome.affects_all or all(study.given_up for study in self.studies):
             self.stop("no node can run the trials")
 
-    def _fails(self, why: str) -> None:
+    def _may_run_again(self, run: RunningTrial, by_nodes: int) -> bool:
+        """Count one more loss of the trial. Those by nodes use up no life, up to a limit."""
+        run.lost_on = (*run.lost_on, run.node_id)
+        return len(run.lost_on) - min(by_nodes, NODES) < LIVES
+
+    def _retry(self, run: RunningTrial, why: str) -> None:
+        self._waiting.append(run)
+        self._notify(lambda watcher: watcher.retried(run, why))
+
+    def _store(self, run: RunningTrial, status: str, error: str = "") -> None:
+        records = records_of(
+            run.spec,
+            self.source,
+            status,
+            epochs=run.epoch,
+            intermediate=run.intermediate,
+            seconds=round(run.seconds, 3),
+            error=error,
+            node=run.node,
+            extra={"faults": list(run.faults)} if run.faults else {},
+        )
+        outcome = commit(self.ledger, records)
+        if outcome.storage_error:
+            self._not_stored(run, outcome.storage_error)
+        else:
+            self._end(run, outcome.record)
+
+    def _end(self, run: RunningTrial, record: TrialRecord) -> None:
+        self.ended += 1
+        run.study.tell(run.spec, record)
+        self._notify(lambda watcher: watcher.ended(run, record))
+
+    def _not_stored(self, run: RunningTrial, why: str) -> None:
+        """The ledger did not take a trial, most often because a disk is full. To go on would only lose more trials."""
+        run.study.forget(run.spec)
+        self._add_error(why)
+        self.stop("a trial could not be stored")
+
+    def _is_running(self, run: RunningTrial) -> bool:
+        return self.running.get(run.spec.hash) is run
+
+    def _add_error(self, why: str) -> None:
         if why not in self.error.splitlines():
             self.error = f"{self.error}\n{why}" if self.error else why
 
-    def _has_lives(self, run: RunningTrial, by_nodes: int) -> bool:
-        lost = self._lost[run.spec.hash] = self._lost.get(run.spec.hash, 0) + 1
-        return lost - min(by_nodes, NODES) < LIVES
+    # -- around it -----------------------------------------------------------------------------------------------
 
     def turn(self) -> None:
-        """Called often by whoever runs it."""
-        self._tell(lambda each: each.turn(self))
+        """To be called often while the search runs."""
+        self._notify(lambda watcher: watcher.turn(self))
+
+    def abandon(self) -> None:
+        """Store nothing of what runs or waits now; the same command starts it again."""
+        for run in [*self.running.values(), *self._waiting]:
+            run.study.forget(run.spec)
+        self.running.clear()
+        self._waiting.clear()
 
     def close(self) -> None:
-        """It is over; to be called in any case."""
-        self._tell(lambda each: each.close(self))
+        """The search is over. To be called in any case."""
+        self._notify(lambda watcher: watcher.close(self))
 
-    def _tell(self, what: Callable[[Watcher], None]) -> None:
-        """A watcher changes nothing, not even by failing; only a closed pipe ends the command as usual."""
-        for each in self.watchers:
+    def _notify(self, call: Callable[[Watcher], None]) -> None:
+        """Call every watcher. One that fails changes nothing; only a closed pipe ends the command, as usual."""
+        for watcher in self.watchers:
             try:
-                what(each)
+                call(watcher)
             except BrokenPipeError:
                 raise
-            except Exception as error:  # a full disk under the terminal's output, a cluster that does not answer
-                name = type(each).__name__
+            except Exception as error:  # such as a full disk under the terminal's output
+                name = type(watcher).__name__
                 if name not in self._failing:
                     LOGGER.warning("%s", line("watcher_failed", watcher=name, error=f"{type(error).__name__}: {error}"))
                     LOGGER.debug("traceback", exc_info=True)
                 self._failing.add(name)
 
-    def abandon(self) -> None:
-        """What runs or waits now is not stored; the same command starts it anew."""
-        for run in [*self.running.values(), *self._again]:
-            run.study.forget(run.spec)
-        self.running.clear()
-        self._again.clear()
 
-    def _store(self, run: RunningTrial, status: str, error: str = "") -> None:
-        what: dict[str, Any] = {
-            "epochs": run.epoch,
-            "intermediate": run.intermediate,
-            "seconds": round(run.seconds, 3),
-            "error": error,
-        }
-        extra = {"faults": list(run.faults)} if run.faults else {}
-        records = records_of(run.spec, self.source, status, node=run.node, extra=extra, **what)
-        outcome = commit(self.ledger, records)
-        if outcome.unstored:
-            self._refused(run, outcome.unstored)
-            return
-        self._told(run, outcome.record)
-
-    def _told(self, run: RunningTrial, record: TrialRecord) -> None:
-        self.ended += 1
-        run.study.tell(run.spec, record)
-        self._tell(lambda each: each.ended(run, record))
-
-    def _refused(self, run: RunningTrial, why: str) -> None:
-        """The ledger did not take a trial: a full disk, as a rule. Going on would only lose more."""
-        run.study.forget(run.spec)
-        self._fails(why)
-        self.stop("a trial could not be stored")
+def _share_done(study: Study) -> float:
+    """Studies are asked in this order, so that all of them advance at the same rate and end together."""
+    return (study.wanted - study.missing) / max(1, study.wanted)
 
 
 @contextmanager
 def interruptible(search: Search, say: Callable[[str], None]) -> Iterator[None]:
-    """Ctrl-C once: finish what runs, start nothing new. Twice: KeyboardInterrupt, now."""
+    """Ctrl-C once: finish the trials that run, start none. Ctrl-C twice: KeyboardInterrupt at once."""
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if search.stopping == "Ctrl-C":
@@ -279,19 +285,19 @@ def interruptible(search: Search, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def run_serially(search: Search) -> None:
-    """Every trial in this process, one after another, without Ray."""
+    """Run every trial in this process, one after another, without Ray."""
     import torch
 
     from asd_ray.tuning.trial import run_trial
 
-    while (spec := search.next()) is not None:
+    while (run := search.next()) is not None:
         search.turn()
-        device = torch.device("cuda" if spec.gpu > 0 else "cpu")
-        family = search.running[spec.hash].study.family
-        for event in (trial := run_trial(spec, family, search.source, search.ledger, device)):
+        device = torch.device("cuda" if run.spec.resources.gpu > 0 else "cpu")
+        trial = run_trial(run.spec, run.study.family, search.source, search.ledger, device)
+        for event in trial:
             if isinstance(event, Outcome):
-                search.finished(spec, event)
-            elif search.reached(spec, event):
+                search.finished(run, event)
+            elif search.progressed(run, event):
                 trial.close()
-                search.pruned(spec)
+                search.pruned(run)
             search.turn()

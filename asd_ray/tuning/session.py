@@ -122,7 +122,7 @@ class _Run:
         from asd_ray.tuning.plan import before_decoding, chosen_families, make_plan
 
         source = self.source
-        has_gpu = torch.cuda.is_available() if self.cluster is None else self.cluster.room.gpu > 0
+        has_gpu = torch.cuda.is_available() if self.cluster is None else self.cluster.capacity.gpu > 0
         for machine in self.config.machines:
             if machine not in source.table.machines:
                 raise unknown("machine", machine, source.table.machines)
@@ -146,10 +146,10 @@ class _Run:
 
     def _preflight(self, cluster: Cluster, plan: Plan) -> None:
         """Print what there is and what will run at once, before anything runs."""
-        from asd_ray.tuning.on_ray.preflight import check_nodes, told_plan
+        from asd_ray.tuning.on_ray.preflight import check_nodes, plan_lines
 
         cluster.check(plan.studies)
-        for line in told_plan(cluster, plan.studies):
+        for line in plan_lines(cluster, plan.studies):
             self.console.line(line)
         if self.runtime.address != LOCAL:
             self.source.run_id = self.ledger.marked()
@@ -172,7 +172,7 @@ class _Run:
             self.ledger,
             deadline=None if self.runtime.time is None else time.monotonic() + self.runtime.time,
             watchers=[board, *self._watchers(plan)],
-            elsewhere=self.runtime.address != LOCAL,
+            other_nodes=self.runtime.address != LOCAL,
         )
         with log_to(layout, self.runtime.log_level, console.screen):
             try:
@@ -196,24 +196,24 @@ class _Run:
 
     def _watchers(self, plan: Plan) -> list[Watcher]:
         from asd_ray.tuning.watch.log_lines import LogLines
-        from asd_ray.tuning.watch.prometheus import Meters
+        from asd_ray.tuning.watch.prometheus import PrometheusMetrics
         from asd_ray.tuning.watch.status_file import StatusFile
-        from asd_ray.tuning.watch.tensorboard import Curves
+        from asd_ray.tuning.watch.tensorboard import TensorBoardCurves
 
         layout, cluster = self.ledger.layout, self.cluster
         status = StatusFile(
             layout, command=self.runtime.command, slots=lambda: self._slots(plan), cluster=self._cluster_facts
         )
-        watchers: list[Watcher] = [LogLines(), Curves(layout, self.console.note), status]
+        watchers: list[Watcher] = [LogLines(), TensorBoardCurves(layout, self.console.note), status]
         if cluster is not None:
-            watchers.append(Meters(layout.url(layout.base), cluster))
+            watchers.append(PrometheusMetrics(layout.url(layout.base), cluster))
         return watchers
 
     def _slots(self, plan: Plan) -> float:
         """How many trials can run at once."""
         if self.cluster is None:
             return 1.0
-        return max(self.cluster.at_once(study.share) for study in plan.studies)
+        return max(self.cluster.trials_at_once(study.resources) for study in plan.studies)
 
     def _cluster_facts(self) -> dict[str, float]:
         if self.cluster is None:
@@ -229,15 +229,16 @@ class _Run:
             gc.freeze()  # as a worker on Ray does
             run_serially(search)
             return
-        from asd_ray.tuning.on_ray.dispatch import Rules, run_on_ray
+        from asd_ray.tuning.on_ray.run import run_on_ray
+        from asd_ray.tuning.on_ray.time_limit import TimeLimits
 
         patience = PATIENCE if self.runtime.address != LOCAL else 0.0
-        run_on_ray(search, self.cluster, Rules(self.runtime.trial_time, patience))
+        run_on_ray(search, self.cluster, TimeLimits(self.runtime.trial_time, patience))
 
 
 def _result(search: Search) -> SearchResult:
     from asd_ray.tuning.result import SearchResult, StudyResult
-    from asd_ray.tuning.watch.board import fruitless
+    from asd_ray.tuning.watch.board import failure_message
 
     studies = [
         StudyResult(
@@ -259,6 +260,6 @@ def _result(search: Search) -> SearchResult:
         tuple(studies),
         search.ended,
         search.stopping,
-        fruitless(search.studies),
+        failure_message(search.studies),
         search.error,
     )

@@ -1,4 +1,4 @@
-"""A trial before it has run: everything that determines its result, as plain values that travel to any worker."""
+"""A trial before it has run: all that determines its result, as plain values that can be sent to any worker."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from asd_ray.families import Family
+from asd_ray.families import Family, Resources
 from asd_ray.ledger import Settings, trial_hash
 
-LAST, ORACLE = "last", "oracle"  # which epoch's scores are kept: the last, or the best by test labels
-REDUCTION = 3  # of the trials that reach a rung, a third goes on
+LAST, ORACLE = "last", "oracle"  # whose scores are kept: the last epoch's, or those of the best epoch by test labels
+REDUCTION = 3  # one in three of the trials that reach a rung goes on
 
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """One trial to run: `params` as drawn, `seed`, and under which settings.
+    """One trial to run: its parameters as drawn, its seed and its settings.
 
-    Trained over several machines it has one file in the ledger for each of them, all of the same hash and name.
+    A trial of several machines has one file in the ledger for each of them, all with the same hash and name.
     """
 
     machines: tuple[str, ...]
@@ -28,20 +28,18 @@ class TrialSpec:
     seed: int
     settings: Settings
     version: str = ""  # of the family's class
-    front_end: str = ""  # its hash; "" where the class cannot be made with these parameters
-    stored_as: str = ""  # the hash under which an earlier version stored this very trial
+    front_end: str = ""  # its hash; "" where the class refuses these parameters
+    stored_as: str = ""  # the hash under which an earlier version of asd_ray stored this trial
     paper: bool = False
-    cpu: float = 1.0
-    gpu: float = 0.0
-    memory: float = 0.0  # GiB
+    resources: Resources = Resources()
 
     @property
     def name(self) -> str:
-        return f"{called(self.machines)}-{self.family}-{self.number:04d}"
+        return f"{group_name(self.machines)}-{self.family}-{self.number:04d}"
 
     @property
-    def effective(self) -> dict[str, Any]:
-        """The parameters as the detector gets them: its epochs cut to the cap."""
+    def effective_params(self) -> dict[str, Any]:
+        """The parameters that the detector gets: epochs are limited by the cap."""
         cap = self.settings.epochs_cap
         if cap is None or "epochs" not in self.params:
             return dict(self.params)
@@ -49,12 +47,12 @@ class TrialSpec:
 
     @property
     def epochs(self) -> int | None:
-        """How many epochs it will train for; None for a family that does not train in epochs."""
-        return int(self.effective["epochs"]) if "epochs" in self.params else None
+        """How many epochs it trains; None for a family that does not train in epochs."""
+        return int(self.effective_params["epochs"]) if "epochs" in self.params else None
 
     @property
     def hash(self) -> str:
-        """The trial's name in the ledger: of all that determines its result, or as an earlier version named it."""
+        """Names the trial in the ledger: a hash of all that determines its result, or that of an earlier version."""
         return self.stored_as or self.own_hash
 
     @property
@@ -63,37 +61,41 @@ class TrialSpec:
         return trial_hash(**self._determinants, family=family, version=self.version, front_end=self.front_end)
 
     def hash_of_0_1(self, path: str) -> str:
-        """The name that version 0.1 gave this trial of the class at the import path `path`."""
+        """The hash that version 0.1 gave this trial, with the class at the import path `path`."""
         return trial_hash(**self._determinants, family=path)
 
     @property
     def _determinants(self) -> dict[str, Any]:
         settings = self.settings.to_dict()
-        del settings["epochs_cap"]  # counts only where it cuts, and then it shows in the effective epochs
+        del settings["epochs_cap"]  # it matters only where it limits the epochs, and then effective_params differ
         machines = {"machine": self.machines[0]} if len(self.machines) == 1 else {"machines": sorted(self.machines)}
-        return {**machines, "params": self.effective, "seed": self.seed, "settings": settings}
+        return {**machines, "params": self.effective_params, "seed": self.seed, "settings": settings}
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values, which can be written as JSON."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> TrialSpec:
-        return cls(**{**told, "machines": tuple(told["machines"]), "settings": Settings(**told["settings"])})
+    def from_dict(cls, values: dict[str, Any]) -> TrialSpec:
+        """Read what `to_dict` wrote."""
+        machines, settings = tuple(values["machines"]), Settings(**values["settings"])
+        resources = Resources(**values["resources"])
+        return cls(**{**values, "machines": machines, "settings": settings, "resources": resources})
 
 
-def called(machines: Sequence[str]) -> str:
-    """What names of studies and trials say in the place of the machine: joint-3fa9 for several, by a hash of them."""
+def group_name(machines: Sequence[str]) -> str:
+    """The first part of names of studies and trials: the machine, or joint-3fa9 for several, with a hash of them."""
     return machines[0] if len(machines) == 1 else f"joint-{trial_hash(machines=sorted(machines))[1:5]}"
 
 
 def rungs(epochs: int | None) -> list[int]:
-    """The epochs at which a trial is compared with the others of its study: 3, 11, 33 of 100.
+    """The epochs at which a trial is compared with the others of its study: 3, 11 and 33 of 100.
 
-    From the end, each a third of the next, and none in the first few percent, where nothing can be told yet.
+    Counted from the end, each is a third of the next. There are none in the first 3 %, which say too little.
     """
-    found: list[int] = []
+    epochs_of_rungs: list[int] = []
     at = (epochs or 0) / REDUCTION
     while at >= 1 and at >= 0.03 * (epochs or 0):
-        found.append(int(at))
+        epochs_of_rungs.append(int(at))
         at /= REDUCTION
-    return sorted(set(found))
+    return sorted(set(epochs_of_rungs))

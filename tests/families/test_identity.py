@@ -190,4 +190,4 @@ def test_a_run_of_version_0_1_is_not_run_again(tmp_path: Path) -> None:
         locks.release()
     assert [study.missing for study in plan.studies] == [0, 0, 0]
     assert sum(study.count() for study in plan.studies) == len(ledger.records("fan")) == 24
-    assert [study.elsewhere for study in plan.studies] == [0, 0, 0]
+    assert [study.incompatible for study in plan.studies] == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""One small machine, and searches of a tiny detector on it: serial, into a ledger of the test's own."""
+"""One small machine, and serial searches of a tiny detector on it, into a ledger of the test."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import torch
 
 from asd_ray.clips.scan import scan
 from asd_ray.detectors import Family
-from asd_ray.families import Space
+from asd_ray.families import Resources, Space
 from asd_ray.ledger import Ledger, Settings
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.search import Search, run_serially
-from asd_ray.tuning.study import Share, Study
+from asd_ray.tuning.study import Study
 
 from .searches import loud_set
 
@@ -27,7 +27,7 @@ PAPER: dict[str, Any] = {"x": 0.75, "epochs": 9, "batch_size": 64, "behaviour": 
 
 @dataclasses.dataclass
 class Bench:
-    """Makes studies of `families_for_tests:Tiny` over what the ledger holds, and runs them in this process."""
+    """Makes studies of `families_for_tests:Tiny` from the ledger, and runs them in this process."""
 
     source: DataSource
     ledger: Ledger
@@ -45,17 +45,17 @@ class Bench:
         settings: dict[str, Any] | None = None,
         **paper: Any,
     ) -> Study:
-        """A study as `make_plan` makes it; `paper` changes single values of the paper's setting."""
+        """A study as `make_plan` makes it. `paper` changes values of the paper's setting."""
 
-        def own(trial: Any) -> dict[str, Any]:
+        def default(trial: Any) -> dict[str, Any]:
             return {"x": trial.suggest_float("x", 0.0, 1.0)}
 
         return Study(
             ["fan"],
             Family("tiny", "families_for_tests:Tiny"),
-            Space("space_for_tests.py", PAPER | paper, space or own),
+            Space("space_for_tests.py", PAPER | paper, space or default),
             self.settings(**(settings or {})),
-            share=Share(1.0, 0.0),
+            resources=Resources(),
             seed=seed,
             wanted=wanted,
             records=self.ledger.records("fan", "tiny"),

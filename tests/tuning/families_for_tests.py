@@ -1,4 +1,4 @@
-"""Detectors of a few milliseconds a trial whose behaviour is a parameter; found by their name, as a user's own are."""
+"""Detectors that train in milliseconds and whose behaviour is a parameter. They are named as a user's own are."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def space(trial: Any) -> dict[str, Any]:
 class Tiny:
     """Scores the level of a clip, as well as `x` says: 1 tells anomalies from normals, 0 is noise.
 
-    A `behaviour` other than "" befalls trials with x below one half.
+    A `behaviour` other than "" takes effect in trials with x below one half.
     """
 
     RESOURCES: ClassVar[Resources] = Resources()
@@ -82,7 +82,7 @@ class AnyRate(Tiny):
 
 
 class Picky(AnyRate):
-    """Learns of machines of two ids or more, and from clips of a tenth of a second or more."""
+    """Suits machines with two ids or more, and clips of 0.2 s or more."""
 
     def suits(self, train: pd.DataFrame) -> str:
         if train.groupby("machine")["id"].nunique().min() < 2:
@@ -92,14 +92,14 @@ class Picky(AnyRate):
 
 
 class Forgetful(AnyRate):
-    """Suits everything, and says so with None."""
+    """Suits everything, and returns None instead of ""."""
 
     def suits(self, train: pd.DataFrame) -> None:
         return None
 
 
 class Mistaken(AnyRate):
-    """Its `suits` has a fault of its own."""
+    """Its `suits` raises."""
 
     def suits(self, train: pd.DataFrame) -> str:
         return str(train["colour"])

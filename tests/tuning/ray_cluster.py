@@ -29,7 +29,7 @@ time.time = lambda: _own() + float(os.environ["ASD_RAY_TEST_AHEAD"])
 _own_ns = time.time_ns
 time.time_ns = lambda: _own_ns() + int(float(os.environ["ASD_RAY_TEST_AHEAD"]) * 1e9)
 """
-SOON = {  # as in a cluster, only sooner
+SOON = {  # Ray notices a dead node within seconds
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_failure_threshold": "3",
@@ -43,7 +43,10 @@ def free_port() -> int:
 
 
 def own_disk(host: str, path: Path, size: str) -> list[str]:
-    """How to start a command that alone sees an empty disk at this path and another host name; [] if not permitted."""
+    """The start of a command line whose process alone sees an empty disk at this path and another host name.
+
+    [] where this is not permitted.
+    """
     for flags in (["--mount", "--uts"], ["--mount", "--uts", "--map-root-user"]):
         start = ["unshare", *flags, "sh", "-ec"]
         script = f"hostname {host}; mount -t tmpfs -o size={size} none {shlex.quote(str(path))}"
@@ -55,7 +58,7 @@ def own_disk(host: str, path: Path, size: str) -> list[str]:
 
 @dataclass
 class RayNode:
-    """One `ray start --block`: a raylet and what belongs to it."""
+    """One `ray start --block`: a raylet and the processes that it starts."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -64,10 +67,10 @@ class RayNode:
         return tree(self.process.pid)
 
     def raylet(self) -> psutil.Process:
-        return next(each for each in self.family() if each.name() == "raylet")
+        return next(process for process in self.family() if process.name() == "raylet")
 
     def kill(self) -> None:
-        """As a computer that loses its power: all of it at once."""
+        """Kill all of it at once, as when a computer loses its power."""
         killed = kill_tree(self.process.pid)
         self.process.wait()
         psutil.wait_procs(killed, timeout=10)
@@ -75,7 +78,7 @@ class RayNode:
 
 @dataclass
 class RayCluster:
-    """The nodes and what they share; `close` ends all of it, by process ids."""
+    """Several nodes and what they share. `close` ends all of their processes, by id."""
 
     folder: Path
     cpus: int = 1  # of each node
@@ -84,7 +87,7 @@ class RayCluster:
     nodes: dict[str, RayNode] = field(default_factory=dict)
     address: str = ""
     client_port: int = 0
-    _temp: str = ""  # short, since the paths of Ray's sockets must be
+    _temp: str = ""  # short, because the paths of Ray's sockets must be short
     _old: list[str] = field(default_factory=list)
 
     @property
@@ -119,7 +122,7 @@ class RayCluster:
         }
 
     def start(self) -> None:
-        """The head, on which trials run as on any other node; its name is "head". It comes back at its address."""
+        """Start the node "head", which runs trials like any other. Started again, it has the same address."""
         port = int(self.address.partition(":")[2] or free_port())
         self.client_port = free_port()
         self._temp = tempfile.mkdtemp(prefix="ray_")
@@ -146,8 +149,8 @@ class RayCluster:
         ray += ["--disable-usage-stats", "--dashboard-agent-listen-port=0"]
         ray += ["--include-dashboard=false"] if "--head" in options else []
         own = {NODE: name, "ASD_RAY_CACHE": str(self.folder / f"cache-{name}"), **environment}
-        said = self.folder / f"{name}-{len(list(self.folder.glob('*.log')))}.log"
-        with said.open("wb") as out:
+        log = self.folder / f"{name}-{len(list(self.folder.glob('*.log')))}.log"
+        with log.open("wb") as out:
             process = subprocess.Popen(
                 [*first, *ray, *options],
                 stdin=subprocess.DEVNULL,
@@ -158,13 +161,13 @@ class RayCluster:
             )
         self.nodes[name] = RayNode(name, process)
         limit = time.monotonic() + 90
-        while b"Ray runtime started" not in said.read_bytes():
-            assert process.poll() is None, said.read_text()
-            assert time.monotonic() < limit, said.read_text()
+        while b"Ray runtime started" not in log.read_bytes():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < limit, log.read_text()
             time.sleep(0.1)
 
     def have(self, *names: str) -> None:
-        """These nodes and no others, living; a cluster whose head is gone starts anew."""
+        """Make these nodes run, and no others. A cluster whose head is gone is started again."""
         dead = {name for name, node in self.nodes.items() if node.process.poll() is not None}
         if "head" in dead or "head" not in self.nodes:
             self.kill_all()
@@ -175,7 +178,7 @@ class RayCluster:
                 self.add(name)
 
     def kill(self, *names: str) -> None:
-        """These nodes with kill -9."""
+        """Kill these nodes with kill -9."""
         for name in names:
             self.nodes.pop(name).kill()
 
@@ -184,5 +187,5 @@ class RayCluster:
 
     def close(self) -> None:
         self.kill_all()
-        for each in self._old:
-            shutil.rmtree(each, ignore_errors=True)
+        for folder in self._old:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Detectors for the tests of dispatch: they cost nothing and do what a parameter says. Named by module:Class."""
+"""Detectors for tests on Ray. They train at once and misbehave, each in its own way. Named as module:Class."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from asd_ray.detectors import Context, Progress, Resources, Scores, State
 from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS, FrontEnd
 
-NOTES = "ASD_RAY_TEST_NOTES"  # a folder: every fit leaves a line in it
-NODE = "ASD_RAY_TEST_NODE"  # what a cluster of the tests calls this node
+NOTES = "ASD_RAY_TEST_NOTES"  # a folder: every fit writes a file into it
+NODE = "ASD_RAY_TEST_NODE"  # the name of this node in a cluster of the tests
 PAPER = {"x": 0.5, "epochs": 1, "batch_size": 256}
 
 
@@ -47,7 +47,7 @@ class Loud:
             name = f"{time.time_ns()}-{os.getpid()}-{os.environ.get(NODE, 'own')}.txt"
             written = Path(notes) / f"{name}.part"
             written.write_text(f"{type(self).__name__} {self.x}")
-            written.rename(Path(notes) / name)  # who counts notes reads them, too
+            written.rename(Path(notes) / name)  # tests read the notes that they count
         self._fitted = True
         for epoch in range(1, self.epochs + 1):
             time.sleep(self.SECONDS)
@@ -55,7 +55,7 @@ class Loud:
             yield Progress(epoch, {"train": self.loss(epoch)})
 
     def act(self, epoch: int) -> None:
-        """What goes wrong in this family."""
+        """Called in every epoch: what goes wrong in this family."""
 
     def loss(self, epoch: int) -> float:
         return 1.0 / epoch
@@ -83,7 +83,7 @@ class Slower(Loud):
 
 
 class Waits(Loud):
-    """Goes on when the test says so."""
+    """Waits in every epoch until the test creates the file `go`."""
 
     def act(self, epoch: int) -> None:
         while not (Path(os.environ[NOTES]) / "go").exists():
@@ -91,7 +91,7 @@ class Waits(Loud):
 
 
 class Held(Loud):
-    """Stops at the first epoch for as long as the test wants."""
+    """Waits in every epoch while the file `hold` exists."""
 
     SECONDS = 0.3
 
@@ -105,7 +105,7 @@ class HeldOnGpu(Held):
 
 
 class Hangs(Loud):
-    """In its first trial, which has the paper's parameters."""
+    """Hangs in its first trial, which has the paper's parameters."""
 
     def act(self, epoch: int) -> None:
         while self.x == PAPER["x"]:
@@ -113,7 +113,7 @@ class Hangs(Loud):
 
 
 class HangsInC(Loud):
-    """As `Hangs`, in a library that never gives Python's lock back."""
+    """Hangs like `Hangs`, in a library that never releases Python's global lock."""
 
     def act(self, epoch: int) -> None:
         while self.x == PAPER["x"]:
@@ -142,7 +142,7 @@ class Insatiable(Loud):
 
 
 class DiesOnce(Loud):
-    """Kills its own process, as the kernel does when memory runs out; the first of all fits only."""
+    """Kills its own process in the first of all fits, as the kernel does when memory runs out."""
 
     def act(self, epoch: int) -> None:
         mark = Path(os.environ[NOTES]) / "died"
@@ -152,7 +152,7 @@ class DiesOnce(Loud):
 
 
 class FillsTheDisk(Loud):
-    """From its third trial on no file of this process may grow beyond 100 bytes: as a full disk."""
+    """Behaves like a full disk: from its third trial on no file of this process may exceed 100 bytes."""
 
     def act(self, epoch: int) -> None:
         if len(list(Path(os.environ[NOTES]).glob("*.txt"))) >= 3:
@@ -161,7 +161,7 @@ class FillsTheDisk(Loud):
 
 
 class Steps(Loud):
-    """For trials of nine epochs, which have two rungs: a larger x hears worse."""
+    """For trials of nine epochs, which have two rungs. A larger x gives a lower objective."""
 
     SECONDS = 0.05
 

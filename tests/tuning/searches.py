@@ -1,4 +1,4 @@
-"""Searches as a user starts them: in processes of their own, which a test waits for or kills; and a set to search."""
+"""Searches as a user starts them, each in its own process, which a test waits for or kills; and a dataset for them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Begin = Callable[..., subprocess.Popen[str]]
 
 
 def loud_set(root: Path, gain: float = 1.1, seconds: float = 0.5) -> Path:
-    """A DCASE 2022 shaped set in which anomalies are `gain` times as loud."""
+    """A dataset in the layout of DCASE 2022 whose anomalies are `gain` times as loud."""
     draw = np.random.default_rng(0)
     plan = [("train", "normal", 8, 1.0), ("test", "normal", 6, 1.0), ("test", "anomaly", 6, gain)]
     for split, label, count, level in plan:
@@ -36,7 +36,7 @@ def loud_set(root: Path, gain: float = 1.1, seconds: float = 0.5) -> Path:
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """A process and all that it started; [] if it is gone."""
+    """A process and all processes that it started; [] if it is gone."""
     with contextlib.suppress(psutil.NoSuchProcess):
         own = psutil.Process(pid)
         return [*own.children(recursive=True), own]
@@ -45,15 +45,15 @@ def tree(pid: int) -> list[psutil.Process]:
 
 def kill_tree(pid: int) -> list[psutil.Process]:
     killed = tree(pid)
-    for each in killed:
+    for process in killed:
         with contextlib.suppress(psutil.NoSuchProcess):
-            each.kill()
+            process.kill()
     return killed
 
 
 @contextmanager
 def processes() -> Iterator[Begin]:
-    """`begin(arguments, environment)` starts Python in a session of its own; what is left at the end is killed."""
+    """`begin(arguments, environment)` starts Python in its own session. What still runs at the end is killed."""
     started: list[subprocess.Popen[str]] = []
 
     def begin(arguments: Sequence[object], environment: Mapping[str, str]) -> subprocess.Popen[str]:
@@ -78,19 +78,19 @@ def processes() -> Iterator[Begin]:
 
 
 def finish(process: subprocess.Popen[str], status: int = 0) -> str:
-    said = process.communicate(timeout=150)[0]
-    assert process.returncode == status, said
-    return said
+    output = process.communicate(timeout=150)[0]
+    assert process.returncode == status, output
+    return output
 
 
-def wait(what: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 90, every: float = 0.05) -> Any:
-    """The first thing that is true of `what`, while the process lives."""
+def wait(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 90, every: float = 0.05) -> Any:
+    """Wait until the condition is true, while the process is alive. Returns its value."""
     limit = time.monotonic() + seconds
-    while not (found := what()):
+    while not (value := condition()):
         assert time.monotonic() < limit, "it did not happen"
         assert process.poll() is None, process.communicate()[0]
         time.sleep(every)
-    return found
+    return value
 
 
 def statuses(records: Iterable[TrialRecord]) -> Counter[tuple[str, str]]:

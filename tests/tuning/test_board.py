@@ -12,8 +12,8 @@ from asd_ray.tuning.study import Study
 from asd_ray.tuning.watch.board import Board, leaderboard
 
 
-def paper_stands(bench: Any, seconds: float, wanted: int) -> tuple[Search, Study]:
-    """A search whose paper's setting is stored and is said to have taken `seconds`."""
+def with_stored_paper_trial(bench: Any, seconds: float, wanted: int) -> tuple[Search, Study]:
+    """A search whose paper's setting is stored, with `seconds` as its duration."""
     bench.search(bench.study(1))
     (record,) = bench.records
     table = bench.ledger.scores(record)
@@ -22,56 +22,56 @@ def paper_stands(bench: Any, seconds: float, wanted: int) -> tuple[Search, Study
     return Search([study], bench.source, bench.ledger), study
 
 
-def said(search: Search, slots: float) -> str:
+def printed(search: Search, slots: float) -> str:
     console = Console(file=io.StringIO(), width=200)
-    Board(lambda: slots, console).say_line(search)
+    Board(lambda: slots, console).print_lines(search)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_a_line_says_how_a_study_stands(bench: Any) -> None:
-    search, study = paper_stands(bench, 60.0, 4)
+def test_a_line_shows_the_progress_of_a_study(bench: Any) -> None:
+    search, study = with_stored_paper_trial(bench, 60.0, 4)
     assert search.next() is not None
     assert study.best is not None
-    told = said(search, 2)
-    assert told.startswith(f"fan-tiny: done 1/4, running 1, pruned 0, failed 0, best {study.best.objective:.4f} level,")
+    text = printed(search, 2)
+    assert text.startswith(f"fan-tiny: done 1/4, running 1, pruned 0, failed 0, best {study.best.objective:.4f} level,")
 
 
 @pytest.mark.parametrize(("slots", "left"), [(1, "~3 min"), (2, "~90 s"), (8, "~60 s")])
-def test_time_left_is_that_of_the_slots_and_of_what_runs(bench: Any, slots: int, left: str) -> None:
-    search, _ = paper_stands(bench, 60.0, 4)
+def test_time_left_depends_on_slots_and_running_trials(bench: Any, slots: int, left: str) -> None:
+    search, _ = with_stored_paper_trial(bench, 60.0, 4)
     assert search.next() is not None
-    assert f"time left {left}" in said(search, slots)
+    assert f"time left {left}" in printed(search, slots)
 
 
-def test_what_has_run_already_is_not_left(bench: Any) -> None:
-    search, _ = paper_stands(bench, 60.0, 2)
+def test_time_that_has_passed_is_not_left(bench: Any) -> None:
+    search, _ = with_stored_paper_trial(bench, 60.0, 2)
     assert search.next() is not None
-    assert "time left ~60 s" in said(search, 1)
+    assert "time left ~60 s" in printed(search, 1)
     for run in search.running.values():
         run.started -= 40
-    assert "time left ~20 s" in said(search, 1)
+    assert "time left ~20 s" in printed(search, 1)
     for run in search.running.values():
         run.started -= 40
-    assert "time left ~0 s" in said(search, 1)
+    assert "time left ~0 s" in printed(search, 1)
 
 
-def test_before_a_first_trial_nothing_is_guessed(bench: Any) -> None:
+def test_no_time_left_is_shown_before_a_trial_has_ended(bench: Any) -> None:
     search = Search([bench.study(4)], bench.source, bench.ledger)
-    assert "time left" not in said(search, 1)
+    assert "time left" not in printed(search, 1)
 
 
-def test_the_leaderboard_ranks_and_names_failures(bench: Any) -> None:
+def test_the_leaderboard_ranks_trials_and_lists_failures(bench: Any) -> None:
     study = bench.search(bench.study(8, space=lambda t: {"x": t.suggest_float("x", 0, 1)}, behaviour="raises")).studies
     console = Console(file=io.StringIO(), width=200)
     leaderboard(study, console)
-    told = console.file.getvalue()  # type: ignore[attr-defined]
+    text = console.file.getvalue()  # type: ignore[attr-defined]
     complete = [record for record in bench.records if record.status == "complete"]
     failed = [record for record in bench.records if record.status == "failed"]
     assert failed
-    assert f"fan: {len(complete)} complete trials, protocol oracle" in told
+    assert f"fan: {len(complete)} complete trials, protocol oracle" in text
     best = max(complete, key=lambda record: record.objective)
-    first = next(line for line in told.splitlines() if line.startswith("│ 1 "))
+    first = next(line for line in text.splitlines() if line.startswith("│ 1 "))
     assert best.name in first
     assert f"{best.objective:.4f}" in first
-    assert next(line for line in told.splitlines() if "fan-tiny-0000" in line).rstrip(" │").endswith("paper")
-    assert f"failed: {len(failed)} trials, {failed[0].name} the first: ValueError: no such thing as a fan, " in told
+    assert next(line for line in text.splitlines() if "fan-tiny-0000" in line).rstrip(" │").endswith("paper")
+    assert f"failed: {len(failed)} trials, {failed[0].name} the first: ValueError: no such thing as a fan, " in text

@@ -1,4 +1,4 @@
-"""What a cluster has and what fits into it, of nodes as Ray tells them; real nodes are in test_faults.py."""
+"""The resources of a cluster and what fits into them, with nodes as Ray lists them. Real nodes: test_faults.py."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from asd_ray.errors import AsdRayError
+from asd_ray.families import Resources
 from asd_ray.tuning.on_ray import cluster as module
-from asd_ray.tuning.on_ray.cluster import Cluster, Room, most_of
-from asd_ray.tuning.on_ray.preflight import told_plan
-from asd_ray.tuning.study import Share
+from asd_ray.tuning.on_ray.cluster import Cluster, largest_of
+from asd_ray.tuning.on_ray.preflight import plan_lines
 
 GIB = 1 << 30
 Nodes = Callable[..., Cluster]
@@ -25,8 +25,8 @@ def node(name: str, cpu: float, gpu: float = 0, memory: float = 64, alive: bool 
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> Nodes:
-    """A cluster of these nodes; they may be changed afterwards."""
+def cluster_of(monkeypatch: pytest.MonkeyPatch) -> Nodes:
+    """Makes a cluster of these nodes; they may be changed afterwards."""
 
     def make(*nodes: dict[str, Any]) -> Cluster:
         monkeypatch.setattr(module, "LOOK_AGAIN", -1.0)
@@ -36,92 +36,94 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Nodes:
     return make
 
 
-def study(share: Share, family: str = "stgram") -> Any:
-    return SimpleNamespace(share=share, family=SimpleNamespace(name=family))
+def study(request: Resources, family: str = "stgram") -> Any:
+    return SimpleNamespace(resources=request, family=SimpleNamespace(name=family))
 
 
 @pytest.mark.parametrize(
-    ("room", "share", "count"),
+    ("node", "trial", "count"),
     [
-        (Room(8, 0, 64), Share(1, 0), 8),
-        (Room(8, 2, 64), Share(1, 1), 2),
-        (Room(8, 2, 64), Share(1, 0.25), 8),
-        (Room(64, 2, 64), Share(1, 0.4), 4),  # two a card: what is left of a card joins no other's
-        (Room(64, 2, 64), Share(1, 0.3334), 4),
-        (Room(64, 2, 64), Share(1, 0.3333), 6),
-        (Room(64, 8, 64), Share(1, 4), 2),
-        (Room(8, 0, 64), Share(1, 0, 20), 3),
-        (Room(0.5, 0, 64), Share(1, 0), 0),
-        (Room(1, 0, 64), Share(0.1, 0), 10),
+        (Resources(8, 0, memory=64), Resources(1, 0), 8),
+        (Resources(8, 2, memory=64), Resources(1, 1), 2),
+        (Resources(8, 2, memory=64), Resources(1, 0.25), 8),
+        (Resources(64, 2, memory=64), Resources(1, 0.4), 4),  # two a card: what is left of a card joins no other's
+        (Resources(64, 2, memory=64), Resources(1, 0.3334), 4),
+        (Resources(64, 2, memory=64), Resources(1, 0.3333), 6),
+        (Resources(64, 8, memory=64), Resources(1, 4), 2),
+        (Resources(8, 0, memory=64), Resources(1, 0, memory=20), 3),
+        (Resources(0.5, 0, memory=64), Resources(1, 0), 0),
+        (Resources(1, 0, memory=64), Resources(0.1, 0), 10),
     ],
 )
-def test_how_many_trials_a_node_holds(room: Room, share: Share, count: int) -> None:
-    assert room.holds(share) == count
+def test_how_many_trials_run_at_once_on_a_node(node: Resources, trial: Resources, count: int) -> None:
+    assert node.trials_at_once(trial) == count
 
 
-def test_no_trial_is_split_between_two_nodes(made: Nodes) -> None:
-    small = made(node("a", 2), node("b", 3))
+def test_no_trial_is_split_between_two_nodes(cluster_of: Nodes) -> None:
+    small = cluster_of(node("a", 2), node("b", 3))
     assert small.now.cpu == 5
-    assert small.at_once(Share(2, 0)) == 2
+    assert small.trials_at_once(Resources(2, 0)) == 2
     with pytest.raises(AsdRayError, match="a trial of stgram asks for 4 CPU, 0 GPU, but no node of this Ray has that"):
-        small.check([study(Share(4, 0))])
-    small.check([study(Share(3, 0))])
+        small.check([study(Resources(4, 0))])
+    small.check([study(Resources(3, 0))])
 
 
-def test_capacity_follows_the_nodes(made: Nodes) -> None:
+def test_capacity_follows_the_nodes(cluster_of: Nodes) -> None:
     nodes = [node("a", 4), node("b", 8, 2)]
-    there = made(*nodes)
-    assert (there.room.cpu, there.room.gpu) == (12, 2)
+    cluster = cluster_of(*nodes)
+    assert (cluster.capacity.cpu, cluster.capacity.gpu) == (12, 2)
     nodes[1]["Alive"] = False
-    assert (there.room.cpu, there.room.gpu) == (4, 0)
-    assert there.gone("b")
-    assert not there.gone("a")
+    assert (cluster.capacity.cpu, cluster.capacity.gpu) == (4, 0)
+    assert cluster.is_gone("b")
+    assert not cluster.is_gone("a")
 
 
-def test_a_node_that_could_not_run_a_trial_rests_as_long_as_others_can(made: Nodes) -> None:
+def test_a_node_that_could_not_run_a_trial_rests_as_long_as_others_can(cluster_of: Nodes) -> None:
     nodes = [node("a", 4), node("b", 8, 2)]
-    there = made(*nodes)
-    there.rests("b", 60)
-    assert there.resting(Share(1, 0)) == ["b"]
-    assert there.room_for(Share(1, 0)).cpu == 4
-    assert there.resting(Share(1, 1)) == []  # nobody else has a GPU
+    cluster = cluster_of(*nodes)
+    cluster.rest("b", 60)
+    assert cluster.resting(Resources(1, 0)) == ["b"]
+    assert cluster.capacity_for(Resources(1, 0)).cpu == 4
+    assert cluster.resting(Resources(1, 1)) == []  # nobody else has a GPU
     nodes[0]["Alive"] = False
-    assert there.resting(Share(1, 0)) == []
-    there.rests("b", -1)
+    assert cluster.resting(Resources(1, 0)) == []
+    cluster.rest("b", -1)
     nodes[0]["Alive"] = True
-    assert there.resting(Share(1, 0)) == []
+    assert cluster.resting(Resources(1, 0)) == []
 
 
-def test_the_plan_says_what_there_is_and_what_runs_at_once(made: Nodes) -> None:
-    there = made(node("a", 16), node("b", 8, 2))
-    told = list(told_plan(there, [study(Share(1, 0.5)), study(Share(1, 0.5), "idnn"), study(Share(4, 0, 8), "gmm")]))
-    assert told == [
+def test_the_plan_lists_resources_and_trials_at_once(cluster_of: Nodes) -> None:
+    cluster = cluster_of(node("a", 16), node("b", 8, 2))
+    half = Resources(1, 0.5)
+    studies = [study(half), study(half, "idnn"), study(Resources(4, 0, memory=8), "gmm")]
+    assert list(plan_lines(cluster, studies)) == [
         "Ray has 2 nodes with 24 CPU, 2 GPU, 128 GiB of memory",
         "a trial of stgram, idnn takes 1 CPU, 0.5 GPU: 4 at once if nothing else runs",
         "a trial of gmm takes 4 CPU, 0 GPU, 8 GiB of memory: 6 at once if nothing else runs",
     ]
 
 
-def test_the_most_that_the_cluster_file_allows() -> None:
+def test_the_largest_cluster_that_the_file_allows() -> None:
     config = yaml.safe_load((Path(__file__).parents[2] / "cluster.yaml").read_text())
-    assert most_of(config) is None  # `ray up` fills in what the machines have
+    assert largest_of(config) is None  # `ray up` fills in what the machines have
     kinds = config["available_node_types"]
     kinds["head"]["resources"] = {"CPU": 8, "memory": 32 * GIB}
     kinds["gpu-worker"]["resources"] = {"CPU": 8, "GPU": 1, "memory": 30 * GIB}
-    most, nodes = most_of(config) or (None, [])
-    assert most == Room(72, 8, 32 + 8 * 30)
-    assert nodes == [Room(8, 0, 32), Room(8, 1, 30)]
+    most, nodes = largest_of(config) or (None, [])
+    assert most == Resources(72, 8, memory=32 + 8 * 30)
+    assert nodes == [Resources(8, 0, memory=32), Resources(8, 1, memory=30)]
     config["max_workers"] = 3
-    assert (most_of(config) or (None,))[0] == Room(32, 3, 32 + 3 * 30)
+    assert (largest_of(config) or (None,))[0] == Resources(32, 3, memory=32 + 3 * 30)
 
 
-def test_where_nodes_may_come_trials_may_ask_for_them(made: Nodes) -> None:
-    there = made(node("head", 8))
-    there.most, there._kinds = Room(72, 8, 272), [Room(8, 0, 32), Room(8, 1, 30)]
-    assert there.room.gpu == 8
-    there.check([study(Share(1, 1))])
+def test_trials_may_ask_for_nodes_that_autoscaling_adds(cluster_of: Nodes) -> None:
+    cluster = cluster_of(node("head", 8))
+    cluster.most = Resources(72, 8, memory=272)
+    cluster._node_types = [Resources(8, 0, memory=32), Resources(8, 1, memory=30)]
+    assert cluster.capacity.gpu == 8
+    cluster.check([study(Resources(1, 1))])
     with pytest.raises(AsdRayError, match="by autoscaling up to 72 CPU, 8 GPU"):
-        there.check([study(Share(1, 4))])  # eight cards, but never four in one node
-    assert list(told_plan(there, [study(Share(1, 1))]))[1] == (
+        cluster.check([study(Resources(1, 4))])  # eight cards, but never four in one node
+    assert list(plan_lines(cluster, [study(Resources(1, 1))]))[1] == (
         "a trial of stgram takes 1 CPU, 1 GPU: none fits now, nodes are asked for"
     )

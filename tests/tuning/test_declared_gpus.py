@@ -1,4 +1,4 @@
-"""Clusters of this computer whose GPUs are declared: shares of a card, and nodes that an autoscaler brings.
+"""Clusters on this computer whose GPUs are declared and do not exist: shares of a GPU, and nodes of an autoscaler.
 
 The autoscaler is Ray's own, version 2 as on AWS, with what `ray up` leaves on its head: ~/ray_bootstrap_config.yaml.
 Only the cloud is not there: Ray's provider for tests starts a raylet on this computer for each node.
@@ -20,7 +20,7 @@ import yaml
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID, FAKE_HEAD_NODE_TYPE
 
 from asd_ray.ledger import Ledger, verify
-from asd_ray.tuning.on_ray.dispatch import PRETENDED
+from asd_ray.tuning.on_ray.worker import PRETENDED
 
 from .ray_cluster import RayCluster, free_port
 from .searches import finish, kill_tree, processes, statuses, wait
@@ -31,7 +31,7 @@ PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeP
 
 
 def of_this_computer(address: str) -> dict[str, Any]:
-    """cluster.yaml's form, with nodes of this computer: nothing has to be installed, and at most two are to come."""
+    """cluster.yaml with nodes on this computer: nothing has to be installed, and at most two can be added."""
     config = yaml.safe_load((Path(__file__).parents[2] / "cluster.yaml").read_text())
     worker = config["available_node_types"]["gpu-worker"]
     provider = {"type": "external", "module": PROVIDER, "gcs_address": address, "disable_node_updaters": True}
@@ -56,7 +56,7 @@ def of_this_computer(address: str) -> dict[str, Any]:
 
 @pytest.fixture
 def growing(tmp_path: Path) -> Iterator[RayCluster]:
-    """A head with a CPU, and up to two nodes with a GPU, none of which is there yet."""
+    """A head with one CPU; up to two nodes with a GPU can be added, and none is there yet."""
     address = f"127.0.0.1:{free_port()}"
     home = tmp_path / "home"
     home.mkdir()
@@ -91,7 +91,7 @@ def one_card(tmp_path: Path) -> Iterator[RayCluster]:
 
 @pytest.fixture
 def search(ledger: Ledger, loud: Path) -> Iterator[Search]:
-    """Start a search whose trials are held."""
+    """Start a search whose trials wait until the file `hold` is removed."""
     with processes() as begin:
 
         def start(cluster: RayCluster, families: str, *more: str) -> subprocess.Popen[str]:
@@ -106,7 +106,7 @@ def search(ledger: Ledger, loud: Path) -> Iterator[Search]:
 
 
 def raylets(cluster: RayCluster) -> list[int]:
-    """Process ids of those that live; the head's own comes first."""
+    """Process ids of the raylets that are alive, the head's first."""
     living = []
     for each in cluster.nodes["head"].family():
         with contextlib.suppress(psutil.NoSuchProcess), each.oneshot():
@@ -115,7 +115,7 @@ def raylets(cluster: RayCluster) -> list[int]:
     return [pid for _, pid in sorted(living)]
 
 
-def test_nodes_come_with_the_work_are_replaced_and_go_when_idle(
+def test_nodes_are_added_for_trials_replaced_when_lost_and_removed_when_idle(
     growing: RayCluster, search: Search, ledger: Ledger
 ) -> None:
     cluster = growing
@@ -137,7 +137,7 @@ def test_nodes_come_with_the_work_are_replaced_and_go_when_idle(
     wait(lambda: raylets(cluster) == [head], living.process)
 
 
-def test_trials_share_a_card_and_those_without_one_run_beside_them(
+def test_trials_share_a_gpu_and_trials_without_one_run_at_the_same_time(
     one_card: RayCluster, search: Search, ledger: Ledger
 ) -> None:
     process = search(one_card, "Held HeldOnGpu", "--gpus-per-trial", "0.5", "--trials", "5")

@@ -1,4 +1,4 @@
-"""Searches with a real Ray, as a user starts them: in a process of their own, which can be killed."""
+"""Searches on a real Ray, started as a user starts them: each in its own process, which can be killed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture
 def start(tmp_path: Path, loud: Path) -> Iterator[Begin]:
-    """Start `asd-ray search fan` on the data in a session of its own; what is left of it at the end is killed."""
+    """Start `asd-ray search fan` on the data, each in its own session. What is still running at the end is killed."""
     (tmp_path / "notes").mkdir()
     environment = {**os.environ, "PYTHONPATH": str(HERE), "ASD_RAY_TEST_NOTES": str(tmp_path / "notes")}
     options = ["fan", "--data", loud, "--run", tmp_path / "run", "--no-dashboard", "--cpus", "2"]
@@ -39,12 +39,12 @@ def start(tmp_path: Path, loud: Path) -> Iterator[Begin]:
 
 
 def titles(process: subprocess.Popen[str]) -> list[str]:
-    """What ps shows of a process's workers."""
-    found = []
+    """The titles of a process's workers, as ps shows them."""
+    shown = []
     for child in psutil.Process(process.pid).children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            found += [part.strip() for part in child.cmdline()]
-    return found
+            shown += [part.strip() for part in child.cmdline()]
+    return shown
 
 
 def fits(tmp_path: Path) -> Counter[str]:
@@ -63,9 +63,9 @@ def test_a_killed_driver_loses_only_what_was_in_flight(start: Begin, ledger: Led
     kept = {record.trial: record for record in ledger.records()}
     assert 2 <= len(kept) < 6
 
-    said = finish(start("Slow", "--trials", "6"))
+    output = finish(start("Slow", "--trials", "6"))
     records = ledger.records()
-    assert f"{len(kept)} trials are stored already" in said
+    assert f"{len(kept)} trials are stored already" in output
     assert statuses(ledger.records()) == {("slow", "complete"): 6}
     assert sorted(record.number for record in records) == [0, 1, 2, 3, 4, 5]
     assert all(kept[record.trial] == record for record in records if record.trial in kept)
@@ -73,11 +73,11 @@ def test_a_killed_driver_loses_only_what_was_in_flight(start: Begin, ledger: Led
     assert verify(ledger).is_clean
 
 
-def test_forty_more_trials_are_had_by_asking_for_more(start: Begin, ledger: Ledger, tmp_path: Path) -> None:
+def test_a_larger_number_of_trials_runs_the_difference(start: Begin, ledger: Ledger, tmp_path: Path) -> None:
     finish(start("Loud", "--trials", "3"))
     before = {record.trial for record in ledger.records()}
-    said = finish(start("Loud", "--trials", "43"))
-    assert "40 trials run now, 43 in all" in said
+    output = finish(start("Loud", "--trials", "43"))
+    assert "40 trials run now, 43 in all" in output
     assert statuses(ledger.records()) == {("loud", "complete"): 43}
     assert before < {record.trial for record in ledger.records()}
     assert max(fits(tmp_path).values()) == 1
@@ -89,8 +89,8 @@ def test_a_trial_whose_worker_is_killed_runs_once_more(start: Begin, ledger: Led
     assert statuses(ledger.records()) == {("dies_once", "complete"): 4}
 
 
-def test_what_goes_wrong_in_a_trial_stays_in_that_trial(start: Begin, ledger: Ledger) -> None:
-    said = finish(start("Diverges Raises Hungry Insatiable Loud", "--trials", "2"), status=1)
+def test_a_failing_trial_does_not_affect_the_others(start: Begin, ledger: Ledger) -> None:
+    output = finish(start("Diverges Raises Hungry Insatiable Loud", "--trials", "2"), status=1)
     assert statuses(ledger.records()) == {
         ("diverges", "failed"): 2,
         ("raises", "failed"): 2,
@@ -103,10 +103,10 @@ def test_what_goes_wrong_in_a_trial_stays_in_that_trial(start: Begin, ledger: Le
     assert by_family["raises"].error.startswith("ValueError: this family is broken, ")
     assert "batch_size 256 and again with 128" in by_family["insatiable"].error
     assert by_family["hungry"].extra["out_of_memory"] == "batch_size 256 halved to 128"
-    assert "every trial of fan-raises failed (2 ran): ValueError: this family is broken, " in said
+    assert "every trial of fan-raises failed (2 ran): ValueError: this family is broken, " in output
 
 
-def test_two_searches_into_one_run_take_different_studies(start: Begin, ledger: Ledger, tmp_path: Path) -> None:
+def test_two_searches_of_one_run_share_its_studies(start: Begin, ledger: Ledger, tmp_path: Path) -> None:
     first = start("Waits", "--trials", "4")
     wait(lambda: len(fits(tmp_path)) >= 1, first)
     second = start("Waits Loud", "--trials", "4")
@@ -120,22 +120,22 @@ def test_two_searches_into_one_run_take_different_studies(start: Begin, ledger: 
     assert verify(ledger).is_clean
 
 
-def test_a_full_disk_ends_the_search_with_the_cure_and_keeps_what_is_stored(start: Begin, ledger: Ledger) -> None:
-    said = finish(start("FillsTheDisk", "--trials", "8"), status=2)
-    assert "run the same command" in said
+def test_a_full_disk_ends_the_search_with_a_cure_and_keeps_stored_trials(start: Begin, ledger: Ledger) -> None:
+    output = finish(start("FillsTheDisk", "--trials", "8"), status=2)
+    assert "run the same command" in output
     stored = statuses(ledger.records())
     assert 1 <= stored["fills_the_disk", "complete"] < 8
     assert len(stored) == 1
     assert verify(ledger).is_clean
 
 
-def test_ctrl_c_finishes_what_runs_and_starts_nothing(start: Begin, ledger: Ledger, tmp_path: Path) -> None:
+def test_ctrl_c_finishes_running_trials_and_starts_none(start: Begin, ledger: Ledger, tmp_path: Path) -> None:
     process = start("Slower", "--trials", "9")
     wait(lambda: len(fits(tmp_path)) == 2, process)
     os.killpg(process.pid, signal.SIGINT)  # the whole group, as a terminal does
-    said = finish(process, status=130)
-    assert "Ctrl-C again to stop now" in said
-    assert "7 trials are missing; run the same command to go on" in said
+    output = finish(process, status=130)
+    assert "Ctrl-C again to stop now" in output
+    assert "7 trials are missing; run the same command to go on" in output
     assert statuses(ledger.records()) == {("slower", "complete"): 2}
 
 
@@ -160,15 +160,15 @@ def test_trials_stopped_at_a_rung_are_pruned_in_optuna_and_in_the_ledger(
     code = """
     import sys
     import asd_ray.tuning.search as search
-    made = []
+    searches = []
     class Watched(search.Search):
         def __init__(self, *args, **options):
             super().__init__(*args, **options)
-            made.append(self)
+            searches.append(self)
     search.Search = Watched
     from asd_ray.search import main
     status = main(sys.argv[1:])
-    for trial in made[0].studies[0].optuna_study.trials:
+    for trial in searches[0].studies[0].optuna_study.trials:
         print("optuna", trial.state.name, len(trial.intermediate_values))
     sys.exit(status)
     """
@@ -183,9 +183,9 @@ def test_trials_stopped_at_a_rung_are_pruned_in_optuna_and_in_the_ledger(
         timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    told = Counter(line.split()[1] for line in done.stdout.splitlines() if line.startswith("optuna"))
+    states = Counter(line.split()[1] for line in done.stdout.splitlines() if line.startswith("optuna"))
     stored = Counter(record.status for record in ledger.records())
-    assert told == {"PRUNED": stored["pruned"], "COMPLETE": stored["complete"]}
+    assert states == {"PRUNED": stored["pruned"], "COMPLETE": stored["complete"]}
     assert stored["pruned"] >= 3
     assert sum(stored.values()) == 12
     pruned = [record for record in ledger.records() if record.status == "pruned"]

@@ -1,4 +1,4 @@
-"""Detectors that do not keep to the contract while they run: their trial's failure, in the contract's words."""
+"""Detectors that break the contract while they run: their trials fail, with a message about the contract."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.search import main
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.search import Search, run_serially
-from asd_ray.tuning.study import Share, Study
+from asd_ray.tuning.study import Study
 
 from ..hostile import Verbs, unharmed
 
 
 class Good:
-    """Finds nothing, and keeps to the contract."""
+    """Keeps to the contract, and detects nothing."""
 
     RESOURCES = Resources()
     VERSION = 1
@@ -52,7 +52,7 @@ Trial = Callable[[Change], tuple[Search, TrialRecord | None]]
 
 @pytest.fixture
 def trial(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
-    """Run one trial of `Good` with changed attributes, as a module of a user's: the search, and what is stored."""
+    """Run one trial of `Good` with changed attributes, from a user's module. Returns the search and the record."""
 
     def run(change: Change) -> tuple[Search, TrialRecord | None]:
         module = types.ModuleType("own_detector")
@@ -60,7 +60,7 @@ def trial(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trial]:
         monkeypatch.setitem(sys.modules, "own_detector", module)
         family = Family("mine", "own_detector:Mine")
         space = Space("own_space.py", {}, lambda trial: {})
-        study = Study(["fan"], family, space, bench.settings(), share=Share(1.0, 0.0), seed=0, wanted=1)
+        study = Study(["fan"], family, space, bench.settings(), resources=Resources(), seed=0, wanted=1)
         search = Search([study], bench.source, bench.ledger)
         run_serially(search)
         return search, next(iter(bench.records), None)
@@ -89,6 +89,9 @@ def circular() -> list[Any]:
     return made
 
 
+ONCE = "fit must yield Progress(epoch, losses) once per epoch but"
+
+
 class LooksLikeAnArray:
     def __array__(self, *what: Any) -> Any:
         raise RuntimeError("only looks like one")
@@ -97,18 +100,18 @@ class LooksLikeAnArray:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (scores(lambda n: None), "score must give a dictionary variant -> scores but gave NoneType"),
-        (scores(lambda n: np.zeros(n)), "score must give a dictionary variant -> scores but gave ndarray"),
-        (scores(lambda n: [0.0] * n), "score must give a dictionary variant -> scores but gave list"),
-        (scores(lambda n: {}), "score gave no variant; give {name: scores}"),
+        (scores(lambda n: None), "score must return a dictionary variant -> scores but returned NoneType"),
+        (scores(lambda n: np.zeros(n)), "score must return a dictionary variant -> scores but returned ndarray"),
+        (scores(lambda n: [0.0] * n), "score must return a dictionary variant -> scores but returned list"),
+        (scores(lambda n: {}), "score returned no variant; return {name: scores}"),
         (scores(lambda n: {"": np.zeros(n)}), "the name of a variant must be text of 1 to 200 characters but is ''"),
         (scores(lambda n: {" ": np.zeros(n)}), "the name of a variant must be text of 1 to 200 characters but is ' '"),
         (scores(lambda n: {5: np.zeros(n)}), "the name of a variant must be text of 1 to 200 characters but is 5"),
         (scores(lambda n: {None: np.zeros(n)}), "the name of a variant must be text"),
         (scores(lambda n: {"v" * 201: np.zeros(n)}), "the name of a variant must be text of 1 to 200 characters"),
         (scores(lambda n: {"\ud800": np.zeros(n)}), "the name of a variant must be text"),
-        (scores(lambda n: {str(i): np.zeros(n) for i in range(1001)}), "score gave 1001 variants; at most 1000"),
-        (scores(lambda n: {"a": None}), "variant 'a' has scores of shape () for 48 clips; a detector gives"),
+        (scores(lambda n: {str(i): np.zeros(n) for i in range(1001)}), "score returned 1001 variants; at most 1000"),
+        (scores(lambda n: {"a": None}), "variant 'a' has scores of shape () for 48 clips; a detector returns"),
         (scores(lambda n: {"a": 1.0}), "variant 'a' has scores of shape () for 48 clips"),
         (scores(lambda n: {"a": "text"}), "variant 'a' has scores of shape () for 48 clips"),
         (scores(lambda n: {"a": np.zeros(n - 1)}), "variant 'a' has scores of shape (47,) for 48 clips"),
@@ -116,35 +119,35 @@ class LooksLikeAnArray:
         (scores(lambda n: {"a": np.zeros(0)}), "variant 'a' has scores of shape (0,) for 48 clips"),
         (scores(lambda n: {"a": np.zeros((n, 1))}), "variant 'a' has scores of shape (48, 1) for 48 clips"),
         (scores(lambda n: {"a": np.zeros(n), "b": np.zeros(3)}), "variant 'b' has scores of shape (3,) for 48 clips"),
-        (scores(lambda n: {"a": [[0.0], *[[0.0, 1.0]] * (n - 1)]}), "scores of variant 'a' are no array (ValueError"),
+        (scores(lambda n: {"a": [[0.0], *[[0.0, 1.0]] * (n - 1)]}), "variant 'a' are not an array (ValueError"),
         (scores(lambda n: {"a": circular()}), "scores of variant 'a' are"),
-        (scores(lambda n: {"a": LooksLikeAnArray()}), "are no array (RuntimeError: only looks like one)"),
-        (scores(lambda n: {"a": np.array(["x"] * n)}), "scores of variant 'a' are of type <U1; give floats"),
-        (scores(lambda n: {"a": np.array([None] * n)}), "scores of variant 'a' are of type object; give floats"),
-        (scores(lambda n: {"a": np.zeros(n, complex)}), "scores of variant 'a' are of type complex128; give floats"),
+        (scores(lambda n: {"a": LooksLikeAnArray()}), "are not an array (RuntimeError: only looks like one)"),
+        (scores(lambda n: {"a": np.array(["x"] * n)}), "scores of variant 'a' are of type <U1; return floats"),
+        (scores(lambda n: {"a": np.array([None] * n)}), "scores of variant 'a' are of type object; return floats"),
+        (scores(lambda n: {"a": np.zeros(n, complex)}), "scores of variant 'a' are of type complex128; return floats"),
         (scores(lambda n: {"a": np.full(n, np.nan)}), "48 of 48 scores of variant 'a' are not finite"),
         (scores(lambda n: {"a": np.full(n, -np.inf)}), "48 of 48 scores of variant 'a' are not finite"),
-        (scores(lambda n: {"a": np.full(n, 1e39)}), "48 of 48 scores of variant 'a' lie beyond float32"),
+        (scores(lambda n: {"a": np.full(n, 1e39)}), "48 of 48 scores of variant 'a' exceed the range of float32"),
         (scores(lambda n: {"a": [10**400] * n}), "scores of variant 'a' are"),
-        (steps(1), "fit must yield Progress(epoch, losses) once an epoch but gave int"),
-        (steps(None), "fit must yield Progress(epoch, losses) once an epoch but gave NoneType"),
-        (steps((1, {})), "fit must yield Progress(epoch, losses) once an epoch but gave tuple"),
-        ({"fit": lambda self, train: None}, "fit must yield Progress(epoch, losses) once an epoch but gave NoneType"),
-        ({"fit": lambda self, train: 7}, "fit must yield Progress(epoch, losses) once an epoch but gave int"),
-        ({"fit": lambda self, train: "fitted"}, "fit must yield Progress(epoch, losses) once an epoch but gave str"),
+        (steps(1), f"{ONCE} yielded int"),
+        (steps(None), f"{ONCE} yielded NoneType"),
+        (steps((1, {})), f"{ONCE} yielded tuple"),
+        ({"fit": lambda self, train: None}, f"{ONCE} returned NoneType"),
+        ({"fit": lambda self, train: 7}, f"{ONCE} returned int"),
+        ({"fit": lambda self, train: "fitted"}, f"{ONCE} yielded str"),
         (steps(Progress(0, {})), "fit yielded epoch 0 after epoch 0; epochs count from 1, each once"),
         (steps(Progress(1, {}), Progress(1, {})), "fit yielded epoch 1 after epoch 1; epochs count from 1, each once"),
         (steps(Progress(2, {}), Progress(1, {})), "fit yielded epoch 1 after epoch 2"),
-        (steps(Progress(10**10, {})), "fit yielded epoch 10000000000; epochs count from 1, to 1000000000 at most"),
-        (steps(Progress(10**5000, {})), "fit yielded epoch of type int; epochs count from 1, to 1000000000 at most"),
+        (steps(Progress(10**10, {})), "fit yielded epoch 10000000000; epochs count from 1 to 1000000000 at most"),
+        (steps(Progress(10**5000, {})), "fit yielded epoch of type int; epochs count from 1 to 1000000000 at most"),
         (steps(Progress("1", {})), "the epoch of Progress must be a whole number but is '1'"),  # type: ignore[arg-type]
         (steps(Progress(1.0, {})), "the epoch of Progress must be a whole number but is 1.0"),  # type: ignore[arg-type]
         (steps(Progress(1, None)), "the losses of Progress must be a dictionary"),  # type: ignore[arg-type]
-        (steps(Progress(1, {"loss": None})), "its loss 'loss' is None after epoch 1, which is no number"),  # type: ignore[dict-item]
-        (steps(Progress(1, {"loss": "low"})), "its loss 'loss' is 'low' after epoch 1, which is no number"),  # type: ignore[dict-item]
+        (steps(Progress(1, {"loss": None})), "its loss 'loss' is None after epoch 1, which is not a number"),  # type: ignore[dict-item]
+        (steps(Progress(1, {"loss": "low"})), "its loss 'loss' is 'low' after epoch 1, which is not a number"),  # type: ignore[dict-item]
         (steps(Progress(1, {"loss": torch.zeros(3)})), "its loss 'loss' is tensor"),  # type: ignore[dict-item]
         (steps(Progress(1, {"loss": np.inf})), "its loss 'loss' is inf after epoch 1; a lower lr may help"),
-        (steps(Progress(1, {"loss": 10**400})), "which is no number"),
+        (steps(Progress(1, {"loss": 10**400})), "which is not a number"),
         (raising(SystemExit(0)), "it calls sys.exit(0), which no search survives, "),
         (raising(SystemExit("done"), "score"), "it calls sys.exit('done'), which no search survives, "),
         (raising(SystemExit(), "__init__"), "it calls sys.exit(None), which no search survives, "),
@@ -163,13 +166,13 @@ class LooksLikeAnArray:
     ],
     ids=lambda value: value[:60] if isinstance(value, str) else "",
 )  # fmt: skip
-def test_what_breaks_the_contract_is_the_trials_failure(trial: Trial, change: Change, told: str) -> None:
+def test_a_detector_that_breaks_the_contract_fails_its_trial(trial: Trial, change: Change, told: str) -> None:
     search, record = trial(change)
     assert record is not None
     assert (record.status, search.error, search.ended) == ("failed", "", 1)
     assert told in record.error
     assert len(record.error) < 1000
-    assert search.studies[0].fruitless
+    assert search.studies[0].only_failures
 
 
 @pytest.mark.parametrize(
@@ -190,13 +193,13 @@ def test_what_breaks_the_contract_is_the_trials_failure(trial: Trial, change: Ch
         {"RESOURCES": Resources(cpu=100_000)},
     ],
 )
-def test_what_only_looks_unusual_is_complete(trial: Trial, change: Change) -> None:
+def test_unusual_but_valid_results_are_accepted(trial: Trial, change: Change) -> None:
     search, record = trial(change)
     assert record is not None
     assert (record.status, record.error, search.error) == ("complete", "", "")
 
 
-def test_the_traceback_of_an_exit_is_kept_and_the_line_is_named(trial: Trial) -> None:
+def test_the_traceback_of_an_exit_is_stored_and_its_line_is_named(trial: Trial) -> None:
     _, record = trial(raising(SystemExit(3)))
     assert record is not None
     assert "test_hostile_detectors.py" in record.extra["traceback"]
@@ -204,7 +207,7 @@ def test_the_traceback_of_an_exit_is_kept_and_the_line_is_named(trial: Trial) ->
 
 
 @pytest.mark.parametrize("error", [ValueError("x" * 40_000_000), AsdRayError("x" * 40_000_000)])
-def test_what_is_stored_of_an_exception_is_bounded(trial: Trial, error: Exception) -> None:
+def test_long_exceptions_are_shortened_in_the_record(trial: Trial, error: Exception) -> None:
     _, record = trial(raising(error))
     assert record is not None
     assert record.status == "failed"
@@ -213,7 +216,7 @@ def test_what_is_stored_of_an_exception_is_bounded(trial: Trial, error: Exceptio
     assert record.extra["traceback"].startswith("Traceback (most recent call last)")
 
 
-def test_a_failure_that_the_ledger_refuses_is_stored_without_what_is_odd(
+def test_a_failure_that_the_ledger_refuses_is_stored_without_the_odd_fields(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = Ledger.commit
@@ -240,7 +243,7 @@ def test_ctrl_c_that_a_detector_raises_stays_ctrl_c(trial: Trial, bench: Any) ->
 # -- what the ledger cannot hold ---------------------------------------------------------------------------------------
 
 
-def test_what_the_ledger_refuses_is_the_trials_failure_and_others_go_on(
+def test_scores_that_the_ledger_refuses_fail_the_trial_and_the_search_goes_on(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever else a record or scores may be that the ledger's own rules refuse."""
@@ -261,7 +264,7 @@ def test_what_the_ledger_refuses_is_the_trials_failure_and_others_go_on(
 
 
 @pytest.mark.parametrize("error", [StorageError("the disk is full"), StorageError("S3 is away")])
-def test_only_a_store_that_refuses_stops_the_command(
+def test_only_a_storage_error_ends_the_command(
     bench: Any, monkeypatch: pytest.MonkeyPatch, error: StorageError
 ) -> None:
     def refuses(*what: Any, **how: Any) -> bool:

@@ -24,8 +24,8 @@ from asd_ray.storage.open_files import open_files
 from asd_ray.tuning import faults
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.environment import PACKAGES
+from asd_ray.tuning.events import Outcome
 from asd_ray.tuning.search import LIVES, Search
-from asd_ray.tuning.trial import Outcome
 
 from ..hostile import Verbs, unharmed
 
@@ -396,8 +396,8 @@ def test_a_fault_of_one_family_leaves_the_others_their_trials(
     ],
 )
 def test_what_torch_says_of_the_node_is_the_nodes_fault_for_shipped_detectors(words: str, of_the_node: bool) -> None:
-    assert faults.of_the_node(RuntimeError(words), FAMILIES["idnn"]) == of_the_node
-    assert not faults.of_the_node(RuntimeError(words), "own_detector:Mine")
+    assert faults.is_node_fault(RuntimeError(words), FAMILIES["idnn"]) == of_the_node
+    assert not faults.is_node_fault(RuntimeError(words), "own_detector:Mine")
 
 
 def test_a_read_that_s3_does_not_answer_is_a_fault_of_the_store_and_no_smaller_ledger() -> None:
@@ -408,17 +408,17 @@ def test_a_read_that_s3_does_not_answer_is_a_fault_of_the_store_and_no_smaller_l
 
 def at_fault() -> Outcome:
     record: Any = None
-    return Outcome(record, fault="node7 cannot run it: its disk is full")
+    return Outcome(record, node_fault="node7 cannot run it: its disk is full")
 
 
 def test_a_trial_that_no_node_can_run_is_never_stored_as_failed(bench: Any) -> None:
-    search = Search([bench.study(2)], bench.source, bench.ledger, elsewhere=True)
+    search = Search([bench.study(2)], bench.source, bench.ledger, other_nodes=True)
     for n in range(LIVES):
         assert search.error == ""
-        spec = search.next()
-        assert spec is not None
-        assert spec.number == 0 or n == 0
-        search.finished(spec, at_fault())
+        run = search.next()
+        assert run is not None
+        assert run.spec.number == 0 or n == 0
+        search.finished(run, at_fault())
     assert search.over
     assert bench.records == []
     assert "its disk is full" in search.error

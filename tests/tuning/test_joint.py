@@ -1,4 +1,4 @@
-"""Trials that learn from several machines together: one training, one file a machine."""
+"""Trials that learn from several machines together: one training, one file per machine."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.plan import Plan, make_plan
 from asd_ray.tuning.search import Search, run_serially
-from asd_ray.tuning.spec import called
+from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.study import study_name
 
 TINY = Family("tiny", "families_for_tests:Tiny")
 BOTH = ("fan", "pump")
-JOINT = called(BOTH)
+JOINT = group_name(BOTH)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def plan(two_machines: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ledger = Ledger(tmp_path / "run")
     locks = StudyLocks(ledger.layout)
 
-    def made(
+    def make(
         trials: int = 3,
         machines: Sequence[str] = BOTH,
         *,
@@ -43,7 +43,7 @@ def plan(two_machines: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         wishes = SearchConfig(machines, [each.target for each in families], trials=trials, jointly=jointly, seed=seed)
         return make_plan(wishes, two_machines, ledger, locks, families, gpu=False)
 
-    yield made
+    yield make
     locks.release()
 
 
@@ -64,7 +64,7 @@ def lose(search: Search, machine: str, number: int) -> TrialRecord:
     return lost
 
 
-def test_one_training_has_a_file_a_machine_of_one_name(search: Any) -> None:
+def test_a_joint_trial_has_one_file_per_machine_with_one_name(search: Any) -> None:
     joint = search()
     assert [study.name for study in joint.studies] == [f"{JOINT}-tiny"]
     run_serially(joint)
@@ -81,23 +81,23 @@ def test_one_training_has_a_file_a_machine_of_one_name(search: Any) -> None:
     assert set(scores["split"]) == {"train", "held_out", "test"}
 
 
-def test_the_study_is_told_the_mean_over_machines(search: Any) -> None:
+def test_the_study_gets_the_mean_over_machines(search: Any) -> None:
     joint = search()
     run_serially(joint)
     study = joint.studies[0]
-    for trial, told in study.records.items():
-        if told.status != "complete":
+    for trial, record in study.records.items():
+        if record.status != "complete":
             continue
         own = [next(r for r in joint.ledger.records(m) if r.trial == trial) for m in ("fan", "pump")]
-        assert told.machine == JOINT
-        assert told.objective == pytest.approx(statistics.fmean(r.objective for r in own))
-        assert {part.split("/")[0] for part in told.objective_parts} == {"fan", "pump"}
+        assert record.machine == JOINT
+        assert record.objective == pytest.approx(statistics.fmean(r.objective for r in own))
+        assert {part.split("/")[0] for part in record.objective_parts} == {"fan", "pump"}
     values = [trial.value for trial in study.optuna_study.trials if trial.value is not None]
     assert max(values) == study.best.objective
 
 
 @pytest.mark.parametrize("number", [0, 3, 11])
-def test_what_is_stored_for_one_machine_only_runs_again(search: Any, number: int) -> None:
+def test_a_trial_stored_for_one_machine_only_runs_again(search: Any, number: int) -> None:
     run_serially(joint := search(14))
     lost = lose(joint, "pump", number)
     again = search(15)
@@ -111,17 +111,17 @@ def test_what_is_stored_for_one_machine_only_runs_again(search: Any, number: int
     assert search(15).studies[0].missing == 0
 
 
-def test_what_is_half_stored_and_abandoned_once_more_keeps_its_number(search: Any) -> None:
+def test_a_partial_trial_that_is_abandoned_again_keeps_its_number(search: Any) -> None:
     run_serially(joint := search(3))
     lost = lose(joint, "pump", 1)
     again = search(5)
-    half, new = again.next(), again.next()
-    assert (half.hash, half.number, new.number) == (lost.trial, 1, 3)
+    partial, new = again.next(), again.next()
+    assert (partial.spec.hash, partial.spec.number, new.spec.number) == (lost.trial, 1, 3)
     again.abandon()
-    assert [again.next().number for _ in range(3)] == [1, 3, 4]
+    assert [again.next().spec.number for _ in range(3)] == [1, 3, 4]
 
 
-def test_another_seed_leaves_what_is_half_stored_alone_but_not_its_number(search: Any) -> None:
+def test_another_seed_ignores_a_partial_trial_but_not_its_number(search: Any) -> None:
     run_serially(joint := search(3))
     lose(joint, "pump", 1)
     run_serially(other := search(1, seed=1))
@@ -132,15 +132,15 @@ def test_another_seed_leaves_what_is_half_stored_alone_but_not_its_number(search
 
 
 @pytest.mark.parametrize("end", ["pruned", "failed"])
-def test_the_worst_end_over_the_machines_is_the_trials(search: Any, end: str) -> None:
+def test_the_worst_status_of_the_machines_is_the_trials(search: Any, end: str) -> None:
     run_serially(joint := search(1))
     lost = lose(joint, "pump", 0)
     again = search(1)
-    spec = again.next()
+    run = again.next()
     if end == "pruned":
-        again.pruned(spec)
+        again.pruned(run)
     else:
-        again.lost(spec)
+        again.lost(run)
         again.lost(again.next())
     assert [r.status for m in BOTH for r in again.ledger.records(m)] == ["complete", end]
     rebuilt = search(1).studies[0]
@@ -150,19 +150,19 @@ def test_the_worst_end_over_the_machines_is_the_trials(search: Any, end: str) ->
     assert rebuilt.records[lost.trial].error == again.studies[0].records[lost.trial].error
 
 
-def test_a_study_is_told_what_the_ledger_keeps(search: Any) -> None:
+def test_a_study_gets_the_record_that_the_ledger_keeps(search: Any) -> None:
     late = search(1)
-    spec = late.next()
-    run_serially(again := search(1))  # as another computer may that shares the run on S3, where there are no locks
-    (kept,) = again.studies[0].records.values()
-    late.pruned(spec)
-    assert list(late.studies[0].records.values()) == [kept]
+    run = late.next()
+    run_serially(again := search(1))  # another computer may do so on S3, where there are no locks
+    (stored,) = again.studies[0].records.values()
+    late.pruned(run)
+    assert list(late.studies[0].records.values()) == [stored]
     assert [trial.state.name for trial in late.studies[0].optuna_study.trials] == ["COMPLETE"]
 
 
-def test_the_order_of_the_machines_is_not_the_commands(search: Any) -> None:
-    spec = search(1, BOTH).next()
-    assert search(1, BOTH[::-1]).next() == spec
+def test_the_order_of_machines_on_the_command_line_does_not_matter(search: Any) -> None:
+    spec = search(1, BOTH).next().spec
+    assert search(1, BOTH[::-1]).next().spec == spec
     assert spec.machines == BOTH
 
 
@@ -178,30 +178,31 @@ def test_a_stopped_and_a_failed_trial_are_stored_for_each_machine(search: Any) -
     first, second = joint.next(), joint.next()
     joint.pruned(first)
     joint.lost(second)
-    assert joint.next() is second  # a lost trial runs once more
-    joint.lost(second)
+    again = joint.next()
+    assert again.spec is second.spec  # a lost trial runs once more
+    joint.lost(again)
     for machine in ("fan", "pump"):
         assert sorted(r.status for r in joint.ledger.records(machine)) == ["failed", "pruned"]
     assert search(2).studies[0].missing == 0
 
 
-def test_studies_of_single_machines_leave_joint_trials_aside(search: Any) -> None:
+def test_studies_of_single_machines_ignore_joint_trials(search: Any) -> None:
     run_serially(search(2))
     alone = search(2, jointly=False)
-    assert [(study.name, study.missing, study.elsewhere) for study in alone.studies] == [
+    assert [(study.name, study.missing, study.incompatible) for study in alone.studies] == [
         ("fan-tiny", 2, 0),
         ("pump-tiny", 2, 0),
     ]
-    assert [alone.next().name for _ in range(4)] == [f"{m}-tiny-000{number}" for number in (0, 1) for m in BOTH]
+    assert [alone.next().spec.name for _ in range(4)] == [f"{m}-tiny-000{number}" for number in (0, 1) for m in BOTH]
 
 
-def test_joint_studies_leave_those_of_single_machines_aside(search: Any) -> None:
+def test_joint_studies_ignore_trials_of_single_machines(search: Any) -> None:
     run_serially(search(2, jointly=False))
     joint = search(2).studies[0]
-    assert (joint.missing, joint.elsewhere, joint.ask().number) == (2, 0, 0)
+    assert (joint.missing, joint.incompatible, joint.ask().number) == (2, 0, 0)
 
 
-def test_the_ledger_is_read_once_a_machine(plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ledger_is_read_once_per_machine(plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[tuple[Any, ...]] = []
     records = Ledger.records
 
@@ -214,6 +215,6 @@ def test_the_ledger_is_read_once_a_machine(plan: Any, monkeypatch: pytest.Monkey
     assert read == [("fan",), ("pump",)]
 
 
-def test_the_clips_of_a_study_are_put_together_once(two_machines: DataSource, search: Any) -> None:
-    spec = search().next()
+def test_the_clips_of_a_study_are_joined_once(two_machines: DataSource, search: Any) -> None:
+    spec = search().next().spec
     assert two_machines.trial(spec.machines, spec.settings) is two_machines.trial(spec.machines, spec.settings)

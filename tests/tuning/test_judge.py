@@ -28,7 +28,7 @@ def scores(test: pd.DataFrame, *names: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("year", "used", "cells", "told"),
+    ("year", "used", "cells", "text"),
     [
         (None, None, {"auc", "pauc"}, "AUC and pAUC of each id"),
         (2020, 2020, {"auc", "pauc"}, "DCASE 2020"),
@@ -38,18 +38,18 @@ def scores(test: pd.DataFrame, *names: str) -> dict[str, Any]:
         (2026, 2025, {"auc_source", "auc_target", "pauc"}, "DCASE 2025"),
     ],
 )
-def test_the_cells_are_those_of_the_year(year: int | None, used: int | None, cells: set[str], told: str) -> None:
+def test_the_cells_are_those_of_the_year(year: int | None, used: int | None, cells: set[str], text: str) -> None:
     judge = Judge("fan", FULL, year)
-    made = scores(FULL, "a")
-    verdict = judge(made)
+    drawn = scores(FULL, "a")
+    verdict = judge(drawn)
     assert judge.year == used
-    assert told in judge.cells
+    assert text in judge.cells
     assert set(verdict.parts) == {f"{i}/{cell}" for i in ("00", "01") for cell in cells}
     assert verdict.objective == pytest.approx(hmean(list(verdict.parts.values())))
-    assert verdict.objective == objective(FULL, made["a"][None], used)[0]
+    assert verdict.objective == objective(FULL, drawn["a"][None], used)[0]
 
 
-def test_a_year_to_come_is_said_to_be_judged_by_the_newest_known() -> None:
+def test_a_future_year_is_judged_by_the_newest_known_and_a_note_reports_it() -> None:
     assert Judge("fan", FULL, 2026).notes == ["fan: the score of 2026 is not known yet, 2025's is used"]
     assert Judge("fan", FULL, 2025).notes == []
 
@@ -60,24 +60,24 @@ def test_the_best_variant_is_chosen_by_the_test_labels() -> None:
     assert (verdict.variant, verdict.objective) == ("right", 1.0)
 
 
-def test_equal_variants_are_decided_by_name_whatever_their_order() -> None:
+def test_a_tie_of_variants_is_decided_by_name() -> None:
     same = scores(FULL, "x")["x"]
     judge = Judge("fan", FULL, 2022)
     assert judge({"b": same, "a": same}).variant == judge({"a": same, "b": same}).variant == "a"
 
 
-def test_an_id_that_lacks_labels_does_not_count_and_is_named() -> None:
+def test_an_id_without_labels_does_not_count_and_is_named() -> None:
     test = pd.concat([clips(("02", "normal", BOTH), ("03", "unknown", BOTH)), FULL], ignore_index=True)
     judge = Judge("fan", test, 2022)
     assert judge.notes == ["fan: id 02, 03 does not count: it lacks a label or a domain"]
-    made = scores(test, "a")
-    assert judge(made) == Judge("fan", FULL, 2022)({"a": made["a"][20:]})
+    drawn = scores(test, "a")
+    assert judge(drawn) == Judge("fan", FULL, 2022)({"a": drawn["a"][20:]})
 
 
-def test_clips_without_label_among_labelled_ones_do_not_count() -> None:
+def test_unlabelled_clips_among_labelled_ones_do_not_count() -> None:
     test = pd.concat([clips(("00", "unknown", BOTH)), FULL], ignore_index=True)
-    made = scores(test, "a")
-    assert Judge("fan", test, 2022)(made) == Judge("fan", FULL, 2022)({"a": made["a"][10:]})
+    drawn = scores(test, "a")
+    assert Judge("fan", test, 2022)(drawn) == Judge("fan", FULL, 2022)({"a": drawn["a"][10:]})
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_clips_without_label_among_labelled_ones_do_not_count() -> None:
         (2023, [("00", "normal", ("",)), ("00", "anomaly", ("",))]),
     ],
 )
-def test_clips_that_do_not_fill_the_years_cells_are_judged_by_id(year: int, groups: list[Any]) -> None:
+def test_clips_that_do_not_fill_the_cells_of_the_year_are_judged_by_id(year: int, groups: list[Any]) -> None:
     test = clips(*groups)
     judge = Judge("fan", test, year)
     assert judge.year is None

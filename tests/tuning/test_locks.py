@@ -266,7 +266,7 @@ def test_what_is_left_of_the_dead_is_cleared_away(no_flock: RunLayout) -> None:
 def one_study() -> Any:
     """What a status file asks of a search."""
     study = SimpleNamespace(name="fan-ae", seed=0, wanted=9, running=0, missing=9, exhausted=False, best=None)
-    study.seconds_a_trial = 0.0
+    study.mean_seconds = 0.0
     study.count = lambda status=None: 0
     return SimpleNamespace(studies=[study], running={}, ended=0, stopping="", error="")
 
@@ -301,7 +301,7 @@ def test_an_s3_that_does_not_answer_never_holds_up_the_search(caplog: pytest.Log
     )
     began = time.monotonic()
     for _ in range(5):
-        watcher._taken = -1e9
+        watcher._looked = -1e9
         watcher.turn(one_study())
     assert time.monotonic() - began < 1
     ends = time.monotonic() + 60

@@ -21,7 +21,7 @@ LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|E
 
 
 def logged(bench: Any, study: Any, level: str = "warning", **how: Any) -> Search:
-    """A serial search with its log, as the command does it."""
+    """A serial search with its log, as the command runs it."""
     watcher = LogLines()
     search = Search([study], bench.source, bench.ledger, watchers=[watcher], **how)
     with log_to(bench.ledger.layout, level, Console(file=io.StringIO())):
@@ -40,7 +40,7 @@ def events(text: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         ("plain-0007", "x=plain-0007"),
         (0.73124, "x=0.73124"),
@@ -56,19 +56,19 @@ def events(text: str) -> list[dict[str, str]]:
         ("back\\slash", r'x="back\\slash"'),
     ],
 )
-def test_a_value_is_one_word_or_quoted_and_never_breaks_the_line(value: Any, told: str) -> None:
-    made = line("it", x=value)
-    assert made == f"event=it {told}"
-    assert len(made.splitlines()) == 1
-    if told.startswith('x="'):
-        assert json.loads(told[2:]) == value
+def test_a_value_is_one_word_or_quoted_on_one_line(value: Any, expected: str) -> None:
+    text = line("it", x=value)
+    assert text == f"event=it {expected}"
+    assert len(text.splitlines()) == 1
+    if expected.startswith('x="'):
+        assert json.loads(expected[2:]) == value
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_values_are_left_out() -> None:
     assert line("it", a=None, b="", c=0, d=0.0) == "event=it c=0 d=0"
 
 
-def test_a_search_leaves_a_line_an_event(bench: Any) -> None:
+def test_a_search_writes_one_line_per_event(bench: Any) -> None:
     logged(bench, bench.study(6, behaviour="raises"))
     found = events(Path(bench.ledger.layout.log_file).read_text())
     names = [each["event"] for each in found]
@@ -81,11 +81,11 @@ def test_a_search_leaves_a_line_an_event(bench: Any) -> None:
     assert counts["trial_began"] == 6
     assert counts["rung_reached"] == sum(len(record.intermediate) for record in bench.records)
     for status, records in of.items():
-        told = {each["trial"]: each for each in found if each["event"] == f"trial_{status}"}
-        assert set(told) == {record.name for record in records}
+        by_trial = {each["trial"]: each for each in found if each["event"] == f"trial_{status}"}
+        assert set(by_trial) == {record.name for record in records}
         assert found[-1][status] == str(len(records))
         for record in records:
-            each = told[record.name]
+            each = by_trial[record.name]
             assert (each["hash"], each["machine"], each["family"]) == (record.trial, "fan", "tiny")
             assert each["node"]
             assert float(each.get("objective", "nan")) == pytest.approx(
@@ -99,11 +99,11 @@ def test_a_search_leaves_a_line_an_event(bench: Any) -> None:
     ("level", "seen"),
     [
         ("error", set()),
-        ("warning", set()),  # the list of failures at the end says them
+        ("warning", set()),  # the list of failures at the end has them
         ("info", {"search_began", "trial_began", "rung_reached", "trial_complete", "trial_failed", "search_ended"}),
     ],
 )
-def test_the_level_is_of_the_screen_and_the_file_has_all_of_it(
+def test_the_level_applies_to_stderr_and_the_file_has_all_events(
     bench: Any, level: str, seen: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     logged(bench, bench.study(6, behaviour="raises"), level)
@@ -114,8 +114,8 @@ def test_the_level_is_of_the_screen_and_the_file_has_all_of_it(
     assert LOGGER.handlers == []
 
 
-def test_debug_tells_every_sign_of_life(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asd_ray.tuning.trial.PATIENCE", 0.0)
+def test_debug_shows_every_sign_of_life(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asd_ray.tuning.trial.REPORT_EVERY", 0.0)
     logged(bench, bench.study(1), "debug")
     found = events(Path(bench.ledger.layout.log_file).read_text())
     signs = [each for each in found if each["event"] == "sign_of_life"]
@@ -123,13 +123,13 @@ def test_debug_tells_every_sign_of_life(bench: Any, monkeypatch: pytest.MonkeyPa
     assert float(signs[-1]["loss_loss"]) == pytest.approx(1 / 9, abs=1e-5)
 
 
-def test_the_end_says_why(bench: Any) -> None:
+def test_the_last_line_has_the_reason(bench: Any) -> None:
     logged(bench, bench.study(6), deadline=0.0)
     last = events(Path(bench.ledger.layout.log_file).read_text())[-1]
     assert (last["event"], last["why"], last["missing"]) == ("search_ended", "the time is up", "6")
 
 
-def test_a_search_that_goes_on_adds_to_the_log(bench: Any) -> None:
+def test_a_resumed_search_appends_to_the_log(bench: Any) -> None:
     logged(bench, bench.study(2))
     logged(bench, bench.study(3))
     found = events(Path(bench.ledger.layout.log_file).read_text())
@@ -137,7 +137,7 @@ def test_a_search_that_goes_on_adds_to_the_log(bench: Any) -> None:
 
 
 @pytest.mark.parametrize("how", ["full", "a folder"])
-def test_a_log_that_cannot_be_written_is_said_once_and_the_search_goes_on(
+def test_a_log_that_cannot_be_written_is_reported_once_and_the_search_goes_on(
     bench: Any, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = Path(bench.ledger.layout.log_file)
@@ -147,9 +147,9 @@ def test_a_log_that_cannot_be_written_is_said_once_and_the_search_goes_on(
     else:
         path.mkdir()
     assert logged(bench, bench.study(3)).ended == 3
-    (told,) = events(capsys.readouterr().err)
-    assert told["event"] == "log_not_written"
-    assert told["error"] == {"full": "No space left on device", "a folder": "Is a directory"}[how]
+    (event,) = events(capsys.readouterr().err)
+    assert event["event"] == "log_not_written"
+    assert event["error"] == {"full": "No space left on device", "a folder": "Is a directory"}[how]
 
 
 def test_two_searches_write_whole_lines_into_one_log(tmp_path: Path, python: Callable[..., Any]) -> None:
@@ -169,7 +169,7 @@ def test_two_searches_write_whole_lines_into_one_log(tmp_path: Path, python: Cal
         assert [each["number"] for each in found if each["who"] == name] == [str(n) for n in range(2000)]
 
 
-def test_on_a_terminal_lines_go_through_the_console_so_that_the_live_table_stays(
+def test_on_a_terminal_lines_do_not_break_the_live_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = io.StringIO()
@@ -181,7 +181,7 @@ def test_on_a_terminal_lines_go_through_the_console_so_that_the_live_table_stays
     assert len(shown.getvalue().splitlines()) == 1
 
 
-def test_on_s3_there_is_only_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
+def test_on_s3_lines_go_to_stderr_only(capsys: pytest.CaptureFixture[str]) -> None:
     with log_to(RunLayout("s3://bucket/run"), "info", Console(file=io.StringIO())):
         LOGGER.info(line("it"))
         assert [type(handler).__name__ for handler in LOGGER.handlers] == ["_Screen"]

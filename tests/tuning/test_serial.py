@@ -1,4 +1,4 @@
-"""What becomes of trials, from the first to the last, in this process."""
+"""Serial searches: how trials run, end and are stored, in this process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import torch
 from threadpoolctl import threadpool_info
 
 from asd_ray.errors import StorageError
+from asd_ray.families import Resources
 from asd_ray.ledger import Ledger
 from asd_ray.tuning.search import LIVES, Search, run_serially
 from asd_ray.tuning.spec import ORACLE
-from asd_ray.tuning.study import Share, Study
+from asd_ray.tuning.study import Study
 from asd_ray.tuning.watch._base import Watcher
 
 
@@ -22,11 +23,11 @@ def categories(trial: Any) -> dict[str, Any]:
 
 
 def low(trial: Any) -> dict[str, Any]:
-    """All but the paper's setting lie below one half, where a behaviour befalls them."""
+    """All but the paper's setting are below one half, where a behaviour takes effect."""
     return {"x": trial.suggest_categorical("x", [0.75, 0.1, 0.2])}
 
 
-def test_the_wanted_number_of_trials_is_run_and_the_papers_setting_is_number_0(bench: Any) -> None:
+def test_the_wanted_number_of_trials_runs_and_the_papers_setting_is_number_0(bench: Any) -> None:
     search = bench.search(bench.study(6))
     assert (search.ended, search.error, search.over) == (6, "", True)
     assert [record.number for record in bench.records] == list(range(6))
@@ -35,7 +36,7 @@ def test_the_wanted_number_of_trials_is_run_and_the_papers_setting_is_number_0(b
     assert bench.records[0].name == "fan-tiny-0000"
 
 
-def test_a_complete_trial_has_scores_of_all_clips_and_tells_how_it_was_made(bench: Any) -> None:
+def test_a_complete_trial_has_scores_of_all_clips_and_a_full_record(bench: Any) -> None:
     bench.search(bench.study(1))
     (record,) = bench.records
     assert (record.status, record.variant, record.epochs, record.protocol) == ("complete", "level", 9, "oracle")
@@ -84,7 +85,7 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(bench: Any, tmp_
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "told"),
+    ("behaviour", "message"),
     [
         ("NaN loss at epoch 2", "its loss 'loss' is nan after epoch 2; a lower lr may help"),
         ("raises", "ValueError: no such thing as a fan"),
@@ -93,13 +94,13 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(bench: Any, tmp_
     ],
 )
 def test_a_trial_that_fails_is_stored_with_its_reason_and_the_search_goes_on(
-    bench: Any, behaviour: str, told: str
+    bench: Any, behaviour: str, message: str
 ) -> None:
     search = bench.search(bench.study(3, space=low, behaviour=behaviour, epochs=2))
     assert [record.status for record in bench.records] == ["complete", "failed", "failed"]
     assert (search.ended, search.error) == (3, "")
     for record in bench.records[1:]:
-        assert told in record.error
+        assert message in record.error
         assert "Traceback" in record.extra["traceback"]
         assert record.objective is None
     assert [trial.state.name for trial in search.studies[0].optuna_study.trials].count("FAIL") >= 2
@@ -110,7 +111,7 @@ def test_the_traceback_of_a_failed_trial_names_the_line_of_the_detector(bench: A
     assert "families_for_tests.py" in bench.records[1].extra["traceback"]
 
 
-def test_out_of_memory_once_halves_the_batch_and_says_so(bench: Any) -> None:
+def test_out_of_memory_once_halves_the_batch_and_records_it(bench: Any) -> None:
     bench.search(bench.study(2, space=low, behaviour="out of memory above 64", batch_size=100))
     paper, halved = bench.records
     assert "out_of_memory" not in paper.extra
@@ -140,7 +141,7 @@ def test_an_exhausted_space_ends_the_search(bench: Any) -> None:
     assert {record.params["x"] for record in bench.records} == {0.25, 0.75}
 
 
-def test_a_ledger_that_cannot_store_ends_the_search_as_a_failure(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_error_ends_the_search_as_a_failure(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*what: Any) -> None:
         raise StorageError("the disk is full")
 
@@ -151,7 +152,7 @@ def test_a_ledger_that_cannot_store_ends_the_search_as_a_failure(bench: Any, mon
     assert bench.records == []
 
 
-def test_a_trial_that_could_not_be_stored_is_run_by_the_same_command_again(
+def test_a_trial_that_could_not_be_stored_runs_when_the_command_is_repeated(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit, calls = Ledger.commit, []
@@ -174,50 +175,48 @@ def test_a_deadline_that_has_passed_starts_nothing(bench: Any) -> None:
     assert bench.records == []
 
 
-def test_no_trial_is_started_that_would_not_end_before_the_deadline(
-    bench: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Study, "seconds_a_trial", 1000.0)
+def test_no_trial_starts_that_would_end_after_the_deadline(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Study, "mean_seconds", 1000.0)
     search = bench.search(bench.study(5), deadline=time.monotonic() + 100)
     assert (search.ended, search.over, search.stopping) == (0, True, "the time is up")
 
 
-def test_while_a_trial_runs_the_search_waits_for_what_it_tells_of_the_time(
+def test_while_a_trial_runs_the_search_does_not_give_up_for_lack_of_time(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search = Search([bench.study(5)], bench.source, bench.ledger, deadline=time.monotonic() + 100)
-    spec = search.next()
-    monkeypatch.setattr(Study, "seconds_a_trial", 1000.0)
+    run = search.next()
+    monkeypatch.setattr(Study, "mean_seconds", 1000.0)
     assert (search.next(), search.stopping, search.over) == (None, "", False)
-    search.pruned(spec)
+    search.pruned(run)
     assert (search.next(), search.stopping, search.over) == (None, "the time is up", True)
 
 
 def test_a_trial_that_loses_its_worker_runs_once_more_and_then_fails(bench: Any) -> None:
     search = Search([bench.study(1)], bench.source, bench.ledger)
     for _ in range(LIVES):
-        spec = search.next()
-        assert spec is not None
-        search.lost(spec)
+        run = search.next()
+        assert run is not None
+        search.lost(run)
     assert search.over
-    assert [(r.status, r.trial) for r in bench.records] == [("failed", spec.hash)]
+    assert [(r.status, r.trial) for r in bench.records] == [("failed", run.spec.hash)]
     assert "its worker died 2 times" in bench.records[0].error
 
 
 def test_a_trial_that_was_stored_before_its_worker_died_counts(bench: Any) -> None:
     search = Search([bench.study(1)], bench.source, bench.ledger)
-    spec = search.next()
-    assert spec is not None
+    run = search.next()
+    assert run is not None
     run_serially(Search([bench.study(1)], bench.source, bench.ledger))
-    search.lost(spec)
+    search.lost(run)
     assert (search.ended, search.over, bench.records[0].status) == (1, True, "complete")
 
 
-def test_studies_advance_side_by_side(bench: Any) -> None:
+def test_studies_advance_at_the_same_rate(bench: Any) -> None:
     one, two = bench.study(3), bench.study(3)
     two.machines = ("pump",)  # never run, only asked
     search = Search([one, two], bench.source, bench.ledger)
-    machines = [spec.machines[0] for spec in iter(search.next, None)]
+    machines = [run.spec.machines[0] for run in iter(search.next, None)]
     assert machines == ["fan", "pump"] * 3
     search.abandon()
     assert (search.running, one.missing, two.missing) == ({}, 3, 3)
@@ -228,22 +227,22 @@ def test_a_watcher_that_raises_is_named_once_and_changes_nothing(bench: Any, cap
         def ended(self, run: Any, record: Any) -> None:
             raise OSError(28, "No space left on device")
 
-    heard = []
+    seen = []
 
-    class Hears(Watcher):
+    class Working(Watcher):
         def ended(self, run: Any, record: Any) -> None:
-            heard.append(record.name)
+            seen.append(record.name)
 
-    run_serially(Search([bench.study(3)], bench.source, bench.ledger, watchers=[Broken(), Hears()]))
-    assert len(heard) == len(bench.records) == 3
-    said = [record.getMessage() for record in caplog.records]
-    assert [text for text in said if "event=watcher_failed" in text] == [
+    run_serially(Search([bench.study(3)], bench.source, bench.ledger, watchers=[Broken(), Working()]))
+    assert len(seen) == len(bench.records) == 3
+    messages = [record.getMessage() for record in caplog.records]
+    assert [text for text in messages if "event=watcher_failed" in text] == [
         'event=watcher_failed watcher=Broken error="OSError: [Errno 28] No space left on device"'
     ]
 
 
 @pytest.mark.parametrize("cpus", [1, 2])
-def test_a_trial_computes_in_as_many_threads_as_it_has_cpus(bench: Any, monkeypatch: Any, cpus: int) -> None:
+def test_a_trial_uses_one_thread_per_cpu(bench: Any, monkeypatch: Any, cpus: int) -> None:
     import families_for_tests
 
     score, seen = families_for_tests.Tiny.score, set()
@@ -255,6 +254,6 @@ def test_a_trial_computes_in_as_many_threads_as_it_has_cpus(bench: Any, monkeypa
 
     monkeypatch.setattr(families_for_tests.Tiny, "score", watched)
     study = bench.study(1)
-    study.share = Share(float(cpus), 0.0)
+    study.resources = Resources(cpu=cpus)
     bench.search(study)
     assert seen == {(cpus, cpus)}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asd_ray.families import FAMILIES
+from asd_ray.families import FAMILIES, Resources
 from asd_ray.ledger import Settings, trial_hash
 from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
 
@@ -32,7 +32,7 @@ def test_rungs_are_distinct_and_before_the_end() -> None:
         assert all(0 < at < epochs for at in found)
 
 
-def test_a_name_tells_machine_family_and_number() -> None:
+def test_a_name_has_machine_family_and_number() -> None:
     assert spec().name == "fan-tiny-0007"
 
 
@@ -53,38 +53,44 @@ def test_a_name_tells_machine_family_and_number() -> None:
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_whatever_determines_the_result_is_in_the_hash(changes: dict[str, Any]) -> None:
+def test_all_that_determines_the_result_is_in_the_hash(changes: dict[str, Any]) -> None:
     assert spec(**changes).hash != spec().hash
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"number": 8}, {"cpu": 2.0}, {"gpu": 0.5}, {"paper": True}, {"epochs_cap": 30}],
+    [
+        {"number": 8},
+        {"resources": Resources(cpu=2.0)},
+        {"resources": Resources(gpu=0.5)},
+        {"paper": True},
+        {"epochs_cap": 30},
+    ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_what_does_not_is_not(changes: dict[str, Any]) -> None:
+def test_nothing_else_is_in_the_hash(changes: dict[str, Any]) -> None:
     assert spec(**changes).hash == spec().hash
 
 
-def test_a_cap_cuts_the_epochs_that_the_detector_gets_and_not_the_params() -> None:
+def test_a_cap_limits_the_epochs_of_the_detector_and_not_the_params() -> None:
     capped = spec(epochs_cap=5)
-    assert (capped.params["epochs"], capped.effective["epochs"], capped.epochs) == (30, 5, 5)
-    assert spec(epochs_cap=50).effective == spec().effective
+    assert (capped.params["epochs"], capped.effective_params["epochs"], capped.epochs) == (30, 5, 5)
+    assert spec(epochs_cap=50).effective_params == spec().effective_params
 
 
-def test_a_cap_leaves_a_family_without_epochs_alone() -> None:
+def test_a_cap_does_not_change_a_family_without_epochs() -> None:
     plain, capped = (spec(params={"k": 3}, epochs_cap=cap) for cap in (None, 5))
     assert capped.hash == plain.hash
-    assert capped.effective == {"k": 3}
+    assert capped.effective_params == {"k": 3}
     assert capped.epochs is None
 
 
-def test_a_spec_travels_as_plain_values() -> None:
-    there = spec(checkpoint=ORACLE, gpu=0.25, paper=True)
+def test_a_spec_can_be_written_as_json() -> None:
+    there = spec(checkpoint=ORACLE, resources=Resources(gpu=0.25, memory=8.0), paper=True)
     assert TrialSpec.from_dict(json.loads(json.dumps(there.to_dict()))) == there
 
 
-def test_the_path_of_a_shipped_class_is_no_part_of_the_hash() -> None:
+def test_the_path_of_a_shipped_class_is_not_part_of_the_hash() -> None:
     here, name = spec(family="idnn", target=FAMILIES["idnn"]), "idnn"
     moved = spec(family=name, target=FAMILIES[name].replace("detectors", "elsewhere"))
     assert here.hash != moved.hash  # a class elsewhere is a user's own
@@ -94,7 +100,7 @@ def test_the_path_of_a_shipped_class_is_no_part_of_the_hash() -> None:
     )  # fmt: skip
 
 
-def test_a_trial_keeps_the_name_that_an_earlier_version_gave_it() -> None:
+def test_a_trial_keeps_its_hash_of_an_earlier_version() -> None:
     stored = spec().hash_of_0_1("mine:Tiny")
     assert stored == "t90acd56f9862"  # as version 0.1 names this very trial
     assert spec(stored_as=stored).hash == stored != spec().hash

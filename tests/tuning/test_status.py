@@ -35,40 +35,42 @@ def row(text: str, first: str) -> list[str]:
 
 
 def watched(bench: Any, study: Any, look: Callable[[Search], None], **how: Any) -> Search:
-    """A serial search with its status file; `look` is called at each turn, after its newest state was written."""
+    """A serial search with its status file. `look` is called at every turn, after the newest state was written."""
     watcher = StatusFile(bench.ledger.layout, command="asd-ray search fan", slots=lambda: 1.0, **how)
-    wrong: list[AssertionError] = []
+    errors: list[AssertionError] = []
 
     class Looker(Watcher):
         def turn(self, search: Search) -> None:
-            watcher._taken = -1e9  # tell the newest state, not that of some seconds ago
+            watcher._looked = -1e9  # write the newest state, not that of some seconds ago
             watcher.turn(search)
             watcher._file.put()
             try:
                 look(search)
-            except AssertionError as error:  # a search goes on whatever its watchers raise
-                wrong.append(error)
+            except AssertionError as error:  # a search ignores what its watchers raise
+                errors.append(error)
 
     search = Search([study], bench.source, bench.ledger, watchers=[watcher, Looker()])
     search.turn()
     run_serially(search)
     watcher.close(search)
-    if wrong:
-        raise wrong[0]
+    if errors:
+        raise errors[0]
     return search
 
 
-def test_a_run_that_is_not_there_is_an_error_with_the_cure(tmp_path: Path) -> None:
+def test_a_missing_run_is_an_error_with_a_cure(tmp_path: Path) -> None:
     with pytest.raises(AsdRayError, match="no run here"):
         show_status(str(tmp_path / "run"), Console(file=io.StringIO()))
 
 
-def test_a_search_is_seen_while_it_runs(bench: Any) -> None:
+def test_a_running_search_is_shown(bench: Any) -> None:
     seen: list[str] = []
     run = bench.ledger.layout.root
     watched(bench, bench.study(6, behaviour="raises"), lambda search: seen.append(shown(run)))
     first, *_, last = seen
-    assert re.search(rf"^process {os.getpid()} on \S+: asd-ray search fan\n  since \d+ s, heard from \d+ s ago", first)
+    assert re.search(
+        rf"^process {os.getpid()} on \S+: asd-ray search fan\n  since \d+ s, last heartbeat \d+ s ago", first
+    )
     assert row(first, "fan-tiny")[:3] == ["fan-tiny", "0/6", "0"]
     assert "no search works" not in first
     during = [text for text in seen if "│ fan-tiny-0000 " in text and " 1/9 " in text]
@@ -83,7 +85,7 @@ def test_a_search_is_seen_while_it_runs(bench: Any) -> None:
     assert all(f"  {record.name}: {record.error}\n" in last for record in failed[-5:])
 
 
-def test_a_run_that_no_search_works_on_tells_what_is_stored(bench: Any) -> None:
+def test_without_a_running_search_the_stored_trials_are_shown(bench: Any) -> None:
     search = watched(bench, bench.study(6, behaviour="raises"), lambda search: None)
     text = shown(bench.ledger.layout.root)
     assert text.startswith(f"no search works on {bench.ledger.layout.root}; what is stored:\n")
@@ -94,7 +96,7 @@ def test_a_run_that_no_search_works_on_tells_what_is_stored(bench: Any) -> None:
     assert os.listdir(bench.ledger.layout.status) == []
 
 
-def test_best_and_time_left_are_told_once_a_trial_has_ended(bench: Any) -> None:
+def test_time_left_is_shown_once_a_trial_has_ended(bench: Any) -> None:
     left: list[str] = []
     watched(bench, bench.study(4), lambda search: left.append(row(shown(bench.ledger.layout.root), "fan-tiny")[-1]))
     assert left[0] == ""
@@ -102,10 +104,10 @@ def test_best_and_time_left_are_told_once_a_trial_has_ended(bench: Any) -> None:
     assert left[-1] == ""
 
 
-def test_seconds_left_go_by_slots_and_stop_with_the_search(bench: Any) -> None:
+def test_seconds_left_depend_on_slots_and_end_with_the_search(bench: Any) -> None:
     study = bench.search(bench.study(1)).studies[0]
     search = Search([study], bench.source, bench.ledger)
-    each = study.seconds_a_trial
+    each = study.mean_seconds
     assert seconds_left(search, study, 1) is None
     study.wanted = 9
     assert seconds_left(search, study, 1) == pytest.approx(8 * each)
@@ -114,7 +116,7 @@ def test_seconds_left_go_by_slots_and_stop_with_the_search(bench: Any) -> None:
     assert seconds_left(search, study, 4) is None
 
 
-def test_a_killed_search_is_told_from_one_at_work_and_the_next_one_clears_it_away(
+def test_a_killed_search_is_recognised_and_the_next_one_removes_its_file(
     bench: Any, python: Callable[..., Any]
 ) -> None:
     run = bench.ledger.layout.root
@@ -126,7 +128,7 @@ def test_a_killed_search_is_told_from_one_at_work_and_the_next_one_clears_it_awa
         from asd_ray.tuning.watch.status_file import StatusFile
         class Study:
             name, seed, wanted, running, missing, exhausted, best = "fan-slow", 0, 9, 0, 9, False, None
-            seconds_a_trial = 0.0
+            mean_seconds = 0.0
             def count(self, status=None): return 0
         search = Any(studies=[Study()], running={}, ended=0, stopping="", error="")
         StatusFile(RunLayout(sys.argv[1]), command="asd-ray search pump").turn(search)
@@ -144,35 +146,39 @@ def test_a_killed_search_is_told_from_one_at_work_and_the_next_one_clears_it_awa
     process.wait()
     text = shown(run)
     assert text.startswith(f"process {process.pid} on ")
-    assert "its process is gone. The same command goes on where it ended\n" in text
+    assert "its process is gone. Run the same command again to resume it\n" in text
     assert f"no search works on {run} any more; what is stored:" in text
     assert row(text, "fan-slow")[:3] == ["fan-slow", "0/9", "0"]
     watched(bench, bench.study(1), lambda search: None)
     assert "asd-ray search pump" not in shown(run)
 
 
-@pytest.mark.parametrize(("silent", "told"), [(20, "heard from 20 s ago"), (180, "not heard from for 3 min: killed?")])
-def test_a_search_of_another_computer_is_judged_by_its_last_beat(
-    bench: Any, silent: int, told: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("silent", "text_of_age"), [(20, "last heartbeat 20 s ago"), (180, "no heartbeat for 3 min: killed?")]
+)
+def test_a_search_on_another_computer_is_alive_if_its_last_heartbeat_is_recent(
+    bench: Any, silent: int, text_of_age: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout = bench.ledger.layout
     watched(bench, bench.study(1), lambda search: None)
     path = Path(layout.status_file("other"))
     study = {"study": "fan-tiny", "done": 0, "wanted": 9, "running": 2, "pruned": 0, "failed": 0, "best": None}
-    told_by_it = {"host": "far", "pid": 4, "command": "asd-ray search [x]", "seconds": 60, "turned": 400}
-    path.write_text(json.dumps({**told_by_it, "studies": [{**study, "left": None, "exhausted": False}]}))
+    reported = {"host": "far", "pid": 4, "command": "asd-ray search [x]", "seconds": 60, "turned": 400}
+    path.write_text(json.dumps({**reported, "studies": [{**study, "left": None, "exhausted": False}]}))
     at = path.stat().st_mtime - silent
     os.utime(path, (at, at))
     clock = time.time
     monkeypatch.setattr(time, "time", lambda: clock() + 3600)
     text = shown(layout.root)
     assert text.startswith("process 4 on far: asd-ray search [x]\n")
-    assert told in text
-    assert row(text, "fan-tiny")[1:3] == (["0/9", "2"] if silent < 60 else ["1/9", "0"])  # of the dead: what is stored
+    assert text_of_age in text
+    assert row(text, "fan-tiny")[1:3] == (
+        ["0/9", "2"] if silent < 60 else ["1/9", "0"]
+    )  # a dead search: what is stored
     assert ("no sign of life for 7 min" in text) is (silent < 60)
 
 
-def test_one_who_may_only_read_is_told_so(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_write_access_the_ages_are_marked_as_inexact(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: Any) -> None:
         raise AsdRayError("read-only")
 
@@ -184,10 +190,12 @@ def test_one_who_may_only_read_is_told_so(bench: Any, monkeypatch: pytest.Monkey
             seen.append(shown(bench.ledger.layout.root))
 
     watched(bench, bench.study(1), look)
-    assert all("ages are told by this computer's clock" in text for text in seen)
+    assert all("ages are by this computer's clock" in text for text in seen)
 
 
-def test_a_disk_that_takes_no_status_does_not_stop_the_search(bench: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_status_file_that_cannot_be_written_does_not_stop_the_search(
+    bench: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     bench.ledger.files.put(bench.ledger.layout.status, b"a file in the way")
     watcher = StatusFile(bench.ledger.layout, command="asd-ray search fan")
     search = Search([bench.study(3)], bench.source, bench.ledger, watchers=[watcher])
@@ -197,12 +205,12 @@ def test_a_disk_that_takes_no_status_does_not_stop_the_search(bench: Any, caplog
     assert [record.getMessage().split()[0] for record in caplog.records] == ["event=heartbeat_failed"]
 
 
-def test_what_stops_a_search_and_what_ran_again_is_shown(bench: Any) -> None:
+def test_retries_and_the_reason_to_stop_are_shown(bench: Any) -> None:
     watcher = StatusFile(bench.ledger.layout, command="c", cluster=lambda: {"nodes": 2, "GPU": 0.5})
     search = Search([bench.study(3)], bench.source, bench.ledger, watchers=[watcher])
-    spec = search.next()
-    assert spec is not None
-    search.lost(spec)
+    run = search.next()
+    assert run is not None
+    search.lost(run)
     search.stop("Ctrl-C")
     watcher.turn(search)
     watcher._file.put()
@@ -214,13 +222,13 @@ def test_what_stops_a_search_and_what_ran_again_is_shown(bench: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(3, "3 s"), (99.4, "99 s"), (600, "10 min"), (7200, "2.0 h"), (4 * 86_400, "4 days")]
+    ("seconds", "text"), [(3, "3 s"), (99.4, "99 s"), (600, "10 min"), (7200, "2.0 h"), (4 * 86_400, "4 days")]
 )
-def test_durations_are_short(seconds: float, told: str) -> None:
-    assert duration(seconds) == told
+def test_durations_are_short(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
-def test_status_is_told_without_ray_or_torch(bench: Any) -> None:
+def test_status_is_shown_without_ray_or_torch(bench: Any) -> None:
     watched(bench, bench.study(2), lambda search: None)
     code = (
         "import sys; from asd_ray._console import Console; from asd_ray.tuning.watch.status import show_status; "

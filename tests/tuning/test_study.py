@@ -1,4 +1,4 @@
-"""What a study asks for, what it tells Optuna, and how it is rebuilt from the ledger."""
+"""Which trials a study asks for, what Optuna learns of them, and how a study is rebuilt from the ledger."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import pytest
 
 from asd_ray.detectors import Family
 from asd_ray.errors import AsdRayError
+from asd_ray.families import Resources
 from asd_ray.tuning.spec import ORACLE
-from asd_ray.tuning.study import STATES, Share, Study
+from asd_ray.tuning.study import STATES, Study
 
 
 def two_parameters(trial: Any) -> dict[str, Any]:
     return {"x": trial.suggest_float("x", 0.0, 1.0), "epochs": trial.suggest_categorical("epochs", [3, 9])}
 
 
-def seen_by_optuna(study: Study) -> list[Any]:
-    # a trial that Optuna is told of as pruned gets its last intermediate value as value; its sampler uses these alone
+def optuna_trials(study: Study) -> list[Any]:
+    # Optuna gives a pruned trial its last intermediate value as value; its sampler uses intermediate values only
     seen = [
         (t.state.name, t.value if t.state.name == "COMPLETE" else None, t.params, t.intermediate_values, t.user_attrs)
         for t in study.optuna_study.trials
@@ -37,11 +38,13 @@ def test_pruned_trials_are_pruned_in_optuna_and_in_the_ledger(bench: Any) -> Non
         assert (record.objective, record.error) == (None, "")
         assert record.epochs == max(record.intermediate) in (1, 3)
         assert bench.ledger.scores(record).empty
-    told = [t for t in study.optuna_study.trials if t.state.name == "PRUNED"]
-    assert sorted(map(str, (t.intermediate_values for t in told))) == sorted(str(r.intermediate) for r in pruned)
+    pruned_in_optuna = [t for t in study.optuna_study.trials if t.state.name == "PRUNED"]
+    assert sorted(map(str, (t.intermediate_values for t in pruned_in_optuna))) == sorted(
+        str(r.intermediate) for r in pruned
+    )
 
 
-def test_a_trial_is_pruned_only_when_enough_are_at_its_rung(bench: Any) -> None:
+def test_a_trial_is_pruned_only_when_enough_trials_reached_its_rung(bench: Any) -> None:
     bench.search(bench.study(8))
     assert all(record.status == "complete" for record in bench.records[:2])
 
@@ -59,12 +62,12 @@ def test_a_study_rebuilt_from_the_ledger_is_the_study_that_ran(bench: Any) -> No
     ran = bench.search(bench.study(12, space=two_parameters, behaviour="raises")).studies[0]
     rebuilt = bench.study(12, space=two_parameters, behaviour="raises")
     assert {r.status for r in bench.records} == {"complete", "pruned", "failed"}
-    assert seen_by_optuna(rebuilt) == seen_by_optuna(ran)
+    assert optuna_trials(rebuilt) == optuna_trials(ran)
     assert rebuilt.count() == ran.count() == 12
     for study in (ran, rebuilt):
         assert {status: study.count(status) for status in STATES} == Counter(r.status for r in bench.records)
         times = [r.seconds for r in bench.records if r.status != "failed"]
-        assert study.seconds_a_trial == pytest.approx(statistics.fmean(times))
+        assert study.mean_seconds == pytest.approx(statistics.fmean(times))
         assert study.best == max((r for r in bench.records if r.objective), key=lambda r: r.objective)
     assert rebuilt.missing == 0
     assert rebuilt.best == ran.best
@@ -86,17 +89,17 @@ def test_another_seed_adds_trials_of_its_own_with_the_papers_setting_again(bench
     assert len(bench.study(3, seed=1).optuna_study.trials) == 6
 
 
-def test_a_cap_that_cuts_nothing_is_the_same_study(bench: Any) -> None:
+def test_a_cap_above_the_epochs_is_the_same_study(bench: Any) -> None:
     bench.search(bench.study(2, settings={"epochs_cap": 20}))
     assert bench.search(bench.study(3)).ended == 1
     assert bench.search(bench.study(3)).ended == 0
     assert len(bench.records) == 3
 
 
-def test_trials_of_another_value_that_the_space_does_not_suggest_are_left_aside(bench: Any) -> None:
+def test_trials_with_another_fixed_value_are_ignored(bench: Any) -> None:
     bench.search(bench.study(2))
     other = bench.study(2, epochs=3)
-    assert (other.count(), other.elsewhere) == (0, 2)
+    assert (other.count(), other.incompatible) == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -105,20 +108,20 @@ def test_trials_of_another_value_that_the_space_does_not_suggest_are_left_aside(
 def test_trials_of_other_settings_are_another_study(bench: Any, settings: dict[str, Any]) -> None:
     bench.search(bench.study(2))
     other = bench.study(2, settings=settings)
-    assert (other.count(), other.missing, other.elsewhere) == (0, 2, 2)
+    assert (other.count(), other.missing, other.incompatible) == (0, 2, 2)
     assert bench.search(other).ended == 2
     assert [record.number for record in bench.records] == [0, 1, 2, 3]
     assert bench.records[2].paper
     assert bench.study(2).missing == bench.study(2, settings=settings).missing == 0
 
 
-def test_a_cap_cuts_epochs(bench: Any) -> None:
+def test_a_cap_limits_epochs(bench: Any) -> None:
     bench.search(bench.study(1, settings={"epochs_cap": 5}))
     (record,) = bench.records
     assert (record.epochs, record.params["epochs"], sorted(record.intermediate)) == (5, 9, [1])
 
 
-def test_what_is_forgotten_is_asked_for_again_under_the_same_number(bench: Any) -> None:
+def test_a_forgotten_trial_is_asked_for_again_with_the_same_number(bench: Any) -> None:
     study = bench.study(3)
     paper, second = study.ask(), study.ask()
     assert (study.running, study.missing) == (2, 1)
@@ -128,7 +131,7 @@ def test_what_is_forgotten_is_asked_for_again_under_the_same_number(bench: Any) 
     assert (study.running, study.missing) == (2, 1)
 
 
-def test_trials_in_flight_are_never_the_same(bench: Any) -> None:
+def test_running_trials_are_all_different(bench: Any) -> None:
     study = bench.study(20, space=lambda trial: {"x": trial.suggest_int("x", 0, 5) / 1}, x=3)
     specs = list(iter(study.ask, None))
     assert len({spec.hash for spec in specs}) == len(specs) == 6
@@ -136,11 +139,11 @@ def test_trials_in_flight_are_never_the_same(bench: Any) -> None:
     assert study.missing == 0
 
 
-def test_trials_outside_a_space_that_was_replaced_are_left_aside(bench: Any) -> None:
+def test_trials_outside_a_replaced_space_are_ignored(bench: Any) -> None:
     bench.search(bench.study(6))
     inside = [r for r in bench.records if 0.7 <= r.params["x"] <= 0.8]
     study = bench.study(6, space=lambda trial: {"x": trial.suggest_float("x", 0.7, 0.8)})
-    assert (study.count(), study.elsewhere) == (len(inside), 6 - len(inside))
+    assert (study.count(), study.incompatible) == (len(inside), 6 - len(inside))
     assert inside  # the paper's
 
 
@@ -155,7 +158,7 @@ def study_of(bench: Any, tmp_path: Path) -> Callable[[str], Study]:
         path = tmp_path / "own_space.py"
         path.write_text(text)
         tiny = Family("tiny", "families_for_tests:Tiny")
-        return Study(["fan"], tiny, tiny.search_space(path), bench.settings(), share=Share(1, 0), seed=0, wanted=4)
+        return Study(["fan"], tiny, tiny.search_space(path), bench.settings(), resources=Resources(), seed=0, wanted=4)
 
     return make
 
@@ -167,7 +170,7 @@ def test_a_good_space_file_is_used(study_of: Callable[[str], Study]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (('{"x": 0.75}', '{"x": 0.75, "depth": 3}'), "PAPER has 'depth', which families_for_tests:Tiny does not take; "
          "it takes batch_size, behaviour, epochs, x"),
@@ -182,13 +185,13 @@ def test_a_good_space_file_is_used(study_of: Callable[[str], Study]) -> None:
     ],
     ids=lambda change: change[1].strip() if isinstance(change, tuple) else "",
 )  # fmt: skip
-def test_a_bad_space_file_is_named_with_the_cure(
-    study_of: Callable[[str], Study], tmp_path: Path, change: tuple[str, str], told: str
+def test_a_bad_space_file_is_named_with_a_cure(
+    study_of: Callable[[str], Study], tmp_path: Path, change: tuple[str, str], message: str
 ) -> None:
     with pytest.raises(AsdRayError) as raised:
         study_of(GOOD.replace(*change))
     assert str(raised.value).startswith(f"{tmp_path / 'own_space.py'}: ")
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_a_space_that_raises_later_is_named(study_of: Callable[[str], Study], tmp_path: Path) -> None:

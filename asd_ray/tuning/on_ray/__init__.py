@@ -1,1 +1,1 @@
-"""The search on Ray: Tune's searcher and scheduler, the cluster, its client, time limits."""
+"""A search on Ray: Tune's searcher, scheduler and callback, the worker, the cluster, its client, time limits."""

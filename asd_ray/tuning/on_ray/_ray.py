@@ -1,16 +1,18 @@
-"""Ray and Tune, imported in one place: what they read from the environment has to be there before."""
+"""Ray and Tune, imported in one place, because they read these environment variables when they are imported."""
 
 from __future__ import annotations
 
 import os
 
-os.environ.setdefault("RAY_AUTH_MODE", "token")  # whoever connects shows the token of ~/.ray/auth_token
+os.environ.setdefault("RAY_AUTH_MODE", "token")  # every connection needs the token of ~/.ray/auth_token
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # five files a trial; the ledger holds all of it
-os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is `search.interruptible`'s
-os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "1000000"  # Tune's own snapshot is never used: the ledger is the truth
+os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # they write five files per trial; the ledger holds all of it
+os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # `search.interruptible` handles Ctrl-C
+os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = (
+    "1000000"  # Tune's own snapshot is never used: a search resumes from the ledger
+)
 os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"
-os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "64"  # the search itself starts no more than fit
+os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "64"  # the search itself starts no more trials than fit
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 

@@ -1,6 +1,6 @@
-"""``--address ray://HOST:10001``: the search runs on the cluster, and this terminal follows it through Ray's client.
+"""``--address ray://HOST:10001``: the search runs on the cluster and this terminal shows its output, by Ray's client.
 
-It ends with this terminal; `ray exec --tmux` starts one that does not.
+The search ends when this terminal is closed. `ray exec --tmux` starts one that goes on.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from asd_ray.tuning.on_ray._ray import ray
 from asd_ray.tuning.on_ray.cluster import NOT_JOINED, first_line
 from asd_ray.tuning.on_ray.head_monitor import answers
 
-WAIT = 1.0  # seconds that one call waits for a line
+WAIT = 1.0  # seconds that one call waits for output
 DIES_WITH_PARENT = 1  # Linux: PR_SET_PDEATHSIG
 
 
 class Driver:
-    """On the cluster's head: ``asd-ray search`` as a process of its own, whose lines are fetched."""
+    """An actor on the cluster's head that runs ``asd-ray search`` as its own process and passes its output on."""
 
     def __init__(self, argv: Sequence[str], environment: dict[str, str]) -> None:
         address = ray.get_runtime_context().gcs_address
@@ -52,29 +52,29 @@ class Driver:
         self._process.wait()
 
     def lines(self) -> tuple[list[str], int | None]:
-        """What it has said since, and its exit status once it is over and all was fetched."""
-        found = []
+        """Its output since the last call; and its exit status, once it has ended and there is no more output."""
+        output = []
         try:
-            found.append(self._lines.get(timeout=WAIT))
+            output.append(self._lines.get(timeout=WAIT))
             while True:
-                found.append(self._lines.get_nowait())
+                output.append(self._lines.get_nowait())
         except queue.Empty:
             pass
-        return found, None if found else self._process.poll()
+        return output, None if output else self._process.poll()
 
     def interrupt(self) -> None:
-        """Ctrl-C: once it finishes what runs, twice it stops."""
+        """Send it Ctrl-C: the first time it finishes the trials that run, the second time it stops at once."""
         self._process.send_signal(signal.SIGINT)
 
 
 def _prepare() -> None:
-    """In the new process: Ctrl-C reaches it although Ray blocks that in its workers, and it ends with its parent."""
+    """Called in the new process: Ctrl-C reaches it, which Ray blocks in its workers, and it ends with its parent."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGTERM)
 
 
-def search_there(address: str, argv: Sequence[str], say: Callable[[str], Any]) -> int:
-    """Run the command `argv` on the cluster; its exit status. The driver there adds the address that counts."""
+def search_on_cluster(address: str, argv: Sequence[str], say: Callable[[str], Any]) -> int:
+    """Run the command `argv` on the cluster and return its exit status. `Driver` adds the cluster's own address."""
     try:
         if not answers(address.removeprefix("ray://").partition("/")[0]):  # Ray's client would try for a minute
             raise ConnectionError("nothing answers there")
@@ -87,14 +87,14 @@ def search_there(address: str, argv: Sequence[str], say: Callable[[str], Any]) -
         ) from error
     driver: Any = None
     try:
-        made: Any = ray.remote(Driver)
-        made = made.options(num_cpus=0, resources={"node:__internal_head__": 0.001}, max_concurrency=4)
-        driver = made.remote(list(argv), {"COLUMNS": "140", "RAY_COLOR_PREFIX": "0"})
-        return _followed(driver, say)
+        actor: Any = ray.remote(Driver)
+        actor = actor.options(num_cpus=0, resources={"node:__internal_head__": 0.001}, max_concurrency=4)
+        driver = actor.remote(list(argv), {"COLUMNS": "140", "RAY_COLOR_PREFIX": "0"})
+        return _follow(driver, say)
     except (ray.exceptions.RayError, ConnectionError) as error:
         raise AsdRayError(
             f"{address}: the search's process on the head is gone ({first_line(error)}); every stored trial is kept: "
-            "run the same command again, with asd_ray installed on the head"
+            "run the same command again; asd_ray must be installed on the head"
         ) from error
     finally:
         if driver is not None:
@@ -103,32 +103,33 @@ def search_there(address: str, argv: Sequence[str], say: Callable[[str], Any]) -
         ray.shutdown()
 
 
-def _followed(driver: Any, say: Callable[[str], Any]) -> int:
+def _follow(driver: Any, say: Callable[[str], Any]) -> int:
+    """Print its output and pass on every Ctrl-C until it ends; returns its exit status."""
     passed_on = 0
-    with _pressed() as presses:
+    with _counted_interrupts() as interrupts:
         while True:
             lines, status = ray.get(driver.lines.remote())
             for line in lines:
                 say(line)
             if status is not None:
                 return int(status)
-            while passed_on < len(presses):
+            while passed_on < len(interrupts):
                 ray.get(driver.interrupt.remote())
                 passed_on += 1
 
 
 @contextmanager
-def _pressed() -> Iterator[list[int]]:
-    """Every Ctrl-C, noted: raised in the midst of Ray's client it could be lost there. The third is raised."""
-    presses: list[int] = []
+def _counted_interrupts() -> Iterator[list[int]]:
+    """One entry for every Ctrl-C. The third raises KeyboardInterrupt: raised inside Ray's client one could get lost."""
+    interrupts: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        presses.append(number)
-        if len(presses) > 2:
+        interrupts.append(number)
+        if len(interrupts) > 2:
             raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, note)
     try:
-        yield presses
+        yield interrupts
     finally:
         signal.signal(signal.SIGINT, before)

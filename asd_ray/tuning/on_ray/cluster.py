@@ -1,4 +1,4 @@
-"""Where a search runs: a private Ray on this computer, or one that is there; what it has, and what fits into it."""
+"""Where a search runs: a private Ray on this computer, or a cluster that it joins; and which resources that has."""
 
 from __future__ import annotations
 
@@ -10,163 +10,130 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from asd_ray.errors import AsdRayError
+from asd_ray.families import Resources
 from asd_ray.tuning.on_ray._ray import ray
-from asd_ray.tuning.on_ray.head_monitor import answers, lifeline
-from asd_ray.tuning.study import Share, Study
+from asd_ray.tuning.on_ray.head_monitor import answers, monitor_head
+from asd_ray.tuning.study import Study
 
 LOCAL = "local"
 OBJECTS = 256 << 20  # bytes of a private Ray's object store: the clip table is all that travels
 GIB = 1 << 30
-LOOK_AGAIN = 2.0  # seconds after which the nodes are counted anew
+LOOK_AGAIN = 2.0  # seconds after which the nodes are counted again
 BOOTSTRAP = "~/ray_bootstrap_config.yaml"  # where `ray up` leaves the cluster's file on its head
-EPSILON = 1e-6
 HOST_PORT = re.compile(r".+:\d+")
 NOT_JOINED = (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError)
 
 
-@dataclass(frozen=True)
-class Room:
-    """CPUs, GPUs and GiB of memory: of a node, or of all of them together."""
-
-    cpu: float
-    gpu: float
-    memory: float
-
-    def takes(self, share: Share) -> bool:
-        return (
-            self.cpu >= share.cpu - EPSILON
-            and self.gpu >= share.gpu - EPSILON
-            and self.memory >= share.memory - EPSILON
-        )
-
-    def holds(self, share: Share) -> int:
-        """How many trials of this share run at once, on one node; a whole card is never split between two."""
-        ways = [self.cpu / share.cpu]
-        if share.gpu:
-            a_card = math.floor(1 / share.gpu + EPSILON) if share.gpu <= 1 else 1
-            ways.append(int(self.gpu) * a_card if share.gpu <= 1 else self.gpu / share.gpu)
-        if share.memory:
-            ways.append(self.memory / share.memory)
-        return math.floor(min(ways) + EPSILON)
-
-    def __add__(self, other: Room) -> Room:
-        return Room(self.cpu + other.cpu, self.gpu + other.gpu, self.memory + other.memory)
-
-
-NOTHING = Room(0.0, 0.0, 0.0)
+NOTHING = Resources(0.0, 0.0)
 
 
 class Cluster:
-    """What the Ray that is running has now, and may have once its autoscaler has brought all nodes it may bring."""
+    """The resources of the Ray that this process has joined: those that are there, and those an autoscaler may add."""
 
     def __init__(self, address: str = LOCAL) -> None:
         self._looked = -math.inf
-        self._nodes: dict[str, Room] = {}
-        self._rest: dict[str, float] = {}  # node -> until when
+        self._nodes: dict[str, Resources] = {}  # Ray's id of each node that is alive
+        self._rest_until: dict[str, float] = {}  # node id -> time.monotonic()
         self._gone: set[str] = set()
-        found = None if address == LOCAL else _most_by_autoscaler()
-        self.most: Room | None = found[0] if found else None  # None: no more than is there now
-        self._kinds = found[1] if found else []  # of nodes that may come
+        largest = None if address == LOCAL else _largest_by_autoscaler()
+        self.most: Resources | None = largest[0] if largest else None  # None: no more than is there now
+        self._node_types = largest[1] if largest else []  # of nodes that an autoscaler may add
 
     @property
-    def nodes(self) -> list[Room]:
+    def nodes(self) -> list[Resources]:
         return list(self._living().values())
 
-    def resting(self, share: Share) -> list[str]:
-        """Nodes that are given no trial of this share now, as long as others could run it."""
-        able = [node for node, room in self._living().items() if room.takes(share)]
-        found = sorted(node for node in able if self._rest.get(node, -math.inf) > time.monotonic())
-        return found if len(found) < len(able) else []
+    def resting(self, request: Resources) -> list[str]:
+        """Nodes that get no trial of this request for now; empty where no other node could run it."""
+        able = [node for node, resources in self._living().items() if resources.covers(request)]
+        resting = sorted(node for node in able if self._rest_until.get(node, -math.inf) > time.monotonic())
+        return resting if len(resting) < len(able) else []
 
-    def rests(self, node: str, seconds: float) -> None:
-        """Give this node no trial for so long, for it lacks what they need."""
-        self._rest[node] = time.monotonic() + seconds
+    def rest(self, node: str, seconds: float) -> None:
+        """Give this node no trial for so long, because it lacks something that trials need."""
+        self._rest_until[node] = time.monotonic() + seconds
 
-    def _living(self) -> dict[str, Room]:
+    def _living(self) -> dict[str, Resources]:
         if time.monotonic() - self._looked > LOOK_AGAIN:
-            found = ray.nodes()  # type: ignore[no-untyped-call]
-            self._nodes = {node["NodeID"]: _room(node["Resources"]) for node in found if node["Alive"]}
-            self._gone = {node["NodeID"] for node in found if not node["Alive"]}
+            nodes = ray.nodes()  # type: ignore[no-untyped-call]
+            self._nodes = {node["NodeID"]: _resources(node["Resources"]) for node in nodes if node["Alive"]}
+            self._gone = {node["NodeID"] for node in nodes if not node["Alive"]}
             self._looked = time.monotonic()
         return self._nodes
 
-    def gone(self, node: str) -> bool:
-        """Whether the node of this id is no longer there, as a spot instance that was taken away."""
+    def is_gone(self, node: str) -> bool:
+        """Whether the node of this id has left the cluster, for example a spot instance that was taken away."""
         return bool(self._living()) and node in self._gone
 
     @property
-    def now(self) -> Room:
+    def now(self) -> Resources:
+        """What all nodes that are there have together."""
         return sum(self.nodes, NOTHING)
 
     @property
-    def room(self) -> Room:
-        """What trials may ask for together. More than is there now is what makes an autoscaler bring nodes."""
-        return self._grown(self.now)
+    def capacity(self) -> Resources:
+        """What trials may ask for together. An autoscaler adds nodes when this is more than is there now."""
+        return self._with_autoscaling(self.now)
 
-    def room_for(self, share: Share) -> Room:
-        """The room without the nodes that rest from trials of this share."""
-        resting = self.resting(share)
-        return self._grown(sum((room for node, room in self._living().items() if node not in resting), NOTHING))
+    def capacity_for(self, request: Resources) -> Resources:
+        """The capacity without the nodes that rest from trials of this request."""
+        resting = self.resting(request)
+        awake = [resources for node, resources in self._living().items() if node not in resting]
+        return self._with_autoscaling(sum(awake, NOTHING))
 
-    def _grown(self, now: Room) -> Room:
-        if self.most is None:
-            return now
-        both = zip((now.cpu, now.gpu, now.memory), (self.most.cpu, self.most.gpu, self.most.memory), strict=True)
-        return Room(*(max(pair) for pair in both))
+    def _with_autoscaling(self, now: Resources) -> Resources:
+        return now if self.most is None else now.at_least(self.most)
 
-    def at_once(self, share: Share) -> int:
-        """Trials of one share that run at once on the nodes that are there."""
-        return sum(node.holds(share) for node in self.nodes)
+    def trials_at_once(self, request: Resources) -> int:
+        """How many trials of this request run at once on the nodes that are there."""
+        return sum(node.trials_at_once(request) for node in self.nodes)
 
     def check(self, studies: Sequence[Study]) -> None:
-        """A message at once where a trial could never start."""
+        """Raise where a trial could never start."""
         for study in studies:
-            if self.at_once(study.share) or any(kind.takes(study.share) for kind in self._kinds):
+            request = study.resources
+            if self.trials_at_once(request) or any(node.covers(request) for node in self._node_types):
                 continue
             raise AsdRayError(
-                f"a trial of {study.family.name} asks for {told(study.share)}, but no node of this Ray has that: "
-                f"{self.told()}; ask for less with --gpus-per-trial 0, --cpus-per-trial 1 or --memory-per-trial 0, or "
-                "run it where there is more"
+                f"a trial of {study.family.name} asks for {request}, but no node of this Ray has that: "
+                f"{self.description()}; ask for less with --gpus-per-trial 0, --cpus-per-trial 1 or "
+                "--memory-per-trial 0, or run it where there is more"
             )
 
-    def told(self) -> str:
-        """For people: what there is."""
-        nodes = self.nodes
-        count = f"{len(nodes)} node{'s' * (len(nodes) != 1)} with " if len(nodes) != 1 else ""
-        grows = "" if self.most is None else f", by autoscaling up to {told(self.most)}"
-        return f"{count}{told(self.now)}{grows}"
+    def description(self) -> str:
+        """What there is, for people."""
+        count = len(self.nodes)
+        nodes = f"{count} node{'s' * (count != 1)} with " if count != 1 else ""
+        more = "" if self.most is None else f", by autoscaling up to {self.most}"
+        return f"{nodes}{self.now}{more}"
 
 
-def told(what: Share | Room) -> str:
-    parts = [f"{what.cpu:g} CPU", f"{what.gpu:g} GPU"]
-    if what.memory:
-        parts.append(f"{what.memory:.3g} GiB of memory")
-    return ", ".join(parts)
+def _resources(amounts: dict[str, Any]) -> Resources:
+    """From Ray's names and bytes."""
+    memory = float(amounts.get("memory", 0)) / GIB
+    return Resources(float(amounts.get("CPU", 0)), float(amounts.get("GPU", 0)), memory=memory)
 
 
-def _room(resources: dict[str, Any]) -> Room:
-    memory = float(resources.get("memory", 0)) / GIB
-    return Room(float(resources.get("CPU", 0)), float(resources.get("GPU", 0)), memory)
+def _largest_by_autoscaler() -> tuple[Resources, list[Resources]] | None:
+    """The most that an autoscaler may bring, and its types of nodes. None where there is no autoscaler.
 
-
-def _most_by_autoscaler() -> tuple[Room, list[Room]] | None:
-    """The most that an autoscaler may bring, and the kinds of nodes: as Ray knows it, else as `ray up` left it here."""
-    with contextlib.suppress(Exception):  # there is no public way, and the private one knows autoscalers of version 2
+    Ray itself answers for autoscalers of version 2; for others there is the file that `ray up` left on this head.
+    """
+    with contextlib.suppress(Exception):  # Ray has no public way to ask
         from ray._private import state
 
-        if found := state.state.get_max_resources_from_cluster_config():
+        if amounts := state.state.get_max_resources_from_cluster_config():
             groups = state.state.get_cluster_config().node_group_configs
-            return _room(found), [_room(dict(group.resources)) for group in groups]
+            return _resources(amounts), [_resources(dict(group.resources)) for group in groups]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
-        if _is_head():  # elsewhere such a file is of another cluster
-            return most_of(yaml.safe_load(Path(BOOTSTRAP).expanduser().read_text()))
+        if _is_head():  # on any other computer the file is about another cluster
+            return largest_of(yaml.safe_load(Path(BOOTSTRAP).expanduser().read_text()))
     return None
 
 
@@ -176,17 +143,17 @@ def _is_head() -> bool:
     return any(node["NodeID"] == own and "node:__internal_head__" in node["Resources"] for node in nodes)
 
 
-def most_of(config: dict[str, Any]) -> tuple[Room, list[Room]] | None:
-    """CPUs, GPUs and memory of a cluster file's head and of as many workers as it allows, the largest first."""
+def largest_of(config: dict[str, Any]) -> tuple[Resources, list[Resources]] | None:
+    """What a cluster file allows: its head and as many workers as may come, the largest first; and the node types."""
     types = config["available_node_types"]
     left = int(config.get("max_workers", 0))
-    total = _room(types[config["head_node_type"]].get("resources", {}))
-    kinds = [(_room(each.get("resources", {})), int(each.get("max_workers", left))) for each in types.values()]
-    for room, count in sorted(kinds, key=lambda pair: (-pair[0].gpu, -pair[0].cpu)):
+    total = _resources(types[config["head_node_type"]].get("resources", {}))
+    counts = [(_resources(node.get("resources", {})), int(node.get("max_workers", left))) for node in types.values()]
+    for node, count in sorted(counts, key=lambda pair: (-pair[0].gpu, -pair[0].cpu)):
         count = min(count, left)
         left -= count
-        total = total + Room(room.cpu * count, room.gpu * count, room.memory * count)
-    return (total, [room for room, _ in kinds]) if total.cpu else None
+        total += node.times(count)
+    return (total, [node for node, _ in counts]) if total.cpu else None
 
 
 @contextmanager
@@ -195,11 +162,11 @@ def ray_at(
 ) -> Iterator[str]:
     """A Ray for as long as the block lasts; gives the dashboard's address, or "".
 
-    ``local`` is a private one on this computer, never one that happens to run here; ``auto`` joins the one that does,
-    ``HOST:PORT`` that one.
+    ``local`` starts a private Ray, whatever else runs on this computer. ``auto`` joins the Ray that runs on it, and
+    ``HOST:PORT`` joins the Ray at that address.
     """
     if address == LOCAL:
-        before = os.umask(0o077)  # Ray may write its token now: ~/.ray/auth_token is for nobody else
+        before = os.umask(0o077)  # Ray may now write ~/.ray/auth_token, which no other user may read
         try:
             context = ray.init(
                 address=LOCAL,
@@ -220,7 +187,7 @@ def ray_at(
             os.umask(before)
     else:
         context = _joined(address)
-    head = nullcontext() if address == LOCAL else lifeline(ray.get_runtime_context().gcs_address)
+    head = nullcontext() if address == LOCAL else monitor_head(ray.get_runtime_context().gcs_address)
     try:
         with head:
             yield str(context.dashboard_url or "")
@@ -229,23 +196,23 @@ def ray_at(
 
 
 def check_address(address: str) -> None:
-    """A message within seconds where no Ray answers: to be called before anything is made for it."""
-    with _told_when_not_joined(address):
-        found = _address_of_auto() if address == "auto" else address
-        if found != "auto" and not HOST_PORT.fullmatch(found):
-            raise ConnectionError(f"{found!r} is not HOST:PORT")
-        if found != "auto" and not answers(found):  # Ray would wait for ever, or for more than a minute
-            raise ConnectionError(f"nothing answers at {found}")
+    """Raise within seconds where no Ray answers. Called before anything is prepared for it."""
+    with _explained(address):
+        place = _address_of_auto() if address == "auto" else address
+        if place != "auto" and not HOST_PORT.fullmatch(place):
+            raise ConnectionError(f"{place!r} is not HOST:PORT")
+        if place != "auto" and not answers(place):  # Ray would wait for more than a minute, or without end
+            raise ConnectionError(f"nothing answers at {place}")
 
 
 def _joined(address: str) -> Any:
     check_address(address)
-    with _told_when_not_joined(address):
+    with _explained(address):
         return ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
 
 
 @contextmanager
-def _told_when_not_joined(address: str) -> Iterator[None]:
+def _explained(address: str) -> Iterator[None]:
     try:
         yield
     except NOT_JOINED as error:
@@ -257,8 +224,8 @@ def _told_when_not_joined(address: str) -> Iterator[None]:
 
 
 def _address_of_auto() -> str:
-    """What Ray would take for it: $RAY_ADDRESS, the file that the last `ray start` left here, or a Ray that runs."""
-    with contextlib.suppress(ImportError, AttributeError, TypeError):  # there is no public way
+    """What ``auto`` means to Ray: $RAY_ADDRESS, the file that the last `ray start` left here, or a Ray that runs."""
+    with contextlib.suppress(ImportError, AttributeError, TypeError):  # Ray has no public way
         from ray._private import services
 
         return str(services.get_ray_address_from_environment("auto", None))

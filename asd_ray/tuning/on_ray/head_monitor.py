@@ -1,4 +1,4 @@
-"""What a search says when the cluster that it joined is gone: Ray itself ends the process without a word of use."""
+"""A clear message when the cluster that a search has joined is gone: Ray itself ends the process with none."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from contextlib import contextmanager
 
 from asd_ray._log import LOGGER, line
 
-LOOK = 2.0  # seconds between two looks at the cluster's head, and that each may take
+LOOK = 2.0  # seconds between two connections to the cluster's head, and the timeout of each
 LOST = 40.0  # seconds of silence after which the cluster counts as lost; after 60 Ray's own threads end the process
 CURE = "every stored trial is kept; once the cluster is up again, run the same command"
 
 
 @contextmanager
-def lifeline(address: str) -> Iterator[None]:
-    """Watch the head at HOST:PORT for as long as the block lasts, from a thread of its own.
+def monitor_head(address: str) -> Iterator[None]:
+    """Watch the head at HOST:PORT from another thread, for as long as the block lasts.
 
-    Whatever asks a lost head for something waits, the main thread too. A head that was started anew is no help: it
-    knows nothing of this search, and Ray ends the process when it notices. So the warning comes at the first silence.
+    A call to a lost head waits, so the main thread cannot watch it. A head that was started again does not help: it
+    does not know this search, and Ray ends the process when it notices that. So the first silence is reported at once.
     """
     over = threading.Event()
     threading.Thread(target=_watch, args=(address, over), daemon=True).start()
@@ -32,13 +32,13 @@ def lifeline(address: str) -> Iterator[None]:
 
 
 def _watch(address: str, over: threading.Event) -> None:
-    heard = time.monotonic()
+    answered = time.monotonic()
     warned = False
     while not over.wait(LOOK):
         if answers(address):
-            heard, warned = time.monotonic(), False
+            answered, warned = time.monotonic(), False
             continue
-        silent = time.monotonic() - heard
+        silent = time.monotonic() - answered
         if silent > LOST:
             why = f"the cluster's head at {address} is gone, so this search ends; {CURE}"
             LOGGER.error("%s", line("cluster_lost", text=why))
@@ -50,7 +50,7 @@ def _watch(address: str, over: threading.Event) -> None:
 
 
 def answers(address: str) -> bool:
-    """Whether anything listens at HOST:PORT; at what is no such address nothing does."""
+    """Whether anything listens at HOST:PORT. False for text that is no such address."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK):

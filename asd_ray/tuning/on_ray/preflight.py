@@ -1,4 +1,4 @@
-"""Before the first trial of a search on a cluster: what each node lacks, and what will run at once."""
+"""Before the first trial of a search on a cluster: what each node lacks, and how many trials will run at once."""
 
 from __future__ import annotations
 
@@ -8,69 +8,68 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from asd_ray.errors import AsdRayError, listing
+from asd_ray.families import Resources
 from asd_ray.ledger import Ledger
 from asd_ray.storage.heartbeat import store_clock
 from asd_ray.tuning.on_ray._ray import ray
-from asd_ray.tuning.on_ray.cluster import Cluster, told
-from asd_ray.tuning.study import Share, Study
+from asd_ray.tuning.on_ray.cluster import Cluster
+from asd_ray.tuning.study import Study
 
 SAME = ("asd_ray", "torch", "numpy", "ray")  # packages whose versions decide scores, or whether a trial runs at all
 ANSWER = 90.0  # seconds that a node may take to start a process and answer
 
 
 def check_nodes(ledger: Ledger, run_id: str) -> list[str]:
-    """What nodes lack, a line each; an error where not one node could run a trial."""
+    """One line for everything that a node lacks. Raises where no node at all could run a trial."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    look: Any = ray.remote(_lacks)
-    asked = {}
+    check: Any = ray.remote(_check_this_node)
+    hosts = {}  # answer to come -> host name of its node
     nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     for node in nodes:
-        where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        asked[
-            look.options(num_cpus=0, max_retries=0, scheduling_strategy=where).remote(ledger, run_id, _versions())
-        ] = node["NodeManagerHostname"]
-    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER)
-    unfit = [f"{asked[each]}: it did not answer for {ANSWER:g} s; see its load, and ray logs" for each in silent]
-    other = []
-    for each in answered:
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        task = check.options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+        hosts[task.remote(ledger, run_id, _versions())] = node["NodeManagerHostname"]
+    answers, silent = ray.wait(list(hosts), num_returns=len(hosts), timeout=ANSWER)
+    unfit = [f"{hosts[answer]}: it did not answer for {ANSWER:g} s; see its load, and ray logs" for answer in silent]
+    warnings = []
+    for answer in answers:
         try:
-            lacks, differs = ray.get(each)
+            lacks, differs = ray.get(answer)
             unfit += lacks
-            other += differs
-        except Exception as error:  # whatever a node that is not as it should be answers
+            warnings += differs
+        except Exception as error:  # a node without asd_ray, or with a broken one, may raise anything
             last = str(error).strip().splitlines()[-1]
-            unfit.append(f"{asked[each]}: asd_ray does not run there ({last}); install it as on the other nodes")
+            unfit.append(f"{hosts[answer]}: asd_ray does not run there ({last}); install it as on the other nodes")
     if len(unfit) >= len(nodes):
         raise AsdRayError(f"no node of this Ray can run a trial:\n{listing(sorted(unfit))}")
-    return sorted([*unfit, *other])
+    return sorted([*unfit, *warnings])
 
 
-def _lacks(ledger: Ledger, run_id: str, versions: dict[str, str]) -> tuple[list[str], list[str]]:
-    """Why this node can run no trial, and what it merely has otherwise."""
+def _check_this_node(ledger: Ledger, run_id: str, versions: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Why this node can run no trial; and which of its packages have other versions, which is only a warning."""
     node, here = socket.gethostname(), _versions()
     try:
         ledger.check_seen(run_id)
-        store_clock(ledger.files, ledger.layout.status)  # which writes
+        store_clock(ledger.files, ledger.layout.status)  # which also writes there
     except AsdRayError as error:
         return [f"{node}: {error}"], []
     other = [f"{name} {here[name]} instead of {versions[name]}" for name in SAME if here[name] != versions[name]]
-    return [], [f"{node}: it has {', '.join(other)}; install the same everywhere"] if other else []
+    return [], [f"{node}: it has {', '.join(other)}; install the same versions on every node"] if other else []
 
 
 def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in SAME}
 
 
-def told_plan(cluster: Cluster, studies: Sequence[Study]) -> Iterator[str]:
+def plan_lines(cluster: Cluster, studies: Sequence[Study]) -> Iterator[str]:
     """What there is, what trials take, and how many run at once."""
-    yield f"Ray has {cluster.told()}"
-    takers: dict[Share, list[str]] = {}
+    yield f"Ray has {cluster.description()}"
+    families: dict[Resources, list[str]] = {}  # request of a trial -> the families whose trials make it
     for study in studies:
-        takers.setdefault(study.share, []).append(study.family.name)
-    for share, families in takers.items():
-        names = ", ".join(dict.fromkeys(families))
-        alone = " if nothing else runs" if len(takers) > 1 else ""
-        now = cluster.at_once(share)
+        families.setdefault(study.resources, []).append(study.family.name)
+    for request, names in families.items():
+        alone = " if nothing else runs" if len(families) > 1 else ""
+        now = cluster.trials_at_once(request)
         count = f"{now} at once{alone}" if now else "none fits now, nodes are asked for"
-        yield f"a trial of {names} takes {told(share)}: {count}"
+        yield f"a trial of {', '.join(dict.fromkeys(names))} takes {request}: {count}"

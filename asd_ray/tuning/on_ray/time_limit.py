@@ -1,4 +1,4 @@
-"""The time limit of a trial: a worker whose trial hangs is ended, whatever it hangs in."""
+"""The time limit of a trial: a worker whose trial hangs is ended, whatever code it hangs in."""
 
 from __future__ import annotations
 
@@ -6,37 +6,47 @@ import faulthandler
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 STDERR = 2  # the worker's log
-GRACE = 60.0  # seconds that storing the failed trial may take before the process ends all the same
+GRACE = 60.0  # seconds that storing the failed trial may take; then the process ends in any case
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """How long a trial of a search on Ray may take, all in seconds."""
+
+    trial: float | None = None  # how long a trial may take; None: no limit
+    waiting: float = 0.0  # how long a node may lack what a trial needs
+    grace: float = field(default_factory=lambda: GRACE)  # beyond `trial`, until the worker ends without storing
 
 
 class Watchdog:
-    """Ends this process `seconds` after it is made, unless it is called off.
+    """Ends this process after `seconds`, unless it is cancelled before.
 
-    First `last_words` runs in a thread of its own, which needs Python's lock. What hangs with that lock held is ended
-    by a timer that needs nothing, `grace` seconds later; then a dead worker is all that the search sees.
+    `before_exit` runs first, in another thread, which needs Python's global lock. Code that hangs and never releases
+    that lock is ended by a timer in C, `grace` seconds later; the search then sees a dead worker and nothing else.
     """
 
-    def __init__(self, seconds: float, last_words: Callable[[], None], grace: float = GRACE) -> None:
-        self._last_words = last_words
-        self._off = threading.Event()
-        self._timer = threading.Timer(seconds, self._bite)
+    def __init__(self, seconds: float, before_exit: Callable[[], None], grace: float = GRACE) -> None:
+        self._before_exit = before_exit
+        self._cancelled = threading.Event()
+        self._timer = threading.Timer(seconds, self._end_process)
         self._timer.daemon = True
         self._timer.start()
         faulthandler.dump_traceback_later(seconds + grace, exit=True, file=STDERR)
 
-    def call_off(self) -> None:
-        self._off.set()
+    def cancel(self) -> None:
+        self._cancelled.set()
         self._timer.cancel()
         faulthandler.cancel_dump_traceback_later()
 
-    def _bite(self) -> None:
-        if self._off.is_set():
+    def _end_process(self) -> None:
+        if self._cancelled.is_set():
             return
-        faulthandler.dump_traceback(all_threads=True, file=STDERR)  # where it hung
+        faulthandler.dump_traceback(all_threads=True, file=STDERR)  # shows where it hangs
         try:
-            self._last_words()
+            self._before_exit()
         finally:
-            if not self._off.is_set():
+            if not self._cancelled.is_set():
                 os._exit(1)

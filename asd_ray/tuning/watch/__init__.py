@@ -1,1 +1,1 @@
-"""What watches a search: the board, log lines, TensorBoard, Prometheus, the status file."""
+"""Watchers of a search: the live table, log lines, TensorBoard, Prometheus, the status file."""

@@ -1,4 +1,4 @@
-"""Who looks on while a search runs: log lines, metrics, curves, the status file. None of them changes what runs."""
+"""The base of all watchers of a search: log lines, metrics, curves, the status file. No watcher changes what runs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger, TrialRecord
+    from asd_ray.tuning.events import ProgressEvent
     from asd_ray.tuning.running import RunningTrial
     from asd_ray.tuning.study import Study
-    from asd_ray.tuning.trial import Reached
 
 
 class SearchView(Protocol):
@@ -22,13 +22,13 @@ class SearchView(Protocol):
     def running(self) -> Mapping[str, RunningTrial]: ...  # trial hash -> a trial in flight
 
     @property
-    def started(self) -> float: ...  # of time.monotonic()
+    def started(self) -> float: ...  # time.monotonic()
 
     @property
     def ended(self) -> int: ...  # trials that this command has finished
 
     @property
-    def error(self) -> str: ...  # what ends the search as a failure
+    def error(self) -> str: ...  # why the search ends as a failure
 
     @property
     def ledger(self) -> Ledger: ...
@@ -38,22 +38,22 @@ class SearchView(Protocol):
 
 
 class Watcher:
-    """Is told what happens, in the process that runs the search; each method does nothing unless it is overridden."""
+    """Notified of all that happens, in the process that runs the search. Its own methods do nothing."""
 
     def began(self, run: RunningTrial) -> None:
         """A trial was handed out; it may still wait for a worker."""
 
-    def reached(self, run: RunningTrial, what: Reached) -> None:
-        """A sign of life of a trial; `run` has taken it in already."""
+    def progressed(self, run: RunningTrial, event: ProgressEvent) -> None:
+        """A trial reports an event. `run` is up to date with it already."""
 
-    def again(self, run: RunningTrial, why: str) -> None:
-        """A trial lost its worker, or its node could not run it, and will be run once more."""
+    def retried(self, run: RunningTrial, why: str) -> None:
+        """A trial lost its worker, or its node could not run it. It will run once more; `run` is the lost attempt."""
 
     def ended(self, run: RunningTrial, record: TrialRecord) -> None:
         """A trial is stored: complete, pruned or failed."""
 
     def turn(self, search: SearchView) -> None:
-        """Called often while the search runs, at least once a second or so."""
+        """Called often while the search runs, about once a second or more."""
 
     def close(self, search: SearchView) -> None:
         """The search is over, for whatever reason."""

@@ -1,4 +1,4 @@
-"""What a person sees of a search: the live table, and the leaderboard at its end."""
+"""What a search shows on a terminal: the live table while it runs, and the leaderboard at its end."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from rich.table import Table
 from asd_ray._console import Console, is_live
 from asd_ray.ledger import TrialRecord
 from asd_ray.tuning.judge import PROTOCOL
-from asd_ray.tuning.spec import called
+from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.study import Study
 from asd_ray.tuning.watch._base import SearchView, Watcher
 from asd_ray.tuning.watch.status import duration
 from asd_ray.tuning.watch.status_file import seconds_left
 
 EVERY = 10.0  # seconds between two lines where the output is no terminal
-REASONS = 3  # of a study whose trials all failed, told at most
+REASONS = 3  # shown at most, of a study whose trials all failed
 SHOWN = 10  # rows of the leaderboard
 
 
 class Board(Watcher):
-    """A live table on a terminal; elsewhere a line now and then."""
+    """A live table on a terminal. Where the output is a file or a pipe, one line per study every few seconds."""
 
     def __init__(self, slots: Callable[[], float], console: Console) -> None:
         self._slots, self._console = slots, console
         self._live: Live | None = None
-        self._said = time.monotonic()
-        self._drawn = 0.0
+        self._printed = time.monotonic()
 
     @contextmanager
     def shown(self, search: SearchView) -> Iterator[Board]:
@@ -44,11 +43,11 @@ class Board(Watcher):
 
     def turn(self, search: SearchView) -> None:
         now = time.monotonic()
-        if self._live is None and now - self._said >= EVERY:
-            self._said = now
-            self.say_line(search)
+        if self._live is None and now - self._printed >= EVERY:
+            self._printed = now
+            self.print_lines(search)
 
-    def say_line(self, search: SearchView) -> None:
+    def print_lines(self, search: SearchView) -> None:
         for study in search.studies:
             cells = ", ".join(
                 f"{name} {value}"
@@ -60,12 +59,12 @@ class Board(Watcher):
     def table(self, search: SearchView) -> Table:
         minutes = (time.monotonic() - search.started) / 60
         note = f", {search.stopping}: no new trials" if search.stopping else ""
-        made = Table(title=f"{minutes:.1f} min{note}", title_justify="left")
+        table = Table(title=f"{minutes:.1f} min{note}", title_justify="left")
         for name in COLUMNS:
-            made.add_column(name, justify="left" if name == "study" else "right", no_wrap=True)
+            table.add_column(name, justify="left" if name == "study" else "right", no_wrap=True)
         for study in list(search.studies):
-            made.add_row(*self._row(search, study))
-        return made
+            table.add_row(*self._row(search, study))
+        return table
 
     def _row(self, search: SearchView, study: Study) -> list[str]:
         best = study.best
@@ -89,8 +88,8 @@ COLUMNS = ("study", "done", "running", "pruned", "failed", "best", "time left")
 
 def leaderboard(studies: list[Study], console: Console) -> None:
     """The best trials of each machine, with the paper's own settings among them, and every failure's reason."""
-    for machine in dict.fromkeys(called(study.machines) for study in studies):
-        records = [r for s in studies if called(s.machines) == machine for r in s.records.values()]
+    for machine in dict.fromkeys(group_name(study.machines) for study in studies):
+        records = [r for s in studies if group_name(s.machines) == machine for r in s.records.values()]
         ranked = sorted((r for r in records if r.objective is not None), key=lambda r: -(r.objective or 0))
         shown = [(place, r) for place, r in enumerate(ranked, 1) if place <= SHOWN or r.paper]
         title = f"{machine}: {len(ranked)} complete trials, protocol {PROTOCOL}"
@@ -98,37 +97,37 @@ def leaderboard(studies: list[Study], console: Console) -> None:
         for name in ("", "trial", "variant", "objective", "AUC", "pAUC", "epochs", "seconds", ""):
             table.add_column(name, justify="left" if name in ("trial", "variant", "") else "right", no_wrap=True)
         for place, record in shown:
-            told = [record.variant, f"{record.objective:.4f}", *_means(record), str(record.epochs)]
+            cells = [record.variant, f"{record.objective:.4f}", *_means(record), str(record.epochs)]
             paper = "paper" if record.paper else ""
-            table.add_row(str(place), record.name, *told, f"{record.seconds or 0:.1f}", paper)
+            table.add_row(str(place), record.name, *cells, f"{record.seconds or 0:.1f}", paper)
         if ranked:
             console.print(table)
-        told_at_end = {(s.name, reason) for s in studies for reason in s.fruitless}  # by `fruitless`
+        shown_at_end = {(s.name, reason) for s in studies for reason in s.only_failures}  # by `failure_message`
         names: dict[str, list[str]] = {}
-        for study in (s for s in studies if called(s.machines) == machine):
+        for study in (s for s in studies if group_name(s.machines) == machine):
             for record in study.records.values():
-                if record.status == "failed" and (study.name, record.error) not in told_at_end:
+                if record.status == "failed" and (study.name, record.error) not in shown_at_end:
                     names.setdefault(record.error, []).append(record.name)
         for error, failed in names.items():
             which = failed[0] if len(failed) == 1 else f"{len(failed)} trials, {failed[0]} the first"
             console.print(f"failed: {which}: {error}", soft_wrap=True)
 
 
-def fruitless(studies: list[Study]) -> str:
-    """A message where every stored trial of a study failed, or every one that ran; "" where there is no such study.
+def failure_message(studies: list[Study]) -> str:
+    """Which studies have failed trials only, stored or run by this command, and why. "" where there is no such study.
 
     Studies that failed for the same reasons share a line.
     """
     alike: dict[str, list[Study]] = {}
     for study in studies:
-        if reasons := study.fruitless:
+        if reasons := study.only_failures:
             alike.setdefault(_most_frequent(reasons), []).append(study)
     if not alike:
         return ""
     lines = []
-    for why, these in alike.items():
-        ran, names = sum(study.ended for study in these), ", ".join(study.name for study in these)
-        before = sum(study.fruitless.total() for study in these) - ran
+    for why, group in alike.items():
+        ran, names = sum(study.ended for study in group), ", ".join(study.name for study in group)
+        before = sum(study.only_failures.total() for study in group) - ran
         counts = [f"{count} {what}" for count, what in ((ran, "ran"), (before, "stored before")) if count]
         lines.append(f"every trial of {names} failed ({', '.join(counts)}): {why}")
     cure = "fix that and run the same command with --retry-failed; without it no stored failure runs again"
@@ -136,7 +135,7 @@ def fruitless(studies: list[Study]) -> str:
 
 
 def _most_frequent(reasons: Counter[str]) -> str:
-    """The same text however often each came."""
+    """The most frequent reasons. How often each came is left out, so that studies with equal reasons share a line."""
     common = [reason for reason, _ in reasons.most_common(REASONS)]
     rest = len(reasons) - len(common)
     return "; ".join(common) + (f"; and {rest} other reasons" if rest else "")

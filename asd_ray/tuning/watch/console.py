@@ -64,10 +64,10 @@ class SearchConsole:
         if stored:
             self.screen.print(f"{stored} trials are stored already and are not run again")
         for study in plan.studies:
-            if study.elsewhere:
+            if study.incompatible:
                 self.note(
-                    f"{study.name}: {study.elsewhere} stored trials of other settings, of another search space or of "
-                    "another version of the class do not count here"
+                    f"{study.name}: {study.incompatible} stored trials of other settings, of another search space or "
+                    "of another version of the class do not count here"
                 )
 
     def line(self, text: str) -> None:

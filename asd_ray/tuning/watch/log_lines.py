@@ -1,4 +1,4 @@
-"""One log line an event, as `key=value` pairs that grep and log systems can search: on stderr and in the run's log."""
+"""One log line per event, as `key=value` pairs that grep and log systems can search: on stderr and in the run's log."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 from asd_ray._log import LOGGER, line
 from asd_ray.storage.run_layout import RunLayout
-from asd_ray.tuning.spec import called
+from asd_ray.tuning.events import EpochsDone, ProgressEvent, RungReached
+from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.watch._base import SearchView, Watcher
 
 if TYPE_CHECKING:
     from asd_ray._console import Console
     from asd_ray.ledger import TrialRecord
     from asd_ray.tuning.running import RunningTrial
-    from asd_ray.tuning.trial import Reached
 
-LISTED = "is_listed"  # marks a line that the list of failures at the search's end says again
-TOLD = 500  # characters of an error
+LISTED = "is_listed"  # marks the line of a failed trial, which the list at the end of the search repeats
+LONGEST = 500  # characters of an error
 
 
 class LogLines(Watcher):
-    """Tells the logger `asd_ray.search` what happens; `log_to` says where it goes."""
+    """Writes every event to the logger `asd_ray.search`; `log_to` decides where its lines go."""
 
     def __init__(self) -> None:
         self._begun = False
@@ -38,20 +38,21 @@ class LogLines(Watcher):
     def began(self, run: RunningTrial) -> None:
         LOGGER.info(line("trial_began", **_whose(run), epochs=run.spec.epochs, paper=run.spec.paper or None))
 
-    def reached(self, run: RunningTrial, what: Reached) -> None:
-        if what.value is not None:
-            LOGGER.info(line("rung_reached", **_whose(run), **_where(what), value=round(what.value, 4)))
+    def progressed(self, run: RunningTrial, event: ProgressEvent) -> None:
+        at = {"epoch": run.epoch, "seconds": round(event.seconds, 2), "node": event.node}
+        if isinstance(event, RungReached):
+            LOGGER.info(line("rung_reached", **_whose(run), **at, value=round(event.value, 4)))
         elif LOGGER.isEnabledFor(logging.DEBUG):
-            losses = what.losses[max(what.losses)] if what.losses else {}
-            told = {f"loss_{name}": value for name, value in losses.items()}
-            LOGGER.debug(line("sign_of_life", **_whose(run), **_where(what), **told))
+            losses = event.losses[event.epoch] if isinstance(event, EpochsDone) else {}
+            named = {f"loss_{name}": value for name, value in losses.items()}
+            LOGGER.debug(line("sign_of_life", **_whose(run), **at, **named))
 
-    def again(self, run: RunningTrial, why: str) -> None:
+    def retried(self, run: RunningTrial, why: str) -> None:
         LOGGER.warning(line("trial_again", **_whose(run), why=why, node=run.node))
 
     def ended(self, run: RunningTrial, record: TrialRecord) -> None:
         self._ended[record.status] += 1
-        told = line(
+        text = line(
             f"trial_{record.status}",
             **_whose(run),
             objective=None if record.objective is None else round(record.objective, 4),
@@ -59,10 +60,10 @@ class LogLines(Watcher):
             epochs=record.epochs,
             seconds=record.seconds,
             node=record.node or run.node,
-            error=record.error[:TOLD],
+            error=record.error[:LONGEST],
         )
         is_failed = record.status == "failed"
-        LOGGER.log(logging.WARNING if is_failed else logging.INFO, told, extra={LISTED: is_failed})
+        LOGGER.log(logging.WARNING if is_failed else logging.INFO, text, extra={LISTED: is_failed})
 
     def turn(self, search: SearchView) -> None:
         if self._begun:
@@ -74,33 +75,29 @@ class LogLines(Watcher):
         LOGGER.info(line("search_began", studies=names, **counts, run=search.ledger.layout.root, pid=os.getpid()))
 
     def close(self, search: SearchView) -> None:
-        told = line(
+        text = line(
             "search_ended",
             why=search.stopping or "all trials are done",
             **{status: self._ended[status] for status in ("complete", "pruned", "failed")},
             missing=sum(study.missing for study in search.studies),
             seconds=round(time.monotonic() - search.started, 1),
-            error=search.error[:TOLD],
+            error=search.error[:LONGEST],
         )
-        LOGGER.log(logging.ERROR if search.error else logging.INFO, told)
+        LOGGER.log(logging.ERROR if search.error else logging.INFO, text)
 
 
 def _whose(run: RunningTrial) -> dict[str, Any]:
     spec = run.spec
-    return {"trial": spec.name, "hash": spec.hash, "machine": called(spec.machines), "family": spec.family}
-
-
-def _where(what: Reached) -> dict[str, Any]:
-    return {"epoch": what.epoch, "seconds": round(what.seconds, 2), "node": what.node}
+    return {"trial": spec.name, "hash": spec.hash, "machine": group_name(spec.machines), "family": spec.family}
 
 
 @contextmanager
 def log_to(layout: RunLayout, level: str, console: Console) -> Iterator[None]:
-    """For as long as the block lasts: lines from `level` on to stderr, and from INFO on to the run's log on a disk.
+    """While the block lasts, send lines from `level` on to stderr, and from INFO on to the log of a run on a disk.
 
-    A failed trial is listed at the search's end, so stderr gets its line only from level INFO or below.
-    A live table on `console` stays whole. Several searches may write to one log: each line is one write at its end
-    (on NFS two computers that write in the same instant may still mix a line; each has the trial's name in it).
+    The search lists failed trials at its end, so stderr gets their lines only at level INFO or below. A live table on
+    `console` is not broken by log lines. Several searches may write to one log: each line is one write at the end of
+    the file. On NFS two computers that write in the same instant may still mix their lines.
     """
     screen = _Screen(console)
     screen.setLevel(level.upper())
@@ -131,7 +128,7 @@ class _Formatter(logging.Formatter):
 
 
 class _Screen(logging.Handler):
-    """Standard error: through the console where both are one terminal, since a live table may stand there."""
+    """Standard error. Where it is the console's terminal, lines go through the console, because of the live table."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -143,19 +140,19 @@ class _Screen(logging.Handler):
         if self._is_shared:
             self._console.out(text)
             return
-        with contextlib.suppress(OSError, ValueError):  # whoever read it is gone
+        with contextlib.suppress(OSError, ValueError):  # the reader of a pipe is gone
             self._stream.write(text + "\n")
             self._stream.flush()
 
 
 class _Appended(logging.Handler):
-    """A file that is only ever appended to. A full disk, or a folder without rights, is said once on the screen."""
+    """Appends lines to a file. A full disk, or a folder that cannot be written, is reported once on stderr."""
 
     def __init__(self, path: str, screen: logging.Handler, level: int) -> None:
         super().__init__(level)
         self._path, self._screen = path, screen
         self._descriptor: int | None = None
-        self._torn, self._said = False, False
+        self._torn, self._reported = False, False
 
     def emit(self, record: logging.LogRecord) -> None:
         content = ("\n" * self._torn + self.format(record) + "\n").encode("utf-8", "backslashreplace")
@@ -165,16 +162,16 @@ class _Appended(logging.Handler):
                 self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
             written = os.write(self._descriptor, content)
         except OSError as error:
-            self._say(str(error.strerror or error))
+            self._report(str(error.strerror or error))
             return
         self._torn = written < len(content)
         if self._torn:
-            self._say("disk full")
+            self._report("disk full")
 
-    def _say(self, why: str) -> None:
-        if self._said:
+    def _report(self, why: str) -> None:
+        if self._reported:
             return
-        self._said = True
+        self._reported = True
         text = line("log_not_written", path=self._path, error=why, text="the search goes on without it")
         self._screen.handle(LOGGER.makeRecord(LOGGER.name, logging.WARNING, "", 0, text, (), None))
 

@@ -1,7 +1,7 @@
-"""The metrics of a search, for Prometheus through Ray: what is found, what runs, how fast. dashboards/ shows them.
+"""The metrics of a search, for Prometheus through Ray: the best score, what runs, how fast. dashboards/ shows them.
 
-Ray puts ``ray_`` before every name and, after a counter's, ``_total``: ``ray_asd_ray_best_hmean``. Each node serves
-them at ``/metrics`` of its MetricsExportPort, with or without Ray's dashboard, some ten seconds after they are set.
+Ray puts ``ray_`` before every name and ``_total`` after the name of a counter: ``ray_asd_ray_best_hmean``. Each node
+serves them at ``/metrics`` of its MetricsExportPort, with or without Ray's dashboard, ten seconds after they are set.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ from collections import Counter as Counts
 from collections import deque
 from typing import TYPE_CHECKING
 
+from asd_ray.families import Resources
+from asd_ray.tuning.events import EpochsDone, ProgressEvent
 from asd_ray.tuning.on_ray._ray import metrics
-from asd_ray.tuning.spec import called
+from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.watch._base import SearchView, Watcher
 
 if TYPE_CHECKING:
     from asd_ray.tuning.on_ray.cluster import Cluster
     from asd_ray.tuning.running import RunningTrial
     from asd_ray.tuning.study import Study
-    from asd_ray.tuning.trial import Reached
 
-EVERY = 5.0  # seconds between two settings of the gauges: Ray exports every ten, and drops what is older than twenty
+EVERY = 5.0  # seconds between two updates of the gauges: Ray exports every ten, and drops values older than twenty
 WINDOW = 60.0  # seconds over which clips a second are counted
 STATES = ("complete", "pruned", "failed")
 
-# No tag names a trial: Prometheus keeps a series for ever for every value that a tag has had.
+# No tag has the name of a trial: Prometheus keeps one series for every value that a tag has ever had.
 RUN = ("run",)
 STUDY = ("run", "machine", "family")
 BEST = "asd_ray_best_hmean", "Best objective, the harmonic mean of AUC and pAUC, of the complete trials", STUDY
@@ -36,11 +37,11 @@ EPOCHS = "asd_ray_epochs", "Epochs trained by this command", STUDY
 CLIPS = "asd_ray_clips_learned", "Clips learned by this command: of every epoch, the clips it learns from", STUDY
 
 
-class Meters(Watcher):
-    """Keeps the metrics of a search, in a process that Ray was started in: not with ``--serial``.
+class PrometheusMetrics(Watcher):
+    """Updates the metrics of a search. The process must have joined a Ray, so not with ``--serial``.
 
-    The busy share counts slots that are given out, not how hard they work, for which Ray has metrics of its own; above
-    1 means that trials wait for a node, one that was lost or one that the autoscaler is to bring.
+    The busy share counts the slots that trials have, not their load, for which Ray has its own metrics. Above 1 it
+    means that trials wait for a node: the node was lost, or the autoscaler is starting it.
     """
 
     def __init__(self, run: str, cluster: Cluster) -> None:
@@ -50,32 +51,32 @@ class Meters(Watcher):
         self._epochs, self._clips = metrics.Counter(*EPOCHS), metrics.Counter(*CLIPS)
         self._learned: deque[tuple[float, int]] = deque()  # (when, clips) within the window
         self._began = time.monotonic()
-        self._set = -EVERY
+        self._updated = -EVERY
 
-    def reached(self, run: RunningTrial, what: Reached) -> None:
-        if not what.losses:
+    def progressed(self, run: RunningTrial, event: ProgressEvent) -> None:
+        if not isinstance(event, EpochsDone):
             return
-        clips = what.clips * len(what.losses)  # one entry an epoch since the last sign of life
-        self._epochs.inc(len(what.losses), self._of(run.study))
+        clips = event.clips * len(event.losses)
+        self._epochs.inc(len(event.losses), self._of(run.study))
         if clips:
             self._clips.inc(clips, self._of(run.study))
             self._learned.append((time.monotonic(), clips))
 
     def turn(self, search: SearchView) -> None:
-        if time.monotonic() - self._set >= EVERY:
-            self._set_gauges(search)
+        if time.monotonic() - self._updated >= EVERY:
+            self._update_gauges(search)
 
     def close(self, search: SearchView) -> None:
-        """A cluster that outlives the search shows for some twenty seconds more what it came to."""
-        self._set_gauges(search)
+        """A cluster that goes on after the search shows its last values for some twenty seconds more."""
+        self._update_gauges(search)
 
-    def _set_gauges(self, search: SearchView) -> None:
-        self._set = now = time.monotonic()
+    def _update_gauges(self, search: SearchView) -> None:
+        self._updated = now = time.monotonic()
         running = list(search.running.values())
-        at_work = Counts(run.study.name for run in running)
+        running_of = Counts(run.study.name for run in running)
         for study in search.studies:
             states = {state: study.count(state) for state in STATES}
-            states |= {"running": at_work[study.name], "missing": study.missing}
+            states |= {"running": running_of[study.name], "missing": study.missing}
             for state, count in states.items():
                 self._trials.set(count, {**self._of(study), "state": state})
             if (best := study.best) is not None:
@@ -84,11 +85,10 @@ class Meters(Watcher):
             self._learned.popleft()
         seconds = min(WINDOW, now - self._began)
         self._clips_per_second.set(sum(clips for _, clips in self._learned) / max(seconds, 1.0), {"run": self._run})
-        held = {"CPU": sum(run.spec.cpu for run in running), "GPU": sum(run.spec.gpu for run in running)}
-        has = {"CPU": self._cluster.now.cpu, "GPU": self._cluster.now.gpu}
-        for resource, amount in held.items():
-            share = amount / has[resource] if has[resource] else 0.0
-            self._busy.set(share, {"run": self._run, "resource": resource})
+        used = sum((run.spec.resources for run in running), Resources(0.0, 0.0))
+        there = self._cluster.now
+        for name, amount, total in (("CPU", used.cpu, there.cpu), ("GPU", used.gpu, there.gpu)):
+            self._busy.set(amount / total if total else 0.0, {"run": self._run, "resource": name})
 
     def _of(self, study: Study) -> dict[str, str]:
-        return {"run": self._run, "machine": called(study.machines), "family": study.family.name}
+        return {"run": self._run, "machine": group_name(study.machines), "family": study.family.name}

@@ -1,4 +1,4 @@
-"""``asd-ray search --status RUN``: how a run is going, by its files alone, from any computer that reads them."""
+"""``asd-ray search --status RUN``: how a run is going, from its files alone, on any computer that can read them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.storage.heartbeat import Beat, read_beats, store_clock
 from asd_ray.storage.open_files import open_files
 from asd_ray.storage.run_layout import RunLayout
-from asd_ray.tuning.ledger_view import whole_and_half
-from asd_ray.tuning.spec import called
+from asd_ray.tuning.ledger_view import whole_and_partial
+from asd_ray.tuning.spec import group_name
 
 if TYPE_CHECKING:
     from asd_ray._console import Console
 
 SHOWN = 30  # running trials
 FAILURES = 5
-STUCK = 60.0  # seconds without a turn after which a search that lives is said to wait for something
-
+STUCK = 60.0  # seconds without a turn after which a search counts as waiting for something
 
 STUDY = object_of(
     study=Text(),
@@ -35,7 +34,7 @@ STUDY = object_of(
     left=Maybe(Number(0, 1e12)),
 )
 RUNNING = object_of(trial=Text(), node=Text(), epoch=Whole(), epochs=Maybe(Whole()), seconds=Number(-1e10, 1e10))
-STATUS = Fields(  # what is shown of what `StatusFile` writes
+STATUS = Fields(  # the part of what `StatusFile` writes that is shown
     {
         "command": Text(),
         "seconds": Number(0, 1e10),
@@ -54,23 +53,23 @@ STATUS = Fields(  # what is shown of what `StatusFile` writes
 
 
 def read_status(layout: RunLayout) -> tuple[list[Beat], bool]:
-    """The searches of a run, and whether their age could be told by the clock of the disk or of S3."""
+    """The searches of a run, and whether their ages are exact: by the clock of the disk or of S3."""
     files = open_files(layout)
     listed = files.list(layout.status)
     if not listed:
         return [], True
     try:
         return read_beats(files, listed, store_clock(files, layout.status)), True
-    except AsdRayError:  # one who may only read the run cannot ask for its clock by writing a file
+    except AsdRayError:  # a user without write access cannot write the file that tells the store's clock
         return read_beats(files, listed, time.time()), False
 
 
 def show_status(run: str, console: Console) -> None:
-    """Who searches, how far each study is, what runs, what failed. Raises when there is no such run."""
+    """Print which searches run, how far each study is, which trials run and which failed. Raises if there is no run."""
     layout = RunLayout(run)
-    found, exact = read_status(layout)
+    all_beats, exact = read_status(layout)
     beats = []
-    for beat in found:
+    for beat in all_beats:
         if problem := fault(STATUS, beat.told):
             console.print(
                 f"note: {layout.url(beat.path)} is left out, as {problem}; remove it if no search of this version runs",
@@ -88,9 +87,7 @@ def show_status(run: str, console: Console) -> None:
     for beat in beats:
         _show_search(beat, console)
     if beats and not exact:
-        console.print(
-            "note: ages are told by this computer's clock, since the run's folder cannot be written from here"
-        )
+        console.print("note: ages are by this computer's clock, since the run's folder cannot be written from here")
     alive = [beat for beat in beats if beat.alive]
     if not alive:
         gone = " any more" if beats else ""
@@ -104,26 +101,26 @@ def show_status(run: str, console: Console) -> None:
 
 
 def _show_search(beat: Beat, console: Console) -> None:
-    told = beat.told
-    since, silent = duration(told.get("seconds", 0.0) + beat.silent), duration(beat.silent)
-    console.print(f"{beat}: {told.get('command', '')}")
+    state = beat.told
+    since, silent = duration(state.get("seconds", 0.0) + beat.silent), duration(beat.silent)
+    console.print(f"{beat}: {state.get('command', '')}")
     if not beat.alive:
         why = "its process is gone." if beat.here else "killed?"
-        console.print(f"  not heard from for {silent}: {why} The same command goes on where it ended")
+        console.print(f"  no heartbeat for {silent}: {why} Run the same command again to resume it")
         return
-    notes = [f"since {since}", f"heard from {silent} ago"]
-    if slots := told.get("slots"):
-        notes.append(f"{len(told.get('running', []))} of {slots:g} slots busy")
-    if cluster := told.get("cluster"):
+    notes = [f"since {since}", f"last heartbeat {silent} ago"]
+    if slots := state.get("slots"):
+        notes.append(f"{len(state.get('running', []))} of {slots:g} slots busy")
+    if cluster := state.get("cluster"):
         notes.append("cluster: " + " ".join(f"{name}={_number(value)}" for name, value in cluster.items()))
-    notes.append(f"{told.get('ended', 0)} trials ended")
-    for why, count in told.get("again", {}).items():
+    notes.append(f"{state.get('ended', 0)} trials ended")
+    for why, count in state.get("again", {}).items():
         notes.append(f"{count} run again ({why})")
     console.print(f"  {', '.join(notes)}")
-    if told.get("stopping"):
-        console.print(f"  stopping ({told['stopping']}): no new trials {told.get('error', '')}".rstrip())
-    if told.get("turned", 0.0) > STUCK:
-        silent = duration(told["turned"])
+    if state.get("stopping"):
+        console.print(f"  stopping ({state['stopping']}): no new trials {state.get('error', '')}".rstrip())
+    if state.get("turned", 0.0) > STUCK:
+        silent = duration(state["turned"])
         why = "a long epoch with --serial, or it waits for Ray or S3"
         console.print(flagged(f"  no sign of life for {silent}", why, "yellow"))
 
@@ -135,7 +132,7 @@ def _show_search(beat: Beat, console: Console) -> None:
 class _Row:
     study: str
     done: int
-    wanted: int | None  # None: nobody is heard of who wants more
+    wanted: int | None  # None: no search reports how many it wants
     running: int
     pruned: int
     failed: int
@@ -146,52 +143,55 @@ class _Row:
 
 def _show_studies(beats: Sequence[Beat], records: Sequence[TrialRecord], console: Console) -> None:
     rows = {row.study: row for row in _stored_rows(records)}
-    for beat in sorted(beats, key=lambda beat: beat.alive):  # what the living say counts
-        for told in beat.told.get("studies", []):
+    for beat in sorted(beats, key=lambda beat: beat.alive):  # the reports of living searches count last
+        for row in beat.told.get("studies", []):
+            name = row["study"]
             if beat.alive:
-                rows[told["study"]] = _told_row(beat, told)
-            elif told["study"] in rows:
-                rows[told["study"]].wanted = told["wanted"]
+                rows[name] = _reported_row(beat, row)
+            elif name in rows:
+                rows[name].wanted = row["wanted"]
             else:
-                rows[told["study"]] = _Row(told["study"], 0, told["wanted"], 0, 0, 0, None)
+                rows[name] = _Row(name, 0, row["wanted"], 0, 0, 0, None)
     if not rows:
         return
     table = Table()
     for name in ("study", "done", "running", "pruned", "failed", "best", "time left"):
         table.add_column(name, justify="left" if name in ("study", "best") else "right", no_wrap=True)
-    for row in sorted(rows.values(), key=lambda row: row.study):
-        done = str(row.done) if row.wanted is None else f"{row.done}/{row.wanted}"
-        best = "" if row.best is None else f"{row.best[0]:.4f} {row.best[1]}"
-        left = row.note or ("" if row.left is None else f"~{duration(row.left)}")
-        table.add_row(row.study, done, str(row.running), str(row.pruned), str(row.failed), best, left)
+    for shown in sorted(rows.values(), key=lambda row: row.study):
+        done = str(shown.done) if shown.wanted is None else f"{shown.done}/{shown.wanted}"
+        best = "" if shown.best is None else f"{shown.best[0]:.4f} {shown.best[1]}"
+        left = shown.note or ("" if shown.left is None else f"~{duration(shown.left)}")
+        table.add_row(shown.study, done, str(shown.running), str(shown.pruned), str(shown.failed), best, left)
     console.print(table)
 
 
-def _told_row(beat: Beat, told: dict[str, Any]) -> _Row:
-    left = told["left"]
+def _reported_row(beat: Beat, row: dict[str, Any]) -> _Row:
+    left = row["left"]
     return _Row(
-        told["study"],
-        told["done"],
-        told["wanted"],
-        told["running"],
-        told["pruned"],
-        told["failed"],
-        (told["best"][0], told["best"][1]) if told["best"] else None,
+        row["study"],
+        row["done"],
+        row["wanted"],
+        row["running"],
+        row["pruned"],
+        row["failed"],
+        (row["best"][0], row["best"][1]) if row["best"] else None,
         None if left is None else max(0.0, left - beat.silent),
-        "space exhausted" if told["exhausted"] else "",
+        "space exhausted" if row["exhausted"] else "",
     )
 
 
 def _stored_rows(records: Sequence[TrialRecord]) -> list[_Row]:
-    """A row for each study that the ledger knows of, over all seeds and settings; imported systems are no studies."""
-    found = {(tuple(sorted(record.machines)), record.family) for record in records if record.source == "search"}
+    """One row per study in the ledger, over all seeds and settings. Imported systems are not studies."""
+    studies = {(tuple(sorted(record.machines)), record.family) for record in records if record.source == "search"}
     rows = []
-    for machines, family in found:
-        whole, _ = whole_and_half(records, machines, family)
+    for machines, family in studies:
+        whole, _ = whole_and_partial(records, machines, family)
         scored = [(r.objective, r.variant) for r in whole if r.status == "complete" and r.objective is not None]
         counts = {status: sum(r.status == status for r in whole) for status in ("pruned", "failed")}
         best = max(scored, default=None)
-        rows.append(_Row(f"{called(machines)}-{family}", len(whole), None, 0, counts["pruned"], counts["failed"], best))
+        rows.append(
+            _Row(f"{group_name(machines)}-{family}", len(whole), None, 0, counts["pruned"], counts["failed"], best)
+        )
     return rows
 
 
@@ -207,7 +207,7 @@ def _show_running(alive: Sequence[Beat], console: Console) -> None:
         table.add_column(name, justify="left" if name in ("running", "node") else "right", no_wrap=True)
     for beat, run in running[:SHOWN]:
         of = f"/{run['epochs']}" if run["epochs"] else ""
-        epoch = f"{run['epoch']}{of}" if run["node"] else "not heard from yet"
+        epoch = f"{run['epoch']}{of}" if run["node"] else "not started yet"
         table.add_row(run["trial"], run["node"], epoch, duration(run["seconds"] + beat.silent))
     console.print(table)
     if len(running) > SHOWN:
@@ -215,14 +215,14 @@ def _show_running(alive: Sequence[Beat], console: Console) -> None:
 
 
 def _show_failures(beats: Sequence[Beat], records: Sequence[TrialRecord], console: Console) -> None:
-    """The last ones in the ledger; of one that a search tells of and that is not seen there yet, what it tells."""
+    """The last failures in the ledger, and those that searches report and that are not seen in the ledger yet."""
     failed = sorted((r for r in records if r.status == "failed"), key=lambda record: record.created)
-    told = {r.name: r.error for r in failed[-FAILURES:]}
+    errors = {r.name: r.error for r in failed[-FAILURES:]}
     for beat in beats:
-        told |= {each["trial"]: each["error"] for each in beat.told.get("failures", [])}
-    if told:
+        errors |= {failure["trial"]: failure["error"] for failure in beat.told.get("failures", [])}
+    if errors:
         console.print(f"the last failures ({len(failed)} in all):")
-    for name, error in list(told.items())[-FAILURES:]:
+    for name, error in list(errors.items())[-FAILURES:]:
         text = " ".join(error.split())
         console.print(f"  {name}: {text}", soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""What a search tells of itself while it runs: one file of each search, in the run's folder."""
+"""The status file: every search writes one in the run's folder while it runs, for ``asd-ray search --status``."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from asd_ray.tuning.running import RunningTrial
     from asd_ray.tuning.study import Study
 
-FAILURES = 5  # the last ones are told
-TOLD = 300  # characters of an error
+FAILURES = 5  # the last ones are written
+LONGEST = 300  # characters of an error
 
 
 class StatusFile(Watcher):
-    """Keeps the file that `asd-ray search --status` reads; a disk or S3 that refuses it, or is slow, stops no search.
+    """Writes the file that `asd-ray search --status` reads. A slow or full disk, or a slow S3, does not stop a search.
 
     `slots` is how many trials can run at once, `cluster` what Ray has, such as ``{"nodes": 3, "CPU": 48, "GPU": 8}``.
     """
@@ -38,61 +38,61 @@ class StatusFile(Watcher):
     ) -> None:
         self._layout, self._files = layout, open_files(layout)
         self._command, self._slots, self._cluster = command, slots, cluster
-        self._file = BeatingFile(self._files, layout.status_file(new_driver()), self._content, self._clear_away)
+        self._file = BeatingFile(self._files, layout.status_file(new_driver()), self._content, self._remove_dead)
         self._began = self._turned = time.monotonic()
-        self._told: dict[str, Any] | None = None
-        self._taken = 0.0
-        self._again: dict[str, int] = {}
+        self._state: dict[str, Any] | None = None  # as of the last look at the search
+        self._looked = 0.0  # time.monotonic()
+        self._retries: dict[str, int] = {}  # reason -> how often
         self._failures: deque[dict[str, str]] = deque(maxlen=FAILURES)
 
-    def again(self, run: RunningTrial, why: str) -> None:
-        self._again[why] = self._again.get(why, 0) + 1
+    def retried(self, run: RunningTrial, why: str) -> None:
+        self._retries[why] = self._retries.get(why, 0) + 1
 
     def ended(self, run: RunningTrial, record: TrialRecord) -> None:
         if record.status == "failed":
-            self._failures.append({"trial": record.name, "error": record.error[:TOLD]})
+            self._failures.append({"trial": record.name, "error": record.error[:LONGEST]})
 
     def turn(self, search: SearchView) -> None:
         self._turned = time.monotonic()
-        if self._told is not None and self._turned - self._taken < self._file.every:
+        if self._state is not None and self._turned - self._looked < self._file.every:
             return
-        self._taken = self._turned
-        self._told = self._seen(search)
+        self._looked = self._turned
+        self._state = self._state_of(search)
         self._file.start()
         self._file.soon()
 
     def close(self, search: SearchView) -> None:
         self._file.close()
 
-    def _clear_away(self) -> None:
-        """Files of searches that were killed: this command goes on in their place."""
+    def _remove_dead(self) -> None:
+        """Remove the files of searches that were killed: this command takes their place."""
         try:
             now = store_clock(self._files, self._layout.status)
             for beat in read_beats(self._files, self._files.list(self._layout.status), now):
                 if not beat.alive:
                     self._files.remove(beat.path)
         except AsdRayError:
-            pass  # the first beat will say what is wrong
+            pass  # the first heartbeat will report it
 
     def _content(self) -> dict[str, Any]:
-        """Called by the thread: only what `turn` has left for it."""
+        """Called by another thread, so it reads only what `turn` has prepared."""
         now = time.monotonic()
         return {
             "command": self._command,
             "seconds": round(now - self._began, 1),
-            "turned": round(now - self._turned, 1),  # seconds since the search itself gave a sign of life
-            **(self._told or {}),
+            "turned": round(now - self._turned, 1),  # seconds since the search itself called `turn`
+            **(self._state or {}),
         }
 
-    def _seen(self, search: SearchView) -> dict[str, Any]:
+    def _state_of(self, search: SearchView) -> dict[str, Any]:
         slots, now = self._slots(), time.monotonic()
         return {
             "slots": slots,
             "cluster": self._cluster(),
             "ended": search.ended,
             "stopping": search.stopping,
-            "error": search.error[:TOLD],
-            "again": dict(self._again),
+            "error": search.error[:LONGEST],
+            "again": dict(self._retries),
             "failures": list(self._failures),
             "studies": [_study(search, study, slots) for study in search.studies],
             "running": [
@@ -125,14 +125,14 @@ def _study(search: SearchView, study: Study, slots: float) -> dict[str, Any]:
 
 
 def seconds_left(search: SearchView, study: Study, slots: float) -> float | None:
-    """What is missing, and the rest of what runs, at this study's mean, on its part of the slots: a rough guess.
+    """A rough guess: missing trials and the rest of the running ones take this study's mean, on its share of the slots.
 
-    None where nothing can be said: no trial has ended yet, nothing is left, or no more trials are started.
+    None where no guess is possible: no trial has ended yet, nothing is left, or no more trials are started.
     """
-    each = study.seconds_a_trial
-    if not each or not (study.missing or study.running) or search.stopping:
+    mean = study.mean_seconds
+    if not mean or not (study.missing or study.running) or search.stopping:
         return None
     now = time.monotonic()
-    rests = [max(0.0, run.started + each - now) for run in list(search.running.values()) if run.study is study]
+    rests = [max(0.0, run.started + mean - now) for run in list(search.running.values()) if run.study is study]
     busy = sum(bool(s.missing or s.running) for s in search.studies)
-    return max((study.missing * each + sum(rests)) * busy / max(1.0, slots), *rests, 0.0)
+    return max((study.missing * mean + sum(rests)) * busy / max(1.0, slots), *rests, 0.0)

@@ -1,7 +1,7 @@
-"""TensorBoard curves of each trial: losses by epoch, the objective at rungs and at the end, in one small file a trial.
+"""TensorBoard curves, in one small file per trial: losses by epoch, the objective at rungs and at the end.
 
-``tensorboard --logdir RUN/tensorboard`` shows them while the search runs. The driver writes them from what trials tell
-it; the ledger does not need them, and they may be removed at any time.
+``tensorboard --logdir RUN/tensorboard`` shows them while the search runs. The driver writes them from the events of the
+trials. The ledger does not need them, and they may be removed at any time.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from typing import TYPE_CHECKING
 
 from asd_ray._log import LOGGER, line
 from asd_ray.storage.run_layout import RunLayout
+from asd_ray.tuning.events import EpochsDone, ProgressEvent, RungReached
 from asd_ray.tuning.watch._base import Watcher
 
 if TYPE_CHECKING:
     from asd_ray.ledger import TrialRecord
     from asd_ray.tuning.running import RunningTrial
-    from asd_ray.tuning.trial import Reached
 
-POINTS = 200  # of one curve, about: more would fill the disk and not be seen
+POINTS = 200  # of one curve, about: more would fill the disk and not be visible
 
 
 @dataclass
 class _Curve:
-    """The file of a trial that runs."""
+    """The file of a running trial."""
 
     path: str
-    step: int  # every so many epochs a loss is drawn
-    epoch: int = 0  # the last one that was told
-    values: dict[int, dict[str, float]] = field(default_factory=dict)  # epoch -> values, not written yet
+    step: int  # epochs between two points of a loss
+    epoch: int = 0  # the last that was reported
+    values: dict[int, dict[str, float]] = field(default_factory=dict)  # epoch -> values that are not written yet
     begun: bool = False
 
 
-class Curves(Watcher):
-    """Writes points as they are told, so a trial of many hours is seen growing. Not on S3, which cannot append."""
+class TensorBoardCurves(Watcher):
+    """Writes points as they are reported, so that a long trial can be followed. Not on S3, which cannot append."""
 
     def __init__(self, layout: RunLayout, say: Callable[[str], None]) -> None:
         self._layout = layout
@@ -47,22 +47,21 @@ class Curves(Watcher):
             say("no TensorBoard curves: the run is on S3, where no file can grow; the ledger holds the values at rungs")
 
     def began(self, run: RunningTrial) -> None:
-        self._running.pop(run.spec.hash, None)  # of a worker that died
+        self._running.pop(run.spec.hash, None)  # of an attempt whose worker died
 
-    def reached(self, run: RunningTrial, what: Reached) -> None:
-        if self._given_up:
+    def progressed(self, run: RunningTrial, event: ProgressEvent) -> None:
+        if self._given_up or not isinstance(event, EpochsDone):
             return
         curve = self._running.get(run.spec.hash)
-        anew = curve is not None and min([what.epoch + 1, *what.losses]) <= curve.epoch
-        if curve is None or anew:  # it began, or began anew with a smaller batch
+        if curve is None or min(event.losses) <= curve.epoch:  # it starts, or starts again with a smaller batch
             path = self._layout.curves_file(run.spec.name, run.spec.hash)
             curve = self._running[run.spec.hash] = _Curve(path, step=-(-(run.spec.epochs or 1) // POINTS))
-        for epoch, losses in what.losses.items():
+        for epoch, losses in event.losses.items():
             if epoch % curve.step == 0 or epoch in (1, run.spec.epochs):
                 curve.values[epoch] = {f"loss/{name}": value for name, value in losses.items()}
-        if what.value is not None:
-            curve.values.setdefault(what.epoch, {})["objective"] = what.value
-        curve.epoch = what.epoch
+        if isinstance(event, RungReached):
+            curve.values.setdefault(event.epoch, {})["objective"] = event.value
+        curve.epoch = event.epoch
         self._write(curve)
 
     def ended(self, run: RunningTrial, record: TrialRecord) -> None:
@@ -110,7 +109,7 @@ def _event(now: float, epoch: int, values: dict[str, float]) -> bytes:
 
 
 def _record(data: bytes) -> bytes:
-    """The framing of a TFRecord file. tensorboardX's own writer cannot append, and starts a thread for each file."""
+    """One framed record of a TFRecord file. tensorboardX's own writer cannot append and starts a thread per file."""
     from tensorboardX.record_writer import masked_crc32c
 
     length = struct.pack("<Q", len(data))

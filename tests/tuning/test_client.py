@@ -1,4 +1,4 @@
-"""What Ctrl-C does in a terminal that follows a search on a cluster; the following itself is in test_faults.py."""
+"""Ctrl-C in a terminal that follows a search on a cluster. The search on the cluster itself: test_faults.py."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import signal
 
 import pytest
 
-from asd_ray.tuning.on_ray.client import _pressed
+from asd_ray.tuning.on_ray.client import _counted_interrupts
 
 
-def test_two_presses_are_noted_and_the_third_is_raised() -> None:
+def test_two_interrupts_are_counted_and_the_third_is_raised() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with _pressed() as presses:
+    with _counted_interrupts() as interrupts:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
-        assert len(presses) == 2
+        assert len(interrupts) == 2
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before

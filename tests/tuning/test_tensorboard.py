@@ -13,15 +13,15 @@ from tensorboardX.record_writer import masked_crc32c
 
 from asd_ray.ledger import RunLayout, TrialRecord, trial_hash
 from asd_ray.storage.open_files import open_files
+from asd_ray.tuning.events import EpochsDone, ProgressEvent, RungReached, Waiting
 from asd_ray.tuning.search import Search
-from asd_ray.tuning.trial import Reached
-from asd_ray.tuning.watch.tensorboard import POINTS, Curves
+from asd_ray.tuning.watch.tensorboard import POINTS, TensorBoardCurves
 
 HASH = trial_hash(number=7)
 
 
 def events(path: Path) -> Iterator[Event]:
-    """What TensorBoard would read: the records of a file, each with its checksums right."""
+    """The records of a file as TensorBoard reads them. Fails where a checksum is wrong."""
     data = path.read_bytes()
     while data:
         (size,) = struct.unpack("<Q", data[:8])
@@ -56,9 +56,12 @@ def ended(objective: float | None = 0.875, status: str = "complete", epochs: int
     return TrialRecord(trial=HASH, name="fan-ae-0007", machine="fan", family="ae", **how)  # type: ignore[arg-type]
 
 
-def reached(epoch: int, value: float | None = None, since: int | None = None) -> Reached:
+def trained(epoch: int, since: int | None = None, rung: float | None = None) -> EpochsDone:
+    """The event of the epochs from `since` on; with a value where the last one is a rung."""
     first = epoch if since is None else since
-    return Reached(epoch, value, 1.0, "node", 10, {at: {"train": 1 / at} for at in range(first, epoch + 1)})
+    losses = {at: {"train": 1 / at} for at in range(first, epoch + 1)}
+    facts: dict[str, Any] = {"seconds": 1.0, "node": "node", "epoch": epoch, "losses": losses, "clips": 10}
+    return EpochsDone(**facts) if rung is None else RungReached(**facts, value=rung)
 
 
 @pytest.fixture
@@ -71,9 +74,9 @@ def file(layout: RunLayout) -> Path:
     return Path(layout.curves_file("fan-ae-0007", HASH))
 
 
-def test_a_search_leaves_the_curves_of_every_trial(bench: Any) -> None:
+def test_a_search_writes_curves_of_every_trial(bench: Any) -> None:
     layout = bench.ledger.layout
-    search = bench.search(bench.study(5), watchers=[Curves(layout, pytest.fail)])
+    search = bench.search(bench.study(5), watchers=[TensorBoardCurves(layout, pytest.fail)])
     records = bench.records
     assert len(records) == 5
     for record in records:
@@ -87,14 +90,14 @@ def test_a_search_leaves_the_curves_of_every_trial(bench: Any) -> None:
     assert len(os.listdir(layout.tensorboard)) == search.ended == 5
 
 
-def test_points_are_seen_while_the_trial_runs(layout: RunLayout, file: Path) -> None:
-    watcher, run = Curves(layout, pytest.fail), running()
+def test_points_are_written_while_the_trial_runs(layout: RunLayout, file: Path) -> None:
+    watcher, run = TensorBoardCurves(layout, pytest.fail), running()
     watcher.began(run)
     assert not file.exists()
-    watcher.reached(run, reached(3, 0.5, since=1))
-    watcher.reached(run, Reached(3, None, 2.0))  # a sign of life while it scores
+    watcher.progressed(run, trained(3, rung=0.5, since=1))
+    watcher.progressed(run, Waiting(seconds=2.0, node="node"))
     assert curves(file) == {"loss/train": pytest.approx({1: 1, 2: 0.5, 3: 1 / 3}), "objective": {3: 0.5}}
-    watcher.reached(run, reached(9, since=4))
+    watcher.progressed(run, trained(9, since=4))
     watcher.ended(run, ended())
     assert sorted(curves(file)["loss/train"]) == list(range(1, 10))
     assert curves(file)["objective"] == {3: 0.5, 9: 0.875}
@@ -102,57 +105,57 @@ def test_points_are_seen_while_the_trial_runs(layout: RunLayout, file: Path) -> 
 
 @pytest.mark.parametrize("epochs", [150, 200, 201, 1000, 12_345])
 def test_long_curves_are_thinned(layout: RunLayout, file: Path, epochs: int) -> None:
-    watcher, run = Curves(layout, pytest.fail), running(epochs)
-    watcher.reached(run, reached(epochs // 3, 0.5, since=1))
-    watcher.reached(run, reached(epochs, since=epochs // 3 + 1))
+    watcher, run = TensorBoardCurves(layout, pytest.fail), running(epochs)
+    watcher.progressed(run, trained(epochs // 3, rung=0.5, since=1))
+    watcher.progressed(run, trained(epochs, since=epochs // 3 + 1))
     drawn = curves(file)["loss/train"]
     assert min(epochs, POINTS / 2) <= len(drawn) <= POINTS + 2
     assert {1, epochs} <= set(drawn)
     assert file.stat().st_size < 16_000
 
 
-@pytest.mark.parametrize("told", [[], [Reached(0, None, 1.0)]])
-def test_a_trial_with_nothing_to_draw_leaves_nothing(layout: RunLayout, told: list[Reached]) -> None:
-    watcher, run = Curves(layout, pytest.fail), running(None)
+@pytest.mark.parametrize("reported", [[], [Waiting(seconds=1.0, node="node")]])
+def test_a_trial_without_points_writes_no_file(layout: RunLayout, reported: list[ProgressEvent]) -> None:
+    watcher, run = TensorBoardCurves(layout, pytest.fail), running(None)
     watcher.began(run)
-    for each in told:
-        watcher.reached(run, each)
+    for event in reported:
+        watcher.progressed(run, event)
     watcher.ended(run, ended(epochs=0))
     assert not os.path.exists(layout.tensorboard)
 
 
-def test_a_trial_that_begins_anew_takes_the_place_of_what_was_drawn(layout: RunLayout, file: Path) -> None:
-    watcher, run = Curves(layout, pytest.fail), running()
+def test_a_trial_that_starts_again_replaces_its_curves(layout: RunLayout, file: Path) -> None:
+    watcher, run = TensorBoardCurves(layout, pytest.fail), running()
     watcher.began(run)
-    watcher.reached(run, reached(3, 0.5, since=1))
-    watcher.reached(run, reached(2, since=1))  # out of memory: from the start, with half the batch
+    watcher.progressed(run, trained(3, rung=0.5, since=1))
+    watcher.progressed(run, trained(2, since=1))  # out of memory: from the start, with half the batch
     assert sorted(curves(file)["loss/train"]) == [1, 2]
     watcher.began(run)  # its worker died
-    watcher.reached(run, reached(6, since=1))
+    watcher.progressed(run, trained(6, since=1))
     assert sorted(curves(file)["loss/train"]) == list(range(1, 7))
     watcher.ended(run, ended(None, "failed"))
     assert "objective" not in curves(file)
 
 
 @pytest.mark.parametrize("how", ["full", "in the way"])
-def test_a_disk_that_takes_no_curves_does_not_stop_the_search(
+def test_curves_that_cannot_be_written_do_not_stop_the_search(
     bench: Any, how: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if how == "full":
         monkeypatch.setattr(RunLayout, "curves_file", lambda self, name, trial: "/dev/full")
     else:
         open_files(bench.ledger.layout).put(bench.ledger.layout.tensorboard, b"a file")
-    search: Search = bench.search(bench.study(4), watchers=[Curves(bench.ledger.layout, pytest.fail)])
+    search: Search = bench.search(bench.study(4), watchers=[TensorBoardCurves(bench.ledger.layout, pytest.fail)])
     assert search.ended == 4
-    (told,) = [record.getMessage() for record in caplog.records]
-    assert told.startswith("event=curves_not_written path=")
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith("event=curves_not_written path=")
 
 
-def test_on_s3_nothing_is_written_and_that_is_said_once() -> None:
-    said: list[str] = []
-    watcher, run = Curves(RunLayout("s3://bucket/run"), said.append), running()
+def test_on_s3_no_curves_are_written_and_one_note_reports_it() -> None:
+    notes: list[str] = []
+    watcher, run = TensorBoardCurves(RunLayout("s3://bucket/run"), notes.append), running()
     watcher.began(run)
-    watcher.reached(run, reached(9, since=1))
+    watcher.progressed(run, trained(9, since=1))
     watcher.ended(run, ended())
-    assert len(said) == 1
-    assert "S3" in said[0]
+    assert len(notes) == 1
+    assert "S3" in notes[0]

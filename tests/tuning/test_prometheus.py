@@ -1,4 +1,4 @@
-"""The metrics of a search: counted right, served by Ray where Prometheus asks, and known to the Grafana file."""
+"""The metrics of a search: their values, as Ray serves them to Prometheus, and as the Grafana file uses them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import pytest
 from asd_ray._shipped import shipped
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning.search import Search, run_serially
-from asd_ray.tuning.watch import prometheus as measured
-from asd_ray.tuning.watch.prometheus import Meters
+from asd_ray.tuning.watch import prometheus
+from asd_ray.tuning.watch.prometheus import PrometheusMetrics
 
 from .searches import finish, processes, wait
 
@@ -36,8 +36,8 @@ RAYS_TAGS = {"Component", "NodeAddress", "SessionName", "Version", "WorkerId"}
 
 
 @dataclass
-class Kept:
-    """Stands for Ray's gauges and counters: keeps what it was told."""
+class FakeMetric:
+    """Replaces Ray's gauges and counters, and remembers their values."""
 
     name: str
     about: str
@@ -59,15 +59,15 @@ class Kept:
 
 
 @pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> dict[str, Kept]:
-    made: dict[str, Kept] = {}
+def metrics(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeMetric]:
+    all_metrics: dict[str, FakeMetric] = {}
 
-    def make(name: str, about: str, tags: tuple[str, ...]) -> Kept:
-        return made.setdefault(name, Kept(name, about, tags))
+    def make(name: str, about: str, tags: tuple[str, ...]) -> FakeMetric:
+        return all_metrics.setdefault(name, FakeMetric(name, about, tags))
 
-    monkeypatch.setattr(measured.metrics, "Gauge", make)
-    monkeypatch.setattr(measured.metrics, "Counter", make)
-    return made
+    monkeypatch.setattr(prometheus.metrics, "Gauge", make)
+    monkeypatch.setattr(prometheus.metrics, "Counter", make)
+    return all_metrics
 
 
 def cluster() -> Any:
@@ -75,58 +75,60 @@ def cluster() -> Any:
 
 
 def watched(bench: Any, wanted: int = 5, **paper: Any) -> Search:
-    meters = Meters("runs/one", cluster())
+    meters = PrometheusMetrics("runs/one", cluster())
     search = Search([bench.study(wanted, **paper)], bench.source, bench.ledger, watchers=[meters])
     run_serially(search)
     meters.close(search)
     return search
 
 
-def test_the_metrics_say_what_the_ledger_says(bench: Any, kept: dict[str, Kept]) -> None:
+def test_the_metrics_agree_with_the_ledger(bench: Any, metrics: dict[str, FakeMetric]) -> None:
     watched(bench)
     study, trials = ("runs/one", "fan", "tiny"), bench.records
-    assert kept["asd_ray_best_hmean"].values == {study: max(r.objective for r in trials if r.status == "complete")}
-    by_state = {state: count for (*_, state), count in kept["asd_ray_trials"].values.items()}
+    assert metrics["asd_ray_best_hmean"].values == {study: max(r.objective for r in trials if r.status == "complete")}
+    by_state = {state: count for (*_, state), count in metrics["asd_ray_trials"].values.items()}
     stored = {state: sum(r.status == state for r in trials) for state in ("complete", "pruned", "failed")}
     assert by_state == {**stored, "running": 0, "missing": 0}
     assert sum(stored.values()) == 5
-    assert kept["asd_ray_epochs"].values == {study: sum(r.epochs for r in trials)}
-    assert kept["asd_ray_clips_learned"].values == {study: 22 * sum(r.epochs for r in trials)}
-    assert kept["asd_ray_clips_per_second"].values["runs/one",] > 0
-    assert kept["asd_ray_busy_share"].values == {("runs/one", "CPU"): 0, ("runs/one", "GPU"): 0}
+    assert metrics["asd_ray_epochs"].values == {study: sum(r.epochs for r in trials)}
+    assert metrics["asd_ray_clips_learned"].values == {study: 22 * sum(r.epochs for r in trials)}
+    assert metrics["asd_ray_clips_per_second"].values["runs/one",] > 0
+    assert metrics["asd_ray_busy_share"].values == {("runs/one", "CPU"): 0, ("runs/one", "GPU"): 0}
 
 
-def test_a_study_without_a_complete_trial_has_no_best(bench: Any, kept: dict[str, Kept]) -> None:
+def test_a_study_without_a_complete_trial_has_no_best(bench: Any, metrics: dict[str, FakeMetric]) -> None:
     watched(bench, 1, behaviour="raises", x=0.25)
-    assert kept["asd_ray_trials"].values["runs/one", "fan", "tiny", "failed"] == 1
-    assert kept["asd_ray_best_hmean"].values == kept["asd_ray_epochs"].values == {}
+    assert metrics["asd_ray_trials"].values["runs/one", "fan", "tiny", "failed"] == 1
+    assert metrics["asd_ray_best_hmean"].values == metrics["asd_ray_epochs"].values == {}
 
 
-def test_what_runs_is_measured_against_what_the_cluster_has(bench: Any, kept: dict[str, Kept]) -> None:
+def test_the_busy_share_is_of_what_the_cluster_has(bench: Any, metrics: dict[str, FakeMetric]) -> None:
     has = cluster()
-    meters = Meters("runs/one", has)
+    meters = PrometheusMetrics("runs/one", has)
     search = Search([bench.study(3)], bench.source, bench.ledger, watchers=[meters])
     assert search.next()
     assert search.next()
     meters.turn(search)
-    assert kept["asd_ray_busy_share"].values["runs/one", "CPU"] == 0.5
-    assert kept["asd_ray_trials"].values["runs/one", "fan", "tiny", "running"] == 2
-    assert kept["asd_ray_trials"].values["runs/one", "fan", "tiny", "missing"] == 1
+    assert metrics["asd_ray_busy_share"].values["runs/one", "CPU"] == 0.5
+    assert metrics["asd_ray_trials"].values["runs/one", "fan", "tiny", "running"] == 2
+    assert metrics["asd_ray_trials"].values["runs/one", "fan", "tiny", "missing"] == 1
     has.now = SimpleNamespace(cpu=0.0, gpu=0.0)  # every node is gone
     meters.close(search)
-    assert kept["asd_ray_busy_share"].values["runs/one", "CPU"] == 0
+    assert metrics["asd_ray_busy_share"].values["runs/one", "CPU"] == 0
     search.abandon()
 
 
-def test_gauges_are_not_set_at_every_turn(bench: Any, kept: dict[str, Kept], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gauges_are_not_updated_at_every_turn(
+    bench: Any, metrics: dict[str, FakeMetric], monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [100.0]
-    monkeypatch.setattr(measured, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    meters = Meters("runs/one", cluster())
+    monkeypatch.setattr(prometheus, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    meters = PrometheusMetrics("runs/one", cluster())
     search = Search([bench.study(3)], bench.source, bench.ledger)
     for _ in range(100):
         meters.turn(search)
         now[0] += 0.1
-    assert kept["asd_ray_busy_share"].calls == 2 * 2  # CPU and GPU, in ten seconds
+    assert metrics["asd_ray_busy_share"].calls == 2 * 2  # CPU and GPU, in ten seconds
 
 
 # -- served ------------------------------------------------------------------------------------------------------------
@@ -141,7 +143,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Served:
-    """What a node of a running search served, and the ledger then."""
+    """What a node of a running search served, and the ledger at that time."""
 
     samples: list[Sample]
     records: list[TrialRecord]
@@ -149,7 +151,7 @@ class Served:
     run: str
 
     def of(self, name: str, **tags: str) -> dict[str, float]:
-        """Values by the one tag that is left open, or by ""."""
+        """Values by the one tag that is not named, or by ""."""
         found = [s for s in self.samples if s.name == name and tags.items() <= s.tags.items()]
         return {next((s.tags[t] for t in OWN_TAGS - {"run"} - set(tags) if t in s.tags), ""): s.value for s in found}
 
@@ -159,14 +161,14 @@ def test_the_best_hmean_is_the_ledgers(served: Served) -> None:
     assert served.of("ray_asd_ray_best_hmean", machine="fan") == {"loud": pytest.approx(best, abs=1e-12)}
 
 
-def test_trials_are_told_by_state(served: Served) -> None:
+def test_trials_are_counted_by_state(served: Served) -> None:
     loud = served.of("ray_asd_ray_trials", machine="fan", family="loud")
     assert loud == {"complete": 2, "pruned": 0, "failed": 0, "running": 0, "missing": 1}
     waits = served.of("ray_asd_ray_trials", machine="fan", family="waits")
     assert waits == {"complete": 0, "pruned": 0, "failed": 0, "running": 2, "missing": 1}
 
 
-def test_both_slots_are_held(served: Served) -> None:
+def test_both_slots_are_busy(served: Served) -> None:
     assert served.of("ray_asd_ray_busy_share") == {"CPU": 1.0, "GPU": 0.0}
 
 
@@ -176,7 +178,7 @@ def test_epochs_and_clips_are_counted(served: Served) -> None:
     assert served.of("ray_asd_ray_clips_per_second")[""] > 0
 
 
-def test_every_series_names_its_run_and_none_a_trial(served: Served) -> None:
+def test_every_series_has_a_run_tag_and_none_names_a_trial(served: Served) -> None:
     own = [sample for sample in served.samples if sample.name.startswith("ray_asd_ray_")]
     assert len({sample.name for sample in own}) == 6
     for sample in own:
@@ -185,7 +187,7 @@ def test_every_series_names_its_run_and_none_a_trial(served: Served) -> None:
         assert not any(re.search(r"-\d{4}", sample.tags.get(tag, "")) for tag in OWN_TAGS - {"run"})
 
 
-def test_the_grafana_file_asks_only_for_metrics_that_there_are(served: Served) -> None:
+def test_the_grafana_file_uses_only_existing_metrics(served: Served) -> None:
     from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
 
     known = {sample.name for sample in served.samples} | {f"ray_{name}" for name in METRICS_GAUGES}  # GPUs' too
@@ -197,8 +199,10 @@ def test_the_grafana_file_asks_only_for_metrics_that_there_are(served: Served) -
     names = {name for expression in asked for name in re.findall(r"\bray_\w+", expression)}
     assert len(asked) == 19
     assert names <= known
-    assert {f"ray_{name}" for name, *_ in (measured.BEST, measured.TRIALS, measured.CLIPS_PER_SECOND)} <= names
-    assert {f"ray_{name}_total" for name, *_ in (measured.EPOCHS, measured.CLIPS)} | {"ray_asd_ray_busy_share"} <= names
+    assert {f"ray_{name}" for name, *_ in (prometheus.BEST, prometheus.TRIALS, prometheus.CLIPS_PER_SECOND)} <= names
+    assert {f"ray_{name}_total" for name, *_ in (prometheus.EPOCHS, prometheus.CLIPS)} | {
+        "ray_asd_ray_busy_share"
+    } <= names
     assert {tag for text in asked for tag in re.findall(r"[{,](\w+)(?:=~|!=|=)", text)} <= tags
     assert {name for text in asked for name in re.findall(r"\$(\w+)", text)} <= variables
     legends = [target["legendFormat"] for panel in board["panels"] for target in panel["targets"]]
@@ -209,7 +213,7 @@ def test_the_grafana_file_asks_only_for_metrics_that_there_are(served: Served) -
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, loud: Path) -> Iterator[Served]:
-    """A search on two CPUs, in a process of its own, while two trials of Loud are stored and two of Waits run."""
+    """A search on two CPUs, in its own process, while two trials of Loud are stored and two of Waits run."""
     folder = tmp_path_factory.mktemp("served")
     notes, run = folder / "notes", folder / "run"
     notes.mkdir()
@@ -220,7 +224,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, loud: Path) -> Iterator[Ser
         process = begin(options, {**os.environ, **sooner, "PYTHONPATH": str(HERE), "ASD_RAY_TEST_NOTES": str(notes)})
         wait(lambda: len(list(notes.glob("*.txt"))) == 4, process)
         port = wait(lambda: metrics_port(process), process, every=0.5)
-        samples = kept_of(port, process)
+        samples = samples_of(port, process)
         ledger = Ledger(run)
         records = ledger.records()
         clips = int((ledger.scores(records[0])["split"] == "train").sum())
@@ -230,7 +234,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, loud: Path) -> Iterator[Ser
 
 
 def metrics_port(process: subprocess.Popen[str]) -> int:
-    """The port of the node's metrics; 0 as long as Ray has not noted it in its session's folder."""
+    """The port of the node's metrics; 0 until Ray has written it into the folder of its session."""
     for child in psutil.Process(process.pid).children():
         for word in child.cmdline():
             if word.startswith("--session_dir="):
@@ -239,19 +243,23 @@ def metrics_port(process: subprocess.Popen[str]) -> int:
     return 0
 
 
-def kept_of(port: int, process: subprocess.Popen[str]) -> list[Sample]:
-    """The last value of each series, as Prometheus keeps it: a report of Ray's serves for two seconds, ours come every
-    five, those of the node every five, and never the two need be served at once."""
-    kept: dict[tuple[str, frozenset[tuple[str, str]]], Sample] = {}
+def samples_of(port: int, process: subprocess.Popen[str]) -> list[Sample]:
+    """The last value of each series, as Prometheus keeps it.
+
+    Ray serves a report for two seconds. Our metrics and those of the node come every five, not always at the same time.
+    """
+    latest: dict[tuple[str, frozenset[tuple[str, str]]], Sample] = {}
 
     def look() -> bool:
-        kept.update({(each.name, frozenset(each.tags.items())): each for each in scrape(port)})
-        return ready(list(kept.values()))
+        latest.update({(each.name, frozenset(each.tags.items())): each for each in scrape(port)})
+        return ready(list(latest.values()))
 
     wait(look, process, every=0.5)
-    whole = time.monotonic() + 2 * measured.EVERY  # a setting of the gauges comes in pieces; of the next, none differs
+    whole = (
+        time.monotonic() + 2 * prometheus.EVERY
+    )  # an update of the gauges comes in pieces; the next one changes nothing
     wait(lambda: look() and time.monotonic() > whole, process, every=0.5)
-    return list(kept.values())
+    return list(latest.values())
 
 
 def scrape(port: int) -> list[Sample]:
@@ -262,7 +270,7 @@ def scrape(port: int) -> list[Sample]:
 
 
 def ready(samples: list[Sample]) -> bool:
-    """Ray's own metrics are there, and ours, to the one that is set last, show both families at work."""
+    """Whether Ray's own metrics are there, and all of ours, and show that both families are running."""
     names = {sample.name for sample in samples}
     running = [s.value for s in samples if s.name == "ray_asd_ray_trials" and s.tags["state"] == "running"]
     complete = [s.value for s in samples if s.name == "ray_asd_ray_trials" and s.tags["state"] == "complete"]
