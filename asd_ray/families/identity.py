@@ -1,7 +1,7 @@
-"""The version of a family, which is part of the name of each of its trials.
+"""The version of a family, which is part of the hash of each of its trials.
 
-A shipped family says its version itself, in `VERSION`. A user's class may do the same. Where it does not, a hash of
-its source takes the place of a version, so that an edited class does not inherit the scores of the one before.
+A shipped family has its version in `VERSION`, and so may a user's class. Without `VERSION`, the version is a hash of the
+source code, so that an edited class does not get the scores of the class before the edit.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def version_of(cls: type, target: str) -> str:
 
 
 def source_hash(cls: type, target: str) -> str:
-    """A hash of the code of a class and of what it uses from its own package.
+    """A hash of the code of a class and of the code that it uses from its own package.
 
-    That is: its base classes, and the functions, classes and constants of its module that the code names, and what
-    these name in turn. Comments, docstrings and formatting do not count, nor do `PAPER` and `space` in the class, nor
-    code of other packages.
+    This code is its base classes, the functions, classes and constants of its module that it names, and those that
+    these name in turn. Comments, docstrings and formatting do not count, and neither do `PAPER` and `space` in the
+    class, nor the code of other packages.
     """
     parts: dict[str, str] = {}
     _collect(cls, cls.__module__.partition(".")[0], parts, target)
@@ -50,23 +50,23 @@ def _collect(definition: Definition, package: str, parts: dict[str, str], target
     tree = _tree(definition)
     if tree is None:
         raise AsdRayError(
-            f"family {target}: the source code of {key} cannot be read, so a changed class could not be told from this "
-            "one; give the class a VERSION = 1 and raise it whenever its scores change"
+            f"family {target}: the source code of {key} cannot be read, so a change of the class would not be noticed; "
+            "give the class a VERSION = 1 and raise it whenever its scores change"
         )
     parts[key] = ast.unparse(_without_docstrings(tree))
     names = vars(sys.modules[definition.__module__]) if definition.__module__ in sys.modules else {}
     bases = definition.__mro__[1:] if isinstance(definition, type) else ()
     used = {node.id: names[node.id] for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in names}
-    for each in [*bases, *used.values()]:
-        if isinstance(each, Definition) and each.__module__.partition(".")[0] == package:
-            _collect(each, package, parts, target)
+    for other in [*bases, *used.values()]:
+        if isinstance(other, Definition) and other.__module__.partition(".")[0] == package:
+            _collect(other, package, parts, target)
     for name, value in used.items():
         if _is_constant(value):
             parts[f"{definition.__module__}:{name}"] = repr(value)
 
 
 def _tree(definition: Definition) -> ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | None:
-    """The part of its source file, or of a notebook's cell, that defines it."""
+    """The syntax tree of a definition, from its source file or a notebook's cell; None if that cannot be read."""
     function = definition if isinstance(definition, FunctionType) else _a_method(definition)
     try:
         if function is not None:
@@ -87,7 +87,7 @@ def _tree(definition: Definition) -> ast.ClassDef | ast.FunctionDef | ast.AsyncF
 
 
 def _a_method(cls: type) -> FunctionType | None:
-    """Any function that is written in the body of the class."""
+    """Any function that is defined in the body of the class."""
     for value in vars(cls).values():
         function = inspect.unwrap(getattr(value, "__func__", None) or getattr(value, "fget", None) or value)
         if not isinstance(function, FunctionType) or not function.__qualname__.startswith(f"{cls.__qualname__}."):
@@ -98,7 +98,7 @@ def _a_method(cls: type) -> FunctionType | None:
 
 
 def _without_docstrings(tree: Any) -> Any:
-    """And without the search space, which says what is tried and not what a trial gives."""
+    """The tree without docstrings, and without the search space, which does not change the result of a trial."""
     if isinstance(tree, ast.ClassDef):
         tree.body = [node for node in tree.body if not _is_search_space(node)] or [ast.Pass()]
     for node in ast.walk(tree):
@@ -120,5 +120,5 @@ def _is_constant(value: Any) -> bool:
     if isinstance(value, tuple | list):
         return all(map(_is_constant, value))
     if isinstance(value, dict):
-        return all(_is_constant(key) and _is_constant(each) for key, each in value.items())
+        return all(_is_constant(key) and _is_constant(item) for key, item in value.items())
     return value is None or isinstance(value, bool | int | float | complex | str | bytes)

@@ -157,7 +157,7 @@ def test_a_claim_is_seen_although_it_changes_while_it_is_read(
     monkeypatch.setattr(S3Files, "open", open_and_change)
     say(before)
     (beat,) = heartbeat.read_beats(files, files.list(on_s3.locks), time.time())
-    assert beat.told["claims"] == {"fan-ae": after}
+    assert beat.content["claims"] == {"fan-ae": after}
 
 
 @pytest.mark.parametrize(("then", "answer"), [("has", "process 1 on rival"), ("", ""), ("dead", "")])
