@@ -43,9 +43,7 @@ class PaperTrial(FixedTrial):
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         value = self._value(name)
         if isinstance(choices, list | tuple) and choices and value not in choices:
-            raise _Broken(
-                f"PAPER[{name!r}] = {value!r} is not among the choices {', '.join(map(repr, choices))}; add it"
-            )
+            raise _Broken(f"PAPER[{name!r}] = {value!r} is none of {', '.join(map(repr, choices))}; add it to them")
         return super().suggest_categorical(name, choices)
 
     def _must_lie_within(self, name: str, low: float, high: float, step: float | None) -> None:

@@ -1,7 +1,7 @@
 """The version of a family, which is part of the hash of each of its trials.
 
-A shipped family has its version in `VERSION`, and so may a user's class. Without `VERSION`, the version is a hash of the
-source code, so that an edited class does not get the scores of the class before the edit.
+A shipped family has its version in `VERSION`, and so may a user's class. Without `VERSION`, the version is a hash of
+the source code, so that an edited class does not get the scores of the class before the edit.
 """
 
 from __future__ import annotations

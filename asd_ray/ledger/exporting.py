@@ -1,4 +1,4 @@
-"""The ledger's scores as one long table, which spreadsheets open and `import` reads."""
+"""Write the ledger's scores as one long table, for spreadsheets and for `import`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BATCH = 500_000  # rows written at once
 class Exported:
     trials: int = 0
     rows: int = 0
-    left_out: int = 0  # trials with broken files
+    left_out: int = 0  # trials whose files are broken
 
 
 def export_table(
@@ -39,7 +39,7 @@ def export_table(
     statuses: Sequence[str] = ("complete",),
     best_variants: bool = False,
 ) -> Exported:
-    """Write the chosen trials to a .csv or .parquet file, which is complete or not there.
+    """Write the chosen trials to a .csv or .parquet file, which is complete or does not exist.
 
     A trial whose file is broken is left out, with a warning. `system` is the trial's name; its hash is added if two
     trials of a machine have the same name.
@@ -111,7 +111,7 @@ def _rows(ledger: Ledger, entry: Entry, splits: Sequence[str]) -> dict[str, Any]
     """A trial's rows; None if its file is broken and no other file has the trial."""
     try:
         return read_trial(ledger.files, entry, splits)
-    except FileNotFoundError:  # moved by a compaction: the ledger searches again below
+    except FileNotFoundError:  # moved by a compaction: the ledger looks for it again below
         pass
     except FileError as error:
         ledger.leave_out(entry.stored, error)
