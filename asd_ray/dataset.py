@@ -35,7 +35,7 @@ class Dataset:
         layout: str | None = None,
         labels: str | Path | None = None,
         split_seed: int = 0,
-        machines: Sequence[str] | None = None,
+        machines: str | Sequence[str] | None = None,
         rate: int = 16_000,
         channel: int | str = 0,
         cache: str | Path | None = None,
@@ -44,12 +44,12 @@ class Dataset:
         self.rate, self.channel, self.cache = rate, as_channel(str(channel)), None if cache is None else str(cache)
         self.is_demo = False
         self._layout, self._labels, self._split_seed = layout, None if labels is None else Path(labels), split_seed
-        self._machines = list(machines) if machines else None
+        self._machines = listed(machines or ()) or None
 
     @classmethod
     def demo(
         cls,
-        machines: Sequence[str] | None = None,
+        machines: str | Sequence[str] | None = None,
         *,
         rate: int = 16_000,
         channel: int | str = 0,
@@ -115,3 +115,8 @@ class Dataset:
         from asd_ray.tuning.data import DataSource
 
         return DataSource(self.table, self.rate, self.channel, self.cache, is_demo=self.is_demo)
+
+
+def listed(names: str | Sequence[str]) -> list[str]:
+    """One name is a list of one, not of its letters."""
+    return [names] if isinstance(names, str) else list(names)

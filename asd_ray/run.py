@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asd_ray.errors import AsdRayError
+from asd_ray.dataset import Dataset, listed
+from asd_ray.errors import AsdRayError, unknown
 from asd_ray.ledger import Ledger, RunLayout, TrialRecord
 from asd_ray.ledger.schema import SPLITS
-from asd_ray.tuning.config import DEMO, LOCAL, TRIALS, Runtime, SearchConfig
+from asd_ray.tuning.config import CLIENT, DEMO, INTERRUPTED, LOCAL, TRIALS, Runtime, SearchConfig, seconds_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from asd_ray.dataset import Dataset
     from asd_ray.ensembling import Comparison, Ensemble, Recipe
     from asd_ray.reporting import Report
     from asd_ray.tuning.result import SearchResult
     from asd_ray.tuning.session import Session
 
 FIRST = ("trial", "name", "machine", "family", "number", "seed", "status", "objective", "variant", "epochs", "seconds")
-LAST = ("paper", "source", "device", "node", "created", "error")
+LAST = ("version", "paper", "source", "device", "node", "created", "error")
 
 
 class Run:
@@ -42,10 +43,10 @@ class Run:
 
     def search(
         self,
-        data: Dataset,
-        machines: Sequence[str] = (),
+        data: Dataset | str | Path,
+        machines: str | Sequence[str] = (),
         *,
-        families: Sequence[str | type] = (),
+        families: str | type | Sequence[str | type] = (),
         spaces: Mapping[str, str | Path] | None = None,
         trials: int | None = None,
         epochs_cap: int | None = None,
@@ -61,8 +62,9 @@ class Run:
         address: str = LOCAL,
         cpus: int | None = None,
         dashboard: bool = True,
-        time: float | None = None,
-        trial_time: float | None = None,
+        time: float | str | None = None,
+        trial_time: float | str | None = None,
+        log_level: str = "warning",
         quiet: bool = False,
     ) -> SearchResult:
         """Search families and their parameters for machines. Called again, it runs what is missing.
@@ -70,15 +72,22 @@ class Run:
         `families` are names, ``"package.module:Class"``, or classes of your own, also of a notebook's cell; none means
         all that suit this computer. `spaces` maps a family's name to a search space file. `trials` is the number per
         machine and family, with those that are stored (default: 20; of the demo set 8 of at most 20 epochs each).
-        `time` and `trial_time` are seconds. ``serial=True`` runs every trial in this process, without Ray.
+        `time` and `trial_time` are seconds, or text such as "30m". ``serial=True`` runs every trial in this process,
+        without Ray.
 
-        Ctrl-C finishes the trials that run; a second one stops at once. Stored trials are never lost.
+        Ctrl-C finishes the trials that run; a second one stops at once. Then KeyboardInterrupt is raised. Stored trials
+        are never lost.
         """
+        if not isinstance(data, Dataset):
+            data = Dataset(data)
+        if address.startswith(CLIENT):
+            raise AsdRayError(f"address {address}: run.search() runs in this process; for a cluster use asd-ray search")
+        demo = DEMO if data.is_demo else {"trials": TRIALS}
         config = SearchConfig(
-            machines=[machines] if isinstance(machines, str) else list(machines),
+            machines=listed(machines),
             families=[families] if isinstance(families, str | type) else list(families),
-            trials=trials or (DEMO["trials"] if data.is_demo else TRIALS),
-            epochs_cap=epochs_cap or (DEMO["epochs_cap"] if data.is_demo else None),
+            trials=demo["trials"] if trials is None else trials,
+            epochs_cap=demo.get("epochs_cap") if epochs_cap is None else epochs_cap,
             seed=seed,
             held_out=held_out,
             checkpoint=checkpoint,
@@ -93,22 +102,33 @@ class Run:
             address=address,
             cpus=cpus,
             dashboard=dashboard,
-            time=time,
-            trial_time=trial_time,
+            time=seconds_of(time),
+            trial_time=seconds_of(trial_time),
+            log_level=log_level,
             command=f"{self!r}.search()",
         )
         texts = tuple(f"{name}={path}" for name, path in (spaces or {}).items())
         from asd_ray.tuning.session import Session
 
-        return self.run_session(Session.check(config, runtime, run=self.layout.root, spaces=texts), data, quiet=quiet)
+        session = Session.check(config, runtime, run=self.layout.root, spaces=texts)
+        result = self.run_session(session, data, quiet=quiet, of_library=True)
+        if result.stopped == INTERRUPTED:
+            raise KeyboardInterrupt
+        return result
 
-    def run_session(self, session: Session, data: Dataset, *, quiet: bool = False) -> SearchResult:
-        """Run a search that was checked. `search` and the command ``asd-ray search`` end here."""
+    def run_session(
+        self, session: Session, data: Dataset, *, quiet: bool = False, of_library: bool = False
+    ) -> SearchResult:
+        """Run a search that was checked: the shared part of `search` and the command ``asd-ray search``."""
+        from asd_ray.clips.scan import searchable
         from asd_ray.tuning.watch.console import SearchConsole
 
         session.check_environment(data.cache)
-        console = SearchConsole(quiet=quiet)
-        console.dataset(data.table)
+        console = SearchConsole(quiet=quiet, of_library=of_library)
+        for machine in session.config.machines:
+            if machine not in data.machines:
+                raise unknown("machine", machine, data.machines)
+        console.dataset(data.table, searchable(data.table, session.config.machines))
         return session.run(data.source(), self.layout.root, console)
 
     # -- what is stored ------------------------------------------------------------------------------------------
@@ -142,23 +162,36 @@ class Run:
         return max(complete, key=lambda record: record.objective or 0.0)
 
     def trial(self, name: str, machine: str | None = None) -> TrialRecord:
-        """The trial of a name, such as fan-idnn-0003, or of a hash."""
-        found = [record for record in self.records(machine) if name in (record.name, record.trial)]
-        if not found:
+        """The trial of a name, such as fan-idnn-0003, or of a hash. One of several machines needs `machine` as well."""
+        matches = [record for record in self.records(machine) if name in (record.name, record.trial)]
+        if not matches:
             raise AsdRayError(f"{self.layout.root}: no trial {name!r}; run.trials() lists all")
-        if len(found) > 1:
-            names = ", ".join(f"{record.trial} of {record.machine}" for record in found)
-            raise AsdRayError(f"{self.layout.root}: {name!r} may be any of {names}; give a hash and a machine")
-        return found[0]
+        if len(matches) > 1:
+            names = ", ".join(f"{record.trial} of {record.machine}" for record in matches)
+            raise AsdRayError(f"{self.layout.root}: {name!r} may be any of {names}; give the hash and machine=…")
+        return matches[0]
 
     def scores(
-        self, trial: TrialRecord | str, *, variant: str | None = None, splits: Sequence[str] = SPLITS
+        self,
+        trial: TrialRecord | str,
+        machine: str | None = None,
+        *,
+        variant: str | None = None,
+        splits: str | Sequence[str] = SPLITS,
     ) -> pd.DataFrame:
         """One row per clip: clip, id, domain, split, label, variant, score. Higher is more anomalous.
 
-        Of the variant with the best objective unless another is named; ``variant="all"`` gives every variant's rows.
+        Of the variant with the best objective unless another is named; ``variant="all"`` gives every variant's rows. A
+        trial of several machines needs `machine`.
         """
-        record = trial if isinstance(trial, TrialRecord) else self.trial(trial)
+        splits = listed(splits)
+        for split in splits:
+            if split not in SPLITS:
+                raise unknown("split", split, SPLITS)
+        if isinstance(trial, TrialRecord) and machine is None and trial.machine in trial.machines:
+            record = trial
+        else:
+            record = self.trial(trial if isinstance(trial, str) else trial.trial, machine)
         scores = self.ledger.scores(record, splits)
         wanted = variant or record.variant
         if wanted in ("", "all"):
@@ -173,7 +206,7 @@ class Run:
     def ensemble(
         self,
         machine: str,
-        recipes: Sequence[str | Path | Recipe] | None = None,
+        recipes: str | Path | Recipe | Sequence[str | Path | Recipe] | None = None,
         *,
         by: str | None = None,
         drop: bool = False,
@@ -190,31 +223,37 @@ class Run:
     def compare(
         self,
         machine: str,
-        recipes: Sequence[str | Path | Recipe] | None = None,
+        recipes: str | Path | Recipe | Sequence[str | Path | Recipe] | None = None,
         *,
         by: str | None = None,
         drop: bool = False,
         final: bool = False,
         **config: Any,
     ) -> Comparison:
-        """The same with all that was compared: `ensembles`, the best first, `notes` and `skipped` recipes.
+        """Choose as `ensemble` does and return everything that was compared.
+
+        The result has `ensembles`, the best first, `final`, `notes` and `skipped` recipes.
 
         `recipes` are names of shipped ones, files, or `Recipe` objects; without them all shipped ones are followed, and
         those that the candidates do not allow are skipped. `by` is the split whose scores standardise. `drop` leaves
         out candidates that lack test clips. `final` makes the best of `recipes` the final one in any case.
         """
-        from asd_ray.ensembling import EnsembleConfig, choose
+        from asd_ray.ensembling import EnsembleConfig, Recipe, choose
 
         self.ledger.require()
         self.ledger.check_known(machine, None)
+        if strange := sorted(config.keys() - {field.name for field in fields(EnsembleConfig)}):
+            raise unknown("field of EnsembleConfig", strange[0], [field.name for field in fields(EnsembleConfig)])
         settings = EnsembleConfig(**config)
+        if recipes is not None:
+            recipes = [recipes] if isinstance(recipes, str | Path | Recipe) else list(recipes)
         return choose(self.ledger, machine, recipes, settings, by=by, drop=drop, final=final)
 
     def ensembles(self, machine: str | None = None) -> dict[str, dict[str, Ensemble]]:
         """The stored ensembles: machine -> name of the recipe, or "final" -> ensemble."""
         from asd_ray.ensembling import stored
 
-        return stored(self.ledger, machine).ensembles
+        return stored(self.ledger.require(), machine).ensembles
 
     def report(self, out: str | Path | None = None) -> Report:
         """Write the report of all final ensembles, by default into the run; its `page` is the file to open."""

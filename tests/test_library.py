@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import asd_ray
 from asd_ray import PRESETS, AsdRayError, Dataset, Progress, Resources, Run
@@ -119,7 +125,8 @@ def test_a_dataset_has_clips_machines_and_problems(data: Dataset) -> None:
 
 
 def test_a_table_that_a_user_changes_is_a_copy(data: Dataset) -> None:
-    data.clips.loc[:, "machine"] = "pump"
+    changed = data.clips
+    changed["machine"] = "pump"
     assert data.machines == ["fan"]
 
 
@@ -129,7 +136,7 @@ def test_a_search_with_a_class_of_ones_own(data: Dataset, run: Run, capsys: pyte
     assert [study.family for study in result.studies] == ["twfr_gmm", "loudness"]
     printed = capsys.readouterr().out
     assert "fan-loudness-0000" in printed
-    assert f"next: asd-ray ensemble fan --run {run.layout.root}" in printed
+    assert "next: run.ensemble('fan')" in printed
 
     trials = run.trials()
     assert list(trials["family"]) == 3 * ["loudness"] + 3 * ["twfr_gmm"]
@@ -183,16 +190,31 @@ def test_a_search_of_the_library_and_one_of_the_command_are_the_same(
     [
         ({"families": ["stgrm"]}, "unknown family 'stgrm'; did you mean 'stgram'"),
         ({"machines": ["fam"]}, "unknown machine 'fam'; did you mean 'fan'"),
-        ({"held_out": 0.9}, "--held-out must be a share between 0 and 0.5 but got 0.9"),
-        ({"trials": -1}, "--trials must be a number from 1 but got -1"),
-        ({"epochs_cap": -2}, "--epochs-cap must be a number from 1 but got -2"),
-        ({"seed": -1}, "--seed must be a number from 0"),
+        ({"held_out": 0.9}, "--held-out must be a number between 0 and 0.5 but got 0.9"),
+        ({"held_out": "0.1"}, "--held-out must be a number between 0 and 0.5 but got '0.1'"),
+        ({"trials": -1}, "--trials must be a whole number from 1 but got -1"),
+        ({"trials": 0}, "--trials must be a whole number from 1 but got 0"),
+        ({"trials": 1.5}, "--trials must be a whole number from 1 but got 1.5"),
+        ({"trials": "3"}, "--trials must be a whole number from 1 but got '3'"),
+        ({"trials": True}, "--trials must be a whole number from 1 but got True"),
+        ({"epochs_cap": 0}, "--epochs-cap must be a whole number from 1 but got 0"),
+        ({"seed": -1}, "--seed must be a whole number from 0 to 4294967295 but got -1"),
+        ({"seed": 1.0}, "--seed must be a whole number from 0 to 4294967295 but got 1.0"),
         ({"checkpoint": "best"}, "--checkpoint must be last or oracle but got 'best'"),
-        ({"serial": True, "trial_time": 5.0}, "--serial runs in this very process"),
+        ({"cpus_per_trial": -1}, "--cpus-per-trial must be a number between 0 and"),
+        ({"cpus_per_trial": 0}, "--cpus-per-trial must be above 0"),
+        ({"gpus_per_trial": 1.5}, "--gpus-per-trial must be a share up to 1"),
+        ({"memory_per_trial": -1}, "--memory-per-trial must be a number between 0 and"),
+        ({"time": 0}, "--time must be above 0 but got 0"),
+        ({"time": "30"}, "a duration must be seconds, or a number with s, m, h or d such as 30m, but got '30'"),
+        ({"serial": True, "trial_time": "5s"}, "--serial runs in this very process"),
+        ({"address": "ray://head:10001", "serial": False}, "for a cluster use asd-ray search"),
+        ({"log_level": "loud"}, "--log-level must be one of debug, info, warning, error"),
         ({"spaces": {"idnn": "my.py"}}, "for which family is it"),
         ({"families": [int]}, "family builtins:int lacks RESOURCES, fit, score, state, load of the contract"),
+        ({"families": [Loudness(None)]}, "give a family's name or a class, not .*Loudness object"),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else "",
 )
 def test_what_is_wrong_is_an_error_with_its_cure(
     data: Dataset, run: Run, arguments: dict[str, Any], message: str
@@ -200,6 +222,68 @@ def test_what_is_wrong_is_an_error_with_its_cure(
     with pytest.raises(AsdRayError, match=message):
         run.search(data, **{"families": ["twfr_gmm"], "serial": True, "quiet": True, **arguments})
     assert not Path(run.layout.ledger).exists()
+
+
+def test_one_name_is_a_list_of_one(folder: Path, tmp_path: Path, run: Run) -> None:
+    data = Dataset(folder, machines="fan", cache=tmp_path / "cache")
+    run.search(data, "fan", families=Loudness, trials=1, serial=True, quiet=True)
+    assert len(run.scores("fan-loudness-0000", splits="test")) == 24
+    assert run.ensemble("fan", "best_single").members[0].family == "loudness"
+    with pytest.raises(AsdRayError, match="unknown split 'tst'; did you mean 'test'"):
+        run.scores("fan-loudness-0000", splits="tst")
+    with pytest.raises(AsdRayError, match="unknown field of EnsembleConfig 'fold'; did you mean 'folds'"):
+        run.ensemble("fan", "best_single", fold=3)
+
+
+def test_a_path_is_a_dataset(folder: Path, run: Run) -> None:
+    assert run.search(folder, families=Loudness, trials=1, serial=True, quiet=True).ended == 1
+
+
+def test_a_search_in_a_thread_runs_without_a_handler_of_its_own(data: Dataset, run: Run) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        options = {"families": Loudness, "trials": 2, "serial": True, "quiet": True}
+        assert pool.submit(run.search, data, **options).result().ended == 2
+
+
+def test_ctrl_c_ends_the_search_and_then_the_script(
+    data: Dataset, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(Loudness):
+        def fit(self, train: Any) -> Any:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+            yield from super().fit(train)
+
+    with pytest.raises(KeyboardInterrupt):
+        run.search(data, families=Interrupted, trials=3, serial=True)
+    assert list(run.trials()["status"]) == ["complete"]  # the one that ran was finished
+    assert "ended early (Ctrl-C): 2 trials are missing; call run.search again to go on" in capsys.readouterr().out
+
+
+def test_a_search_leaves_the_process_as_it_was(data: Dataset, run: Run) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        run.search(data, families=Loudness, trials=1, serial=True, quiet=True)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+    assert gc.get_freeze_count() == 0
+
+
+def test_trials_of_several_machines(tmp_path: Path, run: Run) -> None:
+    """Each machine has its own file of a joint trial."""
+    from .tuning.conftest import record
+
+    for machine in ("fan", "pump"):
+        record(tmp_path / "two", machine)
+    data = Dataset(tmp_path / "two", cache=tmp_path / "cache")
+    result = run.search(data, families=Loudness, trials=1, jointly=True, serial=True, quiet=True)
+    best = result.studies[0].best
+    assert best is not None
+    assert len(run.scores(best, "pump")) == 48
+    with pytest.raises(AsdRayError, match="may be any of .* of fan, .* of pump; give the hash and machine=…"):
+        run.scores(best)
 
 
 def test_a_run_that_is_not_there_says_so(run: Run) -> None:

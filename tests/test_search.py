@@ -139,7 +139,7 @@ def test_a_held_out_share_out_of_bounds_is_refused(
     refused: Callable[..., str], dataset: Callable[..., Path], share: str
 ) -> None:
     message = refused("fan", "--data", dataset(), "--serial", "--families", "idnn", f"--held-out={share}")
-    assert f"--held-out must be a share between 0 and 0.5 but got {share}" in message
+    assert f"--held-out must be a number between 0 and 0.5 but got {share}" in message
 
 
 @pytest.fixture

@@ -65,9 +65,9 @@ def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
 
 def _run(args: argparse.Namespace, session: Session) -> int:
     from asd_ray._terminal import say
-    from asd_ray.clips.scan import searchable
     from asd_ray.dataset import Dataset
     from asd_ray.run import Run
+    from asd_ray.tuning.config import INTERRUPTED
 
     session.check_environment(args.cache)
     reading = {"machines": args.machines or None, "rate": args.rate, "channel": args.channel, "cache": args.cache}
@@ -79,9 +79,8 @@ def _run(args: argparse.Namespace, session: Session) -> int:
         )
     else:
         data = Dataset(args.data, layout=args.layout, labels=args.labels, split_seed=args.split_seed, **reading)
-    searchable(data.table, args.machines)
     result = Run(args.run or f"runs/{data.name}").run_session(session, data)
-    if result.stopped == "Ctrl-C":
+    if result.stopped == INTERRUPTED:
         return 130
     return 1 if result.fruitless else 0
 

@@ -39,17 +39,21 @@ def check_family(
     space: Path | None = None,
     checks: Sequence[Check] | None = None,
 ) -> Iterator[CheckResult]:
-    """Run all checks, or only `checks`; yields one result per check. AsdRayError at once if none could pass.
+    """One result per check, of all checks unless `checks` are given. What would fail all is an AsdRayError at once.
 
     `seconds` is the length of a clip; a detector with long windows needs more than one second.
     """
     tested = tested if isinstance(tested, Family) else family(tested)
     _refuse(tested, seconds, device, space)
-    torch.set_num_threads(1)  # with so little work, more threads would only wait for each other
-    with tempfile.TemporaryDirectory() as folder:
-        workspace = Workspace(Path(folder), seconds, device, space, rate)
-        for check in CHECKS if checks is None else checks:
-            yield _result(check, tested, workspace)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # with so little work, threads would only wait for each other
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            workspace = Workspace(Path(folder), seconds, device, space, rate)
+            for check in CHECKS if checks is None else checks:
+                yield _result(check, tested, workspace)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _result(check: Check, tested: Family, workspace: Workspace) -> CheckResult:
@@ -58,7 +62,7 @@ def _result(check: Check, tested: Family, workspace: Workspace) -> CheckResult:
         check(tested, workspace)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a user's class may raise anything, SystemExit too
+    except BaseException as error:  # whatever a user's class raises, SystemExit too
         is_rule = isinstance(error, AssertionError | AsdRayError)
         problem = str(error).strip() if is_rule else description(error)
         return CheckResult(name, problem or type(error).__name__, traceback.format_exc())
@@ -73,6 +77,6 @@ def _refuse(tested: Family, seconds: float, device: str, space: Path | None) -> 
         raise AsdRayError(f"--seconds must be above 0 and at most {LONGEST:g} but got {seconds:g}")
     try:
         torch.zeros(1, device=device)
-    except Exception as error:  # torch does not know the device, or there is none
+    except Exception as error:  # of a device that torch does not know, or does not have
         reason = str(error).strip().partition("\n")[0]
         raise AsdRayError(f"--device {device}: torch cannot compute there ({reason}); try cpu, or cuda") from error

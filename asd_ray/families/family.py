@@ -55,7 +55,7 @@ class Family:
 
         Version 0.1 did not notice edits of a user's class, so its trials count unless VERSION is above 1.
         """
-        if self.version != "1" and not self.version.startswith("source-"):
+        if self.version != "1" and not self.version.startswith("code-"):
             return None
         return PATHS_OF_0_1[self.name] if self.is_shipped else self.target
 
@@ -122,7 +122,7 @@ class Family:
 
     def check(self) -> None:
         """Raise if the class, or its RESOURCES, breaks the contract."""
-        _ = self.resources
+        _ = self.resources, self.version
 
     @cached_property
     def parameters(self) -> frozenset[str]:
@@ -150,6 +150,8 @@ def family(name: str | type) -> Family:
     """
     if isinstance(name, type):
         return _family_of_class(name)
+    if not isinstance(name, str):
+        raise AsdRayError(f"give a family's name or a class, not {shown(name)}")
     if ":" in name:
         if not TARGET.fullmatch(name):
             raise AsdRayError(

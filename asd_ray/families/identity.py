@@ -1,124 +1,206 @@
-"""The version of a family, which is part of the hash of each of its trials.
+"""The version of a family, which is part of the name of each of its trials.
 
-A shipped family has its version in `VERSION`, and so may a user's class. Without `VERSION`, the version is a hash of
-the source code, so that an edited class does not get the scores of the class before the edit.
+A shipped family states its version in `VERSION`. A user's class may do the same. Where it does not, a hash of its code
+takes the place of a version, so that an edited class does not inherit the scores of the one before.
 """
 
 from __future__ import annotations
 
-import ast
+import dis
 import hashlib
-import inspect
-import linecache
 import sys
-from types import FunctionType
+import sysconfig
+from collections.abc import Iterator
+from functools import cached_property, partial
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from asd_ray.errors import AsdRayError
 from asd_ray.families.user_code import shown
 
-Definition = type | FunctionType
+OURS = Path(__file__).resolve().parents[1]
+LIBRARIES = tuple({Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+# What a class has that changes no score, or that Python puts there.
+NOT_CODE = {"PAPER", "RESOURCES", "VERSION", "space"} | {
+    *("__abstractmethods__", "__annotations__", "__dict__", "__doc__", "__firstlineno__", "__module__", "__qualname__"),
+    *("__static_attributes__", "__weakref__", "_abc_impl"),
+}
 
 
 def version_of(cls: type, target: str) -> str:
-    """``VERSION`` of a class as text, else ``source-`` and a hash of its source code."""
-    version = getattr(cls, "VERSION", None)
+    """``VERSION`` of a class as text, else ``code-`` and a hash of its code.
+
+    A `VERSION` that a base class states does not count: it is not raised when the derived class is edited.
+    """
+    version = vars(cls).get("VERSION")
     if version is None:
-        return f"source-{source_hash(cls, target)}"
+        return f"code-{code_hash(cls)}"
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise AsdRayError(f"family {target} has VERSION = {shown(version)}; give a whole number from 1")
     return str(version)
 
 
-def source_hash(cls: type, target: str) -> str:
-    """A hash of the code of a class and of the code that it uses from its own package.
+def code_hash(cls: type) -> str:
+    """A hash of what Python runs for a class: its methods and constants, and the user's own code that these use.
 
-    This code is its base classes, the functions, classes and constants of its module that it names, and those that
-    these name in turn. Comments, docstrings and formatting do not count, and neither do `PAPER` and `space` in the
-    class, nor the code of other packages.
+    That is: base classes, functions, classes and constants, also of other files of the user's, and what these use in
+    turn. Comments, docstrings and formatting do not count, nor does the search space of the class. Of an installed
+    package nothing counts but the class's own package; of a shipped family that is a base class, its `VERSION`.
+    Another minor version of Python compiles to other code, and so gives another hash.
     """
-    parts: dict[str, str] = {}
-    _collect(cls, cls.__module__.partition(".")[0], parts, target)
-    text = "\n".join(f"{name}\n{parts[name]}" for name in sorted(parts))
+    collector = _Collector(cls.__module__.partition(".")[0])
+    collector.add_class(cls)
+    text = "\n".join(f"{name} {collector.parts[name]}" for name in sorted(collector.parts))
     return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=6).hexdigest()
 
 
-def _collect(definition: Definition, package: str, parts: dict[str, str], target: str) -> None:
-    key = f"{definition.__module__}:{definition.__qualname__}"
-    if key in parts:
-        return
-    tree = _tree(definition)
-    if tree is None:
-        raise AsdRayError(
-            f"family {target}: the source code of {key} cannot be read, so a change of the class would not be noticed; "
-            "give the class a VERSION = 1 and raise it whenever its scores change"
-        )
-    parts[key] = ast.unparse(_without_docstrings(tree))
-    names = vars(sys.modules[definition.__module__]) if definition.__module__ in sys.modules else {}
-    bases = definition.__mro__[1:] if isinstance(definition, type) else ()
-    used = {node.id: names[node.id] for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in names}
-    for other in [*bases, *used.values()]:
-        if isinstance(other, Definition) and other.__module__.partition(".")[0] == package:
-            _collect(other, package, parts, target)
-    for name, value in used.items():
-        if _is_constant(value):
-            parts[f"{definition.__module__}:{name}"] = repr(value)
+class _Collector:
+    def __init__(self, package: str) -> None:
+        self.package = package
+        self.parts: dict[str, str] = {}  # what it is -> its code or its value
+
+    def add_class(self, cls: type) -> None:
+        key = f"class {cls.__module__}.{cls.__qualname__}"
+        if key in self.parts:
+            return
+        if not self._is_own(cls.__module__):
+            if version := vars(cls).get("VERSION"):
+                self.parts[key] = f"VERSION {version}"
+            return
+        self.parts[key] = ", ".join(f"{base.__module__}.{base.__qualname__}" for base in cls.__bases__)
+        for base in cls.__mro__[1:]:
+            self.add_class(base)
+        for name, value in vars(cls).items():
+            if name not in NOT_CODE:
+                self.add(f"{key}.{name}", value)
+
+    def add(self, key: str, value: Any) -> None:
+        """A value under the name by which code reaches it."""
+        if key in self.parts or f"{key} 0" in self.parts:
+            return
+        functions = _functions_of(value)
+        if functions:
+            for depth, function in enumerate(functions):
+                if self._is_own(function.__globals__.get("__name__")):
+                    self._add_function(f"{key} {depth}", function)
+        elif isinstance(value, type):
+            self.add_class(value)
+        elif isinstance(value, partial):
+            self.parts[key] = "partial"
+            for number, part in enumerate((value.func, value.args, tuple(sorted(value.keywords.items())))):
+                self.add(f"{key}.{number}", part)
+        elif (constant := _constant(value)) is not None:
+            self.parts[key] = constant
+        elif self._is_own(type(value).__module__):
+            self.add_class(type(value))
+            self.parts[key] = "; ".join(f"{name}={_constant(part)}" for name, part in _attributes(value))
+
+    def _add_function(self, key: str, function: FunctionType) -> None:
+        self.parts[key] = _text_of(function.__code__)
+        self.add(f"{key} defaults", function.__defaults__ or ())
+        self.add(f"{key} keyword defaults", function.__kwdefaults__ or {})
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            if name != "__class__":
+                self.add(f"{key} closure {name}", _content(cell))
+        for path in _globals_of(function.__code__):
+            self._add_global(function, path)
+
+    def _add_global(self, function: FunctionType, path: tuple[str, ...]) -> None:
+        """`path` is a global name, and what the code takes of it: of modules the attribute counts, not the module."""
+        names = function.__globals__
+        if path[0] not in names:
+            return  # a builtin
+        value, key = names[path[0]], f"{function.__module__}.{path[0]}"
+        for attribute in path[1:]:
+            if not isinstance(value, ModuleType) or not self._is_own(value.__name__):
+                break
+            key = f"{value.__name__}.{attribute}"
+            value = getattr(value, attribute, None)
+        if not isinstance(value, ModuleType):
+            self.add(key, value)
+
+    def _is_own(self, module: str | None) -> bool:
+        """Whether a module is the user's: of the package of the class, or a file that no one installed."""
+        if module is None or module.partition(".")[0] == self.package:
+            return True
+        file = getattr(sys.modules.get(module), "__file__", None)
+        if file is None:
+            return module not in sys.builtin_module_names and module not in sys.stdlib_module_names
+        path = Path(file).resolve()
+        return not any(path.is_relative_to(library) for library in (OURS, *LIBRARIES))
 
 
-def _tree(definition: Definition) -> ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | None:
-    """The syntax tree of a definition, from its source file or a notebook's cell; None if that cannot be read."""
-    function = definition if isinstance(definition, FunctionType) else _a_method(definition)
-    try:
-        if function is not None:
-            linecache.checkcache(function.__code__.co_filename)
-            lines, line = linecache.getlines(function.__code__.co_filename), function.__code__.co_firstlineno
-        else:  # a class without a method
-            lines, line = inspect.findsource(definition)[0], 0
-        nodes = list(ast.walk(ast.parse("".join(lines))))
-    except (OSError, TypeError, SyntaxError, ValueError):
-        return None
-    kind = ast.ClassDef if isinstance(definition, type) else ast.FunctionDef | ast.AsyncFunctionDef
-    for node in reversed(nodes):
-        if isinstance(node, kind) and node.name == definition.__name__:
-            start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            if not line or start <= line <= (node.end_lineno or 0):
-                return node
-    return None
+def _functions_of(value: Any) -> list[FunctionType]:
+    """The functions that a method, a property or a decorated function runs, the outermost first."""
+    functions = []
+    for _ in range(20):  # a decorator may wrap another
+        if isinstance(value, FunctionType):
+            functions.append(value)
+            value = getattr(value, "__wrapped__", None)
+        elif isinstance(value, staticmethod | classmethod):
+            value = value.__func__
+        elif isinstance(value, property):
+            value = value.fget
+        elif isinstance(value, cached_property):
+            value = value.func
+        else:
+            value = getattr(value, "__wrapped__", None) or getattr(value, "pyfunc", None)
+    return functions
 
 
-def _a_method(cls: type) -> FunctionType | None:
-    """Any function that is defined in the body of the class."""
-    for value in vars(cls).values():
-        function = inspect.unwrap(getattr(value, "__func__", None) or getattr(value, "fget", None) or value)
-        if not isinstance(function, FunctionType) or not function.__qualname__.startswith(f"{cls.__qualname__}."):
-            continue
-        if function.__code__.co_filename != "<string>":  # such as the __init__ of a dataclass
-            return function
-    return None
+def _text_of(code: CodeType) -> str:
+    """The instructions of a function with its constants and names, without line numbers and docstrings."""
+    constants = list(code.co_consts)
+    if constants and isinstance(constants[0], str) and not code.co_name.startswith("<"):
+        constants[0] = None  # the docstring
+    parts = [_text_of(each) if isinstance(each, CodeType) else str(_constant(each)) for each in constants]
+    arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return f"{code.co_code.hex()} {parts} {code.co_names} {arguments}"
 
 
-def _without_docstrings(tree: Any) -> Any:
-    """The tree without docstrings, and without the search space, which does not change the result of a trial."""
-    if isinstance(tree, ast.ClassDef):
-        tree.body = [node for node in tree.body if not _is_search_space(node)] or [ast.Pass()]
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        if ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return tree
+def _globals_of(code: CodeType) -> Iterator[tuple[str, ...]]:
+    """Each global name that a function reads, with the attributes that it reads of it at once: ``("np", "exp")``."""
+    path: tuple[str, ...] = ()
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            if path:
+                yield path
+            path = (str(instruction.argval),)
+        elif path and instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            path = (*path, str(instruction.argval))
+        elif path and instruction.opname not in ("CACHE", "PUSH_NULL"):
+            yield path
+            path = ()
+    if path:
+        yield path
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _globals_of(constant)
 
 
-def _is_search_space(node: ast.stmt) -> bool:
-    if isinstance(node, ast.FunctionDef):
-        return node.name == "space"
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    return any(isinstance(target, ast.Name) and target.id == "PAPER" for target in targets)
-
-
-def _is_constant(value: Any) -> bool:
+def _constant(value: Any) -> str | None:
+    """A constant as text, the same in every process; None for what is no constant."""
+    if value is None or value is ... or isinstance(value, bool | int | float | complex | str | bytes | slice):
+        return repr(value)
     if isinstance(value, tuple | list):
-        return all(map(_is_constant, value))
+        return f"[{', '.join(map(str, map(_constant, value)))}]"
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(sorted(map(str, map(_constant, value))))}}}"
     if isinstance(value, dict):
-        return all(_is_constant(key) and _is_constant(item) for key, item in value.items())
-    return value is None or isinstance(value, bool | int | float | complex | str | bytes)
+        return f"{{{', '.join(f'{_constant(key)}: {_constant(each)}' for key, each in value.items())}}}"
+    if hasattr(value, "tobytes") and hasattr(value, "dtype"):  # an array
+        digest = hashlib.blake2b(value.tobytes(), digest_size=6).hexdigest()
+        return f"{value.dtype} {value.shape} {digest}"
+    return None
+
+
+def _attributes(value: Any) -> list[tuple[str, Any]]:
+    return sorted(getattr(value, "__dict__", {}).items())
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return None

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 
 from asd_ray.errors import AsdRayError
 from asd_ray.families import Family, Space
 from asd_ray.tuning.spec import LAST, ORACLE
 
 LOCAL = "local"
+INTERRUPTED = "Ctrl-C"  # why a search stopped
 CLIENT = "ray://"  # how the address of a cluster begins that runs the whole search
 DEMO = {"trials": 8, "epochs_cap": 20}  # of the demo set: a first look of a few minutes on two cores
 TRIALS = 20
@@ -36,15 +40,20 @@ class SearchConfig:
     retry_failed: bool = False  # stored failures are set aside and run anew
 
     def check(self) -> None:
-        """Raise if a value is out of its range."""
-        if not 0 <= self.held_out <= 0.5:
-            raise AsdRayError(f"--held-out must be a share between 0 and 0.5 but got {self.held_out:g}")
-        if self.trials < 1:
-            raise AsdRayError(f"--trials must be a number from 1 but got {self.trials}")
-        if self.epochs_cap is not None and self.epochs_cap < 1:
-            raise AsdRayError(f"--epochs-cap must be a number from 1 but got {self.epochs_cap}")
-        if not 0 <= self.seed < 2**32:  # scikit-learn takes no larger one
-            raise AsdRayError(f"--seed must be a number from 0 to {2**32 - 1} but got {self.seed}")
+        """Raise if a value is not of its type or out of its range."""
+        _check_number("--held-out", self.held_out, 0, 0.5)
+        _check_whole("--trials", self.trials, 1)
+        _check_whole("--seed", self.seed, 0, 2**32 - 1)  # scikit-learn takes no larger one
+        if self.epochs_cap is not None:
+            _check_whole("--epochs-cap", self.epochs_cap, 1)
+        if self.cpus_per_trial is not None:
+            _check_amount("--cpus-per-trial", self.cpus_per_trial)
+            if not self.cpus_per_trial:
+                raise AsdRayError("--cpus-per-trial must be above 0, for every trial computes, but got 0")
+        if self.gpus_per_trial is not None:
+            _check_amount("--gpus-per-trial", self.gpus_per_trial)
+        if self.memory_per_trial is not None:
+            _check_number("--memory-per-trial", self.memory_per_trial, 0, 1e6)
         if self.checkpoint not in (LAST, ORACLE):
             raise AsdRayError(f"--checkpoint must be {LAST} or {ORACLE} but got {self.checkpoint!r}")
 
@@ -63,7 +72,14 @@ class Runtime:
     command: str = ""  # what started it, as `asd-ray status` shows it
 
     def check(self, config: SearchConfig, families: Sequence[Family]) -> None:
-        """Raise where trials could not run as they are asked for. Takes no time, and starts nothing."""
+        """Raise if trials cannot run as they are asked for. Takes no time, and starts nothing."""
+        for option, value in (("--time", self.time), ("--trial-time", self.trial_time)):
+            if value is not None:
+                _check_number(option, value, 0, 1e9)
+                if not value:
+                    raise AsdRayError(f"{option} must be above 0 but got 0")
+        if self.cpus is not None:
+            _check_whole("--cpus", self.cpus, 1)
         if self.serial and (self.trial_time or self.address != LOCAL):
             raise AsdRayError("--serial runs in this very process: leave out --address and --trial-time, or --serial")
         asked, there = config.cpus_per_trial, os.cpu_count() or 1
@@ -90,3 +106,37 @@ def _check_gpu_is_there(asked: float) -> None:
             f"--gpus-per-trial {asked:g}: torch sees no GPU here; leave the option out to search on CPUs, or install "
             "the CUDA build of torch where there is one"
         )
+
+
+def seconds_of(duration: float | str | None) -> float | None:
+    """Seconds from a number, or from text such as "30m"."""
+    if not isinstance(duration, str):
+        return duration
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", duration)
+    if not match:
+        raise AsdRayError(
+            f"a duration must be seconds, or a number with s, m, h or d such as 30m, but got {duration!r}"
+        )
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
+
+
+def _check_whole(option: str, value: object, least: int, most: float = math.inf) -> None:
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_whole or not least <= int(value) <= most:  # type: ignore[call-overload]
+        upto = "" if most == math.inf else f" to {most}"
+        raise AsdRayError(f"{option} must be a whole number from {least}{upto} but got {value!r}")
+
+
+def _check_number(option: str, value: object, least: float, most: float) -> None:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not least <= float(value) <= most:  # type: ignore[arg-type]
+        raise AsdRayError(f"{option} must be a number between {least:g} and {most:g} but got {value!r}")
+
+
+def _check_amount(option: str, value: object) -> None:
+    """Of CPUs or GPUs, as Ray takes it."""
+    _check_number(option, value, 0, 1e6)
+    amount = float(value)  # type: ignore[arg-type]
+    is_share = amount <= 1 and amount == round(amount, 4)  # Ray knows no finer one
+    if not (is_share or amount.is_integer()):
+        raise AsdRayError(f"{option} must be a share up to 1 in steps of 0.0001, or a whole number, but got {value!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -277,6 +278,9 @@ def interruptible(search: Search, say: Callable[[str], None]) -> Iterator[None]:
         count = len(search.running)
         say(f"stopping: {count} running trial{'s' * (count != 1)} will be finished; Ctrl-C again to stop now")
 
+    if threading.current_thread() is not threading.main_thread():  # no other may set a handler
+        yield
+        return
     before = signal.signal(signal.SIGINT, on_signal)
     try:
         yield

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from asd_ray.errors import AsdRayError, unknown
+from asd_ray.errors import AsdRayError
 from asd_ray.storage.run_layout import RunLayout
 from asd_ray.storage.study_locks import StudyLocks
-from asd_ray.tuning.config import CLIENT, LOCAL, Runtime, SearchConfig
+from asd_ray.tuning.config import CLIENT, INTERRUPTED, LOCAL, Runtime, SearchConfig
 from asd_ray.tuning.environment import check_environment, check_packages, check_run
 
 if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so that wrong arguments are refused at once
@@ -28,7 +28,6 @@ if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so 
 # Ray reads it when it is imported. With 0 a Ray of one computer listens on 127.0.0.1 alone, else on every network.
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 PATIENCE = 60.0  # seconds that a node of a cluster may lack what a trial needs
-INTERRUPTED = "Ctrl-C"
 
 
 @dataclass(frozen=True)
@@ -123,9 +122,6 @@ class _Run:
 
         source = self.source
         has_gpu = torch.cuda.is_available() if self.cluster is None else self.cluster.capacity.gpu > 0
-        for machine in self.config.machines:
-            if machine not in source.table.machines:
-                raise unknown("machine", machine, source.table.machines)
         config = self.config = replace(self.config, machines=searchable(source.table, self.config.machines))
         source.table = source.table.of_machines(config.machines)
         families, without_gpu = chosen_families(config.families, has_gpu)
@@ -224,10 +220,17 @@ class _Run:
         if not any(study.missing for study in search.studies):
             return
         if self.cluster is None:
+            import torch
+
             from asd_ray.tuning.search import run_serially
 
+            threads = torch.get_num_threads()  # every trial sets its own
             gc.freeze()  # as a worker on Ray does
-            run_serially(search)
+            try:
+                run_serially(search)
+            finally:
+                gc.unfreeze()
+                torch.set_num_threads(threads)
             return
         from asd_ray.tuning.on_ray.run import run_on_ray
         from asd_ray.tuning.on_ray.time_limit import TimeLimits

@@ -60,15 +60,15 @@ class Study:
         self.exhausted = False
         self.given_up = False  # no node can run its trials
         self.records: dict[str, TrialRecord] = {}  # trial hash -> a stored trial of this study
+        self.unversioned = 0  # stored trials of a user's class by version 0.1, which did not record the class's version
         self.incompatible = 0  # stored trials of these machines and this family with other settings or of another space
         self._of_status: Counter[str] = Counter()  # of this seed; kept up to date, because it is read very often
         self._timed, self._seconds = 0, 0.0  # number of trials that did not fail, and their seconds in all
         self.best: TrialRecord | None = None
         self.ended = 0  # trials that this command ran
         self._reasons: Counter[str] = Counter()  # of the trials that this command ran and that failed
-        self._partial: dict[
-            str, TrialSpec
-        ] = {}  # trial hash -> a trial without files for some of its machines, or for all
+        # trial hash -> a trial without files for some of its machines, or for all
+        self._partial: dict[str, TrialSpec] = {}
         self._to_retry = {record.trial for record in retry}  # hashes of stored failures that are still to run again
         self._numbers: set[int] = set()
         self._older: dict[str, str] = {}  # hash of a trial -> its hash in an earlier version of asd_ray
@@ -225,6 +225,7 @@ class Study:
             return
         self._study.add_trial(same[1])
         self._keep(record)
+        self.unversioned += not record.version and not self.family.is_shipped
 
     def _keep(self, record: TrialRecord) -> None:
         self.records[record.trial] = record
@@ -270,8 +271,8 @@ class Study:
         if spec.own_hash == record.trial:
             return spec
         path = self.family.path_of_0_1
-        has_other_front_end = bool(record.front_end) and record.front_end != spec.front_end
-        if path is None or has_other_front_end or spec.hash_of_0_1(path) != record.trial:
+        is_other = record.version not in ("", spec.version) or record.front_end not in ("", spec.front_end)
+        if path is None or is_other or spec.hash_of_0_1(path) != record.trial:
             return None
         self._older[spec.own_hash] = record.trial
         return replace(spec, stored_as=record.trial)

@@ -11,7 +11,7 @@ import pytest
 
 from asd_ray.cli.ledger import main
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger import Ledger, RunLayout, candidate_matrix, compact, export_table, import_table, verify
+from asd_ray.ledger import Ledger, candidate_matrix, compact, export_table, import_table, verify
 from asd_ray.ledger.forgetting import forget_failed
 from asd_ray.storage import s3_files
 

@@ -72,21 +72,21 @@ def growing(tmp_path: Path) -> Iterator[RayCluster]:
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
         PRETENDED: "1",
     }
-    made = RayCluster(
+    cluster = RayCluster(
         tmp_path / "cluster",
         address=address,
         more=environment,
         head_options=["--num-gpus=0", f"--autoscaling-config={path}"],
     )
-    yield made
-    made.close()
+    yield cluster
+    cluster.close()
 
 
 @pytest.fixture
 def one_card(tmp_path: Path) -> Iterator[RayCluster]:
-    made = RayCluster(tmp_path / "cluster", cpus=6, more={PRETENDED: "1"}, head_options=["--num-gpus=1"])
-    yield made
-    made.close()
+    cluster = RayCluster(tmp_path / "cluster", cpus=6, more={PRETENDED: "1"}, head_options=["--num-gpus=1"])
+    yield cluster
+    cluster.close()
 
 
 @pytest.fixture
@@ -127,9 +127,9 @@ def test_nodes_are_added_for_trials_replaced_when_lost_and_removed_when_idle(
     assert raylets(cluster)[:2] == [head, second]
     assert len(raylets(cluster)) == 3
     (cluster.notes / "hold").unlink()
-    said = finish(process)
-    assert "by autoscaling up to 3 CPU, 2 GPU" in said
-    assert "none fits now, nodes are asked for" in said
+    output = finish(process)
+    assert "by autoscaling up to 3 CPU, 2 GPU" in output
+    assert "none fits now, nodes are asked for" in output
     assert statuses(ledger.records()) == {("held_on_gpu", "complete"): 6}
     assert verify(ledger).is_clean
     assert cluster.fits().total() == 7, "only the trial of the lost node ran once more"
@@ -148,7 +148,7 @@ def test_trials_share_a_gpu_and_trials_without_one_run_at_the_same_time(
     wait(lambda: at_work().total() == 6, process)
     assert at_work() == {"Held": 4, "HeldOnGpu": 2}
     (one_card.notes / "hold").unlink()
-    said = finish(process)
-    assert "a trial of held takes 1 CPU, 0 GPU: 6 at once if nothing else runs" in said
-    assert "a trial of held_on_gpu takes 1 CPU, 0.5 GPU: 2 at once if nothing else runs" in said
+    output = finish(process)
+    assert "a trial of held takes 1 CPU, 0 GPU: 6 at once if nothing else runs" in output
+    assert "a trial of held_on_gpu takes 1 CPU, 0.5 GPU: 2 at once if nothing else runs" in output
     assert statuses(ledger.records()) == {("held", "complete"): 5, ("held_on_gpu", "complete"): 5}

@@ -84,9 +84,9 @@ def raising(error: BaseException, method: str = "fit") -> Change:
 
 
 def circular() -> list[Any]:
-    made: list[Any] = []
-    made.append(made)
-    return made
+    items: list[Any] = []
+    items.append(items)
+    return items
 
 
 ONCE = "fit must yield Progress(epoch, losses) once per epoch but"
@@ -98,7 +98,7 @@ class LooksLikeAnArray:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (scores(lambda n: None), "score must return a dictionary variant -> scores but returned NoneType"),
         (scores(lambda n: np.zeros(n)), "score must return a dictionary variant -> scores but returned ndarray"),
@@ -166,11 +166,11 @@ class LooksLikeAnArray:
     ],
     ids=lambda value: value[:60] if isinstance(value, str) else "",
 )  # fmt: skip
-def test_a_detector_that_breaks_the_contract_fails_its_trial(trial: Trial, change: Change, told: str) -> None:
+def test_a_detector_that_breaks_the_contract_fails_its_trial(trial: Trial, change: Change, message: str) -> None:
     search, record = trial(change)
     assert record is not None
     assert (record.status, search.error, search.ended) == ("failed", "", 1)
-    assert told in record.error
+    assert message in record.error
     assert len(record.error) < 1000
     assert search.studies[0].only_failures
 
@@ -291,13 +291,13 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **bodies: str) -> s
     for name, body in bodies.items():
         (tmp_path / "modules" / f"{name.lower()}_m.py").write_text(
             f"from {__name__} import Good\nPAPER = {{}}\nx = 1.0\n\n\ndef space(trial):\n    return {{}}\n\n\n"
-            f"class {name}(Good):\n    def fit(self, train):\n        {body}\n"
+            f"class {name}(Good):\n    VERSION = 1\n\n    def fit(self, train):\n        {body}\n"
         )
         monkeypatch.delitem(sys.modules, f"{name.lower()}_m", raising=False)
     return ",".join(f"{name.lower()}_m:{name}" for name in bodies)
 
 
-def test_a_study_whose_trials_all_failed_is_said_once_and_the_status_is_1(
+def test_a_study_whose_trials_all_failed_is_reported_once_with_status_1(
     verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     families = modules(tmp_path, monkeypatch, Ab="raise ValueError('no fan')", Fine="return super().fit(train)")
@@ -315,7 +315,7 @@ def test_a_study_whose_trials_all_failed_is_said_once_and_the_status_is_1(
 
 
 @pytest.mark.parametrize(("ending", "status"), [("error", 2), ("Ctrl-C", 130)])
-def test_failures_are_said_however_the_search_ends(
+def test_failures_are_reported_however_the_search_ends(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path, capsys: Any, ending: str, status: int
 ) -> None:
     families = modules(tmp_path, monkeypatch, St="raise ValueError('no fan')")
@@ -343,7 +343,7 @@ def test_studies_that_failed_for_one_reason_share_a_line(
     assert lines[1].startswith("every trial of fan-de failed (1 ran): OSError: gone")
 
 
-def test_retry_failed_runs_stored_failures_anew_under_their_numbers(
+def test_retry_failed_runs_stored_failures_again_under_their_numbers(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     families = modules(tmp_path, monkeypatch, Gh="if self.x < 2: raise ValueError('not yet')")
@@ -395,7 +395,7 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: str)
     return families
 
 
-def test_retries_of_one_machine_leave_the_numbers_of_another_alone(
+def test_retries_of_one_machine_do_not_change_the_numbers_of_another(
     verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two_machines: DataSource
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -413,7 +413,7 @@ def test_retries_of_one_machine_leave_the_numbers_of_another_alone(
     assert stored() == {"fan": expected, "pump": expected}
 
 
-def test_no_more_failures_are_set_aside_than_run_anew(
+def test_only_failures_that_run_again_are_set_aside(
     verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     families = drawn(tmp_path, monkeypatch, "Op", "if FAILS: raise ValueError('not yet')")
@@ -459,7 +459,7 @@ def test_each_failure_is_printed_once_unless_log_lines_are_asked_for(
     assert verbs(*options, "--run", "b", "--log-level", "info").text.count("odd clip") == 2
 
 
-def test_an_edited_class_without_a_version_starts_anew(
+def test_an_edited_class_without_a_version_is_another_class(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     families = modules(tmp_path, monkeypatch, Ij="pass")
@@ -468,7 +468,7 @@ def test_an_edited_class_without_a_version_starts_anew(
     options = ["fan", "--data", str(folder), "--run", "r", "--serial", "--families", families, "--trials", "1"]
     assert [main(options), main(options)] == [0, 0]
     (first,) = Ledger("r").records()
-    assert first.version.startswith("source-")
+    assert first.version.startswith("code-")
     path.write_text(path.read_text().replace("        pass", "        self.edited = True"))
     monkeypatch.delitem(sys.modules, "ij_m")
     capsys.readouterr()

@@ -33,8 +33,8 @@ def test_resources_are_those_of_the_command_and_else_those_of_the_family(
 
 def test_a_gpu_share_that_no_family_wants_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent)
-    held, with_card = (Family(name, f"ray_families:{name}") for name in ("Held", "HeldOnGpu"))
-    (note,) = notes_of_resources(SearchConfig(["fan"], gpus_per_trial=0.25), [held])
+    without_gpu, with_gpu = (Family(name, f"ray_families:{name}") for name in ("Held", "HeldOnGpu"))
+    (note,) = notes_of_resources(SearchConfig(["fan"], gpus_per_trial=0.25), [without_gpu])
     assert note.startswith("--gpus-per-trial changes nothing: no trial of Held wants a GPU")
-    assert not list(notes_of_resources(SearchConfig(["fan"], gpus_per_trial=0.25), [held, with_card]))
-    assert not list(notes_of_resources(SearchConfig(["fan"]), [held]))
+    assert not list(notes_of_resources(SearchConfig(["fan"], gpus_per_trial=0.25), [without_gpu, with_gpu]))
+    assert not list(notes_of_resources(SearchConfig(["fan"]), [without_gpu]))

@@ -165,6 +165,8 @@ def ray_at(
     ``local`` starts a private Ray, whatever else runs on this computer. ``auto`` joins the Ray that runs on it, and
     ``HOST:PORT`` joins the Ray at that address.
     """
+    if ray.is_initialized():
+        raise AsdRayError("this process is connected to a Ray already; call ray.shutdown() first, or search serially")
     if address == LOCAL:
         before = os.umask(0o077)  # Ray may now write ~/.ray/auth_token, which no other user may read
         try:

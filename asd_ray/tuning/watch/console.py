@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from asd_ray._console import Console, console, flagged
@@ -19,10 +19,11 @@ from asd_ray.tuning.watch.board import Board, leaderboard
 class SearchConsole:
     """Each method is called once, in this order; with `quiet` none prints anything but what went wrong."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, of_library: bool = False) -> None:
+        """`of_library`: the search was started from Python, so what comes next is named as Python."""
         self.screen: Console = console(140, soft_wrap=True)
         self.screen.quiet = quiet
-        self.quiet = quiet
+        self.quiet, self._of_library = quiet, of_library
 
     def note(self, text: object) -> None:
         self.screen.print(f"note: {text}")
@@ -30,9 +31,11 @@ class SearchConsole:
     def warn(self, text: object) -> None:
         self.screen.print(flagged("warning", text, "yellow"))
 
-    def dataset(self, table: ClipTable) -> None:
+    def dataset(self, table: ClipTable, machines: Sequence[str]) -> None:
+        """The warnings of a dataset; those that are of single machines only if these are searched."""
+        others = set(table.machines) - set(machines)
         for problem in table.problems:
-            if problem.severity == "warning":
+            if problem.severity == "warning" and problem.path not in others:
                 self.warn(problem)
 
     @contextmanager
@@ -64,6 +67,11 @@ class SearchConsole:
         if stored:
             self.screen.print(f"{stored} trials are stored already and are not run again")
         for study in plan.studies:
+            if study.unversioned:
+                self.note(
+                    f"{study.name}: {study.unversioned} stored trials are of asd_ray 0.1, which did not record "
+                    "the version of the class; they count. If the class was edited since, choose another run"
+                )
             if study.incompatible:
                 self.note(
                     f"{study.name}: {study.incompatible} stored trials of other settings, of another search space or "
@@ -86,14 +94,15 @@ class SearchConsole:
             if study.exhausted:
                 self.note(f"{study.name} has no untried parameters left; its space is small")
         self.screen.print(f"{result.ended} trials run now, {result.stored} in all. The run is in {result.run}")
-        self.screen.print(f"every trial: {typed('asd-ray', 'ledger', 'ls', result.run, '--sort', 'objective')}")
+        if not self._of_library:
+            self.screen.print(f"every trial: {typed('asd-ray', 'ledger', 'ls', result.run, '--sort', 'objective')}")
         if result.fruitless:
             say(f"asd-ray search: {result.fruitless}", lines=True, error=True)
         if result.error:
             return
         if result.stopped:
-            self.screen.print(
-                f"ended early ({result.stopped}): {result.missing} trials are missing; run the same command to go on"
-            )
+            again = "call run.search again" if self._of_library else "run the same command"
+            self.screen.print(f"ended early ({result.stopped}): {result.missing} trials are missing; {again} to go on")
         elif not result.fruitless:
-            self.screen.print(f"next: {typed('asd-ray', 'ensemble', *result.machines, '--run', result.run)}")
+            command = typed("asd-ray", "ensemble", *result.machines, "--run", result.run)
+            self.screen.print(f"next: {f'run.ensemble({result.machines[0]!r})' if self._of_library else command}")
