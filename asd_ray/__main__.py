@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -11,15 +13,15 @@ from asd_ray._terminal import make_ready, say
 from asd_ray.errors import AsdRayError, unknown
 
 VERBS = {  # verb -> (module that has `main(argv)`, what it does)
-    "data": ("asd_ray.data", "check a dataset, decode it into a bank, or make the demo set"),
-    "evaluate": ("asd_ray.evaluate", "score submission files with the official metrics of a DCASE year"),
+    "data": ("asd_ray.cli.data", "check a dataset, decode it into a bank, or make the demo set"),
+    "evaluate": ("asd_ray.cli.evaluate", "score submission files with the official metrics of a DCASE year"),
     "search": ("asd_ray.cli.search", "let Ray Tune and Optuna try every detector family for your machines"),
-    "ensemble": (
-        "asd_ray.cli.ensemble",
-        "choose and combine the best detectors of each machine, and measure that",
-    ),
+    "status": ("asd_ray.cli.status", "show how the searches of a run are going"),
+    "ensemble": ("asd_ray.cli.ensemble", "choose and combine the best detectors of each machine, and measure them"),
     "report": ("asd_ray.cli.report", "write the report of a run: one page that needs no network, CSV, JSON, Markdown"),
-    "ledger": ("asd_ray.ledger.__main__", "list, show, verify, import, export or compact stored trials"),
+    "submission": ("asd_ray.cli.submission", "write or check the official submission files of a DCASE year"),
+    "verify": ("asd_ray.cli.verify", "check every file of a run: its ledger, and its ensembles against the ledger"),
+    "ledger": ("asd_ray.cli.ledger", "list, show, verify, import, export, compact or forget stored trials"),
     "conformance": ("asd_ray.cli.conformance", "check that your own detector keeps to the contract"),
 }
 
@@ -33,6 +35,8 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     make_ready()
+    if argv is None:  # as the program of this process
+        _import_from_working_directory()
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv == ["--version"]:
         say(f"asd_ray {__version__}")
@@ -50,6 +54,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     status: int = importlib.import_module(VERBS[verb][0]).main(rest)
     return status
+
+
+def _import_from_working_directory() -> None:
+    """Let ``--families mydet:MyDetector`` name a module of the working directory, as ``python -m`` does by itself.
+
+    An installed script has its own folder first on sys.path instead. Neither is there in Python's safe path mode.
+    """
+    with contextlib.suppress(FileNotFoundError):  # the working directory was deleted
+        folder = os.getcwd()
+        if not sys.flags.safe_path and not {"", folder} & set(sys.path):
+            sys.path.insert(0, folder)
 
 
 if __name__ == "__main__":

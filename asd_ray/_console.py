@@ -1,4 +1,4 @@
-"""The console of every table and live display: the only one, so no name is ever read as markup."""
+"""The console of all tables and live displays. It never reads a name as markup."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from asd_ray._terminal import visible
 
 
 class Console(rich.console.Console):
-    """rich's, which takes every string as it is: printed lines, cells, titles and heads of tables alike.
+    """rich's console without markup: printed lines, cells, titles and heads of tables appear as they are.
 
-    Each string is one line. Styled words come from `flagged`; ``style=`` styles a whole line.
+    Each string is one line. `flagged` gives styled words; ``style=`` styles a whole line.
     """
 
-    def __init__(self, **how: Any) -> None:
-        super().__init__(**{**how, "markup": False, "highlight": False, "emoji": False})
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "markup": False, "highlight": False, "emoji": False})
 
-    def render_str(self, text: str, **how: Any) -> Text:
-        """rich calls it for every string that it is given."""
-        return super().render_str(visible(text), **{**how, "markup": False, "highlight": False, "emoji": False})
+    def render_str(self, text: str, **options: Any) -> Text:
+        """rich calls this for every string that it prints."""
+        return super().render_str(visible(text), **{**options, "markup": False, "highlight": False, "emoji": False})
 
-    def out(self, *objects: Any, sep: str = " ", end: str = "\n", **how: Any) -> None:
-        """Text of any number of lines, without wrapping."""
-        text = Text(sep.join(visible(each, lines=True) for each in objects))
+    def out(self, *objects: Any, sep: str = " ", end: str = "\n", **options: Any) -> None:
+        """Print text with any number of lines, without wrapping."""
+        text = Text(sep.join(visible(part, lines=True) for part in objects))
         self.print(text, no_wrap=True, overflow="ignore", crop=False, end=end)
 
 
 def console(pipe: int = 160, *, soft_wrap: bool = False, stderr: bool = False) -> Console:
-    """As wide as the terminal; where the output is none, `pipe` columns, so that nothing is cut off there."""
+    """A console as wide as the terminal; `pipe` columns if the output is no terminal, so that nothing is cut off."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(width=None if stream.isatty() else pipe, soft_wrap=soft_wrap, stderr=stderr)
 
 
 def is_live(screen: Console) -> bool:
-    """Whether what moves can be shown: on a terminal, and in a notebook that has ipywidgets."""
+    """Whether a live display works: on a terminal, and in a notebook that has ipywidgets."""
     return screen.is_terminal or (screen.is_jupyter and importlib.util.find_spec("ipywidgets") is not None)
 
 
 def several_lines(*parts: str) -> Text:
-    """The head of a column, say, that has more than one line."""
+    """Text with several lines, such as the head of a column."""
     return Text("\n".join(visible(part) for part in parts if part))
 
 

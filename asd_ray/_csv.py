@@ -1,8 +1,8 @@
-"""Every CSV that we write: no cell of it is a formula to a spreadsheet, and `import` reads every cell back unchanged.
+"""All CSV files that we write: spreadsheets run no cell as a formula, and `import` reads every cell back unchanged.
 
-A text that begins as a formula does gets an apostrophe before it, which spreadsheets take as "this is text". Numbers,
-negative ones too, stay as they are. A text that begins so after apostrophes of its own gets one more, so the way back
-is to take one away.
+Text that begins like a formula gets an apostrophe before it, which spreadsheets take as "this is text". Numbers stay as
+they are, negative ones too. If the text has apostrophes before such a beginning, it gets one more, so reading it back
+means removing one apostrophe.
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MARK = "'"
-BEGINS = " *[=+\\-@\t\r\n\0＝＋－＠]"  # of a formula, as OWASP lists them; wide forms and leading blanks count
-FORMULA = f"^(?:'+{BEGINS}|{BEGINS})"  # both patterns in the words that Python and Arrow share
+BEGINS = " *[=+\\-@\t\r\n\0＝＋－＠]"  # how a formula begins, as OWASP lists it; wide forms and leading blanks count
+FORMULA = f"^(?:'+{BEGINS}|{BEGINS})"  # both patterns use only syntax that Python and Arrow share
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 _formula, _number, _marked = re.compile(FORMULA), re.compile(NUMBER[:-1] + r"\Z"), re.compile(f"'+{BEGINS}")
 
 
 def harmless(cell: Any) -> Any:
-    """A cell as it is written: text that begins as a formula is marked, anything else stays."""
+    """A cell as it is written: text that begins like a formula is marked, anything else stays."""
     if not isinstance(cell, str) or not _formula.match(cell) or _number.match(cell):
         return cell
     return MARK + cell
 
 
 def restored(text: str) -> str:
-    """What `harmless` was given, of a cell as it was read."""
+    """The inverse of `harmless`, for a cell that was read."""
     return text[1:] if _marked.match(text) else text
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
-    """With every column that any row has, in the order in which they first came."""
-    given = list(rows)
-    names = list(dict.fromkeys(name for row in given for name in row))
+    """A table with every column that any row has, in the order of their first appearance."""
+    table = list(rows)
+    names = list(dict.fromkeys(name for row in table for name in row))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([harmless(name) for name in names])
-    writer.writerows([harmless(row.get(name, "")) for name in names] for row in given)
+    writer.writerows([harmless(row.get(name, "")) for name in names] for row in table)
     return out.getvalue()
 
 
 def official_csv(rows: Iterable[tuple[Any, ...]]) -> str:
-    """A submission file: rows without heads, every cell exactly as it is, since evaluators match clips by name.
+    """A submission file: rows without a header, every cell unchanged, because evaluators match clips by name.
 
-    `write_submission` refuses every clip without an official name, and these begin with a letter; the other column is
-    a number. So no cell begins as a formula.
+    No cell begins like a formula: `write_submission` refuses clips without an official name, which begins with a
+    letter, and the other column is a number.
     """
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(rows)
@@ -60,24 +60,24 @@ def official_csv(rows: Iterable[tuple[Any, ...]]) -> str:
 
 
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
-    """A table of pandas; bytes of a file's name that are no UTF-8 are written as they are."""
+    """Write a DataFrame. Bytes of a file's name that are not UTF-8 are written as they are."""
     texts = {name: frame[name].map(harmless) for name in frame.columns if frame[name].dtype.kind not in "biuf"}
     frame.assign(**texts).to_csv(path, index=False, errors="surrogateescape")
 
 
 class CsvWriter:
-    """Writes tables of Arrow one after the other; as `pyarrow.csv.CSVWriter`, which it has inside."""
+    """Writes Arrow tables one after the other, like `pyarrow.csv.CSVWriter`, with marked cells."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         from pyarrow import csv as arrow_csv
 
-        how = arrow_csv.WriteOptions(quoting_style="needed")
-        self._writer = arrow_csv.CSVWriter(path, schema, write_options=how)
+        options = arrow_csv.WriteOptions(quoting_style="needed")
+        self._writer = arrow_csv.CSVWriter(path, schema, write_options=options)
 
     def __enter__(self) -> CsvWriter:
         return self
 
-    def __exit__(self, *left: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._writer.close()
 
     def write_table(self, table: pa.Table) -> None:

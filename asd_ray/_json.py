@@ -1,4 +1,4 @@
-"""The one way to read JSON that somebody else may have written: bounded in size and depth, strict, one message."""
+"""Read JSON that another program may have written: strict, with limits of size and depth, and one message."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, NoReturn
 
 from asd_ray.errors import AsdRayError
 
-MOST_DEPTH = 50  # brackets within brackets; Python's own reader gives up near a thousand, with a RecursionError
+MOST_DEPTH = 50  # brackets within brackets; Python's own reader raises RecursionError near a thousand
 MOST_BYTES = 64 << 20  # the objects that Python makes of so much JSON take about 1.5 GB at worst
-MOST_DIGITS = 300  # of a whole number, so that it is a float, too
+MOST_DIGITS = 300  # of a whole number, so that it can be converted to a float
 BRACKETS = b"[]{}"
 NOT_BRACKETS = bytes(set(range(256)) - set(BRACKETS))
 ALIKE = bytes.maketrans(b"{}", b"[]")
 DIGITS = bytes(48 if chr(at).isdigit() and at < 128 else at for at in range(256))  # every digit as 0
-LARGE = (b"e000", b"E000", b"e+000", b"E+000", b"0" * 200)  # of digits as 0: without these no number is too large
-TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)  # a string (or the rest of one), or a bracket
+LARGE = (b"e000", b"E000", b"e+000", b"E+000", b"0" * 200)  # digits as 0: every number too large has one of them
+TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)  # a string, perhaps unfinished, or a bracket
 
 
 def loads(
@@ -32,10 +32,10 @@ def loads(
 ) -> Any:
     """The value of a JSON text; `where` names its file in the message of an AsdRayError, `cure` ends that message.
 
-    Refused, beside what is no JSON: NaN and Infinity, which Python would take, numbers too large for a float, a key
-    that stands twice in one object (readers differ in which value counts), and more depth or size than any file of
-    ours has. A byte order mark is skipped. Half a surrogate pair, as in the name of a file that is no UTF-8, cannot be
-    printed and is read as "?", unless `keep_surrogates` asks for it, to open that file.
+    These are errors, too: NaN and Infinity, which Python would accept; numbers too large for a float; a key that is
+    twice in one object, since readers differ in which value counts; more depth or size than any file of ours has. A
+    byte order mark is skipped. Half a surrogate pair, as in the name of a file that is not UTF-8, cannot be printed
+    and is read as "?". With `keep_surrogates` it stays, to open that file.
     """
     try:
         data = text.encode() if isinstance(text, str) else bytes(text)
@@ -54,7 +54,7 @@ def loads(
 
 
 def _check_depth(data: bytes, most: int) -> None:
-    """Remove innermost pairs of brackets, `most` times. Only if some are left, look which of them stand in strings."""
+    """Remove innermost pairs of brackets, `most` times. Only if some are left, look which are inside strings."""
     brackets = data.translate(ALIKE, NOT_BRACKETS)
     for _ in range(most):
         if not brackets:
@@ -69,9 +69,9 @@ def _check_depth(data: bytes, most: int) -> None:
 
 
 def _has_large(data: bytes) -> bool:
-    """Whether a number may be too large for a float; if not, the reader need not call back for each."""
+    """Whether a number may be too large for a float; if not, the reader need not call a function per number."""
     digits = data.translate(DIGITS)
-    return any(each in digits for each in LARGE)
+    return any(part in digits for part in LARGE)
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -92,9 +92,9 @@ def _whole(text: str) -> int:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
+    values = dict(pairs)
+    if len(values) < len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(f"the key {twice[:60]!r} stands twice in one object")
-    return made
+    return values

@@ -1,4 +1,4 @@
-"""The one rule for names that become folders of a run: machines, families, recipes. Every floor may ask it."""
+"""The one rule for names that become folders of a run: machines, families, recipes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def wrong_name(kind: str, name: str, why: str = FOLDER) -> str:
 
 
 def check_name(kind: str, name: str, why: str = FOLDER) -> str:
-    """`name` if it can be a folder's name as it is; so no machine, family or system can leave the run's folder."""
+    """`name`, or AsdRayError if it cannot be the name of a folder; so no name leaves the run's folder."""
     if not NAME.fullmatch(name):
         raise AsdRayError(wrong_name(kind, name, why))
     return name
 
 
 def shortened(name: str) -> str:
-    """A name made of several allowed ones, such as a study's. A long one ends in its hash, so that it is allowed."""
+    """A name that joins several allowed ones, such as a study's; the end of a long one is replaced by a hash."""
     if len(name) <= LONGEST:
         return name
     return f"{name[: LONGEST - 9]}-{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"

@@ -1,4 +1,4 @@
-"""A progress bar on standard error, so that what is printed can be piped."""
+"""A progress bar for work on clips, as a command or a notebook shows it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress_bar(what: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """Gives a function of the clips that are done and of all; in a notebook and on a terminal it moves the bar."""
+def progress_bar(activity: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Show ``<activity> clips`` with a bar; call what it yields with the clips done and the clips in total.
+
+    The bar is on standard error, so the output of a command can be piped. There is none where standard error is
+    neither a terminal nor a notebook, or with `quiet`.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -29,5 +33,5 @@ def progress_bar(what: str, quiet: bool = False) -> Iterator[Callable[[int, int]
     )
     screen = console(stderr=True)
     with Progress(*columns, console=screen, transient=True, disable=quiet or not is_live(screen)) as bar:
-        task = bar.add_task(f"{what} clips", total=None)
+        task = bar.add_task(f"{activity} clips", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

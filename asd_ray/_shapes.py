@@ -1,7 +1,7 @@
-"""What a value that was read from JSON must look like, put together of shapes, and what is wrong with one that is not.
+"""The shapes that values from JSON must have, and a message for a value that does not fit.
 
-``fault(object_of(weight=Number(0, 1)), {"weight": 2})`` says ``weight must be a number from 0 to 1 but is 2``.
-Fields that a shape does not name are not looked at, so that a newer version may add some.
+``fault(object_of(weight=Number(0, 1)), {"weight": 2})`` is ``weight must be a number from 0 to 1 but is 2``.
+Fields that a shape does not name are ignored, so that a newer version may add some.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ MOST_TEXT = 4000  # characters
 
 
 def fault(shape: Shape, value: Any, where: str = "") -> str:
-    """The first thing in `value`, which stands at `where`, that does not fit, with its path; "" for none."""
-    told = shape.misfit(value)
-    if not told or where:
-        return told and where + told
-    return told[1:] if told.startswith("/") else f"it{told}"
+    """The first part of `value` that does not fit, with its path below `where`; "" if all of it fits."""
+    misfit = shape.misfit(value)
+    if not misfit or where:
+        return misfit and where + misfit
+    return misfit[1:] if misfit.startswith("/") else f"it{misfit}"
 
 
 class Shape(Protocol):
     def misfit(self, value: Any) -> str:
-        """What follows the value's path in a message: `` must be text but is 5``, or of one within, ``/0/name must …``.
+        """The rest of a message after the value's path: `` must be text but is 5``, or ``/0/name must …`` of a part.
 
-        So a path is only put together for a message; thousands of values are read without one.
+        So a path is built only for a message, and thousands of values are read without one. "" if the value fits.
         """
 
 
@@ -39,11 +39,11 @@ class Anything:
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number. The bounds keep sums, squares and dates that readers make of it finite, too."""
+    """A finite number. The default bounds keep sums and squares of it finite, too."""
 
     least: float = -1e30
     most: float = 1e30
-    above: bool = False  # the least itself is refused
+    above: bool = False  # the value must be above `least`, not equal to it
 
     def misfit(self, value: Any) -> str:
         within = type(value) in (int, float) and self.least <= value <= self.most  # NaN is not; True is no int
@@ -66,7 +66,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Text:
-    """Any text: what a terminal would obey is spelled out where it is printed, in `asd_ray._terminal`."""
+    """Any text. Control characters are allowed: `asd_ray._terminal` shows them as escapes."""
 
     most: float = MOST_TEXT
 
@@ -83,8 +83,8 @@ class OneOf:
     known: Collection[str]
 
     def misfit(self, value: Any) -> str:
-        good = isinstance(value, str) and value in self.known
-        return "" if good else f" must be {' or '.join(self.known)} but is {_shown(value)}"
+        is_known = isinstance(value, str) and value in self.known
+        return "" if is_known else f" must be {' or '.join(self.known)} but is {_shown(value)}"
 
 
 @dataclass(frozen=True)
@@ -125,15 +125,15 @@ class ListOf:
             return f" must be a list but is {_shown(value)}"
         if len(value) < self.least:
             return f" must be a list of at least {self.least} but has {len(value)}"
-        for index, each in enumerate(value):
-            if told := self.shape.misfit(each):
-                return f"/{index}{told}"
+        for index, item in enumerate(value):
+            if misfit := self.shape.misfit(item):
+                return f"/{index}{misfit}"
         return ""
 
 
 @dataclass(frozen=True)
 class Items:
-    """A list of exactly these."""
+    """A list with exactly these items."""
 
     shapes: Sequence[Shape]
 
@@ -141,8 +141,8 @@ class Items:
         if not isinstance(value, list) or len(value) != len(self.shapes):
             return f" must be a list of {len(self.shapes)} but is {_shown(value)}"
         for index, shape in enumerate(self.shapes):
-            if told := shape.misfit(value[index]):
-                return f"/{index}{told}"
+            if misfit := shape.misfit(value[index]):
+                return f"/{index}{misfit}"
         return ""
 
 
@@ -154,19 +154,19 @@ class DictOf:
     def misfit(self, value: Any) -> str:
         if not isinstance(value, dict):
             return f" must be an object but is {_shown(value)}"
-        for key, each in value.items():
+        for key, item in value.items():
             if self.keys is not None and not self.keys.fullmatch(key):
                 return f" has the key {_shown(key)}, which must match {self.keys.pattern}"
             if len(key) > MOST_TEXT:
                 return f" has the key {_shown(key)}, which must be short text"
-            if told := self.shape.misfit(each):
-                return f"/{key[:SHOWN]}{told}"
+            if misfit := self.shape.misfit(item):
+                return f"/{key[:SHOWN]}{misfit}"
         return ""
 
 
 @dataclass(frozen=True)
 class Fields:
-    """An object with those of these fields that are there; others may hold anything."""
+    """An object. Each of these fields is optional unless `required`; other fields may hold anything."""
 
     shapes: Mapping[str, Shape]
     required: Sequence[str] = field(default=())
@@ -177,14 +177,14 @@ class Fields:
         if lacking := [name for name in self.required if name not in value]:
             return f" lacks {', '.join(lacking)}"
         for name, shape in self.shapes.items():
-            if name in value and (told := shape.misfit(value[name])):
-                return f"/{name}{told}"
+            if name in value and (misfit := shape.misfit(value[name])):
+                return f"/{name}{misfit}"
         return ""
 
 
-def object_of(optional: Mapping[str, Shape] | None = None, /, **needed: Shape) -> Fields:
-    """An object with all of `needed`, and with `optional` where these are there."""
-    return Fields({**needed, **(optional or {})}, required=tuple(needed))
+def object_of(optional: Mapping[str, Shape] | None = None, /, **required: Shape) -> Fields:
+    """An object with all of `required`, and perhaps with some of `optional`."""
+    return Fields({**required, **(optional or {})}, required=tuple(required))
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Where the files that we ship beside the code are: search_spaces/, ensembles/ and dashboards/."""
+"""Finds the files that we ship beside the code: search_spaces/, ensembles/ and dashboards/."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(folder: str) -> Path:
-    """The folder of an editable install (top of the repository) or of a wheel (inside the package)."""
+    """The path of such a folder: inside the package (wheel), or at the top of the repository (editable install)."""
     for home in (_PACKAGE / "_shipped_files", _PACKAGE.parent):
         if (home / folder).is_dir():
             return home / folder

@@ -1,4 +1,4 @@
-"""The one way to the terminal: every name is shown as it is spelled, and a terminal obeys nothing in it.
+"""Print text so that a terminal obeys nothing in it: control characters of names are shown as escapes.
 
 A verb prints with `say` and `say_json`, or with the console of `asd_ray._console`; nothing else writes to a terminal.
 """
@@ -13,30 +13,30 @@ import sys
 import unicodedata
 from typing import Any
 
-# Control characters, marks that turn the direction of text or cannot be seen, halves of a character (bytes of a file's
-# name that are no UTF-8), and line separators.
+# Control characters, marks that change the direction of text or cannot be seen, surrogates (bytes of a file's name that
+# are not UTF-8), and line separators.
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-JOINERS = "\u200c\u200d"  # belong to the spelling of some languages, and of emoji
+JOINERS = "\u200c\u200d"  # needed in some languages, and in emoji
 
 
 def visible(text: object, *, lines: bool = False) -> str:
-    r"""`text` with ``\x1b`` or ``\u202e`` for what a terminal would obey; with `lines` line breaks stay as they are."""
-    said = str(text)
-    if said.isprintable():
-        return said
-    return "".join(c if _is_harmless(c) or (lines and c == "\n") else _spelled(c) for c in said)
+    r"""`text` with escapes such as ``\x1b`` or ``\u202e`` for control characters. With `lines`, line breaks stay."""
+    shown = str(text)
+    if shown.isprintable():
+        return shown
+    return "".join(c if _is_harmless(c) or (lines and c == "\n") else _escaped(c) for c in shown)
 
 
 def _is_harmless(character: str) -> bool:
     return character in JOINERS or unicodedata.category(character) not in UNSEEN
 
 
-def _spelled(character: str) -> str:
+def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
 def typed(*words: object) -> str:
-    """A command line that a shell takes as it is shown; a name with control characters is quoted as ``$'a\\nb'``."""
+    """A command line to copy into a shell; a name with control characters is quoted as ``$'a\\nb'``."""
     return " ".join(map(_quoted, map(str, words)))
 
 
@@ -47,9 +47,9 @@ def _quoted(word: str) -> str:
 
 
 def _in_bytes(character: str) -> str:
-    """A character, or a byte of a file's name that is no UTF-8."""
-    how = "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass"
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", how))
+    """The escapes of a character's bytes; a surrogate is a byte of a file's name that is not UTF-8."""
+    errors = "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass"
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", errors))
 
 
 def say(text: object, *, lines: bool = False, error: bool = False) -> None:
@@ -58,16 +58,16 @@ def say(text: object, *, lines: bool = False, error: bool = False) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Exact for programs, and in ASCII: it holds nothing that a terminal would obey or an encoding lacks."""
+    """Print JSON for programs, in ASCII: no control characters, and none that the output's encoding lacks."""
     say(json.dumps(value, indent=1, allow_nan=False), lines=True)
 
 
 def make_ready() -> None:
-    """For a command, before it prints: what the output's encoding lacks is spelled out; so are names in warnings."""
+    """Prepare the output of a command: escapes for characters that its encoding lacks, and in warnings."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors != "backslashreplace":
             stream.reconfigure(errors="backslashreplace")
-    if logging.lastResort is not None:  # prints the warnings of loggers that have no handler
+    if logging.lastResort is not None:  # it prints the warnings of loggers without a handler
         logging.lastResort.setFormatter(VisibleFormatter())
 
 

@@ -1,8 +1,8 @@
-"""torchaudio, importable on any torch: the one place that imports it.
+"""torchaudio, which can be imported with any torch. Only this module imports it.
 
 torchaudio's last releases link their compiled extension against CUDA, so on a CPU-only torch ``import torchaudio``
-raises OSError although all we need from it (transforms, functional) is plain Python. There the extension's module is
-replaced, before the import, by one that says "not available"; on a torch with CUDA nothing is touched.
+raises OSError, although all we need from it (transforms, functional) is plain Python. In this case a module that
+reports "not available" replaces the extension. With CUDA, nothing is replaced.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 
 
 def load() -> types.ModuleType:
-    """Import torchaudio, with the stand-in for its extension where the real one cannot be loaded."""
+    """Import torchaudio, with a replacement for its extension if the real one cannot be loaded."""
     try:
         return importlib.import_module("torchaudio")
     except OSError:
         _forget("torchaudio")
-        sys.modules["torchaudio._extension"] = _stand_in()
+        sys.modules["torchaudio._extension"] = _replacement()
         return importlib.import_module("torchaudio")
 
 
-def _stand_in() -> types.ModuleType:
+def _replacement() -> types.ModuleType:
     module = types.ModuleType("torchaudio._extension")
     module.__dict__.update(_IS_TORCHAUDIO_EXT_AVAILABLE=False, _IS_ALIGN_AVAILABLE=False, fail_if_no_align=_unchanged)
     return module

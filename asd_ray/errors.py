@@ -1,4 +1,4 @@
-"""The one root exception, and the words that every error shares."""
+"""The root exception, and the form of its messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class AsdRayError(Exception):
 
 
 class StorageError(AsdRayError):
-    """A disk or S3 that cannot be read or written now: a fault of the place, never of what was to be stored."""
+    """A disk or S3 cannot be read or written now. The place is at fault, not the content that was to be stored."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> AsdRayError:
@@ -28,7 +28,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> AsdRayError:
 
 
 def listing(items: Iterable[object], most: int = 20) -> str:
-    """An indented list for a message; a long one is cut and says how much was left out."""
+    """An indented list for a message; the last line of a list that is cut counts the other items."""
     lines = [f"  {visible(item)}" for item in items]
     if len(lines) > most:
         lines = [*lines[:most], f"  … and {len(lines) - most} more"]

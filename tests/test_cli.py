@@ -4,18 +4,24 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from asd_ray.__main__ import VERBS, main
+from asd_ray.ledger import Ledger
 
 ACTIONS = {
     "data": ["check", "bank", "demo"],
     "evaluate": [],
     "search": [],
+    "status": [],
     "ensemble": [],
     "report": [],
+    "submission": ["write", "check"],
+    "verify": [],
     "ledger": ["ls", "show", "verify", "export", "import", "compact", "forget"],
     "conformance": [],
 }
@@ -28,7 +34,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_verb_is_tried() -> None:
     assert set(ACTIONS) == set(VERBS)
-    assert len(HELPS) == 17
+    assert len(HELPS) == 22
 
 
 @pytest.mark.parametrize("words", HELPS, ids=" ".join)
@@ -58,6 +64,39 @@ def test_an_unknown_verb_comes_with_a_guess() -> None:
     done = run("asd_ray", "evalute")
     assert done.returncode == 2
     assert "unknown verb 'evalute'; did you mean 'evaluate'?" in done.stderr
+
+
+MODULE = """
+from tests.tuning.families_for_tests import PAPER, Tiny, space
+
+class MyDetector(Tiny):
+    VERSION = 1
+"""
+
+
+@pytest.mark.parametrize("how", ["--serial", "--cpus=1"], ids=["serially", "on Ray"])
+def test_the_installed_script_finds_a_module_in_the_working_directory(
+    how: str, dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "my_detector.py").write_text(MODULE)
+    script = Path(sysconfig.get_path("scripts")) / "asd-ray"
+    options = ["--data", dataset(6), "--families", "my_detector:MyDetector", "--trials", "1", "--run", "run"]
+    words = [script, "search", "fan", *options, how]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, cwd=work, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [record.status for record in Ledger(work / "run").records()] == ["complete"]
+
+
+def test_python_s_safe_path_leaves_the_working_directory_out(tmp_path: Path) -> None:
+    (tmp_path / "my_detector.py").write_text("raise SystemExit('imported')")
+    code = "import sys; from asd_ray.__main__ import main; sys.exit(main())"
+    words = [sys.executable, "-P", "-c", code, "conformance", "my_detector:MyDetector"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "No module named 'my_detector'" in done.stderr
 
 
 def test_an_error_is_one_message_and_the_traceback_is_for_debug() -> None:

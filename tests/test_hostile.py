@@ -54,6 +54,8 @@ OPTIONS = {  # a command that works -> options that are given {x}
     "ensemble fan --run RUN": "run recipe maximise by folds repeats seed threshold percentile missing verify",
     "report --run RUN": "run out submission optuna-db",
     "report --check-submission FOLDER": "year",
+    "submission check FOLDER --year 2023": "year run",
+    "submission write RUN NEW": "year",
     "ledger ls RUN": "machine family status sort limit",
     "ledger show RUN fan-idnn-0000": "machine",
     "ledger export RUN NEW.csv": "machine family status split",
@@ -71,6 +73,8 @@ PLACES = [
     SEARCH.replace("fan", "{x}"),
     *("ensemble {x} --run RUN", "report --check-submission {x} --year 2023"),
     *(f"ledger {verb} {{x}}" for verb in ("ls", "verify", "compact", "forget", "show {x}", "export {x}", "import {x}")),
+    *("status {x}", "verify {x}", "submission write {x} NEW", "submission write RUN {x}"),
+    "submission check {x} --year 2023",
     *("ledger show RUN {x}", "ledger export RUN {x}", "ledger import NEW {x}", "ledger forget RUN {x}"),
 ]
 COMMANDS = PLACES + [f"{base} --{option} {{x}}" for base, options in OPTIONS.items() for option in options.split()]

@@ -59,7 +59,7 @@ SEARCH = ("search", "fan", "--serial", "--trials", "1", "--epochs-cap", "1", "--
 CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     ((*SEARCH, "--run", "file"), ("file", "is a file", RUN)),
     ((*SEARCH, "--run", "file/run"), ("file is a file", RUN)),
-    ((*SEARCH, "--run", "dangling"), ("link to something that is not there", RUN)),
+    ((*SEARCH, "--run", "dangling"), ("link to something that does not exist", RUN)),
     ((*SEARCH, "--cache", "file"), ("file: not a folder", CACHE)),
     ((*SEARCH, "--cache", "/proc/none"), ("/proc/none", CACHE)),
     ((*SEARCH, "--run", "gs:/bucket"), ("gs:/bucket", "gs:// is not read")),
@@ -76,7 +76,7 @@ CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("report", "--run", "run", "--out", "file"), ("--out file", "is a file", OUT)),
     (("report", "--run", "run", "--out", "file/x"), ("file is a file", OUT)),
     (("report", "--run", "run", "--out", "/proc/none"), ("/proc/none/report.html", OUT)),
-    (("report", "--run", "run", "--out", "dangling"), ("link to something that is not there", OUT)),
+    (("report", "--run", "run", "--out", "dangling"), ("link to something that does not exist", OUT)),
     (("report", "--run", "run", "--out", "gs://bucket/x"), ("gs://bucket/x", "s3://bucket/folder", OUT)),
     (("report", "--run", "run", "--out", ""), ("--out is empty", "leave it out")),
     (("report", "--run", "run", "--out", "run/ledger"), ("keeps for its own files", OUT)),

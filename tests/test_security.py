@@ -21,11 +21,11 @@ import psutil
 import pytest
 import yaml
 
+from asd_ray.cli.ledger import main as ledger_main
 from asd_ray.ensemble import main as ensemble_main
 from asd_ray.ensembling import read, write
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord, long_scores, trial_hash
-from asd_ray.ledger.__main__ import main as ledger_main
 from asd_ray.report import main as report_main
 
 ROOT = Path(__file__).parents[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from asd_ray.cli._arguments import above_0, amount, duration, gib, names, positive, seed_number
+from asd_ray.cli._types import above_0, amount, duration, gib, names, positive, seed_number
 
 LOCAL = "local"
 LOG_LEVELS = ("debug", "info", "warning", "error")

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asd_ray._terminal import say
-from asd_ray.cli._arguments import parser, positive, run
+from asd_ray.cli._arguments import parser
+from asd_ray.cli._run import run
+from asd_ray.cli._types import positive
 
 EXAMPLES = [
     "asd-ray conformance twfr_gmm",

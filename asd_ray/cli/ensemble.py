@@ -6,9 +6,11 @@ import argparse
 from collections.abc import Sequence
 
 from asd_ray._terminal import say, say_json, typed
-from asd_ray.cli import _arguments as _cli
+from asd_ray.cli._arguments import parser
 from asd_ray.cli._ensemble_tables import print_comparisons, print_machine
+from asd_ray.cli._run import run
 from asd_ray.cli._runs import only_run
+from asd_ray.cli._types import positive
 from asd_ray.errors import AsdRayError
 
 EXAMPLES = (
@@ -20,14 +22,14 @@ EXAMPLES = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = _cli.parser(
+    command = parser(
         "ensemble",
         "Choose and combine the best detectors of each machine by recipes, and measure every ensemble under each\n"
         "protocol that the clips allow. The best forecast, of the new ensembles and of those stored for the same\n"
         "candidates and options, is written as RUN/ensembles/MACHINE/final.json.",
         EXAMPLES,
     )
-    add = parser.add_argument
+    add = command.add_argument
     add("machines", nargs="*", metavar="MACHINE", help="machines of the run (default: all)")
     add("--run", metavar="RUN", help="folder or s3://… of results (default: the one folder in runs/)")
     add(
@@ -47,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         choices=("held_out", "train", "test"),
         help="clips whose scores standardise (default: those of the recipe; test where a run has no others)",
     )
-    add("--folds", type=_cli.positive, default=5, help="of crossval (default 5)")
-    add("--repeats", type=_cli.positive, default=3, help="of crossval (default 3)")
+    add("--folds", type=positive, default=5, help="of crossval (default 5)")
+    add("--repeats", type=positive, default=3, help="of crossval (default 3)")
     add("--seed", type=int, default=0, help="of folds, bags and resampled clips (default 0)")
     add(
         "--threshold",
@@ -70,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help="only rebuild an ensemble file from the ledger; the exit status is 1 where they differ",
     )
-    return _cli.run(parser, _ensemble, argv)
+    return run(command, _ensemble, argv)
 
 
 def _ensemble(args: argparse.Namespace) -> int:

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say, typed
-from asd_ray.cli import _arguments as _cli
+from asd_ray.cli._arguments import parser
+from asd_ray.cli._run import run
 from asd_ray.cli._runs import only_run
-from asd_ray.errors import AsdRayError, listing
+from asd_ray.cli.submission.check import check_files
+from asd_ray.cli.submission.write import write_files
+from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger
@@ -22,20 +25,19 @@ EXAMPLES = (
     "asd-ray report --run runs/demo --optuna-db studies.db && optuna-dashboard sqlite:///studies.db",
 )
 FORMS = ("submission", "check_submission", "optuna_db")
-MOST = 100  # problems that are listed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = _cli.parser(
+    command = parser(
         "report",
         "Write the report of a run whose ensembles were chosen (asd-ray ensemble): report.html, which needs no\n"
         "network and prints to PDF, and the same tables as report.json, report.md and CSV. A machine whose final\n"
         "ensemble cannot be used is named and left out, and the exit status is then 1.",
         EXAMPLES,
     )
-    parser.add_argument("--run", metavar="RUN", help="folder or s3://… of results (default: the one folder in runs/)")
-    parser.add_argument("--out", metavar="DIR", help="where the files go (default: RUN/report)")
-    add = parser.add_argument_group("other forms", "each does only this, and writes no report").add_argument
+    command.add_argument("--run", metavar="RUN", help="folder or s3://… of results (default: the one folder in runs/)")
+    command.add_argument("--out", metavar="DIR", help="where the files go (default: RUN/report)")
+    add = command.add_argument_group("other forms", "each does only this, and writes no report").add_argument
     add("--submission", metavar="DIR", help="write the final ensembles' official files of the dataset's DCASE year")
     add(
         "--check-submission",
@@ -45,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add("--year", type=int, help="DCASE year of the files (default: the dataset's; --check-submission needs it)")
     add("--optuna-db", metavar="FILE", help="write every search as an Optuna study, for optuna-dashboard")
-    return _cli.run(parser, _report, argv)
+    return run(command, _report, argv)
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -58,10 +60,14 @@ def _report(args: argparse.Namespace) -> int:
     if "" in forms.values():
         raise AsdRayError(f"{options[0]} is empty; name a file or folder, or leave the option out")
     if args.check_submission:
-        return _check(args)
+        if args.year is None:
+            raise AsdRayError("--check-submission needs the year, to know which files to expect: --year 2023")
+        check_files(args.check_submission, args.year, args.run)
+        return 0
     ledger = Ledger(args.run or only_run()).require()
     if args.submission:
-        return _submit(ledger, args)
+        write_files(ledger, args.submission, args.year)
+        return 0
     if args.optuna_db:
         return _studies(ledger, args)
     from asd_ray.reporting import write_report
@@ -78,15 +84,6 @@ def _report(args: argparse.Namespace) -> int:
     return 1 if report.left_out else 0
 
 
-def _submit(ledger: Ledger, args: argparse.Namespace) -> int:
-    from asd_ray.reporting.submission import write_submission
-
-    submission = write_submission(ledger, args.submission, year=args.year)
-    _notes(submission.notes)
-    say(f"{submission.clips} clips in {len(submission.files)} files of DCASE {submission.year} → {submission.folder}")
-    return 0
-
-
 def _studies(ledger: Ledger, args: argparse.Namespace) -> int:
     from asd_ray.reporting.optuna_db import write_optuna_db
 
@@ -94,22 +91,6 @@ def _studies(ledger: Ledger, args: argparse.Namespace) -> int:
     _notes(exported.notes)
     say(f"{exported.trials} trials of {exported.studies} studies → {exported.path}")
     say(f"open it with: {typed('optuna-dashboard', f'sqlite:///{exported.path}')}")
-    return 0
-
-
-def _check(args: argparse.Namespace) -> int:
-    from asd_ray.ledger import Ledger
-    from asd_ray.reporting.submission_check import check_submission
-
-    if args.year is None:
-        raise AsdRayError("--check-submission needs the year, to know which files to expect: --year 2023")
-    checked = check_submission(args.check_submission, args.year, Ledger(args.run).require() if args.run else None)
-    _notes(checked.notes)
-    if checked.problems:
-        problems = listing(checked.problems, most=MOST)
-        raise AsdRayError(f"{args.check_submission} has {len(checked.problems)} problems:\n{problems}")
-    by = f"the clips of {args.run}" if args.run else f"the evaluation set of {args.year}"
-    say(f"{args.check_submission}: {checked.clips} clips in {checked.files} files are right by {by}")
     return 0
 
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from asd_ray.cli._arguments import parser, run
+from asd_ray.cli._arguments import parser
+from asd_ray.cli._run import run
 from asd_ray.cli._search_arguments import add_arguments
 from asd_ray.errors import AsdRayError
 

@@ -16,7 +16,6 @@ import logging
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -29,6 +28,7 @@ from asd_ray.clips._tree import File, Tree, is_hidden, kind_of, tree_of
 from asd_ray.clips.progress import ClipCounter
 from asd_ray.clips.table import ClipTable, Problem
 from asd_ray.errors import AsdRayError
+from asd_ray.storage.atomic import written_aside
 from asd_ray.storage.caches import CACHE_CURE, cache_root
 from asd_ray.storage.locks import locked
 from asd_ray.storage.places import make_folder, storage_error
@@ -127,14 +127,21 @@ class Mirror:
         filesystem = s3_filesystem(self._options, PATIENT)
         with ThreadPoolExecutor(DOWNLOADS, "asd_ray-fetch") as pool:
             try:
-                for _ in pool.map(lambda file: self._download_one(filesystem, file, parts / uuid.uuid4().hex), files):
+                for _ in pool.map(lambda file: self._download_one(filesystem, file, parts), files):
                     progress(1)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def _download_one(self, filesystem: Any, file: File, part: Path) -> None:
-        key = f"{self.base}/{file.path}"
+    def _download_one(self, filesystem: Any, file: File, parts: Path) -> None:
+        target, key = self.root / file.path, f"{self.base}/{file.path}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with written_aside(target, folder=parts) as part:
+            self._copy(filesystem, key, file, part)
+            os.utime(part, ns=(file.mtime_ns, file.mtime_ns))
+
+    @staticmethod
+    def _copy(filesystem: Any, key: str, file: File, part: Path) -> None:
         with _s3_errors(key):
             stream = filesystem.open_input_stream(key)
         with stream, open(part, "wb") as out:
@@ -146,10 +153,6 @@ class Mirror:
                 if not piece:
                     break
                 out.write(piece)
-        os.utime(part, ns=(file.mtime_ns, file.mtime_ns))
-        target = self.root / file.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(part, target)
 
 
 def list_tree(url: str | Path, cache: str | Path | None = None) -> Tree:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 from asd_ray._csv import write_frame
 from asd_ray.clips.table import ClipTable
 from asd_ray.errors import AsdRayError
+from asd_ray.storage.atomic import written_aside
 from asd_ray.storage.places import check_text, storage_error
 
 SUFFIXES = (".csv", ".parquet")
@@ -26,12 +25,8 @@ def check_table_path(path: Path) -> None:
 
 def write_table(table: ClipTable, path: Path, cure: str = CURE) -> None:
     """Write the rows of `table` to `path`. `cure` is the part of an error message that names another place."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        write_frame(table.frame, aside) if path.suffix == ".csv" else table.frame.to_parquet(aside, index=False)
-        os.replace(aside, path)
+        with written_aside(path) as aside:
+            write_frame(table.frame, aside) if path.suffix == ".csv" else table.frame.to_parquet(aside, index=False)
     except OSError as error:
         raise storage_error(error, path, "the clip table", cure) from error
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)

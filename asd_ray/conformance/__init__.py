@@ -1,4 +1,4 @@
-"""What every detector must do: checks that run on any class, a user's own among them.
+"""Checks of what every detector must do. They run on any class, also a user's own.
 
 ``for result in check_family(MyDetector): print(result)``
 """

@@ -1,7 +1,7 @@
 """What every family must do: one function per rule, for shipped families and for a user's own class.
 
-The sound is synthetic: two humming machines, whose anomalies have a loud foreign tone or knocks. A check that fails
-says in one sentence which rule of `asd_ray/detectors/_base.py` is broken.
+The sound is synthetic: two humming machines, whose anomalies have a loud foreign tone or knocks. The message of a check
+that fails is one sentence, which names the broken rule of `asd_ray/detectors/_base.py`.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from asd_ray.errors import AsdRayError
 from asd_ray.families import Family, Resources
 from asd_ray.families.drawing import draw, paper_draw
 
-# For the one check of what it learned: some 300 to 700 steps, as clips are few.
+# For the check of what a detector learned: 300 to 700 steps, because there are few clips.
 TO_LEARN = {"epochs": 12, "batch_size": 16, "hop": 2}
 LEAST_AUC = 0.8
-LEAST_OF_ANY = 1 - LEAST_AUC  # below it a variant is the best one upside down; one that hears nothing lies about .5
+LEAST_OF_ANY = 1 - LEAST_AUC  # a variant below it has the wrong sign; one that learned nothing is near 0.5
 DRAWS = 50
 
 
 def check_resources(tested: Family, workspace: Workspace) -> None:
     """RESOURCES is what one trial asks of Ray."""
-    found = tested.detector.RESOURCES
-    assert isinstance(found, Resources), f"RESOURCES must be a Resources(cpu=…, gpu=…) but is {found!r}"
-    found.check_request()
+    resources = tested.detector.RESOURCES
+    assert isinstance(resources, Resources), f"RESOURCES must be a Resources(cpu=…, gpu=…) but is {resources!r}"
+    resources.check_request()
 
 
 def check_parameters(tested: Family, workspace: Workspace) -> None:
@@ -50,12 +50,12 @@ def check_parameters(tested: Family, workspace: Workspace) -> None:
 
 
 def check_unknown_parameter(tested: Family, workspace: Workspace) -> None:
-    """A misspelt parameter is an error, not a trial like the last one."""
+    """A misspelt parameter is an error. Otherwise it would be a second trial with the same settings."""
     try:
         tested.detector(workspace.context(), no_such_parameter=1)
     except (TypeError, AsdRayError):
         return
-    raise AssertionError("a parameter that does not exist, no_such_parameter, was taken without an error")
+    raise AssertionError("a parameter that does not exist, no_such_parameter, was accepted without an error")
 
 
 def check_paper(tested: Family, workspace: Workspace) -> None:
@@ -72,17 +72,17 @@ def check_paper(tested: Family, workspace: Workspace) -> None:
 
 
 def check_paper_lies_in_the_space(tested: Family, workspace: Workspace) -> None:
-    """A search can start at the paper's setting: every one of its values is one that `space` may draw."""
+    """A search can start with the paper's setting: `space` can draw all its values."""
     paper_draw(workspace.search_space(tested), tested)
 
 
 def check_draws_construct(tested: Family, workspace: Workspace) -> None:
-    """Every setting that the space may draw is one that the class takes."""
+    """The class accepts every setting that the space can draw."""
     space, study = workspace.search_space(tested), optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(DRAWS):
         params = draw(space, study.ask())
-        not_taken = set(params) - tested.parameters
-        assert not not_taken, f"space() gives {sorted(not_taken)}, which the class does not take"
+        not_accepted = set(params) - tested.parameters
+        assert not not_accepted, f"space() gives {sorted(not_accepted)}, which the class does not accept"
         try:
             front_end = tested.detector(workspace.context(), **params).front_end
         except Exception as error:
@@ -91,29 +91,29 @@ def check_draws_construct(tested: Family, workspace: Workspace) -> None:
 
 
 def check_suits(tested: Family, workspace: Workspace) -> None:
-    """`suits`, where a class has it, gives a text, and an empty one for clips that can be learned from."""
+    """`suits`, if a class has it, returns a text, which is empty for clips that `fit` accepts."""
     detector, train = workspace.new(tested), workspace.bank("plain").select(split="train")
     if hasattr(detector, "suits"):
         for frame in (train.frame, train.frame.assign(samples=train.lengths)):
-            said = detector.suits(frame)
-            assert isinstance(said, str), f"suits must give a text, empty if all is well, but gave {said!r}"
-            assert not said, f"suits must be empty for clips that fit learns from but is {said!r}"
+            reason = detector.suits(frame)
+            assert isinstance(reason, str), f"suits must return a text, which may be empty, but returned {reason!r}"
+            assert not reason, f"suits must be empty for clips that fit learns from but is {reason!r}"
 
 
 def check_progress(tested: Family, workspace: Workspace) -> None:
     """`fit` yields Progress 1, 2, … with finite losses, and no more of them than `epochs`."""
     steps = list(workspace.new(tested).fit(workspace.bank("plain").select(split="train")))
-    assert steps, "fit yielded nothing; yield Progress(epoch, losses) once an epoch, at least once"
+    assert steps, "fit yielded nothing; yield Progress(epoch, losses) once per epoch, at least once"
     assert all(isinstance(step, Progress) for step in steps), f"fit must yield Progress but gave {steps[0]!r}"
     epochs = [step.epoch for step in steps]
     assert epochs == list(range(1, len(steps) + 1)), f"epochs must count from 1 but are {epochs}"
-    assert "epochs" not in tested.parameters or len(steps) <= EPOCHS, f"{len(steps)} epochs where {EPOCHS} were asked"
+    assert "epochs" not in tested.parameters or len(steps) <= EPOCHS, f"fit ran {len(steps)} epochs, not {EPOCHS}"
     for step in steps:
         assert all(map(math.isfinite, step.losses.values())), f"losses must be finite but are {step.losses}"
 
 
 def check_scores(tested: Family, workspace: Workspace) -> None:
-    """One finite number a clip and variant, for equally long clips."""
+    """One finite number per clip and variant, for clips of equal length."""
     _assert_scores(workspace.fitted(tested).score(_test(workspace)), 8)
 
 
@@ -123,7 +123,7 @@ def check_unequal_lengths(tested: Family, workspace: Workspace) -> None:
 
 
 def check_variants(tested: Family, workspace: Workspace) -> None:
-    """The names of the variants are the same whatever is scored."""
+    """The names of the variants do not depend on the clips."""
     detector, test = workspace.fitted(tested), _test(workspace)
     names = list(detector.score(test))
     assert names, "score gave no variant; give {name: scores}"
@@ -134,7 +134,7 @@ def check_variants(tested: Family, workspace: Workspace) -> None:
 
 
 def check_clips_are_scored_alone(tested: Family, workspace: Workspace) -> None:
-    """A clip's score does not depend on which others are scored beside it, nor on their order."""
+    """A clip's score depends neither on the other clips nor on their order."""
     for kind in ("plain", "ragged"):
         detector, test = workspace.fitted(tested, kind), _test(workspace, kind)
         together = detector.score(test)
@@ -145,22 +145,22 @@ def check_clips_are_scored_alone(tested: Family, workspace: Workspace) -> None:
 
 
 def check_seed(tested: Family, workspace: Workspace) -> None:
-    """The seed decides every random draw; the global generators decide none. Another seed works, too."""
+    """All random draws depend on the seed, and none on the global generators. Another seed works, too."""
     first = workspace.fitted(tested).score(_test(workspace))
-    torch.rand(7), np.random.rand(7), random.random()  # who draws from these scores otherwise now
+    torch.rand(7), np.random.rand(7), random.random()  # a detector that draws from these gives other scores now
     second = fit_on(workspace.new(tested), workspace.bank("plain")).score(_test(workspace))
     _assert_same(first, second, "fitted again with the same seed", 1e-6 if workspace.device == "cpu" else 1e-4)
     _assert_scores(fit_on(workspace.new(tested, seed=1), workspace.bank("plain")).score(_test(workspace)), 8)
 
 
 def check_threads(tested: Family, workspace: Workspace) -> None:
-    """An epoch of a few clips, and scores after it, are the same on one thread and on two.
+    """An epoch on a few clips, and the scores after it, are the same on one thread and on two.
 
-    The same is: no clip's score differs by more than 1e-4 of itself and of its variant's spread over the clips. Sums
-    are added up in another order on two threads, and training amplifies that: Adam makes a whole step of a gradient
-    that is nothing but rounding. `Workspace.calm` holds parameters that keep it small, as a low learning rate.
+    "The same" means that no score differs by more than 1e-4 of itself and of its variant's spread over the clips. Two
+    threads add numbers in another order, and training amplifies that: Adam makes a whole step of a gradient that is
+    only a rounding error. `Workspace.calm` has parameters that keep this small, such as a low learning rate.
     """
-    train, found, before = workspace.bank("plain").select(split="train"), [], torch.get_num_threads()
+    train, scores, before = workspace.bank("plain").select(split="train"), [], torch.get_num_threads()
     some = train.take(np.arange(0, len(train), 3))  # both ids, both domains
     calm = replace(workspace, smaller={**workspace.smaller, **workspace.calm})
     try:
@@ -169,33 +169,33 @@ def check_threads(tested: Family, workspace: Workspace) -> None:
             detector = calm.new(tested, epochs=1)
             for _ in detector.fit(some):
                 pass
-            found.append(detector.score(_test(workspace)))
+            scores.append(detector.score(_test(workspace)))
     finally:
         torch.set_num_threads(before)
-    one, two = found
+    one, two = scores
     _assert_same(one, two, "fitted and scored on two threads", of_spread=True)
 
 
 def check_score_before_fit(tested: Family, workspace: Workspace) -> None:
-    """A detector that has learned nothing says so, and one that is given nothing to learn from."""
+    """`score` and `state` before `fit` raise AsdRayError, and so does `fit` without clips."""
     detector = workspace.new(tested)
     train = workspace.bank("plain").select(split="train")
-    detector.fit(train)  # a generator that nobody asked has not begun
-    asked: dict[str, Callable[[], object]] = {
+    detector.fit(train)  # a generator that was not started
+    calls: dict[str, Callable[[], object]] = {
         "score before fit": lambda: detector.score(_test(workspace)),
         "state before fit": detector.state,
         "fit of no clips": lambda: list(detector.fit(_none_of(train))),
     }
-    for what, ask in asked.items():
+    for what, call in calls.items():
         try:
-            ask()
+            call()
         except AsdRayError:
             continue
         raise AssertionError(f"{what} must raise AsdRayError")
 
 
 def check_scores_while_fitting(tested: Family, workspace: Workspace) -> None:
-    """After each epoch `score` works, and whether it was called does not change what is learned after it."""
+    """`score` works after each epoch, and calling it does not change what the later epochs learn."""
     detector, test = workspace.new(tested), _test(workspace)
     for _ in detector.fit(workspace.bank("plain").select(split="train")):
         _assert_scores(detector.score(test), 8)
@@ -203,9 +203,9 @@ def check_scores_while_fitting(tested: Family, workspace: Workspace) -> None:
 
 
 def check_state(tested: Family, workspace: Workspace) -> None:
-    """What `state` gives survives a file of tensors and plain values, and a new detector scores the same with it.
+    """A state can be saved as tensors and plain values, and a new detector gives the same scores with it.
 
-    It is taken after an epoch: what is learned later must not change it.
+    The state is from after the first epoch: later epochs must not change it.
     """
     detector, file = workspace.new(tested), io.BytesIO()
     steps = detector.fit(workspace.bank("plain").select(split="train"))
@@ -225,7 +225,7 @@ def check_state(tested: Family, workspace: Workspace) -> None:
 
 
 def check_labels_are_not_read(tested: Family, workspace: Workspace) -> None:
-    """Labels, and file names that tell them, change nothing."""
+    """Labels, and file names that contain them, do not change the scores."""
     detector, test = workspace.fitted(tested), _test(workspace)
     scores = detector.score(test)
     swapped, hidden = copy.copy(test.bank), copy.copy(test.bank)
@@ -237,7 +237,7 @@ def check_labels_are_not_read(tested: Family, workspace: Workspace) -> None:
 
 
 def check_planted_anomalies(tested: Family, workspace: Workspace) -> None:
-    """Loud foreign tones and knocks get higher scores than the hum that was learned."""
+    """Loud foreign tones and knocks get higher scores than the normal hum."""
     bank = workspace.bank("planted")
     detector = workspace.teach(workspace.new(tested, **TO_LEARN), bank)
     aucs: dict[str, list[float]] = {}
@@ -247,18 +247,18 @@ def check_planted_anomalies(tested: Family, workspace: Workspace) -> None:
         for variant, scores in detector.score(test).items():
             higher = scores[anomalous][:, None] > scores[~anomalous]
             aucs.setdefault(variant, []).append(float(higher.mean()))
-    found = {variant: float(np.mean(each)) for variant, each in aucs.items()}
-    best, worst = max(found.values()), min(found, key=found.__getitem__)
+    means = {variant: float(np.mean(values)) for variant, values in aucs.items()}
+    best, worst = max(means.values()), min(means, key=means.__getitem__)
     assert best > LEAST_AUC, (
         f"AUC of the best variant on planted anomalies is {best:.2f}, not above {LEAST_AUC}; higher must be anomalous"
     )
-    assert found[worst] > LEAST_OF_ANY, (
-        f"AUC of variant {worst!r} on planted anomalies is {found[worst]:.2f}; higher must be anomalous in each"
+    assert means[worst] > LEAST_OF_ANY, (
+        f"AUC of variant {worst!r} on planted anomalies is {means[worst]:.2f}; higher must be anomalous in each"
     )
 
 
 def _is_scalar(value: Any) -> bool:
-    """Whether a parameter may have this value: JSON gives it back as it was."""
+    """Whether a parameter may have this value: it is the same after a round trip through JSON."""
     return value is None or (isinstance(value, bool | int | float | str) and json.loads(json.dumps(value)) == value)
 
 
@@ -295,7 +295,7 @@ def _test(workspace: Workspace, kind: str = "plain") -> ClipSet:
 
 
 def _assert_scores(scores: Scores, clips: int) -> None:
-    assert isinstance(scores, dict), f"score must give a dictionary variant -> scores but gave {type(scores).__name__}"
+    assert isinstance(scores, dict), f"score must return a dictionary but returned {type(scores).__name__}"
     for variant, values in scores.items():
         right = isinstance(values, np.ndarray) and np.issubdtype(values.dtype, np.floating)
         assert right, f"scores of {variant!r} must be a numpy array of floats but are {type(values).__name__}"
@@ -304,11 +304,11 @@ def _assert_scores(scores: Scores, clips: int) -> None:
 
 
 def _assert_same(
-    expected: Scores, found: Scores, when: str, tolerance: float = 1e-4, *, of_spread: bool = False
+    expected: Scores, scores: Scores, when: str, tolerance: float = 1e-4, *, of_spread: bool = False
 ) -> None:
-    assert list(expected) == list(found), f"variants differ when {when}: {list(expected)}, {list(found)}"
+    assert list(expected) == list(scores), f"variants differ when {when}: {list(expected)}, {list(scores)}"
     for variant, values in expected.items():
         least = tolerance * max(0.01, float(np.ptp(values)) if of_spread else 0.0)
         np.testing.assert_allclose(
-            found[variant], values, rtol=tolerance, atol=least, err_msg=f"scores of {variant!r}, {when}"
+            scores[variant], values, rtol=tolerance, atol=least, err_msg=f"scores of {variant!r}, {when}"
         )

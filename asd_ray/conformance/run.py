@@ -1,4 +1,4 @@
-"""Run the checks on one family, and report each."""
+"""Run the checks on one family, one result per check."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def check_family(
     tested = tested if isinstance(tested, Family) else family(tested)
     _refuse(tested, seconds, device, space)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # with work as small as this, threads would only wait for each other
+    torch.set_num_threads(1)  # with so little work, threads would only wait for each other
     try:
         with tempfile.TemporaryDirectory() as folder:
             workspace = Workspace(Path(folder), seconds, device, space, rate)

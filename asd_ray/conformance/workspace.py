@@ -1,6 +1,6 @@
-"""What the conformance suite learns from and tries: synthetic sound, and detectors in quick settings.
+"""What the checks need: synthetic sound, and detectors with quick settings.
 
-Two humming machines, whose anomalies have a loud foreign tone or knocks.
+The sound is of two humming machines. Their anomalies have a loud foreign tone or knocks.
 """
 
 from __future__ import annotations
@@ -32,44 +32,44 @@ def fit_on(detector: Detector, bank: Bank) -> Detector:
 
 @dataclass
 class Workspace:
-    """Where the checks find sound to learn from: made on first use below `folder`, and kept."""
+    """The sound and the detectors of the checks. They are made on first use, and sound is kept below `folder`."""
 
     folder: Path
     seconds: float = 1.0  # length of a clip; more for a detector whose windows are longer
     device: str = "cpu"
     space: Path | None = None  # a search space other than the family's own
-    rate: int = RATE  # at which the clips are decoded; all are recorded at 16 kHz
-    smaller: dict[str, Any] = field(default_factory=dict)  # parameters that make a large detector quick to try
-    calm: dict[str, Any] = field(default_factory=dict)  # with which training does not amplify rounding: check_threads
-    # how a detector learns for check_planted_anomalies; not by `fit` alone where a few steps of it are a matter of luck
+    rate: int = RATE  # Hz to which the clips are resampled; all are recorded at 16 kHz
+    smaller: dict[str, Any] = field(default_factory=dict)  # parameters that make a large detector quick
+    calm: dict[str, Any] = field(default_factory=dict)  # parameters with which training does not amplify rounding
+    # how a detector learns for check_planted_anomalies; more than `fit` if the result of a few steps is random
     teach: Callable[[Detector, Bank], Detector] = fit_on
-    _made: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    _cached: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def context(self, seed: int = 0) -> Context:
         return Context(torch.device(self.device), seed, FeatureCache(self.folder / "cache"), self.rate)
 
     def bank(self, kind: str) -> Bank:
         """``plain``: 12 + 8 clips of two ids; ``ragged``: unequal lengths; ``planted``: 32 + 32, to learn from."""
-        if ("bank", kind) not in self._made:
+        if ("bank", kind) not in self._cached:
             _record_machine(self.folder / kind, {"planted": (16, 8)}.get(kind, (6, 2)), self.seconds, kind == "ragged")
             cache = self.folder / "cache"
-            self._made["bank", kind] = open_bank(self.folder / kind, rate=self.rate, cache=cache, workers=1)
-        bank: Bank = self._made["bank", kind]
+            self._cached["bank", kind] = open_bank(self.folder / kind, rate=self.rate, cache=cache, workers=1)
+        bank: Bank = self._cached["bank", kind]
         return bank
 
     def new(self, tested: Family, *, seed: int = 0, **quick: int) -> Detector:
-        """A detector with the paper's setting, but few epochs; what is asked of `quick` counts where it is known."""
-        asked = {"epochs": EPOCHS, **quick, **self.smaller}
+        """A detector with the paper's setting, but few epochs. Unknown parameters in `quick` are ignored."""
+        params = {"epochs": EPOCHS, **quick, **self.smaller}
         detector: Detector = tested.detector(
-            self.context(seed), **{k: v for k, v in asked.items() if k in tested.parameters}
+            self.context(seed), **{name: value for name, value in params.items() if name in tested.parameters}
         )
         return detector
 
     def fitted(self, tested: Family, kind: str = "plain") -> Detector:
-        """A detector that has learned; shared by the checks that only ask it for scores."""
-        if (tested, kind) not in self._made:
-            self._made[tested, kind] = fit_on(self.new(tested), self.bank(kind))
-        detector: Detector = self._made[tested, kind]
+        """A fitted detector, shared by the checks that only call `score`."""
+        if (tested, kind) not in self._cached:
+            self._cached[tested, kind] = fit_on(self.new(tested), self.bank(kind))
+        detector: Detector = self._cached[tested, kind]
         return detector
 
     def search_space(self, tested: Family) -> Space:
@@ -77,7 +77,7 @@ class Workspace:
 
 
 def _record_machine(folder: Path, clips: tuple[int, int], seconds: float, ragged: bool) -> None:
-    """Named as DCASE 2022: of each id `clips[0]` to train (a quarter target domain) and twice `clips[1]` to test."""
+    """Write clips with names of DCASE 2022: per id `clips[0]` to train on, and `clips[1]` of each label to test."""
     for i, id in enumerate(("00", "01")):
         draw = np.random.default_rng([i, *clips])
         kinds = [("train", "normal", clips[0]), ("test", "normal", clips[1]), ("test", "anomaly", clips[1])]

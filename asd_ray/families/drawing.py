@@ -1,13 +1,15 @@
-"""What a search space draws, held to its rules, and the check that the paper's setting is one of its draws."""
+"""Draws of a search space, checked against its rules; one of them must be the paper's setting."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.trial import FixedTrial
 
 from asd_ray.errors import AsdRayError
@@ -17,12 +19,12 @@ from asd_ray.families.user_code import origin, shown, text_of
 from asd_ray.ledger import trial_hash
 from asd_ray.ledger.record import SHAPES
 
-EPOCHS = 10**9  # that no trial will ever see, and more than a record holds
-STEP = 1e-8  # of a step, as Optuna allows
+EPOCHS = 10**9  # the largest number that a record can hold
+STEP = 1e-8  # tolerance as a share of a step, as in Optuna
 
 
 class PaperTrial(FixedTrial):
-    """Gives PAPER's values where a space suggests, and says which of them the space could not have drawn."""
+    """Gives PAPER's values as suggestions, and raises for a value that the space could not have drawn."""
 
     def __init__(self, paper: dict[str, Any]) -> None:
         super().__init__(paper)
@@ -47,13 +49,14 @@ class PaperTrial(FixedTrial):
     def _must_lie_within(self, name: str, low: float, high: float, step: float | None) -> None:
         value = self._value(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _Broken(f"PAPER[{name!r}] = {value!r} is no number, but space() suggests one")
+            raise _Broken(f"PAPER[{name!r}] = {value!r} is not a number, but space() suggests one")
         if low <= high and not low <= value <= high:
             raise _Broken(f"PAPER[{name!r}] = {value:g} is out of the range {low:g} … {high:g} of space(); widen it")
         steps = (value - low) / step if step else 0.0
         if low <= high and abs(steps - round(steps)) > STEP:
             raise _Broken(
-                f"PAPER[{name!r}] = {value:g} is no step of {step:g} from {low:g}; change the range of space()"
+                f"PAPER[{name!r}] = {value:g} is not a multiple of the step {step:g} from {low:g}; change the range of "
+                "space()"
             )
 
     def _value(self, name: str) -> Any:
@@ -64,23 +67,23 @@ class PaperTrial(FixedTrial):
 
 
 class _Broken(Exception):
-    """A rule of search spaces is broken: the message says which."""
+    """A rule of search spaces is broken; the message names it."""
 
 
 def draw(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
-    """The parameters of one trial: PAPER, and what `space` draws instead."""
+    """The parameters of one trial: PAPER, with the values that `space` draws."""
     try:
         drawn = space.space(trial)
     except _Broken as error:
         raise AsdRayError(f"{space.path}: {error}") from error
     except (KeyboardInterrupt, AsdRayError):
         raise
-    except BaseException as error:  # whatever a user's file raises, SystemExit too
+    except BaseException as error:  # a user's file may raise anything, SystemExit too
         what, where = f"{type(error).__name__}: {text_of(error)}", origin(error)
         raise AsdRayError(f"{space.path}: space(trial) raised {what}{where and f', {where}'}; fix that line") from error
     if not isinstance(drawn, dict):
         raise AsdRayError(
-            f"{space.path}: space(trial) must return a dictionary of parameters but gave {type(drawn).__name__}"
+            f"{space.path}: space(trial) must return a dictionary of parameters but returned {type(drawn).__name__}"
         )
     strange = sorted(map(str, set(drawn) - set(space.paper)))
     if strange:
@@ -89,8 +92,31 @@ def draw(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
     return {**space.paper, **drawn}
 
 
+@dataclass(frozen=True)
+class Draw:
+    """One draw of a search space."""
+
+    params: dict[str, Any]  # PAPER, and what the space drew instead
+    distributions: dict[str, BaseDistribution]  # of the parameters that the space suggested
+
+
+def redraw(space: Space, params: Mapping[str, Any]) -> Draw | None:
+    """The draw in which `space` gives exactly these parameters; None if it has none. For parameters of stored trials.
+
+    A space that suggests nothing for them has a draw with no distributions.
+    """
+    fixed = FixedTrial(dict(params))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Optuna only warns of a value outside its range
+            drawn = draw(space, fixed)
+    except Exception:  # a space may raise anything for values that it does not know
+        return None
+    return Draw(drawn, fixed.distributions) if drawn == params else None
+
+
 def paper_draw(space: Space, family: Family) -> dict[str, Any]:
-    """The paper's values of what the space suggests, after a check that they lie inside it."""
+    """The paper's values of the suggested parameters. AsdRayError if the space cannot draw the paper's setting."""
     _check_values(space, "PAPER has", space.paper)
     strange = sorted(set(space.paper) - family.parameters)
     if strange:
@@ -100,13 +126,13 @@ def paper_draw(space: Space, family: Family) -> dict[str, Any]:
         )
     fixed = PaperTrial(space.paper)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # Optuna only warns of a choice that it cannot store
+        warnings.simplefilter("error")  # Optuna only warns about a choice that it cannot store
         drawn = draw(space, fixed)
     if drawn != space.paper:
         wrong = sorted(name for name in drawn if drawn[name] != space.paper[name])
         raise AsdRayError(
-            f"{space.path}: with PAPER's values space() gives another {wrong[0]!r}; each suggested name must be the "
-            "parameter's own"
+            f"{space.path}: with PAPER's values space() returns another {wrong[0]!r}; suggest each parameter under its "
+            "own name"
         )
     return {name: space.paper[name] for name in fixed.distributions}
 
@@ -131,7 +157,7 @@ def _check_values(space: Space, what: str, values: dict[Any, Any]) -> None:
 
 
 def _is_stored(name: str, value: Any) -> bool:
-    """Whether a trial can be named by it and the ledger can hold it: no number of hundreds of digits, no half sign."""
+    """Whether the ledger can store it and a hash can contain it: no number of hundreds of digits, no surrogate."""
     if SHAPES["params"].misfit({name: value}):
         return False
     try:

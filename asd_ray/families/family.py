@@ -1,4 +1,4 @@
-"""One family of detectors: its name, its class, its search space, and what its trials are named by."""
+"""One family of detectors: its name, its class, its search space, and the identity of its trials."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ TARGET = re.compile(r"(?:[^\W\d]\w*\.)*[^\W\d]\w*:[^\W\d]\w*")
 class Family:
     """A kind of detector. Small and picklable: the class is imported where it is used.
 
-    A class that no module holds under its name, such as one of a notebook's cell, travels as `given`.
+    A class that cannot be imported by its name, such as one of a notebook's cell, is pickled as `own_class`.
     """
 
     name: str
     target: str  # package.module:Class
-    given: type | None = field(default=None, compare=False, repr=False)
+    own_class: type | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_shipped(self) -> bool:
@@ -41,19 +41,19 @@ class Family:
 
     @property
     def identity(self) -> str:
-        """What a trial's hash calls the family: a shipped one by its name, a user's own by where its class is."""
+        """The family in a trial's hash: the name of a shipped one, the import path of a user's class."""
         return self.name if self.is_shipped else self.target
 
     @cached_property
     def version(self) -> str:
-        """What a trial's hash says of the class; it changes when the class gives other scores."""
+        """The version in a trial's hash; it changes when the class gives other scores."""
         return version_of(self.detector, self.target)
 
     @property
     def path_of_0_1(self) -> str | None:
         """The import path by which version 0.1 named trials that still count; None after a change of the scores.
 
-        Version 0.1 did not know whether a user's class had been edited, so its trials count unless VERSION is above 1.
+        Version 0.1 did not notice edits of a user's class, so its trials count unless VERSION is above 1.
         """
         if self.version != "1" and not self.version.startswith("code-"):
             return None
@@ -61,13 +61,13 @@ class Family:
 
     @property
     def detector(self) -> type[Any]:
-        """The class, a `Detector`. One that cannot be imported or does not keep to the contract is an AsdRayError."""
-        found = self._class() if self.given is None else self.given
+        """The class, a `Detector`. AsdRayError if it cannot be imported, or breaks the contract."""
+        found = self._class() if self.own_class is None else self.own_class
         if not isinstance(found, type):
-            raise self._breaks_the_contract(f"is of type {type(found).__name__}, where a class is asked for")
+            raise self._breaks_the_contract(f"is of type {type(found).__name__}, but must be a class")
         if getattr(found, "_is_protocol", False) or inspect.isabstract(found):
             abstract = ", ".join(sorted(getattr(found, "__abstractmethods__", ()))) or "it is a Protocol"
-            raise self._breaks_the_contract(f"is abstract ({abstract}), so no detector can be made of it")
+            raise self._breaks_the_contract(f"is abstract ({abstract}), so it cannot make detectors")
         lacking = [name for name in METHODS if not callable(getattr(found, name, None))]
         if lacking := [*(["RESOURCES"] if not hasattr(found, "RESOURCES") else []), *lacking]:
             raise self._breaks_the_contract(f"lacks {', '.join(lacking)} of the contract of a detector")
@@ -95,7 +95,7 @@ class Family:
         except AsdRayError as error:
             missing = error.__cause__
             if not isinstance(missing, ModuleNotFoundError) or not f"{name}.".startswith(f"{missing.name}."):
-                raise  # the module is there; what it imports is not, or it raises
+                raise  # the module exists; it raises, or a module that it imports does not exist
             raise AsdRayError(
                 f"family {self.target}: {missing}; name it package.module:Class, importable from here (set PYTHONPATH, "
                 "or install it)"
@@ -108,7 +108,7 @@ class Family:
 
     @property
     def resources(self) -> Resources:
-        """What one trial asks for by default."""
+        """The default resources of one trial."""
         found = self.detector.RESOURCES
         if not isinstance(found, Resources):
             raise self._breaks_the_contract(
@@ -121,32 +121,32 @@ class Family:
         return found
 
     def check(self) -> None:
-        """Raise where the class, or what it asks for, does not keep to the contract."""
+        """Raise if the class, or its RESOURCES, breaks the contract."""
         _ = self.resources, self.version
 
     @cached_property
     def parameters(self) -> frozenset[str]:
-        """The names that the class takes beside the context."""
+        """The names of the detector's parameters, without the context."""
         try:
-            taken = inspect.signature(self.detector.__init__).parameters.items()
+            arguments = inspect.signature(self.detector.__init__).parameters.items()
         except (TypeError, ValueError) as error:
-            raise self._breaks_the_contract(f"has an __init__ that takes no arguments ({error})") from error
-        return frozenset(name for name, each in taken if each.kind is inspect.Parameter.KEYWORD_ONLY)
+            raise self._breaks_the_contract(f"has an __init__ without arguments ({error})") from error
+        return frozenset(name for name, one in arguments if one.kind is inspect.Parameter.KEYWORD_ONLY)
 
     def search_space(self, path: str | Path | None = None) -> Space:
-        """`PAPER` and `space` of the file `path`, else of the shipped one, else of a user's class or its module."""
+        """The space of the file `path`; by default that of the shipped file, of a user's class, or of its module."""
         if path is None and self.is_shipped:
             path = shipped("search_spaces") / f"{self.name}.py"
         if path is not None:
             return load_space(Path(path))
         cls, name = self.detector, self.target.partition(":")[0]
-        return space_of_class(cls, sys.modules[name] if self.given else self._module(name), self.target)
+        return space_of_class(cls, sys.modules[name] if self.own_class else self._module(name), self.target)
 
 
 def family(name: str | type) -> Family:
-    """A family of the table, or a user's own as ``package.module:Class`` or as the class itself.
+    """A family of the table by its name, or a user's own as ``package.module:Class`` or as the class itself.
 
-    The name of a user's own is the class's, in snake case.
+    The name of a user's family is the name of the class in snake case.
     """
     if isinstance(name, type):
         return _family_of_class(name)
@@ -155,7 +155,7 @@ def family(name: str | type) -> Family:
     if ":" in name:
         if not TARGET.fullmatch(name):
             raise AsdRayError(
-                f"family {name!r} is not written as package.module:Class; write such as my_package.my_module:MyDetector"
+                f"family {name!r} is not of the form package.module:Class, such as my_package.my_module:MyDetector"
             )
         return Family(_snake(name), name)
     if name not in FAMILIES:
@@ -184,5 +184,5 @@ def _snake(target: str) -> str:
     name = target.partition(":")[2].rpartition(".")[2]
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
     if snake in FAMILIES:
-        raise AsdRayError(f"family {target} would be called {snake}, as one of ours is; rename the class")
+        raise AsdRayError(f"family {target} would get the name {snake}, which a shipped family has; rename the class")
     return snake

@@ -1,4 +1,4 @@
-"""A family's search space: a Python file, or a user's class or module, with PAPER and space(trial)."""
+"""A family's search space: PAPER and space(trial) of a Python file, or of a user's class or module."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LARGEST = 1 << 20  # bytes of a search space file
 
 @dataclass(frozen=True)
 class Space:
-    """The paper's own setting, and what a search may try instead."""
+    """The paper's own setting, and a function that draws other ones."""
 
     path: str
     paper: dict[str, Any]
@@ -28,7 +28,7 @@ class Space:
 
 
 def load_space(path: Path) -> Space:
-    """Run a search space file. A file that cannot be run, or lacks PAPER or space, is an AsdRayError."""
+    """Run a search space file. AsdRayError if it cannot be run, or lacks PAPER or space."""
     return _from_names(vars(_run_file(path)), str(path))
 
 
@@ -44,7 +44,7 @@ def space_of_class(cls: type, module: ModuleType, where: str) -> Space:
 
 def _defaults(cls: type) -> dict[str, Any]:
     parameters = inspect.signature(cls).parameters.values()
-    return {each.name: each.default for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
+    return {one.name: one.default for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 def _from_names(names: dict[str, Any], where: str) -> Space:
@@ -72,7 +72,7 @@ def _run_file(path: Path) -> ModuleType:
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     before = sys.dont_write_bytecode
-    sys.dont_write_bytecode = True  # a folder of search spaces is no place for __pycache__
+    sys.dont_write_bytecode = True  # no __pycache__ in a folder of search spaces
     try:
         with explained(f"{path}: cannot be run", "fix that line"):
             specification.loader.exec_module(module)

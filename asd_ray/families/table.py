@@ -1,4 +1,4 @@
-"""The table of families: a name, and the class that it stands for. A new family is one line here."""
+"""The table of families: the name and the class of each. A new family is one line here."""
 
 from __future__ import annotations
 

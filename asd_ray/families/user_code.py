@@ -1,4 +1,4 @@
-"""What a user's own module or file raises, as one message: what happened, in which file, on which line."""
+"""Errors of a user's own module or file as one message: what happened, in which file, on which line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ OURS = str(Path(__file__).parents[1]) + os.sep
 
 @contextmanager
 def explained(message: str, cure: str) -> Iterator[None]:
-    """Turn whatever the block raises into ``<message> (<what happened, where>); <cure>``.
+    """Turn any error of the block into an AsdRayError: ``<message> (<what happened, where>); <cure>``.
 
-    ``sys.exit`` in a user's file would end the command without a word, so it counts as an error. Ctrl-C stays Ctrl-C,
-    and so does a KeyboardInterrupt that the code raises: the two cannot be told apart.
+    ``sys.exit`` counts as an error, because it would end the command without a message. A KeyboardInterrupt stays one,
+    even if the code raises it, because Ctrl-C looks the same.
     """
     try:
         yield
@@ -31,11 +31,11 @@ def explained(message: str, cure: str) -> Iterator[None]:
 
 
 def description(error: BaseException) -> str:
-    """``ValueError: no such fan, mine.py:12``: the exception, and the last line of code that is not a library's."""
+    """``ValueError: no such fan, mine.py:12``: the exception, and the last line of the user's own code."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {_shortened(error.msg)}, {error.filename}:{error.lineno or 1}"
     if isinstance(error, SystemExit):
-        text = f"it calls sys.exit({error.code!r}), which no search survives"
+        text = f"it calls sys.exit({error.code!r}), which would end the search"
     else:
         text = f"{type(error).__name__}: {text_of(error)}".removesuffix(": ")
     where = origin(error)
@@ -43,7 +43,7 @@ def description(error: BaseException) -> str:
 
 
 def origin(error: BaseException) -> str:
-    """``file:line`` of the last of the user's own lines that the exception passed; "" where there is none."""
+    """``file:line`` of the last line of the user's own code in the traceback; "" if there is none."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         name = frame.filename
         is_library = "site-packages" in name or "dist-packages" in name or name.startswith((OURS, "<"))
@@ -53,7 +53,7 @@ def origin(error: BaseException) -> str:
 
 
 def shown(value: object) -> str:
-    """A value of a user's in a message: its repr, cut short; an int of 5000 digits has none, nor what raises there."""
+    """A user's value in a message: its repr, cut short, or its type if repr raises, as for an int of 5000 digits."""
     try:
         text = repr(value)
     except Exception:
@@ -62,13 +62,13 @@ def shown(value: object) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """Its own text, cut short."""
+    """The text of the exception, cut short."""
     try:
         return _shortened(str(error))
-    except Exception:  # __str__ is the user's code as well
+    except Exception:  # __str__ may be the user's code
         return "its text cannot be shown"
 
 
 def _shortened(text: str) -> str:
     text = text if len(text) <= LONGEST else text[:LONGEST] + "…"
-    return text.encode("utf-8", "backslashreplace").decode()  # half of a surrogate pair can be printed nowhere
+    return text.encode("utf-8", "backslashreplace").decode()  # half of a surrogate pair cannot be printed

@@ -16,7 +16,6 @@ import logging
 import math
 import os
 import stat
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from asd_ray.errors import AsdRayError
 from asd_ray.features._base import FrontEnd
 from asd_ray.features.extract import Array, Features, extract, extract_into, frame_counts, numpy_dtype
 from asd_ray.features.raw import Raw
+from asd_ray.storage.atomic import written_aside
 from asd_ray.storage.caches import CACHE_CURE, cache_root
 from asd_ray.storage.locks import locked
 from asd_ray.storage.places import make_folder
@@ -143,7 +143,6 @@ class FeatureCache:
         device: torch.device | str,
         dtype: str,
     ) -> None:
-        temporary = path.with_name(f".{path.stem}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
         shape = (int(lengths.sum()), *front_end.shape)
         header: dict[str, Any] = {
             "front_end": front_end.to_dict(),
@@ -154,7 +153,7 @@ class FeatureCache:
         }
         offset = len(_header_bytes(header))
         content_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-        try:
+        with written_aside(path) as temporary:
             with open(temporary, "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, offset + content_bytes)  # a full disk is an error here, not later
             frames = np.memmap(temporary, numpy_dtype(dtype), "r+", offset, shape)
@@ -163,9 +162,6 @@ class FeatureCache:
             del frames  # not flushed: after a kill the kernel writes it, and after a power cut the digest is wrong
             with open(temporary, "r+b") as file:
                 file.write(_header_bytes(header))
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _read(self, path: Path, front_end: FrontEnd, lengths: npt.NDArray[np.int64], dtype: str) -> _Entry | None:
         """The entry with its digest checked; None if there is none or it is not exactly the requested one.

@@ -1,4 +1,4 @@
-"""What is remembered: every trial and every clip's score, in Parquet."""
+"""The store of a run: every trial and every clip's score, in Parquet."""
 
 from asd_ray.ledger.compacting import compact
 from asd_ray.ledger.exporting import export_table

@@ -1,4 +1,4 @@
-"""Which clips a matrix has, what is known of each, and where each candidate's scores go."""
+"""The clips of a matrix: which ones it has, their facts, and the columns of each candidate's scores."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FACTS = ("id", "domain", "label")
-SILENT = {"id": "", "domain": "", "label": "unknown"}  # what a candidate says when it does not know
+UNKNOWN = {"id": "", "domain": "", "label": "unknown"}  # the fact if a candidate does not know it
 
 
 class ClipUnion:
-    """Clip lists are added under their digest; what one leaves unknown another may know, but they may not disagree."""
+    """The union of clip lists. A fact that is unknown in one list may come from another, but no two may differ."""
 
     def __init__(self, *, frozen_after_first: bool) -> None:
         self._frozen = frozen_after_first
         self._known: dict[str, dict[str, str]] = {}
-        self._said: dict[tuple[str, str], str] = {}  # (clip, fact) -> the candidate that said it
+        self._source: dict[tuple[str, str], str] = {}  # (clip, fact) -> the candidate that it comes from
         self._lists: dict[str, list[str]] = {}
         self._alignments: dict[str, tuple[Any, Any]] = {}
         self._lacking: dict[str, list[str]] = {}
@@ -34,7 +34,7 @@ class ClipUnion:
             if clip not in self._known:
                 if self._frozen and not first:
                     continue
-                self._known[clip] = dict(SILENT)
+                self._known[clip] = dict(UNKNOWN)
             for fact, value in zip(FACTS, facts, strict=True):
                 self._learn(clip, fact, value, candidate)
         self._clips = None
@@ -43,15 +43,15 @@ class ClipUnion:
 
     def _learn(self, clip: str, fact: str, value: str, candidate: str) -> None:
         known = self._known[clip][fact]
-        if value == SILENT[fact] or value == known:
+        if value == UNKNOWN[fact] or value == known:
             return
-        if known != SILENT[fact]:
+        if known != UNKNOWN[fact]:
             raise AsdRayError(
-                f"clip {clip!r} has {fact} {known!r} by {self._said[clip, fact]} but {value!r} by {candidate}; they "
-                "are of different datasets, or one has a wrong label list; keep one dataset a run"
+                f"clip {clip!r} has {fact} {known!r} by {self._source[clip, fact]} but {value!r} by {candidate}; they "
+                "are of different datasets, or one has a wrong label list; use one dataset per run"
             )
         self._known[clip][fact] = value
-        self._said[clip, fact] = candidate
+        self._source[clip, fact] = candidate
 
     @property
     def clips(self) -> list[str]:
@@ -60,7 +60,7 @@ class ClipUnion:
         return self._clips
 
     def lacks(self, digest: str) -> list[str]:
-        """The clips that candidates of this digest did not score."""
+        """The clips that candidates with this digest did not score."""
         if digest not in self._lacking:
             self._lacking[digest] = sorted(set(self._known) - set(self._lists[digest]))
         return self._lacking[digest]

@@ -1,4 +1,4 @@
-"""Many small files into few large ones, without a moment in which a trial is not readable."""
+"""Merge many small files into a few large ones. Every trial can be read at any time meanwhile."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from asd_ray.ledger.trial_file import (
 from asd_ray.ledger.verifying import remove_leftovers
 from asd_ray.storage.files import Stored
 
-TRIALS = 500  # at most in a file
+TRIALS = 500  # the most in one file
 OTHER_ROWS = "its rows are not those that its record describes"
-BYTES = 128 << 20  # at most merged into a file, which is made in memory
+BYTES = 128 << 20  # the most that are merged into one file, which is built in memory
 
 
 @dataclass
 class CompactReport:
-    families: int = 0  # (machine, family) that were looked at
-    trials: int = 0  # now in a new compact file
+    families: int = 0  # pairs of machine and family that were checked
+    trials: int = 0  # that are in a new compact file now
     written: int = 0
     removed: int = 0
     leftovers: int = 0  # temporary files of writers that died
@@ -41,29 +41,29 @@ class CompactReport:
 def compact(ledger: Ledger, *, trials: int = TRIALS) -> CompactReport:
     """Merge the files of each (machine, family) into files of at most `trials` trials.
 
-    A new file is complete and read back before an old one is removed, and readers take a trial that two files hold
-    once. Failed and pruned trials may be written anew at any time, so they keep their own files until the trial is
-    complete. So it may be killed at any point and started again, and run beside searches, readers and itself.
+    A new file is written and read back before an old one is removed, and readers count a trial in two files once.
+    Failed and pruned trials may be replaced at any time, so they keep their own files until the trial is complete. So
+    compaction may be killed at any time and started again, and may run beside searches, readers and other compactions.
     """
     if trials < 2:
-        raise AsdRayError(f"a compact file holds at least 2 trials but {trials} were asked for")
+        raise AsdRayError(f"a compact file holds at least 2 trials but got --trials {trials}")
     report = CompactReport(leftovers=remove_leftovers(ledger)[0])
     for machine, family in sorted({entry.key[:2] for entry in ledger.entries()}):
         report.families += 1
-        again = LISTINGS
-        while again:
+        attempts = LISTINGS
+        while attempts:
             try:
                 _compact_family(ledger, machine, family, trials, report)
                 break
-            except FileNotFoundError:  # another compaction got there first: look again
-                again -= 1
-            except LeftOutError:  # a broken file, now named and ignored
+            except FileNotFoundError:  # another compaction merged a file first: list again
+                attempts -= 1
+            except LeftOutError:  # a broken file, which is reported and ignored from now on
                 continue
     return report
 
 
 class LeftOutError(Exception):
-    """A file that was to be merged is broken; it is named and ignored from now on."""
+    """A file that was to be merged is broken; it is reported and ignored from now on."""
 
 
 def _compact_family(ledger: Ledger, machine: str, family: str, trials: int, report: CompactReport) -> None:
@@ -77,7 +77,7 @@ def _compact_family(ledger: Ledger, machine: str, family: str, trials: int, repo
 
 
 def _plan(by_file: dict[Stored, list[Entry]], trials: int) -> list[list[Stored]]:
-    """Which files become one. A full file stays as it is, so compacting again and again costs little."""
+    """Which files are merged into one. A full file stays as it is, so compacting often costs little."""
     groups: list[list[Stored]] = [[]]
     count = size = records = 0
     for stored in sorted(by_file, key=lambda stored: (by_file[stored][0].record.number, stored.path)):
@@ -95,7 +95,7 @@ def _plan(by_file: dict[Stored, list[Entry]], trials: int) -> list[list[Stored]]
 
 
 def _record_bytes(entry: Entry) -> int:
-    """About what a trial takes in a footer."""
+    """The approximate size of a trial in a footer."""
     variants = [variant for rows in entry.splits.values() for variant in rows.variants]
     return len(entry.record.to_json()) + sum(100 + 6 * len(variant) for variant in variants)
 
@@ -103,7 +103,7 @@ def _record_bytes(entry: Entry) -> int:
 def _merge(
     ledger: Ledger, machine: str, family: str, sources: dict[Stored, list[Entry]], report: CompactReport
 ) -> None:
-    entries = [entry for each in sources.values() for entry in each]
+    entries = [entry for of_file in sources.values() for entry in of_file]
     write_compact(ledger, machine, family, entries)
     report.written += 1
     report.trials += len(entries)
@@ -112,15 +112,15 @@ def _merge(
 
 
 def write_compact(ledger: Ledger, machine: str, family: str, entries: Sequence[Entry]) -> None:
-    """A new compact file of these trials, read back and announced before its sources may go."""
-    # A name of its own each time: a compact file never changes, so whoever removes one removes what it has seen.
+    """Write a compact file of these trials, read it back, and mark the folder; then the old files may be removed."""
+    # A new name each time: a compact file never changes, so a process removes only what it has read.
     target = ledger.layout.compact_file(machine, family, uuid.uuid4().hex[:16])
     ledger.files.put(target, encode(_trials(ledger, entries)))
     stored = ledger.files.stat(target)
-    back = read_entries(ledger.files, stored) if stored else []
-    if [e.key for e in back] != [e.key for e in entries]:
+    written = read_entries(ledger.files, stored) if stored else []
+    if [entry.key for entry in written] != [entry.key for entry in entries]:
         raise AsdRayError(f"{ledger.layout.url(target)}: does not read back as it was written; check the disk")
-    if wrong := [old for old, new in zip(entries, back, strict=True) if _rows_of(old) != _rows_of(new)]:
+    if wrong := [old for old, new in zip(entries, written, strict=True) if _rows_of(old) != _rows_of(new)]:
         ledger.files.remove(target)
         for entry in wrong:
             _leave_out(ledger, entry)
@@ -150,7 +150,7 @@ def _trials(ledger: Ledger, entries: Sequence[Entry]) -> Iterator[tuple[TrialRec
 
 
 def _remove_shadowed(ledger: Ledger, machine: str, family: str, report: CompactReport) -> None:
-    """Remove files whose every trial a better file holds, as a killed compaction or a retried failure leaves them."""
+    """Remove files whose trials are all in better files, after a killed compaction or a retried failure."""
     every = ledger.all_entries(machine, family)
     best = best_of(every)
     by_file: dict[Stored, list[Entry]] = {}
@@ -160,13 +160,13 @@ def _remove_shadowed(ledger: Ledger, machine: str, family: str, report: CompactR
         winners = [best[entry.key] for entry in entries]
         lasting = is_compact(stored.path) or all(winner.record.status == "complete" for winner in winners)
         if lasting and all(winner.stored != stored for winner in winners):
-            for _ in _trials(ledger, winners):  # the better ones must be whole before the others may go
+            for _ in _trials(ledger, winners):  # read the better files completely first
                 pass
             report.removed += _remove(ledger, stored)
 
 
 def _remove(ledger: Ledger, stored: Stored) -> bool:
-    """Remove a file unless it was written anew since it was read."""
+    """Remove a file unless it was replaced since it was read."""
     if ledger.files.stat(stored.path) != stored:
         return False
     ledger.files.remove(stored.path)

@@ -1,9 +1,7 @@
-"""The ledger's scores as one long table, which spreadsheets open and `import` reads."""
+"""Write the ledger's scores as one long table, for spreadsheets and for `import`."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +14,8 @@ from asd_ray.ledger.own_folders import refuse_own_folder
 from asd_ray.ledger.schema import SPLITS
 from asd_ray.ledger.store import Ledger
 from asd_ray.ledger.trial_file import Entry, FileError, read_trial
-from asd_ray.storage.places import check_text, is_address, refuse
+from asd_ray.storage.atomic import written_aside
+from asd_ray.storage.places import check_text, is_address, storage_error
 
 COLUMNS = ("system", "machine", "id", "domain", "split", "clip", "label", "variant", "score", "family", "trial")
 CURE = "name another file as TABLE"
@@ -27,7 +26,7 @@ BATCH = 500_000  # rows written at once
 class Exported:
     trials: int = 0
     rows: int = 0
-    left_out: int = 0  # trials with broken files
+    left_out: int = 0  # trials whose files are broken
 
 
 def export_table(
@@ -40,7 +39,7 @@ def export_table(
     statuses: Sequence[str] = ("complete",),
     best_variants: bool = False,
 ) -> Exported:
-    """Write the chosen trials to a .csv or .parquet file, which is complete or not there.
+    """Write the chosen trials to a .csv or .parquet file, which is complete or does not exist.
 
     A trial whose file is broken is left out, with a warning. `system` is the trial's name; its hash is added if two
     trials of a machine have the same name.
@@ -54,20 +53,15 @@ def export_table(
     refuse_own_folder(path, CURE)
     ledger.check_known(machine, family)
     entries = [entry for entry in ledger.entries(machine, family) if entry.record.status in statuses]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     exported = Exported()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _writer(temporary, path.suffix.lower()) as writer:
+        with written_aside(path) as aside, _writer(aside, path.suffix.lower()) as writer:
             for table in _batches(_tables(ledger, entries, splits, best_variants, exported)):
                 writer.write_table(table)
                 exported.rows += len(table)
-        os.replace(temporary, path)
     except OSError as error:
-        refuse(str(path), error, CURE)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        raise storage_error(error, path, "the export", CURE) from error
     return exported
 
 
@@ -117,7 +111,7 @@ def _rows(ledger: Ledger, entry: Entry, splits: Sequence[str]) -> dict[str, Any]
     """A trial's rows; None if its file is broken and no other file has the trial."""
     try:
         return read_trial(ledger.files, entry, splits)
-    except FileNotFoundError:  # moved by a compaction: the ledger searches again below
+    except FileNotFoundError:  # moved by a compaction: the ledger looks for it again below
         pass
     except FileError as error:
         ledger.leave_out(entry.stored, error)

@@ -1,4 +1,4 @@
-"""Other people's systems in the ledger: long tables, and folders of official submission files."""
+"""Store systems of other software: long tables, and folders of official submission files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from asd_ray.ledger.store import Ledger
 if TYPE_CHECKING:
     import pandas as pd
 
-FACTS = "known_facts"  # number of labels and domains that an import came with: one with more of them replaces it
+FACTS = "known_facts"  # number of labels and domains of an import; an import with more of them replaces it
 
 
 @dataclass
@@ -28,8 +28,21 @@ class ImportReport:
     notes: list[str] = field(default_factory=list)
 
 
+def import_scores(ledger: Ledger, source: str | Path, year: int | None, truth: str | Path | None) -> ImportReport:
+    """Store a table, or the submission folder `source`."""
+    if Path(source).is_dir():
+        if year is None:
+            raise AsdRayError(
+                f"{source}: the DCASE year of these submission files is needed; add it, such as --year 2020"
+            )
+        return import_submission(ledger, source, year, truth)
+    if truth is not None:
+        raise AsdRayError(f"{source}: --truth goes with a submission folder, but this is not a folder")
+    return import_table(ledger, source, year)
+
+
 def import_table(ledger: Ledger, path: str | Path, year: int | None = None) -> ImportReport:
-    """Store every (system, machine) of a CSV or Parquet table as one trial; nothing is stored if anything is wrong.
+    """Store each system and machine of a CSV or Parquet table as one trial; nothing is stored if anything is wrong.
 
     Columns: system, machine, id or section, clip or file, score; optional domain (source, target), split (default
     test), label (normal, anomaly, 0, 1; default unknown), variant, family (default import). Others are ignored.
@@ -75,7 +88,7 @@ def _check_year(year: int) -> None:
 def _store(
     ledger: Ledger, frame: pd.DataFrame, origin: str, year: int | None, notes: Sequence[str] = ()
 ) -> ImportReport:
-    """Check everything, then commit. After a kill, importing again ends with the same ledger."""
+    """Check everything, then commit. After a kill, the same import gives the same ledger."""
     report = ImportReport(notes=list(notes))
     trials = [
         _trial(str(system), str(machine), rows, origin, report)
@@ -126,7 +139,7 @@ def _trial(
         dataset=origin,
         extra={FACTS: int((table["label"] != "unknown").sum() + (table["domain"] != "").sum())},
     )
-    TrialRecord.from_json(record.to_json())  # finds what cannot be stored before the first trial is stored
+    TrialRecord.from_json(record.to_json())  # raises for what cannot be stored, before the first trial is stored
     return record, table
 
 
@@ -147,8 +160,8 @@ def _check_same_year(records: Sequence[TrialRecord], new: Sequence[TrialRecord],
 
 
 def _as_stored(record: TrialRecord, before: TrialRecord | None, year: int | None, report: ImportReport) -> TrialRecord:
-    """The record with its year, where a search stores it. An earlier import keeps its family, and its year if none
-    is given now."""
+    """The record with its year, in the field of a search. An earlier import keeps its family, and also its year if
+    there is no new one."""
     if before is not None:
         year = _year_of(before) if year is None else year
         if before.family != record.family:  # a file lies in the folder of its family

@@ -1,4 +1,4 @@
-"""Other people's tables of scores: read, translated to the ledger's words, and every problem named with its line."""
+"""Read tables of scores from other software, translate them to the ledger's words, and report every problem by line."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TARGETS = {alias: name for name, aliases in ALIASES.items() for alias in aliases
 DEFAULTS = {"domain": "", "split": "test", "label": "unknown", "variant": "score", "family": "import"}
 LABEL_WORDS = {"0": "normal", "1": "anomaly", "0.0": "normal", "1.0": "anomaly", "abnormal": "anomaly", "": "unknown"}
 ALLOWED = {"domain": DOMAINS, "split": SPLITS, "label": LABELS}
-NAMES = {  # columns whose words become names of files or folders
+NAMES = {  # columns whose values become names of files or folders
     "machine": FOLDER,
     "family": FOLDER,
     "id": "because it names a file of a submission",
@@ -49,15 +49,15 @@ LONGEST = 1000  # characters of a name, the limit of the ledger's records
 
 @dataclass
 class _Read:
-    """A table as read, all text except the score, and what is wrong with it so far."""
+    """A table that was read, all text except the score, and its problems so far."""
 
     path: Path
     frame: pd.DataFrame
-    lines: Sequence[int]  # of each row, for messages
-    unit: str  # "line" of a CSV file, "row" of a Parquet file
-    header: Sequence[str]  # all of it, for messages
+    lines: Sequence[int]  # the line of each row, for messages
+    unit: str  # "line" for a CSV file, "row" for a Parquet file
+    header: Sequence[str]  # all columns, for messages
     problems: list[str] = field(default_factory=list)
-    has_rows: bool = True  # False if its columns are so wrong that no row was read
+    has_rows: bool = True  # False if no row was read, because the columns are wrong
 
     @property
     def is_csv(self) -> bool:
@@ -92,12 +92,12 @@ def read_long_table(path: Path) -> pd.DataFrame:
 
 
 def _read_csv(path: Path) -> _Read:
-    """Every column as text. Lines of the wrong length are reported, with line numbers from Python's own csv reader."""
+    """All columns as text. Rows of the wrong length are reported with line numbers, from Python's own csv reader."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
     try:
-        _check_utf8(path)  # Arrow would print tracebacks of lines that it skips
+        _check_utf8(path)  # Arrow would print a traceback for each row that it skips
         with path.open(newline="", encoding="utf-8-sig") as file:
             skipped, header_line = next(((n, line) for n, line in enumerate(file) if line.strip()), (0, ""))
         delimiter = max(",;\t", key=header_line.count)
@@ -138,7 +138,7 @@ def _check_utf8(path: Path) -> None:
 
 
 class _Lines(Sequence[int]):
-    """The line in the file of each complete row. Counting takes as long as reading, so it is done only for messages."""
+    """The line of each complete row. Counting lines takes as long as reading, so it is done only for messages."""
 
     def __init__(self, path: Path, delimiter: str, columns: int) -> None:
         self._path, self._delimiter, self._columns = path, delimiter, columns
@@ -166,18 +166,18 @@ class _Lines(Sequence[int]):
 
     def __getitem__(self, index: Any) -> Any:
         if not self._lines:
-            with contextlib.suppress(csv.Error, UnicodeDecodeError):  # in rows that Arrow skipped
+            with contextlib.suppress(csv.Error, UnicodeDecodeError):  # such rows were skipped by Arrow, too
                 for first, _, count in self._rows():
                     if count == self._columns:
                         self._lines.append(first)
         return self._lines[index] if index < len(self._lines) else index + 2
 
     def __len__(self) -> int:
-        raise TypeError("lines are not counted before one is needed")
+        raise TypeError("lines are only counted when a message needs one")
 
 
 def _read_parquet(path: Path) -> _Read:
-    """Only the columns that we use, each checked for its type. Other metadata of the file is ignored."""
+    """Only the columns that we use, after a check of their types. Other metadata of the file is ignored."""
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq

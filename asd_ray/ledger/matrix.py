@@ -1,4 +1,4 @@
-"""All candidates of a machine over the same clips, as one matrix: what an ensemble chooses from."""
+"""All candidates of a machine over the same clips, as one matrix, for ensembles."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MISSING = ("raise", "drop", "nan")
 
 @dataclass(frozen=True)
 class CandidateMatrix:
-    """Scores of candidates over clips, with what is known of both; the order of rows and columns is reproducible."""
+    """Scores of candidates over clips, with facts on both; the order of rows and columns is reproducible."""
 
     machine: str
     split: str
@@ -41,7 +41,7 @@ class CandidateMatrix:
 class _Candidate:
     entry: Entry
     variant: str
-    where: slice  # its rows within the row group of the split
+    where: slice  # its rows in the row group of the split
     digest: str
 
     def __str__(self) -> str:
@@ -65,29 +65,29 @@ def candidate_matrix(
 ) -> CandidateMatrix:
     """Every candidate of `machine` that has scores of `split`.
 
-    The clips are all that any candidate scored. One that lacks some of them raises, is left out (`drop`: then the
-    clips are those that most candidates share), or has NaN there. `best_variants` takes only the variant a record
-    names as its best, and all variants of records that name none.
+    The clips are all clips that any candidate scored. If a candidate lacks some of them, `missing` decides: ``raise``,
+    ``drop`` (it is left out, and the clips are those of most candidates), or ``nan``. `best_variants` keeps only the
+    variant that a record names as its best, and all variants of records without one.
     """
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     if missing not in MISSING:
         raise unknown("way with missing clips", missing, MISSING)
-    again = LISTINGS
-    while again:
+    attempts = LISTINGS
+    while attempts:
         candidates = _candidates(ledger, machine, split, families, statuses, best_variants)
         try:
             union = _clips(ledger, candidates, split, missing)
-            kept = _covering(candidates, union, missing)
-            scores = _scores(ledger, kept, split, union)
+            covering = _covering(candidates, union, missing)
+            scores = _scores(ledger, covering, split, union)
         except FileNotFoundError:  # a compaction moved a file between listing and reading
-            again -= 1
-        except _BadFilesError as bad:  # each file is left out for good, so this ends
+            attempts -= 1
+        except _BadFilesError as bad:  # these files are left out from now on, so the loop ends
             for stored, error in bad.errors.items():
                 ledger.leave_out(stored, error)
         else:
-            return CandidateMatrix(machine, split, scores, union.frame(), _frame(kept))
-    raise AsdRayError(f"the trials of {machine} move faster than they can be read; wait for the compaction to end")
+            return CandidateMatrix(machine, split, scores, union.frame(), _frame(covering))
+    raise AsdRayError(f"the files of {machine} change while they are read; wait until the compaction ends")
 
 
 def _candidates(
@@ -99,23 +99,23 @@ def _candidates(
     best_variants: bool,
 ) -> list[_Candidate]:
     entries = ledger.entries(machine)
-    found = []
+    candidates = []
     for entry in entries:
         record, rows = entry.record, entry.splits.get(split)
         if rows is None or record.status not in statuses or (families is not None and record.family not in families):
             continue
         digests = dict(zip(rows.variants, rows.clips, strict=True))
-        found += [
+        candidates += [
             _Candidate(entry, variant, where, digests[variant])
             for variant, where in rows.slices().items()
             if not (best_variants and record.variant and variant != record.variant)
         ]
-    if not found:
-        raise _nothing(ledger, machine, split, entries, families, statuses)
-    return found
+    if not candidates:
+        raise _no_candidate(ledger, machine, split, entries, families, statuses)
+    return candidates
 
 
-def _nothing(
+def _no_candidate(
     ledger: Ledger,
     machine: str,
     split: str,
@@ -130,7 +130,7 @@ def _nothing(
     present = sorted({entry.record.family for entry in entries})
     if families is not None and not set(families) & set(present):
         return AsdRayError(f"{where}: no trial of {machine} is of {', '.join(families)}; it has {', '.join(present)}")
-    splits = sorted({each for entry in entries if entry.record.status in statuses for each in entry.splits})
+    splits = sorted({name for entry in entries if entry.record.status in statuses for name in entry.splits})
     return AsdRayError(
         f"{where}: {len(entries)} trials of {machine}, but none that is {' or '.join(statuses)} has scores of the "
         f"split {split!r} ({'they have ' + ', '.join(splits) if splits else 'none has any scores'})"
@@ -138,7 +138,7 @@ def _nothing(
 
 
 def _clips(ledger: Ledger, candidates: Sequence[_Candidate], split: str, missing: Missing) -> ClipUnion:
-    """The clips of the matrix. Candidates of equal digest have equal clips, so one of each digest is looked at."""
+    """The clips of the matrix. Candidates with equal digests have equal clips, so one per digest is read."""
     first: dict[str, _Candidate] = {}
     count: dict[str, int] = {}
     for candidate in candidates:
@@ -167,7 +167,7 @@ def _covering(candidates: Sequence[_Candidate], union: ClipUnion, missing: Missi
     worst = lacking[0]
     clips = union.lacks(worst.digest)
     fingerprints = {candidate.entry.record.data_fingerprint for candidate in candidates} - {""}
-    hint = " (these trials are of different datasets: keep one dataset a run)" if len(fingerprints) > 1 else ""
+    hint = " (these trials are of different datasets: use one dataset per run)" if len(fingerprints) > 1 else ""
     raise AsdRayError(
         f"{len(lacking)} of {len(candidates)} candidates lack clips that others scored{hint}; first {worst}, which "
         f"lacks {len(clips)} of {len(union.clips)}, first {clips[0]!r}. Score them, or leave such candidates out "
@@ -176,10 +176,10 @@ def _covering(candidates: Sequence[_Candidate], union: ClipUnion, missing: Missi
 
 
 def _scores(ledger: Ledger, candidates: Sequence[_Candidate], split: str, union: ClipUnion) -> npt.NDArray[np.float32]:
-    """Read the score columns, file by file in parallel, straight into the rows of the matrix."""
-    whole = all(not union.lacks(candidate.digest) for candidate in candidates)
+    """Read the score columns, files in parallel, directly into the rows of the matrix."""
+    is_complete = all(not union.lacks(candidate.digest) for candidate in candidates)
     scores = np.empty((len(candidates), len(union.clips)), dtype=np.float32)
-    if not whole:
+    if not is_complete:
         scores.fill(np.nan)
     by_file: dict[Stored, list[int]] = {}
     for row, candidate in enumerate(candidates):
@@ -201,7 +201,7 @@ def _scores(ledger: Ledger, candidates: Sequence[_Candidate], split: str, union:
         return {}
 
     if bad := {
-        stored: error for each in parallel(ledger.files, read, by_file.items()) for stored, error in each.items()
+        stored: error for errors in parallel(ledger.files, read, by_file.items()) for stored, error in errors.items()
     }:
         raise _BadFilesError(bad)
     return scores

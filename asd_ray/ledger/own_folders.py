@@ -1,4 +1,4 @@
-"""The folders of a run that asd_ray keeps for itself: a file that a user asks for does not go there."""
+"""The folders of a run that only asd_ray writes to: no output that a user names may lie there."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ NAMES = (
 
 
 def refuse_own_folder(path: str | Path, cure: str, run: RunLayout | None = None) -> None:
-    """Raise if `path` lies in such a folder of any run on the disk, or on S3 of `run`: readers would meet it there."""
+    """Raise if `path` lies in such a folder of any run on the disk, or of `run` on S3: readers of it would fail."""
     if run is not None and run.is_s3:
         inside = [f"{run.base}/{name}" for name in NAMES]
-        found = next((folder for folder in inside if f"{path}/".startswith(f"{folder}/")), None)
-        found = found and run.url(found)
+        owned = next((folder for folder in inside if f"{path}/".startswith(f"{folder}/")), None)
+        owned = owned and run.url(owned)
     else:
-        whole = Path(os.path.realpath(Path(path).expanduser()))  # where resolve() raises for a link in a circle
-        found = next((str(part) for part in (whole, *whole.parents) if _is_own(part)), None)
-    if found:
-        raise AsdRayError(f"{path}: lies in {found}, which a run keeps for its own files; {cure}")
+        real = Path(os.path.realpath(Path(path).expanduser()))  # resolve() would raise for a link in a circle
+        owned = next((str(part) for part in (real, *real.parents) if _is_own(part)), None)
+    if owned:
+        raise AsdRayError(f"{path}: lies in {owned}, which a run keeps for its own files; {cure}")
 
 
 def _is_own(folder: Path) -> bool:

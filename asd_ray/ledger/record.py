@@ -1,4 +1,4 @@
-"""What is remembered of one trial beside its scores, and the hash that is its name."""
+"""The record of one trial, without its scores, and the hash that identifies it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from asd_ray.storage.run_layout import check_trial
 
 STATUSES = ("complete", "pruned", "failed")  # best first: a better one is never replaced by a worse one
 SOURCES = ("search", "import")
-SEARCHED = re.compile(r"[^./\\][^/\\]*")  # the name of a searched trial, which names its curves; an import's is free
-YEARS = range(2000, 3000)  # of `created`: a date that can be moved by hours and by `seconds` stays a date
-SHAPES: dict[str, Shape] = {  # of every field as JSON
+SEARCHED = re.compile(r"[^./\\][^/\\]*")  # of a searched trial, because it names a folder of curves; not of an import
+YEARS = range(2000, 3000)  # of `created`, so that hours or `seconds` can be added without an overflow
+SHAPES: dict[str, Shape] = {  # of all fields as JSON
     **dict.fromkeys(("trial", "name", "machine", "family", "status", "source"), Text(1000)),
     **dict.fromkeys(("protocol", "variant", "device", "dataset", "data_fingerprint", "front_end"), Text()),
     "number": Whole(),
@@ -57,16 +57,16 @@ SHAPES: dict[str, Shape] = {  # of every field as JSON
     "extra": DictOf(Anything()),
 }
 RECORD = Fields(SHAPES, required=("trial", "name", "machine", "family"))
-# Version 0.1 stored these fields in `extra`; a record of a later version that 0.1 reads has them there again.
+# Version 0.1 stored these fields in `extra`. It also moves them there when it reads a record of a later version.
 ONCE_EXTRA = ("paper", "machines", "target", "node", "settings")
 EXTRA = Fields({**{name: SHAPES[name] for name in ONCE_EXTRA}, "known_facts": Whole()})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all trials of a study share beside family and data; trials of other settings are another study."""
+    """What all trials of a study share, apart from family and data. Trials with other settings are another study."""
 
-    fingerprint: str = ""  # of the machine's clips, or of all the machines' that are trained together
+    fingerprint: str = ""  # of the clips of the machine, or of all machines that are trained together
     year: int | None = None
     held_out: float = 0.1
     epochs_cap: int | None = None
@@ -77,8 +77,8 @@ class Settings:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Settings:
-        """Of a record, whose settings need not be complete."""
-        return cls(**{each.name: stored[each.name] for each in fields(cls) if stored.get(each.name) is not None})
+        """The settings of a record; missing ones have their defaults."""
+        return cls(**{one.name: stored[one.name] for one in fields(cls) if stored.get(one.name) is not None})
 
 
 def _now() -> str:
@@ -87,14 +87,14 @@ def _now() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One trial of one machine; a trial trained over several machines has one record a machine, of the same name."""
+    """One trial of one machine. A trial over several machines has one record per machine, with the same name."""
 
-    trial: str  # trial_hash of all that determines the result
-    name: str  # for people: fan-autoencoder-0007; of an imported system, the system
+    trial: str  # trial_hash of everything that determines the result
+    name: str  # for people: fan-autoencoder-0007; the system's name for an import
     machine: str
     family: str
-    number: int = 0  # within the study; 0 is the paper's setting
-    params: dict[str, Any] = field(default_factory=dict)  # flat: names to numbers, text, booleans or None
+    number: int = 0  # in the study; 0 is the paper's setting
+    params: dict[str, Any] = field(default_factory=dict)  # flat: name -> number, text, boolean or None
     seed: int = 0
     status: str = "complete"
     epochs: int = 0
@@ -115,12 +115,12 @@ class TrialRecord:
     source: str = "search"
     schema: int = SCHEMA_VERSION
     paper: bool = False  # the paper's setting
-    machines: tuple[str, ...] = ()  # all that the trial was trained over; by default its machine alone
+    machines: tuple[str, ...] = ()  # all machines that the trial was trained on; by default only its own
     target: str = ""  # package.module:Class
     version: str = ""  # of the family, see asd_ray.families.identity
     node: str = ""  # the computer that ran it
     settings: Settings | None = None  # None for an imported system
-    extra: dict[str, Any] = field(default_factory=dict)  # what later versions add
+    extra: dict[str, Any] = field(default_factory=dict)  # fields of later versions
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "machines", tuple(self.machines) or (self.machine,))
@@ -144,8 +144,8 @@ class TrialRecord:
         return json.dumps(self.to_dict(), allow_nan=False, separators=(",", ":"))
 
     def to_dict(self) -> dict[str, Any]:
-        """As strict JSON can hold it: a NaN among the intermediate values or parts becomes null."""
-        return {each.name: _plain(_stored(getattr(self, each.name))) for each in fields(self)}
+        """The fields as strict JSON: a NaN among the intermediate values or parts becomes null."""
+        return {one.name: _plain(_stored(getattr(self, one.name))) for one in fields(self)}
 
     @classmethod
     def from_json(cls, text: str) -> TrialRecord:
@@ -153,9 +153,9 @@ class TrialRecord:
 
     @classmethod
     def from_dict(cls, stored: Any) -> TrialRecord:
-        """The record as stored, of which nothing is believed: every field has its type and its range, or this raises.
+        """The record from its JSON. AsdRayError if a field does not have its type and its range.
 
-        Fields this version does not know are kept in `extra`.
+        Fields that this version does not know are kept in `extra`.
         """
         if problem := fault(RECORD, stored):
             raise AsdRayError(f"the record of a trial is wrong: {problem}")
@@ -166,7 +166,7 @@ class TrialRecord:
         once_extra = {name: extra.pop(name) for name in ONCE_EXTRA if name in extra}
         values = {**once_extra, **{name: stored[name] for name in SHAPES if name in stored}, "extra": extra}
         if values.get("source", "search") == "search" and not SEARCHED.fullmatch(values["name"]):
-            raise AsdRayError(f"the name {values['name']!r} of a trial must not start with a dot or hold / or \\")
+            raise AsdRayError(f"the name {values['name']!r} of a trial must not start with a dot or contain / or \\")
         if values.get("settings") is not None:
             values["settings"] = Settings.from_dict(values["settings"])
         values["intermediate"] = {int(epoch): _number(value) for epoch, value in values.get("intermediate", {}).items()}
@@ -178,9 +178,9 @@ class TrialRecord:
 
 
 def trial_hash(**determinants: Any) -> str:
-    """The trial's name: a letter and 12 hex digits over canonical JSON of everything that determines the result.
+    """The hash of a trial: a letter and 12 hex digits, from canonical JSON of everything that determines the result.
 
-    The letter keeps every reader of Parquet, CSV or YAML from taking ``00120119`` or ``12e45678`` for a number.
+    Without the letter, readers of Parquet, CSV or YAML would take ``00120119`` or ``12e45678`` for a number.
     """
     try:
         text = json.dumps(
@@ -188,17 +188,17 @@ def trial_hash(**determinants: Any) -> str:
         )
     except (TypeError, ValueError) as error:
         raise AsdRayError(
-            f"a trial cannot be named by {determinants}: {error}; give finite numbers, text, None, lists and "
+            f"a trial cannot be identified by {determinants}: {error}; give finite numbers, text, None, lists and "
             "dictionaries of them"
         ) from error
     return "t" + hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 def _python(value: Any) -> Any:
-    """numpy's numbers and arrays as Python's own."""
+    """Numbers and arrays of numpy as Python's own."""
     if hasattr(value, "tolist"):
         return value.tolist()
-    raise TypeError(f"{value!r} is no JSON value")
+    raise TypeError(f"{value!r} is not a JSON value")
 
 
 def _stored(value: Any) -> Any:
@@ -206,20 +206,20 @@ def _stored(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """`value` as strict JSON can hold it."""
+    """`value` as strict JSON."""
     if value is None or isinstance(value, int):  # bool is an int
         return value
-    if isinstance(value, str):  # of half a surrogate pair, as in a file's name that is no UTF-8, "?" is kept
+    if isinstance(value, str):  # a surrogate, from a file's name that is not UTF-8, becomes "?"
         return value if value.isascii() else value.encode(errors="replace").decode()
     if isinstance(value, dict):
-        return {str(_plain(key)): _plain(each) for key, each in value.items()}
+        return {str(_plain(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    raise AsdRayError(f"a trial record holds {value!r} of type {type(value).__name__}; it keeps only JSON values")
+    raise AsdRayError(f"a trial record holds {value!r} of type {type(value).__name__}; it can hold only JSON values")
 
 
 def _number(value: float | None) -> float:

@@ -1,4 +1,4 @@
-"""The rows of the ledger: their columns, their rules, and the one order in which they are stored."""
+"""The rows of the ledger: their columns, their rules, and their order."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
-COLUMNS = ("clip", "id", "domain", "split", "label", "variant", "score")  # what a user gives and gets
-STORED = ("trial", *COLUMNS)  # `trial` in the file too: pandas or DuckDB over the whole folder can tell trials apart
+COLUMNS = ("clip", "id", "domain", "split", "label", "variant", "score")  # of the tables that users write and read
+STORED = ("trial", *COLUMNS)  # with `trial`, for pandas or DuckDB over the whole folder
 CLIP_COLUMNS = ("clip", "id", "domain", "label")
 SPLITS = ("train", "held_out", "test")
 DOMAINS = ("source", "target", "")
@@ -21,7 +21,7 @@ LABELS = ("normal", "anomaly", "unknown")
 
 
 def long_scores(clips: pd.DataFrame, scores: dict[str, np.ndarray]) -> pd.DataFrame:
-    """The long table of what a detector gave: `scores[variant]` is aligned with the rows of the clip table `clips`."""
+    """The long table of a detector's scores; `scores[variant]` is aligned with the rows of the clip table `clips`."""
     import numpy as np
     import pandas as pd
 
@@ -30,7 +30,7 @@ def long_scores(clips: pd.DataFrame, scores: dict[str, np.ndarray]) -> pd.DataFr
         if np.shape(values) != (len(clips),):
             raise AsdRayError(
                 f"variant {variant!r} has scores of shape {np.shape(values)} for {len(clips)} clips; "
-                "a detector gives exactly one score a clip"
+                "a detector gives exactly one score per clip"
             )
         part = clips[["clip", "id", "domain", "split", "label"]].copy()
         part["variant"] = variant
@@ -40,7 +40,7 @@ def long_scores(clips: pd.DataFrame, scores: dict[str, np.ndarray]) -> pd.DataFr
 
 
 def checked(scores: Any, who: str) -> dict[str, Any]:
-    """The rows by split, as Arrow tables sorted by variant and clip; every rule that is broken is named at once.
+    """The rows by split, as Arrow tables sorted by variant and clip. AsdRayError names all rules that are broken.
 
     `scores` is a DataFrame or an Arrow table with at least `COLUMNS`; `who` names the trial in messages.
     """
@@ -70,7 +70,7 @@ def variant_runs(rows: Any) -> tuple[list[str], list[int]]:
 
 
 def clips_digest(rows: Any) -> str:
-    """A short hash of (clip, id, domain, label) in order: equal digests mean scores that align without looking."""
+    """A short hash of clip, id, domain and label in order. Scores with equal digests are aligned."""
     import pyarrow.compute as pc
 
     columns = [rows[name].cast("string") for name in CLIP_COLUMNS]
@@ -79,7 +79,7 @@ def clips_digest(rows: Any) -> str:
 
 
 def _as_table(scores: Any, who: str) -> Any:
-    """Exactly COLUMNS as plain strings and float32."""
+    """The table with exactly COLUMNS, as plain strings and float32."""
     import pyarrow as pa
 
     names = list(scores.column_names if isinstance(scores, pa.Table) else scores.columns)
@@ -133,7 +133,7 @@ def _not_finite(table: Any) -> list[str]:
     first = bad.slice(0, 1).to_pylist()[0]
     return [
         f"{len(bad)} scores are not finite float32 numbers, first variant {first['variant']!r}, clip "
-        f"{first['clip']!r}: {first['score']}; a detector must give a finite score a clip, higher = more anomalous"
+        f"{first['clip']!r}: {first['score']}; a detector must give one finite score per clip, higher = more anomalous"
     ]
 
 
@@ -147,4 +147,6 @@ def _duplicates(rows: Any, split: str) -> list[str]:
     if not len(twice):
         return []
     first = twice.slice(0, 1).to_pylist()[0]
-    return [f"{len(twice)} clips come twice, first variant {first['variant']!r}, split {split}, clip {first['clip']!r}"]
+    return [
+        f"{len(twice)} clips are repeated, first variant {first['variant']!r}, split {split}, clip {first['clip']!r}"
+    ]

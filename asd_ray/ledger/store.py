@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from asd_ray.storage.files import Files
 
 LOGGER = logging.getLogger("asd_ray.ledger")
-LISTINGS = 5  # how often a listing is made again because a compaction removed files under it
+LISTINGS = 5  # the most listings in a row, if a compaction removes files that were listed
 
 
 class Ledger:
-    """The trials of one run. Cheap to make and to pickle; any number of processes may read and commit at once.
+    """The trials of one run. Cheap to open and to pickle; any number of processes may read and commit at once.
 
-    Footers that were read are remembered by path, size and time, so asking again costs one listing.
+    Footers that were read are cached by path, size and time, so reading again costs one listing.
     """
 
     def __init__(self, run: str | Path | RunLayout) -> None:
         self.layout = run if isinstance(run, RunLayout) else RunLayout(run)
         self.files = open_files(self.layout)
-        self._writing: Files | None = None  # made by the first commit
+        self._writing: Files | None = None  # opened by the first commit
         self._seen = False
         self._read: dict[Stored, list[Entry]] = {}
         self._compact_trials: dict[tuple[str, str], tuple[Stored, dict[str, list[str]]]] = {}
@@ -59,16 +59,16 @@ class Ledger:
     # -- the run's folder ----------------------------------------------------------------------------------------
 
     def marked(self) -> str:
-        """The run's mark, made where there is none; what `check_seen` wants on another computer.
+        """The mark of the run's folder, for `check_seen` on another computer. It is made if there is none.
 
-        Two that make one at once make two, and each finds its own: none is ever replaced.
+        Two processes that make one at the same time make two, and both stay.
         """
         if not self.files.list(self.layout.marks):
             self.files.put(self.layout.mark_file(uuid.uuid4().hex), b"")
         return self.files.list(self.layout.marks)[0].name
 
     def check_seen(self, mark: str) -> None:
-        """Raise on a computer that sees another folder of the same name: what it stored would never be found."""
+        """Raise if this computer has another folder of this name: its trials would never be seen by the search."""
         if self._seen or not mark:
             return
         self._seen = self.files.stat(self.layout.mark_file(mark)) is not None
@@ -83,13 +83,13 @@ class Ledger:
     def commit(self, record: TrialRecord, scores: Any = None, *, replace: bool = False) -> bool:
         """Store a trial and its scores (a DataFrame or Arrow table with `schema.COLUMNS`), all or nothing.
 
-        A complete trial stays as it is, be it compacted or not, and False is returned, so several writers of one trial
-        do no harm and an ensemble's numbers do not change under it; with `replace` a complete one takes its place. A
-        pruned or failed trial gives way to a newer one of the same or a better status.
+        A complete trial stays as it is, compacted or not, and False is returned. So several writers of one trial do no
+        harm, and the numbers of an ensemble do not change. With `replace`, a complete trial replaces it. A pruned or
+        failed trial is replaced by a newer one with the same or a better status.
         """
         by_split = {} if scores is None or not len(scores) else checked(scores, str(record))
         check_scored(record, {v for rows in by_split.values() for v in rows["variant"].unique().to_pylist()})
-        TrialRecord.from_json(record.to_json())  # what readers would refuse is refused here
+        TrialRecord.from_json(record.to_json())  # raises for a record that readers would refuse
         path = self.layout.trial_file(record.machine, record.family, record.trial, record.status)
         content = encode([(record, by_split)])
         self._writing = files = self._writing or self.files.patient()
@@ -99,7 +99,7 @@ class Ledger:
         return True
 
     def _must_stay(self, files: Files, record: TrialRecord, replace: bool) -> bool:
-        """Whether the ledger holds a trial that must not give way to `record`: in files of its own, or compacted."""
+        """Whether the ledger holds a trial that `record` must not replace, in its own file or in a compact one."""
         key = (record.machine, record.family, record.trial)
         final = STATUSES[: STATUSES.index(record.status)]
         if record.status == "complete" and not replace:
@@ -114,7 +114,7 @@ class Ledger:
         return any(status in final for status in compacted.get(record.trial, ()))
 
     def _compacted(self, files: Files, machine: str, family: str) -> dict[str, list[str]]:
-        """Trials in compact files and their statuses; looked up again only when a compaction has left its mark."""
+        """Trials in compact files and their statuses; read again only after a compaction changed the mark."""
         mark = files.stat(self.layout.compacted_mark(machine, family))
         if mark is None:
             return {}
@@ -158,31 +158,31 @@ class Ledger:
         return made
 
     def rows(self, record: TrialRecord, splits: Sequence[str] = SPLITS) -> dict[str, Any]:
-        """The same by split as Arrow tables, sorted by variant and clip."""
+        """The scores of one trial by split, as Arrow tables sorted by variant and clip."""
         rows = self.rows_if_any(record, splits)
         if rows is None:
             raise AsdRayError(
-                f"{self.layout.url(self.layout.ledger)} holds no {record}; list what it holds with: "
+                f"{self.layout.url(self.layout.ledger)} has no {record}; to list its trials: "
                 + typed("asd-ray", "ledger", "ls", self.layout.root)
             )
         return rows
 
     def rows_if_any(self, record: TrialRecord, splits: Sequence[str] = SPLITS) -> dict[str, Any] | None:
-        """The same, or None when no file that can be read holds the trial."""
+        """The same as `rows`, or None if no file that can be read has the trial."""
         for _ in range(LISTINGS):
-            found = self._find(record)
-            if found is None:
+            entry = self._find(record)
+            if entry is None:
                 return None
             try:
-                return read_trial(self.files, found, splits)
+                return read_trial(self.files, entry, splits)
             except FileNotFoundError:  # a compaction moved it meanwhile
                 continue
-            except FileError as error:  # another file may hold the trial too
-                self.leave_out(found.stored, error)
-        raise AsdRayError(f"{record} moves faster than it can be read; wait for the compaction to end")
+            except FileError as error:  # another file may have the trial, too
+                self.leave_out(entry.stored, error)
+        raise AsdRayError(f"the file of {record} changes while it is read; wait until the compaction ends")
 
     def _find(self, record: TrialRecord) -> Entry | None:
-        """Where a trial lies: its own file of this record's status, else the best file that holds it, unless worse."""
+        """The entry of a trial: in its own file, else in the best file that has it, unless its status is worse."""
         key = (record.machine, record.family, record.trial)
         single = self.files.stat(self.layout.trial_file(*key, record.status))
         for entry in (self._entries_of(single) if single else None) or []:
@@ -194,11 +194,11 @@ class Ledger:
     # -- files ---------------------------------------------------------------------------------------------------
 
     def entries(self, machine: str | None = None, family: str | None = None) -> list[Entry]:
-        """Every trial once, from the best file that holds it; broken files are named in a warning and skipped."""
+        """Every trial once, from the best file that has it. Broken files are skipped with a warning."""
         return sorted(best_of(self.all_entries(machine, family)).values(), key=_order)
 
     def trial_files(self, machine: str | None = None, family: str | None = None) -> list[Stored]:
-        """The Parquet files of the ledger; temporary files of writers, which start with a dot, are no part of it."""
+        """The Parquet files of the ledger, without the temporary files of writers, which start with a dot."""
         folder = self.layout.ledger
         if machine is not None:
             folder = self.layout.machine_folder(machine)
@@ -212,7 +212,7 @@ class Ledger:
         ]
 
     def require(self) -> Ledger:
-        """This ledger, or a message when there is no such run."""
+        """This ledger; AsdRayError if there is no such run."""
         if not self.files.list(self.layout.ledger) and not self.files.list(self.layout.set_aside):
             raise AsdRayError(
                 f"{self.layout.root}: no run here (no trial below {self.layout.url(self.layout.ledger)}); give the "
@@ -232,10 +232,10 @@ class Ledger:
             raise unknown("family", family, {r.family for r in records if machine in (None, r.machine)})
 
     def all_entries(self, machine: str | None = None, family: str | None = None) -> list[Entry]:
-        """Every trial of every file: one that is being compacted may come twice.
+        """Every trial of every file; a trial that is being compacted may be there twice.
 
-        A folder that changes while it is listed may show neither the new compact file nor the old ones, so it is
-        listed again after reading, until no file was taken away and no compact one was added in between.
+        A listing of a folder that changes meanwhile may have neither the new compact file nor the old ones. So the
+        folder is listed again after reading, until no file was removed and no compact one was added in between.
         """
         listed = self.trial_files(machine, family)
         for _ in range(LISTINGS):
@@ -247,7 +247,7 @@ class Ledger:
         return [entry for entries in found for entry in entries or []]
 
     def _entries_of(self, stored: Stored, files: Files | None = None) -> list[Entry] | None:
-        """The trials of a file; none if it is broken, None if it is gone."""
+        """The trials of a file; an empty list if it is broken, None if it is gone."""
         if stored not in self._read:
             try:
                 self._read[stored] = read_entries(files or self.files, stored)
@@ -258,22 +258,22 @@ class Ledger:
         return self._read[stored]
 
     def leave_out(self, stored: Stored, error: FileError) -> None:
-        """Name a file that cannot be used, once, and read it no more until it changes."""
+        """Warn once of a file that cannot be used, and skip it until it changes."""
         cure = f". Set it aside with: {typed('asd-ray', 'ledger', 'verify', self.layout.root)}"
         LOGGER.warning("%s; skipped%s", error, cure if isinstance(error, BadFileError) else "")
         self._read[stored] = []
 
 
 def _holds_trial(files: Files, stored: Stored) -> bool:
-    """Whether a file is whole; one of a newer version is not ours to write over, so that raises."""
+    """Whether a file is complete. Raises for a file of a newer version, which must not be replaced."""
     try:
         return bool(read_entries(files, stored))
-    except (FileNotFoundError, BadFileError):  # vanished or broken: written anew
+    except (FileNotFoundError, BadFileError):  # gone or broken: it is written again
         return False
 
 
 def best_of(entries: Iterable[Entry]) -> dict[tuple[str, str, str], Entry]:
-    """Of each trial the entry that counts."""
+    """The entry that counts for each trial."""
     best: dict[tuple[str, str, str], Entry] = {}
     for entry in entries:
         if entry.key not in best or entry.rank > best[entry.key].rank:

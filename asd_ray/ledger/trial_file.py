@@ -1,9 +1,9 @@
 """One Parquet file of the ledger: trials and their scores in, trials and their scores out.
 
-A file holds one trial (``<trial>.parquet``; ``<trial>.failed.parquet``, ``<trial>.pruned.parquet`` if it came to
-that) or many (``compact-….parquet``). A row group holds one split of one trial,
-sorted by variant and clip, so a reader takes only the splits it wants, and only the score column when the clips are
-known. The records are JSON in the file's key-value metadata; readers of records never touch a row.
+A file has one trial (``<trial>.parquet``, ``<trial>.failed.parquet``, ``<trial>.pruned.parquet``) or many
+(``compact-….parquet``). A row group has one split of one trial, sorted by variant and clip, so a reader reads only the
+splits it needs, and only the score column if the clips are known. The records are JSON in the key-value metadata; to
+read them, no row is read.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 SCHEMA_KEY = b"asd_ray.schema"
 TRIALS_KEY = b"asd_ray.trials"
-COMPACT = "compact-"  # how the name of a compact file begins
+COMPACT = "compact-"  # the prefix of a compact file's name
 TAIL = 1 << 16  # bytes: the footer of one trial's file is far smaller, so one read gets it
 WHOLE = 1 << 20  # bytes: a smaller file is read in one go
-MOST_FOOTER = 64 << 20  # bytes: more is no footer of ours, and is not read
-MOST_RECORDS = 32 << 20  # bytes of JSON in a footer: as objects of Python it takes up to twenty times as much
-MOST_ROWS = 1 << 26  # of one split of one trial: a column of equal values claims any number of rows in a few bytes
+MOST_FOOTER = 64 << 20  # bytes: a larger footer is not ours, and is not read
+MOST_RECORDS = 32 << 20  # bytes of JSON in a footer; as Python objects they take up to twenty times as much memory
+MOST_ROWS = 1 << 26  # of one split of one trial; a column of equal values can claim any number of rows in a few bytes
 SPLIT = object_of(
     row_group=Whole(0, 10**6), variants=ListOf(Text()), rows=ListOf(Whole(1, MOST_ROWS)), clips=ListOf(Text(100))
 )
@@ -40,7 +40,7 @@ TRIALS = ListOf(object_of(record=Anything(), splits=DictOf(SPLIT, re.compile("|"
 
 
 class FileError(AsdRayError):
-    """One file of the ledger cannot be used; readers name it and go on."""
+    """One file of the ledger cannot be used; readers report it and continue."""
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"{url}: {reason}")
@@ -48,16 +48,16 @@ class FileError(AsdRayError):
 
 
 class BadFileError(FileError):
-    """A file whose bytes are wrong for ever: it is set aside."""
+    """A file with wrong bytes: it is set aside."""
 
 
 class UnreadableFileError(FileError, StorageError):
-    """A file that cannot be read here and now (no permission, disk or network error, a newer version): left alone."""
+    """A file that cannot be read now (permission, disk or network error, newer version): it stays where it is."""
 
 
 @dataclass(frozen=True)
 class SplitRows:
-    """Where one split of one trial lies: its row group, and how many rows each variant has there."""
+    """The place of one split of one trial: its row group, and the number of rows of each variant."""
 
     row_group: int
     variants: tuple[str, ...]
@@ -76,7 +76,7 @@ class SplitRows:
 
 @dataclass(frozen=True)
 class Entry:
-    """One trial as found in one file."""
+    """One trial in one file."""
 
     record: TrialRecord
     stored: Stored
@@ -92,7 +92,7 @@ class Entry:
 
     @property
     def rank(self) -> tuple[int, bool, str, str]:
-        """Larger wins where a trial is found twice: complete before failed, then the single file, which is newer."""
+        """The larger counts if a trial is in two files: complete before failed, then a single file, which is newer."""
         return -STATUSES.index(self.record.status), not self.is_compact, self.record.created, self.stored.path
 
 
@@ -101,13 +101,13 @@ def is_compact(path: str) -> bool:
 
 
 def encode(trials: Iterable[tuple[TrialRecord, dict[str, Any]]]) -> Any:
-    """The bytes of a file with these records and rows (by split, as `schema.checked` gives them), taken one by one."""
+    """The bytes of a file with these records and rows. The rows are by split, as `schema.checked` returns them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     text = pa.dictionary(pa.int32(), pa.string())
     schema = pa.schema([(name, pa.float32() if name == "score" else text) for name in STORED])
-    described = []
+    descriptions = []
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,
@@ -115,7 +115,7 @@ def encode(trials: Iterable[tuple[TrialRecord, dict[str, Any]]]) -> Any:
         compression="zstd",
         use_dictionary=[n for n in STORED if n != "score"],
         write_statistics=False,
-        write_page_checksum=True,  # a flipped bit in a score is still a score: nothing else would tell
+        write_page_checksum=True,  # otherwise a flipped bit in a score would not be noticed
     ) as writer:
         row_group = 0
         for record, by_split in trials:
@@ -124,18 +124,18 @@ def encode(trials: Iterable[tuple[TrialRecord, dict[str, Any]]]) -> Any:
                 writer.write_table(_stored_rows(rows, record.trial, schema), row_group_size=len(rows))
                 splits[split] = _describe(rows, row_group)
                 row_group += 1
-            described.append({"record": record.to_dict(), "splits": splits})
-        text = json.dumps(described)
+            descriptions.append({"record": record.to_dict(), "splits": splits})
+        text = json.dumps(descriptions)
         if len(text) > MOST_RECORDS:
-            raise AsdRayError(f"the records of {len(described)} trials take {len(text)} bytes, over {MOST_RECORDS}")
+            raise AsdRayError(f"the records of {len(descriptions)} trials take {len(text)} bytes, over {MOST_RECORDS}")
         writer.add_key_value_metadata({SCHEMA_KEY: str(SCHEMA_VERSION), TRIALS_KEY: text})
     return sink.getvalue()
 
 
 def read_entries(files: Files, stored: Stored) -> list[Entry]:
-    """The trials in a file, from its footer alone; every type, size and path in it is checked.
+    """The trials in a file, from its footer only; every type, size and path in it is checked.
 
-    FileNotFoundError when it is gone, BadFileError when it is no file of ours, UnreadableFileError when it may be one.
+    FileNotFoundError if the file is gone, BadFileError if it is not ours, UnreadableFileError if it may be ours.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -146,10 +146,10 @@ def read_entries(files: Files, stored: Stored) -> list[Entry]:
     footer = _footer(files, stored, url)
     try:
         metadata = pq.read_metadata(pa.BufferReader(footer))
-        about = metadata.metadata or {}
+        key_values = metadata.metadata or {}
     except (pa.ArrowException, OSError, MemoryError) as error:
-        raise BadFileError(url, f"not a whole Parquet file ({_first_line(error)})") from error
-    entries = parse_metadata(about, stored, url)
+        raise BadFileError(url, f"not a complete Parquet file ({_first_line(error)})") from error
+    entries = parse_metadata(key_values, stored, url)
     if not entries:
         raise BadFileError(url, "holds no trial")
     if (wrong := _wrong_columns(metadata.schema)) and any(entry.splits for entry in entries):
@@ -161,7 +161,7 @@ def read_entries(files: Files, stored: Stored) -> list[Entry]:
 
 
 def parse_metadata(metadata: dict[bytes, bytes], stored: Stored, url: str) -> list[Entry]:
-    """The entries described by a file's key-value metadata."""
+    """The entries of a file, from its key-value metadata."""
     if SCHEMA_KEY not in metadata or TRIALS_KEY not in metadata:
         raise BadFileError(url, "a Parquet file, but without the record of a trial: not a file of this ledger")
     version = metadata[SCHEMA_KEY][:20].decode(errors="replace")
@@ -181,16 +181,16 @@ def parse_metadata(metadata: dict[bytes, bytes], stored: Stored, url: str) -> li
 
 
 def _entry(record: TrialRecord, splits: dict[str, dict[str, Any]], stored: Stored) -> Entry:
-    found = {}
+    rows_by_split = {}
     for split, where in splits.items():
         rows = SplitRows(where["row_group"], tuple(where["variants"]), tuple(where["rows"]), tuple(where["clips"]))
         if not len(rows.variants) == len(rows.rows) == len(rows.clips) or len(set(rows.variants)) < len(rows.variants):
             raise AsdRayError(f"the {split} rows of {record.name} are not described variant by variant")
         if not 0 < rows.total <= MOST_ROWS:
             raise AsdRayError(f"{record.name} has {rows.total} {split} rows, where 1 to {MOST_ROWS} are possible")
-        found[split] = rows
-    check_scored(record, {variant for rows in found.values() for variant in rows.variants})
-    return Entry(record, stored, found)
+        rows_by_split[split] = rows
+    check_scored(record, {variant for rows in rows_by_split.values() for variant in rows.variants})
+    return Entry(record, stored, rows_by_split)
 
 
 def check_scored(record: TrialRecord, variants: Collection[str]) -> None:
@@ -218,13 +218,13 @@ def _wrong_rows(metadata: Any, entry: Entry) -> str:
 
 
 def _wrong_columns(schema: Any) -> str:
-    """Only the names; `read_rows` looks at the types of what it reads."""
+    """Checks only the names; `read_rows` checks the types of the columns that it reads."""
     names = tuple(schema.names)
     return "" if names == STORED else f"its columns are {', '.join(names[:20])!a:.300}, not {', '.join(STORED)}"
 
 
 def read_rows(files: Files, stored: Stored, row_groups: Sequence[int], columns: Sequence[str] = COLUMNS) -> list[Any]:
-    """The tables of some row groups of a file, which is opened once; errors as in `read_entries`."""
+    """The tables of some row groups of a file. The file is opened once; errors are those of `read_entries`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -233,17 +233,17 @@ def read_rows(files: Files, stored: Stored, row_groups: Sequence[int], columns: 
     url = files.layout.url(stored.path)
     try:
         with files.open(stored.path) as source:
-            whole = source.size() <= WHOLE
+            is_small = source.size() <= WHOLE
             opened = pq.ParquetFile(
-                pa.BufferReader(source.read_buffer()) if whole else source,
-                pre_buffer=not whole,
+                pa.BufferReader(source.read_buffer()) if is_small else source,
+                pre_buffer=not is_small,
                 page_checksum_verification=True,
             )
             sizes = [opened.metadata.row_group(group).num_rows for group in row_groups]
             if sum(sizes) > MOST_ROWS * len(SPLITS):
                 raise BadFileError(url, f"claims {sum(sizes)} rows")
             table = opened.read_row_groups(list(row_groups), columns=list(columns), use_threads=False)
-            table.validate(full=True)  # text that is no UTF-8
+            table.validate(full=True)  # raises for text that is not UTF-8
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, IndexError, UnicodeDecodeError, MemoryError) as error:
@@ -256,7 +256,7 @@ def read_rows(files: Files, stored: Stored, row_groups: Sequence[int], columns: 
 
 
 def _misread(table: Any, columns: Sequence[str], rows: int) -> str:
-    """Why a table is not what was asked for: pyarrow leaves out columns that are not there."""
+    """Why a table is not the requested one: pyarrow leaves out columns that do not exist."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -285,7 +285,7 @@ def read_trial(files: Files, entry: Entry, splits: Sequence[str] = SPLITS) -> di
 
 
 def _footer(files: Files, stored: Stored, url: str) -> Any:
-    """The last bytes of a file, enough to hold its footer."""
+    """The last bytes of a file, with all of its footer."""
     import pyarrow as pa
 
     try:
@@ -306,8 +306,8 @@ def _footer(files: Files, stored: Stored, url: str) -> Any:
 
 def _last(source: Any, size: int, count: int) -> bytes:
     source.seek(max(0, size - count))
-    read: bytes = source.read()
-    return read
+    content: bytes = source.read()
+    return content
 
 
 def _stored_rows(rows: Any, trial: str, schema: Any) -> Any:
@@ -315,7 +315,7 @@ def _stored_rows(rows: Any, trial: str, schema: Any) -> Any:
     import pyarrow as pa
 
     name = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int32)), pa.array([trial]))
-    columns = [rows[each] if each == "score" else rows[each].dictionary_encode() for each in COLUMNS]
+    columns = [rows[column] if column == "score" else rows[column].dictionary_encode() for column in COLUMNS]
     return pa.table([name, *columns], schema=schema)
 
 
@@ -330,7 +330,7 @@ def _starts(sizes: Sequence[int]) -> list[int]:
 
 
 def _cannot_read(files: Files, url: str, error: OSError) -> AsdRayError:
-    """On S3 a failed read is an outage, which must not pass for a smaller ledger; on a disk it is that one file."""
+    """On S3 a failed read is an outage and must not look like a smaller ledger; on a disk it is only this file."""
     reason = f"cannot be read ({_first_line(error)}); check the disk, the network and the permissions"
     return StorageError(f"{url}: {reason}") if files.layout.is_s3 else UnreadableFileError(url, reason)
 

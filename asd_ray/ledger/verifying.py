@@ -1,4 +1,4 @@
-"""Look at every byte of a ledger, and set aside what is no whole file of it."""
+"""Read every byte of a ledger, and set broken files aside."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from asd_ray.ledger.trial_file import BadFileError, Entry, FileError, encode, is
 from asd_ray.storage.files import Stored, parallel
 
 TEMPORARY = re.compile(r"\..+\.tmp")
-AHEAD = timedelta(days=1)  # that clocks and time zones may differ
-DEAD_AFTER = 3600.0  # seconds: no writer takes an hour between opening its temporary file and renaming it
+AHEAD = timedelta(days=1)  # the most that clocks and time zones may differ
+DEAD_AFTER = 3600.0  # seconds: no writer needs an hour from opening its temporary file to renaming it
 
 
 @dataclass
 class VerifyReport:
-    """What was checked, what was found, what was done."""
+    """What was checked, what was wrong, and what was done about it."""
 
     files: int = 0
     compact_files: int = 0
     trials: Counter[str] = field(default_factory=Counter)  # status -> trials
     rows: int = 0
-    duplicates: int = 0  # trials in two files, as a killed compaction or a retried failure leaves them: harmless
+    duplicates: int = 0  # trials in two files, after a killed compaction or a retried failure: harmless
     set_aside: list[str] = field(default_factory=list)
-    rescued: list[str] = field(default_factory=list)  # whole trials taken out of a broken compact file
-    problems: list[str] = field(default_factory=list)  # named, and left where they are
+    rescued: list[str] = field(default_factory=list)  # good trials of a broken compact file, now in their own files
+    problems: list[str] = field(default_factory=list)  # of files that were not moved
     leftovers: int = 0  # temporary files of dead writers, removed
     in_flight: int = 0  # temporary files younger than an hour
 
@@ -43,16 +43,16 @@ class VerifyReport:
 
 @dataclass
 class _Checked:
-    """One file: its whole trials, and what is wrong with it."""
+    """One file: its good trials, and what is wrong with it."""
 
     stored: Stored
-    whole: list[tuple[Entry, int]] = field(default_factory=list)  # with the number of rows
+    good: list[tuple[Entry, int]] = field(default_factory=list)  # with the number of rows
     bad: list[str] = field(default_factory=list)
     unreadable: str = ""
 
 
 def verify(ledger: Ledger) -> VerifyReport:
-    """Read every file wholly and check it against its own record; broken ones go to the run's `ledger_set_aside`."""
+    """Read every file completely and check it against its record; broken ones go to the run's `ledger_set_aside`."""
     report = VerifyReport()
     report.leftovers, report.in_flight, report.problems = remove_leftovers(ledger)
     best: dict[tuple[str, str, str], tuple[Entry, int]] = {}
@@ -61,7 +61,7 @@ def verify(ledger: Ledger) -> VerifyReport:
             continue
         report.files += 1
         report.compact_files += is_compact(checked_file.stored.path)
-        for entry, rows in [] if checked_file.bad else checked_file.whole:
+        for entry, rows in [] if checked_file.bad else checked_file.good:
             report.duplicates += entry.key in best
             if entry.key not in best or entry.rank > best[entry.key][0].rank:
                 best[entry.key] = entry, rows
@@ -81,7 +81,7 @@ def verify(ledger: Ledger) -> VerifyReport:
 
 
 def remove_leftovers(ledger: Ledger) -> tuple[int, int, list[str]]:
-    """Remove the temporary files of dead writers: how many, how many may still be written, and which would not go."""
+    """Remove temporary files of dead writers. Returns their number, that of recent ones, and problems."""
     removed = young = 0
     problems = []
     for stored in ledger.files.list(ledger.layout.ledger):
@@ -92,38 +92,38 @@ def remove_leftovers(ledger: Ledger) -> tuple[int, int, list[str]]:
             try:
                 ledger.files.remove(stored.path)
                 removed += 1
-            except AsdRayError as error:  # another user's: harmless, as no reader looks at it
+            except AsdRayError as error:  # of another user: harmless, because no reader opens it
                 problems.append(str(error))
     return removed, young, problems
 
 
 def _check(ledger: Ledger, stored: Stored) -> _Checked | None:
-    found = _Checked(stored)
+    checked_file = _Checked(stored)
     try:
         for entry in read_entries(ledger.files, stored):
             try:
-                found.whole.append((entry, _check_trial(ledger, entry)))
+                checked_file.good.append((entry, _check_trial(ledger, entry)))
             except BadFileError as error:
-                found.bad.append(error.reason)
+                checked_file.bad.append(error.reason)
     except FileNotFoundError:  # compacted meanwhile
         return None
     except BadFileError as error:
-        found.bad.append(error.reason)
+        checked_file.bad.append(error.reason)
     except FileError as error:
-        found.unreadable = str(error)
-    return found
+        checked_file.unreadable = str(error)
+    return checked_file
 
 
 def _check_trial(ledger: Ledger, entry: Entry) -> int:
-    """The number of rows of a trial, all of which keep the rules and are the ones its record describes."""
+    """The number of rows of a trial. BadFileError if a row breaks a rule or does not fit its record."""
     url = ledger.layout.url(entry.stored.path)
     rows = 0
     for split, table in read_trial(ledger.files, entry).items():
         try:
-            kept = checked(table, str(entry.record))
+            by_split = checked(table, str(entry.record))
         except AsdRayError as error:
             raise BadFileError(url, " ".join(str(error).split())) from error
-        if set(kept) != {split} or not kept[split].equals(table):
+        if set(by_split) != {split} or not by_split[split].equals(table):
             raise BadFileError(url, f"the rows of {entry.record} are not those of {split}, sorted by variant and clip")
         where = entry.splits[split]
         for variant, digest in zip(where.variants, where.clips, strict=True):
@@ -135,17 +135,17 @@ def _check_trial(ledger: Ledger, entry: Entry) -> int:
     return rows
 
 
-def _set_aside(ledger: Ledger, found: _Checked, report: VerifyReport) -> None:
-    """Move a broken file away with its reason beside it; whole trials of a broken compact file are kept."""
-    files, stored = ledger.files, found.stored
-    if files.stat(stored.path) != stored:  # written anew, or gone, since it was read
+def _set_aside(ledger: Ledger, checked_file: _Checked, report: VerifyReport) -> None:
+    """Set a broken file aside; good trials of a broken compact file get their own files."""
+    files, stored = ledger.files, checked_file.stored
+    if files.stat(stored.path) != stored:  # replaced or gone since it was read
         return
-    for entry, _ in found.whole:
+    for entry, _ in checked_file.good:
         target = ledger.layout.trial_file(*entry.key, entry.record.status)
         if files.stat(target) is None:
             files.put(target, encode([(entry.record, read_trial(files, entry))]))
         report.rescued.append(str(entry.record))
-    reason = "; ".join(found.bad)
+    reason = "; ".join(checked_file.bad)
     try:
         aside = set_aside(files, stored.path, reason)
     except FileNotFoundError:  # another verify was first
@@ -154,11 +154,11 @@ def _set_aside(ledger: Ledger, found: _Checked, report: VerifyReport) -> None:
 
 
 def _early(ledger: Ledger, trials: Iterable[tuple[Entry, int]]) -> list[str]:
-    """Trials of tomorrow: of two files of a trial the newer one counts, so a wrong clock may choose the wrong one."""
+    """Trials from the future. Of two files of a trial the newer one counts, so a wrong clock hides the right one."""
     latest = datetime.now(UTC) + AHEAD
     return [
-        f"{ledger.layout.url(entry.stored.path)}: created {entry.record.created}, which is to come; set the clock of "
-        "the computer that wrote it"
+        f"{ledger.layout.url(entry.stored.path)}: created {entry.record.created}, which is in the future; set the "
+        "clock of the computer that wrote it"
         for entry, _ in trials
         if datetime.fromisoformat(entry.record.created).astimezone(UTC) > latest
     ]
@@ -166,7 +166,7 @@ def _early(ledger: Ledger, trials: Iterable[tuple[Entry, int]]) -> list[str]:
 
 def _strangers(ledger: Ledger) -> list[str]:
     return [
-        f"{ledger.layout.url(stored.path)}: no file of a ledger, and other readers of the folder stumble over it; move "
+        f"{ledger.layout.url(stored.path)}: not a file of a ledger, and other readers of the folder fail on it; move "
         "it elsewhere"
         for stored in ledger.files.list(ledger.layout.ledger)
         if not stored.name.endswith(".parquet") and not stored.name.startswith((".", "_"))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from asd_ray.errors import AsdRayError
-from asd_ray.metrics import _pairs
+from asd_ray.metrics._pairs import ANOMALY, Floats, chunks, count, matrix
 from asd_ray.metrics.binary_labels import binary
 from asd_ray.metrics.curve import MAX_FPR, auc_of, pauc_of
 from asd_ray.metrics.editions import PER_ID, CellGroup, scored_edition
@@ -25,7 +25,7 @@ class RankedClips:
     """Clips that are sorted together, and the cells computed from their order."""
 
     columns: npt.NDArray[np.int64]
-    group: npt.NDArray[np.int8]  # of each of the columns, as `_pairs.count` takes it
+    group: npt.NDArray[np.int8]  # of each of the columns, as `count` takes it
     aucs: tuple[str, ...]  # the cell of each group's AUC
     pauc: str
 
@@ -46,17 +46,17 @@ class Cells:
     def names(self) -> list[str]:
         return [name for ranked in self.ranked for name in (*ranked.aucs, ranked.pauc)]
 
-    def __call__(self, scores: npt.ArrayLike) -> _pairs.Floats:
+    def __call__(self, scores: npt.ArrayLike) -> Floats:
         """[candidates, cells]"""
-        candidates = _pairs.matrix(scores, self.clips)
+        candidates = matrix(scores, self.clips)
         out = np.empty((len(candidates), len(self.names)))
-        for first, block in _pairs.chunks(candidates):
+        for first, block in chunks(candidates):
             values = [value for ranked in self.ranked for value in _values(ranked, block)]
             out[first : first + len(block)] = np.stack(values, axis=1)
         return out
 
 
-def cells_batch(clips: pd.DataFrame, scores: npt.ArrayLike, year: int | None) -> tuple[list[str], _pairs.Floats]:
+def cells_batch(clips: pd.DataFrame, scores: npt.ArrayLike, year: int | None) -> tuple[list[str], Floats]:
     """Names of the cells, such as ``00/auc_source``, and the array [candidates, cells].
 
     `clips` are the scored clips of one machine, in the order of the columns of `scores` [candidates, clips], with
@@ -67,14 +67,14 @@ def cells_batch(clips: pd.DataFrame, scores: npt.ArrayLike, year: int | None) ->
     return cells.names, cells(scores)
 
 
-def objective(clips: pd.DataFrame, scores: npt.ArrayLike, year: int | None) -> _pairs.Floats:
+def objective(clips: pd.DataFrame, scores: npt.ArrayLike, year: int | None) -> Floats:
     """The harmonic mean of the year's cells, one number per candidate: it ranks candidates within one machine."""
     _, cells = cells_batch(clips, scores, year)
     return np.asarray(hmean(cells, axis=1))
 
 
-def _values(ranked: RankedClips, block: _pairs.Floats) -> Iterator[_pairs.Floats]:
-    pairs = _pairs.count(np.take(block, ranked.columns, axis=1), ranked.group)
+def _values(ranked: RankedClips, block: Floats) -> Iterator[Floats]:
+    pairs = count(np.take(block, ranked.columns, axis=1), ranked.group)
     for group in range(len(ranked.aucs)):
         yield auc_of(pairs, group)
     yield pauc_of(pairs, MAX_FPR)
@@ -104,7 +104,7 @@ def _ranked(
     domain: npt.NDArray[np.str_],
 ) -> RankedClips:
     group = np.full(len(label), -1, dtype=np.int8)
-    group[label == 1] = _pairs.ANOMALY
+    group[label == 1] = ANOMALY
     for number, (name, of_normals) in enumerate(rule.aucs):
         normals = (label == 0) if of_normals is None else (label == 0) & (domain == of_normals)
         group[normals] = number

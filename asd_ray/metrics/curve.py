@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_ray.errors import AsdRayError
-from asd_ray.metrics import _pairs
+from asd_ray.metrics._pairs import ANOMALY, Floats, Ints, Pairs, chunks, count, matrix
 from asd_ray.metrics.binary_labels import both_classes
 
 MAX_FPR = 0.1  # in all DCASE years
@@ -26,12 +26,12 @@ def pauc(labels: npt.ArrayLike, scores: npt.ArrayLike, max_fpr: float = MAX_FPR)
     return float(pauc_batch(labels, np.asarray(scores)[None], max_fpr)[0])
 
 
-def auc_batch(labels: npt.ArrayLike, scores: npt.ArrayLike) -> _pairs.Floats:
+def auc_batch(labels: npt.ArrayLike, scores: npt.ArrayLike) -> Floats:
     """AUC of each row of `scores` [candidates, clips], all over the same clips: one number per candidate."""
     return _batch(labels, scores, 1.0)
 
 
-def pauc_batch(labels: npt.ArrayLike, scores: npt.ArrayLike, max_fpr: float = MAX_FPR) -> _pairs.Floats:
+def pauc_batch(labels: npt.ArrayLike, scores: npt.ArrayLike, max_fpr: float = MAX_FPR) -> Floats:
     """pAUC of each row of `scores` [candidates, clips]."""
     if not 0 < max_fpr <= 1:
         raise AsdRayError(f"max_fpr must be in (0, 1] but got {max_fpr}")
@@ -44,14 +44,14 @@ def mauc(labels: npt.ArrayLike, scores: npt.ArrayLike, ids: npt.ArrayLike) -> fl
     return min(auc(label[id_of_clip == id], score[id_of_clip == id]) for id in np.unique(id_of_clip))
 
 
-def auc_of(pairs: _pairs.Pairs, group: int) -> _pairs.Floats:
+def auc_of(pairs: Pairs, group: int) -> Floats:
     """AUC of one group of normals against all anomalies."""
     below, upto = pairs.below[:, group], pairs.upto[:, group]
     wins = 2 * below.sum(axis=1) if upto is below else (below + upto).sum(axis=1)
     return np.asarray(wins / (2.0 * pairs.normals[group] * below.shape[1]))
 
 
-def pauc_of(pairs: _pairs.Pairs, max_fpr: float) -> _pairs.Floats:
+def pauc_of(pairs: Pairs, max_fpr: float) -> Floats:
     """pAUC of all normals together against all anomalies."""
     normals = sum(pairs.normals)
     upto = pairs.upto.sum(axis=1)
@@ -59,7 +59,7 @@ def pauc_of(pairs: _pairs.Pairs, max_fpr: float) -> _pairs.Floats:
     return mcclish(areas(normals - upto, ties, max_fpr * normals).mean(axis=1) / normals, max_fpr)
 
 
-def areas(above: _pairs.Ints, ties: _pairs.Ints | None, limit: float) -> _pairs.Floats:
+def areas(above: Ints, ties: Ints | None, limit: float) -> Floats:
     """The part of each anomaly in the area under the curve left of `limit`; area and limit are in normal clips.
 
     An anomaly that `above` normals outscore raises the curve by one from there on. If `ties` normals have the
@@ -72,18 +72,18 @@ def areas(above: _pairs.Ints, ties: _pairs.Ints | None, limit: float) -> _pairs.
     return np.asarray(np.maximum(width - ties, 0.0) + rising**2 / (2 * np.maximum(ties, 1)))
 
 
-def mcclish(area: _pairs.Floats, max_fpr: float) -> _pairs.Floats:
+def mcclish(area: Floats, max_fpr: float) -> Floats:
     """The raw area up to `max_fpr` (at most `max_fpr`) in the scale where chance is 0.5 and perfect is 1."""
     chance = 0.5 * max_fpr**2
     return 0.5 * (1 + (area - chance) / (max_fpr - chance))
 
 
-def _batch(labels: npt.ArrayLike, scores: npt.ArrayLike, max_fpr: float) -> _pairs.Floats:
+def _batch(labels: npt.ArrayLike, scores: npt.ArrayLike, max_fpr: float) -> Floats:
     label = both_classes(labels, "AUC" if max_fpr == 1 else "pAUC")
-    group = label * np.int8(_pairs.ANOMALY)
-    candidates = _pairs.matrix(scores, len(label))
+    group = label * np.int8(ANOMALY)
+    candidates = matrix(scores, len(label))
     out = np.empty(len(candidates))
-    for first, block in _pairs.chunks(candidates):
-        pairs = _pairs.count(block, group)
+    for first, block in chunks(candidates):
+        pairs = count(block, group)
         out[first : first + len(block)] = auc_of(pairs, 0) if max_fpr == 1 else pauc_of(pairs, max_fpr)
     return out

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.own_folders import refuse_own_folder
 from asd_ray.reporting.optuna_trials import as_trials
+from asd_ray.storage.atomic import written_aside
 from asd_ray.storage.places import is_address, obstacle, why
 
 if TYPE_CHECKING:
@@ -52,11 +52,10 @@ def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
             f"{ledger.layout.root}: no trial of a search has an objective, so there is no study to write; run: "
             + typed("asd-ray", "search", "--run", ledger.layout.root)
         )
-    aside = target.with_name(f".{target.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _write(aside, studies, ledger.layout.root)
-        os.replace(aside, target)
+        with written_aside(target) as aside:
+            _write(aside, studies, ledger.layout.root)
     except OSError as error:
         raise AsdRayError(
             f"{target}: cannot be written ({obstacle(target) or why(error)}); free some space, or {CURE}"
@@ -64,9 +63,6 @@ def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
     except _failures() as error:
         reason = obstacle(target) or _innermost(error)
         raise AsdRayError(f"{target}: cannot be written ({reason}); free some space, or {CURE}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
     return Exported(target, len(studies), sum(map(len, studies.values())), notes)
 
 

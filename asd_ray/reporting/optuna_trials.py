@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-import runpy
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from asd_ray._shipped import shipped
+from asd_ray.families.family import family
+from asd_ray.families.table import FAMILIES
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -27,8 +26,7 @@ _ATTRIBUTES = ("trial", "name", "variant", "protocol", "seed", "epochs", "second
 
 def as_trials(records: Sequence[TrialRecord]) -> list[FrozenTrial]:
     """Trials of one family, with the distributions of the shipped search space if it drew their parameters."""
-    space = _space(records[0].family)
-    drawn = [_drawn(record.params, space) if space else {} for record in records]
+    drawn = _draws(records)
     names = {name for record in records for name in record.params}
     varied = [name for name in names if len({repr(record.params.get(name)) for record in records}) > 1]
     chosen = [list(own) or [n for n in record.params if n in varied or not varied]
@@ -45,23 +43,16 @@ def as_trials(records: Sequence[TrialRecord]) -> list[FrozenTrial]:
     ]
 
 
-def _space(family: str) -> dict[str, Any] | None:
-    path = shipped("search_spaces") / f"{family}.py"
-    return runpy.run_path(str(path)) if path.is_file() else None
+def _draws(records: Sequence[TrialRecord]) -> list[Distributions]:
+    """For each trial the distributions of the shipped search space; none if it cannot have drawn the parameters."""
+    from asd_ray.families.drawing import redraw
 
-
-def _drawn(params: Mapping[str, Any], space: Mapping[str, Any]) -> Distributions:
-    """The distributions of the shipped search space if it can draw these parameters; else none."""
-    from optuna.trial import FixedTrial
-
-    fixed = FixedTrial(dict(params))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Optuna only warns of a value outside its range
-            drawn = space["space"](fixed)
-    except Exception:  # a space may raise anything for parameters that it did not draw
-        return {}
-    return fixed.distributions if {**space["PAPER"], **drawn} == params else {}
+    name = records[0].family
+    if name not in FAMILIES:
+        return [{} for _ in records]
+    space = family(name).search_space()
+    draws = [redraw(space, record.params) for record in records]
+    return [draw.distributions if draw else {} for draw in draws]
 
 
 def _distribution(values: Sequence[Any], shipped: BaseDistribution | None) -> BaseDistribution:

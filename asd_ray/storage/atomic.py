@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+LONGEST = 200  # bytes of a name that is part of the temporary name; a file system allows 255 in all
+TEMPORARY = re.compile(r"\.(?P<name>.+)\.\d+-[0-9a-f]+\.(?:tmp|part)")  # .part: of the demo set, until version 0.1
+
 
 @contextmanager
-def written_aside(path: str | Path, *, sync: bool = False) -> Iterator[Path]:
+def written_aside(path: str | Path, *, sync: bool = False, folder: Path | None = None) -> Iterator[Path]:
     """The path of a file to write. It takes the place of `path` when the block ends, and is removed if that fails.
 
-    It lies in the same folder, which must exist; its name starts with a dot, so that no listing takes it for data. With
-    `sync` the file and the rename survive a power cut.
+    The file lies in the folder of `path`, or in `folder` on the same disk; the folder must exist. Its name starts with
+    a dot, so that no listing takes it for data, and no other thread or process has the same. With `sync` the file and
+    the rename survive a power cut.
     """
     path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    name = path.name if len(os.fsencode(path.name)) <= LONGEST else ""
+    aside = (folder or path.parent) / f".{name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
     try:
         yield aside
         if sync:
@@ -30,6 +36,22 @@ def written_aside(path: str | Path, *, sync: bool = False) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             os.unlink(aside)
         raise
+
+
+def final_path(path: Path) -> Path:
+    """Where `written_aside` would have moved the temporary file `path`; any other path is returned as it is."""
+    match = TEMPORARY.fullmatch(path.name)
+    return path.with_name(match["name"]) if match else path
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove the temporary files of writers that were killed, in `folder` and all folders below it.
+
+    A writer that is still at work loses its file, too, and gets FileNotFoundError.
+    """
+    for path in folder.rglob(".*"):
+        if final_path(path) != path:
+            path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files that say "I am at work", written anew every few seconds: what a search tells of itself, and who is still alive.
+"""Heartbeat files: a search writes its state every few seconds, and others see what it does and whether it is alive.
 
 Reading them needs neither Ray nor torch.
 """
@@ -25,28 +25,28 @@ from asd_ray._shapes import DictOf, Text, Whole, object_of
 from asd_ray.errors import AsdRayError
 from asd_ray.storage.files import Files, Stored
 
-EVERY, EVERY_S3 = 5.0, 15.0  # seconds between two beats: on a disk, on S3
-LATE = 1.5  # times as long the thread waits for news before it beats without
-ALIVE = 60.0  # seconds of silence after which a process counts as dead
-READINGS = 4  # of a file that makes no sense, before it is taken to be no heartbeat
-MOST_BYTES = 16 << 20  # of a file; a search of a thousand studies that runs a thousand trials writes less than 1 MB
-BEAT = object_of(  # what is read here and by the locks
+EVERY, EVERY_S3 = 5.0, 15.0  # seconds between two beats on a disk and on S3
+LATE = 1.5  # the thread beats after so many intervals, even if `soon` was not called
+ALIVE = 60.0  # seconds without a beat after which a process counts as dead
+READINGS = 4  # of a file that cannot be parsed, before it counts as no heartbeat
+MOST_BYTES = 16 << 20  # of a file; a search with a thousand studies and a thousand running trials writes under 1 MB
+BEAT = object_of(  # the fields that this module and the locks read
     {"host": Text(), "place": Text(), "born": Text(), "claims": DictOf(Text())}, pid=Whole()
 )
-LAST_BEAT = 10.0  # seconds that the end of a search waits for a beat that S3 does not answer
+LAST_BEAT = 10.0  # seconds that the end of a search waits for a last beat if S3 does not answer
 
 
 def new_driver() -> str:
-    """A name for this process's file that no other process, here or elsewhere, will ever choose."""
+    """A unique name for the file of this process, on this and all other computers."""
     host = re.sub(r"[^A-Za-z0-9_+-]", "-", socket.gethostname())[:60]
     return f"{host or 'host'}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 @functools.cache
 def _place() -> str:
-    """This computer since its last start, and this view of its processes: where both agree a process can be looked up.
+    """The boot of this computer and its PID namespace: a process can be looked up if both are the same.
 
-    A host's name does not suffice: containers may share one and see other processes. Empty where there is no /proc.
+    The host's name is not enough, because containers may share it and see other processes. "" without /proc.
     """
     try:
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
@@ -55,7 +55,7 @@ def _place() -> str:
 
 
 def _born(pid: int) -> str:
-    """When a process of this place started, in the kernel's ticks: a number that is used again is told apart."""
+    """When a process of this place started, in ticks of the kernel; it differs if a process number is used again."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
@@ -63,9 +63,9 @@ def _born(pid: int) -> str:
 
 
 class BeatingFile:
-    """A small JSON file that a thread writes anew every few seconds until this process ends or closes it.
+    """A small JSON file that a thread writes every few seconds until this process ends or calls `close`.
 
-    The thread beats on while the search waits for Ray or for S3, and a slow S3 never holds up the search.
+    The thread continues while the search waits for Ray or for S3, and a slow S3 never delays the search.
     """
 
     def __init__(
@@ -73,42 +73,42 @@ class BeatingFile:
         files: Files,
         path: str,
         content: Callable[[], dict[str, Any]],
-        prepare: Callable[[], None] = lambda: None,  # what the thread does first
+        prepare: Callable[[], None] = lambda: None,  # called by the thread first
     ) -> None:
         self.path = path
         self.every = EVERY_S3 if files.layout.is_s3 else EVERY
         self._files, self._content, self._prepare = files, content, prepare
-        self._who = {
+        self._process = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "place": _place(),
             "born": _born(os.getpid()),
         }
-        self._wake, self._over = threading.Event(), False
-        self._writing = threading.Lock()  # so that no older content is written over a newer one
+        self._wake, self._closed = threading.Event(), False
+        self._writing = threading.Lock()  # so that no old content replaces a newer one
         self._thread: threading.Thread | None = None
         self._failing = False
 
     def put(self) -> None:
-        """Write it now, or raise."""
+        """Write the file now, or raise."""
         with self._writing:
-            self._files.put(self.path, json.dumps({**self._who, **self._content()}, default=str).encode())
+            self._files.put(self.path, json.dumps({**self._process, **self._content()}, default=str).encode())
 
     def start(self) -> None:
-        """Beat from now on; the first beat comes at once, from the thread."""
+        """Write the file every few seconds from now on; the thread writes it at once."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
             self._thread.start()
-            atexit.register(self.close)  # before pyarrow leaves S3, under the hands of a thread that beats on
+            atexit.register(self.close)  # before pyarrow shuts down S3, which the thread uses
 
     def soon(self) -> None:
-        """Beat now, without waiting for it."""
+        """Let the thread write the file now, without waiting for it."""
         self._wake.set()
 
     def close(self) -> None:
-        """No more beats; the file is removed, unless the disk or S3 does not answer."""
+        """Stop the thread and remove the file, unless the disk or S3 does not answer."""
         atexit.unregister(self.close)
-        self._over = True
+        self._closed = True
         self._wake.set()
         if self._thread is not None:
             self._thread.join(LAST_BEAT)
@@ -119,11 +119,11 @@ class BeatingFile:
 
     def _beat(self) -> None:
         self._prepare()
-        while not self._over:
+        while not self._closed:
             try:
                 self.put()
                 self._failing = False
-            except Exception as error:  # a thread that ended would look like a search that was killed
+            except Exception as error:  # if the thread ended, the search would look as if it was killed
                 if not self._failing:
                     LOGGER.warning("%s", line("heartbeat_failed", error=str(error)))
                 self._failing = True
@@ -133,25 +133,25 @@ class BeatingFile:
 
 @dataclass(frozen=True)
 class Beat:
-    """A heartbeat file as read."""
+    """A heartbeat file that was read."""
 
     driver: str  # the file's name
     path: str
-    told: dict[str, Any]
-    stamp: float  # when it was written, by the clock of the disk or of S3
+    content: dict[str, Any]
+    stamp: float  # when it was written, by the clock of the store (the disk or S3)
     silent: float  # seconds since then, by the same clock
-    here: bool  # written on this very computer, where the process can be looked up
+    here: bool  # written on this computer, so the process can be looked up
     alive: bool
 
     def __str__(self) -> str:
-        return f"process {self.told.get('pid')} on {self.told.get('host')}"
+        return f"process {self.content.get('pid')} on {self.content.get('host')}"
 
 
 def store_clock(files: Files, folder: str) -> float:
-    """What time it is for the disk or S3 that holds `folder`: the time of a file written just now.
+    """The time by the clock of the store that holds `folder`: the time of a file that is written now.
 
-    Clocks of other computers may be an hour off, so the ages of files are only ever told by comparing stamps that one
-    and the same store gave.
+    Clocks of other computers may be an hour off, so the age of a file is always the difference of two times of one
+    store.
     """
     probe = f"{folder}/.probe-{uuid.uuid4().hex}"
     files.put(probe, b"")
@@ -165,9 +165,9 @@ def store_clock(files: Files, folder: str) -> float:
 
 
 def read_beats(files: Files, listed: list[Stored], now: float) -> list[Beat]:
-    """The heartbeats among the listed files; `now` by the store's own clock."""
-    read = (_read(files, stored, now) for stored in listed if is_beat(stored))
-    return [beat for beat in read if beat is not None]
+    """The heartbeats among the listed files; `now` is the `store_clock`."""
+    beats = (_read(files, stored, now) for stored in listed if is_beat(stored))
+    return [beat for beat in beats if beat is not None]
 
 
 def is_beat(stored: Stored) -> bool:
@@ -175,22 +175,22 @@ def is_beat(stored: Stored) -> bool:
 
 
 def _read(files: Files, stored: Stored, now: float) -> Beat | None:
-    """None for one that is gone by now, or that is no heartbeat."""
-    told = _told(files, stored)
-    if BEAT.misfit(told):
+    """The heartbeat; None if the file is gone by now, or is no heartbeat."""
+    content = _content(files, stored)
+    if BEAT.misfit(content):
         return None
-    here = bool(told.get("born")) and told.get("place") == _place() != ""
+    here = bool(content.get("born")) and content.get("place") == _place() != ""
     silent = max(0.0, now - stored.stamp)
-    alive = silent <= ALIVE and (not here or _born(told["pid"]) == told["born"])
-    return Beat(stored.name.removesuffix(".json"), stored.path, told, stored.stamp, silent, here, alive)
+    alive = silent <= ALIVE and (not here or _born(content["pid"]) == content["born"])
+    return Beat(stored.name.removesuffix(".json"), stored.path, content, stored.stamp, silent, here, alive)
 
 
-def _told(files: Files, stored: Stored) -> Any:
-    """What the file says; None when it is gone, or is no JSON.
+def _content(files: Files, stored: Stored) -> Any:
+    """The content of the file; None if it is gone, or is not JSON.
 
-    Over S3 a file is asked for its size first, then for that many bytes. One that is written anew in between comes cut
-    short, or with bytes that nobody wrote behind it, or with an error of the server: it must be read again, for a claim
-    that is overlooked is a study that two searches take.
+    S3 is asked for the size of a file first, and then for that many bytes. A file that is written in between comes cut
+    short, with random bytes at its end, or as an error of the server. It must then be read again: if a claim is
+    overlooked, two searches take the same study.
     """
     url = files.layout.url(stored.path)
     for reading in range(READINGS if stored.size <= MOST_BYTES else 0):

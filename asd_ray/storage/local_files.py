@@ -11,17 +11,17 @@ from typing import Any
 from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.storage.atomic import written_aside
 from asd_ray.storage.files import Stored
-from asd_ray.storage.places import refuse
+from asd_ray.storage.places import storage_error
 from asd_ray.storage.run_layout import CURE, RunLayout
 
 FILE = (".parquet", ".json")  # how the names of a run's files end
-PARTITION = ("machine=", "family=")  # how the names of the ledger's folders begin; a machine may be called fan.json
+PARTITION = ("machine=", "family=")  # how names of the ledger's folders begin; a machine may be called fan.json
 KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 
 
 class LocalFiles:
     def __init__(self, layout: RunLayout, cure: str = CURE) -> None:
-        """`cure` says how to name another place than the one of `layout`, in a message."""
+        """`cure` is the part of an error message that names the option for another place."""
         self.layout, self._cure = layout, cure
         self.workers = min(4, os.cpu_count() or 1)
 
@@ -29,8 +29,8 @@ class LocalFiles:
         return self
 
     def list(self, folder: str, prefix: str = "") -> list[Stored]:
-        """Each folder once, and links to folders last: links that lead in a circle end, and a file has its own path."""
-        found: list[Stored] = []
+        """Each folder once, so links in a circle end; links to folders last, so a file is listed under its own path."""
+        listed: list[Stored] = []
         folders, links, seen = [folder], list[str](), set[tuple[int, int]]()
         while folders or links:
             current = folders.pop() if folders else links.pop()
@@ -38,27 +38,27 @@ class LocalFiles:
                 status = os.stat(current)
                 if (status.st_dev, status.st_ino) not in seen:
                     seen.add((status.st_dev, status.st_ino))
-                    found += _inside(self, current, prefix, folders, links)
+                    listed += _inside(self, current, prefix, folders, links)
             except (FileNotFoundError, NotADirectoryError):
                 pass
             except OSError as error:
                 raise _unreadable(current, error) from error
-        return sorted(found, key=lambda stored: stored.path)
+        return sorted(listed, key=lambda stored: stored.path)
 
     def stat(self, path: str) -> Stored | None:
         try:
             status = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
-            return Stored(path, 0, 0, kind="a link that leads nowhere") if os.path.islink(path) else None
+            return Stored(path, 0, 0, kind="a link to something that does not exist") if os.path.islink(path) else None
         except OSError as error:
             if error.errno == errno.ELOOP:
-                return Stored(path, 0, 0, kind="a link that leads in a circle")
+                return Stored(path, 0, 0, kind="a link in a circle")
             raise _unreadable(path, error) from error
         kind = "" if stat.S_ISREG(status.st_mode) else KINDS.get(stat.S_IFMT(status.st_mode), "a device")
         return Stored(path, status.st_size, status.st_mtime, status.st_ino, kind)
 
     def open(self, path: str) -> Any:
-        """OSError for what is no file, such as a FIFO, which would wait for a writer for ever."""
+        """Open a file. OSError for anything else, such as a FIFO, which would wait for a writer forever."""
         import pyarrow as pa
 
         if (stored := self.stat(path)) and stored.kind:
@@ -66,13 +66,13 @@ class LocalFiles:
         return pa.OSFile(path)  # not a memory map: a file cut short under a map kills the process with SIGBUS
 
     def put(self, path: str, data: Any) -> None:
-        """Write aside under a dot name in the same folder, then rename: no reader ever sees half a file."""
+        """Write aside, then rename: no reader ever sees half a file."""
         try:
             os.makedirs(path.rpartition("/")[0], exist_ok=True)
             with written_aside(path, sync=True) as aside:
                 aside.write_bytes(data)
         except OSError as error:
-            refuse(path, error, self._cure)
+            raise storage_error(error, path, "the file", self._cure) from error
 
     def move(self, source: str, target: str) -> None:
         try:
@@ -81,7 +81,7 @@ class LocalFiles:
         except FileNotFoundError:
             raise
         except OSError as error:
-            refuse(target, error, self._cure)
+            raise storage_error(error, target, "the file", self._cure) from error
 
     def remove(self, path: str) -> None:
         try:
@@ -102,19 +102,19 @@ def _inside(files: LocalFiles, folder: str, prefix: str, folders: list[str], lin
                 (links if entry.is_symlink() else folders).append(entry.path)
             elif entry.name.startswith(prefix) and (
                 stored := files.stat(entry.path)
-            ):  # a stat each: what listing costs
+            ):  # one stat per file is the cost of a listing
                 yield stored
 
 
 def _is_folder(entry: os.DirEntry[str], *, in_ensembles: bool) -> bool:
-    """Whether to list what is inside. A folder where a file should be is listed itself, so that readers name it.
+    """Whether to list what is inside. A folder in the place of a file is listed itself, so that readers report it.
 
-    The place decides, for a machine, a family and a folder of ensembles may have a name that ends as a file's does.
+    The name alone does not decide: the folder of a machine, a family or ensembles may be called fan.json.
     """
     named_as_file = entry.name.endswith(FILE) and not entry.name.startswith(PARTITION) and not in_ensembles
     try:
         return not named_as_file and entry.is_dir()
-    except OSError:  # a link that leads in a circle
+    except OSError:  # a link in a circle
         return False
 
 

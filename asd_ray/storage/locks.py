@@ -11,18 +11,33 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def open_lock(path: str | Path) -> int:
+    """The descriptor of a lock file, which is made if it does not exist.
+
+    A lock file is never removed: a process could be waiting on the removed one while a third makes a new one, and
+    both would go ahead.
+    """
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the lock of an open file until the file is closed; False if another process has it. Never waits."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock file `path`, alone among all processes of this node; the kernel frees it if we are killed.
+    """Hold the lock file `path`, alone among all processes of this node, as long as the block runs.
 
-    `waiting` is called once if another process holds it. A lock file is never removed: a process could be
-    waiting on the removed one while a third makes a new one, and both would go ahead.
+    `waiting` is called once if another process holds it.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = open_lock(path)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(descriptor):
             if waiting is not None:
                 waiting()
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -32,11 +47,11 @@ def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
 
 
 class InUse:
-    """A shared lock on `path` for as long as this object lives: says "do not delete" to `remove_unused`."""
+    """A shared lock on `path` as long as this object exists: `remove_unused` then deletes nothing."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        with contextlib.suppress(OSError):  # no locks on some read-only network mounts: nobody deletes there
+        with contextlib.suppress(OSError):  # some read-only network mounts have no locks: nobody deletes there
             fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def __del__(self) -> None:
@@ -44,13 +59,14 @@ class InUse:
 
 
 def remove_unused(folder: Path, guard: Path) -> bool:
-    """Delete `folder` unless some process holds `guard` in use."""
+    """Delete `folder` unless a process holds `guard` in use; whether it was deleted."""
     try:
         descriptor = os.open(guard, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not try_lock(descriptor):
+            return False
         shutil.rmtree(folder, ignore_errors=True)
         return True
     except OSError:

@@ -1,4 +1,4 @@
-"""Open the files of a run: on a local disk or on S3, as its address says."""
+"""Open the files of a run: on a local disk or on S3, depending on its address."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from asd_ray.storage.run_layout import CURE, RunLayout
 
 
 def open_files(layout: RunLayout, cure: str = CURE) -> Files:
-    """`cure` says in a message how to name another place."""
+    """The files of `layout`. `cure` is the part of an error message that names the option for another place."""
     if layout.is_s3:
         from asd_ray.storage.s3_files import S3Files
 

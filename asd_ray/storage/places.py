@@ -1,4 +1,4 @@
-"""Paths on a disk: what may be written where, and the message when it cannot."""
+"""Paths on a disk: where a file may be written, and the message when it cannot."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ import re
 import shutil
 import stat
 from pathlib import Path
-from typing import NoReturn
 
 from asd_ray.errors import AsdRayError, StorageError
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # also of a quota, and of the largest size of a file
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a full disk, a used-up quota, the largest size of a file
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # one slash: pathlib folds the two of an address
 
 
 def is_address(path: str | Path) -> bool:
-    """Whether `path` is ``s3://…``, ``gs://…`` or the like, also where pathlib has made ``gs:/…`` of it."""
+    """Whether `path` is ``s3://…``, ``gs://…`` or similar, even after pathlib changed it to ``gs:/…``."""
     return ADDRESS.match(os.fspath(path)) is not None
 
 
 def local(path: str | Path, what: str) -> Path:
-    """`path` on this computer, with ~ for the home folder; pathlib would make a folder called ``s3:`` of an address."""
+    """`path` on this computer, with ~ for the home folder; AsdRayError for an address, which would become a folder."""
     text = os.fspath(path)
     if is_address(text):
         raise AsdRayError(f"{text}: {what} must be on a disk of this computer; name a folder or a file, not an address")
@@ -31,16 +30,16 @@ def local(path: str | Path, what: str) -> Path:
 
 
 def check_readable(path: Path, most: int) -> None:
-    """OSError where reading `path` whole could wait for ever (a FIFO, a device) or take too much memory."""
+    """Raise OSError if reading all of `path` could wait forever (a FIFO, a device) or take too much memory."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
-        raise OSError("it is no regular file")
+        raise OSError("it is not a regular file")
     if status.st_size > most:
         raise OSError(f"it has {status.st_size} bytes, where at most {most} are read")
 
 
 def check_text(path: str | Path) -> None:
-    """For a path that Arrow opens, which knows only names in UTF-8."""
+    """Raise AsdRayError for a path that Arrow cannot open, because its name is not UTF-8."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -48,7 +47,7 @@ def check_text(path: str | Path) -> None:
 
 
 def make_folder(folder: Path, purpose: str, cure: str) -> None:
-    """Create `folder`; a read-only or full disk is said with the cure."""
+    """Create `folder`; StorageError with the cure if the disk is read-only or full."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -57,49 +56,37 @@ def make_folder(folder: Path, purpose: str, cure: str) -> None:
         raise storage_error(error, folder, purpose, cure) from error
 
 
-def storage_error(error: OSError, path: Path, purpose: str, cure: str) -> StorageError:
+def storage_error(error: OSError, path: str | Path, purpose: str, cure: str) -> StorageError:
     """The message for a write that failed because of the disk, not because of us.
 
-    `cure` says how to name another place: "name another folder with --out". It must be the option that `path` is of.
+    `cure` names the option for another place, such as "name another folder with --out": the option of this `path`.
     """
+    path = Path(path)
     if error.errno in DISK_FULL:
-        room = ""
-        if path.parent.exists():
-            room = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)"
+        free = f" ({shutil.disk_usage(path.parent).free / 2**20:.0f} MiB free)" if path.parent.exists() else ""
         return StorageError(
-            f"{path}: disk full while writing {purpose}{room}; free some space and run it again, or {cure}"
+            f"{path}: disk full while writing {purpose}{free}, or a quota is used up; nothing already stored was "
+            f"harmed. Free some space, or {cure}, then run the same command again"
         )
     if rule := obstacle(path):
         return StorageError(f"{path}: cannot write {purpose}, since {rule}; {cure}")
-    return StorageError(f"{path}: cannot write {purpose} ({why(error)}); make its folder writable, or {cure}")
-
-
-def refuse(path: str, error: OSError, cure: str) -> NoReturn:
-    """A write to `path` failed. `cure` says how to name another place: it must be the option that `path` is of."""
-    if error.errno in DISK_FULL:
-        raise StorageError(
-            f"{path}: disk full (or over a quota): the file was not written, nothing already stored was harmed. Free "
-            f"some space, or {cure}, then run the same command again"
-        ) from error
-    if rule := obstacle(Path(path)):
-        raise StorageError(f"{path}: cannot be written, since {rule}; {cure}") from error
-    raise StorageError(
-        f"{path}: cannot be written ({why(error)}); nothing already stored was harmed. Make its folder writable, or "
-        f"{cure}"
-    ) from error
+    return StorageError(
+        f"{path}: cannot write {purpose} ({why(error)}); nothing already stored was harmed. Make its folder writable, "
+        f"or {cure}"
+    )
 
 
 def why(error: OSError) -> str:
-    """In the system's words; Arrow's have the name of a temporary file in them."""
+    """The system's reason; Arrow's text would contain the name of a temporary file."""
     return os.strerror(error.errno) if error.errno else str(error)
 
 
 def obstacle(path: Path, *, folder: bool = False) -> str:
-    """What stands where a file, or a `folder`, is to be written, or above it; "" where nothing does."""
+    """Why no file, or no `folder`, can be at `path`: what is there, or above it; "" if nothing is in the way."""
     for part in (path, *path.parents):
         with contextlib.suppress(OSError):
             if part.is_symlink() and not part.exists():
-                return f"{part} is a link to something that is not there"
+                return f"{part} is a link to something that does not exist"
             if part.is_dir():
                 return "it is a folder, and a file is needed there" if part == path and not folder else ""
             if part.exists():

@@ -1,4 +1,4 @@
-"""The one object that builds the paths of a run, on a local disk or on S3."""
+"""All paths of a run, on a local disk or on S3. No other module builds them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asd_ray.storage.places import check_text, is_address, obstacle
 from asd_ray.storage.s3 import as_url, is_s3, parse_s3
 
 CURE = "name another run (--run RUN, or RUN of asd-ray ledger)"
-TRIAL = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,63}")  # starts with a letter: no reader can take it for a number
+TRIAL = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,63}")  # a letter first, so that no reader takes it for a number
 
 
 def check_trial(trial: str) -> str:
@@ -27,11 +27,11 @@ def check_trial(trial: str) -> str:
 
 @dataclass(frozen=True)
 class RunLayout:
-    """Where everything of one run lies: ``RunLayout("runs/fan")`` or ``RunLayout("s3://bucket/runs/fan")``.
+    """The paths of one run: ``RunLayout("runs/fan")`` or ``RunLayout("s3://bucket/runs/fan")``.
 
     An S3 address may end in ``?endpoint_override=http://host:port&region=…``; without it AWS_ENDPOINT_URL_S3,
-    AWS_ENDPOINT_URL, AWS_REGION and AWS's own credential chain are used. All paths are strings in the terms of
-    `files()`: a local path, or ``bucket/key``. The object is small and pickles.
+    AWS_ENDPOINT_URL, AWS_REGION and AWS's own credential chain are used. A path is a string that `open_files`
+    understands: a local path, or ``bucket/key``. The object is small and can be pickled.
     """
 
     root: str
@@ -53,7 +53,7 @@ class RunLayout:
 
     @property
     def set_aside(self) -> str:
-        """Where broken and forgotten files go; beside the ledger, so that a Parquet reader never meets them."""
+        """The folder of broken and forgotten files. It is beside the ledger, so Parquet readers do not see them."""
         return f"{self.base}/ledger_set_aside"
 
     @property
@@ -61,7 +61,7 @@ class RunLayout:
         return f"{self.base}/ensembles"
 
     def ensemble_file(self, machine: str, name: str) -> str:
-        """Of a recipe, or "final"."""
+        """The ensemble of a recipe, or of "final"."""
         return f"{self.ensembles}/{check_name('machine', machine)}/{check_name('recipe', name)}.json"
 
     @property
@@ -69,7 +69,7 @@ class RunLayout:
         return f"{self.base}/report"
 
     def report_file(self, folder: str, name: str) -> str:
-        """In `report`, or in another folder that was asked for."""
+        """A file in `report` or in another folder."""
         return f"{folder}/{name}"
 
     @property
@@ -82,7 +82,7 @@ class RunLayout:
 
     @property
     def marks(self) -> str:
-        """Holds a file that tells this run's folder from another that has its name on another computer."""
+        """A folder with one file whose name identifies this run, in case another computer has a folder of this name."""
         return f"{self.base}/.asd_ray_run"
 
     def mark_file(self, mark: str) -> str:
@@ -90,7 +90,7 @@ class RunLayout:
 
     @property
     def locks(self) -> str:
-        """Which search has which study: lock files on a local disk, files of claims elsewhere."""
+        """Which search has which study: lock files on a local disk, claim files elsewhere."""
         return f"{self.base}/locks"
 
     def lock_file(self, study: str) -> str:
@@ -101,7 +101,7 @@ class RunLayout:
 
     @property
     def status(self) -> str:
-        """A file of every search at work, for those who look on from another terminal."""
+        """One status file per running search, for `asd-ray status`."""
         return f"{self.base}/status"
 
     def status_file(self, driver: str) -> str:
@@ -116,7 +116,7 @@ class RunLayout:
         return f"{self.base}/tensorboard"
 
     def curves_file(self, name: str, trial: str) -> str:
-        """In a folder a trial, as TensorBoard wants it; two trials of one name differ in seed or settings."""
+        """TensorBoard needs one folder per trial. The hash tells trials of one name apart (seed, settings)."""
         folder = f"{check_name('trial', shortened(name))}-{check_trial(trial)[1:7]}"
         return f"{self.tensorboard}/{folder}/events.out.tfevents.0.asd_ray"
 
@@ -127,23 +127,23 @@ class RunLayout:
         return f"{self.machine_folder(machine)}/family={check_name('family', family)}"
 
     def trial_file(self, machine: str, family: str, trial: str, status: str = "complete") -> str:
-        """A trial that failed or was pruned has a file of its own, so it can never overwrite the complete one."""
-        outcome = "" if status == "complete" else f".{status}"  # no trial's name holds a dot
+        """A failed or pruned trial has its own file, so it can never overwrite the complete one."""
+        outcome = "" if status == "complete" else f".{status}"  # names of trials have no dot
         return f"{self.family_folder(machine, family)}/{check_trial(trial)}{outcome}.parquet"
 
     def compact_file(self, machine: str, family: str, key: str) -> str:
         return f"{self.family_folder(machine, family)}/compact-{key}.parquet"
 
     def compacted_mark(self, machine: str, family: str) -> str:
-        """Written anew whenever a compact file was added: asking for it is cheaper than listing the folder."""
+        """Written again after each new compact file, because one stat is cheaper than listing the folder."""
         return f"{self.family_folder(machine, family)}/.compacted"
 
     def set_aside_file(self, path: str) -> str:
-        """Where the ledger's file `path` goes when it cannot be read or is forgotten."""
+        """Where the ledger's file `path` is moved if it is broken or forgotten."""
         return f"{self.set_aside}/{path.removeprefix(self.ledger).lstrip('/')}"
 
     def url(self, path: str) -> str:
-        """`path` as a user would type it."""
+        """`path` as a user types it."""
         return f"s3://{path}" if self.is_s3 else path
 
 

@@ -11,15 +11,15 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from asd_ray.errors import AsdRayError, unknown
 
 S3_OPTIONS = ("endpoint_override", "region", "scheme")
-# Attempts where a trial is at stake, so that a short outage costs none. Between two, AWS waits at random, up to 1, 2,
-# 4, … 20 seconds: two minutes in all as a rule, more than 78 seconds in 999 of 1,000 cases.
+# Attempts of a commit, so that no trial is lost in a short outage. AWS waits a random time between two attempts, up to
+# 1, 2, 4, … 20 seconds: in all about two minutes, and more than 78 seconds in 999 of 1,000 cases.
 PATIENT = 12
 
 
 def as_url(text: str | Path) -> str:
-    """`text` with the two slashes of a URL that pathlib folds into one."""
-    said = os.fspath(text)
-    return re.sub(r"\b(s3|https?):/(?!/)", r"\1://", said) if re.match("s3:/", said) else said
+    """`text` with both slashes of an address; pathlib changes them to one."""
+    address = os.fspath(text)
+    return re.sub(r"\b(s3|https?):/(?!/)", r"\1://", address) if re.match("s3:/", address) else address
 
 
 def is_s3(text: str | Path) -> bool:
@@ -36,12 +36,12 @@ def parse_s3(text: str) -> tuple[str, dict[str, str]]:
         )
     if not parts.netloc:
         raise AsdRayError(f"{text}: the bucket is missing; write s3://bucket/folder")
-    given = dict(parse_qsl(parts.query))
-    for option in given:
+    query = dict(parse_qsl(parts.query))
+    for option in query:
         if option not in S3_OPTIONS:
             raise unknown("option of an s3:// address", option, S3_OPTIONS)
-    endpoint = given.get("endpoint_override") or _environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-    options = {key: value for key, value in given.items() if key != "endpoint_override"}
+    endpoint = query.get("endpoint_override") or _environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    options = {key: value for key, value in query.items() if key != "endpoint_override"}
     if endpoint:
         scheme, _, host = endpoint.rpartition("://")
         if "@" in host:
@@ -58,17 +58,17 @@ def parse_s3(text: str) -> tuple[str, dict[str, str]]:
 
 
 def whole_url(base: str, options: dict[str, str]) -> str:
-    """The address that `parse_s3` gave `base` and `options` of, good on a node with another environment."""
+    """The inverse of `parse_s3`. The address also works on a node with other environment variables."""
     return f"s3://{base}" + (f"?{urlencode(sorted(options.items()))}" if options else "")
 
 
 def s3_filesystem(options: dict[str, str], attempts: int = 3) -> Any:
-    """pyarrow's; `attempts` is how often S3 is asked before it counts as failed."""
+    """pyarrow's file system; a request counts as failed after so many attempts."""
     from pyarrow import fs
 
     return fs.S3FileSystem(
         **options,
-        allow_delayed_open=True,  # one put for a small object, instead of a multipart upload's three requests
+        allow_delayed_open=True,  # one request for a small object, instead of three of a multipart upload
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=attempts),
     )
 

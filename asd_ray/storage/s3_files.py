@@ -13,7 +13,7 @@ from asd_ray.storage.s3 import PATIENT, s3_filesystem
 
 
 class S3Files:
-    workers = 32  # waits for the network, not for a core
+    workers = 32  # threads wait for the network, not for a core
 
     def __init__(self, layout: RunLayout, attempts: int = 3) -> None:
         self.layout = layout
@@ -27,8 +27,8 @@ class S3Files:
 
         with self._explained(folder):
             infos = self.filesystem.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
-        found = (stored for stored in map(_stored, infos) if stored and stored.name.startswith(prefix))
-        return sorted(found, key=lambda stored: stored.path)
+        listed = (stored for stored in map(_stored, infos) if stored and stored.name.startswith(prefix))
+        return sorted(listed, key=lambda stored: stored.path)
 
     def stat(self, path: str) -> Stored | None:
         with self._explained(path):
@@ -39,7 +39,7 @@ class S3Files:
             return self.filesystem.open_input_file(path)
 
     def put(self, path: str, data: Any) -> None:
-        """One put: S3 shows the object whole or not at all."""
+        """One request: S3 shows the whole object or none."""
         with self._explained(path), self.filesystem.open_output_stream(path) as out:
             out.write(data)
 
@@ -49,7 +49,7 @@ class S3Files:
                 self.filesystem.copy_file(source, target)
                 self.filesystem.delete_file(source)
         except AsdRayError as error:
-            if self.stat(source) is None:  # S3 says so in words of its own
+            if self.stat(source) is None:  # S3 has another error for that
                 raise FileNotFoundError(source) from error
             raise
 
@@ -71,5 +71,5 @@ class S3Files:
 
 
 def _stored(info: Any) -> Stored | None:
-    """S3 tells whole seconds of one object but milliseconds in a listing; only whole seconds can be compared."""
+    """Times in whole seconds: S3 has milliseconds in a listing, but not for a single object."""
     return Stored(info.path, info.size, int(info.mtime.timestamp()) if info.mtime else 0) if info.is_file else None

@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 import optuna
-from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from asd_ray.detectors import Family
 from asd_ray.families import Resources, Space
-from asd_ray.families.drawing import draw, paper_draw
+from asd_ray.families.drawing import draw, paper_draw, redraw
 from asd_ray.ledger import Settings, TrialRecord
 from asd_ray.tuning.halving import Halving
 from asd_ray.tuning.ledger_view import whole_and_partial
@@ -246,24 +246,23 @@ class Study:
 
     def _recognised(self, record: TrialRecord) -> tuple[TrialSpec, FrozenTrial] | None:
         """The spec and the Optuna trial of a record; None for one of other settings or of another search space."""
-        fixed = FixedTrial(record.params)
+        drawn = redraw(self.space, record.params)
+        if drawn is None:
+            return None
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                params = draw(self.space, fixed)
-            spec = self._same_trial(record, replace(self._spec(record.number, params, record.paper), seed=record.seed))
-            if spec is None or params != record.params:
+            spec = self._spec(record.number, drawn.params, record.paper)
+            same = self._same_trial(record, replace(spec, seed=record.seed))
+            if same is None:
                 return None
-            names = fixed.distributions
-            return spec, create_trial(
+            return same, create_trial(
                 state=STATES[record.status],
                 value=record.objective if record.status == "complete" else None,
-                params={name: record.params[name] for name in names},
-                distributions=names,
+                params={name: record.params[name] for name in drawn.distributions},
+                distributions=drawn.distributions,
                 intermediate_values=record.intermediate,
-                user_attrs={"epochs": spec.epochs},
+                user_attrs={"epochs": same.epochs},
             )
-        except Exception:  # a space may raise anything for values that it does not know
+        except Exception:  # a detector may raise anything for parameters that it does not know
             return None
 
     def _same_trial(self, record: TrialRecord, spec: TrialSpec) -> TrialSpec | None:

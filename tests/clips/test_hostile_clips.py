@@ -64,7 +64,7 @@ def test_a_label_list_that_is_a_fifo_is_not_waited_for(verbs: Verbs, dataset: Re
     (labels / "ground_truth_domain").mkdir()
     os.mkfifo(labels / "ground_truth_data/ground_truth_fan_section_00_test.csv")
     with bounded(seconds=10):
-        verbs.refused("data", "check", dataset(clips=2), "--labels", labels, words=("no regular file",))
+        verbs.refused("data", "check", dataset(clips=2), "--labels", labels, words=("not a regular file",))
 
 
 @pytest.mark.parametrize("name", ["attributes_00.csv", "eval_data_list.csv", "other.csv"])

@@ -85,7 +85,7 @@ def test_its_name_is_the_class_in_snake_case(name: str, snake: str) -> None:
 
 
 def test_it_cannot_have_the_name_of_a_shipped_family() -> None:
-    with pytest.raises(AsdRayError, match="would be called twfr_gmm, as one of ours is; rename the class"):
+    with pytest.raises(AsdRayError, match="would get the name twfr_gmm, which a shipped family has; rename the class"):
         family("mine:TwfrGmm")
 
 

@@ -146,7 +146,7 @@ def test_a_class_of_a_cell_travels_and_has_a_version(monkeypatch: pytest.MonkeyP
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
         exec(compile(text, name, "exec"), vars(module))
         mine = family(vars(module)["Mine"])
-        assert (mine.name, mine.identity, mine.given) == ("mine", "__main__:Mine", vars(module)["Mine"])
+        assert (mine.name, mine.identity, mine.own_class) == ("mine", "__main__:Mine", vars(module)["Mine"])
         assert mine.search_space().paper == {"power": 2.0}
         there = pickle.loads(cloudpickle.dumps(mine))
         assert there.detector(None, power=4.0).power == 4.0

@@ -217,7 +217,7 @@ def test_the_verb_forgets_what_failed_and_what_is_named(
         (["fan-ae-0001", "nothing"], ("'nothing'",)),
         (["fan-ae-0001", "--machine", "pump"], ("'fan-ae-0001'",)),
         (["--machine", "fam"], ("unknown machine 'fam'; did you mean 'fan'?",)),
-        (["same"], ("may be any of these", "machine fan", "machine pump")),
+        (["same"], ("can be any of these", "machine fan", "machine pump")),
     ],
 )
 def test_the_verb_refuses_what_is_not_named_exactly(

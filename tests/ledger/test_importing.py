@@ -295,7 +295,7 @@ def test_an_export_that_cannot_be_written_leaves_the_old_one(filled: Ledger, tmp
     with pytest.raises(AsdRayError, match="ends in .csv or .parquet"):
         export_table(filled, tmp_path / "all.xlsx")
     (tmp_path / "file").write_text("x")
-    with pytest.raises(AsdRayError, match="cannot be written"):
+    with pytest.raises(AsdRayError, match="cannot write the export"):
         export_table(filled, tmp_path / "file" / "all.csv")
 
 
@@ -398,8 +398,8 @@ def test_imported_systems_keep_their_names_in_leaderboard_ensemble_report_and_ex
     assert {(row["name"], row["family"]) for row in rows} == {(name, "stgram") for name in names}
     assert ensemble(["fan", "--run", str(run), "--recipe", "top_k", "--folds", "2", "--repeats", "1"]) == 0
     final = finals(ledger)["fan"]
-    assert final["dataset"]["year"] == 2023
-    assert {member["name"] for member in final["members"]} <= names
+    assert final.dataset.year == 2023
+    assert {member.name for member in final.members} <= names
     assert report(["--run", str(run)]) == 0
     page = next(run.rglob("report*.html")).read_text()
     assert all(name in page for name in names)

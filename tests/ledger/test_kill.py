@@ -244,7 +244,7 @@ def test_folders_without_permission_are_named(run: Path, ledger: Ledger, start_p
 
 def test_a_file_where_the_run_should_be_is_named(run: Path, ledger: Ledger, trial) -> None:
     run.write_text("not a folder")
-    with pytest.raises(AsdRayError, match="cannot be written"):
+    with pytest.raises(AsdRayError, match="cannot write the file"):
         ledger.commit(*trial())
     with pytest.raises(AsdRayError, match="no run here"):
         ledger.require()

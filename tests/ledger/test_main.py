@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from asd_ray.cli.ledger import VERBS, main
 from asd_ray.ledger import Ledger
-from asd_ray.ledger.__main__ import ACTIONS, main
 from asd_ray.ledger.trial_file import encode
 
 TABLE = "system,machine,id,clip,label,score\nA,fan,00,a.wav,0,0.25\nA,fan,00,b.wav,1,0.5\n"
@@ -162,8 +162,8 @@ def test_mistakes_exit_2_with_a_message(
 
 
 def test_every_help_ends_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(ACTIONS) == 7
-    for arguments in ([], *([action] for action in ACTIONS)):
+    assert len(VERBS) == 7
+    for arguments in ([], *([verb] for verb in VERBS)):
         with pytest.raises(SystemExit) as left:
             main([*arguments, "--help"])
         assert left.value.code == 0
@@ -175,7 +175,7 @@ def test_every_help_ends_with_examples(capsys: pytest.CaptureFixture[str]) -> No
 def test_help_loads_no_heavy_package_and_listing_none_that_the_floor_forbids(filled: Ledger, run: Path) -> None:
     code = """
 import sys
-from asd_ray.ledger.__main__ import main
+from asd_ray.cli.ledger import main
 try:
     main(sys.argv[1:])
 except SystemExit:

@@ -98,7 +98,7 @@ def test_dropping_keeps_the_clips_that_most_candidates_share(ledger: Ledger, tri
 def test_trials_of_different_datasets_are_called_so(ledger: Ledger, trial) -> None:
     ledger.commit(*trial(0, data_fingerprint="a"))
     ledger.commit(*trial(1, count=10, data_fingerprint="b"))
-    with pytest.raises(AsdRayError, match="different datasets: keep one dataset a run"):
+    with pytest.raises(AsdRayError, match="different datasets: use one dataset per run"):
         candidate_matrix(ledger, "fan")
 
 

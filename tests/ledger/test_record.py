@@ -105,5 +105,5 @@ def test_trial_hash_tells_what_differs() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, {1, 2}, object()])
 def test_trial_hash_refuses_what_has_no_canonical_form(value: object) -> None:
-    with pytest.raises(AsdRayError, match="cannot be named"):
+    with pytest.raises(AsdRayError, match="cannot be identified"):
         trial_hash(value=value)

@@ -31,22 +31,22 @@ def test_s3_paths_are_bucket_and_key(given: str | Path) -> None:
 
 def test_endpoint_comes_from_the_address_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://general:1")
-    assert RunLayout("s3://b/r")._options == {
+    assert RunLayout("s3://b/r").options == {
         "endpoint_override": "general:1",
         "scheme": "https",
         "region": "us-east-1",
     }
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://special:2/")
-    assert RunLayout("s3://b/r")._options["endpoint_override"] == "special:2"
+    assert RunLayout("s3://b/r").options["endpoint_override"] == "special:2"
     named = RunLayout("s3://b/r?endpoint_override=http://mine:3&region=eu-west-1")
-    assert named._options == {"endpoint_override": "mine:3", "scheme": "http", "region": "eu-west-1"}
+    assert named.options == {"endpoint_override": "mine:3", "scheme": "http", "region": "eu-west-1"}
 
 
 def test_layout_survives_pickling_to_a_worker() -> None:
     layout = RunLayout("s3://b/r?region=eu-west-1")
     again = pickle.loads(pickle.dumps(layout))
     assert again == layout
-    assert again._options == layout._options
+    assert again.options == layout.options
 
 
 @pytest.mark.parametrize("name", ["fan", "ToyCar", "3DPrinter", "00120119", "gearbox-2.1", "a+b", "_x"])

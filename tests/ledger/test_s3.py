@@ -9,11 +9,11 @@ import boto3
 import numpy as np
 import pytest
 
+from asd_ray.cli.ledger import main
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger import Ledger, RunLayout, candidate_matrix, compact, export_table, import_table, verify
-from asd_ray.ledger.__main__ import main
+from asd_ray.ledger import Ledger, candidate_matrix, compact, export_table, import_table, verify
 from asd_ray.ledger.forgetting import forget_failed
-from asd_ray.storage import files as ledger_files
+from asd_ray.storage import s3_files
 
 from ..s3_server import S3Server
 
@@ -164,8 +164,8 @@ def test_a_missing_bucket_and_an_unreachable_server_are_named(
 ) -> None:
     with pytest.raises(AsdRayError, match="s3://no-such-bucket/run/.*Check the bucket"):
         Ledger(f"s3://no-such-bucket/run?endpoint_override={s3_server.endpoint}").commit(*trial())
-    monkeypatch.setattr(ledger_files, "PATIENT", 1)
-    monkeypatch.setattr(RunLayout, "filesystem", _impatient(RunLayout.filesystem))
+    monkeypatch.setattr(s3_files, "PATIENT", 1)
+    monkeypatch.setattr(s3_files, "s3_filesystem", _impatient(s3_files.s3_filesystem))
     nowhere = Ledger("s3://bucket/run?endpoint_override=http://127.0.0.1:9")
     for act in (nowhere.records, lambda: nowhere.commit(*trial())):
         with pytest.raises(AsdRayError, match="S3 refused or did not answer.*the endpoint"):
@@ -173,7 +173,7 @@ def test_a_missing_bucket_and_an_unreachable_server_are_named(
 
 
 def _impatient(filesystem: Any) -> Any:
-    return lambda layout, attempts=1: filesystem(layout, 1)
+    return lambda options, attempts=1: filesystem(options, 1)
 
 
 def test_a_commit_outlasts_a_server_that_is_away_for_a_while(s3: Ledger, s3_server: S3Server, trial) -> None:

@@ -41,7 +41,7 @@ def put(column: str, row: int, value: object) -> Change:
         (put("split", 3, "eval"), ["split 'eval' is not one of 'train', 'held_out', 'test'"]),
         (put("domain", 3, "office"), ["domain 'office' is not one of"]),
         (put("label", 3, "abnormal"), ["label 'abnormal' is not one of"]),
-        (put("clip", 2, "normal_id_00_00000000.wav"), ["1 clips come twice", "variant 'mse'", "split test"]),
+        (put("clip", 2, "normal_id_00_00000000.wav"), ["1 clips are repeated", "variant 'mse'", "split test"]),
         (lambda t: t.assign(id=t["id"].astype(int)), ["id is of type int64", "must never become a number"]),
         (lambda t: t.assign(score="high"), ["score is of type"]),
         (put("id", 3, 3), ["every column but score is text"]),

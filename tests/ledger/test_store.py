@@ -169,7 +169,7 @@ def test_a_damaged_score_is_never_read(filled: Ledger, trial, caplog: pytest.Log
     damage_score(path_of(filled, record))
     ledger = Ledger(filled.layout)
     assert candidate_matrix(ledger, "fan", "train").candidates["number"].unique().tolist() == [0, 1, 3, 4]
-    with pytest.raises(AsdRayError, match="holds no fan-ae-0002"):
+    with pytest.raises(AsdRayError, match="has no fan-ae-0002"):
         Ledger(filled.layout).scores(record)
 
 
@@ -215,7 +215,7 @@ def test_rows_that_are_broken_under_a_good_footer_are_named_when_asked_for(
     path.write_bytes(whole[:4] + b"\xff" * 400 + whole[404:])
     assert len(Ledger(filled.layout).records()) == 6, "records need footers only"
     ledger = Ledger(filled.layout)
-    with pytest.raises(AsdRayError, match="holds no fan-ae-0002"):
+    with pytest.raises(AsdRayError, match="has no fan-ae-0002"):
         ledger.scores(record)
     assert any(str(path) in message for message in caplog.messages)
     assert len(ledger.records()) == 5
@@ -263,7 +263,7 @@ def test_a_ledger_pickles_to_a_worker(filled: Ledger) -> None:
 def test_asking_for_what_is_not_there_says_what_to_do(ledger: Ledger, record) -> None:
     with pytest.raises(AsdRayError, match="no run here .*start one with"):
         ledger.require()
-    with pytest.raises(AsdRayError, match="holds no fan-ae-0000"):
+    with pytest.raises(AsdRayError, match="has no fan-ae-0000"):
         ledger.scores(record())
     assert ledger.records() == []
     assert not ledger.has("fan", "ae", "t1")

@@ -53,8 +53,8 @@ def test_a_file_is_written_at_once_and_again_and_is_gone_at_the_end(
     (first,) = wait_for(lambda: beats(layout))
     assert first.alive
     assert first.here
-    assert first.told["pid"] == os.getpid()
-    wait_for(lambda: beats(layout)[0].told["count"] > first.told["count"] + 1)
+    assert first.content["pid"] == os.getpid()
+    wait_for(lambda: beats(layout)[0].content["count"] > first.content["count"] + 1)
     file.close()
     assert beats(layout) == []
     assert os.listdir(layout.status) == []
@@ -134,8 +134,8 @@ def test_a_process_of_this_computer_that_was_killed_is_known_to_be_dead_at_once(
         layout.root,
     )
     (beat,) = wait_for(lambda: beats(layout))
-    assert (beat.alive, beat.here, beat.told["pid"]) == (True, True, process.pid)
-    assert str(beat) == f"process {process.pid} on {beat.told['host']}"
+    assert (beat.alive, beat.here, beat.content["pid"]) == (True, True, process.pid)
+    assert str(beat) == f"process {process.pid} on {beat.content['host']}"
     process.kill()
     process.wait()
     (beat,) = beats(layout)

@@ -148,9 +148,9 @@ class LooksLikeAnArray:
         (steps(Progress(1, {"loss": torch.zeros(3)})), "its loss 'loss' is tensor"),  # type: ignore[dict-item]
         (steps(Progress(1, {"loss": np.inf})), "its loss 'loss' is inf after epoch 1; a lower lr may help"),
         (steps(Progress(1, {"loss": 10**400})), "which is not a number"),
-        (raising(SystemExit(0)), "it calls sys.exit(0), which no search survives, "),
-        (raising(SystemExit("done"), "score"), "it calls sys.exit('done'), which no search survives, "),
-        (raising(SystemExit(), "__init__"), "it calls sys.exit(None), which no search survives, "),
+        (raising(SystemExit(0)), "it calls sys.exit(0), which would end the search, "),
+        (raising(SystemExit("done"), "score"), "it calls sys.exit('done'), which would end the search, "),
+        (raising(SystemExit(), "__init__"), "it calls sys.exit(None), which would end the search, "),
         (raising(ValueError("no such setting"), "__init__"), "ValueError: no such setting, "),
         (raising(RecursionError("too deep")), "RecursionError: too deep, "),
         (raising(KeyError(3), "score"), "KeyError: 3, "),

@@ -95,9 +95,9 @@ def made(tmp_path: Path) -> set[str]:
         ("def __getattr__(name):\n    raise OSError('gone')\n", ("OSError: gone", ".py:2)")),
         ("PAPER = {}\n", ("has no attribute 'Mine'", "PYTHONPATH")),
         ("Mine = None\n", ("has no attribute 'Mine'",)),
-        ("def Mine(context): ...\n", ("is of type function, where a class is asked for",)),
-        ("import json as Mine\n", ("is of type module, where a class",)),
-        (GOOD + "\n\nMine = Mine(None)\n", ("is of type Mine, where a class",)),
+        ("def Mine(context): ...\n", ("is of type function, but must be a class",)),
+        ("import json as Mine\n", ("is of type module, but must be a class",)),
+        (GOOD + "\n\nMine = Mine(None)\n", ("is of type Mine, but must be a class",)),
         ("class Mine: ...\n", ("lacks RESOURCES, fit, score, state, load of the contract",)),
         (GOOD + "\n\nMine.fit = None\n", ("lacks fit of the contract", "asd_ray/detectors/_base.py")),
         (GOOD + "\n\nMine.RESOURCES = {'cpu': 1}\n", ("has RESOURCES = {'cpu': 1}, which must be a Resources(",)),
@@ -106,7 +106,7 @@ def made(tmp_path: Path) -> set[str]:
         (GOOD + "\n\nMine.RESOURCES = Resources(cpu=1e11)\n", ("resources need cpu above 0 and at most",)),
         (
             ABSTRACT,
-            ("is abstract (load), so no detector can be made of it",),
+            ("is abstract (load), so it cannot make detectors",),
         ),
         ("from asd_ray.detectors import Detector as Mine\n", ("is abstract (it is a Protocol)",)),
         (GOOD.replace("PAPER", "PEPPER"), ("a search space needs PAPER = {…}",)),
@@ -127,7 +127,7 @@ def test_a_module_that_cannot_serve_is_said_at_once(
 
 @pytest.mark.parametrize("target", [":X", ".x:Y", "x:", "x:1y", "a/b.py:X", "x:Y:Z", "x:Y.Z", "a b:X", "..:..", "x::Y"])
 def test_what_is_no_module_and_class_is_said_with_how_to_write_it(verbs: Verbs, tmp_path: Path, target: str) -> None:
-    words = (f"family {target!r} is not written as package.module:Class",)
+    words = (f"family {target!r} is not of the form package.module:Class",)
     verbs.refused("search", "fan", "--serial", "--families", target, words=words)
     assert made(tmp_path) == set()
 
@@ -149,7 +149,7 @@ def test_a_class_whose_name_is_no_folders_name_is_said(verbs: Verbs, module: Cal
 
 @pytest.mark.parametrize("names", ["", ",", " , "])
 def test_no_family_at_all_is_refused(verbs: Verbs, tmp_path: Path, names: str) -> None:
-    verbs.refused("search", "fan", "--serial", "--families", names, words=("must name one at least",), lines=60)
+    verbs.refused("search", "fan", "--serial", "--families", names, words=("must name at least one",), lines=60)
     assert made(tmp_path) == set()
 
 
@@ -183,8 +183,8 @@ def test_ctrl_c_while_a_module_is_imported_stays_ctrl_c(
     [
         ("def (\n", ("SyntaxError: ", ".py:1)")),
         ("import sys\nsys.exit(0)\n", ("it calls sys.exit(0)", ".py:2)")),
-        ("Mine = 1\n", ("is of type int, where a class is asked for",)),
-        (None, ("is not written as package.module:Class",)),
+        ("Mine = 1\n", ("is of type int, but must be a class",)),
+        (None, ("is not of the form package.module:Class",)),
     ],
 )
 def test_conformance_says_the_same(

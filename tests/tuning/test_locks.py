@@ -157,7 +157,7 @@ def test_a_claim_is_seen_although_it_changes_while_it_is_read(
     monkeypatch.setattr(S3Files, "open", open_and_change)
     say(before)
     (beat,) = heartbeat.read_beats(files, files.list(on_s3.locks), time.time())
-    assert beat.told["claims"] == {"fan-ae": after}
+    assert beat.content["claims"] == {"fan-ae": after}
 
 
 @pytest.mark.parametrize(("then", "answer"), [("has", "process 1 on rival"), ("", ""), ("dead", "")])
@@ -314,5 +314,5 @@ def test_an_s3_that_does_not_answer_never_holds_up_the_search(caplog: pytest.Log
 
 def test_a_disk_that_refuses_is_said_with_the_cure(local: RunLayout) -> None:
     Path(local.lock_file("fan-ae")).mkdir(parents=True)
-    with pytest.raises(AsdRayError, match=r"fan-ae\.lock: cannot be written, since it is a folder.*name another run"):
+    with pytest.raises(AsdRayError, match=r"\.lock: cannot write the lock, since it is a folder.*name another run"):
         StudyLocks(local).take("fan-ae")

@@ -178,7 +178,7 @@ def test_a_good_space_file_is_used(study_of: Callable[[str], Study]) -> None:
         (("0.0, 1.0", "0.8, 1.0"), "out of the range"),
         (('"x", 0.0', '"y", 0.0'), "space() suggests 'y', which PAPER does not have; add it there"),
         (("    return", "    1 / 0\n    return"), "space(trial) raised ZeroDivisionError: division by zero"),
-        (("1.0)}", "1.0) / 2}"), "with PAPER's values space() gives another 'x'; each suggested name must be"),
+        (("1.0)}", "1.0) / 2}"), "with PAPER's values space() returns another 'x'; suggest each parameter"),
         (("PAPER", "paper"), "a search space needs PAPER = {…} (the paper's setting) and def space(trial)"),
         (("def space", "def spice"), "a search space needs PAPER"),
         (("def space", "import no_such_module\ndef space"), "cannot be run (ModuleNotFoundError: No module named"),

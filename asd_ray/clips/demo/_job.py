@@ -13,11 +13,12 @@ from pathlib import Path
 import soundfile as sf
 
 from asd_ray._json import loads
-from asd_ray.clips.demo._aside import final_path, write_text, written_aside
+from asd_ray.clips.demo._writing import write_bytes, write_text
 from asd_ray.clips.demo.machines import MACHINES
 from asd_ray.clips.demo.plan import SIZES, DemoClip, DemoSize, planned
 from asd_ray.clips.demo.sound import RATE
 from asd_ray.errors import AsdRayError, listing, unknown
+from asd_ray.storage.atomic import final_path
 
 RECIPE = 1  # raised when the same settings begin to give other bytes
 MARKER = "demo.json"  # written last: the set is complete
@@ -141,5 +142,4 @@ class DemoJob:
         samples = clip.samples(self.seed, self.size.seconds)
         encoded = io.BytesIO()  # soundfile hides that a disk is full; a plain write raises
         sf.write(encoded, samples, RATE, subtype="PCM_16", format="WAV")
-        with written_aside(path) as part:
-            part.write_bytes(encoded.getbuffer())
+        write_bytes(path, encoded.getbuffer())

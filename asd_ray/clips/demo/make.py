@@ -14,11 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 
-from asd_ray.clips.demo._aside import write_text
 from asd_ray.clips.demo._job import MARKER, UNFINISHED, DemoJob
+from asd_ray.clips.demo._writing import write_text
 from asd_ray.clips.demo.plan import DemoClip, attribute_table
 from asd_ray.clips.progress import ProgressCallback
 from asd_ray.errors import AsdRayError
+from asd_ray.storage.atomic import remove_temporary
 from asd_ray.storage.caches import CACHE_CURE, cache_root
 from asd_ray.storage.places import DISK_FULL, obstacle, why
 
@@ -83,8 +84,7 @@ def _make(job: DemoJob, progress: ProgressCallback | None, cure: str) -> Path:
                 progress(done, len(job.clips))
     for table, clips in groupby(job.clips, key=job.table):
         write_text(table, attribute_table(list(clips)))
-    for part in folder.rglob(".*.part"):  # left by a call that was killed
-        part.unlink(missing_ok=True)
+    remove_temporary(folder)  # left by a call that was killed
     write_text(folder / MARKER, job.settings())
     (folder / UNFINISHED).unlink(missing_ok=True)
     return folder

@@ -70,7 +70,7 @@ def show_status(run: str, console: Console) -> None:
     all_beats, exact = read_status(layout)
     beats = []
     for beat in all_beats:
-        if problem := fault(STATUS, beat.told):
+        if problem := fault(STATUS, beat.content):
             console.print(
                 f"note: {layout.url(beat.path)} is left out, as {problem}; remove it if no search of this version runs",
                 markup=False,
@@ -101,7 +101,7 @@ def show_status(run: str, console: Console) -> None:
 
 
 def _show_search(beat: Beat, console: Console) -> None:
-    state = beat.told
+    state = beat.content
     since, silent = duration(state.get("seconds", 0.0) + beat.silent), duration(beat.silent)
     console.print(f"{beat}: {state.get('command', '')}")
     if not beat.alive:
@@ -144,7 +144,7 @@ class _Row:
 def _show_studies(beats: Sequence[Beat], records: Sequence[TrialRecord], console: Console) -> None:
     rows = {row.study: row for row in _stored_rows(records)}
     for beat in sorted(beats, key=lambda beat: beat.alive):  # the reports of living searches count last
-        for row in beat.told.get("studies", []):
+        for row in beat.content.get("studies", []):
             name = row["study"]
             if beat.alive:
                 rows[name] = _reported_row(beat, row)
@@ -199,7 +199,7 @@ def _stored_rows(records: Sequence[TrialRecord]) -> list[_Row]:
 
 
 def _show_running(alive: Sequence[Beat], console: Console) -> None:
-    running = [(beat, run) for beat in alive for run in beat.told.get("running", [])]
+    running = [(beat, run) for beat in alive for run in beat.content.get("running", [])]
     if not running:
         return
     table = Table()
@@ -219,7 +219,7 @@ def _show_failures(beats: Sequence[Beat], records: Sequence[TrialRecord], consol
     failed = sorted((r for r in records if r.status == "failed"), key=lambda record: record.created)
     errors = {r.name: r.error for r in failed[-FAILURES:]}
     for beat in beats:
-        errors |= {failure["trial"]: failure["error"] for failure in beat.told.get("failures", [])}
+        errors |= {failure["trial"]: failure["error"] for failure in beat.content.get("failures", [])}
     if errors:
         console.print(f"the last failures ({len(failed)} in all):")
     for name, error in list(errors.items())[-FAILURES:]:

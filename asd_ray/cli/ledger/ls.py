@@ -1,0 +1,79 @@
+"""``asd-ray ledger ls``: list the trials of a run."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from asd_ray._terminal import say
+from asd_ray.cli._arguments import subparser
+from asd_ray.cli.ledger._options import filters, open_ledger, run_argument
+
+if TYPE_CHECKING:
+    from asd_ray.ledger.record import TrialRecord
+
+EXAMPLES = (
+    "asd-ray ledger ls runs/fan --sort objective --limit 10",
+    "asd-ray ledger ls runs/fan --status failed --json",
+)
+
+
+def add_ls(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = subparser(actions, "ls", "list the trials, from the footers of their files", EXAMPLES)
+    run_argument(command)
+    filters(command)
+    command.add_argument("--sort", choices=("number", "objective", "seconds", "created"), default="number")
+    command.add_argument("--limit", type=int, default=50, help="rows to print, 0 for all (default %(default)s)")
+    command.add_argument("--json", action="store_true", help="print all records as a JSON array")
+    command.set_defaults(act=_ls)
+
+
+def _ls(args: argparse.Namespace) -> int:
+    from asd_ray.ledger.inspecting import sort_records
+
+    ledger = open_ledger(args)
+    ledger.check_known(args.machine, args.family)
+    records = ledger.records(args.machine, args.family)
+    records = [record for record in records if args.status in (None, record.status)]
+    records = sort_records(records, args.sort)
+    if args.json:
+        say("[" + ",\n ".join(record.to_json() for record in records) + "]", lines=True)
+    else:
+        _print_records(records, args.limit)
+    return 0
+
+
+def _print_records(records: Sequence[TrialRecord], limit: int) -> None:
+    from rich.table import Table
+
+    from asd_ray._console import console
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("machine", "family", "name", "trial", "status", "variant"):
+        table.add_column(name, no_wrap=True)
+    for name in ("objective", "epochs", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    shown = records[:limit] if limit else records
+    for record in shown:
+        table.add_row(
+            *(record.machine, record.family, record.name, record.trial, record.status, record.variant),
+            *(_number(record.objective, 4), str(record.epochs or ""), _number(record.seconds, 1)),
+        )
+    console().print(table)
+    if len(shown) < len(records):
+        say(f"… and {len(records) - len(shown)} more: --limit 0 shows all")
+    say(_counts(records))
+
+
+def _counts(records: Sequence[TrialRecord]) -> str:
+    from asd_ray.ledger.inspecting import count_trials
+
+    counts = count_trials(records)
+    by_status = ", ".join(f"{count} {status}" for status, count in counts.by_status.items())
+    trials = f"{counts.trials} trials{f' ({by_status})' if by_status else ''}"
+    return f"{trials}; machines: {counts.machines}, families: {counts.families}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,45 @@
+"""``asd-ray submission write``: official files from the final ensembles of a run."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from asd_ray._terminal import say
+from asd_ray.cli._arguments import RUN, subparser
+from asd_ray.errors import AsdRayError
+
+if TYPE_CHECKING:
+    from asd_ray.ledger.store import Ledger
+
+EXAMPLES = (
+    "asd-ray submission write runs/dcase2023 submissions/ours_1",
+    "asd-ray submission write runs/factory submissions/ours_1 --year 2022",
+)
+
+
+def add_write(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = subparser(actions, "write", "write the official files of a run's final ensembles", EXAMPLES)
+    command.add_argument("run", metavar="RUN", help=RUN)
+    command.add_argument("folder", metavar="DIR", help="the folder to write; it is complete or not there")
+    command.add_argument("--year", type=int, help="DCASE year of the files (default: the dataset's)")
+    command.set_defaults(act=_write)
+
+
+def _write(args: argparse.Namespace) -> int:
+    from asd_ray.ledger.store import Ledger
+
+    if not args.folder:
+        raise AsdRayError("the folder to write has no name; name one, such as submissions/ours_1")
+    write_files(Ledger(args.run).require(), args.folder, args.year)
+    return 0
+
+
+def write_files(ledger: Ledger, folder: str, year: int | None) -> None:
+    """Write the files and print what they hold; `asd-ray report --submission` does the same."""
+    from asd_ray.reporting.submission import write_submission
+
+    submission = write_submission(ledger, folder, year=year)
+    for note in submission.notes:
+        say(f"note: {note}")
+    say(f"{submission.clips} clips in {len(submission.files)} files of DCASE {submission.year} → {submission.folder}")
