@@ -50,7 +50,6 @@ KNOWN = {  # where, and why it may
     ("asd_ray/families/family.py", "importlib.import_module"),  # --families package.module:Class
     ("asd_ray/families/space.py", "importlib.util.spec_from_file_location"),  # --space FILE: said to be code
     ("asd_ray/families/space.py", "specification.loader.exec_module"),
-    ("asd_ray/reporting/optuna_trials.py", "runpy.run_path"),  # the search spaces that we ship, by a checked name
     (
         "asd_ray/tuning/on_ray/client.py",
         "subprocess.Popen",

@@ -41,6 +41,12 @@ def check_resources(tested: Family, workspace: Workspace) -> None:
     resources.check_request()
 
 
+def check_version(tested: Family, workspace: Workspace) -> None:
+    """VERSION, where a class has it, is a whole number from 1; a shipped family has one."""
+    version = tested.version
+    assert version.isdecimal() or not tested.is_shipped, "a shipped family needs VERSION = 1"
+
+
 def check_parameters(tested: Family, workspace: Workspace) -> None:
     """Keyword-only, with defaults that are flat JSON, and none names a path, a device or the seed."""
     for name, each in list(inspect.signature(tested.detector.__init__).parameters.items())[2:]:
@@ -265,6 +271,7 @@ def _is_scalar(value: Any) -> bool:
 Check = Callable[[Family, Workspace], None]
 CHECKS: tuple[Check, ...] = (
     check_resources,
+    check_version,
     check_parameters,
     check_unknown_parameter,
     check_paper,

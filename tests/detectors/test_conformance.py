@@ -23,7 +23,7 @@ from asd_ray.features import PRESETS, FrontEnd
 
 def test_what_is_checked() -> None:
     assert len(FAMILIES) == 12
-    assert len(CHECKS) == 19
+    assert len(CHECKS) == 20
     assert {check.__name__ for check in CHECKS} == {name for name in vars(suite) if name.startswith("check_")}
 
 
@@ -83,6 +83,10 @@ class Distance:
 
     def load(self, state: State) -> None:
         self.centre = state["centre"]
+
+
+class VersionAsText(Distance):
+    VERSION = "1"
 
 
 class ResourcesAsDict(Distance):
@@ -303,6 +307,7 @@ class LowIsAnomalous(Distance):
 
 
 BROKEN: list[tuple[type[Distance], Check, str]] = [
+    (VersionAsText, suite.check_version, "VERSION = '1'; give a whole number from 1"),
     (ResourcesAsDict, suite.check_resources, "RESOURCES must be a Resources"),
     (PositionalParameter, suite.check_parameters, "power must be keyword-only"),
     (TakesADevice, suite.check_parameters, "no parameter may be device"),

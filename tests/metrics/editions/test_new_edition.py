@@ -14,7 +14,7 @@ import pytest
 
 from asd_ray import evaluate
 from asd_ray.clips.scan import scan
-from asd_ray.ensembling import Wishes, build, finals, find_recipe, load, scores_of, write
+from asd_ray.ensembling import EnsembleConfig, build, finals, find_recipe, load, scores_of, write
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 from asd_ray.metrics import EDITIONS, Edition, auc, cells_batch, evaluable_clips, official_score, read_truth
@@ -95,7 +95,9 @@ def ledger_with_ensembles(root: Path) -> Ledger:
             )
             ledger.commit(record, long_scores(every, {"mse": noise + 2 * (every["label"] == "anomaly")}))
         [recipe, *_] = find_recipe("top_k").ways()
-        write(ledger, build(load(ledger, str(machine)), recipe, Wishes(repeats=1, folds=2, draws=20)), final=True)
+        write(
+            ledger, build(load(ledger, str(machine)), recipe, EnsembleConfig(repeats=1, folds=2, draws=20)), final=True
+        )
     return ledger
 
 
