@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import re
 import signal
@@ -21,6 +22,7 @@ import torch
 
 import asd_ray
 from asd_ray import PRESETS, AsdRayError, Dataset, Progress, Resources, Run
+from asd_ray.tuning.result import SearchResult
 
 from .tuning.searches import loud_set
 
@@ -134,6 +136,8 @@ def test_a_search_with_a_class_of_ones_own(data: Dataset, run: Run, capsys: pyte
     result = run.search(data, ["fan"], families=["twfr_gmm", Loudness], trials=3, serial=True)
     assert (result.ended, result.stored, result.missing, result.stopped) == (6, 6, 0, "")
     assert [study.family for study in result.studies] == ["twfr_gmm", "loudness"]
+    assert SearchResult.from_json(json.loads(json.dumps(result.to_json()))) == result
+    assert len(repr(result)) < 1000
     printed = capsys.readouterr().out
     assert "fan-loudness-0000" in printed
     assert "next: run.ensemble('fan')" in printed

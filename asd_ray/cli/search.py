@@ -82,7 +82,7 @@ def _run(args: argparse.Namespace, session: Session) -> int:
     result = Run(args.run or f"runs/{data.name}").run_session(session, data)
     if result.stopped == INTERRUPTED:
         return 130
-    return 1 if result.fruitless else 0
+    return 1 if result.failure else 0
 
 
 def _config(args: argparse.Namespace) -> SearchConfig:

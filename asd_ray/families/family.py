@@ -62,28 +62,28 @@ class Family:
     @property
     def detector(self) -> type[Any]:
         """The class, a `Detector`. AsdRayError if it cannot be imported, or breaks the contract."""
-        found = self._class() if self.own_class is None else self.own_class
-        if not isinstance(found, type):
-            raise self._breaks_the_contract(f"is of type {type(found).__name__}, but must be a class")
-        if getattr(found, "_is_protocol", False) or inspect.isabstract(found):
-            abstract = ", ".join(sorted(getattr(found, "__abstractmethods__", ()))) or "it is a Protocol"
+        cls = self._class() if self.own_class is None else self.own_class
+        if not isinstance(cls, type):
+            raise self._breaks_the_contract(f"is of type {type(cls).__name__}, but must be a class")
+        if getattr(cls, "_is_protocol", False) or inspect.isabstract(cls):
+            abstract = ", ".join(sorted(getattr(cls, "__abstractmethods__", ()))) or "it is a Protocol"
             raise self._breaks_the_contract(f"is abstract ({abstract}), so it cannot make detectors")
-        lacking = [name for name in METHODS if not callable(getattr(found, name, None))]
-        if lacking := [*(["RESOURCES"] if not hasattr(found, "RESOURCES") else []), *lacking]:
+        lacking = [name for name in METHODS if not callable(getattr(cls, name, None))]
+        if lacking := [*(["RESOURCES"] if not hasattr(cls, "RESOURCES") else []), *lacking]:
             raise self._breaks_the_contract(f"lacks {', '.join(lacking)} of the contract of a detector")
-        return found
+        return cls
 
     def _class(self) -> Any:
         module_name, _, class_name = self.target.partition(":")
         module = self._module(module_name)
         with explained(f"family {self.target}: its module has no such class", "fix that line"):
-            found = getattr(module, class_name, None)
-        if found is None:
+            cls = getattr(module, class_name, None)
+        if cls is None:
             raise AsdRayError(
                 f"family {self.target}: module {module_name!r} has no attribute {class_name!r}; name it "
                 "package.module:Class, importable from here (set PYTHONPATH, or install it)"
             )
-        return found
+        return cls
 
     def _module(self, name: str) -> ModuleType:
         cure = "fix that line, or install what it imports"
@@ -109,16 +109,16 @@ class Family:
     @property
     def resources(self) -> Resources:
         """The default resources of one trial."""
-        found = self.detector.RESOURCES
-        if not isinstance(found, Resources):
+        resources = self.detector.RESOURCES
+        if not isinstance(resources, Resources):
             raise self._breaks_the_contract(
-                f"has RESOURCES = {shown(found)}, which must be a Resources(cpu=…, gpu=…) of asd_ray.detectors"
+                f"has RESOURCES = {shown(resources)}, which must be a Resources(cpu=…, gpu=…) of asd_ray.detectors"
             )
         try:
-            found.check_request()
+            resources.check_request()
         except ValueError as error:
             raise self._breaks_the_contract(f"({_place(self.detector)}): {error}") from error
-        return found
+        return resources
 
     def check(self) -> None:
         """Raise if the class, or its RESOURCES, breaks the contract."""

@@ -121,11 +121,11 @@ class Ledger:
         if self._compact_trials.get((machine, family), (None, {}))[0] != mark:
             for _ in range(LISTINGS):
                 compacts = files.list(self.layout.family_folder(machine, family), COMPACT)
-                found = [self._entries_of(stored, files) for stored in compacts]
-                if None not in found:  # else another compaction merged it meanwhile
+                entries_by_file = [self._entries_of(stored, files) for stored in compacts]
+                if None not in entries_by_file:  # else another compaction merged it meanwhile
                     break
             trials: dict[str, list[str]] = {}
-            for entry in (entry for entries in found for entry in entries or []):
+            for entry in (entry for entries in entries_by_file for entry in entries or []):
                 trials.setdefault(entry.record.trial, []).append(entry.record.status)
             self._compact_trials[machine, family] = (mark, trials)
         return self._compact_trials[machine, family][1]
@@ -154,8 +154,8 @@ class Ledger:
         import pyarrow as pa
 
         table = pa.concat_tables(list(rows.values()))
-        made: pd.DataFrame = table.to_pandas()
-        return made
+        scores: pd.DataFrame = table.to_pandas()
+        return scores
 
     def rows(self, record: TrialRecord, splits: Sequence[str] = SPLITS) -> dict[str, Any]:
         """The scores of one trial by split, as Arrow tables sorted by variant and clip."""
@@ -187,9 +187,9 @@ class Ledger:
         single = self.files.stat(self.layout.trial_file(*key, record.status))
         for entry in (self._entries_of(single) if single else None) or []:
             return entry
-        found = next((entry for entry in self.entries(record.machine, record.family) if entry.key == key), None)
-        worse = found is not None and STATUSES.index(found.record.status) > STATUSES.index(record.status)
-        return None if worse else found
+        best = next((entry for entry in self.entries(record.machine, record.family) if entry.key == key), None)
+        is_worse = best is not None and STATUSES.index(best.record.status) > STATUSES.index(record.status)
+        return None if is_worse else best
 
     # -- files ---------------------------------------------------------------------------------------------------
 
@@ -239,12 +239,12 @@ class Ledger:
         """
         listed = self.trial_files(machine, family)
         for _ in range(LISTINGS):
-            found = list(parallel(self.files, self._entries_of, listed))
+            entries_by_file = list(parallel(self.files, self._entries_of, listed))
             before, listed = {stored.path for stored in listed}, self.trial_files(machine, family)
             after = {stored.path for stored in listed}
             if before <= after and not any(is_compact(path) for path in after - before):
                 break
-        return [entry for entries in found for entry in entries or []]
+        return [entry for entries in entries_by_file for entry in entries or []]
 
     def _entries_of(self, stored: Stored, files: Files | None = None) -> list[Entry] | None:
         """The trials of a file; an empty list if it is broken, None if it is gone."""

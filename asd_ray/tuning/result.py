@@ -1,8 +1,10 @@
-"""What a search came to."""
+"""The result of a search."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 from asd_ray.ledger import TrialRecord
 
@@ -19,8 +21,18 @@ class StudyResult:
     failed: int
     missing: int  # trials that another search with the same arguments would run
     exhausted: bool  # whether its space has no untried parameters left
-    best: TrialRecord | None
-    paper: TrialRecord | None  # the trial of the paper's setting and of this search's seed
+    best: TrialRecord | None = field(repr=False)
+    paper: TrialRecord | None = field(repr=False)  # the trial of the paper's setting and of this search's seed
+
+    def to_json(self) -> dict[str, Any]:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        records = {name: values[name] and values[name].to_dict() for name in ("best", "paper")}
+        return {**values, "machines": list(self.machines), **records}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        records = {name: stored[name] and TrialRecord.from_dict(stored[name]) for name in ("best", "paper")}
+        return cls(**{**stored, "machines": tuple(stored["machines"]), **records})
 
 
 @dataclass(frozen=True)
@@ -29,8 +41,16 @@ class SearchResult:
     studies: tuple[StudyResult, ...]
     ended: int  # trials that this search ran
     stopped: str = ""  # why it ended early
-    fruitless: str = ""  # which studies have failed trials only, and why
+    failure: str = ""  # which studies have failed trials only, and why
     error: str = ""  # what ended it as a failure
+
+    def to_json(self) -> dict[str, Any]:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**values, "studies": [study.to_json() for study in self.studies]}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        return cls(**{**stored, "studies": tuple(map(StudyResult.from_json, stored["studies"]))})
 
     @property
     def machines(self) -> list[str]:

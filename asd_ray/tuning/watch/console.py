@@ -96,13 +96,13 @@ class SearchConsole:
         self.screen.print(f"{result.ended} trials run now, {result.stored} in all. The run is in {result.run}")
         if not self._of_library:
             self.screen.print(f"every trial: {typed('asd-ray', 'ledger', 'ls', result.run, '--sort', 'objective')}")
-        if result.fruitless:
-            say(f"asd-ray search: {result.fruitless}", lines=True, error=True)
+        if result.failure:
+            say(f"asd-ray search: {result.failure}", lines=True, error=True)
         if result.error:
             return
         if result.stopped:
             again = "call run.search again" if self._of_library else "run the same command"
             self.screen.print(f"ended early ({result.stopped}): {result.missing} trials are missing; {again} to go on")
-        elif not result.fruitless:
+        elif not result.failure:
             command = typed("asd-ray", "ensemble", *result.machines, "--run", result.run)
             self.screen.print(f"next: {f'run.ensemble({result.machines[0]!r})' if self._of_library else command}")
