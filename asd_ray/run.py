@@ -8,11 +8,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asd_ray._wording import for_python
 from asd_ray.dataset import Dataset, listed
 from asd_ray.errors import AsdRayError, unknown
 from asd_ray.ledger import Ledger, RunLayout, TrialRecord
 from asd_ray.ledger.schema import SPLITS
-from asd_ray.tuning.config import CLIENT, DEMO, INTERRUPTED, LOCAL, TRIALS, Runtime, SearchConfig, seconds_of
+from asd_ray.tuning.config import (
+    CLIENT,
+    INTERRUPTED,
+    LOCAL,
+    Runtime,
+    SearchConfig,
+    default_epochs_cap,
+    default_trials,
+    seconds_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,12 +92,11 @@ class Run:
             data = Dataset(data)
         if address.startswith(CLIENT):
             raise AsdRayError(f"address {address}: run.search() runs in this process; for a cluster use asd-ray search")
-        demo = DEMO if data.is_demo else {"trials": TRIALS}
         config = SearchConfig(
             machines=listed(machines),
             families=[families] if isinstance(families, str | type) else list(families),
-            trials=demo["trials"] if trials is None else trials,
-            epochs_cap=demo.get("epochs_cap") if epochs_cap is None else epochs_cap,
+            trials=default_trials(data.is_demo) if trials is None else trials,
+            epochs_cap=default_epochs_cap(data.is_demo) if epochs_cap is None else epochs_cap,
             seed=seed,
             held_out=held_out,
             checkpoint=checkpoint,
@@ -110,8 +119,9 @@ class Run:
         texts = tuple(f"{name}={path}" for name, path in (spaces or {}).items())
         from asd_ray.tuning.session import Session
 
-        session = Session.check(config, runtime, run=self.layout.root, spaces=texts)
-        result = self.run_session(session, data, quiet=quiet, of_library=True)
+        with for_python():
+            session = Session.check(config, runtime, run=self.layout.root, spaces=texts)
+            result = self.run_session(session, data, quiet=quiet, of_library=True)
         if result.stopped == INTERRUPTED:
             raise KeyboardInterrupt
         return result
@@ -242,7 +252,8 @@ class Run:
         settings = EnsembleConfig(**config)
         if recipes is not None:
             recipes = [recipes] if isinstance(recipes, str | Path | Recipe) else list(recipes)
-        return choose(self.ledger, machine, recipes, settings, by=by, drop=drop, final=final)
+        with for_python():
+            return choose(self.ledger, machine, recipes, settings, by=by, drop=drop, final=final)
 
     def ensembles(self, machine: str | None = None) -> dict[str, dict[str, Ensemble]]:
         """The stored ensembles: machine -> name of the recipe, or "final" -> ensemble."""

@@ -70,6 +70,15 @@ def test_a_floor_stands_only_on_those_below(floor: str) -> None:
         assert rooms(names) <= FLOORS[floor] | {floor}, path
 
 
+def test_dataset_and_run_stand_on_all_floors() -> None:
+    """Only the command line and the package itself import them."""
+    top = {"asd_ray.dataset", "asd_ray.run"}
+    users = {path for path in PACKAGE.rglob("*.py") if imported(path) & top}
+    own = {PACKAGE / "__init__.py", PACKAGE / "run.py"}
+    assert users
+    assert {path for path in users - own if path.parent.name != "cli" and "cli" not in path.parts} == set()
+
+
 def test_argparse_is_for_the_command_line_alone() -> None:
     files = [path for path in PACKAGE.rglob("*.py") if "argparse" in imported(path)]
     above = [path for path in files if path.parent == PACKAGE or PACKAGE / "cli" in path.parents]

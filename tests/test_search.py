@@ -112,9 +112,9 @@ def test_a_folder_that_is_not_there_is_named(refused: Callable[..., str], tmp_pa
 def test_a_space_of_no_certain_family_asks_for_which(refused: Callable[..., str]) -> None:
     families = ("--families", "autoencoder,idnn")
     message = refused("fan", *families, "--space", "mine.py")
-    assert "--space mine.py: for which family is it? say --space FAMILY=FILE with one of autoencoder, idnn" in message
+    assert "--space mine.py: name its family: --space FAMILY=FILE with one of autoencoder, idnn" in message
     message = refused("fan", *families, "--space", "twfr_gmm=mine.py")
-    assert "--space twfr_gmm=mine.py: for which family is it?" in message
+    assert "--space twfr_gmm=mine.py: name its family" in message
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``asd-ray search``: find out which detectors, with which parameters, find this machine's faults."""
+"""``asd-ray search``: try detectors and their parameters on machines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXAMPLES = [
     "asd-ray search fan pump --data d/ --families autoencoder,idnn,my.module:MyDetector",
     "asd-ray search fan --data d/ --families idnn --space my_idnn.py --serial",
     "asd-ray search fan --data s3://b/d --run s3://b/r --address auto  # on the head of a cluster, see cluster.yaml",
-    "asd-ray search --status runs/demo                    # from another terminal: how it is going",
+    "asd-ray status runs/demo                             # from another terminal: how it is going",
 ]
 
 
@@ -74,7 +74,7 @@ def _run(args: argparse.Namespace, session: Session) -> int:
     if args.data is None:
         data = Dataset.demo(**reading)
         say(
-            f"no --data given: the synthetic demo set is made and used, in {data.root} (your own: --data FOLDER, see "
+            f"no --data given: using the synthetic demo set in {data.root} (your own: --data FOLDER, see "
             "asd-ray data check)"
         )
     else:
@@ -86,15 +86,15 @@ def _run(args: argparse.Namespace, session: Session) -> int:
 
 
 def _config(args: argparse.Namespace) -> SearchConfig:
-    from asd_ray.tuning.config import DEMO, TRIALS, SearchConfig
+    from asd_ray.tuning.config import SearchConfig, default_epochs_cap, default_trials
 
     is_demo = args.data is None
     return SearchConfig(
         machines=args.machines,
         families=args.families,
         jointly=args.jointly,
-        trials=args.trials or (DEMO["trials"] if is_demo else TRIALS),
-        epochs_cap=args.epochs_cap or (DEMO["epochs_cap"] if is_demo else None),
+        trials=args.trials or default_trials(is_demo),
+        epochs_cap=args.epochs_cap or default_epochs_cap(is_demo),
         seed=args.seed,
         held_out=args.held_out,
         checkpoint=args.checkpoint,

@@ -122,9 +122,3 @@ def frame_of(clips: Iterable[Clip]) -> pd.DataFrame:
 
 def attributes_text(attributes: Mapping[str, str]) -> str:
     return json.dumps(dict(attributes), ensure_ascii=False)
-
-
-def read_attributes(text: str) -> dict[str, str]:
-    """The attributes of one row of the table, e.g. ``{"car": "B1", "spd": "31V"}``."""
-    attributes: dict[str, str] = json.loads(text)
-    return attributes

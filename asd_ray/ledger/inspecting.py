@@ -11,8 +11,6 @@ from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.record import TrialRecord
 from asd_ray.ledger.store import Ledger
 
-SORTS = ("number", "objective", "seconds", "created")
-
 
 @dataclass(frozen=True)
 class TrialCounts:

@@ -8,17 +8,13 @@ from pathlib import Path
 from asd_ray.errors import AsdRayError
 from asd_ray.storage.run_layout import RunLayout
 
-NAMES = (
-    *("ledger", "ledger_set_aside", "ensembles", "checkpoints", "models", "locks", "status", "tensorboard"),
-    ".asd_ray_run",
-)
+NAMES = tuple(Path(folder).name for folder in RunLayout("run").own_folders)
 
 
 def refuse_own_folder(path: str | Path, cure: str, run: RunLayout | None = None) -> None:
     """Raise if `path` lies in such a folder of any run on the disk, or of `run` on S3: readers of it would fail."""
     if run is not None and run.is_s3:
-        inside = [f"{run.base}/{name}" for name in NAMES]
-        owned = next((folder for folder in inside if f"{path}/".startswith(f"{folder}/")), None)
+        owned = next((folder for folder in run.own_folders if f"{path}/".startswith(f"{folder}/")), None)
         owned = owned and run.url(owned)
     else:
         real = Path(os.path.realpath(Path(path).expanduser()))  # resolve() would raise for a link in a circle

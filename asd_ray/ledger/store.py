@@ -216,7 +216,7 @@ class Ledger:
         if not self.files.list(self.layout.ledger) and not self.files.list(self.layout.set_aside):
             raise AsdRayError(
                 f"{self.layout.root}: no run here (no trial below {self.layout.url(self.layout.ledger)}); give the "
-                "folder that a search printed at its end, or start one with: asd-ray ledger import RUN TABLE"
+                "folder that a search printed at its end, or start one with asd-ray search, or asd-ray ledger import"
             )
         return self
 

@@ -85,8 +85,8 @@ def match(truth: pd.DataFrame, submission: Submission, *, scores_only: bool = Fa
     """
     if scores_only and submission.replaced:
         raise AsdRayError(
-            f"{submission.folder}: {shortened(submission.replaced)} gave way to a baseline's own export with "
-            "decisions; read the submission with scores_only, too"
+            f"{submission.folder}: {shortened(submission.replaced)} was replaced by a baseline's own export with "
+            "decisions; read the submission without decisions, too (scores_only)"
         )
     edition = scored_edition(submission.year)
     decisions = submission.decisions if edition.asks_for_decisions and not scores_only else None

@@ -120,6 +120,14 @@ class RunLayout:
         folder = f"{check_name('trial', shortened(name))}-{check_trial(trial)[1:7]}"
         return f"{self.tensorboard}/{folder}/events.out.tfevents.0.asd_ray"
 
+    @property
+    def own_folders(self) -> list[str]:
+        """The folders that only asd_ray writes to."""
+        return [
+            *(self.ledger, self.set_aside, self.ensembles, self.checkpoints, self.models),
+            *(self.locks, self.status, self.tensorboard, self.marks),
+        ]
+
     def machine_folder(self, machine: str) -> str:
         return f"{self.ledger}/machine={check_name('machine', machine)}"
 

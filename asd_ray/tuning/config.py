@@ -16,8 +16,8 @@ from asd_ray.tuning.spec import LAST, ORACLE
 LOCAL = "local"
 INTERRUPTED = "Ctrl-C"  # why a search stopped
 CLIENT = "ray://"  # how the address of a cluster begins that runs the whole search
-DEMO = {"trials": 8, "epochs_cap": 20}  # of the demo set: a first look of a few minutes on two cores
 TRIALS = 20
+DEMO_TRIALS, DEMO_EPOCHS_CAP = 8, 20  # a first look of a few minutes on two cores
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -37,7 +37,7 @@ class SearchConfig:
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
     memory_per_trial: float | None = None  # GiB
-    retry_failed: bool = False  # stored failures are set aside and run anew
+    retry_failed: bool = False  # stored failures run again; their files are set aside
 
     def check(self) -> None:
         """Raise if a value is not of its type or out of its range."""
@@ -106,6 +106,14 @@ def _check_gpu_is_there(asked: float) -> None:
             f"--gpus-per-trial {asked:g}: torch sees no GPU here; leave the option out to search on CPUs, or install "
             "the CUDA build of torch where there is one"
         )
+
+
+def default_trials(is_demo: bool) -> int:
+    return DEMO_TRIALS if is_demo else TRIALS
+
+
+def default_epochs_cap(is_demo: bool) -> int | None:
+    return DEMO_EPOCHS_CAP if is_demo else None
 
 
 def seconds_of(duration: float | str | None) -> float | None:

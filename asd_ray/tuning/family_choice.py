@@ -50,9 +50,7 @@ def spaces_by_family(texts: Sequence[str], families: Sequence[Family]) -> dict[s
         if not sign:
             name, path = (names[0] if len(names) == 1 else Path(text).stem), text
         if name not in names:
-            raise AsdRayError(
-                f"--space {text}: for which family is it? say --space FAMILY=FILE with one of {', '.join(names)}"
-            )
+            raise AsdRayError(f"--space {text}: name its family: --space FAMILY=FILE with one of {', '.join(names)}")
         files[name] = Path(path)
     spaces = {each.name: each.search_space(files.get(each.name)) for each in families}
     for each in families:

@@ -157,11 +157,9 @@ def _note_of_retries(studies: Sequence[Study], count: int, ledger: Ledger) -> st
     if not any(study.count("failed") for study in studies):
         return "--retry-failed changes nothing: no trial of these studies is stored as failed"
     if not count:
-        return (
-            "--retry-failed changes nothing: without the failed ones there are enough trials; ask for more by --trials"
-        )
+        return "--retry-failed changes nothing: without the failed ones there are enough trials; raise --trials"
     aside = ledger.layout.url(ledger.layout.set_aside)
-    return f"{count} failed trials are run anew; their files are set aside, in {aside}"
+    return f"{count} failed trials run again; their files are set aside, in {aside}"
 
 
 def _groups(config: SearchConfig) -> list[Group]:
@@ -213,5 +211,5 @@ def _check_same_data(machine: str, records: Sequence[TrialRecord], bank: Bank, l
         raise AsdRayError(
             f"{ledger.layout.root} holds {len(other)} trials of {machine} on other clips, or on these at another "
             f"--rate or --channel (dataset {other[0].dataset}, first {other[0].name}); {bank.rate_hint(machine)}keep "
-            "one dataset a run: choose another --run"
+            "one dataset per run: choose another --run"
         )

@@ -363,7 +363,7 @@ def test_retry_failed_runs_stored_failures_again_under_their_numbers(
     capsys.readouterr()
     assert main([*options, "--retry-failed"]) == 0
     out = capsys.readouterr().out
-    assert "note: 3 failed trials are run anew; their files are set aside, in " in out
+    assert "note: 3 failed trials run again; their files are set aside, in " in out
     assert "3 trials run now, 3 in all" in out
     again = {record.number: record for record in Ledger("r").records()}
     assert {record.status for record in again.values()} == {"complete"}
@@ -408,7 +408,7 @@ def test_retries_of_one_machine_do_not_change_the_numbers_of_another(
     monkeypatch.delitem(sys.modules, "mn_m")
     answer = verbs("search", "fan", "pump", *options, "--retry-failed")
     assert answer.status == 0
-    assert "note: 3 failed trials are run anew" in answer.out
+    assert "note: 3 failed trials run again" in answer.out
     expected = [(0, "complete", True), (1, "complete", False), (2, "complete", False)]
     assert stored() == {"fan": expected, "pump": expected}
 
@@ -424,7 +424,7 @@ def test_only_failures_that_run_again_are_set_aside(
     path.write_text(path.read_text().replace("FAILS = True", "FAILS = False"))
     monkeypatch.delitem(sys.modules, "op_m")
     answer = verbs(*options, "--trials", 2, "--retry-failed")
-    assert "note: 2 failed trials are run anew" in answer.out
+    assert "note: 2 failed trials run again" in answer.out
     assert "2 trials run now, 5 in all" in answer.out
     assert [status for _, status, _ in stored()["fan"]] == 2 * ["complete"] + 3 * ["failed"]
     assert len(list((tmp_path / "r" / "ledger_set_aside").rglob("*.parquet"))) == 2

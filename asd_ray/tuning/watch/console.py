@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from asd_ray._console import Console, console, flagged
 from asd_ray._progress import progress_bar
 from asd_ray._terminal import say, typed
+from asd_ray._wording import as_arguments
 from asd_ray.clips.table import ClipTable
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.plan import Plan
@@ -26,7 +27,7 @@ class SearchConsole:
         self.quiet, self._of_library = quiet, of_library
 
     def note(self, text: object) -> None:
-        self.screen.print(f"note: {text}")
+        self.line(f"note: {text}")
 
     def warn(self, text: object) -> None:
         self.screen.print(flagged("warning", text, "yellow"))
@@ -47,7 +48,7 @@ class SearchConsole:
         for line in plan.elsewhere:
             self.note(f"{line}; left to it")
         for line in plan.left_out:
-            self.screen.print(f"left out: {line}", markup=False)
+            self.line(f"left out: {line}")
 
     def plan(self, plan: Plan, config: SearchConfig, without_gpu: list[str]) -> None:
         """`without_gpu` are the families that are left out because they want a GPU."""
@@ -55,10 +56,10 @@ class SearchConsole:
             self.note(note)
         if without_gpu:
             names = ", ".join(without_gpu)
-            self.screen.print(f"left out, since they want a GPU: {names}; include them with --families all")
+            self.line(f"left out, since they want a GPU: {names}; include them with --families all")
         cap = f", at most {config.epochs_cap} epochs each (--epochs-cap)" if config.epochs_cap else ""
         studies = ", ".join(study.name for study in plan.studies)
-        self.screen.print(f"{len(plan.studies)} studies of {config.trials} trials{cap}: {studies}")
+        self.line(f"{len(plan.studies)} studies of {config.trials} trials{cap}: {studies}")
         self.screen.print(
             f"objective: harmonic mean of {' or '.join(sorted(plan.cells))} on the labelled test clips. Protocol "
             "oracle: these labels choose parameters and variants, so the numbers are optimistic"
@@ -70,7 +71,7 @@ class SearchConsole:
             if study.unversioned:
                 self.note(
                     f"{study.name}: {study.unversioned} stored trials are of asd_ray 0.1, which did not record "
-                    "the version of the class; they count. If the class was edited since, choose another run"
+                    "the version of the class; they count here. If the class was edited since, choose another run"
                 )
             if study.incompatible:
                 self.note(
@@ -79,7 +80,7 @@ class SearchConsole:
                 )
 
     def line(self, text: str) -> None:
-        self.screen.print(text)
+        self.screen.print(as_arguments(text) if self._of_library else text)
 
     @contextmanager
     def running(self, board: Board, search: Search) -> Iterator[None]:
@@ -97,7 +98,8 @@ class SearchConsole:
         if not self._of_library:
             self.screen.print(f"every trial: {typed('asd-ray', 'ledger', 'ls', result.run, '--sort', 'objective')}")
         if result.failure:
-            say(f"asd-ray search: {result.failure}", lines=True, error=True)
+            failure = as_arguments(result.failure) if self._of_library else f"asd-ray search: {result.failure}"
+            say(failure, lines=True, error=True)
         if result.error:
             return
         if result.stopped:

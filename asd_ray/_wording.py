@@ -1,0 +1,29 @@
+"""Messages name options as the command line has them; a caller from Python is told the names of arguments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from asd_ray.errors import AsdRayError
+
+OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
+ARGUMENTS = {"space": "spaces", "run": "Run", "recipe": "recipes"}  # whose names differ from the options'
+
+
+def as_arguments(text: str) -> str:
+    """``--held-out must be …`` -> ``held_out must be …``."""
+    return OPTION.sub(lambda match: ARGUMENTS.get(match[1], match[1].replace("-", "_")), text)
+
+
+@contextmanager
+def for_python() -> Iterator[None]:
+    """Errors of the block name arguments in place of options."""
+    try:
+        yield
+    except AsdRayError as error:
+        message = as_arguments(str(error))
+        if message == str(error):
+            raise
+        raise type(error)(message) from error
