@@ -91,7 +91,7 @@ class Candidates:
 
     @property
     def digest(self) -> str:
-        """A digest of the candidates' names. Ensembles are compared only if they were chosen from the same candidates."""
+        """A digest of the candidates. Ensembles are compared only if they were chosen from the same candidates."""
         digest = hashlib.blake2b(digest_size=8)
         for trial, variant in self.pairs:
             digest.update(f"{trial} {variant}\n".encode())

@@ -48,7 +48,7 @@ class Protocol(typing.Protocol):
 
     @property
     def name(self) -> str:
-        """The name in ensemble files, the report and the command line; not "gap" or "decisions", which are other keys."""
+        """The name in ensemble files, the report and the command line; not gap or decisions, which are other keys."""
 
     @property
     def sentence(self) -> str:
