@@ -22,17 +22,17 @@ def leaderboard(candidates: Candidates, maximise: str, members: Sequence[tuple[s
         rows.append(
             {
                 "rank": rank,
-                "name": str(each["name"]),
-                "family": each["family"],
-                "variant": each["variant"],
+                "name": str(candidate["name"]),
+                "family": candidate["family"],
+                "variant": candidate["variant"],
                 **{kind: float(values[row]) if names else None for kind, values in means.items()},
                 "cells": dict(zip(names, cells[row].tolist(), strict=True)) if names else {},
-                "seconds": None if np.isnan(each["seconds"]) else float(each["seconds"]),
-                "paper": bool(each["paper"]),
-                "seed": int(each["seed"]),
-                "trial": each["trial"],
-                "member": (each["trial"], each["variant"]) in chosen,
-                "params": each["params"],
+                "seconds": None if np.isnan(candidate["seconds"]) else float(each["seconds"]),
+                "paper": bool(candidate["paper"]),
+                "seed": int(candidate["seed"]),
+                "trial": candidate["trial"],
+                "member": (candidate["trial"], candidate["variant"]) in chosen,
+                "params": candidate["params"],
             }
         )
     return {"cells": names, "rows": rows}
