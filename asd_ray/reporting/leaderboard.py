@@ -27,7 +27,7 @@ def leaderboard(candidates: Candidates, maximise: str, members: Sequence[tuple[s
                 "variant": candidate["variant"],
                 **{kind: float(values[row]) if names else None for kind, values in means.items()},
                 "cells": dict(zip(names, cells[row].tolist(), strict=True)) if names else {},
-                "seconds": None if np.isnan(candidate["seconds"]) else float(each["seconds"]),
+                "seconds": None if np.isnan(candidate["seconds"]) else float(candidate["seconds"]),
                 "paper": bool(candidate["paper"]),
                 "seed": int(candidate["seed"]),
                 "trial": candidate["trial"],
