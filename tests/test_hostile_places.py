@@ -96,7 +96,7 @@ CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("report", "--run", "run", "--optuna-db", "/proc/none.db"), ("/proc/none.db", DB)),
     (("report", "--run", "run", "--optuna-db", "run/status/x.db"), ("keeps for its own files", DB)),
     (("report", "--run", "run", "--optuna-db", "s3://bucket/x.db"), ("file on a local disk",)),
-    (("report", "--run", "run", "--submission", "run/ledger/x"), ("keeps for its own files", "--submission")),
+    (("report", "--run", "run", "--submission", "run/ledger/x"), ("keeps for its own files", "name another folder")),
     (("report", "--run", "run", "--submission", "s3://bucket/x"), ("a folder on a local disk",)),
     (("ledger", "export", "run", "file/x.csv"), ("file is a file", TABLE)),
     (("ledger", "export", "run", "folder.csv"), ("it is a folder", TABLE)),
