@@ -227,7 +227,7 @@ def test_imported_systems_are_standardised_by_their_test_clips_and_flagged(
     note = "note: only test scores are stored, so --by test was used (transductive): fan"
     assert [line for line in printed.splitlines() if "--by test" in line] == [note]
     assert "--by test" not in said("fan", "--run", run, "--recipe", "greedy", "--by", "test", *QUICK)
-    assert "note: transductive: scores of test clips that are judged together went into each other" in printed
+    assert "note: transductive: a clip's score depends on other test clips" in printed
     content = json.loads((run / "ensembles/fan/final.json").read_text())
     assert content["transductive"] is True
     assert content["dataset"]["year"] == 2020
@@ -239,7 +239,7 @@ def test_without_test_labels_there_are_decisions_and_no_numbers(
 ) -> None:
     run = make_run(tmp_path / "run", test_label="unknown")
     message = refused("fan", "--run", run, "--recipe", "greedy")
-    assert "has nothing to choose by; use --recipe label_free, which chooses without labels" in message
+    assert "cannot choose; use --recipe label_free, which chooses without labels" in message
     output = said("fan", "--run", run, "--recipe", "label_free")
     assert "note: the test clips have no labels: scores and decisions only, no metrics" in output
     assert "oracle:" not in output

@@ -1,4 +1,4 @@
-"""What ``asd-ray ensemble`` prints."""
+"""The output of ``asd-ray ensemble``."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def print_machine(comparison: Comparison) -> None:
 
 
 def _measure_of(ensemble: Ensemble) -> str:
-    what = {"hmean": "harmonic mean of AUC and pAUC", "auc": "AUC", "pauc": "pAUC"}[ensemble.config.maximise]
-    return f"{what} of the test clips"
+    name = {"hmean": "harmonic mean of AUC and pAUC", "auc": "AUC", "pauc": "pAUC"}[ensemble.config.maximise]
+    return f"{name} of the test clips"
 
 
 def _row(ensemble: Ensemble) -> list[str]:
@@ -71,11 +71,13 @@ def print_comparisons(compared: Sequence[Comparison]) -> None:
         console().print(f"{comparison.machine}: {comparison.summary} → {comparison.path}", soft_wrap=True)
     finals = {comparison.machine: comparison.final for comparison in compared}
     means = over_machines(finals) if len(finals) > 1 else {}
-    measured = [each for each in protocols.PROTOCOLS if any(each.name in final.metrics for final in finals.values())]
-    for protocol in measured:
+    shown = [
+        protocol for protocol in protocols.PROTOCOLS if any(protocol.name in final.metrics for final in finals.values())
+    ]
+    for protocol in shown:
         if protocol.name in means:
             biased = protocol.forecasts and protocol.name in protocols.HEADLINE
-            how = ", each the best of its recipes by this very number" if biased else ""
+            how = " (optimistic: each ensemble was picked by this number)" if biased else ""
             say(f"{protocol.name}: harmonic mean over {len(finals)} machines {means[protocol.name]:.4f}{how}")
-    for protocol in measured:
+    for protocol in shown:
         say(f"{protocol.name}: {protocol.sentence}.")

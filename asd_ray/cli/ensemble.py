@@ -47,18 +47,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     add(
         "--by",
         choices=("held_out", "train", "test"),
-        help="clips whose scores standardise (default: those of the recipe; test where a run has no others)",
+        help="clips whose scores standardise (default: those of the recipe; test if a run has no others)",
     )
-    add("--folds", type=positive, default=5, help="of crossval (default 5)")
-    add("--repeats", type=positive, default=3, help="of crossval (default 3)")
-    add("--seed", type=int, default=0, help="of folds, bags and resampled clips (default 0)")
+    add("--folds", type=positive, default=5, help="folds of crossval (default 5)")
+    add("--repeats", type=positive, default=3, help="repeats of crossval (default 3)")
+    add("--seed", type=int, default=0, help="seed of folds, bags and resampled clips (default 0)")
     add(
         "--threshold",
         choices=("gamma", "empirical"),
         default="gamma",
-        help="how the threshold is found from the scores of normal clips",
+        help="how the threshold is computed from the scores of normal clips",
     )
-    add("--percentile", type=float, default=90.0, help="of the scores of normal clips, as the threshold (default 90)")
+    add(
+        "--percentile",
+        type=float,
+        default=90.0,
+        help="percentile of normal scores that is the threshold (default 90)",
+    )
     add(
         "--missing",
         choices=("raise", "drop"),
@@ -70,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add(
         "--verify",
         metavar="FILE",
-        help="only rebuild an ensemble file from the ledger; the exit status is 1 where they differ",
+        help="only rebuild an ensemble file from the ledger; the exit status is 1 if they differ",
     )
     return run(command, _ensemble, argv)
 
@@ -101,7 +106,7 @@ def _ensemble(args: argparse.Namespace) -> int:
         try:
             drop = args.missing == "drop"
             comparison = choose(ledger, machine, recipes, config, by=args.by, drop=drop, final=args.final)
-        except AsdRayError as error:  # the other machines are chosen all the same
+        except AsdRayError as error:  # the other machines are still chosen
             failed.append(str(error))
             continue
         compared.append(comparison)
@@ -119,7 +124,7 @@ def _ensemble(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    """0 where the ledger gives what the file holds, 1 where it does not; a file that is no ensemble is an error."""
+    """Return 0 if the ledger gives the values of the file, else 1. A file that is not an ensemble is an error."""
     from asd_ray.ensembling import read, verify
     from asd_ray.ensembling.ensemble_file import run_of
     from asd_ray.ensembling.verifying import Verification

@@ -1,4 +1,4 @@
-"""``asd-ray report``: the chosen ensembles of a run on one page, with how good they are and how that was measured."""
+"""``asd-ray report``: the chosen ensembles of a run on one page, with their numbers and how these were measured."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         EXAMPLES,
     )
     command.add_argument("--run", metavar="RUN", help="folder or s3://… of results (default: the one folder in runs/)")
-    command.add_argument("--out", metavar="DIR", help="where the files go (default: RUN/report)")
+    command.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/report)")
     add = command.add_argument_group("other forms", "each does only this, and writes no report").add_argument
     add("--submission", metavar="DIR", help="write the final ensembles' official files of the dataset's DCASE year")
     add(
@@ -56,12 +56,12 @@ def _report(args: argparse.Namespace) -> int:
     forms = {name: getattr(args, name) for name in FORMS if getattr(args, name) is not None}
     options = [f"--{name.replace('_', '-')}" for name in forms]
     if len(options) > 1:
-        raise AsdRayError(f"{' and '.join(options)} are of {len(options)} commands; run one after the other")
+        raise AsdRayError(f"{' and '.join(options)} cannot be combined; run one command after the other")
     if "" in forms.values():
         raise AsdRayError(f"{options[0]} is empty; name a file or folder, or leave the option out")
     if args.check_submission:
         if args.year is None:
-            raise AsdRayError("--check-submission needs the year, to know which files to expect: --year 2023")
+            raise AsdRayError("--check-submission needs the year of the expected files: --year 2023")
         check_files(args.check_submission, args.year, args.run)
         return 0
     ledger = Ledger(args.run or only_run()).require()

@@ -1,4 +1,4 @@
-"""What is combined: candidates standardised, chosen by a recipe, measured under every protocol."""
+"""Ensembles: candidates are standardised, chosen by a recipe, and measured under every protocol."""
 
 from asd_ray.ensembling.build import Builder, build
 from asd_ray.ensembling.candidates import Candidates, load

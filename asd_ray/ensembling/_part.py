@@ -1,4 +1,4 @@
-"""What the parts of an ensemble file share: JSON to a frozen dataclass and back, with nothing lost on the way."""
+"""The base class of the parts of an ensemble file: JSON to a frozen dataclass and back, without loss."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ class Part:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """From the value of a JSON object that `schema.problem` has checked."""
+        """Read the value of a JSON object that `schema.problem` has checked."""
         part: Any = cls  # a class is hashable, which mypy does not see of Self
         readers = _readers(part)
         known = {name: read(stored[key]) for key, (name, read) in readers.items() if key in stored}
         return cls(**known, extra={key: value for key, value in stored.items() if key not in readers})
 
     def to_json(self) -> dict[str, Any]:
-        """As `from_json` takes it, with the keys in the order of the fields."""
+        """The value that `from_json` reads, with the keys in the order of the fields."""
         stored = {}
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if each.name != "extra" and not (value is None and each.default is None):
-                stored[_key(each)] = plain(value)
+        for attribute in fields(self):
+            value = getattr(self, attribute.name)
+            if attribute.name != "extra" and not (value is None and attribute.default is None):
+                stored[_key(attribute)] = plain(value)
         return {**stored, **self.extra}
 
 
 def plain(value: Any) -> Any:
-    """A value of a field as JSON has it."""
+    """A field's value in the form of JSON."""
     if hasattr(value, "to_json"):
         return value.to_json()
     if isinstance(value, tuple | list):
@@ -48,15 +48,19 @@ def plain(value: Any) -> Any:
     return {key: plain(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
-def _key(each: Any) -> str:
-    return str(each.metadata.get("key", each.name))
+def _key(attribute: Any) -> str:
+    return str(attribute.metadata.get("key", attribute.name))
 
 
 @cache
 def _readers(part: type[Part]) -> dict[str, tuple[str, Callable[[Any], Any]]]:
-    """key -> the field's name, and what makes its value."""
+    """key -> the field's name, and the function that reads its value."""
     kinds = get_type_hints(part)
-    return {_key(each): (each.name, _reader(kinds[each.name])) for each in fields(part) if each.name != "extra"}
+    return {
+        _key(attribute): (attribute.name, _reader(kinds[attribute.name]))
+        for attribute in fields(part)
+        if attribute.name != "extra"
+    }
 
 
 def _reader(kind: Any) -> Callable[[Any], Any]:

@@ -1,4 +1,4 @@
-"""How much a value, or a difference of values, depends on which clips were recorded: a stratified bootstrap."""
+"""A stratified bootstrap: how much a value, or a difference of values, depends on the clips that were recorded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def resampled(scores: npt.ArrayLike, scorer: CellScorer, *, draws: int = DRAWS, 
 
 
 def draws_of(scorer: CellScorer, draws: int, seed: int) -> npt.NDArray[np.intp]:
-    """[draws, clips] positions."""
+    """Positions of the drawn clips, [draws, clips]."""
     draw, clips = np.random.default_rng(seed), scorer.clips
     at = np.empty((draws, len(clips)), np.intp)
     for rows in strata_of(clips).values():

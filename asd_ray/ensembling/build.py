@@ -1,4 +1,4 @@
-"""From candidates and a recipe to an ensemble: members chosen, combined, and measured under every protocol."""
+"""Build an ensemble from candidates and a recipe: choose members, combine them, and measure under every protocol."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def build(
 ) -> Ensemble:
     """The ensemble of a recipe that combines in one way.
 
-    `single` are the measurements of the best single candidate; without them they are made here.
+    `single` holds the measurements of the best single candidate. By default they are computed here.
     """
     candidates = without_constants(candidates)
     check(recipe, candidates)
     if not candidates.labelled:
         return _unmeasured(candidates, recipe, config)
     evaluation = EvaluationSet.of(candidates, recipe.standardise, config.maximise)
-    measured = measurements(evaluation, recipe, config)
+    by_protocol = measurements(evaluation, recipe, config)
     single = measurements(evaluation, best_single(recipe), config) if single is None else single
-    selection = measured["label_free" if "label_free" in measured else "oracle"].selections[0]
+    selection = by_protocol["label_free" if "label_free" in by_protocol else "oracle"].selections[0]
     ensemble = _described(candidates, recipe, config, selection, evaluation.statistics)
-    metrics, gains = metrics_of(evaluation, measured, single, config)
+    metrics, gains = metrics_of(evaluation, by_protocol, single, config)
     scores = ensemble_scores(evaluation, recipe, selection, evaluation.all_clips, rescaled=False)
     labels = evaluation.scorer.clips["label"].to_numpy()
     decisions = Decisions(**detection(labels, scores > ensemble.threshold.value)._asdict())
@@ -69,7 +69,7 @@ def build(
         ensemble,
         metrics=replace(metrics, decisions=decisions),
         trail=tuple(TrailStep(step, **_named(candidates, row), value=value) for step, (row, value) in trail),
-        selection_frequency=_frequencies(candidates, measured),
+        selection_frequency=_frequencies(candidates, by_protocol),
         notes=(*ensemble.notes, *candidates.judged.notes, *_fold_notes(evaluation, config)),
         resampled_gains=tuple(gains["crossval"].tolist()) if "crossval" in gains else None,
     )
@@ -98,13 +98,13 @@ class Builder:
 
 
 def without_constants(candidates: Candidates) -> Candidates:
-    """Candidates that give all test clips one score are left out and named: such scores have no unit."""
+    """Leave out and name the candidates that give all test clips one score: such scores have no unit."""
     varies = np.ptp(candidates.scores, axis=1) > 0
     if varies.all():
         return candidates
     if not varies.any():
         raise AsdRayError(
-            f"{candidates.machine}: every candidate gives all test clips one score; their detectors learned nothing"
+            f"{candidates.machine}: every candidate gives all test clips one score: the detectors learned nothing"
         )
     rows = candidates.table[~varies]
     left_out = tuple(map(LeftOut, rows["name"], rows["family"], rows["variant"], [CONSTANT] * len(rows)))
@@ -114,7 +114,7 @@ def without_constants(candidates: Candidates) -> Candidates:
 def _described(
     candidates: Candidates, recipe: Recipe, config: EnsembleConfig, selection: Selection, statistics: Statistics
 ) -> Ensemble:
-    """The ensemble without what needs labels."""
+    """The ensemble without the parts that need labels."""
     rows, weights = list(selection.members), list(selection.weights)
     members, own = candidates.take(rows), statistics.take(rows)
     by_rank = recipe.combine[0] in TRANSDUCTIVE  # ranks among test clips cannot be compared with ranks among others
@@ -146,7 +146,7 @@ def _described(
 def _unmeasured(candidates: Candidates, recipe: Recipe, config: EnsembleConfig) -> Ensemble:
     if recipe.select != "label_free":
         raise AsdRayError(
-            f"{candidates.machine}: its test clips have no labels, so recipe {recipe.name} has nothing to choose by; "
+            f"{candidates.machine}: its test clips have no labels, so recipe {recipe.name} cannot choose; "
             "use --recipe label_free, which chooses without labels: it gives scores and decisions, and no metrics"
         )
     statistics = recipe.standardise.learn(candidates.normal_scores, candidates.normal)
@@ -186,11 +186,13 @@ def _summary(candidates: Candidates) -> CandidatesSummary:
 
 
 def _notes(candidates: Candidates, members: Candidates, transductive: bool) -> list[str]:
-    notes = [f"left out: {each}" for each in candidates.left_out]
+    notes = [f"left out: {candidate}" for candidate in candidates.left_out]
     if members.table["peeked"].any():
-        notes.append("--checkpoint oracle: test labels chose the epoch of members, so no number of these is a forecast")
+        notes.append(
+            "--checkpoint oracle: test labels chose the epoch of members, so none of the numbers is a forecast"
+        )
     if transductive:
-        notes.append("transductive: scores of test clips that are judged together went into each other, without labels")
+        notes.append("transductive: a clip's score depends on other test clips (their scores, not their labels)")
     return notes
 
 
@@ -203,11 +205,11 @@ def _fold_notes(evaluation: EvaluationSet, config: EnsembleConfig) -> list[str]:
     return []
 
 
-def _frequencies(candidates: Candidates, measured: Mapping[str, Measurement]) -> tuple[SelectionFrequency, ...]:
-    """Which share of crossval's folds chose each candidate, the most frequent first."""
-    if "crossval" not in measured or "label_free" in measured:
+def _frequencies(candidates: Candidates, by_protocol: Mapping[str, Measurement]) -> tuple[SelectionFrequency, ...]:
+    """The share of crossval's folds that chose each candidate, the most frequent first."""
+    if "crossval" not in by_protocol or "label_free" in by_protocol:
         return ()
-    folds, pairs = measured["crossval"].selections, candidates.pairs
+    folds, pairs = by_protocol["crossval"].selections, candidates.pairs
     counts = Counter(member for selection in folds for member in selection.members)
     return tuple(
         SelectionFrequency(**_named(candidates, row), trial=pairs[row][0], frequency=count / len(folds))
@@ -216,7 +218,7 @@ def _frequencies(candidates: Candidates, measured: Mapping[str, Measurement]) ->
 
 
 def _versions() -> dict[str, str]:
-    import importlib.metadata  # a tenth of the time that it takes to start
+    import importlib.metadata  # imported here because it takes a tenth of the start time
 
     versions = {}
     for package in PACKAGES:

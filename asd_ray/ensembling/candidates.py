@@ -1,4 +1,4 @@
-"""What an ensemble of one machine chooses from: the test scores of every candidate, and scores of normal clips."""
+"""The candidates of one machine: the test scores of each, and its scores of normal clips."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEST_OTHERS = "test scores of other clips"
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A candidate that no recipe can choose, and why."""
+    """A candidate that no recipe can choose, and the reason."""
 
     name: str
     family: str
@@ -44,13 +44,13 @@ class Candidates:
 
     `table` has one row per candidate: trial, variant, name, family, …, paper (whether it has its paper's setting),
     params, peeked (whether its epoch was chosen by test labels).
-    `normal` are the clips that standardise: normal clips that the detectors learned from or that were held out; or, by
-    "test", the test clips themselves, without their labels.
+    `normal` holds the clips whose scores standardise: normal clips of the training data or held-out ones; where `by`
+    is "test", the test clips themselves, without their labels.
     """
 
     machine: str
     table: pd.DataFrame
-    clips: pd.DataFrame  # of the test split: clip, id, domain, label
+    clips: pd.DataFrame  # test clips: clip, id, domain, label
     scores: npt.NDArray[np.float32]  # [candidates, test clips]
     normal: pd.DataFrame
     normal_scores: npt.NDArray[np.float32]  # [candidates, normal clips]
@@ -59,8 +59,8 @@ class Candidates:
     fingerprint: str
     year: int | None
     left_out: tuple[LeftOut, ...] = ()
-    run: str = ""  # as a user names it
-    targets: Mapping[str, str] = field(default_factory=dict)  # family of a user's own -> package.module:Class
+    run: str = ""  # the name that a user types
+    targets: Mapping[str, str] = field(default_factory=dict)  # a user's family -> package.module:Class
 
     def __len__(self) -> int:
         return len(self.table)
@@ -75,7 +75,7 @@ class Candidates:
         )
 
     def search(self, families: Sequence[str] = (), *options: str) -> str:
-        """The command that searches more candidates, for a message; of all machines where `machine` is ""."""
+        """The command that searches more candidates, for a message. It is for all machines where `machine` is ""."""
         if families:
             options = ("--families", ",".join(self.targets.get(name, name) for name in families), *options)
         where = ("--run", self.run) if self.run else ()
@@ -91,7 +91,7 @@ class Candidates:
 
     @property
     def digest(self) -> str:
-        """Of the candidates' names: ensembles are compared only where they were chosen from the same candidates."""
+        """A digest of the candidates. Ensembles are compared only if they were chosen from the same candidates."""
         digest = hashlib.blake2b(digest_size=8)
         for trial, variant in self.pairs:
             digest.update(f"{trial} {variant}\n".encode())
@@ -127,7 +127,7 @@ def load(
     normal = test if by == "test" else _normals(ledger, machine, by, asked)
     place = {pair: row for row, pair in enumerate(_pairs(normal.candidates))}
     pairs = _pairs(test.candidates)
-    kept = [row for row, pair in enumerate(pairs) if pair in place and (asked is None or pair in asked)]
+    usable = [row for row, pair in enumerate(pairs) if pair in place and (asked is None or pair in asked)]
     has = {entry.record.trial for entry in ledger.entries(machine) if entry.splits.get(by) is not None}
     left_out = [
         LeftOut(records[t].name, records[t].family, v, f"{by} scores of other clips" if t in has else f"no {by} scores")
@@ -136,20 +136,22 @@ def load(
     ]
     shown = {trial for trial, _ in pairs}
     left_out += [
-        LeftOut(each.name, each.family, "", TEST_OTHERS) for t, each in records.items() if drop and t not in shown
+        LeftOut(record.name, record.family, "", TEST_OTHERS)
+        for trial, record in records.items()
+        if drop and trial not in shown
     ]
-    if asked is not None and len(kept) < len(asked):
-        missing = sorted(asked - {pairs[row] for row in kept})
+    if asked is not None and len(usable) < len(asked):
+        missing = sorted(asked - {pairs[row] for row in usable})
         raise AsdRayError(
             f"{machine}: the ledger has no complete scores of {missing[0][0]} variant {missing[0][1]!r}"
             + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
             + "; they were removed or never finished: search again, or choose a new ensemble"
         )
-    if not kept:
+    if not usable:
         raise AsdRayError(_without_normals(machine, by))
-    frame = test.candidates.iloc[kept].reset_index(drop=True)
+    frame = test.candidates.iloc[usable].reset_index(drop=True)
     own = [records[trial] for trial in frame["trial"]]
-    # searched trials are of one dataset, and imported ones do not say which clips they are of
+    # searched trials have one dataset; imported ones do not record their clips
     of_dataset = next((record for record in records.values() if record.source == "search"), own[0])
     return Candidates(
         machine,
@@ -159,9 +161,9 @@ def load(
             params=pd.Series([record.params for record in own], dtype=object),
         ),
         test.clips,
-        test.scores[kept],
+        test.scores[usable],
         normal.clips,
-        normal.scores[[place[pairs[row]] for row in kept]],
+        normal.scores[[place[pairs[row]] for row in usable]],
         by,
         of_dataset.dataset,
         of_dataset.data_fingerprint,
@@ -173,7 +175,7 @@ def load(
 
 
 def _targets(records: Iterable[TrialRecord]) -> dict[str, str]:
-    """How `asd-ray search --families` names each family of a user's own."""
+    """The name of each user's family in `asd-ray search --families`."""
     targets = {record.family: record.target for record in records if record.target}
     return {family: target for family, target in targets.items() if not target.startswith("asd_ray.")}
 
@@ -191,7 +193,7 @@ def year_of(records: Sequence[TrialRecord]) -> int | None:
 def only_test_scores(ledger: Ledger, machine: str) -> bool:
     """Whether no complete trial has scores of normal clips, as in a run of imported systems."""
     splits = [entry.splits for entry in ledger.entries(machine) if entry.record.status == "complete"]
-    scored = {split for each in splits for split, scores in each.items() if scores is not None}
+    scored = {split for by_split in splits for split, scores in by_split.items() if scores is not None}
     return "test" in scored and not scored & {"held_out", "train"}
 
 
@@ -211,16 +213,19 @@ def _normals(ledger: Ledger, machine: str, by: str, asked: set[tuple[str, str]] 
 def _matrix(
     ledger: Ledger, machine: str, split: str, asked: set[tuple[str, str]] | None, missing: Missing
 ) -> CandidateMatrix:
-    """Of all candidates; or of those `asked` for, over the clips that they share, whatever was added since."""
+    """The scores of all candidates, or of those `asked` for over the clips that they share.
+
+    Candidates that were added later do not change the latter.
+    """
     from asd_ray.ledger import candidate_matrix
 
     if asked is None:
         return candidate_matrix(ledger, machine, split, missing=missing)
     every = candidate_matrix(ledger, machine, split, missing="nan")
-    kept = [row for row, pair in enumerate(_pairs(every.candidates)) if pair in asked]
-    shared = np.flatnonzero(np.isfinite(every.scores[kept]).all(axis=0))
-    clips, table = every.clips.iloc[shared].reset_index(drop=True), every.candidates.iloc[kept].reset_index(drop=True)
-    return replace(every, scores=every.scores[kept][:, shared], clips=clips, candidates=table)
+    rows = [row for row, pair in enumerate(_pairs(every.candidates)) if pair in asked]
+    shared = np.flatnonzero(np.isfinite(every.scores[rows]).all(axis=0))
+    clips, table = every.clips.iloc[shared].reset_index(drop=True), every.candidates.iloc[rows].reset_index(drop=True)
+    return replace(every, scores=every.scores[rows][:, shared], clips=clips, candidates=table)
 
 
 def _without_normals(machine: str, by: str) -> str:

@@ -1,4 +1,4 @@
-"""What scores are worth to a choice: the harmonic mean of cells of AUC, of pAUC, or of both."""
+"""The value that choosing maximises: the harmonic mean of cells of AUC, of pAUC, or of both."""
 
 from __future__ import annotations
 

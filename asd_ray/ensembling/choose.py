@@ -1,4 +1,4 @@
-"""Choose the ensembles of a machine and its final one: what `asd-ray ensemble` does, for a notebook."""
+"""Choose the ensembles of a machine and its final one, as `asd-ray ensemble` does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecipeWay:
-    """A recipe that combines in one way, and its file where it is a user's own."""
+    """A recipe that combines in one way, and its file if it is a user's own."""
 
     recipe: Recipe
     file: str = ""
@@ -34,7 +34,7 @@ class RecipeWay:
         return self.recipe.name
 
 
-Named = str | Path | Recipe | RecipeWay  # a shipped recipe's name, a file, or what is read already
+Named = str | Path | Recipe | RecipeWay  # a shipped recipe's name, a file, or a recipe that was read
 
 
 def find_ways(recipes: Sequence[Named] | None = None) -> list[RecipeWay]:
@@ -44,8 +44,8 @@ def find_ways(recipes: Sequence[Named] | None = None) -> list[RecipeWay]:
         for way in _ways(named):
             name = way.recipe.name
             if name.casefold() in ways:
-                which = named.name if isinstance(named, Recipe) else named
-                raise AsdRayError(f"{which}: two recipes would be called {name}; name it once, or rename its file")
+                source = named.name if isinstance(named, Recipe) else named
+                raise AsdRayError(f"{source}: two recipes would be called {name}; name it once, or rename its file")
             ways[name.casefold()] = way
     return list(ways.values())
 
@@ -92,7 +92,7 @@ def choose(
                 raise
             skipped.append(_skipped(machine, recipe, error))
     if not ensembles:
-        reasons = "\n  ".join(dict.fromkeys(each.reason for each in skipped))
+        reasons = "\n  ".join(dict.fromkeys(recipe.reason for recipe in skipped))
         raise AsdRayError(f"{machine}: no recipe can be followed:\n  {reasons}")
     comparison = store(ledger, builder, ensembles, every=recipes is None, by_user=final)
     return replace(comparison, skipped=tuple(dict.fromkeys(skipped)), standardised_by_test=by_test)

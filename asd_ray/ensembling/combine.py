@@ -46,7 +46,7 @@ def _rank_mean(scores: Floats, shares: Floats) -> Floats:
 
 
 def _ranks(values: Floats) -> Floats:
-    """From 0 to 1 among these clips; equal scores share the mean of their ranks."""
+    """Ranks among these clips, from 0 to 1; equal scores share the mean of their ranks."""
     levels, at, counts = np.unique(values, return_inverse=True, return_counts=True)
     mean = np.cumsum(counts) - (counts + 1) / 2
     return np.asarray(mean[at] / max(1, len(values) - 1))

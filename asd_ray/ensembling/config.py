@@ -1,4 +1,4 @@
-"""How ensembles are chosen and measured, whatever the recipe."""
+"""The settings of choosing and measuring that are the same for all recipes."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ BOUNDS = {  # least and most: work and memory grow with these, and Optuna takes 
 
 @dataclass(frozen=True)
 class EnsembleConfig:
-    """How ensembles are chosen and measured. Ensembles are compared only where these are the same."""
+    """Settings of choosing and measuring. Ensembles are compared only if these are the same."""
 
     maximise: str = "hmean"  # harmonic mean of AUC and pAUC cells; or auc, or pauc
-    repeats: int = 3  # of crossval
-    folds: int = 5  # of crossval
-    seed: int = 0  # of folds, bags and resampled clips
+    repeats: int = 3  # repeats of crossval
+    folds: int = 5  # folds of crossval
+    seed: int = 0  # seed of folds, bags and resampled clips
     draws: int = bootstrap.DRAWS
     threshold: str = "gamma"
-    percentile: float = PERCENTILE  # of the scores of normal clips
+    percentile: float = PERCENTILE  # percentile of normal scores that is the threshold
 
     def __post_init__(self) -> None:
         for name, known in (("maximise", MAXIMISE), ("threshold", HOW)):
@@ -45,7 +45,7 @@ class EnsembleConfig:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """As an ensemble file holds it; a TypeError where it holds a field that this version does not know."""
+        """Read the value in an ensemble file. An unknown field raises a TypeError."""
         return cls(**stored)
 
     def to_json(self) -> dict[str, Any]:

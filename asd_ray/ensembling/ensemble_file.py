@@ -1,4 +1,4 @@
-"""Ensemble files: JSON with everything that is needed to score new clips and to rebuild the numbers."""
+"""Ensemble files: JSON with everything that scoring new clips and rebuilding the numbers needs."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from asd_ray.storage.open_files import open_files
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger
 
-FINAL = "final"  # the name of the file of the chosen one
+FINAL = "final"  # the file name of the chosen ensemble
 CHECKSUM = "checksum"
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a run's folder of ensembles holds."""
+    """The contents of a run's folder of ensembles."""
 
     ensembles: dict[str, dict[str, Ensemble]]  # machine -> recipe's name (or "final") -> ensemble
-    unreadable: dict[str, dict[str, str]]  # machine -> file's name -> why
+    unreadable: dict[str, dict[str, str]]  # machine -> file's name -> reason
 
 
 def write(ledger: Ledger, ensemble: Ensemble, *, final: bool = False) -> str:
-    """Into the run's folder of ensembles, as a whole or not at all; returns the path."""
+    """Write to the run's folder of ensembles, completely or not at all; returns the path."""
     layout = ledger.layout
     path = layout.ensemble_file(ensemble.machine, FINAL if final else ensemble.name)
     text = json.dumps(stamped(ensemble).to_json(), indent=1, allow_nan=False, ensure_ascii=False)
@@ -39,19 +39,19 @@ def write(ledger: Ledger, ensemble: Ensemble, *, final: bool = False) -> str:
 
 
 def stamped(ensemble: Ensemble) -> Ensemble:
-    """With its checksum, as its file has it."""
+    """The ensemble with its checksum, equal to the one in its file."""
     return replace(ensemble, checksum=checksum(ensemble))
 
 
 def checksum(ensemble: Ensemble) -> str:
-    """Of all but the checksum and the time: it also shows a change of what cannot be rebuilt, such as a note."""
+    """A checksum of all fields but itself and the time. It also shows changes of fields that cannot be rebuilt."""
     rest = {name: part for name, part in ensemble.to_json().items() if name not in (CHECKSUM, "created")}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def intact(ensemble: Ensemble) -> bool | None:
-    """Whether the checksum fits what was read; None for the file of an earlier version, which has none."""
+    """Whether the checksum fits the content; None for the file of an earlier version, which has no checksum."""
     return None if ensemble.checksum is None else ensemble.checksum == checksum(ensemble)
 
 
@@ -60,9 +60,9 @@ def read(path: str | Path) -> Ensemble:
     text = str(path)
     try:
         if text.startswith("s3://"):
-            layout = RunLayout(run_of(text))
-            machine, name = text.split("/")[-2:]
-            with open_files(layout).open(layout.ensemble_file(machine, name.removesuffix(".json"))) as file:
+            run, machine, name = _split(text)
+            layout = RunLayout(run)
+            with open_files(layout).open(layout.ensemble_file(machine, name)) as file:
                 return _parsed(file.read(MOST_BYTES + 1), text)
         if Path(text).exists() and not Path(text).is_file():
             raise IsADirectoryError
@@ -77,11 +77,16 @@ def read(path: str | Path) -> Ensemble:
 
 def run_of(path: str) -> str:
     """RUN/ensembles/MACHINE/NAME.json -> RUN"""
+    return _split(path)[0]
+
+
+def _split(path: str) -> tuple[str, str, str]:
+    """RUN/ensembles/MACHINE/NAME.json -> RUN, MACHINE and NAME"""
     text = path if path.startswith("s3://") else str(Path(path).resolve())
     run, folder, *rest = text.rsplit("/", 3)
     if folder != "ensembles" or len(rest) != 2:
         raise AsdRayError(f"{path} does not lie in RUN/ensembles/MACHINE/; name the run of its ledger: --run RUN")
-    return run
+    return run, rest[0], rest[1].removesuffix(".json")
 
 
 def _parsed(content: bytes, path: str) -> Ensemble:
@@ -101,9 +106,10 @@ def stored(ledger: Ledger, machine: str | None = None) -> Stored:
     """All ensembles of a run or of one machine. A file that cannot be read is named with the reason."""
     layout, ensembles, unreadable = ledger.layout, dict[str, dict[str, Ensemble]](), dict[str, dict[str, str]]()
     files = open_files(layout)
-    for file in sorted(files.list(layout.ensembles), key=lambda each: each.path):
-        folder, name = file.path.rpartition("/")[0].rpartition("/")[2], file.name.removesuffix(".json")
-        is_in_place = file.path == f"{layout.ensembles}/{folder}/{file.name}"  # and not in a copy of the folder below
+    for file in sorted(files.list(layout.ensembles), key=lambda file: file.path):
+        folder, _, below = file.path.removeprefix(f"{layout.ensembles}/").partition("/")
+        name = file.name.removesuffix(".json")
+        is_in_place = below == file.name  # and not in a copy of the folder below
         if not is_in_place or name == file.name or name.startswith(".") or machine not in (None, folder):
             continue
         try:
@@ -114,11 +120,11 @@ def stored(ledger: Ledger, machine: str | None = None) -> Stored:
 
 
 def _of_folder(layout: RunLayout, path: str, machine: str) -> Ensemble:
-    if not layout.is_s3 and not Path(path).is_file():  # opening a pipe would wait for ever
-        raise AsdRayError(f"{path}: this is no file; remove it")
+    if not layout.is_s3 and not Path(path).is_file():  # opening a pipe would block
+        raise AsdRayError(f"{path}: this is not a file; remove it")
     with open_files(layout).open(path) as file:
         ensemble = _parsed(file.read(MOST_BYTES + 1), layout.url(path))
     if ensemble.machine != machine:
-        wrong = f"machine is {ensemble.machine!r}, but the folder is of {machine}"
+        wrong = f"machine is {ensemble.machine!r}, but the file is in the folder of {machine}"
         raise AsdRayError(f"{layout.url(path)}: {wrong}; {CURE}")
     return ensemble

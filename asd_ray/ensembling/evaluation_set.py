@@ -1,4 +1,4 @@
-"""What members are chosen by and measured on: standardised scores of all candidates on the labelled test clips."""
+"""The data of choosing and measuring: standardised scores of all candidates on the labelled test clips."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class EvaluationSet:
 
     candidates: Candidates
     statistics: Statistics
-    rows: npt.NDArray[np.intp]  # the labelled ones of the candidates' clips
+    rows: npt.NDArray[np.intp]  # rows of the labelled clips among the candidates' clips
     scorer: CellScorer
     scores: Floats  # [candidates, labelled clips]
 
     @classmethod
     def of(cls, candidates: Candidates, standardiser: Standardiser, maximise: str = "hmean") -> EvaluationSet:
-        """An AsdRayError where no id has both normal and anomalous clips."""
+        """Standardise the scores. Raises an AsdRayError if no id has both normal and anomalous clips."""
         judged = candidates.judged
         statistics = standardiser.learn(candidates.normal_scores, candidates.normal)
         clips = candidates.clips.iloc[judged.rows].reset_index(drop=True)
@@ -50,7 +50,10 @@ class EvaluationSet:
 def ensemble_scores(
     evaluation: EvaluationSet, recipe: Recipe, selection: Selection, clips: Mask, *, rescaled: bool
 ) -> Floats:
-    """Scores of `clips` by the selected members; `rescaled` into units of these scores of all clips of an id."""
+    """Scores of `clips` by the selected members.
+
+    `rescaled`: they are standardised by the ensemble's scores of all clips of their id.
+    """
     scores = combine(evaluation.scores[list(selection.members)], recipe.combine[0], selection.weights)
     if rescaled:
         statistics = Standardiser("z", "id", floor=0.0).learn(scores[None], evaluation.scorer.clips)

@@ -1,4 +1,4 @@
-"""Which ensemble of a machine is the final one: the best of all that are stored for the same candidates."""
+"""The choice of a machine's final ensemble: the best of all that are stored for the same candidates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A recipe that could not be followed, when all of them were asked for."""
+    """A recipe that could not be followed in a run of all recipes."""
 
     recipe: str
     reason: str  # with a command for the machine
@@ -36,17 +36,17 @@ class Comparison:
     """The ensembles of one machine that were chosen and compared."""
 
     machine: str
-    final: Ensemble  # as final.json holds it now
-    path: str  # of final.json
-    ensembles: tuple[Ensemble, ...]  # chosen by this call, the best first
-    earlier: int  # stored ones that they were compared with
-    notes: tuple[str, ...]  # why stored ones were not compared, or were not replaced
+    final: Ensemble  # the content of final.json now
+    path: str  # path of final.json
+    ensembles: tuple[Ensemble, ...]  # the ensembles that this call chose, the best first
+    earlier: int  # number of stored ensembles in the comparison
+    notes: tuple[str, ...]  # reasons why stored ones were not compared or not replaced
     skipped: tuple[Skipped, ...] = ()
-    standardised_by_test: bool = False  # because the run holds no scores of normal clips
+    standardised_by_test: bool = False  # True if the run has no scores of normal clips
 
     @property
     def summary(self) -> str:
-        """Which ensemble is the final one, how it was chosen, and the claim that its gain supports."""
+        """The name of the final ensemble, how it was chosen, and the claim that its gain supports."""
         earlier = f", {self.earlier} of them stored before" if self.earlier else ""
         gain = self.final.gain
         better = "; better than the best single detector (corrected for the number of recipes tried)"
@@ -55,7 +55,7 @@ class Comparison:
 
 
 def _how_chosen(final: Ensemble) -> str:
-    """A file of an early version does not record of how many recipes it was the best."""
+    """Files of early versions do not record the number of recipes compared."""
     recipes, by = (final.tried.recipes, final.tried.chosen_by) if final.tried else (1, "order")
     if by == "user":
         return f"chosen by a user (--final) of {recipes} recipes"
@@ -69,7 +69,8 @@ def store(
 
     Stored ensembles are compared where they were chosen from the same candidates of the same data with the same config.
     A final one of other candidates or another config is replaced after a comparison of `every` recipe, or of all
-    recipes that it was compared with. `by_user`: the best of the new ones is the final one, whatever else is stored.
+    recipes that it was compared with. `by_user`: the best of the new ones is the final one, even if a stored one is
+    better.
     """
     machine, files = builder.machine, stored(ledger, builder.machine)
     earlier, unreadable = files.ensembles.get(machine, {}), files.unreadable.get(machine, {})
@@ -83,22 +84,23 @@ def store(
     wanted, stays = min(ensembles, key=rank).name if by_user else None, False
     if current and every and by_user_before:
         notes.append(
-            f"final.json was {current.name}, which a user chose (--final); without --recipe it is replaced by the best "
-            "of all"
+            f"final.json was {current.name}, which a user chose (--final); without --recipe the best of all replaces it"
         )
     if current and not by_user and not every:
         stays = bool(unlike) and not _covers(pool, current)
         name = _kept_apart(current, ensembles).name
         if not unlike and by_user_before and name in {ensemble.name for ensemble in pool}:
             wanted = name
-            notes.append(f"the final one stays {wanted}, which a user chose (--final)")
+            notes.append(f"final.json was not replaced: a user chose {wanted} (--final)")
     best, compared = mark_best(pool, wanted)
-    _set_unreadable_aside(ledger, machine, unreadable, {*(each.name for each in pool), *(() if stays else (FINAL,))})
+    _set_unreadable_aside(
+        ledger, machine, unreadable, {*(ensemble.name for ensemble in pool), *(() if stays else (FINAL,))}
+    )
     for ensemble in compared:
         write(ledger, ensemble)
     if current and stays:
         notes.append(
-            f"final.json stays {current.name}, {unlike}; to replace it, run "
+            f"final.json was not replaced: {current.name}, {unlike}; to replace it, run "
             f"{typed('asd-ray', 'ensemble', machine, '--run', ledger.layout.root)} without --recipe, or with --final"
         )
         best = current
@@ -113,13 +115,13 @@ def store(
 def _comparable(
     earlier: Mapping[str, Ensemble], ensembles: Sequence[Ensemble], builder: Builder
 ) -> tuple[list[Ensemble], list[str]]:
-    """The new ensembles and the stored ones that can be compared with them; and why others cannot."""
+    """The new ensembles with the stored ones that can be compared with them, and notes on the others."""
     pool, unlike = {ensemble.name: ensemble for ensemble in ensembles}, dict[str, list[str]]()
     for file, ensemble in sorted(earlier.items(), key=lambda item: (item[0] == FINAL, item[0])):
-        why, kept = _unlike(ensemble, builder), _kept_apart(ensemble, ensembles)
-        if not why and kept.name not in pool:
+        why, renamed = _unlike(ensemble, builder), _kept_apart(ensemble, ensembles)
+        if not why and renamed.name not in pool:
             try:
-                pool[kept.name] = _again(kept, builder)
+                pool[renamed.name] = _again(renamed, builder)
             except AsdRayError as error:
                 why = str(error)
         if why and file not in (*pool, FINAL):
@@ -128,14 +130,14 @@ def _comparable(
 
 
 def _unlike(ensemble: Ensemble, builder: Builder) -> str:
-    """Why a stored ensemble cannot be compared with new ones; "" where it can."""
+    """The reason why a stored ensemble cannot be compared with new ones; "" if it can."""
     theirs, ours = ensemble.config.to_json(), builder.config.to_json()
     if other := [f"{name} {theirs[name]}" for name in ours if theirs[name] != ours[name]]:
         return f"chosen with other options ({', '.join(other)})"
     try:
         candidates = builder.candidates(ensemble.recipe.by)
     except AsdRayError as error:
-        return f"its candidates are not there any more ({error})"
+        return f"its candidates are no longer in the ledger ({error})"
     dataset = DatasetInfo(candidates.dataset, candidates.fingerprint, candidates.year)
     if ensemble.dataset != dataset:
         return "chosen on other data"
@@ -145,9 +147,9 @@ def _unlike(ensemble: Ensemble, builder: Builder) -> str:
 
 
 def _kept_apart(ensemble: Ensemble, ensembles: Sequence[Ensemble]) -> Ensemble:
-    """A stored one, renamed where a new one of another recipe has its name: it was tried, so it counts."""
+    """A stored ensemble, renamed if a new one of another recipe has its name. It counts as one of the recipes tried."""
     recipe = ensemble.recipe
-    same = [each.recipe for each in ensembles if each.name == recipe.name]
+    same = [other.recipe for other in ensembles if other.name == recipe.name]
     if not same or same[0] == recipe:
         return ensemble
     text = json.dumps({**recipe.to_json(), "name": ""}, sort_keys=True)
@@ -156,7 +158,7 @@ def _kept_apart(ensemble: Ensemble, ensembles: Sequence[Ensemble]) -> Ensemble:
 
 
 def _again(ensemble: Ensemble, builder: Builder) -> Ensemble:
-    """As it is stored; built again where an earlier version wrote it, without what the comparison needs."""
+    """The stored ensemble. A file of an earlier version lacks values for the comparison, so it is built again."""
     if intact(ensemble):
         return ensemble
     return replace(builder(ensemble.recipe), recipe_source=ensemble.recipe_source or "")
@@ -177,13 +179,11 @@ def _check_case(machine: str, names: set[str], existing: set[str]) -> None:
     for name in sorted(names):
         other = known.get(name.casefold(), name)
         if other != name:
-            raise AsdRayError(
-                f"{machine}: the ensemble of {name} would take the place of {other}; rename your recipe's file"
-            )
+            raise AsdRayError(f"{machine}: the ensemble of {name} would overwrite {other}; rename your recipe's file")
 
 
 def _set_unreadable_aside(ledger: Ledger, machine: str, unreadable: Mapping[str, str], written: set[str]) -> None:
-    """Files that are about to be replaced but cannot be read are renamed, and so kept."""
+    """Rename the unreadable files that are about to be replaced, so that their content is kept."""
     for name in written & set(unreadable):
         path = ledger.layout.ensemble_file(machine, name)
         if file := ledger.files.stat(path):
@@ -191,12 +191,16 @@ def _set_unreadable_aside(ledger: Ledger, machine: str, unreadable: Mapping[str,
 
 
 def mark_best(ensembles: Sequence[Ensemble], chosen: str | None = None) -> tuple[Ensemble, list[Ensemble]]:
-    """The best ensemble, or the one of the recipe `chosen` by a user; and all of them, with what they were compared to.
+    """The best ensemble, or the one of the recipe `chosen` by a user; and all of them, marked with the comparison.
 
     Picking the best of many is biased, so `better_as_best` uses the bootstrap distribution of the largest deviation of
     any of their gains from its value: it is True where the lower bound still lies above 0.
     """
-    best = min(ensembles, key=rank) if chosen is None else next(each for each in ensembles if each.name == chosen)
+    best = (
+        min(ensembles, key=rank)
+        if chosen is None
+        else next(ensemble for ensemble in ensembles if ensemble.name == chosen)
+    )
     by = "user" if chosen else "crossval" if best.forecasts else "oracle" if best.metrics else "order"
     names = tuple(sorted(ensemble.name for ensemble in ensembles))
     tried = Tried(len(names), by, names)
@@ -205,7 +209,7 @@ def mark_best(ensembles: Sequence[Ensemble], chosen: str | None = None) -> tuple
         for ensemble in ensembles
         if ensemble.resampled_gains is not None
     ]
-    marked = {each.name: _with_better_as_best(replace(each, tried=tried), None) for each in ensembles}
+    marked = {ensemble.name: _with_better_as_best(replace(ensemble, tried=tried), None) for ensemble in ensembles}
     if best.resampled_gains is not None:
         gain = best.metrics["crossval"].gain
         largest = bootstrap.interval(np.max(deviations, axis=0))[1]
@@ -224,6 +228,6 @@ def _with_better_as_best(ensemble: Ensemble, better: bool | None) -> Ensemble:
 
 
 def rank(ensemble: Ensemble) -> tuple[bool, float, int, str]:
-    """For sorting: forecasts before upper bounds, then by the headline, then the one with fewer members."""
+    """A sort key: forecasts before upper bounds, then the headline's value, then fewer members."""
     value = ensemble.headline.value if ensemble.headline else 0.0
     return (not ensemble.forecasts, -value, len(ensemble.members), ensemble.name)

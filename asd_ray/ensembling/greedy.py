@@ -2,7 +2,7 @@
 
 Each step adds the candidate with which the ensemble does best. A candidate may be added again, which gives it weight.
 Of equal values, to six digits, a candidate that is a member already is preferred, then the one that is better alone.
-The steps up to the best ensemble are kept. Selection also ends after `PATIENCE` steps that reach nothing better: the
+The steps up to the best ensemble are kept. Selection also ends after `PATIENCE` steps without a better value: the
 mean of more and more members hardly changes, and the same candidates are added in a cycle. Bagged selection chooses
 several times from a random part of the candidates and adds up the weights.
 """
@@ -72,7 +72,7 @@ def _once(
         ties = np.flatnonzero(values == values.max())
         at = next((int(tie) for tie in ties if int(tie) in members), int(ties[0]))
         if how == "max" and at in members:
-            break  # the maximum would stay the same for ever
+            break  # the maximum would not change any more
         so_far = extended[at]
         best_step = len(added) if values[at] > reached[best_step] else best_step
         added.append(at)

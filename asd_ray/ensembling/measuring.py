@@ -1,4 +1,4 @@
-"""The numbers of an ensemble under every protocol, with intervals and gains over the best single detector."""
+"""Measure an ensemble under every protocol, with intervals and gains over the best single detector."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def measurements(evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> dict[str, Measurement]:
-    """Under every protocol that these clips and this recipe allow."""
+    """The measurements under every protocol that these clips and this recipe allow."""
     return {
         protocol.name: protocol.measure(evaluation, recipe, config)
         for protocol in protocols.PROTOCOLS
@@ -27,20 +27,20 @@ def measurements(evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConf
 
 
 def best_single(like: Recipe) -> Recipe:
-    """What every ensemble is compared with, standardised in the same way."""
+    """The recipe of the best single detector, with which every ensemble is compared; standardised in the same way."""
     return Recipe("best_single", "best", by=like.by, standardise=like.standardise)
 
 
 def metrics_of(
     evaluation: EvaluationSet,
-    measured: Mapping[str, Measurement],
+    by_protocol: Mapping[str, Measurement],
     single: Mapping[str, Measurement],
     config: EnsembleConfig,
 ) -> tuple[Metrics, dict[str, Floats]]:
     """The metrics, and by protocol the gain over the best single detector in each draw of the bootstrap."""
     metrics: dict[str, Metric] = {}
     gains: dict[str, Floats] = {}
-    for protocol, measurement in measured.items():
+    for protocol, measurement in by_protocol.items():
         against = single.get(protocol) or single.get("crossval") or single["oracle"]
         own, theirs = (
             bootstrap.resampled(scores, evaluation.scorer, draws=config.draws, seed=config.seed)

@@ -1,4 +1,4 @@
-"""What an ensemble is worth: its number under each protocol, and its gain over the best single detector."""
+"""The numbers of an ensemble: its value under each protocol, and its gain over the best single detector."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from asd_ray.ensembling._part import Part, plain
 
 @dataclass(frozen=True)
 class Gain(Part):
-    """How much better than the best single detector, on the same resampled clips."""
+    """The difference from the best single detector, on the same resampled clips."""
 
     value: float
     interval: tuple[float, float]  # 95 % of the draws
     better: bool  # the whole interval lies above 0, and the single detector was not chosen by the measured clips
-    better_as_best: bool | None = None  # the same, corrected for the number of recipes of which this one is the best
+    better_as_best: bool | None = None  # the same, corrected for the number of recipes compared
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Single(Part):
     auc: float
     pauc: float
     hmean: float
-    name: str  # "" where each fold chose its own
+    name: str  # "" if each fold chose its own
 
 
 @dataclass(frozen=True)
 class Metric(Part):
     """An ensemble's number under one protocol."""
 
-    value: float  # what was maximised
+    value: float  # the measure that was maximised
     interval: tuple[float, float]  # 95 % of the bootstrap's draws
     cells: Mapping[str, float]  # such as 00/auc_source
     auc: float
@@ -50,7 +50,7 @@ class Metric(Part):
 
 @dataclass(frozen=True)
 class Decisions(Part):
-    """What the threshold's decisions on the labelled test clips are worth."""
+    """Precision, recall and F1 of the threshold's decisions on the labelled test clips."""
 
     precision: float
     recall: float
@@ -62,7 +62,7 @@ class Metrics(Part):
     """protocol -> Metric, in the order of measuring; empty where the test clips have no labels."""
 
     by_protocol: Mapping[str, Metric]
-    gap: float | None = None  # oracle less crossval
+    gap: float | None = None  # oracle minus crossval
     decisions: Decisions | None = None
 
     @classmethod

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from asd_ray.ensembling.cell_scorer import DIGITS, CellScorer
 from asd_ray.ensembling.greedy import Selection
 
-SMALLEST = 0.02  # of the largest weight: a member below it is left out
+SMALLEST = 0.02  # share of the largest weight; a member below it is left out
 
 
 def weighted(

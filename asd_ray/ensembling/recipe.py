@@ -12,7 +12,7 @@ from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.errors import AsdRayError, unknown
 
 SELECT = ("best", "slots", "best_per_family", "top_k", "greedy", "optuna_weights", "label_free")
-COMBINED_BY_STEPS = ("mean", "max")  # what greedy selection can build up
+COMBINED_BY_STEPS = ("mean", "max")  # the ways that greedy selection supports
 MOST = {"k": 10**6, "size": 10**6, "pool": 10**6, "bags": 1000, "trials": 10_000}  # so that choosing ends
 
 
@@ -21,7 +21,7 @@ class Slot:
     """Candidates of a family, of some variants and with some parameters. The best of them becomes a member."""
 
     family: str
-    variants: tuple[str, ...] = ()  # none: any
+    variants: tuple[str, ...] = ()  # empty: all variants
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -31,7 +31,7 @@ class Slot:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """From an ensemble file or a TOML table; a TypeError where it has a field that this version does not know."""
+        """Read an ensemble file's value or a TOML table. An unknown field raises a TypeError."""
         variants, params = stored.get("variants", ()), stored.get("params", {})
         return cls(**{**stored, "variants": tuple(variants), "params": dict(params)})
 
@@ -91,7 +91,7 @@ class Recipe:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """As an ensemble file holds it; a TypeError where it holds a field that this version does not know."""
+        """Read the value in an ensemble file. An unknown field raises a TypeError."""
         parts = {
             "combine": tuple(stored["combine"]),
             "slots": tuple(map(Slot.from_json, stored["slots"])),

@@ -1,4 +1,4 @@
-"""Recipes as TOML files: the shipped ones in ensembles/, and a user's own. A file is data, and never run as code."""
+"""Recipes as TOML files: the shipped ones in ensembles/, and a user's own. A file is data and is never run as code."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from asd_ray.errors import AsdRayError, unknown
 
 LARGEST = 2**16  # bytes of a recipe's file
 MOST_DEPTH = 20  # tables and lists within each other
-DOTS = 1000  # in a line
+DOTS = 1000  # dots in a line
 SLOTS = 100
-SHOWN = 10  # problems of a file
+SHOWN = 10  # problems shown of a file
 
 
 def shipped_recipes() -> list[str]:
@@ -52,13 +52,13 @@ def find_recipe(name: str) -> Recipe:
 
 @cache
 def _reserved() -> frozenset[str]:
-    """In lower case, because Final.json and final.json are one file on some disks."""
+    """Reserved names in lower case, because Final.json and final.json are one file on some disks."""
     recipes = [read_recipe(shipped("ensembles") / f"{name}.toml") for name in shipped_recipes()]
-    return frozenset({"final", *shipped_recipes(), *(way.name for each in recipes for way in each.ways())})
+    return frozenset({"final", *shipped_recipes(), *(way.name for recipe in recipes for way in recipe.ways())})
 
 
 def read_recipe(path: Path) -> Recipe:
-    """A recipe from its file; an AsdRayError lists all problems of the file at once."""
+    """Read a recipe from its file. An AsdRayError lists all problems of the file at once."""
     try:
         table = tomllib.loads(_text_of(path))
         _check_depth(table)
@@ -117,7 +117,7 @@ _STANDARDISE: dict[str, _Type] = {"how": str, "per": str, "floor": (int, float)}
 
 
 def _problems(table: Mapping[str, Any]) -> list[str]:
-    known = {each.name: _TYPES.get(each.name, int) for each in fields(Recipe) if each.name != "name"}
+    known = {field.name: _TYPES.get(field.name, int) for field in fields(Recipe) if field.name != "name"}
     problems = _type_problems(table, known, "field")
     problems += [] if "select" in table else [f"select is missing; give one of {', '.join(SELECT)}"]
     slots = table.get("slots")
@@ -162,7 +162,7 @@ def _shown(value: Any) -> str:
 
 
 def _type_problems(table: Mapping[str, Any], types: Mapping[str, _Type], kind: str) -> list[str]:
-    """What is wrong with the names and the types of fields; true and false are no numbers."""
+    """Problems with the names and the types of fields; true and false are no numbers."""
     return [
         f"{name}{kind.removeprefix('field')} must be {_called(types[name])} but is {_shown(value)}"
         if name in types
@@ -174,7 +174,7 @@ def _type_problems(table: Mapping[str, Any], types: Mapping[str, _Type], kind: s
 
 def _called(kind: _Type) -> str:
     names = {str: "text", list: "a list", dict: "a table", int: "a whole number", float: "a number"}
-    return " or ".join(names[each] for each in (kind if isinstance(kind, tuple) else (kind,)))
+    return " or ".join(names[one] for one in (kind if isinstance(kind, tuple) else (kind,)))
 
 
 def _recipe(name: str, table: Mapping[str, Any]) -> Recipe:

@@ -1,4 +1,4 @@
-"""What a recipe requires and the candidates lack, why they lack it, and the command that changes it."""
+"""The requirements of a recipe that the candidates do not meet, with the reason and the command that helps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from asd_ray.errors import AsdRayError, unknown
 class CannotFollow(AsdRayError):
     """A recipe that the candidates of a machine do not allow.
 
-    `everywhere` is the reason with a command for all machines, so that one line can tell it of several machines.
+    `everywhere` is the reason with a command for all machines, so that one line can report several machines.
     """
 
     def __init__(self, machine: str, reason: str, everywhere: str) -> None:
@@ -24,13 +24,13 @@ class CannotFollow(AsdRayError):
 
 
 def check(recipe: Recipe, candidates: Candidates) -> None:
-    """Called before a recipe is followed; raises CannotFollow."""
+    """Raise CannotFollow if the candidates do not allow the recipe. Called before a recipe is followed."""
     if reason := lacking(recipe, candidates):
         raise CannotFollow(candidates.machine, reason, lacking(recipe, replace(candidates, machine="")))
 
 
 def lacking(recipe: Recipe, candidates: Candidates) -> str:
-    """What is missing and how to get it; "" for nothing."""
+    """A message on what is missing and how to get it; "" if nothing is missing."""
     unfilled = [slot for slot in recipe.slots if not fits(slot, candidates.table).any()]
     needed = unfilled if recipe.select == "slots" or len(unfilled) == len(recipe.slots) else []
     start = f"recipe {recipe.stem}"
@@ -40,31 +40,31 @@ def lacking(recipe: Recipe, candidates: Candidates) -> str:
         return ""
     if candidates.table["paper"].any():
         return (
-            f"{start} takes the papers' settings, and test labels chose the epoch of every such trial "
+            f"{start} needs a trial with the papers' settings, and test labels chose the epoch of every such trial "
             f"(--checkpoint oracle); run: {candidates.search((), '--checkpoint', 'last')}, or choose another recipe"
         )
     return (
-        f"{start} takes the papers' settings, and the ledger has no complete trial of one that can be used"
+        f"{start} needs a complete trial with the papers' settings, and the ledger has none"
         f"{_reasons(candidates.left_out)}; run: {candidates.search()}, or choose another recipe"
     )
 
 
 def _slots_lacking(needed: Sequence[Slot], candidates: Candidates) -> str:
     reasons = [(slot, _slot_lacking(slot, candidates)) for slot in needed]
-    never_tried = [slot for slot, reason in reasons if not reason]
+    not_run = [slot for slot, reason in reasons if not reason]
     parts = [reason for _, reason in reasons if reason]
-    if never_tried:
-        families = list(dict.fromkeys(slot.family for slot in never_tried))
-        slots = "; ".join(map(str, never_tried))
+    if not_run:
+        families = list(dict.fromkeys(slot.family for slot in not_run))
+        slots = "; ".join(map(str, not_run))
         parts.append(f"needs {slots}, which no complete trial has; run: {candidates.search(families)}")
     return "; and ".join(parts)
 
 
 def _slot_lacking(slot: Slot, candidates: Candidates) -> str:
-    """Why no candidate fits a slot, with the cure of that reason; "" where such a trial was never tried."""
+    """The reason why no candidate fits a slot, with its cure; "" if no such trial was run."""
     own = candidates.table[candidates.table["family"] == slot.family]
-    left_out = [each for each in candidates.left_out if each.family == slot.family]
-    if left_out and (own.empty or any(each.variant in slot.variants for each in left_out)):
+    left_out = [candidate for candidate in candidates.left_out if candidate.family == slot.family]
+    if left_out and (own.empty or any(candidate.variant in slot.variants for candidate in left_out)):
         return f"needs {slot}, whose candidates cannot be used{_reasons(left_out)}; {_cure(left_out[0], candidates)}"
     if own.empty:
         known = {path.stem for path in shipped("search_spaces").glob("*.py")} | set(candidates.table["family"])
@@ -87,18 +87,18 @@ def _slot_lacking(slot: Slot, candidates: Candidates) -> str:
 def _cure(left_out: LeftOut, candidates: Candidates) -> str:
     search = candidates.search([left_out.family])
     if left_out.reason == CONSTANT:
-        return f"such scores cannot be standardised, their detectors learned nothing; search other settings: {search}"
+        return f"constant scores cannot be standardised: the detector learned nothing; search other settings: {search}"
     if left_out.reason == TEST_OTHERS:
         search = replace(candidates, run="").search([left_out.family], "--run")
-        return f"they are of an earlier or later dataset; search in a run of its own: {search} OTHER_RUN"
+        return f"their clips are those of another dataset; search in a separate run: {search} OTHER_RUN"
     return f"standardise by other clips: --by {'held_out' if candidates.by == 'train' else 'train'}"
 
 
 def _reasons(left_out: Sequence[LeftOut]) -> str:
     """`` (constant scores: fan-idnn-0000 mse and 3 more)``"""
     names_of: dict[str, list[str]] = {}
-    for each in left_out:
-        names_of.setdefault(each.reason, []).append(f"{each.name} {each.variant}".strip())
+    for candidate in left_out:
+        names_of.setdefault(candidate.reason, []).append(f"{candidate.name} {candidate.variant}".strip())
     parts = [
         f"{reason}: {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
         for reason, names in names_of.items()

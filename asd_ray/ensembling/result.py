@@ -1,4 +1,4 @@
-"""An ensemble and its parts as frozen dataclasses: what choosing gives, what the file holds, what the report shows."""
+"""An ensemble and its parts as frozen dataclasses: the result of choosing, the content of the file and the report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CURE = "choose the ensemble again: asd-ray ensemble MACHINE --run RUN"
 
 @dataclass(frozen=True)
 class DatasetInfo(Part):
-    """Of which data the candidates were."""
+    """The dataset of the candidates."""
 
     name: str
     fingerprint: str
@@ -35,7 +35,7 @@ class DatasetInfo(Part):
 class Member(Part):
     """A candidate that was chosen, and its weight."""
 
-    name: str  # of its trial
+    name: str  # name of the trial
     family: str
     variant: str
     trial: str
@@ -45,13 +45,13 @@ class Member(Part):
 
     @property
     def pair(self) -> tuple[str, str]:
-        """By what the ledger knows a candidate."""
+        """The ledger's key of this candidate: trial and variant."""
         return self.trial, self.variant
 
 
 @dataclass(frozen=True)
 class TrailStep(Part):
-    """A candidate that was added, and what the ensemble was worth then."""
+    """A step of choosing: the candidate that was added, and the ensemble's value after it."""
 
     step: int
     name: str
@@ -62,7 +62,7 @@ class TrailStep(Part):
 
 @dataclass(frozen=True)
 class SelectionFrequency(Part):
-    """Which share of crossval's folds chose a candidate."""
+    """The share of crossval's folds that chose a candidate."""
 
     name: str
     family: str
@@ -73,18 +73,18 @@ class SelectionFrequency(Part):
 
 @dataclass(frozen=True)
 class CandidatesSummary(Part):
-    """What an ensemble was chosen from."""
+    """A summary of the candidates of a choice."""
 
     tried: int
-    families: Mapping[str, int]  # family -> how many candidates
+    families: Mapping[str, int]  # family -> number of candidates
     left_out: tuple[str, ...]
-    digest: str  # of `all`
+    digest: str  # digest of `all`
     all: Mapping[str, tuple[str, ...]]  # trial -> variants
 
 
 @dataclass(frozen=True)
 class StoredStatistics(Part):
-    """What a standardiser learned of the members, as a file has it: one row per member, one column per group."""
+    """A standardiser's statistics of the members in a file: one row per member, one column per group."""
 
     groups: tuple[str, ...]
     centre: tuple[tuple[float, ...], ...]
@@ -103,16 +103,16 @@ class StoredStatistics(Part):
 
 @dataclass(frozen=True)
 class Tried(Part):
-    """Of how many recipes an ensemble was the best, and by what it was chosen."""
+    """The recipes that were compared, and how the best of them was chosen."""
 
     recipes: int
     chosen_by: str  # crossval, oracle, order or user; label_free by early versions
-    names: tuple[str, ...] | None = None  # of the recipes
+    names: tuple[str, ...] | None = None  # names of the recipes
 
 
 @dataclass(frozen=True)
 class Ensemble(Part):
-    """Chosen candidates, how they are standardised and combined, their threshold, and what all that is worth.
+    """Chosen candidates, how they are standardised and combined, their threshold, and their metrics.
 
     ``ensemble.headline.value`` is the number to quote and ``ensemble.gain.better`` the claim it supports. Fields that
     are None by default are missing in the files of earlier versions, or are set when ensembles are compared.
@@ -132,18 +132,18 @@ class Ensemble(Part):
     trail: tuple[TrailStep, ...] = field(repr=False)
     selection_frequency: tuple[SelectionFrequency, ...] = field(repr=False)
     candidates: CandidatesSummary = field(repr=False)
-    transductive: bool  # scores of test clips that are judged together went into each other
+    transductive: bool  # a clip's score depends on other test clips
     labels: str  # how labels were used in choosing the members, as a sentence
     notes: tuple[str, ...]
-    # under crossval, over the best single detector, one per draw
+    # gains over the best single detector under crossval, one per draw
     resampled_gains: tuple[float, ...] | None = field(default=None, repr=False)
     recipe_source: str | None = None  # the file of a user's own recipe
     tried: Tried | None = None
-    checksum: str | None = None  # as a file holds it
+    checksum: str | None = None  # set when the file is written
 
     @classmethod
     def from_json(cls, stored: Any, where: str = "an ensemble") -> Self:
-        """An ensemble file's value; an AsdRayError names `where` and the first thing that is wrong in it."""
+        """Read an ensemble file's value. An AsdRayError names `where` and the first fault in it."""
         if not isinstance(stored, dict) or stored.get("format") != FORMAT:
             form = stored.get("format") if isinstance(stored, dict) else type(stored).__name__
             raise AsdRayError(f"{where}: the format is {form!r:.60} but must be {FORMAT!r}; {CURE}")
@@ -156,7 +156,7 @@ class Ensemble(Part):
 
     @property
     def name(self) -> str:
-        """Of its recipe, which is also the name of its file."""
+        """The name of its recipe, which is also the name of its file."""
         return self.recipe.name
 
     @property
@@ -166,17 +166,17 @@ class Ensemble(Part):
 
     @property
     def headline(self) -> Metric | None:
-        """The number that stands for the ensemble: a forecast, if there is one; None where nothing was measured."""
+        """The number that stands for the ensemble: a forecast if there is one; None if nothing was measured."""
         return self.metrics[self.headline_protocol] if self.headline_protocol else None
 
     @property
     def forecasts(self) -> bool:
-        """Whether the headline is a forecast, and no upper bound."""
+        """Whether the headline is a forecast and not an upper bound."""
         return self.headline_protocol is not None and protocols.find(self.headline_protocol).forecasts
 
     @property
     def gain(self) -> Gain | None:
-        """Over the best single detector, under the headline's protocol.
+        """The gain over the best single detector, under the headline's protocol.
 
         `better` is the claim that all of the numbers support. It is False for an upper bound, and against a single
         detector that was chosen by the measured clips. The best of several recipes is better only if it still is when
@@ -186,14 +186,14 @@ class Ensemble(Part):
         if metric is None:
             return None
         gains = [self.metrics[name].gain for name in protocols.HEADLINE if name in self.metrics]
-        corrected = next((each.better_as_best for each in gains if each.better_as_best is not None), None)
+        corrected = next((gain.better_as_best for gain in gains if gain.better_as_best is not None), None)
         better = metric.gain.better if corrected is None else corrected
         allowed = self.forecasts and metric.single.protocol != "oracle"
         return replace(metric.gain, better=better and allowed, better_as_best=corrected)
 
     @property
     def own_protocol(self) -> str:
-        """Under which the very members of this ensemble are measured, and not those that folds chose."""
+        """The protocol that measures the members of this ensemble themselves, not those that folds chose."""
         return "label_free" if "label_free" in self.metrics else "oracle"
 
 

@@ -1,4 +1,4 @@
-"""What an ensemble file holds: every key with the kind of its value, and which values must fit together."""
+"""The schema of an ensemble file: every key with the kind of its value, and the values that must fit together."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.threshold import HOW
 from asd_ray.errors import AsdRayError
 
-CHOSEN_BY = ("crossval", "oracle", "order", "user", "label_free")  # label_free only by early versions
-MOST = 2**53  # of whole numbers
+CHOSEN_BY = ("crossval", "oracle", "order", "user", "label_free")  # label_free in files of early versions only
+MOST = 2**53  # the largest whole number
 COUNT = Whole(1, MOST)
 SHARE = Number(-1e-9, 1 + 1e-9)  # a mean of ones may be rounded
-FLOAT32 = Number(-1e39, 1e39)  # scores are stored so
+FLOAT32 = Number(-1e39, 1e39)  # the type of stored scores
 FLOAT64 = Number(-1e300, 1e300)
 PERCENT = Number(0, 100)
 TEXT = Text(math.inf)
@@ -47,7 +47,7 @@ class FileName:
     """A name that a file can have."""
 
     def misfit(self, value: Any) -> str:
-        return TEXT.misfit(value) or ("" if NAME.fullmatch(value) else f" {value[:60]!r} can be no file's name")
+        return TEXT.misfit(value) or ("" if NAME.fullmatch(value) else f" {value[:60]!r} cannot be a file's name")
 
 
 NAMED: dict[str, Shape] = {"name": TEXT, "family": TEXT, "variant": TEXT}
@@ -69,7 +69,7 @@ RECIPE = object_of(
     by=TEXT,
     standardise=STANDARDISE,
 )
-WISHES = object_of(
+CONFIG = object_of(
     maximise=OneOf(MAXIMISE),
     repeats=COUNT,
     folds=Whole(2, MOST),
@@ -83,7 +83,7 @@ DECISIONS = object_of(precision=SHARE, recall=SHARE, f1=SHARE)
 
 @dataclass(frozen=True)
 class Metrics:
-    """The numbers under each protocol of the table as it is now, so that a protocol that was added has its shape."""
+    """The numbers under each protocol. The table is read at each call, so a protocol that was added has its shape."""
 
     def misfit(self, value: Any) -> str:
         return _metrics_shape(tuple(protocols.names())).misfit(value)
@@ -105,7 +105,7 @@ def _metrics_shape(names: tuple[str, ...]) -> Shape:
 
 
 ENSEMBLE = object_of(
-    {  # of ensembles that were compared, and of newer versions
+    {  # keys of ensembles that were compared, and of newer versions
         "recipe_source": TEXT,
         "tried": object_of({"names": ListOf(TEXT)}, recipes=COUNT, chosen_by=OneOf(CHOSEN_BY)),
         "resampled_gains": ListOf(Number(-1, 1)),
@@ -114,7 +114,7 @@ ENSEMBLE = object_of(
     format=TEXT,
     machine=FileName(),
     recipe=RECIPE,
-    wishes=WISHES,
+    wishes=CONFIG,
     dataset=object_of(name=TEXT, fingerprint=TEXT, year=Maybe(Whole(0, MOST))),
     created=TEXT,
     versions=DictOf(TEXT),
@@ -158,12 +158,12 @@ ENSEMBLE = object_of(
 
 
 def problem(stored: Any) -> str:
-    """The first fault of what a file holds, by its path; "" for none."""
+    """The first fault in a file's value, with its path; "" for none."""
     return fault(ENSEMBLE, stored) or _own_rules(stored) or _fits_together(stored)
 
 
 def _own_rules(stored: dict[str, Any]) -> str:
-    """By the rules that recipes and the config have of their own."""
+    """The first fault by the rules of recipes and of the config."""
     rules: tuple[tuple[str, Callable[[Any], object]], ...] = (
         ("recipe", Recipe.from_json),
         ("wishes", EnsembleConfig.from_json),
@@ -187,7 +187,7 @@ def _fits_together(stored: dict[str, Any]) -> str:
         if first.setdefault(pair, at) < at:
             return f"members/{at} is members/{first[pair]} again"
         if pair not in candidates:
-            return f"members/{at} is none of candidates/all"
+            return f"members/{at} is not in candidates/all"
     if len(set(groups)) < len(groups) or groups[-1] != "":
         return 'statistics/groups must be different names, the last of them ""'
     for name in ("centre", "scale"):

@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 def scores_of(ledger: Ledger, ensemble: Ensemble) -> pd.DataFrame:
     """The ensemble's scores, computed from the ledger: clip, id, domain, label, split, score.
 
-    Of the test clips, and of the normal clips by which the ensemble is standardised.
+    The clips are the test clips and the normal clips whose scores standardise the ensemble.
     """
     import pandas as pd
 
@@ -42,20 +42,20 @@ def scores_of(ledger: Ledger, ensemble: Ensemble) -> pd.DataFrame:
 
 
 def combined(recipe: Recipe, scores: Floats, weights: list[float], members: Candidates, clips: pd.DataFrame) -> Floats:
-    """Standardised scores of `members`, combined; a missing score is named by member and clip."""
+    """Combine standardised scores of `members`. The message on a missing score names its member and clip."""
     names = [members.label(row) for row in range(len(members))]
     return combine(scores, recipe.combine[0], weights, names=names, clips=clips["clip"].tolist())
 
 
 def members_of(ledger: Ledger, ensemble: Ensemble) -> Candidates:
-    """The ensemble's members as the ledger has them, in the ensemble's order."""
+    """The ledger's scores of the ensemble's members, in the ensemble's order."""
     only: dict[str, list[str]] = {}
     for member in ensemble.members:
         only.setdefault(member.trial, []).append(member.variant)
     candidates = load(ledger, ensemble.machine, ensemble.recipe.by, only=only)
     if candidates.fingerprint != ensemble.dataset.fingerprint:
         raise AsdRayError(
-            f"{ensemble.machine}: the ledger's trials are of other clips ({candidates.fingerprint[:8]}) than the "
+            f"{ensemble.machine}: the ledger's trials have other clips ({candidates.fingerprint[:8]}) than the "
             f"ensemble's ({ensemble.dataset.fingerprint[:8]}); choose the ensemble again"
         )
     place = {pair: row for row, pair in enumerate(candidates.pairs)}

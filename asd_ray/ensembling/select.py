@@ -1,4 +1,4 @@
-"""Select members by the values of candidates on labelled clips; for `label_free` recipes, without them."""
+"""Select members by the candidates' values on labelled clips; `label_free` recipes select without labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def select(recipe: Recipe, table: pd.DataFrame, scores: Floats, scorer: CellScorer, *, seed: int = 0) -> Selection:
-    """Members out of `table`, a row per candidate, by their standardised `scores` of the scorer's clips alone."""
+    """Select from `table`, one row per candidate, by standardised `scores`. Only the scorer's clips are used."""
     if recipe.select == "label_free":
         return without_labels(recipe, table)
     how = recipe.combine[0]
@@ -44,7 +44,7 @@ def select(recipe: Recipe, table: pd.DataFrame, scores: Floats, scorer: CellScor
 
 
 def _members(recipe: Recipe, table: pd.DataFrame, alone: Floats) -> Sequence[int]:
-    """Best first, but slots in their order."""
+    """Rows of the members: the best first, but slots in their order."""
     if recipe.select == "best":
         rows = np.flatnonzero(np.any([fits(slot, table) for slot in recipe.slots], axis=0)) if recipe.slots else None
         return [_best(alone, np.arange(len(alone)) if rows is None else rows)]
@@ -57,7 +57,7 @@ def _members(recipe: Recipe, table: pd.DataFrame, alone: Floats) -> Sequence[int
 
 
 def fits(slot: Slot, table: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Which candidates a slot allows."""
+    """A mask of the candidates that a slot allows."""
     allowed = (table["family"] == slot.family).to_numpy(copy=True)
     if slot.variants:
         allowed &= table["variant"].isin(slot.variants).to_numpy()
@@ -67,10 +67,10 @@ def fits(slot: Slot, table: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 
 def without_labels(recipe: Recipe, table: pd.DataFrame) -> Selection:
-    """The paper's setting of each family, with all its seeds and variants; each family has the same weight in all.
+    """The paper's setting of each family, with all its seeds and variants. All families have the same total weight.
 
-    Slots, where the recipe has some, name the families and variants. A trial whose epoch was chosen by test labels
-    (`--checkpoint oracle`) is no member.
+    If the recipe has slots, they name the families and variants. A trial whose epoch was chosen by test labels
+    (`--checkpoint oracle`) is not a member.
     """
     slots = recipe.slots or tuple(Slot(family) for family in sorted(set(table["family"])))
     paper = (table["paper"] & ~table["peeked"]).to_numpy(bool)

@@ -1,4 +1,4 @@
-"""Scores of different detectors in one unit: how many deviations above its own scores of normal clips.
+"""Scores of different detectors in one unit: deviations above the detector's own scores of normal clips.
 
 Giri et al. 2020 take mean and deviation of each model's scores over the training clips of the machine id. Added here:
 a group of fewer than `LEAST` clips takes the statistics of all of the machine's clips. A deviation is at least `floor`
@@ -24,13 +24,13 @@ from asd_ray.errors import AsdRayError, unknown
 Floats = npt.NDArray[np.float64]
 HOW = ("z", "robust", "rank", "none")
 PER = ("id", "id_domain", "machine")
-LEAST = 5  # clips of a group with statistics of its own
-ROUNDING = 1e-6  # of the largest score: float32, in which scores are stored, has 7 digits
+LEAST = 5  # clips that a group needs for its own statistics
+ROUNDING = 1e-6  # share of the largest score: float32, in which scores are stored, has 7 digits
 
 
 @dataclass(frozen=True)
 class Standardiser:
-    """How scores are brought into one unit."""
+    """The method that brings scores into one unit."""
 
     how: str = "z"
     per: str = "id"
@@ -45,7 +45,7 @@ class Standardiser:
             raise AsdRayError(f"floor of a standardiser must be in [0, 1] but got {self.floor}")
 
     def learn(self, scores: npt.ArrayLike, clips: pd.DataFrame) -> Statistics:
-        """From `scores` [candidates, clips] of normal `clips`, a table with the columns id and domain."""
+        """Compute the statistics of `scores` [candidates, clips]; `clips` is a table with the columns id and domain."""
         normal = np.asarray(scores, np.float64)
         if not normal.shape[1]:
             raise AsdRayError("scores cannot be standardised by no clips; give normal clips")
@@ -80,7 +80,7 @@ class Standardiser:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a standardiser learned about each candidate, by group. The last group, "", is the whole machine."""
+    """Centre and scale of each candidate by group. The last group, "", is the whole machine."""
 
     standardiser: Standardiser
     groups: tuple[str, ...]

@@ -1,9 +1,9 @@
-"""From scores to decisions: a threshold that a given share of normal clips exceeds. It needs no label.
+"""The decision threshold: a score that a fixed share of normal clips exceeds. It needs no label.
 
 As the DCASE baselines do it, a gamma distribution is fitted to the scores of normal clips and cut at its 90th
 percentile. Scores of an ensemble may be negative, so the location is fitted as well. The percentile of the scores
-themselves is used with `how` "empirical", and where the fit fails, as on equal scores and on scores that are skewed to
-the left. A fit has failed if the share of normal clips above its threshold is not what it should be.
+themselves is used with `how` "empirical", and if the fit fails, as it does for equal scores and for scores that are
+skewed to the left. A fit has failed if the share of normal clips above its threshold is not the expected one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FAR = 3.0  # standard errors of the share of clips above the threshold
 
 @dataclass(frozen=True)
 class Threshold(Part):
-    """A score above `value` is called an anomaly. The gamma distribution's numbers are there where `how` is gamma."""
+    """A score above `value` is called an anomaly. The gamma distribution's parameters are set if `how` is gamma."""
 
     how: str
     percentile: float
@@ -36,14 +36,14 @@ class Threshold(Part):
     note: str | None = None
 
     def fitted_value(self) -> float:
-        """The percentile of the gamma distribution, which `value` must be; NaN where there is none."""
+        """The percentile of the gamma distribution, which must equal `value`; NaN if there is no distribution."""
         if self.shape is None or self.loc is None or self.scale is None:
             return math.nan
         return _percentile(self.percentile, self.shape, self.loc, self.scale)
 
 
 def threshold(scores: npt.ArrayLike, how: str = "gamma", percentile: float = PERCENTILE) -> Threshold:
-    """The threshold of an ensemble whose scores of normal clips these are."""
+    """The threshold of an ensemble; `scores` are its scores of normal clips."""
     normal = np.asarray(scores, np.float64)
     if how not in HOW:
         raise unknown("threshold", how, HOW)
@@ -60,7 +60,7 @@ def threshold(scores: npt.ArrayLike, how: str = "gamma", percentile: float = PER
 
 
 def _fitted(normal: npt.NDArray[np.float64], percentile: float) -> Threshold | None:
-    """By a gamma distribution; None where the fit fails."""
+    """The threshold by a gamma distribution; None if the fit fails."""
     import scipy.stats  # slow to import, and used here only
 
     if not (np.ptp(normal) > 0 and len(normal) > 2):

@@ -1,4 +1,4 @@
-"""Whether a ledger still gives what an ensemble file holds: everything is built again and compared."""
+"""Verify an ensemble file against the ledger: everything is built again and compared."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOLERANCE = 1e-9
 # A gamma distribution is fitted step by step, until a step is below 1e-4: processors that round differently end at
 # other numbers, 4e-6 apart as seen. The threshold must be the percentile of its own distribution to `TOLERANCE`.
 FITTED = {"threshold/shape": 1e-3, "threshold/loc": 1e-3, "threshold/scale": 1e-3, "threshold/value": 1e-4}
-NOT_REBUILT = ("created", "versions", "notes", "recipe_source", "tried", CHECKSUM)  # the checksum is of these, too
+NOT_REBUILT = ("created", "versions", "notes", "recipe_source", "tried", CHECKSUM)  # the checksum covers these, too
 ADDED = "resampled_gains"  # files of earlier versions lack them
 OWN_STATISTICS = "from the file's statistics"
 OWN_DISTRIBUTION = "threshold/value from the file's distribution"
@@ -31,9 +31,9 @@ OWN_DISTRIBUTION = "threshold/value from the file's distribution"
 
 @dataclass(frozen=True)
 class Verification:
-    """What `verify` found, as a verdict."""
+    """The result of `verify`."""
 
-    differences: Mapping[str, float]  # place in the file -> how far it is from what the ledger gives
+    differences: Mapping[str, float]  # place in the file -> distance from the ledger's value
 
     @property
     def worst(self) -> float:
@@ -47,18 +47,18 @@ class Verification:
 
     @property
     def reason(self) -> str:
-        """What is wrong, for a message; "" where nothing is."""
+        """The fault, for a message; "" if there is none."""
         if not self.wrong:
             return ""
         if self.wrong == [CHECKSUM]:
-            return "all agree, but the checksum does not: what cannot be rebuilt was changed (notes, options, tried)"
+            return "all agree but the checksum: a part that cannot be rebuilt was changed (notes, options, tried)"
         far = self.differences[self.wrong[0]]
         by = "is not what the ledger gives" if far == math.inf else f"differs by {far:.1e}, more than {TOLERANCE:.0e}"
         return f"{len(self.wrong)} differ; {self.wrong[0]} {by}: the file or the ledger was changed"
 
 
 def verify(ledger: Ledger, ensemble: Ensemble) -> dict[str, float]:
-    """Rebuild an ensemble from the ledger: place in the file -> how far its value is from what the ledger gives.
+    """Rebuild an ensemble from the ledger: place in the file -> distance of its value from the ledger's.
 
     Statistics, threshold and every protocol's values are computed again, over the same candidates. Numbers may differ
     by `TOLERANCE` of the larger one, or of 1; everything else must be equal, and is infinitely far where it is not. A
@@ -85,7 +85,7 @@ def verify(ledger: Ledger, ensemble: Ensemble) -> dict[str, float]:
 
 
 def _compared(ensemble: Ensemble, again: Ensemble) -> dict[str, Any]:
-    """What is compared, as JSON. A ledger that has grown since leaves out other candidates as well."""
+    """The parts to compare, as JSON. `left_out` is not compared, because it changes as the ledger grows."""
     metrics = {
         protocol: replace(metric, gain=replace(metric.gain, better_as_best=None))
         for protocol, metric in ensemble.metrics.by_protocol.items()
@@ -100,10 +100,10 @@ def _compared(ensemble: Ensemble, again: Ensemble) -> dict[str, Any]:
 
 
 def _in_units(statistics: StoredStatistics, again: StoredStatistics) -> StoredStatistics:
-    """In units of the scale that was built again, because scores of a detector may be tiny or huge."""
+    """Statistics in units of the rebuilt scale, because scores of a detector may be tiny or huge."""
     units, groups = np.array(again.scale), statistics.groups
     if groups != again.groups or np.shape(statistics.scale) != units.shape:
-        return statistics  # these differ, whatever the numbers
+        return statistics  # the shapes differ, so the comparison reports them
     reference = {
         name: (np.array(rows) / units[:, [groups.index(name)]]).tolist()
         for name, rows in (statistics.reference or {}).items()

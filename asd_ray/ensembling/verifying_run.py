@@ -1,4 +1,4 @@
-"""Whether a ledger still gives what every ensemble file of its run holds."""
+"""Verify every ensemble file of a run against its ledger."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class VerifiedFile:
 
     path: str
     values: int  # values that were compared
-    problem: str  # with its cure; "" if the ledger gives what the file holds
+    problem: str  # with its cure; "" if the ledger gives the same values
 
     @property
     def is_right(self) -> bool:

@@ -1,4 +1,4 @@
-"""What is shown: a run's ensembles, candidates and studies as one page, and as JSON, CSV and Markdown."""
+"""Reports: a run's ensembles, candidates and studies as one page, and as JSON, CSV and Markdown."""
 
 from asd_ray.reporting.gather import gather
 from asd_ray.reporting.write import Report, write, write_report

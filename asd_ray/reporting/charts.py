@@ -1,4 +1,4 @@
-"""The charts of the report, each from the facts of `gather`."""
+"""The charts of the report. Their data are the facts of `gather`."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def costs(rows: Sequence[Facts], families: Sequence[str]) -> Markup:
 
 
 def parallel(facts: Facts) -> Markup:
-    """One line per trial over its parameters to its objective; the darker, the better."""
+    """One line per trial over its parameters to its objective; darker lines are better."""
     axes, rows = facts["axes"], facts["rows"]
     width, height, top, bottom = max(340, 92 * (len(axes) + 1)), 240, 34, 24
     scales = [_scale([row["values"][at] for row in rows]) for at in range(len(axes))]
@@ -141,7 +141,7 @@ def parallel(facts: Facts) -> Markup:
 
 
 def _scale(values: Sequence[Any]) -> Axis:
-    """Numbers on a line, logarithmic where they span a factor of 20; all other values by name."""
+    """The axis of a parameter: logarithmic if its numbers span a factor of 20; other values are named."""
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         low, high = min(values), max(values)
         return Axis(low, high if high > low else low + 1, log=low > 0 and high / low >= 20)

@@ -33,8 +33,8 @@ def corners(anomaly: npt.NDArray[np.bool_], scores: Floats) -> tuple[list[float]
     hits = np.r_[0, np.cumsum(anomaly[order])[ends]]
     alarms = np.r_[0, np.cumsum(~anomaly[order])[ends]]
     turn = np.diff(alarms)[:-1] * np.diff(hits)[1:] != np.diff(alarms)[1:] * np.diff(hits)[:-1]
-    kept = np.r_[True, turn, True]
-    return (alarms[kept] / alarms[-1]).tolist(), (hits[kept] / hits[-1]).tolist()
+    corner = np.r_[True, turn, True]
+    return (alarms[corner] / alarms[-1]).tolist(), (hits[corner] / hits[-1]).tolist()
 
 
 def histograms(clips: pd.DataFrame, scores: Floats, threshold: float) -> dict[str, Any]:

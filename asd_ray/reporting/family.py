@@ -1,4 +1,4 @@
-"""Everything that the report shows of one family: its studies, their cost, and their failures."""
+"""The report's facts of one family: its studies, their cost, and their failures."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from asd_ray.ledger.record import STATUSES
 from asd_ray.reporting.importances import FEWEST, importances
 
 CHANCE = 0.5
-AXES = 8  # of parallel coordinates
-LINES = 80  # of parallel coordinates, for the best trials
+AXES = 8  # parameters in parallel coordinates
+LINES = 80  # best trials in parallel coordinates
 
 
 def family_facts(records: Sequence[TrialRecord], *, importance: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """`records` are of one family and all machines; `importance` names the machines whose parameters are weighed."""
+    """`records` belong to one family on all machines. `importance` names the machines whose parameters are weighed."""
     machines = sorted({record.machine for record in records}, key=str.lower)
     studies = {}
     for machine in machines:
@@ -62,7 +62,7 @@ def _trial(record: TrialRecord, at: int) -> dict[str, Any]:
 
 
 def cost(records: Sequence[TrialRecord]) -> dict[str, Any]:
-    """Of one machine: trials over several machines are divided among them, and a GPU counts as if not shared."""
+    """The cost of one machine. Trials over several machines are divided among them; a GPU counts as if not shared."""
     spent = gpu = 0.0
     for record in records:
         share = (record.seconds or 0.0) / len(record.machines)

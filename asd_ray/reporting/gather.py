@@ -1,4 +1,4 @@
-"""The facts of a run's report, from which HTML, JSON, CSV and Markdown are written alike."""
+"""The facts of a run's report, the common source of its HTML, JSON, CSV and Markdown."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from asd_ray.ledger import Ledger, TrialRecord
 
 FORMAT = "asd_ray-report/1"
-WEIGHED = 40  # largest studies whose parameters are weighed, at a fifth of a second each
+WEIGHED = 40  # number of largest studies whose parameters are weighed; one takes a fifth of a second
 Facts = dict[str, Any]
 
 
 def gather(ledger: Ledger) -> Facts:
-    """Plain values, but for the final ensembles, which are `Ensemble`s; `as_json` gives them as report.json has them.
+    """Gather plain values, except the final ensembles, which are `Ensemble`s until `as_json` converts them.
 
-    An AsdRayError where no machine has a final ensemble that can be used. A machine whose final one cannot be used is
-    named in `left_out`, other files that cannot be read in `not_read`.
+    Raises an AsdRayError if no machine has a usable final ensemble. `left_out` names a machine whose final ensemble
+    cannot be used, `not_read` other files that cannot be read.
     """
     root, files = ledger.layout.root, stored(ledger)
     unreadable = [(name, why) for names in files.unreadable.values() for name, why in names.items()]
@@ -43,11 +43,11 @@ def gather(ledger: Ledger) -> Facts:
         try:
             machines[machine] = machine_facts(ledger, machine, ensembles)
             finals[machine] = ensembles[FINAL]
-        except AsdRayError as error:  # of a file that does not fit this ledger; the other machines are reported
+        except AsdRayError as error:  # the file does not fit this ledger; the other machines are reported
             left_out.append(str(error))
     if not machines:
         unusable = left_out + not_read
-        why = f"; what there is cannot be used:\n{listing(unusable)}" if unusable else ""
+        why = f"; the existing ones cannot be used:\n{listing(unusable)}" if unusable else ""
         raise AsdRayError(f"{root}: no ensembles to report on; run: {typed('asd-ray', 'ensemble', '--run', root)}{why}")
     records = ledger.records()
     return {
@@ -68,7 +68,7 @@ def gather(ledger: Ledger) -> Facts:
 
 
 def as_json(facts: Facts) -> Facts:
-    """The facts as report.json has them."""
+    """The facts in the form of report.json."""
     machines = {
         name: {key: value for key, value in own.items() if key != "labels"} | {"final": shown(own["final"])}
         for name, own in facts["machines"].items()
@@ -77,7 +77,7 @@ def as_json(facts: Facts) -> Facts:
 
 
 def summary(finals: Mapping[str, Ensemble]) -> Facts:
-    """The first screen: one row per machine, and the harmonic mean over machines if all are measured alike."""
+    """The first table: one row per machine, and the harmonic mean over machines if all have the same measure."""
     rows = [
         {
             "machine": machine,
@@ -97,14 +97,17 @@ def summary(finals: Mapping[str, Ensemble]) -> Facts:
 
 
 def unlike(rows: Sequence[Facts]) -> str:
-    """Why the rows have no mean over machines; "" if they have one."""
-    for key, what in (("maximise", "they maximise different measures"), ("year", "their cells are of several years")):
+    """The reason why the rows have no mean over machines; "" if they have one."""
+    for key, difference in (
+        ("maximise", "they maximise different measures"),
+        ("year", "their cells are of several years"),
+    ):
         machines_by: dict[str, list[str]] = {}
         for row in rows:
             machines_by.setdefault(str(row[key] or "no DCASE year"), []).append(row["machine"])
         if len(machines_by) > 1:
             groups = "; ".join(f"{', '.join(machines)}: {value}" for value, machines in machines_by.items())
-            return f"No mean over machines: {what} ({groups})."
+            return f"No mean over machines: {difference} ({groups})."
     return ""
 
 
@@ -114,7 +117,7 @@ def over_machines(rows: Sequence[Facts]) -> Facts:
         numbers = [row[key] for row in rows]
         if numbers and all(numbers):
             over[key] = {
-                name: float(hmean([each[name] for each in numbers])) for name in ("value", "auc", "pauc", "hmean")
+                name: float(hmean([number[name] for number in numbers])) for name in ("value", "auc", "pauc", "hmean")
             }
     if over["forecast"]:
         used = {row["protocol"] for row in rows}
@@ -123,7 +126,7 @@ def over_machines(rows: Sequence[Facts]) -> Facts:
 
 
 def best_of_families(finals: Mapping[str, Ensemble], machines: Mapping[str, Facts]) -> Facts:
-    """family -> machine -> the best value of its candidates there, of the measure that was maximised."""
+    """family -> machine -> the best value of its candidates, in the measure that was maximised."""
     best: dict[str, dict[str, float]] = {}
     for machine, final in finals.items():
         maximise = final.config.maximise
@@ -173,6 +176,6 @@ def label_sentence(records: Sequence[TrialRecord], finals: Mapping[str, Ensemble
     for final in label_free:
         if picked_of(final):
             parts.append(f"{final.machine}, label_free: {how_labels_were_used(final).replace('; ', ', ')}")
-    parts.append("oracle numbers are of the very clips that the members were chosen by: an upper bound")
+    parts.append("oracle numbers are measured on the clips that the members were chosen by: an upper bound")
     text = "; ".join(parts)
     return text[0].upper() + text[1:] + "."

@@ -1,4 +1,4 @@
-"""The report as one page: no other file, no request to a network, and every name escaped."""
+"""The report as one page. It needs no other file and no network, and every name is escaped."""
 
 from __future__ import annotations
 
@@ -73,17 +73,17 @@ def page(facts: Mapping[str, Any]) -> str:
 def cost_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {"family": family, "machine": machine, "seconds": study["cost"]["seconds"], "best": study["best"]}
-        for family, each in facts["families"].items()
-        for machine, study in each["studies"].items()
+        for family, own in facts["families"].items()
+        for machine, study in own["studies"].items()
         if study["cost"]["seconds"] and study["best"] is not None
     ]
 
 
 def _readable(value: Any) -> Any:
-    """Characters that a browser would obey, such as a change of direction, are shown as their codes."""
+    """Show characters that control a browser, such as a change of direction, as their codes."""
     return visible(value, lines=True) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _known(value: Any) -> Any:
-    """None for a number that the facts lack, such as those of an ensemble without metrics."""
+    """The value, or None if the facts lack it, as for an ensemble without metrics."""
     return None if isinstance(value, StrictUndefined) else value

@@ -8,12 +8,12 @@ from asd_ray.ledger import TrialRecord
 from asd_ray.reporting.optuna_trials import as_trials
 
 FEWEST = 10  # complete trials
-TREES = 32  # take a fifth of a second per study
+TREES = 32  # these take a fifth of a second per study
 EVALUATOR = f"mean decrease in impurity of a random forest of {TREES} trees (Optuna's evaluator)"
 
 
 def importances(done: Sequence[TrialRecord]) -> tuple[dict[str, float], str]:
-    """parameter -> its share of the importance, largest first; or none, and the reason.
+    """parameter -> its share of the importance, largest first; or no parameters, and the reason.
 
     Only parameters that all trials have and that were varied are weighed.
     """

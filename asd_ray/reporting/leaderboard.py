@@ -1,4 +1,4 @@
-"""Every candidate of a machine with its own numbers: what there was to choose from."""
+"""The leaderboard of a machine: every candidate with its own numbers."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from asd_ray.metrics import cells_batch, hmean
 
 
 def leaderboard(candidates: Candidates, maximise: str, members: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """`rows`, best first by `maximise`, and `cells`, the names of their cells. Without labels there are no numbers."""
+    """`rows`, best first by `maximise`, and `cells`, the names of their cells. Unlabelled clips give no numbers."""
     table = candidates.table.to_dict("records")
     names, cells, means = _judged(candidates)
     order = np.argsort(-means[maximise], kind="stable") if names else np.arange(len(table))
     chosen, rows = set(members), []
     for rank, row in enumerate(order.tolist(), 1):
-        each = table[row]
+        candidate = table[row]
         rows.append(
             {
                 "rank": rank,
-                "name": str(each["name"]),
-                "family": each["family"],
-                "variant": each["variant"],
+                "name": str(candidate["name"]),
+                "family": candidate["family"],
+                "variant": candidate["variant"],
                 **{kind: float(values[row]) if names else None for kind, values in means.items()},
                 "cells": dict(zip(names, cells[row].tolist(), strict=True)) if names else {},
-                "seconds": None if np.isnan(each["seconds"]) else float(each["seconds"]),
-                "paper": bool(each["paper"]),
-                "seed": int(each["seed"]),
-                "trial": each["trial"],
-                "member": (each["trial"], each["variant"]) in chosen,
-                "params": each["params"],
+                "seconds": None if np.isnan(candidate["seconds"]) else float(candidate["seconds"]),
+                "paper": bool(candidate["paper"]),
+                "seed": int(candidate["seed"]),
+                "trial": candidate["trial"],
+                "member": (candidate["trial"], candidate["variant"]) in chosen,
+                "params": candidate["params"],
             }
         )
     return {"cells": names, "rows": rows}
 
 
 def differing(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """trial -> the parameters in which it differs from its family's paper setting, or all where that was not tried."""
+    """trial -> the parameters that differ from its family's paper setting, or all if that setting was not run."""
     paper: dict[str, dict[str, Any]] = {}
     for row in rows:
         if row["paper"]:

@@ -1,4 +1,4 @@
-"""Everything that the report shows of one machine."""
+"""The report's facts of one machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOLERANCE = 1e-6
 
 
 def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble]) -> dict[str, Any]:
-    """`ensembles` are the machine's by the names of their files; the chosen one is "final"."""
+    """`ensembles` maps file names to the machine's ensembles; the chosen one is "final"."""
     final = ensembles[FINAL]
     candidates = load(ledger, machine, final.recipe.by, only=final.candidates.all, drop=True)
     members = _members(ledger, candidates, final)
@@ -67,11 +67,11 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
 def of_one_choice(ensembles: Mapping[str, Ensemble]) -> tuple[dict[str, Ensemble], list[str]]:
     """The ensembles that can be compared with the final one, and the names of the others.
 
-    Files of earlier choices stay in the folder. They are no alternatives if they have another config or dataset, or if
-    they were chosen from other candidates than the final one, or than the newest with the same `by`.
+    Files of earlier choices stay in the folder. They cannot be compared if their config or dataset differs, or if they
+    were chosen from other candidates than the final one, or than the newest with the same `by`.
     """
     final, digests = ensembles[FINAL], dict[str, str]()
-    for ensemble in sorted(ensembles.values(), key=lambda each: each.created):
+    for ensemble in sorted(ensembles.values(), key=lambda ensemble: ensemble.created):
         if _settings(ensemble) == _settings(final):
             digests[ensemble.recipe.by] = ensemble.candidates.digest
     digests[final.recipe.by] = final.candidates.digest
@@ -88,7 +88,7 @@ def _settings(ensemble: Ensemble) -> tuple[Any, Any]:
 
 
 def picked_of(ensemble: Ensemble) -> int:
-    """Of how many recipes test labels picked this one; 0 where no label did."""
+    """The number of recipes from which test labels picked this one; 0 if no label did."""
     tried = ensemble.tried
     return tried.recipes if tried and tried.recipes > 1 and tried.chosen_by != "order" else 0
 
@@ -126,7 +126,7 @@ def beside_headline() -> list[str]:
 
 
 def headline_facts(ensemble: Ensemble) -> dict[str, Any]:
-    """The headline where it is a forecast, the number under oracle, and the gain over the best single detector."""
+    """The headline if it is a forecast, the number under oracle, and the gain over the best single detector."""
     headline, gain = ensemble.headline, ensemble.gain
     return {
         "protocol": ensemble.headline_protocol if ensemble.forecasts else None,
@@ -145,7 +145,7 @@ def headline_facts(ensemble: Ensemble) -> dict[str, Any]:
 
 
 def shown(ensemble: Ensemble) -> dict[str, Any]:
-    """An ensemble as report.json has it: without what only scoring and comparing need."""
+    """An ensemble in the form of report.json, without the parts that only scoring and comparing need."""
     stored = ensemble.to_json() | {"labels": how_labels_were_used(ensemble)}
     hidden = ("statistics", "candidates", "resampled_gains")
     candidates = {key: value for key, value in ensemble.candidates.to_json().items() if key != "all"}
@@ -158,7 +158,7 @@ def _numbers(metric: Metric) -> dict[str, Any]:
 
 
 def _file_notes(ledger: Ledger, final: Ensemble) -> list[str]:
-    """Whether the file was changed, and whether the ledger has new candidates."""
+    """Notes on a changed file and on new candidates of the ledger."""
     notes = []
     if intact(final) is False:
         notes.append(
@@ -166,12 +166,12 @@ def _file_notes(ledger: Ledger, final: Ensemble) -> list[str]:
         )
     if new := _new_candidates(ledger, final):
         command = _choose_again(ledger, final.machine)
-        notes.append(f"{new} candidates came to the ledger after this ensemble was chosen; run: {command}")
+        notes.append(f"{new} candidates were added to the ledger after this ensemble was chosen; run: {command}")
     return notes
 
 
 def _new_candidates(ledger: Ledger, final: Ensemble) -> int:
-    """How many candidates of the ledger were not there to choose from."""
+    """The number of candidates that the ledger got after the choice."""
     known = {(trial, variant) for trial, variants in final.candidates.all.items() for variant in variants}
     left_out = {text.rpartition(" (")[0] for text in final.candidates.left_out}
     return sum(
@@ -188,9 +188,13 @@ def _members(ledger: Ledger, candidates: Candidates, ensemble: Ensemble) -> Cand
     wanted = [member.pair for member in ensemble.members]
     missing = [pair for pair in wanted if pair not in place]
     if missing or candidates.fingerprint != ensemble.dataset.fingerprint:
-        fault = f"lacks the member {missing[0][0]} {missing[0][1]}" if missing else "is of other clips"
+        fault = (
+            f"lacks the member {missing[0][0]} {missing[0][1]} of its ensemble"
+            if missing
+            else "has other clips than its ensemble"
+        )
         command = _choose_again(ledger, ensemble.machine)
-        raise AsdRayError(f"{ensemble.machine}: the ledger {fault} of its ensemble; run: {command}")
+        raise AsdRayError(f"{ensemble.machine}: the ledger {fault}; run: {command}")
     return candidates.take([place[pair] for pair in wanted])
 
 

@@ -1,4 +1,4 @@
-"""The report as Markdown, for a mail or a repository."""
+"""The report as Markdown, for an e-mail or a repository."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asd_ray.reporting.leaderboard import differing
 from asd_ray.reporting.machine import beside_headline
 from asd_ray.reporting.text import DASH, MEASURES, SHORT, count, number, percent, settings, short, signed, span
 
-BEST = 10  # candidates shown of each machine
+BEST = 10  # candidates shown per machine
 
 
 def markdown(facts: Mapping[str, Any]) -> str:
@@ -29,8 +29,8 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"\nWithout an ensemble yet: {', '.join(map(plain, facts['without']))}."
     yield from (f"\nLeft out: {plain(why)}" for why in facts["left_out"])
     yield from (f"\nNot read: {plain(why)}" for why in facts["not_read"])
-    for machine, each in facts["machines"].items():
-        yield from _machine(machine, each)
+    for machine, own in facts["machines"].items():
+        yield from _machine(machine, own)
     yield "\n## Families\n"
     yield from table(
         (*("family", "machine", "complete", "pruned", "failed", "best objective", "protocol"),
@@ -38,8 +38,8 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
         (
             [family, machine, *map(str, study["counts"].values()), number(study["best"]), study["protocol"] or DASH,
              number(study["cost"]["seconds"], 1), number(study["cost"]["seconds_per_point"], 1)]
-            for family, each in facts["families"].items()
-            for machine, study in each["studies"].items()
+            for family, own in facts["families"].items()
+            for machine, study in own["studies"].items()
         ),
         left=2,
     )  # fmt: skip
@@ -111,8 +111,8 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
         )  # fmt: skip
     if final.selection_frequency:
         frequent = [
-            f"{plain(each.name)} {plain(each.variant)} {percent(each.frequency)}"
-            for each in final.selection_frequency[:BEST]
+            f"{plain(row.name)} {plain(row.variant)} {percent(row.frequency)}"
+            for row in final.selection_frequency[:BEST]
         ]
         yield f"\nShare of crossval's folds that chose a candidate: {', '.join(frequent)}."
 
@@ -134,7 +134,7 @@ def _recipe(row: Mapping[str, Any]) -> list[str]:
 
 
 def _against(gain: Mapping[str, Any]) -> str:
-    """The protocol, where the gain is no forecast, or that of the single detector, where it is another."""
+    """The protocol if the gain is no forecast, or the protocol of the single detector if it differs."""
     if not gain or gain["against"] == gain["protocol"] != "oracle":
         return ""
     return " (oracle)" if gain["protocol"] == "oracle" else f" (single: {gain['against']})"
@@ -172,7 +172,7 @@ def _provenance(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def table(names: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> Iterator[str]:
-    """A table; the first `left` columns are words, the others numbers."""
+    """The lines of a table. The first `left` columns are words, the others numbers."""
     yield f"| {' | '.join(map(plain, names))} |"
     yield f"|{'|'.join('---' if at < left else '--:' for at in range(len(names)))}|"
     yield from (f"| {' | '.join(map(plain, row))} |" for row in rows)

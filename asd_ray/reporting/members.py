@@ -1,4 +1,4 @@
-"""Comparison of an ensemble's members: how alike they order clips, and which clips they get wrong."""
+"""Comparison of an ensemble's members: the agreement of their orders, and the clips that they get wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WORST = 10  # clips that are shown
 
 
 def agreement(scores: Floats, clips: pd.DataFrame) -> list[list[float | None]]:
-    """Spearman's rank correlation of members' scores, the mean over ids; None where no id has one."""
+    """Spearman's rank correlation of members' scores, the mean over ids; None if no id has one."""
     of_ids = [
         pd.DataFrame(scores[:, rows].T).corr(method="spearman").to_numpy()
         for rows in clips.groupby("id").indices.values()
@@ -26,7 +26,7 @@ def agreement(scores: Floats, clips: pd.DataFrame) -> list[list[float | None]]:
 def worst_clips(
     clips: pd.DataFrame, together: Floats, limit: float, scores: Floats, limits: Floats
 ) -> dict[str, list[dict[str, Any]]]:
-    """Of labelled `clips`, the anomalies most often missed and the normal clips with most false alarms.
+    """The anomalies most often missed and the normal clips with most false alarms, from labelled `clips`.
 
     A member's row of `scores` [members, clips] has its own threshold in `limits`; the ensemble's scores `together` have
     the threshold `limit`. Clips that most members get wrong come first, then those with the ensemble's largest error.

@@ -1,6 +1,6 @@
 """The ledger's searches as Optuna studies in one SQLite file, which ``optuna-dashboard sqlite:///FILE`` opens.
 
-The ledger remains the only truth: the file is written again each time, and no search reads it.
+The ledger remains the only source: the file is written again each time, and no search reads it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Exported(NamedTuple):
 
 
 def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
-    """One study for each machine and family, with all its trials; the file is written as a whole or not at all."""
+    """One study for each machine and family, with all its trials; the file is written completely or not at all."""
     refuse_own_folder(path, CURE)
     target = _writable(path)
     studies: dict[tuple[str, str], list[TrialRecord]] = {}
@@ -67,23 +67,25 @@ def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
 
 
 def _writable(path: str | Path) -> Path:
-    """`path`; an AsdRayError where it holds something that we must not replace."""
+    """Resolve `path`. Raises an AsdRayError if its content must not be replaced."""
     if is_address(path):
         raise AsdRayError(f"{path}: give the path of a file on a local disk, such as studies.db, without sqlite:///")
     target = Path(os.path.realpath(Path(path).expanduser()))
     if not target.exists():
         return target
     if not target.is_file():
-        raise AsdRayError(f"{target} is no file, so it cannot be replaced by a file of studies; {CURE}")
+        raise AsdRayError(f"{target} is not a file, so it cannot be replaced by a file of studies; {CURE}")
     ours = "SELECT study_id FROM study_user_attributes WHERE key = ?"
     query = f"SELECT COUNT(*) FROM studies WHERE study_id NOT IN ({ours})"
     try:
         with contextlib.closing(sqlite3.connect(f"{target.as_uri()}?mode=ro", uri=True)) as stored:
             foreign = int(stored.execute(query, (MARK,)).fetchone()[0])
     except sqlite3.Error as error:
-        raise AsdRayError(f"{target} exists and is no study file ({error}); {CURE}") from error
+        raise AsdRayError(f"{target} exists and is not a study file ({error}); {CURE}") from error
     if foreign:
-        raise AsdRayError(f"{target} holds studies that are not of a ledger ({foreign}) and would be lost; {CURE}")
+        raise AsdRayError(
+            f"{target} holds studies that do not come from a ledger ({foreign}) and would be lost; {CURE}"
+        )
     return target
 
 
@@ -107,7 +109,7 @@ def _write(path: Path, studies: Mapping[tuple[str, str], Sequence[TrialRecord]],
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """The exceptions in which SQLite's errors, such as a full disk, arrive."""
+    """The exceptions that carry SQLite's errors, such as a full disk."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -122,7 +124,7 @@ def _innermost(error: BaseException) -> str:
 
 
 def _unsynced(path: Path) -> sqlite3.Connection:
-    """Without a sync to disk at each step: only the complete file is renamed into place."""
+    """A connection that does not sync each step to disk, because only the complete file is renamed into place."""
     connection = sqlite3.connect(path, check_same_thread=False)
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA journal_mode = MEMORY")

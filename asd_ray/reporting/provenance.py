@@ -1,4 +1,4 @@
-"""Where the report's numbers come from: data, versions, settings, and the commands that compute them again."""
+"""The provenance of the report's numbers: data, versions, settings, and the commands that compute them again."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from asd_ray._terminal import typed
 from asd_ray.ensembling import Ensemble, protocols
+from asd_ray.ensembling.ensemble_file import FINAL
 from asd_ray.metrics import EDITIONS
 
 if TYPE_CHECKING:
-    from asd_ray.ledger import Ledger, TrialRecord
+    from asd_ray.ledger import Ledger, RunLayout, TrialRecord
 
 
 def provenance(ledger: Ledger, records: Sequence[TrialRecord], machines: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -43,26 +44,32 @@ def provenance(ledger: Ledger, records: Sequence[TrialRecord], machines: Mapping
         "versions": {"ensembles": _merged(final.versions for final in finals.values()),
                      "trials": _merged(record.versions for record in records)},
         "devices": sorted({record.device for record in records if record.device}),
-        "commands": commands(ledger.layout.root, finals),
+        "commands": commands(ledger.layout, finals),
     }  # fmt: skip
 
 
-def commands(root: str, finals: Mapping[str, Ensemble]) -> list[str]:
+def commands(layout: RunLayout, finals: Mapping[str, Ensemble]) -> list[str]:
     """Commands that choose each final ensemble again, that verify it, and that write this report."""
     lines = []
     for machine, final in finals.items():
         config, name = final.config, final.recipe_source or final.recipe.stem
-        options = [("--run", root), ("--recipe", name), ("--maximise", config.maximise), ("--by", final.recipe.by)]
+        options = [
+            ("--run", layout.root),
+            ("--recipe", name),
+            ("--maximise", config.maximise),
+            ("--by", final.recipe.by),
+        ]
         options += [(f"--{option}", getattr(config, option)) for option in ("folds", "repeats", "seed", "threshold")]
         options.append(("--percentile", f"{config.percentile:g}"))
         lines.append(typed("asd-ray", "ensemble", machine, *(word for option in options for word in option)))
     for machine in finals:
-        lines.append(typed("asd-ray", "ensemble", "--verify", f"{root}/ensembles/{machine}/final.json", "--run", root))
-    return [*lines, typed("asd-ray", "report", "--run", root)]
+        file = layout.url(layout.ensemble_file(machine, FINAL))
+        lines.append(typed("asd-ray", "ensemble", "--verify", file, "--run", layout.root))
+    return [*lines, typed("asd-ray", "report", "--run", layout.root)]
 
 
 def _searches(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
-    """The settings of trials, and how many trials have them."""
+    """The different settings of trials, with the number of trials of each."""
     counts: dict[tuple[Any, ...], int] = {}
     for record in records:
         settings = record.settings.to_dict() if record.settings else {}
@@ -75,10 +82,10 @@ def _searches(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
     return [{**dict(shown), "trials": many} for shown, many in sorted(counts.items(), key=lambda item: -item[1])]
 
 
-def _merged(of_each: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """package -> every version that took part."""
+def _merged(versions_of_all: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """package -> all its versions."""
     merged: dict[str, set[str]] = {}
-    for packages in of_each:
+    for packages in versions_of_all:
         for package, version in packages.items():
             merged.setdefault(package, set()).add(version)
     return {package: ", ".join(sorted(versions)) for package, versions in sorted(merged.items())}

@@ -1,4 +1,4 @@
-"""Published numbers of the development sets of DCASE 2020 and 2022, in percent, each with its protocol.
+"""Published numbers on the development sets of DCASE 2020 and 2022, in percent, with their protocols.
 
 They are shown beside a run only if its dataset has the name of the year's layout, dcase2020 or dcase2022, and the same
 machine and ids, with about as many test clips. Other runs have no such table.
@@ -95,7 +95,10 @@ AEGAN-AD (Jiang et al.) | best epoch and score of each machine, chosen with test
 
 
 def comparison(machines: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The table for a run's machines, `machine_facts` each, with the run's own rows; None where nothing matches."""
+    """The table for a run's machines, with the run's own rows; None if nothing matches.
+
+    `machines` maps names to `machine_facts`.
+    """
     for table in TABLES:
         matching = [name for name, facts in machines.items() if _same_clips(table, name, facts)]
         if matching:
@@ -126,7 +129,7 @@ def comparison(machines: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | No
 
 
 def _sentence(protocol: str, machines: Mapping[str, Mapping[str, Any]], of: Iterable[str]) -> str:
-    """For label-free ensembles, whether labels picked their recipe."""
+    """How labels were used; for label-free ensembles, whether labels picked their recipe."""
     if protocol != "label_free":
         return f"final ensemble, {protocols.find(protocol).sentence}"
     return f"final ensemble, {' or '.join(sorted({machines[machine]['labels'] for machine in of}))}"

@@ -39,7 +39,7 @@ class Written(NamedTuple):
 
 
 def write_submission(ledger: Ledger, folder: str | Path, *, year: int | None = None) -> Written:
-    """Write the files of the final ensembles of all machines; the folder is complete or not there.
+    """Write the files of the final ensembles of all machines. The folder is written completely or not at all.
 
     The year is the dataset's unless `year` is given. If the run has clips of an evaluation set, only these are
     written.
@@ -68,7 +68,7 @@ def write_submission(ledger: Ledger, folder: str | Path, *, year: int | None = N
         notes.append(f"{', '.join(without)}: no ensemble was chosen, so it is left out; run: {cure}")
     transductive = [machine for machine, ensemble in ensembles.items() if ensemble.transductive]
     if transductive:
-        notes.append(f"transductive, by scores of the test clips themselves: {', '.join(transductive)}")
+        notes.append(f"transductive, a clip's score depends on other test clips: {', '.join(transductive)}")
     _put(target, contents)
     return Written(target, edition.year, sorted(contents), sum(map(len, cells.values())), notes)
 
@@ -76,7 +76,7 @@ def write_submission(ledger: Ledger, folder: str | Path, *, year: int | None = N
 def _local(folder: str | Path) -> Path:
     if is_address(folder):
         raise AsdRayError(f"{folder}: a submission is a folder on a local disk; write it there and copy it")
-    refuse_own_folder(folder, "name another folder with --submission")
+    refuse_own_folder(folder, "name another folder")
     return Path(os.path.realpath(Path(folder).expanduser()))
 
 
@@ -88,12 +88,12 @@ def _edition_of(ensembles: Mapping[str, Ensemble], year: int | None) -> Edition:
     without = [machine for machine, of_machine in years.items() if of_machine is None]
     if without:
         raise AsdRayError(
-            f"{', '.join(without)}: the dataset is of no DCASE year, so it is not known which files to write; if its "
-            "clips are named as in a year, name that year: --year 2020"
+            f"{', '.join(without)}: the dataset has no DCASE year, so the files to write are not known; if its "
+            "clips are named as in a year, give that year: --year 2020"
         )
     if len(set(years.values())) > 1:
         pairs = ", ".join(f"{machine} {of_machine}" for machine, of_machine in years.items())
-        raise AsdRayError(f"the machines are of several years ({pairs}); name the year of the files: --year 2022")
+        raise AsdRayError(f"the machines have several years ({pairs}); give the year of the files: --year 2022")
     of_dataset = next(year_of for year_of in years.values() if year_of is not None)
     known = {edition.year: edition for edition in scored_editions()}
     if of_dataset not in known:
@@ -107,7 +107,7 @@ def _test(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def clips_by_file(scored: Mapping[str, pd.DataFrame], edition: Edition) -> tuple[dict[Cell, pd.DataFrame], list[str]]:
-    """The clips of each file in order of name, with notes; of the evaluation set if the run has one."""
+    """The clips of each file in order of name, with notes. If the run has an evaluation set, only its clips count."""
     problems, parts = [], []
     for machine, clips in scored.items():
         matches = [edition.clips.pattern.fullmatch(clip) for clip in clips["clip"]]
@@ -120,7 +120,9 @@ def clips_by_file(scored: Mapping[str, pd.DataFrame], edition: Edition) -> tuple
                 f"their id, such as {example}: {shortened(wrong, 2)}"
             )
         elif edition.files.parse(edition.files.spell(SCORE, (machine, "00", DOMAINS[0]))) is None:
-            problems.append(f"{machine}: no file can be named by it, since official machine names have no underscore")
+            problems.append(
+                f"{machine}: it cannot be part of a file name, since official machine names have no underscore"
+            )
         else:
             groups = [match.groupdict() for match in matches if match]
             labelled = [bool(group["label"]) for group in groups]
@@ -128,8 +130,8 @@ def clips_by_file(scored: Mapping[str, pd.DataFrame], edition: Edition) -> tuple
             parts.append(clips.assign(machine=machine, labelled=labelled, domain=domains))
     if problems:
         raise AsdRayError(
-            f"no submission of {edition.year} can be made of these clips:\n{listing(problems)}\n"
-            "name the year of the dataset with --year; other recordings have no official files"
+            f"no submission of {edition.year} can be written from these clips:\n{listing(problems)}\n"
+            "give the year of the dataset with --year; other recordings have no official files"
         )
     every, notes = pd.concat(parts, ignore_index=True), []
     if every["labelled"].all():
@@ -149,14 +151,14 @@ def clips_by_file(scored: Mapping[str, pd.DataFrame], edition: Edition) -> tuple
 
 
 def _rows(names: pd.Series[Any], values: pd.Series[Any]) -> str:
-    """Numbers with as many digits as reading them back exactly needs."""
+    """Rows with numbers that have enough digits to be read back exactly."""
     return official_csv(zip(names, values.tolist(), strict=True))
 
 
 def _put(folder: Path, contents: Mapping[str, str]) -> None:
     """Write the files to a temporary folder and rename it; an older folder of the same files is replaced."""
     if folder.exists() and not folder.is_dir():
-        raise AsdRayError(f"{folder} is a file; a submission is a folder: name another with --submission")
+        raise AsdRayError(f"{folder} is a file; a submission is a folder; name another folder")
     others = sorted({path.name for path in folder.iterdir()} - set(contents)) if folder.exists() else []
     if others:
         raise AsdRayError(
@@ -179,7 +181,7 @@ def _put(folder: Path, contents: Mapping[str, str]) -> None:
     except OSError as error:
         raise AsdRayError(
             f"{folder}: cannot be written ({error.strerror or error}); its old content is unchanged. Free some "
-            "space, or name another folder with --submission"
+            "space, or name another folder"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Checked(NamedTuple):
-    """The result of a check. A folder with `problems` is no valid submission; `notes` are only hints."""
+    """The result of a check. A folder with `problems` is not a valid submission; `notes` are only hints."""
 
     problems: list[str]
     notes: list[str]
@@ -30,7 +30,7 @@ class Checked(NamedTuple):
 
 
 def check_submission(folder: str | Path, year: int, ledger: Ledger | None = None) -> Checked:
-    """Everything wrong with a folder: against a run's test clips if given, else against the year's evaluation set."""
+    """Find everything wrong with a folder, compared with a run's test clips or with the year's evaluation set."""
     edition = scored_edition(year)
     submission = read_submission(Path(folder), year)
     problems, notes = list(submission.problems), _out_of_order(submission)
@@ -74,7 +74,7 @@ def _official_set(
 ) -> tuple[pd.DataFrame, list[str], list[str]]:
     """The clips of the year's evaluation set and of other files in the folder, with problems and notes.
 
-    The clips are those `named` by a score or a decision file: the official lists are no part of this package.
+    The clips are those `named` by a score or a decision file: the official lists are not part of this package.
     """
     read = dict.fromkeys(cell for _, cell in submission.files)
     official, problems, notes = list(_official_cells(edition)), [], []
@@ -82,7 +82,7 @@ def _official_set(
         official = []
         if read:
             problems.append(
-                f"no file is of a machine of {edition.year}'s evaluation set ({', '.join(edition.evaluation)}); if "
+                f"no file has a machine of {edition.year}'s evaluation set ({', '.join(edition.evaluation)}); if "
                 "these are other machines, name the run to check them by: --run RUN"
             )
     others = [cell for cell in read if cell not in official]
@@ -99,7 +99,7 @@ def _official_set(
 def _well_named(
     submission: Submission, edition: Edition, kind: str, table: pd.DataFrame
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The rows whose clip names belong to the file they are in, and what is wrong with the others."""
+    """The rows whose clip names belong to their file, and the problems of the others."""
     rows = zip(table["machine"], table["id"], table["domain"], table["clip"], strict=True)
     wrong: dict[Cell, list[str]] = {}
     for *parts, clip in rows:

@@ -1,4 +1,4 @@
-"""Small charts as SVG: a plot with two axes, drawn at the size of a telephone's screen; colours come from CSS.
+"""Small charts as SVG: a plot with two axes, drawn at the size of a phone's screen. Colours come from CSS.
 
 A screen reader reads the chart's title; a tooltip of each point shows its values.
 """
@@ -45,7 +45,7 @@ class Axis:
     def _steps(self, most: int) -> list[float]:
         rough = (self.high - self.low) / max(1, most - 1)
         power = 10.0 ** math.floor(math.log10(rough))
-        step = next(power * each for each in (1, 2, 2.5, 5, 10) if power * each >= rough * (1 - 1e-9))
+        step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * (1 - 1e-9))
         step = max(1.0, step) if self.whole else step
         first = math.ceil(self.low / step - 1e-9)
         return [round(at * step, 10) for at in range(first, math.floor(self.high / step + 1e-9) + 1)]
@@ -53,7 +53,7 @@ class Axis:
     def _powers(self, most: int) -> list[float]:
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         for digits in ((1, 2, 5), (1, 3), (1,)):
-            values = [each * 10.0**power for power in range(first, last + 1) for each in digits]
+            values = [digit * 10.0**power for power in range(first, last + 1) for digit in digits]
             inside = [value for value in values if self.low * 0.999 <= value <= self.high * 1.001]
             if len(inside) <= most:
                 return inside
@@ -61,7 +61,7 @@ class Axis:
 
 
 def axis(values: Sequence[float], label: str = "", *, log: bool = False, margin: float = 0.05) -> Axis:
-    """Around all `values`; logarithmic only where all are above 0."""
+    """An axis around all `values`; logarithmic only if all are above 0."""
     low, high = min(values), max(values)
     if log and low > 0:
         room = (high / low) ** margin if high > low else 2.0
@@ -169,7 +169,7 @@ def as_text(text: str) -> Markup:
 
 
 def figure(value: float) -> str:
-    """A number as short as it can be read."""
+    """A number in its shortest readable form."""
     if value and not 1e-3 <= abs(value) < 1e5:
         mantissa, _, power = f"{value:.0e}".partition("e")
         return f"{mantissa}e{int(power)}"

@@ -12,7 +12,7 @@ SHOWN = ("value", "auc", "pauc", "hmean")
 
 
 def tables(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Names of the files and their contents."""
+    """Yield the names of the files and their contents."""
     yield "summary.csv", csv_text(map(_flat, facts["summary"]["rows"]))
     recipes = [
         {"machine": machine, **_flat(row)} for machine, own in facts["machines"].items() for row in own["recipes"]

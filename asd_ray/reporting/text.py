@@ -1,4 +1,4 @@
-"""Numbers and settings as people read them; an unknown value is a dash."""
+"""Numbers and settings as text; an unknown value is a dash."""
 
 from __future__ import annotations
 

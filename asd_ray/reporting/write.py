@@ -1,4 +1,4 @@
-"""The report's files, each written as a whole or not at all; a file of anybody else is never replaced."""
+"""Write the report's files, completely or not at all. Files that are not from a report are never replaced."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from asd_ray.storage.files import Files
 
 CURE = "name another folder with --out"
-HEAD = 4096  # bytes, within which a file shows who wrote it
+HEAD = 4096  # bytes at the start or the end of a file that contain its mark
 MARKS = {  # the files that mark a folder as one of our reports, and what they contain
     "report.html": (f'<meta name="generator" content="{GENERATOR}">', "<footer>Written by asd-ray report from "),
     "report.json": ('{"format":"asd_ray-report/',),
@@ -33,11 +33,11 @@ MARKS = {  # the files that mark a folder as one of our reports, and what they c
 
 @dataclass(frozen=True)
 class Report:
-    """What `write_report` wrote."""
+    """The result of `write_report`."""
 
     files: tuple[str, ...]  # paths or s3:// addresses, the page first
-    left_out: tuple[str, ...]  # why a machine with a final ensemble is not in the report
-    not_read: tuple[str, ...]  # why another ensemble file is not in it
+    left_out: tuple[str, ...]  # reasons why machines with a final ensemble are not in the report
+    not_read: tuple[str, ...]  # reasons why other ensemble files are not in it
 
     @property
     def page(self) -> str:
@@ -45,9 +45,9 @@ class Report:
 
 
 def write_report(ledger: Ledger, out: str | Path | None = None) -> Report:
-    """The report of a run, into the folder or s3:// address `out`; into the run's own folder by default.
+    """Write the report of a run to the folder or s3:// address `out`, by default to the run's own folder.
 
-    An AsdRayError where no machine has a final ensemble that can be used, and where `out` holds files of others.
+    Raises an AsdRayError if no machine has a usable final ensemble, or if `out` holds files that are not a report's.
     """
     run = ledger.layout
     target = None if out is None else target_of(str(out), run)
@@ -57,7 +57,7 @@ def write_report(ledger: Ledger, out: str | Path | None = None) -> Report:
 
 
 def target_of(out: str, run: RunLayout) -> RunLayout:
-    """The folder that --out names; an AsdRayError where no report can be there."""
+    """The folder of --out. Raises an AsdRayError if no report can be there."""
     if not out:
         raise AsdRayError("--out is empty; name a folder, or leave it out: the report goes into the run's folder")
     if not is_s3(out) and is_address(out):
@@ -71,7 +71,7 @@ def target_of(out: str, run: RunLayout) -> RunLayout:
 
 
 def write(facts: Facts, layout: RunLayout, folder: str) -> list[str]:
-    """Into a folder on the disk, or on the S3, of `layout`; returns the paths, the page first."""
+    """Write to a folder on the disk, or on the S3, of `layout`; returns the paths, the page first."""
     files = open_files(layout, CURE)
     texts = {layout.report_file(folder, name): text for name, text in contents(facts)}
     _refuse_foreign(files, list(texts))
@@ -81,7 +81,7 @@ def write(facts: Facts, layout: RunLayout, folder: str) -> list[str]:
 
 
 def contents(facts: Facts) -> Iterator[tuple[str, str]]:
-    """Names of the files and their contents."""
+    """Yield the names of the files and their contents."""
     yield "report.html", page(facts)
     yield (
         "report.json",
@@ -92,7 +92,7 @@ def contents(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _refuse_foreign(files: Files, paths: Sequence[str]) -> None:
-    """A folder that holds files of these names must hold a report of ours, by the marks of its page or its JSON."""
+    """Raise an AsdRayError if files of these names exist and the marks of page and JSON show no report of ours."""
     existing = [path for path in paths if files.stat(path) is not None]
     marked = {path: _is_ours(files, path) for path in existing if path.rpartition("/")[2] in MARKS}
     if existing and not (marked and all(marked.values())):
@@ -104,7 +104,7 @@ def _refuse_foreign(files: Files, paths: Sequence[str]) -> None:
 
 
 def _is_ours(files: Files, path: str) -> bool:
-    """By the beginning of the file, or by its end: earlier versions marked the page only in its footer."""
+    """Whether the start or the end of the file has our mark. Earlier versions marked the page only in its footer."""
     if not files.layout.is_s3 and not Path(path).is_file():
         return False
     try:

@@ -195,7 +195,7 @@ def test_without_test_labels_every_other_recipe_names_the_cure(few: Candidates) 
     with pytest.raises(AsdRayError) as raised:
         build(unlabelled, Recipe("greedy", "greedy"), QUICK)
     assert str(raised.value) == (
-        "fan: its test clips have no labels, so recipe greedy has nothing to choose by; use --recipe label_free, "
+        "fan: its test clips have no labels, so recipe greedy cannot choose; use --recipe label_free, "
         "which chooses without labels: it gives scores and decisions, and no metrics"
     )
 
@@ -219,7 +219,7 @@ def test_constant_scores_are_left_out_and_named(few: Candidates) -> None:
 
 
 def test_constant_scores_of_all_candidates_are_an_error(few: Candidates) -> None:
-    with pytest.raises(AsdRayError, match="fan: every candidate gives all test clips one score; their detectors"):
+    with pytest.raises(AsdRayError, match="fan: every candidate gives all test clips one score: the detectors"):
         without_constants(replace(few, scores=np.full_like(few.scores, 2.0)))
 
 

@@ -125,7 +125,7 @@ def test_words_that_decide_are_compared_too(small: Ledger) -> None:
         assert verify(small, replace(final, **{word: "max"}))[word] == math.inf
     final = replace(final, dataset=replace(final.dataset, fingerprint="0123456789ab"))
     assert verify(small, final)["dataset/fingerprint"] == math.inf
-    with pytest.raises(AsdRayError, match=r"trials are of other clips \(f0f0f0f0\) than the ensemble's \(01234567\)"):
+    with pytest.raises(AsdRayError, match=r"trials have other clips \(f0f0f0f0\) than the ensemble's \(01234567\)"):
         scores_of(small, final)
 
 

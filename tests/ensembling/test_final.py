@@ -86,14 +86,11 @@ def test_one_that_is_asked_for_takes_its_place_and_keeps_it(root: Path, run: Run
     assert "fan: worst, chosen by a user (--final) of 2 recipes, 1 of them stored before" in output
     assert final(root).tried.chosen_by == "user"
     output = run("--recipe", "top_k").out
-    assert "note: the final one stays worst, which a user chose (--final)" in output
+    assert "note: final.json was not replaced: a user chose worst (--final)" in output
     assert final(root).name == "worst"
     assert final(root).tried.recipes == 4
     output = run().out  # every recipe
-    assert (
-        "note: final.json was worst, which a user chose (--final); without --recipe it is replaced by the best of"
-        in output
-    )
+    assert "note: final.json was worst, which a user chose (--final); without --recipe the best of all" in output
     assert final(root).tried.chosen_by == "crossval"
     assert final(root).name != "worst"
     assert "worst" in final(root).tried.names
@@ -127,7 +124,7 @@ def test_other_options_are_not_compared_and_one_recipe_does_not_replace(
     run("--recipe", "best_single", "--recipe", "top_k")
     before = final(root)
     output = run("--recipe", "best_single", *options).out
-    stays = f"note: final.json stays {before.name}, {reason}; to replace it, run asd-ray ensemble fan"
+    stays = f"note: final.json was not replaced: {before.name}, {reason}; to replace it, run asd-ray ensemble fan"
     assert stays in output
     assert f"not compared: top_k.max, top_k.mean, {reason}" in output
     assert final(root) == before
@@ -142,7 +139,7 @@ def test_a_full_comparison_of_new_candidates_replaces_an_older_one(root: Path, r
     fill(root, ("other",))
     output = run("--recipe", "worst.toml").out
     reason = "chosen from other candidates (4 then, 6 now)"
-    assert f"final.json stays {before.name}, {reason}" in output
+    assert f"final.json was not replaced: {before.name}, {reason}" in output
     assert final(root) == before
     output = run().out
     assert f"final.json was {before.name}, {reason}; it was replaced" in output
@@ -249,7 +246,7 @@ def test_names_that_differ_in_case_only_are_refused(root: Path, run: Run) -> Non
     run("--recipe", "worst.toml")
     with unharmed(root):
         output = run("--recipe", "WORST.toml", status=2).err
-    assert "the ensemble of WORST would take the place of worst; rename your recipe's file" in output
+    assert "the ensemble of WORST would overwrite worst; rename your recipe's file" in output
 
 
 def test_every_unreadable_file_is_kept_when_it_gives_way(root: Path, run: Run) -> None:

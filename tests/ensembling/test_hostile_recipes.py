@@ -214,11 +214,11 @@ def test_a_slot_that_nothing_fits_is_told_the_true_reason(slot: Slot, message: s
     [
         (
             CONSTANT,
-            "such scores cannot be standardised, their detectors learned nothing; search other",
+            "constant scores cannot be standardised: the detector learned nothing; search other",
         ),
         ("no held_out scores", "standardise by other clips: --by train"),
         ("held_out scores of other clips", "standardise by other clips: --by train"),
-        ("test scores of other clips", "they are of an earlier or later dataset; search in a run of its own"),
+        ("test scores of other clips", "their clips are those of another dataset; search in a separate run"),
     ],
 )
 def test_a_family_that_was_left_out_is_not_said_to_be_missing(reason: str, cure: str) -> None:

@@ -153,7 +153,7 @@ def test_the_best_of_some_families_needs_one_of_them(evaluation: EvaluationSet) 
 def test_without_labels_a_papers_setting_is_needed(evaluation: EvaluationSet, slots: tuple[Slot, ...]) -> None:
     recipe = Recipe("label_free", "label_free", slots=slots)
     check(recipe, evaluation.candidates)
-    with pytest.raises(AsdRayError, match="takes the papers' settings, and the ledger has no complete trial of one"):
+    with pytest.raises(AsdRayError, match="needs a complete trial with the papers' settings, and the ledger has none"):
         check(recipe, replace(evaluation.candidates, table=evaluation.candidates.table.assign(paper=False)))
 
 

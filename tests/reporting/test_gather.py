@@ -124,7 +124,7 @@ def test_candidates_that_came_later_are_told(copied: Path) -> None:
     ledger = Ledger(copied)
     fill(ledger, "fan", trials=16)
     (note,) = gather(ledger)["machines"]["fan"]["notes"]
-    said = "6 candidates came to the ledger after this ensemble was chosen; run: asd-ray ensemble fan --run "
+    said = "6 candidates were added to the ledger after this ensemble was chosen; run: asd-ray ensemble fan --run "
     assert note == f"{said}{ledger.layout.root}"
 
 
@@ -140,7 +140,7 @@ def test_trials_of_other_held_out_clips_that_came_later_change_nothing(copied: P
     after = gather(Ledger(copied))["machines"]["fan"]
     assert after["leaderboard"] == before["leaderboard"]
     assert after["histograms"] == before["histograms"]
-    assert after["notes"][-1].startswith("108 candidates came to the ledger after this ensemble was chosen")
+    assert after["notes"][-1].startswith("108 candidates were added to the ledger after this ensemble was chosen")
 
 
 def test_only_ensembles_of_the_same_choice_stand_beside_the_final_one(copied: Path) -> None:
@@ -221,7 +221,7 @@ def test_an_ensemble_that_the_ledger_does_not_bear_out_is_left_out_and_named(cop
     change(copied, members=[{**stored["members"][0], "trial": "tdeadbeef"}, *stored["members"][1:]])
     facts = gather(Ledger(copied))
     assert "fan" not in facts["machines"]
-    assert "fan/final.json: members/0 is none of candidates/all" in facts["left_out"][0]
+    assert "fan/final.json: members/0 is not in candidates/all" in facts["left_out"][0]
     protocol = "label_free" if "label_free" in stored["metrics"] else "oracle"
     metrics = {**stored["metrics"], protocol: {**stored["metrics"][protocol], "value": 0.99}}
     change(copied, members=stored["members"], metrics=metrics)

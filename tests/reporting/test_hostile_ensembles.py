@@ -36,9 +36,9 @@ def test_the_report_leaves_out_what_it_cannot_read_and_names_it(tmp_path: Path, 
     assert answer.status == 1
     for word in (
         "deep.json: this is no JSON (brackets are nested more than 50 deep)",
-        "pipe.json: this is no file; remove it",
+        "pipe.json: this is not a file; remove it",
         "typed.json: metrics/oracle/value must be a number",
-        "moved.json: machine is 'valve', but the folder is of fan",
+        "moved.json: machine is 'valve', but the file is in the folder of fan",
         "pump/final.json: this is no JSON (NaN is no number of JSON)",
     ):
         assert answer.text.count(word) == 1

@@ -175,9 +175,11 @@ def test_what_is_not_ours_is_not_written_over(
     text.write_text("mine")
     optuna.create_study(storage=f"sqlite:///{foreign}", study_name="mine")
     before = foreign.read_bytes()
-    with pytest.raises(AsdRayError, match="notes.txt exists and is no study file .*name another file with --optuna-db"):
+    with pytest.raises(
+        AsdRayError, match="notes.txt exists and is not a study file .*name another file with --optuna-db"
+    ):
         write_optuna_db(ledger, text)
-    with pytest.raises(AsdRayError, match="holds studies that are not of a ledger .1. and would be lost"):
+    with pytest.raises(AsdRayError, match="holds studies that do not come from a ledger .1. and would be lost"):
         write_optuna_db(ledger, foreign)
     with pytest.raises(AsdRayError, match="a file on a local disk"):
         write_optuna_db(ledger, f"sqlite:///{tmp_path}/new.db")

@@ -12,7 +12,7 @@ EXAMPLES = (
     "asd-ray submission check submissions/theirs_1 --year 2023",
     "asd-ray submission check submissions/ours_1 --year 2023 --run runs/dcase2023",
 )
-SHOWN = 100  # problems that are listed
+SHOWN = 100  # problems in the list
 
 
 def add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,7 +20,7 @@ def add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         actions, "check", "list everything that is wrong with a folder of official files (exit status 2)", EXAMPLES
     )
     command.add_argument("folder", metavar="DIR", help="the folder of the files")
-    command.add_argument("--year", type=int, required=True, help="DCASE year, such as 2023: which files to expect")
+    command.add_argument("--year", type=int, required=True, help="DCASE year of the expected files, such as 2023")
     command.add_argument(
         "--run", metavar="RUN", help=f"expect the clips of this run, not the year's evaluation set: {RUN}"
     )
@@ -33,7 +33,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def check_files(folder: str, year: int, run: str | None) -> None:
-    """Print what was checked, or raise with all problems; `asd-ray report --check-submission` does the same."""
+    """Print the result of the check, or raise with all problems. Also used by `asd-ray report --check-submission`."""
     from asd_ray.ledger.store import Ledger
     from asd_ray.reporting.submission_check import check_submission
 

@@ -21,7 +21,7 @@ EXAMPLES = (
 def add_write(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = subparser(actions, "write", "write the official files of a run's final ensembles", EXAMPLES)
     command.add_argument("run", metavar="RUN", help=RUN)
-    command.add_argument("folder", metavar="DIR", help="the folder to write; it is complete or not there")
+    command.add_argument("folder", metavar="DIR", help="the folder to write; it is written completely or not at all")
     command.add_argument("--year", type=int, help="DCASE year of the files (default: the dataset's)")
     command.set_defaults(act=_write)
 
@@ -36,7 +36,7 @@ def _write(args: argparse.Namespace) -> int:
 
 
 def write_files(ledger: Ledger, folder: str, year: int | None) -> None:
-    """Write the files and print what they hold; `asd-ray report --submission` does the same."""
+    """Write the files and print their number. Also used by `asd-ray report --submission`."""
     from asd_ray.reporting.submission import write_submission
 
     submission = write_submission(ledger, folder, year=year)

@@ -1,4 +1,4 @@
-"""How labels were used in choosing an ensemble: one file per protocol, and the table of them all."""
+"""Protocols: how labels are used in choosing an ensemble. One file per protocol, and the table of them all."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ PROTOCOLS: tuple[Protocol, ...] = (LabelFree(), Oracle(), CrossVal(), CrossId())
 HEADLINE = ("label_free", "crossval", "oracle")
 
 
-def headline(measured: Container[str]) -> str | None:
-    """The protocol of `measured` whose number stands for an ensemble; None where there is no such number.
+def headline(available: Container[str]) -> str | None:
+    """The protocol of the `available` ones whose number stands for an ensemble; None if there is none.
 
     Only this function decides it, for the choice of the final ensemble, the command line and the report. Forecasts come
     first. label_free is before crossval because a recipe that uses no label has the same number under both, and the
     former name describes it better. oracle is an upper bound and comes last. Other protocols are shown beside the
     headline: cross_id, for example, forecasts the number for a new id, which is another question.
     """
-    return next((name for name in HEADLINE if name in measured), None)
+    return next((name for name in HEADLINE if name in available), None)
 
 
 def names() -> list[str]:

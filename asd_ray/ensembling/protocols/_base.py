@@ -1,4 +1,4 @@
-"""What a protocol is: a rule of which labels may choose the members of an ensemble whose number is measured.
+"""The interface of a protocol: a rule for which labels may be used in choosing the members of a measured ensemble.
 
 Protocols that leave clips out choose another ensemble for each part. Before the scores of all parts are measured
 together, the scores of each ensemble are put into units of its own scores of all the clips of an id, without labels.
@@ -48,7 +48,7 @@ class Protocol(typing.Protocol):
 
     @property
     def name(self) -> str:
-        """As ensemble files, the report and the command line call it; no key of the files' metrics: gap, decisions."""
+        """The name in ensemble files, the report and the command line; not gap or decisions, which are other keys."""
 
     @property
     def sentence(self) -> str:
@@ -56,7 +56,7 @@ class Protocol(typing.Protocol):
 
     @property
     def forecasts(self) -> bool:
-        """Whether the labels of the measured clips had no say in choosing, so that the number is no upper bound."""
+        """Whether the labels of the measured clips were not used in choosing, so that the number is no upper bound."""
 
     def possible(self, evaluation: EvaluationSet, recipe: Recipe) -> bool:
         """Whether these clips and this recipe allow it. Called first; `measure` is called only where it is True."""
@@ -66,7 +66,7 @@ class Protocol(typing.Protocol):
 
 
 def measure_whole(protocol: str, evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> Measurement:
-    """Members chosen with all clips, and measured on all clips."""
+    """Choose members on all clips and measure them on all clips."""
     selection = select(recipe, evaluation.candidates.table, evaluation.scores, evaluation.scorer, seed=config.seed)
     return _measurement(protocol, evaluation, recipe, [[(evaluation.all_clips, selection)]])
 
@@ -74,7 +74,7 @@ def measure_whole(protocol: str, evaluation: EvaluationSet, recipe: Recipe, conf
 def measure_parts(
     protocol: str, evaluation: EvaluationSet, recipe: Recipe, repeats: Sequence[Sequence[Mask]], seed: int
 ) -> Measurement:
-    """Members chosen without each part of the clips, and measured on it; the parts of a repeat make up all clips."""
+    """For each part, choose members without it and measure on it. The parts of a repeat make up all clips."""
     parts = [part for repeat in repeats for part in repeat]
     with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:  # numpy sorts without holding Python's lock
         selections = iter(list(pool.map(lambda part: select_without(evaluation, recipe, part, seed), parts)))
@@ -83,7 +83,7 @@ def measure_parts(
 
 
 def select_without(evaluation: EvaluationSet, recipe: Recipe, left_out: Mask, seed: int) -> Selection:
-    """Members chosen by the other clips: neither labels nor scores of those left out are used."""
+    """Choose members by the other clips: neither labels nor scores of those left out are used."""
     table, others = evaluation.candidates.table, ~left_out
     return select(recipe, table, evaluation.scores[:, others], evaluation.scorer.of(others), seed=seed)
 

@@ -20,7 +20,7 @@ class CrossId:
     forecasts = True
 
     def possible(self, evaluation: EvaluationSet, recipe: Recipe) -> bool:
-        """Not for a recipe that uses no label: it would choose the same members, so the number would be the same."""
+        """False for a recipe that uses no label: it would choose the same members, so the number would be the same."""
         return recipe.select != "label_free" and len(set(evaluation.ids)) > 1
 
     def measure(self, evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> Measurement:

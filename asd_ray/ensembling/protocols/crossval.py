@@ -23,7 +23,7 @@ class CrossVal:
         return recipe.select == "label_free" or fewest_clips(evaluation.scorer) > 1
 
     def measure(self, evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> Measurement:
-        """A recipe that uses no label chooses the same members whichever fold is left out, so it needs no folds."""
+        """Measure on folds. A recipe that uses no label needs none: its members are the same for every fold."""
         if recipe.select == "label_free":
             return measure_whole(self.name, evaluation, recipe, config)
         repeats = [
@@ -52,5 +52,5 @@ def folds_of(scorer: CellScorer, folds: int, seed: int) -> Iterator[Mask]:
 
 
 def fewest_clips(scorer: CellScorer) -> int:
-    """Of an id, domain and label: there cannot be more folds than these."""
+    """The smallest number of clips of an id, domain and label, which limits the number of folds."""
     return min(map(len, strata_of(scorer.clips).values()))
