@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument(
         "--seconds", type=float, default=DEFAULTS["seconds"], help="length of a clip (default 1); more for long windows"
     )
-    arguments.add_argument("--rate", type=positive, default=DEFAULTS["rate"], metavar="HZ", help="of the clips (default 16000)")
+    arguments.add_argument(
+        "--rate", type=positive, default=DEFAULTS["rate"], metavar="HZ", help="of the clips (default 16000)"
+    )
     arguments.add_argument("--device", default=DEFAULTS["device"], help="where to compute (default cpu)")
     return run(arguments, _check, argv)
 

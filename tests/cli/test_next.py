@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
+from asd_ray.conformance import CheckResult
 from asd_ray.ledger import Ledger
 from tests.hostile import Answer, Verbs
 from tests.reporting.conftest import choose, fill
@@ -16,11 +18,16 @@ ENSEMBLE, LIST = "ensemble --run {run}", "ledger ls {run}"
 TINY = "tests.tuning.families_for_tests:Tiny"
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    folder = tmp_path / "a run"  # its name needs quotes in a shell
+@pytest.fixture(scope="module")
+def filled_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("filled") / "run"
     fill(Ledger(folder), "fan", trials=8)  # of each family, trial 6 is pruned and trial 7 failed
     return folder
+
+
+@pytest.fixture
+def run(filled_once: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(filled_once, tmp_path / "a run")  # the name needs quotes in a shell
 
 
 @pytest.fixture
@@ -59,9 +66,9 @@ def next_words(answer: Answer) -> list[str]:
         ("ledger verify {run}", ENSEMBLE),
         ("ledger compact {run}", LIST),
         ("ledger forget {run} --machine fan --dry-run", "ledger forget {run} --machine fan"),
-        ("ledger forget {run} --failed fan-idnn-0007 --dry-run", "ledger forget {run} fan-idnn-0007 --failed"),
+        ("ledger forget {run} fan-idnn-0007 --failed --dry-run", "ledger forget {run} fan-idnn-0007 --failed"),
         ("ledger forget {run}", LIST),
-        ("ledger forget {run} --failed fan-idnn-0000", LIST),
+        ("ledger forget {run} fan-idnn-0000 --failed", LIST),
     ],
 )
 def test_the_last_line_is_a_command_that_works(verb: str, after: str, run: Path, verbs: Verbs, tmp_path: Path) -> None:
@@ -92,11 +99,15 @@ def test_without_a_complete_trial_no_ensemble_is_named(run: Path, verbs: Verbs) 
     assert next_words(verbs("ledger", "verify", run)) == ["ledger", "forget", str(run), "--dry-run"]
 
 
-def test_trials_of_one_name_are_shown_by_their_hash(run: Path, verbs: Verbs) -> None:
-    fill(Ledger(run), "fan", trials=8, seeds=2)
+def test_trials_of_one_name_are_shown_by_hash_and_machine(verbs: Verbs, tmp_path: Path) -> None:
+    table, run = tmp_path / "table.csv", tmp_path / "run"
+    rows = [f"theirs,{machine},00,{machine}_{at}.wav,0.{at}" for machine in ("fan", "pump") for at in range(4)]
+    table.write_text("\n".join(["system,machine,id,clip,score", *rows]))
+    verbs("ledger", "import", run, table)
     after = next_words(verbs("ledger", "ls", run))
     record = Ledger(run).records()[0]
-    assert after == ["ledger", "show", str(run), "fan-idnn-0000"] or after[3] == record.trial
+    assert after == ["ledger", "show", str(run), record.trial, "--machine", "fan"]
+    assert verbs(*after).status == 0
 
 
 def test_evaluated_scores_are_imported_and_then_combined(truth: Path, verbs: Verbs, tmp_path: Path) -> None:
@@ -116,12 +127,12 @@ def test_json_is_for_programs(verb: str, run: Path, verbs: Verbs) -> None:
 def test_a_family_that_passes_is_searched_and_one_that_fails_is_traced(
     verbs: Verbs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    results = [CheckResult("a check", "", "")]
+    results = [CheckResult("a check")]
     monkeypatch.setattr("asd_ray.conformance.check_family", lambda *args, **options: results)
     assert next_words(verbs("conformance", TINY, "--rate", 48_000, "--seconds", 2)) == (
         ["search", "MACHINE", "--families", TINY, "--rate", "48000"]
     )
-    results[:] = [CheckResult("a check", "it failed", "")]
+    results[:] = [CheckResult("a check", "it failed")]
     answer = verbs("conformance", TINY, "--rate", 48_000, "--seconds", 2)
     assert answer.status == 1
     assert next_words(answer) == ["conformance", TINY, "--seconds", "2.0", "--rate", "48000", "--debug"]
