@@ -239,7 +239,7 @@ class Study:
             self.best = record
 
     def _add_partial(self, record: TrialRecord) -> None:
-        """Add a trial that is stored for some of its machines. It keeps its number, and runs again if it has this seed."""
+        """Add a trial that is stored for some of its machines. It keeps its number and runs again if of this seed."""
         self._numbers.add(record.number)
         same = self._recognised(record)
         if same is not None and record.seed == self.seed:
