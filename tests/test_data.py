@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from asd_ray.clips.layouts import layouts
 from asd_ray.data import main
 
 Make = Callable[..., Path]
@@ -151,3 +152,10 @@ def test_a_piped_table_cuts_no_words(tmp_path: Path, record: Make, capsys: pytes
     out = capsys.readouterr().out
     assert machine in out
     assert "16000" in out
+
+
+def test_the_help_names_every_layout(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["check", "--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"--layout NAME {', '.join(layouts())} (default: detected)" in out

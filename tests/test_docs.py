@@ -170,5 +170,5 @@ def test_the_example_of_a_detector_keeps_the_contract(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "asd_ray", "conformance", "nearest:Nearest"]
     done = subprocess.run(words, capture_output=True, text=True, env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    last = done.stdout.splitlines()[-1]
-    assert f"    {last}\n" in (ROOT / "docs" / "own-detector.md").read_text()
+    count, after = done.stdout.splitlines()[-2:]
+    assert f"    {count}\n    {after}\n" in (ROOT / "docs" / "own-detector.md").read_text()

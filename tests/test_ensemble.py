@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -293,6 +294,7 @@ def test_the_run_is_the_one_in_runs_unless_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert "there is no run in runs/ here; name one: --run runs/NAME, or search first: asd-ray search" in refused("fan")
+    os.makedirs(os.fsencode(tmp_path / "runs") + b"/\xff/ledger")  # no run can be in a folder whose name is not UTF-8
     make_run(tmp_path / "runs" / "one")
     assert "runs/one/ensembles/fan/final.json" in said("fan", "--recipe", "best_single", *QUICK)
     make_run(tmp_path / "runs" / "two")

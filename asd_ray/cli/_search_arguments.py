@@ -17,46 +17,65 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
     to.add_argument("--run", metavar="RUN", help="folder or s3://… of results (default: runs/<name of the dataset>)")
     to.add_argument("--families", type=names, default=(), metavar="A,B", help="names, package.module:Class, or all")
     to.add_argument("--trials", type=positive, metavar="N", help="per machine and family (default 20)")
-    to.add_argument("--status", metavar="RUN", help="tell how the searches of a run are going, and do nothing else")
+    to.add_argument("--status", metavar="RUN", help="older form of: asd-ray status RUN")
     to.add_argument("--time", type=duration, metavar="30m", help="start no trial after this long")
     to.add_argument("--trial-time", type=duration, metavar="2h", help="end a trial that takes longer, as failed")
     to.add_argument("--epochs-cap", type=positive, metavar="N", help="train no trial for longer")
-    to.add_argument("--seed", type=seed_number, default=0, metavar="N", help="of trials and of Optuna (default 0)")
+    to.add_argument(
+        "--seed", type=seed_number, default=0, metavar="N", help="seed of the trials and of Optuna (default 0)"
+    )
     to.add_argument(
         "--space",
         action="append",
         default=[],
         metavar="[FAMILY=]FILE",
-        help="replaces search_spaces/; it is run as code",
+        help="Python file with a search space to use instead of the shipped one; it is run as code",
     )
     to.add_argument(
-        "--checkpoint", choices=("last", "oracle"), default="last", help="oracle: the epoch best by test labels"
+        "--checkpoint",
+        choices=("last", "oracle"),
+        default="last",
+        help="which epoch counts: the last, or (oracle) the one with the best test score",
     )
     to.add_argument(
-        "--retry-failed", action="store_true", help="run stored failures anew; their files are set aside, not deleted"
+        "--retry-failed",
+        action="store_true",
+        help="run failed trials again; their files are set aside, not deleted",
     )
-    to.add_argument("--held-out", type=float, default=0.1, metavar="P", help="share of normals kept from training")
     to.add_argument(
-        "--jointly", action="store_true", help="every trial learns from all these machines together, as STgram-MFN does"
+        "--held-out",
+        type=float,
+        default=0.1,
+        metavar="P",
+        help="share of normal clips held out of training (default 0.1)",
+    )
+    to.add_argument(
+        "--jointly", action="store_true", help="train each trial on all named machines together, as STgram-MFN does"
     )
     where = to.add_argument_group("where it runs")
     where.add_argument(
         "--address",
         default=LOCAL,
         metavar="WHERE",
-        help="local: a Ray of its own on this computer (default); auto or HOST:PORT: join the one that runs there; "
-        "ray://HOST:10001: run it on that cluster for as long as this command follows it",
+        help="local: a private Ray on this computer (default); auto or HOST:PORT: join a running Ray; "
+        "ray://HOST:10001: run the search on that cluster while this command stays open",
     )
     where.add_argument("--serial", action="store_true", help="in this process, without Ray: for debugging")
-    where.add_argument("--cpus", type=positive, metavar="N", help="that a Ray of its own may use (default: all)")
+    where.add_argument("--cpus", type=positive, metavar="N", help="number of CPUs for the private Ray (default: all)")
     where.add_argument("--cpus-per-trial", type=above_0, metavar="N", help="instead of the family's own")
     where.add_argument(
-        "--gpus-per-trial", type=amount, metavar="N", help="of families that want one: 0.25 is four trials a card"
+        "--gpus-per-trial",
+        type=amount,
+        metavar="N",
+        help="for families that use a GPU: 0.25 runs four trials per GPU",
     )
-    where.add_argument("--memory-per-trial", type=gib, metavar="GIB", help="that Ray sets aside for each")
+    where.add_argument("--memory-per-trial", type=gib, metavar="GIB", help="memory that Ray reserves for each trial")
     where.add_argument("--no-dashboard", action="store_true", help="start Ray without its dashboard")
     to.add_argument(
-        "--log-level", choices=LOG_LEVELS, default="warning", help="of log lines on stderr; info: one an event"
+        "--log-level",
+        choices=LOG_LEVELS,
+        default="warning",
+        help="of log lines on standard error; info prints one line per event",
     )
     data = to.add_argument_group("how the dataset is read (see asd-ray data check)")
     data.add_argument("--layout", metavar="NAME")

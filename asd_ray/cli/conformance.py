@@ -9,6 +9,7 @@ from pathlib import Path
 
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import parser
+from asd_ray.cli._next import say_next
 from asd_ray.cli._run import run
 from asd_ray.cli._types import positive
 
@@ -18,6 +19,7 @@ EXAMPLES = [
     "asd-ray conformance mine.detector:Mine --space mine_space.py --seconds 10",
     "asd-ray conformance mine.detector:Mine --rate 48000    # PRESETS[…].at(self.context.rate)",
 ]
+DEFAULTS = {"space": None, "seconds": 1.0, "rate": 16_000, "device": "cpu"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,10 +27,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument("family", help="a family's name, or your own as package.module:Class")
     arguments.add_argument("--space", type=Path, metavar="FILE", help="its search space (default: the family's own)")
     arguments.add_argument(
-        "--seconds", type=float, default=1.0, help="length of a clip (default 1); more for long windows"
+        "--seconds", type=float, default=DEFAULTS["seconds"], help="length of a clip (default 1); more for long windows"
     )
-    arguments.add_argument("--rate", type=positive, default=16_000, metavar="HZ", help="of the clips (default 16000)")
-    arguments.add_argument("--device", default="cpu", help="where to compute (default cpu)")
+    arguments.add_argument(
+        "--rate", type=positive, default=DEFAULTS["rate"], metavar="HZ", help="of the clips (default 16000)"
+    )
+    arguments.add_argument("--device", default=DEFAULTS["device"], help="where to compute (default cpu)")
     return run(arguments, _check, argv)
 
 
@@ -47,4 +51,19 @@ def _check(args: argparse.Namespace) -> int:
         sys.stdout.flush()
     passed = sum(result.passed for result in results)
     say(f"{passed} of {len(results)} checks passed")
+    _say_next(args, all_passed=passed == len(results))
     return 0 if passed == len(results) else 1
+
+
+def _say_next(args: argparse.Namespace, *, all_passed: bool) -> None:
+    """A search with the family; or the same checks again, with the traceback of each failure."""
+    if all_passed:
+        say_next("search", "MACHINE", "--families", args.family, *_options(args, "space", "rate"))
+    elif not args.debug:
+        say_next("conformance", args.family, *_options(args, *DEFAULTS), "--debug")
+
+
+def _options(args: argparse.Namespace, *names: str) -> list[object]:
+    """Those of the named options that differ from their default, as they were typed."""
+    changed = [name for name in names if getattr(args, name) != DEFAULTS[name]]
+    return [word for name in changed for word in (f"--{name}", getattr(args, name))]

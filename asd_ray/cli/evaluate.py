@@ -8,6 +8,7 @@ from pathlib import Path
 
 from asd_ray._terminal import say, say_json
 from asd_ray.cli._arguments import parser
+from asd_ray.cli._next import say_next
 from asd_ray.cli._run import run
 from asd_ray.errors import AsdRayError
 
@@ -69,4 +70,6 @@ def _evaluate(args: argparse.Namespace) -> int:
         say_json(evaluation.to_json())
     if evaluation.problems:
         raise AsdRayError("\n".join(evaluation.problems))
+    if not args.json:
+        say_next("ledger", "import", "RUN", next(iter(evaluation.systems)), "--truth", args.truth, "--year", args.year)
     return 0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import RUN, parser
+from asd_ray.cli._next import say_next
 from asd_ray.cli._run import run
 from asd_ray.cli.ledger.verify import print_verification
 
@@ -38,4 +39,9 @@ def _verify(args: argparse.Namespace) -> int:
     for file in files:
         say(f"{file.path}: {file.problem or f'{file.values} values agree with the ledger'}")
     say(f"ensembles: {len(files)} files, {len(wrong)} with problems")
+    if report.trials["complete"]:
+        is_ready = files and not wrong and not report.set_aside
+        say_next("report" if is_ready else "ensemble", "--run", ledger.layout.root)
+    else:
+        say_next("ledger", "ls", ledger.layout.root)
     return 0 if report.is_clean and not wrong else 1

@@ -1,4 +1,4 @@
-"""``python -m asd_ray.conformance.checks``: the older name of ``asd-ray conformance``."""
+"""``python -m asd_ray.detectors.conformance``: the older name of ``asd-ray conformance``."""
 
 import sys
 

@@ -21,12 +21,12 @@ from asd_ray.tuning.running import RunningTrial
 from asd_ray.tuning.study import Study
 from asd_ray.tuning.watch._base import Watcher
 
-LIVES = 2  # how often a trial may lose its worker before it counts as failed
-NODES = 20  # how often it may, besides, lose its node (a spot instance) or meet a node that cannot run it
+ATTEMPTS = 2  # a trial counts as failed when its worker has died so often
+NODES = 20  # so many losses by a node (a spot instance that ended, a node that cannot run the trial) do not count
 
 
 class Search:
-    """Asks the studies for trials, tells them how the trials ended, and stores what no worker can: pruned and lost."""
+    """Asks the studies for trials, tells them how the trials ended, and stores pruned and lost trials itself."""
 
     def __init__(
         self,
@@ -40,20 +40,20 @@ class Search:
     ) -> None:
         self.studies, self.source, self.ledger = studies, source, ledger
         self.other_nodes = other_nodes  # whether a trial that one node cannot run may run on another
-        self.deadline = deadline  # of time.monotonic(): no trial starts after it
+        self.deadline = deadline  # by time.monotonic(); no trial starts after it
         self.watchers = tuple(watchers)
         self.started = time.monotonic()
         self.running: dict[str, RunningTrial] = {}  # trial hash -> a trial in flight
         self.ended = 0  # trials that this command has finished
         self.stopping = ""  # why no more trials are started
         self.error = ""  # what ends the search as a failure
-        self._waiting: list[RunningTrial] = []  # attempts that were lost, whose trials are to run again
+        self._waiting: list[RunningTrial] = []  # lost trials that will run again
         self._failing: set[str] = set()  # watchers that raised; each is reported once
 
     # -- which trial comes next ----------------------------------------------------------------------------------
 
     def next(self, fits: Callable[[Study], bool] = lambda study: True) -> RunningTrial | None:
-        """A trial to run now, of a study whose trials fit into what is free. None: not now, or never if `over`."""
+        """A trial to run now, from a study whose trials `fits` accepts. None: not now, or never if `over`."""
         if self.deadline is not None and time.monotonic() > self.deadline and not self.stopping:
             self.stop("the time is up")
         if self.stopping:
@@ -85,7 +85,7 @@ class Search:
         return bool(self.stopping) or not (self._waiting or any(study.missing for study in self.studies))
 
     def stop(self, why: str) -> None:
-        """Start no more trials; those that run go on."""
+        """Start no more trials; running trials continue."""
         self.stopping = self.stopping or why
 
     def _in_time(self, study: Study) -> bool:
@@ -100,7 +100,7 @@ class Search:
         return run
 
     def withdraw(self, run: RunningTrial, *, again: bool) -> None:
-        """Take back a trial that no worker has yet. With `again` it waits to be handed out another time."""
+        """Take back a trial that no worker has started. With `again`, it is handed out again later."""
         del self.running[run.spec.hash]
         if again:
             self._waiting.append(run)
@@ -110,7 +110,7 @@ class Search:
     # -- how it ends ---------------------------------------------------------------------------------------------
 
     def progressed(self, run: RunningTrial, event: ProgressEvent) -> bool:
-        """Take in what a trial reports. Returns whether the trial is to be stopped now."""
+        """Record what a trial reports. Returns whether the trial must stop now."""
         if not self._is_running(run):
             return False
         run.seconds, run.node = event.seconds, event.node
@@ -137,22 +137,22 @@ class Search:
             self._end(run, outcome.record)
 
     def pruned(self, run: RunningTrial) -> None:
-        """The trial was stopped at a rung. It is stored here, with the values that it had reached."""
+        """The trial was stopped at a rung. It is stored here, with the values up to then."""
         if self._is_running(run):
             del self.running[run.spec.hash]
             self._store(run, "pruned")
 
     def lost(self, run: RunningTrial, by_nodes: int = 0, hung: str = "") -> None:
-        """Its worker died. What it has stored counts; otherwise the trial runs once more, and fails the next time.
+        """The trial's worker died. If it stored the trial, that counts. Else the trial runs again, or fails at last.
 
-        `by_nodes` is how often its node was lost, or could not run it, this time included: that says nothing about the
-        trial. `hung` is the time limit that it exceeded, where its worker had to end without storing anything.
+        `by_nodes` counts how often a node was lost or could not run the trial, this time included; these losses are not
+        the trial's fault. `hung` is the time limit that the trial exceeded, if its worker ended without storing it.
         """
         if not self._is_running(run):
             return
         del self.running[run.spec.hash]
         spec, record = run.spec, None
-        with contextlib.suppress(AsdRayError):  # S3 does not answer: the next attempt will find out what is stored
+        with contextlib.suppress(AsdRayError):  # S3 does not answer; the next attempt looks again
             record = find_trial(self.ledger, spec.machines, spec.family, spec.hash)
         if record is not None:
             self._end(run, record)
@@ -161,13 +161,13 @@ class Search:
         elif self._may_run_again(run, by_nodes):
             self._retry(run, "its worker died, or its node was lost")
         else:
-            why = f"its worker died {LIVES} times: killed, or the computer is out of memory"
+            why = f"its worker died {ATTEMPTS} times: killed, or the computer is out of memory"
             self._store(run, "failed", error=why)
 
     def _node_fault(self, run: RunningTrial, outcome: Outcome, by_nodes: int) -> None:
-        """A node could not run the trial, another one may. Where there is no other, its study ends; nothing is stored.
+        """A node could not run the trial; another node may. If there is no other, its study ends; nothing is stored.
 
-        A fault that every other study would meet too, such as a full disk, ends the search.
+        A fault that affects every study, such as a full disk, ends the search.
         """
         if self.other_nodes and self._may_run_again(run, by_nodes):
             self._retry(run, outcome.node_fault)
@@ -186,9 +186,9 @@ class Search:
             self.stop("no node can run the trials")
 
     def _may_run_again(self, run: RunningTrial, by_nodes: int) -> bool:
-        """Count one more loss of the trial. Those by nodes use up no life, up to a limit."""
+        """Count one more loss of the trial. Losses by nodes do not count as retries, up to a limit."""
         run.lost_on = (*run.lost_on, run.node_id)
-        return len(run.lost_on) - min(by_nodes, NODES) < LIVES
+        return len(run.lost_on) - min(by_nodes, NODES) < ATTEMPTS
 
     def _retry(self, run: RunningTrial, why: str) -> None:
         self._waiting.append(run)
@@ -218,7 +218,7 @@ class Search:
         self._notify(lambda watcher: watcher.ended(run, record))
 
     def _not_stored(self, run: RunningTrial, why: str) -> None:
-        """The ledger did not take a trial, most often because a disk is full. To go on would only lose more trials."""
+        """The ledger did not take a trial, most often because a disk is full. Continuing would lose more trials."""
         run.study.forget(run.spec)
         self._add_error(why)
         self.stop("a trial could not be stored")
@@ -233,22 +233,22 @@ class Search:
     # -- around it -----------------------------------------------------------------------------------------------
 
     def turn(self) -> None:
-        """To be called often while the search runs."""
+        """Let the watchers work. Called often while the search runs."""
         self._notify(lambda watcher: watcher.turn(self))
 
     def abandon(self) -> None:
-        """Store nothing of what runs or waits now; the same command starts it again."""
+        """Drop the trials that run or wait, without storing them; the same command starts them again."""
         for run in [*self.running.values(), *self._waiting]:
             run.study.forget(run.spec)
         self.running.clear()
         self._waiting.clear()
 
     def close(self) -> None:
-        """The search is over. To be called in any case."""
+        """Tell the watchers that the search is over. Called in any case."""
         self._notify(lambda watcher: watcher.close(self))
 
     def _notify(self, call: Callable[[Watcher], None]) -> None:
-        """Call every watcher. One that fails changes nothing; only a closed pipe ends the command, as usual."""
+        """Call every watcher. One that raises does not stop the search. Only a closed pipe ends the command."""
         for watcher in self.watchers:
             try:
                 call(watcher)
@@ -263,13 +263,13 @@ class Search:
 
 
 def _share_done(study: Study) -> float:
-    """Studies are asked in this order, so that all of them advance at the same rate and end together."""
+    """The sort key of studies: the one that is least done comes first, so that all of them end together."""
     return (study.wanted - study.missing) / max(1, study.wanted)
 
 
 @contextmanager
 def interruptible(search: Search, say: Callable[[str], None]) -> Iterator[None]:
-    """Ctrl-C once: finish the trials that run, start none. Ctrl-C twice: KeyboardInterrupt at once."""
+    """Ctrl-C once: running trials are finished, and no new one starts. Ctrl-C twice: KeyboardInterrupt at once."""
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if search.stopping == "Ctrl-C":
@@ -278,7 +278,7 @@ def interruptible(search: Search, say: Callable[[str], None]) -> Iterator[None]:
         count = len(search.running)
         say(f"stopping: {count} running trial{'s' * (count != 1)} will be finished; Ctrl-C again to stop now")
 
-    if threading.current_thread() is not threading.main_thread():  # no other may set a handler
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set a handler
         yield
         return
     before = signal.signal(signal.SIGINT, on_signal)

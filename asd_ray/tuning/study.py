@@ -25,7 +25,7 @@ from asd_ray.tuning.spec import TrialSpec, group_name
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 ATTEMPTS = 60  # draws in a row of parameters that were tried already, after which a space counts as exhausted
-GUIDED = 5  # the first of them by TPE, which may propose one point again and again; the others at random
+GUIDED = 5  # so many of these draws are by TPE, which may propose one point again and again; later ones are random
 
 
 def study_name(machines: Sequence[str], family: Family) -> str:
@@ -46,7 +46,7 @@ class Study:
         space: Space,
         settings: Settings,
         *,
-        resources: Resources,  # of each of its trials
+        resources: Resources,  # that each of its trials takes
         seed: int,
         wanted: int,
         records: Iterable[TrialRecord] = (),
@@ -62,11 +62,12 @@ class Study:
         self.records: dict[str, TrialRecord] = {}  # trial hash -> a stored trial of this study
         self.unversioned = 0  # stored trials of a user's class by version 0.1, which did not record the class's version
         self.incompatible = 0  # stored trials of these machines and this family with other settings or of another space
-        self._of_status: Counter[str] = Counter()  # of this seed; kept up to date, because it is read very often
+        # stored trials of this seed by status; kept up to date, because it is read very often
+        self._of_status: Counter[str] = Counter()
         self._timed, self._seconds = 0, 0.0  # number of trials that did not fail, and their seconds in all
         self.best: TrialRecord | None = None
         self.ended = 0  # trials that this command ran
-        self._reasons: Counter[str] = Counter()  # of the trials that this command ran and that failed
+        self._reasons: Counter[str] = Counter()  # why trials that this command ran failed
         # trial hash -> a trial without files for some of its machines, or for all
         self._partial: dict[str, TrialSpec] = {}
         self._to_retry = {record.trial for record in retry}  # hashes of stored failures that are still to run again
@@ -99,7 +100,7 @@ class Study:
 
     @property
     def mean_seconds(self) -> float:
-        """Of the stored trials of any seed that did not fail; 0 before there is one."""
+        """The mean time of the stored trials of any seed that did not fail; 0 before there is one."""
         return self._seconds / self._timed if self._timed else 0.0
 
     @property
@@ -115,7 +116,7 @@ class Study:
 
     @property
     def missing(self) -> int:
-        """How many more may be started."""
+        """How many more trials may be started."""
         retries = len(self._to_retry - self._asked.keys())  # failures beyond `wanted` stay stored, and count
         return 0 if self.exhausted or self.given_up else max(retries, self.wanted - self.count() - self.running)
 
@@ -128,9 +129,9 @@ class Study:
     def ask(self) -> TrialSpec | None:
         """The next trial that is neither stored nor running; the paper's setting first. None: nothing new to try.
 
-        Before them come trials that are stored for some of their machines only; they keep their numbers. The sampler
-        gets a new seed for every number, so a search that was killed goes on as if it had not been killed. An exception
-        are draws that repeat an earlier one: Optuna learns of them, and the ledger does not keep them.
+        Trials that are stored for only some of their machines come before all others and keep their numbers. The
+        sampler gets a new seed for every number, so a search that was killed continues as if it had not been killed.
+        Draws that repeat an earlier one are an exception: Optuna learns of them, but the ledger does not keep them.
         """
         for spec in self._partial.values():
             if spec.hash not in self._asked:
@@ -166,7 +167,7 @@ class Study:
         return spec
 
     def report(self, spec: TrialSpec, epoch: int, value: float) -> bool:
-        """Take in a value at a rung. Returns whether the trial is to be stopped; the paper's setting never is."""
+        """Pass a value at a rung to Optuna. Returns whether the trial must stop; the paper's setting never must."""
         trial = self._asked.get(spec.hash)
         if trial is None:
             return False
@@ -238,14 +239,14 @@ class Study:
             self.best = record
 
     def _add_partial(self, record: TrialRecord) -> None:
-        """Add a trial that is stored for some of its machines: it keeps its number, and runs again if of this seed."""
+        """Add a trial that is stored for some of its machines. It keeps its number and runs again if of this seed."""
         self._numbers.add(record.number)
         same = self._recognised(record)
         if same is not None and record.seed == self.seed:
             self._partial[record.trial] = same[0]
 
     def _recognised(self, record: TrialRecord) -> tuple[TrialSpec, FrozenTrial] | None:
-        """The spec and the Optuna trial of a record; None for one of other settings or of another search space."""
+        """The spec and the Optuna trial of a record; None if it has other settings or is from another search space."""
         drawn = redraw(self.space, record.params)
         if drawn is None:
             return None
@@ -266,7 +267,7 @@ class Study:
             return None
 
     def _same_trial(self, record: TrialRecord, spec: TrialSpec) -> TrialSpec | None:
-        """The spec under the hash that the ledger has for it; None if the record is of another trial."""
+        """The spec with the hash that the ledger has for it; None if the record belongs to another trial."""
         spec = replace(spec, stored_as="")
         if spec.own_hash == record.trial:
             return spec

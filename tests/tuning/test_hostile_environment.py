@@ -25,7 +25,7 @@ from asd_ray.tuning import faults
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.environment import PACKAGES
 from asd_ray.tuning.events import Outcome
-from asd_ray.tuning.search import LIVES, Search
+from asd_ray.tuning.search import ATTEMPTS, Search
 
 from ..hostile import Verbs, unharmed
 
@@ -413,7 +413,7 @@ def at_fault() -> Outcome:
 
 def test_a_trial_that_no_node_can_run_is_never_stored_as_failed(bench: Any) -> None:
     search = Search([bench.study(2)], bench.source, bench.ledger, other_nodes=True)
-    for n in range(LIVES):
+    for n in range(ATTEMPTS):
         assert search.error == ""
         run = search.next()
         assert run is not None

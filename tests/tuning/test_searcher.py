@@ -13,7 +13,7 @@ from asd_ray.families import Resources
 from asd_ray.tuning.events import DataReady, Outcome, RungReached, Waiting
 from asd_ray.tuning.on_ray.scheduler import TuneScheduler
 from asd_ray.tuning.on_ray.searcher import TuneSearcher
-from asd_ray.tuning.search import LIVES, Search
+from asd_ray.tuning.search import ATTEMPTS, Search
 
 
 class FakeCluster:
@@ -93,7 +93,7 @@ def test_losses_of_nodes_use_up_no_life(searcher_of: Any, cluster: FakeCluster, 
             cluster.gone.add(f"node-{number}")
         searcher.on_trial_complete(f"trial-{number}", error=True)
     assert bench.records == []
-    for number in range(LIVES):
+    for number in range(ATTEMPTS):
         assert not search.over
         searcher.suggest(f"again-{number}")
         report(searcher, search, f"again-{number}", READY, node="node-that-stays")

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info
 from asd_ray.errors import StorageError
 from asd_ray.families import Resources
 from asd_ray.ledger import Ledger
-from asd_ray.tuning.search import LIVES, Search, run_serially
+from asd_ray.tuning.search import ATTEMPTS, Search, run_serially
 from asd_ray.tuning.spec import ORACLE
 from asd_ray.tuning.study import Study
 from asd_ray.tuning.watch._base import Watcher
@@ -194,7 +194,7 @@ def test_while_a_trial_runs_the_search_does_not_give_up_for_lack_of_time(
 
 def test_a_trial_that_loses_its_worker_runs_once_more_and_then_fails(bench: Any) -> None:
     search = Search([bench.study(1)], bench.source, bench.ledger)
-    for _ in range(LIVES):
+    for _ in range(ATTEMPTS):
         run = search.next()
         assert run is not None
         search.lost(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asd_ray._terminal import say, typed
 from asd_ray.cli._types import local_path, positive
@@ -18,10 +18,27 @@ COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 SEARCH_OPTIONS = {"layout": None, "labels": None, "split_seed": 0, "rate": 16_000, "channel": "0", "cache": None}
 
 
+class _LayoutNames:
+    """The names of all layouts. They are read only when a help text is printed, because the table imports pandas."""
+
+    def __str__(self) -> str:
+        from asd_ray.clips.layouts import layouts
+
+        return ", ".join(layouts())
+
+
+class _StoreLayout(argparse._StoreAction):
+    """Stores ``--layout``. argparse replaces ``%(layouts)s`` in its help text by this attribute."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.layouts = _LayoutNames()
+
+
 def dataset_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("folder", help="the dataset's folder, or s3://bucket/folder")
-    add("--layout", metavar="NAME", help="dcase2020 … dcase2026, mimii, folders (default: detected)")
+    add("--layout", action=_StoreLayout, metavar="NAME", help="%(layouts)s (default: detected)")
     add("--labels", type=local_path, metavar="DIR", help="evaluation label lists kept outside the folder")
     add("--machine", action="append", metavar="NAME", help="only this machine; may be repeated")
     add("--split-seed", type=int, default=0, metavar="N", help="used if the dataset has no test split")

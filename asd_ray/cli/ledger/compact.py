@@ -6,6 +6,7 @@ import argparse
 
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import subparser
+from asd_ray.cli._next import say_next
 from asd_ray.cli.ledger._options import open_ledger, run_argument
 
 EXAMPLES = ("asd-ray ledger compact runs/fan", "asd-ray ledger compact s3://bucket/runs/fan --trials 200")
@@ -26,4 +27,5 @@ def _compact(args: argparse.Namespace) -> int:
         f"{report.trials} trials in {report.written} new files, {report.removed} old files removed, "
         f"{report.leftovers} temporary files of dead writers removed; {report.families} families checked"
     )
+    say_next("ledger", "ls", args.run)
     return 0

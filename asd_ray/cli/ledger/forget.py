@@ -6,6 +6,7 @@ import argparse
 
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import subparser
+from asd_ray.cli._next import say_next
 from asd_ray.cli.ledger._options import open_ledger, run_argument
 from asd_ray.errors import listing
 
@@ -36,10 +37,12 @@ def _forget(args: argparse.Namespace) -> int:
     records = find_to_forget(ledger, args.trials, args.machine, args.family, failed_only=args.failed)
     if not records:
         say("nothing to forget: no such trial failed")
+        say_next("ledger", "ls", args.run)
         return 0
     lines = listing([f"{record}: {record.status}" for record in records], most=1000)
     if args.dry_run:
         say(f"would set aside {len(records)} trials:\n{lines}", lines=True)
+        say_next("ledger", "forget", args.run, *args.trials, *_options(args))
         return 0
     forget(ledger, records)
     say(f"set aside {len(records)} trials:\n{lines}", lines=True)
@@ -47,4 +50,14 @@ def _forget(args: argparse.Namespace) -> int:
         f"their files are in {ledger.layout.url(ledger.layout.set_aside)}. The .reason.txt beside each file has the "
         "command that brings it back. To run these trials again, run the same search again"
     )
+    say_next("ledger", "ls", args.run)
     return 0
+
+
+def _options(args: argparse.Namespace) -> list[str]:
+    """The options that choose the trials, as they were typed."""
+    options = ["--failed"] if args.failed else []
+    for name in ("machine", "family"):
+        if (value := getattr(args, name)) is not None:
+            options += [f"--{name}", value]
+    return options

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import subparser
+from asd_ray.cli._next import say_next
 from asd_ray.cli.ledger._options import run_argument
 
 EXAMPLES = (
@@ -45,4 +46,5 @@ def _import(args: argparse.Namespace) -> int:
     for note in report.notes:
         say(f"note: {note}")
     say(f"{report.rows} scores read; {len(report.stored)} trials stored, {len(report.present)} were there already")
+    say_next("ensemble", "--run", args.run)
     return 0

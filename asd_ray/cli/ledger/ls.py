@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import subparser
+from asd_ray.cli._next import say_next
 from asd_ray.cli.ledger._options import filters, open_ledger, run_argument
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def _ls(args: argparse.Namespace) -> int:
         say("[" + ",\n ".join(record.to_json() for record in records) + "]", lines=True)
     else:
         _print_records(records, args.limit)
+        if records:
+            say_next("ledger", "show", args.run, *_words_for(records[0], records))
     return 0
 
 
@@ -64,6 +67,12 @@ def _print_records(records: Sequence[TrialRecord], limit: int) -> None:
     if len(shown) < len(records):
         say(f"… and {len(records) - len(shown)} more: --limit 0 shows all")
     say(_counts(records))
+
+
+def _words_for(record: TrialRecord, records: Sequence[TrialRecord]) -> list[str]:
+    """What `show` needs to find a trial: its name; its hash and machine if several trials have that name."""
+    is_unique = sum(other.name == record.name for other in records) == 1
+    return [record.name] if is_unique else [record.trial, "--machine", record.machine]
 
 
 def _counts(records: Sequence[TrialRecord]) -> str:

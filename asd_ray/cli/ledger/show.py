@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import subparser
+from asd_ray.cli._next import say_next
 from asd_ray.cli.ledger._options import open_ledger, run_argument
 
 if TYPE_CHECKING:
@@ -38,7 +39,13 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         say(record.to_json())
     else:
-        _print_trial(record, score_summaries(ledger, record))
+        summaries = score_summaries(ledger, record)
+        _print_trial(record, summaries)
+        options = ("--machine", record.machine, "--family", record.family)
+        if summaries:
+            say_next("ledger", "export", args.run, "scores.csv", *options)
+        else:
+            say_next("ledger", "ls", args.run, *options)
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import subparser
+from asd_ray.cli._next import say_next
 from asd_ray.cli.ledger._options import open_ledger, run_argument
 from asd_ray.errors import listing
 
@@ -28,6 +29,12 @@ def _verify(args: argparse.Namespace) -> int:
     report = verify(open_ledger(args))
     print_verification(report)
     say("clean" if report.is_clean else f"{len(report.set_aside)} set aside, {len(report.problems)} problems")
+    if report.trials["complete"]:
+        say_next("ensemble", "--run", args.run)
+    elif report.trials["failed"]:
+        say_next("ledger", "forget", args.run, "--dry-run")
+    else:
+        say_next("ledger", "ls", args.run)
     return 0 if report.is_clean else 1
 
 

@@ -1,6 +1,6 @@
 """``--address ray://HOST:10001``: the search runs on the cluster and this terminal shows its output, by Ray's client.
 
-The search ends when this terminal is closed. `ray exec --tmux` starts one that goes on.
+The search ends when this terminal is closed. A search of `ray exec --tmux` continues.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Driver:
         self._process.wait()
 
     def lines(self) -> tuple[list[str], int | None]:
-        """Its output since the last call; and its exit status, once it has ended and there is no more output."""
+        """The output since the last call; and the exit status, once the process has ended and no output is left."""
         output = []
         try:
             output.append(self._lines.get(timeout=WAIT))
@@ -63,12 +63,12 @@ class Driver:
         return output, None if output else self._process.poll()
 
     def interrupt(self) -> None:
-        """Send it Ctrl-C: the first time it finishes the trials that run, the second time it stops at once."""
+        """Send Ctrl-C: the first time the search finishes its running trials, the second time it stops at once."""
         self._process.send_signal(signal.SIGINT)
 
 
 def _prepare() -> None:
-    """Called in the new process: Ctrl-C reaches it, which Ray blocks in its workers, and it ends with its parent."""
+    """Called in the new process: unblock Ctrl-C, which Ray blocks in its workers, and end with the parent process."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     ctypes.CDLL(None).prctl(DIES_WITH_PARENT, signal.SIGTERM)
 
@@ -104,7 +104,7 @@ def search_on_cluster(address: str, argv: Sequence[str], say: Callable[[str], An
 
 
 def _follow(driver: Any, say: Callable[[str], Any]) -> int:
-    """Print its output and pass on every Ctrl-C until it ends; returns its exit status."""
+    """Print the driver's output and pass on every Ctrl-C until it ends; returns its exit status."""
     passed_on = 0
     with _counted_interrupts() as interrupts:
         while True:
@@ -120,7 +120,7 @@ def _follow(driver: Any, say: Callable[[str], Any]) -> int:
 
 @contextmanager
 def _counted_interrupts() -> Iterator[list[int]]:
-    """One entry for every Ctrl-C. The third raises KeyboardInterrupt: raised inside Ray's client one could get lost."""
+    """One entry per Ctrl-C. Only the third raises KeyboardInterrupt, because Ray's client may swallow the exception."""
     interrupts: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Where a search runs: a private Ray on this computer, or a cluster that it joins; and which resources that has."""
+"""Where a search runs: a private Ray on this computer, or a cluster that it joins; and its resources."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NOTHING = Resources(0.0, 0.0)
 
 
 class Cluster:
-    """The resources of the Ray that this process has joined: those that are there, and those an autoscaler may add."""
+    """The resources of the Ray that this process has joined: those it has now, and those an autoscaler may add."""
 
     def __init__(self, address: str = LOCAL) -> None:
         self._looked = -math.inf
@@ -42,21 +42,21 @@ class Cluster:
         self._rest_until: dict[str, float] = {}  # node id -> time.monotonic()
         self._gone: set[str] = set()
         largest = None if address == LOCAL else _largest_by_autoscaler()
-        self.most: Resources | None = largest[0] if largest else None  # None: no more than is there now
-        self._node_types = largest[1] if largest else []  # of nodes that an autoscaler may add
+        self.most: Resources | None = largest[0] if largest else None  # None: no more than the nodes have now
+        self._node_types = largest[1] if largest else []  # resources of the nodes that an autoscaler may add
 
     @property
     def nodes(self) -> list[Resources]:
         return list(self._living().values())
 
     def resting(self, request: Resources) -> list[str]:
-        """Nodes that get no trial of this request for now; empty where no other node could run it."""
+        """Nodes that get no trial of this request for now; empty if no other node could run it."""
         able = [node for node, resources in self._living().items() if resources.covers(request)]
         resting = sorted(node for node in able if self._rest_until.get(node, -math.inf) > time.monotonic())
         return resting if len(resting) < len(able) else []
 
     def rest(self, node: str, seconds: float) -> None:
-        """Give this node no trial for so long, because it lacks something that trials need."""
+        """Give this node no trial for `seconds`, because it lacks something that trials need."""
         self._rest_until[node] = time.monotonic() + seconds
 
     def _living(self) -> dict[str, Resources]:
@@ -73,12 +73,12 @@ class Cluster:
 
     @property
     def now(self) -> Resources:
-        """What all nodes that are there have together."""
+        """What all present nodes have together."""
         return sum(self.nodes, NOTHING)
 
     @property
     def capacity(self) -> Resources:
-        """What trials may ask for together. An autoscaler adds nodes when this is more than is there now."""
+        """What trials may request together. An autoscaler adds nodes when this is more than the nodes have now."""
         return self._with_autoscaling(self.now)
 
     def capacity_for(self, request: Resources) -> Resources:
@@ -91,11 +91,11 @@ class Cluster:
         return now if self.most is None else now.at_least(self.most)
 
     def trials_at_once(self, request: Resources) -> int:
-        """How many trials of this request run at once on the nodes that are there."""
+        """How many trials of this request run at once on the present nodes."""
         return sum(node.trials_at_once(request) for node in self.nodes)
 
     def check(self, studies: Sequence[Study]) -> None:
-        """Raise where a trial could never start."""
+        """Raise if a trial of a study could never start."""
         for study in studies:
             request = study.resources
             if self.trials_at_once(request) or any(node.covers(request) for node in self._node_types):
@@ -107,7 +107,7 @@ class Cluster:
             )
 
     def description(self) -> str:
-        """What there is, for people."""
+        """The resources as a text for users."""
         count = len(self.nodes)
         nodes = f"{count} node{'s' * (count != 1)} with " if count != 1 else ""
         more = "" if self.most is None else f", by autoscaling up to {self.most}"
@@ -115,15 +115,15 @@ class Cluster:
 
 
 def _resources(amounts: dict[str, Any]) -> Resources:
-    """From Ray's names and bytes."""
+    """Resources from Ray's names, with memory in bytes."""
     memory = float(amounts.get("memory", 0)) / GIB
     return Resources(float(amounts.get("CPU", 0)), float(amounts.get("GPU", 0)), memory=memory)
 
 
 def _largest_by_autoscaler() -> tuple[Resources, list[Resources]] | None:
-    """The most that an autoscaler may bring, and its types of nodes. None where there is no autoscaler.
+    """The most that an autoscaler may add, and its types of nodes. None if there is no autoscaler.
 
-    Ray itself answers for autoscalers of version 2; for others there is the file that `ray up` left on this head.
+    Ray itself reports this for autoscalers of version 2; for others, the file that `ray up` left on this head is read.
     """
     with contextlib.suppress(Exception):  # Ray has no public way to ask
         from ray._private import state
@@ -132,7 +132,7 @@ def _largest_by_autoscaler() -> tuple[Resources, list[Resources]] | None:
             groups = state.state.get_cluster_config().node_group_configs
             return _resources(amounts), [_resources(dict(group.resources)) for group in groups]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
-        if _is_head():  # on any other computer the file is about another cluster
+        if _is_head():  # elsewhere the file describes another cluster
             return largest_of(yaml.safe_load(Path(BOOTSTRAP).expanduser().read_text()))
     return None
 
@@ -144,7 +144,7 @@ def _is_head() -> bool:
 
 
 def largest_of(config: dict[str, Any]) -> tuple[Resources, list[Resources]] | None:
-    """What a cluster file allows: its head and as many workers as may come, the largest first; and the node types."""
+    """What a cluster file allows: its head plus the most workers, largest first; and the types of nodes."""
     types = config["available_node_types"]
     left = int(config.get("max_workers", 0))
     total = _resources(types[config["head_node_type"]].get("resources", {}))
@@ -160,7 +160,7 @@ def largest_of(config: dict[str, Any]) -> tuple[Resources, list[Resources]] | No
 def ray_at(
     address: str = LOCAL, *, cpus: int | None = None, gpus: int | None = None, dashboard: bool = True
 ) -> Iterator[str]:
-    """A Ray for as long as the block lasts; gives the dashboard's address, or "".
+    """A Ray for as long as the block lasts. Yields the dashboard's address, or "".
 
     ``local`` starts a private Ray, whatever else runs on this computer. ``auto`` joins the Ray that runs on it, and
     ``HOST:PORT`` joins the Ray at that address.
@@ -198,7 +198,7 @@ def ray_at(
 
 
 def check_address(address: str) -> None:
-    """Raise within seconds where no Ray answers. Called before anything is prepared for it."""
+    """Raise within seconds if no Ray answers. Called before the data is prepared."""
     with _explained(address):
         place = _address_of_auto() if address == "auto" else address
         if place != "auto" and not HOST_PORT.fullmatch(place):

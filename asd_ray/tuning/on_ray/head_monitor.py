@@ -1,4 +1,4 @@
-"""A clear message when the cluster that a search has joined is gone: Ray itself ends the process with none."""
+"""A clear message when the cluster that a search has joined is gone. Ray itself ends the process without one."""
 
 from __future__ import annotations
 

@@ -20,11 +20,11 @@ ANSWER = 90.0  # seconds that a node may take to start a process and answer
 
 
 def check_nodes(ledger: Ledger, run_id: str) -> list[str]:
-    """One line for everything that a node lacks. Raises where no node at all could run a trial."""
+    """One line for everything that a node lacks. Raises if no node could run a trial."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     check: Any = ray.remote(_check_this_node)
-    hosts = {}  # answer to come -> host name of its node
+    hosts = {}  # Ray's reference to a future answer -> host name of its node
     nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     for node in nodes:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
@@ -47,7 +47,7 @@ def check_nodes(ledger: Ledger, run_id: str) -> list[str]:
 
 
 def _check_this_node(ledger: Ledger, run_id: str, versions: dict[str, str]) -> tuple[list[str], list[str]]:
-    """Why this node can run no trial; and which of its packages have other versions, which is only a warning."""
+    """Why this node cannot run trials; and its packages of other versions, which is only a warning."""
     node, here = socket.gethostname(), _versions()
     try:
         ledger.check_seen(run_id)
@@ -63,7 +63,7 @@ def _versions() -> dict[str, str]:
 
 
 def plan_lines(cluster: Cluster, studies: Sequence[Study]) -> Iterator[str]:
-    """What there is, what trials take, and how many run at once."""
+    """The resources of Ray, what trials take, and how many run at once."""
     yield f"Ray has {cluster.description()}"
     families: dict[Resources, list[str]] = {}  # request of a trial -> the families whose trials make it
     for study in studies:

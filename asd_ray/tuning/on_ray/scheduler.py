@@ -1,4 +1,4 @@
-"""Tune's scheduler: it stops trials at rungs, and takes back trials that wait for a place."""
+"""Tune's scheduler: it stops trials at rungs, and takes back trials that wait for resources."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from asd_ray.tuning.on_ray._ray import FIFOScheduler, TrialScheduler
 from asd_ray.tuning.on_ray.searcher import NotInSnapshots, TuneSearcher
 from asd_ray.tuning.search import Search
 
-KEPT = 64  # ended trials
+KEPT = 64  # trials that Tune may hold before the ended ones are removed
 
 
 class TuneScheduler(NotInSnapshots, FIFOScheduler):
-    """Asks the search, at every rung, whether the trial goes on."""
+    """Asks the search at every rung whether the trial continues."""
 
     def __init__(self, search: Search, searcher: TuneSearcher) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -40,9 +40,5 @@ def _forget_ended_trials(controller: Any) -> None:
     if len(trials) > KEPT:
         trials[:] = [trial for trial in trials[:-1] if not trial.is_finished()] + trials[-1:]
         own = getattr(controller, "_tune_controller", controller)
-        for name in (
-            "_stopped_trials",
-            "_failed_trials",
-            "_trials_to_cache",
-        ):  # private: where one is missing, it stays
+        for name in ("_stopped_trials", "_failed_trials", "_trials_to_cache"):  # private: a Ray may lack one
             getattr(own, name, set()).clear()

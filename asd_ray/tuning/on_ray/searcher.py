@@ -11,7 +11,7 @@ from asd_ray.tuning.on_ray.cluster import Cluster
 from asd_ray.tuning.running import RunningTrial
 from asd_ray.tuning.search import Search
 
-REST = 600.0  # seconds without trials for a node that could not run one
+REST = 600.0  # seconds for which a node that could not run a trial gets no other
 
 
 class NotInSnapshots:
@@ -68,16 +68,16 @@ class TuneSearcher(NotInSnapshots, Searcher):
     def _losses_by_nodes(self, run: RunningTrial) -> int:
         """How often the trial was lost because of its node, this time included.
 
-        That is so where the node is gone or rests, and where the trial has reported nothing: its code has not run then.
+        The node is the cause if it is gone or rests, or if the trial has reported nothing, since its code did not run.
         """
         resting = self._cluster.resting(run.spec.resources)
         nodes = (*run.lost_on, run.node_id)
         return sum(not node or self._cluster.is_gone(node) or node in resting for node in nodes)
 
     def withdraw(self, trial_id: str, config: dict[str, Any]) -> bool:
-        """Take back a trial that waits for a place. Returns whether it was taken back.
+        """Take back a trial that waits for resources. Returns whether it was taken back.
 
-        So it is where the search starts no more trials, and where a node that it was to avoid has come back.
+        It is taken back if the search starts no more trials, or if a node that it should avoid no longer rests.
         """
         run = self.running.get(trial_id)
         if run is None:
@@ -90,6 +90,6 @@ class TuneSearcher(NotInSnapshots, Searcher):
         return True
 
     def save(self, checkpoint_path: str) -> None:
-        """Write an empty file: Tune wants one, and it is never read."""
+        """Write an empty file, which Tune requires and nothing reads."""
         with open(checkpoint_path, "wb"):
             pass

@@ -1,4 +1,4 @@
-"""``asd-ray search --status RUN``: how a run is going, from its files alone, on any computer that can read them."""
+"""``asd-ray status RUN``: how a run is going, from its files alone, on any computer that can read them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from asd_ray._console import flagged
 from asd_ray._shapes import DictOf, Fields, Flag, Items, ListOf, Maybe, Number, Scalar, Text, Whole, fault, object_of
+from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.storage.heartbeat import Beat, read_beats, store_clock
@@ -95,6 +96,12 @@ def show_status(run: str, console: Console) -> None:
     _show_studies(beats, records, console)
     _show_running(alive, console)
     _show_failures(beats, records, console)
+    if alive:
+        console.print(f"next: {typed('asd-ray', 'status', layout.root)}")
+    elif any(record.status == "complete" for record in records):
+        console.print(f"next: {typed('asd-ray', 'ensemble', '--run', layout.root)}")
+    elif records:
+        console.print(f"next: {typed('asd-ray', 'ledger', 'ls', layout.root)}")
 
 
 # -- who searches ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The status file: every search writes one in the run's folder while it runs, for ``asd-ray search --status``."""
+"""The status file: every search writes one in the run's folder while it runs, for ``asd-ray status``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONGEST = 300  # characters of an error
 
 
 class StatusFile(Watcher):
-    """Writes the file that `asd-ray search --status` reads. A slow or full disk, or a slow S3, does not stop a search.
+    """Writes the file that `asd-ray status` reads. A slow or full disk, or a slow S3, does not stop a search.
 
     `slots` is how many trials can run at once, `cluster` what Ray has, such as ``{"nodes": 3, "CPU": 48, "GPU": 8}``.
     """

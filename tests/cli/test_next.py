@@ -1,0 +1,139 @@
+"""The last line of a verb names the command that comes next."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from asd_ray.conformance import CheckResult
+from asd_ray.ledger import Ledger
+from tests.hostile import Answer, Verbs
+from tests.reporting.conftest import choose, fill
+
+ENSEMBLE, LIST = "ensemble --run {run}", "ledger ls {run}"
+TINY = "tests.tuning.families_for_tests:Tiny"
+
+
+@pytest.fixture(scope="module")
+def filled_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("filled") / "run"
+    fill(Ledger(folder), "fan", trials=8)  # of each family, trial 6 is pruned and trial 7 failed
+    return folder
+
+
+@pytest.fixture
+def run(filled_once: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(filled_once, tmp_path / "a run")  # the name needs quotes in a shell
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Path:
+    """The truth of 2020 for one machine, beside the folder `system` with one system's scores."""
+    clips = [(f"id_01_{number:08d}.wav", number % 2) for number in range(6)]
+    for folder in ("truth", "system"):
+        (tmp_path / folder).mkdir()
+    lines = "\n".join(["fan", *(f"{clip},{label}_{clip},{label}" for clip, label in clips)])
+    (tmp_path / "truth/eval_data_list.csv").write_text(lines)
+    scores = "\n".join(f"{clip},0.{at}" for at, (clip, _) in enumerate(clips))
+    (tmp_path / "system/anomaly_score_fan_id_01.csv").write_text(scores)
+    return tmp_path / "truth"
+
+
+def words(line: str, **paths: Path) -> list[str]:
+    return [word.format(**paths) for word in line.split()]
+
+
+def next_words(answer: Answer) -> list[str]:
+    *_, last = answer.out.splitlines()
+    assert last.startswith("next: asd-ray ")
+    return shlex.split(last.removeprefix("next: asd-ray "))
+
+
+@pytest.mark.parametrize(
+    ("verb", "after"),
+    [
+        ("status {run}", ENSEMBLE),
+        ("search --status {run}", ENSEMBLE),
+        ("verify {run}", ENSEMBLE),
+        ("ensemble --run {run} --recipe best_single --folds 2 --repeats 1", "report --run {run}"),
+        ("ledger ls {run}", "ledger show {run} fan-idnn-0000"),
+        ("ledger show {run} fan-idnn-0000", "ledger export {run} scores.csv --machine fan --family idnn"),
+        ("ledger show {run} fan-idnn-0007", "ledger ls {run} --machine fan --family idnn"),
+        ("ledger verify {run}", ENSEMBLE),
+        ("ledger compact {run}", LIST),
+        ("ledger forget {run} --machine fan --dry-run", "ledger forget {run} --machine fan"),
+        ("ledger forget {run} fan-idnn-0007 --failed --dry-run", "ledger forget {run} fan-idnn-0007 --failed"),
+        ("ledger forget {run}", LIST),
+        ("ledger forget {run} fan-idnn-0000 --failed", LIST),
+    ],
+)
+def test_the_last_line_is_a_command_that_works(verb: str, after: str, run: Path, verbs: Verbs, tmp_path: Path) -> None:
+    answer = verbs(*words(verb, run=run))
+    assert answer.status == 0, answer
+    assert next_words(answer) == words(after, run=run)
+    if after != ENSEMBLE:  # it takes long with all recipes
+        target = tmp_path / "scores.csv"
+        assert verbs(*(target if word == target.name else word for word in next_words(answer))).status == 0
+
+
+def test_a_verified_run_with_ensembles_is_ready_for_its_report(run: Path, verbs: Verbs) -> None:
+    choose(run, "best_single")
+    assert next_words(verbs("verify", run)) == ["report", "--run", str(run)]
+    path = run / "ensembles/fan/final.json"
+    ensemble = json.loads(path.read_text())
+    ensemble["threshold"]["value"] += 1
+    path.write_text(json.dumps(ensemble))
+    assert next_words(verbs("verify", run)) == ["ensemble", "--run", str(run)]
+
+
+def test_without_a_complete_trial_no_ensemble_is_named(run: Path, verbs: Verbs) -> None:
+    for path in (run / "ledger").rglob("*.parquet"):
+        if "." not in path.stem:  # the complete ones; others have their status in their names
+            path.unlink()
+    assert next_words(verbs("status", run)) == ["ledger", "ls", str(run)]
+    assert next_words(verbs("verify", run)) == ["ledger", "ls", str(run)]
+    assert next_words(verbs("ledger", "verify", run)) == ["ledger", "forget", str(run), "--dry-run"]
+
+
+def test_trials_of_one_name_are_shown_by_hash_and_machine(verbs: Verbs, tmp_path: Path) -> None:
+    table, run = tmp_path / "table.csv", tmp_path / "run"
+    rows = [f"theirs,{machine},00,{machine}_{at}.wav,0.{at}" for machine in ("fan", "pump") for at in range(4)]
+    table.write_text("\n".join(["system,machine,id,clip,score", *rows]))
+    verbs("ledger", "import", run, table)
+    after = next_words(verbs("ledger", "ls", run))
+    record = Ledger(run).records()[0]
+    assert after == ["ledger", "show", str(run), record.trial, "--machine", "fan"]
+    assert verbs(*after).status == 0
+
+
+def test_evaluated_scores_are_imported_and_then_combined(truth: Path, verbs: Verbs, tmp_path: Path) -> None:
+    run, system = tmp_path / "imported", tmp_path / "system"
+    answer = verbs("evaluate", "--year", 2020, "--truth", truth, "--submission", system, "--scores-only")
+    after = next_words(answer)
+    assert after == ["ledger", "import", "RUN", str(system), "--truth", str(truth), "--year", "2020"]
+    answer = verbs(*(run if word == "RUN" else word for word in after))
+    assert next_words(answer) == ["ensemble", "--run", str(run)]
+
+
+@pytest.mark.parametrize("verb", ["ledger ls {run} --json", "ledger show {run} fan-idnn-0000 --json"])
+def test_json_is_for_programs(verb: str, run: Path, verbs: Verbs) -> None:
+    assert "next:" not in verbs(*words(verb, run=run)).text
+
+
+def test_a_family_that_passes_is_searched_and_one_that_fails_is_traced(
+    verbs: Verbs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = [CheckResult("a check")]
+    monkeypatch.setattr("asd_ray.conformance.check_family", lambda *args, **options: results)
+    assert next_words(verbs("conformance", TINY, "--rate", 48_000, "--seconds", 2)) == (
+        ["search", "MACHINE", "--families", TINY, "--rate", "48000"]
+    )
+    results[:] = [CheckResult("a check", "it failed")]
+    answer = verbs("conformance", TINY, "--rate", 48_000, "--seconds", 2)
+    assert answer.status == 1
+    assert next_words(answer) == ["conformance", TINY, "--seconds", "2.0", "--rate", "48000", "--debug"]
+    assert "next:" not in verbs("conformance", TINY, "--debug").out
