@@ -1,11 +1,11 @@
 """Run tests under each instruction set of this processor, and print how many passed and failed under each.
 
-    python benchmarks/instruction_sets.py [tests/detectors tests/features -k planted …]
+    python benchmarks/instruction_sets.py [tests/conformance tests/detectors -k planted …]
 
-Arguments are passed to pytest; the default is the tests of detectors and features. PyTorch and oneDNN each choose their
-kernels by what the processor offers, and both can be limited to less by an environment variable. Instruction sets round
-differently, and training amplifies the difference, so a threshold that holds under only one of them holds by chance.
-Sets that the processor lacks are left out, and the table names the reason.
+Arguments are passed to pytest; the default is the tests of detectors, conformance and features. PyTorch and oneDNN
+each choose their kernels by what the processor offers, and both can be limited to less by an environment variable.
+Instruction sets round differently, and training amplifies the difference, so a threshold that holds under only one of
+them holds by chance. Sets that the processor lacks are left out, and the table names the reason.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parents[1]
-TESTS = ("tests/detectors", "tests/features")
+TESTS = ("tests/detectors", "tests/conformance", "tests/features")
 LEVELS = ("DEFAULT", "AVX2", "AVX512")  # torch.backends.cpu.get_cpu_capability(); each includes those before it
 SETTINGS = {  # variable -> value -> the level that the processor must have
     "ATEN_CPU_CAPABILITY": {"default": "DEFAULT", "avx2": "AVX2", "avx512": "AVX512"},

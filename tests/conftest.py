@@ -8,6 +8,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ import pytest
 import soundfile
 
 if TYPE_CHECKING:
+    from asd_ray.conformance.workspace import Workspace
+
     from .hostile import Verbs
     from .s3_server import S3Server
 
@@ -141,3 +144,33 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, st
         return path
 
     return write
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: with little work, threads would only wait for each other."""
+    import torch  # takes seconds to import
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def workspaces(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Workspace]:
+    """The sound of the conformance suite for a family; what the family has learned of it is kept."""
+    from asd_ray.conformance.workspace import Workspace
+
+    from .conformance_setups import SETUPS  # only few tests need torch and our families
+
+    @cache
+    def of(name: str) -> Workspace:
+        return Workspace(tmp_path_factory.mktemp("conformance"), **SETUPS.get(name, {}))
+
+    return lambda name: of(name if name in SETUPS else "")
+
+
+@pytest.fixture(scope="session")
+def workspace(workspaces: Callable[[str], Workspace]) -> Workspace:
+    return workspaces("")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -97,3 +98,13 @@ def bounded(seconds: float = 30.0, gib: float = 2.0) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, handler)
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+class Unlucky:
+    """Takes the place of a function, and raises one error at every call."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __call__(self, *what: Any, **how: Any) -> Any:
+        raise self.error

@@ -14,8 +14,8 @@ import pytest
 
 from asd_ray.ledger import Ledger
 
+from .cli.test_ensemble import make_run
 from .hostile import Verbs, bounded
-from .test_ensemble import make_run
 
 TEXTS = {  # what stands for {x}
     "empty": "",

@@ -63,7 +63,7 @@ def test_every_family_has_golden_scores() -> None:
 
 
 if __name__ == "__main__":
-    from tests.detectors.conftest import SETUPS
+    from tests.conformance_setups import SETUPS
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:

@@ -120,3 +120,16 @@ def bench(small_machine: DataSource, ledger: Ledger, monkeypatch: pytest.MonkeyP
     threads = torch.get_num_threads()
     yield Bench(small_machine, ledger)
     torch.set_num_threads(threads)  # every trial sets its own
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test works in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def options(small_machine: DataSource) -> list[object]:
+    """A serial search of one trial of a shipped family, into the run `r` of this folder."""
+    data = ["fan", "--data", str(small_machine.table.root), "--families", "twfr_gmm", "--trials", "1"]
+    return ["search", *data, "--serial", "--run", "r"]

@@ -18,9 +18,9 @@ import pytest
 
 from asd_ray.ledger import Ledger, TrialRecord, verify
 
-from .searches import Begin, finish, processes, statuses, wait
+from ..searches import Begin, finish, processes, statuses, wait
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 @pytest.fixture

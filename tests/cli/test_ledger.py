@@ -11,6 +11,12 @@ from asd_ray.cli.ledger import VERBS, main
 from asd_ray.ledger import Ledger
 from asd_ray.ledger.trial_file import encode
 
+from ..ledger import conftest as ledgers
+
+# The fixtures of tests/ledger. They stay in this file: other commands have a `record` that writes a recording.
+run, ledger, filled = ledgers.run, ledgers.ledger, ledgers.filled
+record, trial = ledgers.record, ledgers.trial
+
 TABLE = "system,machine,id,clip,label,score\nA,fan,00,a.wav,0,0.25\nA,fan,00,b.wav,1,0.5\n"
 
 

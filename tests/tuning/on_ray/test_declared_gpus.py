@@ -22,8 +22,8 @@ from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE
 from asd_ray.ledger import Ledger, verify
 from asd_ray.tuning.on_ray.worker import PRETENDED
 
-from .ray_cluster import RayCluster, free_port
-from .searches import finish, kill_tree, processes, statuses, wait
+from ..ray_cluster import RayCluster, free_port
+from ..searches import finish, kill_tree, processes, statuses, wait
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 Search = Callable[..., subprocess.Popen[str]]
@@ -32,7 +32,7 @@ PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeP
 
 def of_this_computer(address: str) -> dict[str, Any]:
     """cluster.yaml with nodes on this computer: nothing has to be installed, and at most two can be added."""
-    config = yaml.safe_load((Path(__file__).parents[2] / "cluster.yaml").read_text())
+    config = yaml.safe_load((Path(__file__).parents[3] / "cluster.yaml").read_text())
     worker = config["available_node_types"]["gpu-worker"]
     provider = {"type": "external", "module": PROVIDER, "gcs_address": address, "disable_node_updaters": True}
     config |= {

@@ -104,7 +104,7 @@ def test_the_plan_lists_resources_and_trials_at_once(cluster_of: Nodes) -> None:
 
 
 def test_the_largest_cluster_that_the_file_allows() -> None:
-    config = yaml.safe_load((Path(__file__).parents[2] / "cluster.yaml").read_text())
+    config = yaml.safe_load((Path(__file__).parents[3] / "cluster.yaml").read_text())
     assert largest_of(config) is None  # `ray up` fills in what the machines have
     kinds = config["available_node_types"]
     kinds["head"]["resources"] = {"CPU": 8, "memory": 32 * GIB}

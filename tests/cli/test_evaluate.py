@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from asd_ray.evaluate import main
 
-GOLDEN = Path(__file__).parents[1] / "../shared/golden"
+GOLDEN = Path(__file__).parents[2] / "../shared/golden"
 LABELS = [0, 1, 0, 1, 1, 0]
 SCORES = {"A": [0.1, 0.9, 0.2, 0.15, 0.7, 0.3], "B": [0.5, 0.4, 0.1, 0.6, 0.2, 0.3]}
 

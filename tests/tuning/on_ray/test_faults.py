@@ -22,9 +22,9 @@ import pytest
 
 from asd_ray.ledger import Ledger, verify
 
-from ..s3_server import S3Server
-from .ray_cluster import RayCluster, own_disk
-from .searches import Begin, finish, processes, statuses, wait
+from ...s3_server import S3Server
+from ..ray_cluster import RayCluster, own_disk
+from ..searches import Begin, finish, processes, statuses, wait
 
 pytestmark = pytest.mark.slow
 SOONER = """

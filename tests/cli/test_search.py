@@ -75,7 +75,7 @@ def test_a_gpu_that_is_not_there_is_said_within_ten_seconds(
         (["--gpus-per-trial", "0.33333"], "must be a share up to 1 in steps of 0.0001"),
         (["--cpus-per-trial", "nan"], "must be a share up to 1 in steps of 0.0001, or a whole number, but got 'nan'"),
         (["--cpus-per-trial", "inf"], "must be a share up to 1 in steps of 0.0001, or a whole number, but got 'inf'"),
-        (["--cpus-per-trial", "0"], "must be above 0, for every trial computes, but got '0'"),
+        (["--cpus-per-trial", "0"], "must be above 0, because every trial computes, but got '0'"),
         (["--cpus-per-trial", "-1"], "--cpus-per-trial"),
         (["--checkpoint", "best"], "invalid choice: 'best'"),
     ],

@@ -23,9 +23,9 @@ from asd_ray.tuning.search import Search, run_serially
 from asd_ray.tuning.watch import prometheus
 from asd_ray.tuning.watch.prometheus import PrometheusMetrics
 
-from .searches import finish, processes, wait
+from ..searches import finish, processes, wait
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 SAMPLE = re.compile(r"(\w+)(?:{(.*)})? (\S+)")
 TAG = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 OWN_TAGS = {"run", "machine", "family", "state", "resource"}

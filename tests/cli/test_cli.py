@@ -84,7 +84,7 @@ def test_the_installed_script_finds_a_module_in_the_working_directory(
     script = Path(sysconfig.get_path("scripts")) / "asd-ray"
     options = ["--data", dataset(6), "--families", "my_detector:MyDetector", "--trials", "1", "--run", "run"]
     words = [script, "search", "fan", *options, how]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([*map(str, words)], capture_output=True, text=True, cwd=work, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [record.status for record in Ledger(work / "run").records()] == ["complete"]
