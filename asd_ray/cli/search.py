@@ -24,7 +24,6 @@ EXAMPLES = [
     "asd-ray search fan pump --data d/ --families autoencoder,idnn,my.module:MyDetector",
     "asd-ray search fan --data d/ --families idnn --space my_idnn.py --serial",
     "asd-ray search fan --data s3://b/d --run s3://b/r --address auto  # on the head of a cluster, see cluster.yaml",
-    "asd-ray status runs/demo                             # from another terminal: how it is going",
 ]
 
 
