@@ -106,7 +106,7 @@ def test_scores_that_gave_way_to_an_export_are_not_scored_alone(world):
     (case.submission / "decision_result_fan_section_00_test.csv").unlink()
     table = matched(case)
     assert set(table.loc[table["machine"] == "fan", "score"]) == {9.0}, "the evaluators take the pair that is whole"
-    assert f"{FAN} gave way to a baseline's own export" in problems(case, scores_only=True)
+    assert f"{FAN} was replaced by a baseline's own export" in problems(case, scores_only=True)
 
 
 def test_official_scores_stay_beside_exported_scores_without_decisions(world):
