@@ -9,12 +9,19 @@ from contextlib import contextmanager
 from asd_ray.errors import AsdRayError
 
 OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
+COMMAND = re.compile(r"\b(?:asd-ray|pip|python) .*")  # to the end of its line: it stays as a shell takes it
 ARGUMENTS = {"space": "spaces", "run": "Run", "recipe": "recipes"}  # whose names differ from the options'
 
 
 def as_arguments(text: str) -> str:
     """``--held-out must be …`` -> ``held_out must be …``."""
-    return OPTION.sub(lambda match: ARGUMENTS.get(match[1], match[1].replace("-", "_")), text)
+    return "\n".join(map(_line_as_arguments, text.split("\n")))
+
+
+def _line_as_arguments(line: str) -> str:
+    command = COMMAND.search(line)
+    end = command.start() if command else len(line)
+    return OPTION.sub(lambda match: ARGUMENTS.get(match[1], match[1].replace("-", "_")), line[:end]) + line[end:]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asd_ray._rules import seconds_of
 from asd_ray._wording import for_python
 from asd_ray.dataset import Dataset, listed
 from asd_ray.errors import AsdRayError, unknown
@@ -21,7 +22,6 @@ from asd_ray.tuning.config import (
     SearchConfig,
     default_epochs_cap,
     default_trials,
-    seconds_of,
 )
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ class Run:
 
         with for_python():
             session = Session.check(config, runtime, run=self.layout.root, spaces=texts)
+            session.check_environment(data.cache)
             result = self.run_session(session, data, quiet=quiet, of_library=True)
         if result.stopped == INTERRUPTED:
             raise KeyboardInterrupt
@@ -130,17 +131,11 @@ class Run:
         self, session: Session, data: Dataset, *, quiet: bool = False, of_library: bool = False
     ) -> SearchResult:
         """Run a search that was checked: the shared part of `search` and the command ``asd-ray search``."""
-        from asd_ray.clips.scan import searchable
         from asd_ray.tuning.watch.console import SearchConsole
 
-        session.check_environment(data.cache)
         console = SearchConsole(quiet=quiet, of_library=of_library)
-        for machine in session.config.machines:
-            if machine not in data.machines:
-                raise unknown("machine", machine, data.machines)
-        searchable(data.table, session.config.machines)  # raises where none is
         console.dataset(data.table, session.config.machines or data.machines)
-        return session.run(data.source(), self.layout.root, console)
+        return session.of_searchable(data.table).run(data.source(), self.layout.root, console)
 
     # -- what is stored ------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ import torch
 
 import asd_ray
 from asd_ray import PRESETS, AsdRayError, Dataset, Progress, Resources, Run
+from asd_ray._wording import as_arguments
 from asd_ray.tuning.result import SearchResult
 
 from .tuning.searches import loud_set
@@ -205,12 +206,12 @@ def test_a_search_of_the_library_and_one_of_the_command_are_the_same(
         ({"seed": -1}, "seed must be a whole number from 0 to 4294967295 but got -1"),
         ({"seed": 1.0}, "seed must be a whole number from 0 to 4294967295 but got 1.0"),
         ({"checkpoint": "best"}, "checkpoint must be last or oracle but got 'best'"),
-        ({"cpus_per_trial": -1}, "cpus_per_trial must be a number between 0 and"),
+        ({"cpus_per_trial": -1}, "cpus_per_trial must be a share up to 1"),
         ({"cpus_per_trial": 0}, "cpus_per_trial must be above 0"),
         ({"gpus_per_trial": 1.5}, "gpus_per_trial must be a share up to 1"),
-        ({"memory_per_trial": -1}, "memory_per_trial must be a number between 0 and"),
-        ({"time": 0}, "time must be above 0 but got 0"),
-        ({"time": "30"}, "a duration must be seconds, or a number with s, m, h or d such as 30m, but got '30'"),
+        ({"memory_per_trial": -1}, "memory_per_trial must be GiB from 0"),
+        ({"time": 0}, "time must be above 0, in seconds or such as 30m, but got 0"),
+        ({"time": "30"}, "time must be above 0, in seconds or such as 30m, but got '30'"),
         ({"serial": True, "trial_time": "5s"}, "serial runs in this very process"),
         ({"address": "ray://head:10001", "serial": False}, "for a cluster use asd-ray search"),
         ({"log_level": "loud"}, "log_level must be one of debug, info, warning, error"),
@@ -226,6 +227,12 @@ def test_what_is_wrong_is_an_error_with_its_cure(
     with pytest.raises(AsdRayError, match=message):
         run.search(data, **{"families": ["twfr_gmm"], "serial": True, "quiet": True, **arguments})
     assert not Path(run.layout.ledger).exists()
+
+
+def test_commands_in_messages_stay_as_a_shell_takes_them() -> None:
+    text = "--held-out is wrong; run: asd-ray search fan --held-out 0.1\nnot installed; pip install --upgrade asd_ray"
+    told = "held_out is wrong; run: asd-ray search fan --held-out 0.1\nnot installed; pip install --upgrade asd_ray"
+    assert as_arguments(text) == told
 
 
 def test_one_name_is_a_list_of_one(folder: Path, tmp_path: Path, run: Run) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
+from typing import TypeVar
 
+from asd_ray._rules import ABOVE_0, AMOUNT, COUNT, DURATION_TEXT, GIB, SEED, Rule, seconds_of
 from asd_ray.errors import AsdRayError
 
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+T = TypeVar("T", int, float)
 
 
 def positive(text: str) -> int:
     """A count: 1 or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 1 but got {text!r}")
-    return int(text)
+    return _checked(text, _whole(text), COUNT)
 
 
 def local_path(text: str) -> Path:
@@ -38,47 +37,47 @@ def names(text: str) -> list[str]:
 
 def duration(text: str) -> float:
     """A duration in seconds: 30m -> 1800."""
-    parts = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if not parts or float(parts[1]) == 0:
-        raise argparse.ArgumentTypeError(f"must be a number with s, m, h or d, such as 30m, but got {text!r}")
-    return float(parts[1]) * SECONDS[parts[2]]
+    seconds: float = _checked(text, seconds_of(text), DURATION_TEXT)
+    return seconds
 
 
 def amount(text: str) -> float:
     """A number of CPUs or GPUs: a share of one, or whole ones."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    is_share = value <= 1 and value == round(value, 4)  # Ray's smallest step is 0.0001
-    if value < 0 or not (is_share or value.is_integer()):
-        raise argparse.ArgumentTypeError(
-            f"must be a share up to 1 in steps of 0.0001, or a whole number, but got {text!r}"
-        )
-    return value
+    return _checked(text, _number(text), AMOUNT)
 
 
 def above_0(text: str) -> float:
     """An `amount` of CPUs: every trial needs some."""
-    value = amount(text)
-    if not value:
-        raise argparse.ArgumentTypeError(f"must be above 0, because every trial computes, but got {text!r}")
-    return value
+    return _checked(text, _number(text), AMOUNT, ABOVE_0)
 
 
 def gib(text: str) -> float:
     """Memory in GiB."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1e6:
-        raise argparse.ArgumentTypeError(f"must be GiB from 0, such as 4, but got {text!r}")
-    return value
+    return _checked(text, _number(text), GIB)
 
 
 def seed_number(text: str) -> int:
-    """A seed of random numbers, at most the largest that scikit-learn accepts."""
-    if not text.isdecimal() or len(text) > 10 or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to {2**32 - 1} but got {text!r}")
-    return int(text)
+    """A seed of random numbers."""
+    return _checked(text, _whole(text), SEED)
+
+
+def _whole(text: str) -> int | str:
+    try:
+        return int(text) if text.isdecimal() else text
+    except ValueError:  # Python reads no number of thousands of digits
+        return text
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _checked(text: str, value: T | str, *rules: Rule) -> T:
+    for rule in rules:
+        if not rule.allows(value):
+            raise argparse.ArgumentTypeError(f"{rule.words} but got {text!r}")
+    assert not isinstance(value, str)  # no rule allows it
+    return value

@@ -52,7 +52,7 @@ class Detector(Protocol):
     memory change the parameters with these names.
 
     A class has a `VERSION`, an integer that is part of the identity of its trials. Raise it when the same parameters
-    give different scores. For a user's own class without `VERSION`, a hash of its source is used instead.
+    give different scores. For a user's own class without `VERSION`, a hash of its code is used instead.
 
     A class may also have ``suits(self, train: pd.DataFrame) -> str``. It returns in one line why a detector with these
     parameters cannot learn from these normal clips, or "" if it can. A search calls it before any training and skips

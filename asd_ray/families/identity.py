@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dis
 import hashlib
+import inspect
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -47,7 +48,8 @@ def code_hash(cls: type) -> str:
     That is: base classes, functions, classes and constants, also of other files of the user's, and what these use in
     turn. Comments, docstrings and formatting do not count, nor does the search space of the class. Of an installed
     package nothing counts but the class's own package; of a shipped family that is a base class, its `VERSION`.
-    Another minor version of Python compiles to other code, and so gives another hash.
+    Another minor version of Python compiles to other code, and so gives another hash. Modules that a function imports
+    in its body are not looked at.
     """
     collector = _Collector(cls.__module__.partition(".")[0])
     collector.add_class(cls)
@@ -152,11 +154,18 @@ def _functions_of(value: Any) -> list[FunctionType]:
 def _text_of(code: CodeType) -> str:
     """The instructions of a function with its constants and names, without line numbers and docstrings."""
     constants = list(code.co_consts)
-    if constants and isinstance(constants[0], str) and not code.co_name.startswith("<"):
-        constants[0] = None  # the docstring
+    if _has_docstring(code):
+        constants[0] = None
     parts = [_text_of(each) if isinstance(each, CodeType) else str(_constant(each)) for each in constants]
     arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     return f"{code.co_code.hex()} {parts} {code.co_names} {arguments}"
+
+
+def _has_docstring(code: CodeType) -> bool:
+    """Whether the first constant is the docstring. Before Python 3.13 it was that of every `def`, or None."""
+    if sys.version_info >= (3, 13):
+        return bool(code.co_flags & inspect.CO_HAS_DOCSTRING)
+    return bool(code.co_consts) and isinstance(code.co_consts[0], str) and not code.co_name.startswith("<")
 
 
 def _globals_of(code: CodeType) -> Iterator[tuple[str, ...]]:

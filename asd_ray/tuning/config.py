@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral, Real
 
+from asd_ray._rules import ABOVE_0, AMOUNT, COUNT, DURATION, GIB, SEED, SHARE, Rule
 from asd_ray.errors import AsdRayError
 from asd_ray.families import Family, Space
 from asd_ray.tuning.spec import LAST, ORACLE
@@ -41,19 +39,13 @@ class SearchConfig:
 
     def check(self) -> None:
         """Raise if a value is not of its type or out of its range."""
-        _check_number("--held-out", self.held_out, 0, 0.5)
-        _check_whole("--trials", self.trials, 1)
-        _check_whole("--seed", self.seed, 0, 2**32 - 1)  # scikit-learn takes no larger one
-        if self.epochs_cap is not None:
-            _check_whole("--epochs-cap", self.epochs_cap, 1)
-        if self.cpus_per_trial is not None:
-            _check_amount("--cpus-per-trial", self.cpus_per_trial)
-            if not self.cpus_per_trial:
-                raise AsdRayError("--cpus-per-trial must be above 0, for every trial computes, but got 0")
-        if self.gpus_per_trial is not None:
-            _check_amount("--gpus-per-trial", self.gpus_per_trial)
-        if self.memory_per_trial is not None:
-            _check_number("--memory-per-trial", self.memory_per_trial, 0, 1e6)
+        _check("--held-out", self.held_out, SHARE)
+        _check("--trials", self.trials, COUNT)
+        _check("--seed", self.seed, SEED)
+        _check_if_given("--epochs-cap", self.epochs_cap, COUNT)
+        _check_if_given("--cpus-per-trial", self.cpus_per_trial, AMOUNT, ABOVE_0)
+        _check_if_given("--gpus-per-trial", self.gpus_per_trial, AMOUNT)
+        _check_if_given("--memory-per-trial", self.memory_per_trial, GIB)
         if self.checkpoint not in (LAST, ORACLE):
             raise AsdRayError(f"--checkpoint must be {LAST} or {ORACLE} but got {self.checkpoint!r}")
 
@@ -73,13 +65,9 @@ class Runtime:
 
     def check(self, config: SearchConfig, families: Sequence[Family]) -> None:
         """Raise if trials cannot run as they are asked for. Takes no time, and starts nothing."""
-        for option, value in (("--time", self.time), ("--trial-time", self.trial_time)):
-            if value is not None:
-                _check_number(option, value, 0, 1e9)
-                if not value:
-                    raise AsdRayError(f"{option} must be above 0 but got 0")
-        if self.cpus is not None:
-            _check_whole("--cpus", self.cpus, 1)
+        _check_if_given("--time", self.time, DURATION)
+        _check_if_given("--trial-time", self.trial_time, DURATION)
+        _check_if_given("--cpus", self.cpus, COUNT)
         if self.serial and (self.trial_time or self.address != LOCAL):
             raise AsdRayError("--serial runs in this very process: leave out --address and --trial-time, or --serial")
         asked, there = config.cpus_per_trial, os.cpu_count() or 1
@@ -116,35 +104,12 @@ def default_epochs_cap(is_demo: bool) -> int | None:
     return DEMO_EPOCHS_CAP if is_demo else None
 
 
-def seconds_of(duration: float | str | None) -> float | None:
-    """Seconds from a number, or from text such as "30m"."""
-    if not isinstance(duration, str):
-        return duration
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", duration)
-    if not match:
-        raise AsdRayError(
-            f"a duration must be seconds, or a number with s, m, h or d such as 30m, but got {duration!r}"
-        )
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
+def _check_if_given(option: str, value: object, *rules: Rule) -> None:
+    if value is not None:
+        _check(option, value, *rules)
 
 
-def _check_whole(option: str, value: object, least: int, most: float = math.inf) -> None:
-    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not is_whole or not least <= int(value) <= most:  # type: ignore[call-overload]
-        upto = "" if most == math.inf else f" to {most}"
-        raise AsdRayError(f"{option} must be a whole number from {least}{upto} but got {value!r}")
-
-
-def _check_number(option: str, value: object, least: float, most: float) -> None:
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not is_number or not least <= float(value) <= most:  # type: ignore[arg-type]
-        raise AsdRayError(f"{option} must be a number between {least:g} and {most:g} but got {value!r}")
-
-
-def _check_amount(option: str, value: object) -> None:
-    """Of CPUs or GPUs, as Ray takes it."""
-    _check_number(option, value, 0, 1e6)
-    amount = float(value)  # type: ignore[arg-type]
-    is_share = amount <= 1 and amount == round(amount, 4)  # Ray knows no finer one
-    if not (is_share or amount.is_integer()):
-        raise AsdRayError(f"{option} must be a share up to 1 in steps of 0.0001, or a whole number, but got {value!r}")
+def _check(option: str, value: object, *rules: Rule) -> None:
+    for rule in rules:
+        if problem := rule.problem(value):
+            raise AsdRayError(f"{option} {problem}")

@@ -9,13 +9,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from asd_ray.errors import AsdRayError
+from asd_ray.errors import AsdRayError, unknown
 from asd_ray.storage.run_layout import RunLayout
 from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.config import CLIENT, INTERRUPTED, LOCAL, Runtime, SearchConfig
 from asd_ray.tuning.environment import check_environment, check_packages, check_run
 
 if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so that wrong arguments are refused at once
+    from asd_ray.clips.table import ClipTable
     from asd_ray.ledger import Ledger
     from asd_ray.tuning.data import DataSource
     from asd_ray.tuning.on_ray.cluster import Cluster
@@ -57,6 +58,15 @@ class Session:
         runtime.check(config, families)
         return cls(config, runtime)
 
+    def of_searchable(self, table: ClipTable) -> Session:
+        """This search with the machines that the dataset allows. Raise if one is unknown, or if none is left."""
+        from asd_ray.clips.searchable import searchable
+
+        for machine in self.config.machines:
+            if machine not in table.machines:
+                raise unknown("machine", machine, table.machines)
+        return replace(self, config=replace(self.config, machines=searchable(table, self.config.machines)))
+
     def check_environment(self, cache: str | None) -> None:
         """Raise where no trial could run on this computer."""
         check_environment(cache, self.runtime.address, serial=self.runtime.serial)
@@ -77,10 +87,10 @@ class Session:
                     ray_at(self.runtime.address, cpus=self.runtime.cpus, dashboard=self.runtime.dashboard)
                 )
                 cluster = Cluster(self.runtime.address)
-            return _Run(self, source, run, console, cluster, dashboard).search()
+            return _ActiveSearch(self, source, run, console, cluster, dashboard).search()
 
 
-class _Run:
+class _ActiveSearch:
     """A search at work."""
 
     def __init__(
@@ -117,13 +127,11 @@ class _Run:
         import torch
 
         from asd_ray.clips.bank import open_bank
-        from asd_ray.clips.scan import searchable
         from asd_ray.tuning.family_choice import choose_families
         from asd_ray.tuning.plan import before_decoding, make_plan
 
-        source = self.source
+        source, config = self.source, self.config
         has_gpu = torch.cuda.is_available() if self.cluster is None else self.cluster.capacity.gpu > 0
-        config = self.config = replace(self.config, machines=searchable(source.table, self.config.machines))
         source.table = source.table.of_machines(config.machines)
         families, without_gpu = choose_families(config.families, has_gpu)
         unsuited, source.table = before_decoding(config, families, source.table, source.rate)
@@ -260,10 +268,10 @@ def _result(search: Search) -> SearchResult:
         for study in search.studies
     ]
     return SearchResult(
-        search.ledger.layout.root,
-        tuple(studies),
-        search.ended,
-        search.stopping,
-        failure_message(search.studies),
-        search.error,
+        run=search.ledger.layout.root,
+        studies=tuple(studies),
+        ended=search.ended,
+        stopped=search.stopping,
+        failure=failure_message(search.studies),
+        error=search.error,
     )

@@ -69,21 +69,25 @@ def reason_against(family: Family, params: dict[str, Any], rate: int) -> Callabl
 def reason_against_draws(family: Family, clips: StudyClips) -> Callable[[dict[str, Any]], str]:
     """As `reason_against`, for parameters that a search draws. Only a class with `suits` is asked, once per draw."""
 
+    context, cls = Context(rate=clips.rate), family.detector
+
     def ask(params: dict[str, Any]) -> str:
         try:
-            return _own_reason(family.detector(Context(rate=clips.rate), **params), clips)
+            return _own_reason(cls(context, **params), clips)
         except Exception:  # the trial will store it
             return ""
 
-    return ask if hasattr(family.detector, "suits") else lambda params: ""
+    return ask if hasattr(cls, "suits") else lambda params: ""
 
 
 def front_end_of_draws(family: Family, rate: int) -> Callable[[dict[str, Any]], str]:
     """Returns a function from parameters to the hash of the front end, or "" if no detector can be made of them."""
 
+    context, cls = Context(rate=rate), family.detector
+
     def front_end(params: dict[str, Any]) -> str:
         try:
-            return str(family.detector(Context(rate=rate), **params).front_end.hash)
+            return str(cls(context, **params).front_end.hash)
         except Exception:  # the trial will fail and store it
             return ""
 

@@ -131,7 +131,7 @@ def test_a_count_below_1_is_refused(capsys: pytest.CaptureFixture[str], action: 
     with pytest.raises(SystemExit) as raised:
         main([action, "data", *words])
     assert raised.value.code == 2
-    assert "must be a number from 1" in capsys.readouterr().err
+    assert "must be a whole number from 1" in capsys.readouterr().err
 
 
 def test_bank_prints_what_was_left_out_and_how_the_split_was_drawn(

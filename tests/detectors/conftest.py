@@ -27,7 +27,7 @@ def context(tmp_path: Path) -> Context:
 
 @pytest.fixture
 def seed_alone_decides() -> Callable[[Callable[[int], Detector], Bank], list[dict[str, float]]]:
-    """Asserts that detectors of one seed score the same to the last bit, whoever scored while one of them learned,
+    """Asserts that detectors of one seed score the same to the last bit, even if one of them scored while it learned,
     and those of another seed otherwise: ``seed_alone_decides(lambda seed: Mine(Context(seed=seed)), bank)``.
 
     Gives the losses of each epoch.

@@ -156,11 +156,10 @@ def test_no_family_at_all_is_refused(verbs: Verbs, tmp_path: Path, names: str) -
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("--cpus-per-trial", "1e11", ("--cpus-per-trial must be a number between 0 and 1e+06 but got ",)),
-        ("--cpus-per-trial", "1e5", ("--cpus-per-trial 100000: this computer has ", "ask for at most that")),
+        ("--cpus-per-trial", "1e11", ("--cpus-per-trial 1e+11: this computer has ", "ask for at most that")),
         ("--cpus-per-trial", "100000", ("this computer has ",)),
-        ("--seed", "4294967296", ("must be a number from 0 to 4294967295",)),
-        ("--seed", "9" * 5000, ("must be a number from 0 to 4294967295",)),
+        ("--seed", "4294967296", ("must be a whole number from 0 to 4294967295",)),
+        ("--seed", "9" * 5000, ("must be a whole number from 0 to 4294967295",)),
     ],
 )
 def test_a_number_that_would_fail_every_trial_is_refused(

@@ -189,9 +189,9 @@ def test_a_singular_covariance_gets_a_ridge_and_a_regular_one_does_not() -> None
     torch.testing.assert_close(precision(regular) @ regular, torch.eye(6, dtype=torch.float64))
     rows[:, 2] = 0
     for singular in (rows.T @ rows, torch.zeros(6, 6, dtype=torch.float64)):
-        mended = precision(singular)
-        assert bool(torch.isfinite(mended).all())
-        assert bool((torch.linalg.eigvalsh(mended) > 0).all())
+        regular = precision(singular)
+        assert bool(torch.isfinite(regular).all())
+        assert bool((torch.linalg.eigvalsh(regular) > 0).all())
 
 
 def test_scoring_after_every_epoch_changes_nothing(bank: Bank) -> None:
