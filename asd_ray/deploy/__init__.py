@@ -1,0 +1,1 @@
+"""What listens: bundles, scoring of new sound, explaining, watching and serving."""
