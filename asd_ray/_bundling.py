@@ -15,9 +15,9 @@ from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.ledger.states import States
 
 if TYPE_CHECKING:
-    from asd_ray.dataset import Dataset
     from asd_ray.deploy.calibration import Calibration
     from asd_ray.deploy.writing import LearnedState
+    from asd_ray.tuning.data import DataSource
     from asd_ray.tuning.restoring import Restored
 
 KEPT = "kept by the search"
@@ -52,7 +52,7 @@ def write_bundle(
     ledger: Ledger,
     ensemble: Ensemble,
     out: str | Path,
-    data: Dataset | None = None,
+    data: Callable[[], DataSource] | None = None,
     *,
     refit: bool = False,
     serial: bool = False,
@@ -60,7 +60,10 @@ def write_bundle(
     families: Sequence[type] = (),
     progress: Callable[[str], None] = lambda line: None,
 ) -> Written:
-    """Write the bundle of a stored ensemble. Trials without a state are trained again, which needs `data`."""
+    """Write the bundle of a stored ensemble. Trials without a state are trained again.
+
+    That needs the dataset: `data` is called only then.
+    """
     from asd_ray.deploy import bundle_file, writing
 
     writing.check_bundled(ensemble)
@@ -114,7 +117,7 @@ def _needs_data(ensemble: Ensemble, missing: Sequence[TrialRecord], refit: bool)
 def _trained_again(
     ledger: Ledger,
     missing: Sequence[TrialRecord],
-    data: Dataset,
+    data: Callable[[], DataSource],
     refit: bool,
     serial: bool,
     address: str,
@@ -124,7 +127,7 @@ def _trained_again(
     from asd_ray.clips.bank import open_bank
     from asd_ray.tuning.restoring import restore
 
-    source = data.source()
+    source = data()
     machines = sorted({machine for record in missing for machine in record.machines})
     source.table = source.table.of_machines(machines)
     with progress_bar("decoding") as shown:

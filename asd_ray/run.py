@@ -289,7 +289,7 @@ class Run:
                 self.ledger,
                 ensemble,
                 out or f"{machine}.bundle",
-                data,
+                None if data is None else data.source,
                 refit=refit_all,
                 families=families,
                 serial=serial,

@@ -53,12 +53,13 @@ def _bundle(args: argparse.Namespace) -> int:
 
     ledger = Ledger(only_run() if args.run is None else args.run).require()
     ensemble = ensemble_of(ledger, args.machine, args.recipe)
+    dataset = dataset_of(args)
     out = args.out or f"{args.machine}.bundle"
     written = write_bundle(
         ledger,
         ensemble,
         out,
-        dataset_of(args),
+        None if dataset is None else dataset.source,
         refit=args.refit_all,
         serial=args.serial,
         address=args.address,
