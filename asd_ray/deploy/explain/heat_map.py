@@ -74,7 +74,8 @@ class Grid:
 
 def mel_edges(low: float, high: float, count: int, scale: str = "slaney") -> Floats:
     """The count + 1 edges of bands of equal width in mel, in Hz."""
-    edges = to_hz(np.linspace(*to_mel(np.array([low, high]), scale), count + 1), scale)
+    lowest, highest = to_mel(np.array([low, high]), scale).tolist()
+    edges = to_hz(np.linspace(lowest, highest, count + 1), scale)
     edges[[0, -1]] = low, high  # exactly
     return edges
 

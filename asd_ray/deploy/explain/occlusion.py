@@ -17,15 +17,15 @@ PatchCallback = Callable[[int, int], None]  # altered clips scored, and how many
 
 
 class Occlusion:
-    """One sound, and what is normal in each frequency bin.
+    """One sound, and the median magnitude of normal sound in each frequency bin.
 
-    Filling a patch gives its magnitudes the normal values and keeps its phases. This removes what is too loud there,
-    and also restores what is missing, so one operation finds both kinds of fault.
+    Filling a patch moves its magnitudes into the normal range. This removes what is too loud and restores a part of
+    what is missing, so one operation finds both kinds of fault.
     """
 
-    def __init__(self, scorer: Scorer, id: str, spectrum: Spectrum, profile: Floats) -> None:
+    def __init__(self, scorer: Scorer, id: str, spectrum: Spectrum, normal: Floats) -> None:
         self._scorer, self._id, self._spectrum = scorer, id, spectrum
-        self._filled = spectrum.with_magnitudes(profile)
+        self._filled = spectrum.filled(normal)
 
     def patch_count(self, grid: Grid) -> int:
         """How many altered clips `heat_map` scores."""

@@ -1,8 +1,12 @@
-"""The spectrum of a sound that can be changed in places and made into sound again, and what is normal in it."""
+"""The spectrum of a sound, which can be changed in places and made into sound again.
+
+What is normal in a frequency bin is a range around the median magnitude of normal sound. The magnitudes of noise spread
+around their median, and LOW to HIGH times the median holds 95 % of them (a Rayleigh distribution). Setting a patch to
+the median itself would be unlike any sound: on the demo set, maps made that way were hardly better than chance.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,11 +15,12 @@ import numpy.typing as npt
 
 from asd_ray.deploy.result import Samples
 
-N_FFT = 1024  # samples per frame, at any rate
-PROFILE_HOP = 512  # a profile is a median over frames, so it needs few of them
-HOP = 256  # where sound is changed: frames that overlap by three quarters leave no audible steps
+N_FFT = 1024  # samples per frame at any rate, as in the sound profiles of bundles
+HOP = 256  # frames that overlap by three quarters leave no steps where the sound is changed
 FULL_SCALE = 32768.0
+LOW, HIGH = 0.25, 3.0  # times the median magnitude of normal sound: the normal range
 SILENT = 1e-3  # of the normal magnitude: below it, the phase of a clip is that of rounding errors
+SMALLEST = 1e-6  # magnitude, 120 dB below full scale, as in sound profiles
 
 Floats = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.bool_]
@@ -42,7 +47,7 @@ class Spectrum:
 
     @cached_property
     def magnitudes(self) -> Floats:
-        return np.abs(self.values)
+        return np.asarray(np.abs(self.values))
 
     @property
     def hz(self) -> Floats:
@@ -54,19 +59,28 @@ class Spectrum:
         """The time of each frame's centre."""
         return np.arange(self.values.shape[1]) * (self.hop / self.rate)
 
-    def with_magnitudes(self, magnitudes: Floats, seed: int = 0) -> npt.NDArray[np.complexfloating]:
-        """This spectrum's phases with other magnitudes, one per bin.
+    def filled(self, normal: Floats, seed: int = 0) -> npt.NDArray[np.complexfloating]:
+        """This spectrum with every magnitude moved into the normal range of its bin, and its phases kept.
 
-        Where the sound is almost silent its phase means nothing and is drawn at random. Equal phases would make a
-        pulse of each frame.
+        `normal` is the median magnitude of normal sound per bin; LOW and HIGH times it bound the range. What is within
+        the range stays as it is, so a normal sound hardly changes. Where the sound is almost silent, its phase means
+        nothing and is drawn at random: equal phases would make a pulse of each frame.
         """
-        wanted = magnitudes[:, None]
+        magnitudes = self.magnitudes
+        wanted = np.clip(magnitudes, LOW * normal[:, None], HIGH * normal[:, None])
+        silent = magnitudes <= SILENT * wanted
         draw = np.random.default_rng(seed)
-        random_phases = np.exp(2j * np.pi * draw.random(self.values.shape, np.float32))
-        silent = self.magnitudes <= SILENT * wanted
-        phases = np.where(silent, random_phases, self.values / np.where(silent, 1, self.magnitudes))
-        changed: npt.NDArray[np.complexfloating] = (wanted * phases).astype(np.complex64)
-        return changed
+        random_phases = np.exp(2j * np.pi * draw.random(magnitudes.shape, np.float32))
+        phases = np.where(silent, random_phases, self.values / np.where(silent, 1, magnitudes))
+        filled: npt.NDArray[np.complexfloating] = (wanted * phases).astype(np.complex64)
+        return filled
+
+    def excess_db(self, normal: Floats) -> Floats:
+        """How far each magnitude is outside the normal range: above it positive, below it negative, within it 0."""
+        with np.errstate(divide="ignore"):
+            db = 20 * np.log10(np.maximum(self.magnitudes, SMALLEST) / np.maximum(normal[:, None], SMALLEST))
+        low, high = 20 * np.log10(LOW), 20 * np.log10(HIGH)
+        return np.asarray(db - np.clip(db, low, high))
 
     def sound_with(self, values: npt.NDArray[np.complexfloating], bins: slice, frames: slice) -> Samples:
         """The sound with the spectrum `values` in a rectangle of bins and frames, and its own elsewhere.
@@ -97,18 +111,6 @@ class Spectrum:
         squares = np.broadcast_to(_hann(self.n_fft) ** 2, (self.values.shape[1], self.n_fft))
         weights = _overlap_add(squares, self.hop)[self.n_fft // 2 :][: len(self.samples)]
         return np.maximum(weights, 1e-3)
-
-
-def magnitude_profile(samples: Samples, rate: int, n_fft: int = N_FFT) -> Floats:
-    """The median magnitude of one sound in each frequency bin, over time."""
-    profile: Floats = np.median(Spectrum.of(samples, rate, n_fft, PROFILE_HOP).magnitudes, axis=1)
-    return profile
-
-
-def normal_profile(sounds: Iterable[Samples], rate: int) -> Floats:
-    """What is normal in each frequency bin: the median over normal clips of their `magnitude_profile`."""
-    profile: Floats = np.median([magnitude_profile(samples, rate) for samples in sounds], axis=0)
-    return profile
 
 
 def _hann(length: int) -> Floats:
