@@ -104,6 +104,11 @@ class Bundle:
         """The ensemble's scores of normal clips of an id, ascending; of all ids for an unknown one."""
         return self.calibration.scores_of(id)
 
+    def normal_profile(self, id: str) -> Floats | None:
+        """The median magnitude of normal sound in each frequency bin; None if the bundle has no sound profiles."""
+        profile = self.profiles.get(id, self.profiles.get(""))
+        return None if profile is None else np.asarray(10 ** (np.array(profile.spectrum_db) / 20))
+
     def with_threshold(self, value: float) -> Self:
         """The same bundle with another threshold."""
         return replace(self, calibration=self.calibration.with_threshold(value))
