@@ -8,6 +8,7 @@ for event in Watch(scorer, AudioFolder("recordings/")):
 
 from asd_ray.deploy.watch.alarm_rule import AlarmRule
 from asd_ray.deploy.watch.audio_folder import AudioFolder
+from asd_ray.deploy.watch.delivery import Delivery
 from asd_ray.deploy.watch.events import (
     Alarm,
     AlarmEnded,
@@ -21,9 +22,14 @@ from asd_ray.deploy.watch.events import (
     Unreadable,
     WindowScored,
 )
+from asd_ray.deploy.watch.mqtt import Mqtt
 from asd_ray.deploy.watch.pcm_stream import PcmStream
+from asd_ray.deploy.watch.recalibrating import NormalSound, read_normal_sound
+from asd_ray.deploy.watch.session import deliver, run_watch, show_line, stopped_by_signals
 from asd_ray.deploy.watch.source import Broken, Source, Window
+from asd_ray.deploy.watch.spool import Spool
 from asd_ray.deploy.watch.watch import Watch
+from asd_ray.deploy.watch.webhook import Webhook
 
 __all__ = [
     "Alarm",
@@ -31,17 +37,27 @@ __all__ = [
     "AlarmRule",
     "AudioFolder",
     "Broken",
+    "Delivery",
     "Drift",
     "Event",
     "FalseAlarms",
+    "Mqtt",
+    "NormalSound",
     "PcmStream",
     "Slow",
     "Source",
+    "Spool",
     "Started",
     "Stopped",
     "UnlikeTraining",
     "Unreadable",
     "Watch",
+    "Webhook",
     "Window",
     "WindowScored",
+    "deliver",
+    "read_normal_sound",
+    "run_watch",
+    "show_line",
+    "stopped_by_signals",
 ]

@@ -96,7 +96,8 @@ class Spool:
                 name = self._waiting[0][0]
                 try:
                     body = (self.folder / name).read_bytes()
-                    _json.loads(body, name)
+                    if not isinstance(_json.loads(body, name), dict):
+                        raise AsdRayError(f"{name}: this is no event")
                 except (OSError, AsdRayError):  # a power cut can leave an empty file, and a user may remove files
                     self._forget(name)
                     continue
@@ -138,8 +139,7 @@ class Spool:
         if (self.folder / NOTICE).exists() and not (self._waiting and self._waiting[0][0] == first):
             os.replace(self.folder / NOTICE, self.folder / first)
             self._unsaid.clear()
-            self._waiting.appendleft((first, 1))
-            self._blocks += 1
+            self._waiting.appendleft((first, 0))
 
     def _write(self, name: str, body: bytes, sync: bool) -> None:
         try:
