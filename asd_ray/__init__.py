@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from asd_ray.clips.bank import ClipSet
     from asd_ray.conformance import check_family
     from asd_ray.dataset import Dataset
+    from asd_ray.deploy.bundle import Bundle
+    from asd_ray.deploy.result import ClipScore
     from asd_ray.detectors import Context, Detector, Progress, Scores, State
     from asd_ray.ensembling import Ensemble, EnsembleConfig, Recipe
     from asd_ray.errors import AsdRayError
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "AsdRayError": "asd_ray.errors",
+    "Bundle": "asd_ray.deploy.bundle",
+    "ClipScore": "asd_ray.deploy.result",
     "ClipSet": "asd_ray.clips.bank",
     "Context": "asd_ray.detectors",
     "Dataset": "asd_ray.dataset",
@@ -46,6 +50,8 @@ __all__ = [
     "FAMILIES",
     "PRESETS",
     "AsdRayError",
+    "Bundle",
+    "ClipScore",
     "ClipSet",
     "Context",
     "Dataset",

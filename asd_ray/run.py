@@ -27,6 +27,7 @@ from asd_ray.tuning.config import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from asd_ray.deploy.bundle import Bundle
     from asd_ray.ensembling import Comparison, Ensemble, Recipe
     from asd_ray.reporting import Report
     from asd_ray.tuning.result import SearchResult
@@ -65,6 +66,7 @@ class Run:
         checkpoint: str = "last",
         jointly: bool = False,
         retry_failed: bool = False,
+        keep_states: str = "best:3",
         cpus_per_trial: float | None = None,
         gpus_per_trial: float | None = None,
         memory_per_trial: float | None = None,
@@ -82,8 +84,9 @@ class Run:
         `families` are names, ``"package.module:Class"``, or classes of your own, also of a notebook's cell; none means
         all that suit this computer. `spaces` maps a family's name to a search space file. `trials` is the number per
         machine and family, with those that are stored (default: 20; of the demo set 8 of at most 20 epochs each).
-        `time` and `trial_time` are seconds, or text such as "30m". ``serial=True`` runs every trial in this process,
-        without Ray.
+        `time` and `trial_time` are seconds, or text such as "30m". `keep_states` says whose learned states are stored:
+        "best:3" of each machine and family and the paper's, "all" or "none". ``serial=True`` runs every trial in this
+        process, without Ray.
 
         Ctrl-C finishes the trials that run; a second one stops at once. Then KeyboardInterrupt is raised. Stored trials
         are never lost.
@@ -102,6 +105,7 @@ class Run:
             checkpoint=checkpoint,
             jointly=jointly,
             retry_failed=retry_failed,
+            keep_states=keep_states,
             cpus_per_trial=cpus_per_trial,
             gpus_per_trial=gpus_per_trial,
             memory_per_trial=memory_per_trial,
@@ -255,6 +259,43 @@ class Run:
         from asd_ray.ensembling import stored
 
         return stored(self.ledger.require(), machine).ensembles
+
+    def bundle(
+        self,
+        machine: str,
+        out: str | Path | None = None,
+        *,
+        recipe: str = "final",
+        data: Dataset | str | Path | None = None,
+        refit_all: bool = False,
+        families: Sequence[type] = (),
+        serial: bool = False,
+        address: str = LOCAL,
+    ) -> Bundle:
+        """Write an ensemble with what its members have learned to the folder `out` (``fan.bundle``), and load it.
+
+        `recipe` is the name of a stored ensemble. Members whose states the search did not keep are trained again from
+        `data`, the dataset of the search. `refit_all` trains all of them anew on all normal clips, held-out ones
+        included; the numbers are then those of the ensemble before. `families` are classes of your own that cannot be
+        imported by name.
+        """
+        from asd_ray._bundling import ensemble_of, write_bundle
+        from asd_ray.deploy.bundle import Bundle
+
+        data = data if data is None or isinstance(data, Dataset) else Dataset(data)
+        with for_python():
+            ensemble = ensemble_of(self.ledger.require(), machine, recipe)
+            written = write_bundle(
+                self.ledger,
+                ensemble,
+                out or f"{machine}.bundle",
+                None if data is None else data.source,
+                refit=refit_all,
+                families=families,
+                serial=serial,
+                address=address,
+            )
+            return Bundle.load(written.folder, families=families)
 
     def report(self, out: str | Path | None = None) -> Report:
         """Write the report of all final ensembles, by default into the run; its `page` is the file to open."""

@@ -22,6 +22,7 @@ FLOORS = {
     "conformance": {"clips", "features", "families", "detectors"},
     "tuning": {"storage", "clips", "features", "families", "detectors", "metrics", "ledger"},
     "ensembling": {"storage", "metrics", "ledger"},
+    "deploy": {"storage", "clips", "features", "families", "detectors", "metrics", "ledger", "ensembling"},
     "reporting": {"storage", "families", "ensembling", "metrics", "ledger"},
 }
 TOP = {"cli"}  # stands on all of them
@@ -37,6 +38,7 @@ NEVER = {  # floor -> packages that it must not import, not even inside a functi
     "detectors": {"ray", "optuna", "torchaudio"},
     "tuning": {"torchaudio"},
     "ensembling": {"torch", "torchaudio", "ray", "soundfile"},
+    "deploy": {"ray", "optuna", "torchaudio"},
     "reporting": {"torch", "torchaudio", "ray", "soundfile"},
 }
 

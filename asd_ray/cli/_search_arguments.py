@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from asd_ray.cli._dataset_options import add_reading_options
 from asd_ray.cli._types import above_0, amount, duration, gib, names, positive, seed_number
 
 LOCAL = "local"
@@ -43,6 +43,13 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         help="run failed trials again; their files are set aside, not deleted",
     )
     to.add_argument(
+        "--keep-states",
+        default="best:3",
+        metavar="WHICH",
+        help="whose learned states are stored: best:N of each machine and family and the paper's (default best:3), "
+        "all, or none",
+    )
+    to.add_argument(
         "--held-out",
         type=float,
         default=0.1,
@@ -77,12 +84,4 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         default="warning",
         help="of log lines on standard error; info prints one line per event",
     )
-    data = to.add_argument_group("how the dataset is read (see asd-ray data check)")
-    data.add_argument("--layout", metavar="NAME")
-    data.add_argument("--labels", type=Path, metavar="DIR")
-    data.add_argument("--split-seed", type=int, default=0, metavar="N")
-    data.add_argument(
-        "--rate", type=positive, default=16_000, metavar="HZ", help="others are resampled (default 16000)"
-    )
-    data.add_argument("--channel", default="0", metavar="N")
-    data.add_argument("--cache", type=Path, metavar="DIR")
+    add_reading_options(to)

@@ -101,6 +101,7 @@ def _config(args: argparse.Namespace) -> SearchConfig:
         gpus_per_trial=args.gpus_per_trial,
         memory_per_trial=args.memory_per_trial,
         retry_failed=args.retry_failed,
+        keep_states=args.keep_states,
     )
 
 

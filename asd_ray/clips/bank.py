@@ -8,6 +8,7 @@ import platform
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -135,10 +136,22 @@ class Bank:
         return [path for machine, position, path in rows if position in broken[machine]]
 
 
+class Audio(Protocol):
+    """What a `ClipSet` needs: `Bank` has it, and so have sounds in memory (`WaveBank`)."""
+
+    decoding: Decoding
+    frame: pd.DataFrame
+    lengths: npt.NDArray[np.int64]
+
+    def __len__(self) -> int: ...
+
+    def samples(self, row: int) -> Samples: ...
+
+
 class ClipSet:
     """Some clips of a bank, in a fixed order."""
 
-    def __init__(self, bank: Bank, rows: npt.NDArray[np.intp]) -> None:
+    def __init__(self, bank: Audio, rows: npt.NDArray[np.intp]) -> None:
         self.bank, self.rows = bank, rows
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ import torch
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.families.resources import Resources
-from asd_ray.features import FeatureCache, FrontEnd
+from asd_ray.features import FeatureCache, FeatureSource, FrontEnd
 
 Scores = dict[str, npt.NDArray[np.floating]]
 State = dict[str, Any]  # tensors, numbers, text, and dictionaries of these: what torch.load(weights_only=True) reads
@@ -27,7 +27,7 @@ class Context:
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
-    features: FeatureCache = field(default_factory=FeatureCache)
+    features: FeatureSource = field(default_factory=FeatureCache)
     rate: int = 16_000  # Hz of the clips; a preset for this rate is ``PRESETS["baseline"].at(rate)``
 
     def generator(self) -> torch.Generator:

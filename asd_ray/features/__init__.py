@@ -2,6 +2,7 @@
 
 from asd_ray.features._base import FrontEnd
 from asd_ray.features.cache import FeatureCache
+from asd_ray.features.direct import DirectFeatures, FeatureSource
 from asd_ray.features.extract import Features, extract
 from asd_ray.features.framing import Windows, images, per_clip, vectors, windows_of
 from asd_ray.features.presets import KINDS, PRESETS, front_end
@@ -12,7 +13,9 @@ __all__ = [
     "KINDS",
     "PRESETS",
     "Complex",
+    "DirectFeatures",
     "FeatureCache",
+    "FeatureSource",
     "Features",
     "FrontEnd",
     "LogMel",

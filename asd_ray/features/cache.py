@@ -25,7 +25,7 @@ import numpy.typing as npt
 import torch
 import xxhash
 
-from asd_ray.clips.bank import ClipSet
+from asd_ray.clips.bank import Bank, ClipSet
 from asd_ray.errors import AsdRayError
 from asd_ray.features._base import FrontEnd
 from asd_ray.features.extract import Array, Features, extract, extract_into, frame_counts, numpy_dtype
@@ -67,9 +67,10 @@ class FeatureCache:
     ) -> Features:
         """Features of `clips`. An entry has every clip of a machine, so splits and subsets share it.
 
-        The raw wave is not stored, because the bank is already its memory map.
+        The raw wave is not stored, because the bank is already its memory map. Nor are features of sounds in memory,
+        which have no bank.
         """
-        if front_end.KIND == Raw.KIND or len(clips) == 0:
+        if front_end.KIND == Raw.KIND or len(clips) == 0 or not isinstance(clips.bank, Bank):
             return extract(front_end, clips, device=device, dtype=dtype)
         frame = clips.frame
         machines = list(dict.fromkeys(frame["machine"]))

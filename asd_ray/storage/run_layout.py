@@ -73,12 +73,15 @@ class RunLayout:
         return f"{folder}/{name}"
 
     @property
-    def checkpoints(self) -> str:
-        return f"{self.base}/checkpoints"
+    def states(self) -> str:
+        """What the best detectors have learned: one folder per family, one file per trial."""
+        return f"{self.base}/states"
 
-    @property
-    def models(self) -> str:
-        return f"{self.base}/models"
+    def states_folder(self, family: str) -> str:
+        return f"{self.states}/{check_name('family', family)}"
+
+    def state_file(self, family: str, trial: str) -> str:
+        return f"{self.states_folder(family)}/{check_trial(trial)}.safetensors"
 
     @property
     def marks(self) -> str:
@@ -124,7 +127,7 @@ class RunLayout:
     def own_folders(self) -> list[str]:
         """The folders that only asd_ray writes to."""
         return [
-            *(self.ledger, self.set_aside, self.ensembles, self.checkpoints, self.models),
+            *(self.ledger, self.set_aside, self.ensembles, self.states),
             *(self.locks, self.status, self.tensorboard, self.marks),
         ]
 

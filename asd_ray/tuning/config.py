@@ -10,6 +10,7 @@ from asd_ray._rules import ABOVE_0, AMOUNT, COUNT, DURATION, GIB, SEED, SHARE, R
 from asd_ray.errors import AsdRayError
 from asd_ray.families import Family, Space
 from asd_ray.tuning.spec import LAST, ORACLE
+from asd_ray.tuning.state_policy import DEFAULT, StatePolicy
 
 LOCAL = "local"
 INTERRUPTED = "Ctrl-C"  # why a search stopped
@@ -36,6 +37,7 @@ class SearchConfig:
     gpus_per_trial: float | None = None
     memory_per_trial: float | None = None  # GiB
     retry_failed: bool = False  # stored failures run again; their files are set aside
+    keep_states: str = DEFAULT  # whose states are stored: best:N of each study and the paper's, all, or none
 
     def check(self) -> None:
         """Raise if a value is not of its type or out of its range."""
@@ -46,6 +48,7 @@ class SearchConfig:
         _check_if_given("--cpus-per-trial", self.cpus_per_trial, AMOUNT, ABOVE_0)
         _check_if_given("--gpus-per-trial", self.gpus_per_trial, AMOUNT)
         _check_if_given("--memory-per-trial", self.memory_per_trial, GIB)
+        StatePolicy.parse(self.keep_states)
         if self.checkpoint not in (LAST, ORACLE):
             raise AsdRayError(f"--checkpoint must be {LAST} or {ORACLE} but got {self.checkpoint!r}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pandas as pd
 from asd_ray.clips.bank import Bank, ClipSet, open_bank
 from asd_ray.clips.demo import make_demo
 from asd_ray.clips.hold_out import hold_out
+from asd_ray.clips.sound_profile import SoundProfile, profiles_of
 from asd_ray.clips.table import NORMAL, TEST, TRAIN, ClipTable
 from asd_ray.detectors import Scores
 from asd_ray.errors import AsdRayError
@@ -41,6 +43,11 @@ class MachineData:
         """The table of `everything`, with the names of the ledger's splits."""
         parts = (("test", self.test), ("held_out", self.held_out), ("train", self.train))
         return pd.concat([clips.frame.assign(split=split) for split, clips in parts], ignore_index=True)
+
+    @cached_property
+    def profiles(self) -> dict[str, SoundProfile]:
+        """The sound profile of each id's training clips, and of all of them as ""."""
+        return profiles_of(self.train)
 
 
 class TrialData:

@@ -11,6 +11,7 @@ from typing import Any
 
 from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.ledger.states import States
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.events import Outcome
 from asd_ray.tuning.judge import PROTOCOL
@@ -39,7 +40,7 @@ def records_of(
             seed=spec.seed,
             status=status,
             protocol=PROTOCOL,
-            versions=_versions(),
+            versions=versions(),
             dataset=source.name,
             data_fingerprint=source.fingerprint(machine),
             paper=spec.paper,
@@ -54,12 +55,31 @@ def records_of(
     ]
 
 
-def commit(ledger: Ledger, records: Sequence[TrialRecord], tables: Sequence[Any] | None = None) -> Outcome:
+def commit(
+    ledger: Ledger,
+    records: Sequence[TrialRecord],
+    tables: Sequence[Any] | None = None,
+    state: bytes | None = None,
+) -> Outcome:
     """Store a trial. The Outcome has the record that the ledger then holds, which may be an earlier, better one.
 
     A disk or S3 that refuses the trial is stated in the Outcome. Scores that the ledger cannot hold are an AsdRayError.
+    The state is stored first: a trial in the ledger whose state is missing would be learned again, while a state
+    without its trial is written again by the same trial. A state that cannot be stored does not keep the trial out.
     """
-    record = joint_record(records)
+    record, refused = joint_record(records), ""
+    if state is not None:
+        try:
+            States(ledger).put(record.family, record.trial, state)
+        except StorageError as error:
+            refused = str(error)
+    outcome = _committed(ledger, records, record, tables)
+    return replace(outcome, storage_error=outcome.storage_error or refused)
+
+
+def _committed(
+    ledger: Ledger, records: Sequence[TrialRecord], record: TrialRecord, tables: Sequence[Any] | None
+) -> Outcome:
     try:
         accepted = [ledger.commit(*file) for file in zip(records, tables or [None] * len(records), strict=True)]
         if not all(accepted):
@@ -89,9 +109,10 @@ def _commit_bare(ledger: Ledger, records: Sequence[TrialRecord]) -> Outcome:
 
 
 @lru_cache(maxsize=1)
-def _versions() -> dict[str, str]:
-    versions = {}
+def versions() -> dict[str, str]:
+    """Package -> version, of those that determine a trial's numbers."""
+    found = {}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # Ray, where all searches are serial
-            versions[name] = importlib.metadata.version(name)
-    return versions
+            found[name] = importlib.metadata.version(name)
+    return found

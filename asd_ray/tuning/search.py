@@ -13,11 +13,14 @@ from types import FrameType
 from asd_ray._log import LOGGER, line
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.ledger.states import States
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.events import DataReady, EpochsDone, Outcome, ProgressEvent, RungReached
+from asd_ray.tuning.keeping import StateKeeper
 from asd_ray.tuning.ledger_view import find_trial
 from asd_ray.tuning.recording import commit, records_of
 from asd_ray.tuning.running import RunningTrial
+from asd_ray.tuning.state_policy import StatePolicy
 from asd_ray.tuning.study import Study
 from asd_ray.tuning.watch._base import Watcher
 
@@ -37,11 +40,13 @@ class Search:
         deadline: float | None = None,
         watchers: Sequence[Watcher] = (),
         other_nodes: bool = False,
+        keep: StatePolicy | None = None,
     ) -> None:
         self.studies, self.source, self.ledger = studies, source, ledger
         self.other_nodes = other_nodes  # whether a trial that one node cannot run may run on another
         self.deadline = deadline  # by time.monotonic(); no trial starts after it
         self.watchers = tuple(watchers)
+        self._keeper = StateKeeper(States(ledger), keep or StatePolicy.parse("none"))
         self.started = time.monotonic()
         self.running: dict[str, RunningTrial] = {}  # trial hash -> a trial in flight
         self.ended = 0  # trials that this command has finished
@@ -106,6 +111,10 @@ class Search:
             self._waiting.append(run)
         else:
             run.study.forget(run.spec)
+
+    def keeps_from(self, run: RunningTrial) -> float:
+        """The objective from which the trial keeps what it has learned."""
+        return self._keeper.policy.least(run.study.records.values(), run.spec.paper)
 
     # -- how it ends ---------------------------------------------------------------------------------------------
 
@@ -215,6 +224,7 @@ class Search:
     def _end(self, run: RunningTrial, record: TrialRecord) -> None:
         self.ended += 1
         run.study.tell(run.spec, record)
+        self._keeper.trim(run.study)
         self._notify(lambda watcher: watcher.ended(run, record))
 
     def _not_stored(self, run: RunningTrial, why: str) -> None:
@@ -229,6 +239,11 @@ class Search:
     def _add_error(self, why: str) -> None:
         if why not in self.error.splitlines():
             self.error = f"{self.error}\n{why}" if self.error else why
+
+    def begin(self) -> None:
+        """Remove the states that an earlier, killed search left behind. Called once, before the first trial."""
+        for study in self.studies:
+            self._keeper.begin(study)
 
     # -- around it -----------------------------------------------------------------------------------------------
 
@@ -297,7 +312,8 @@ def run_serially(search: Search) -> None:
     while (run := search.next()) is not None:
         search.turn()
         device = torch.device("cuda" if run.spec.resources.gpu > 0 else "cpu")
-        trial = run_trial(run.spec, run.study.family, search.source, search.ledger, device)
+        keep_from = search.keeps_from(run)
+        trial = run_trial(run.spec, run.study.family, search.source, search.ledger, device, keep_from=keep_from)
         for event in trial:
             if isinstance(event, Outcome):
                 search.finished(run, event)

@@ -166,6 +166,7 @@ class _ActiveSearch:
 
     def _run(self, plan: Plan) -> SearchResult:
         from asd_ray.tuning.search import Search, interruptible
+        from asd_ray.tuning.state_policy import StatePolicy
         from asd_ray.tuning.watch.board import Board
         from asd_ray.tuning.watch.log_lines import log_to
 
@@ -178,9 +179,11 @@ class _ActiveSearch:
             deadline=None if self.runtime.time is None else time.monotonic() + self.runtime.time,
             watchers=[board, *self._watchers(plan)],
             other_nodes=self.runtime.address != LOCAL,
+            keep=StatePolicy.parse(self.config.keep_states),
         )
         with log_to(layout, self.runtime.log_level, console.screen):
             try:
+                search.begin()
                 search.turn()
                 with interruptible(search, console.line), console.running(board, search):
                     self._drive(search)

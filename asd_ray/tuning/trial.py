@@ -7,9 +7,10 @@ import statistics
 import time
 import traceback
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
@@ -23,15 +24,29 @@ from asd_ray.tuning.faults import NodeFault, TrialFailed, affects_every_trial, i
 from asd_ray.tuning.judge import Verdict
 from asd_ray.tuning.ledger_view import joint_record
 from asd_ray.tuning.recording import commit, records_of
+from asd_ray.tuning.saving import saved_state
 from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
+from asd_ray.tuning.state_policy import ALWAYS, NEVER
 
 THREADS = 1024  # more only wait for each other, and torch takes no number beyond 32 bits
 LOOK_AGAIN = 5.0  # seconds between two looks for clips that are not there yet
 TRACEBACK = 20_000  # characters
 REPORT_EVERY = 2.0  # seconds: a trial that reaches no rung for longer reports its epochs
 NODE = socket.gethostname()
+Learned = tuple[bytes, dict[str, pd.DataFrame]]  # the state of a trial, and its scores of each machine
 
-Scored = tuple[Scores, list[Verdict]]  # the scores of every clip, and one verdict per machine
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained detector's scores of every clip, one verdict per machine, and its state if the trial keeps one."""
+
+    scores: Scores
+    verdicts: list[Verdict]
+    state: bytes | None = None
+
+    @property
+    def objective(self) -> float:
+        return _objective(self.verdicts)
 
 
 @dataclass
@@ -42,6 +57,7 @@ class _Attempt:
     family: Family
     source: DataSource
     device: torch.device
+    keep_from: float = NEVER  # the objective from which its state is kept
     started: float = field(default_factory=time.perf_counter)
     epochs: int = 0
     intermediate: dict[int, float] = field(default_factory=dict)
@@ -80,19 +96,22 @@ def run_trial(
     ledger: Ledger,
     device: torch.device,
     *,
+    keep_from: float = NEVER,
     max_wait: float = 0.0,
     faults: Sequence[str] = (),
 ) -> Generator[ProgressEvent | Outcome, None, None]:
     """Train, score and store a trial. The last event is its Outcome; closing the iterator ends the trial at once.
 
     It computes in one thread per CPU that the trial was given, so a trial gives the same scores on Ray and without.
+    What the detector has learned is stored with the trial if its objective is `keep_from` or more.
     `max_wait` is how many seconds the trial waits for its clips and for the run's folder before it counts as a fault of
     the node. `faults` are the faults of other nodes that this trial met before.
     """
     threads = max(1, min(int(spec.resources.cpu), THREADS))
     torch.set_num_threads(threads)
     reset_peak(device)
-    attempt = _Attempt(spec, family, source, device, extra={"faults": list(faults)} if faults else {})
+    extra: dict[str, Any] = {"faults": list(faults)} if faults else {}
+    attempt = _Attempt(spec, family, source, device, keep_from, extra=extra)
     blas = threadpool_limits(threads)  # of numpy, scipy and scikit-learn
     yield Waiting(seconds=0.0, node=NODE)
     try:
@@ -100,18 +119,21 @@ def run_trial(
             data = yield from _data(attempt, ledger, max_wait)
             attempt.started = time.perf_counter()
             yield DataReady(seconds=0.0, node=NODE, clips=len(data.train))
-            scores, verdicts = yield from _with_less_memory(attempt, data)
+            fitted = yield from _with_less_memory(attempt, data)
             tables = [
-                long_scores(part.frame, own) for part, own in zip(data.parts, data.split_all(scores), strict=True)
+                long_scores(part.frame, own)
+                for part, own in zip(data.parts, data.split_all(fitted.scores), strict=True)
             ]
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # what a detector raises, SystemExit too, ends this trial and not the search
             yield _outcome_of_error(attempt, ledger, error)
             return
-        results = [{"variant": v.variant, "objective": v.objective, "objective_parts": v.parts} for v in verdicts]
+        results = [
+            {"variant": v.variant, "objective": v.objective, "objective_parts": v.parts} for v in fitted.verdicts
+        ]
         try:
-            outcome = commit(ledger, attempt.records("complete", results), tables)
+            outcome = commit(ledger, attempt.records("complete", results), tables, fitted.state)
         except Exception as error:  # the ledger cannot hold these scores: the trial fails
             outcome = _failed(attempt, ledger, error)
         yield outcome
@@ -160,7 +182,7 @@ def _data(attempt: _Attempt, ledger: Ledger, max_wait: float) -> Generator[Progr
         time.sleep(LOOK_AGAIN)
 
 
-def _with_less_memory(attempt: _Attempt, data: TrialData) -> Generator[ProgressEvent, None, Scored]:
+def _with_less_memory(attempt: _Attempt, data: TrialData) -> Generator[ProgressEvent, None, Fitted]:
     """Out of memory once: start again with half the batch, and record that. Out of memory twice: the trial fails."""
     params = attempt.spec.effective_params
     try:
@@ -186,22 +208,22 @@ def _with_less_memory(attempt: _Attempt, data: TrialData) -> Generator[ProgressE
 
 def _fit_and_score(
     attempt: _Attempt, data: TrialData, params: dict[str, Any]
-) -> Generator[ProgressEvent, None, Scored]:
+) -> Generator[ProgressEvent, None, Fitted]:
     spec = attempt.spec
     context = Context(attempt.device, spec.seed, attempt.source.features, attempt.source.rate)
     detector = attempt.family.detector(context, **params)
     attempt.front_end = front_end_hash(detector)
     rung_epochs, checkpoint_epochs = set(rungs(spec.epochs)), _checkpoint_epochs(spec)
-    best: tuple[float, int, Scored] | None = None
+    best: tuple[int, Fitted] | None = None
     reported = time.perf_counter()
     losses: dict[int, dict[str, float]] = {}  # since the last event
     for progress in checked_progress(detector.fit(data.train)):
         epoch = attempt.epochs = progress.epoch
         losses[epoch] = progress.losses
         if epoch in checkpoint_epochs:
-            scored = _score_all(detector, data)
-            if best is None or _objective(scored[1]) > best[0]:
-                best = _objective(scored[1]), epoch, scored
+            fitted = _score_all(detector, data)
+            if best is None or fitted.objective > best[1].objective:
+                best = epoch, _with_state(attempt, detector, data, params, fitted)
         event: EpochsDone | None = None
         if epoch in rung_epochs and epoch != spec.epochs:
             value = _objective(data.judge_test(checked_scores(detector.score(data.test), len(data.test))))
@@ -215,9 +237,9 @@ def _fit_and_score(
             yield event
             reported, losses = time.perf_counter(), {}
     if best is None:
-        return _score_all(detector, data)
-    attempt.extra["checkpoint_epoch"] = best[1]
-    return best[2]
+        return _with_state(attempt, detector, data, params, _score_all(detector, data))
+    attempt.extra["checkpoint_epoch"] = best[0]
+    return best[1]
 
 
 def _checkpoint_epochs(spec: TrialSpec) -> set[int]:
@@ -228,13 +250,58 @@ def _checkpoint_epochs(spec: TrialSpec) -> set[int]:
     return {*range(step, spec.epochs + 1, step), spec.epochs}
 
 
-def _score_all(detector: Detector, data: TrialData) -> Scored:
+def _score_all(detector: Detector, data: TrialData) -> Fitted:
     scores = checked_scores(detector.score(data.everything), len(data.everything))
-    return scores, data.judge_all(scores)
+    return Fitted(scores, data.judge_all(scores))
+
+
+def _with_state(
+    attempt: _Attempt, detector: Detector, data: TrialData, params: dict[str, Any], fitted: Fitted
+) -> Fitted:
+    """Add the detector's state, if the trial keeps it. A detector that cannot give one keeps its scores all the same.
+
+    The scores are those of this moment, so the state must be taken before training goes on.
+    """
+    if fitted.objective < attempt.keep_from:
+        return fitted
+    try:
+        state = saved_state(detector, attempt.spec, params, attempt.source, data)
+    except Exception as error:  # a user's own `state` may raise anything
+        attempt.extra["state_error"] = reason(error)[:TRACEBACK]
+        return fitted
+    return replace(fitted, state=state)
 
 
 def _objective(verdicts: Sequence[Verdict]) -> float:
     return statistics.fmean(verdict.objective for verdict in verdicts)
+
+
+def learn_again(spec: TrialSpec, family: Family, source: DataSource, device: torch.device) -> Learned:
+    """Train a stored trial once more: its state, and its scores of each machine. Nothing is written."""
+    threads, before = max(1, min(int(spec.resources.cpu), THREADS)), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    attempt = _Attempt(spec, family, source, device, ALWAYS)
+    try:
+        with threadpool_limits(threads):
+            data = source.trial(spec.machines, spec.settings)
+            fitted = _returned(_with_less_memory(attempt, data))
+        if fitted.state is None:
+            raise TrialFailed(f"{spec.name}: its state cannot be stored: {attempt.extra.get('state_error')}")
+        parts = zip(spec.machines, data.parts, data.split_all(fitted.scores), strict=True)
+        return fitted.state, {machine: long_scores(part.frame, own) for machine, part, own in parts}
+    finally:
+        torch.set_num_threads(before)
+        free(device)
+
+
+def _returned(steps: Generator[ProgressEvent, None, Fitted]) -> Fitted:
+    """Run a generator to its end, and give what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            fitted: Fitted = ended.value
+            return fitted
 
 
 def store_overdue(spec: TrialSpec, source: DataSource, ledger: Ledger, limit: float) -> None:

@@ -37,7 +37,13 @@ class TuneSearcher(NotInSnapshots, Searcher):
             return Searcher.FINISHED if self._search.over else None
         self.running[trial_id] = run
         avoid = self._cluster.resting(run.spec.resources)
-        return {"name": run.spec.name, "spec": run.spec.to_dict(), "avoid": avoid, "faults": list(run.faults)}
+        return {
+            "name": run.spec.name,
+            "spec": run.spec.to_dict(),
+            "avoid": avoid,
+            "faults": list(run.faults),
+            "keep_from": self._search.keeps_from(run),
+        }
 
     def _fits(self, request: Resources) -> bool:
         """Whether a trial of this request fits next to the trials that run."""

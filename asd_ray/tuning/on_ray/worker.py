@@ -73,7 +73,8 @@ class TrialWorker(tune.Trainable):
             self._families[self._spec.family],
             self._source,
             self._ledger,
-            _device(),
+            trial_device(),
+            keep_from=config["keep_from"],
             max_wait=self._limits.waiting,
             faults=config["faults"],
         )
@@ -118,6 +119,6 @@ class TrialWorker(tune.Trainable):
         self._trial = None
 
 
-def _device() -> torch.device:
+def trial_device() -> torch.device:
     """The device that Ray gave this trial. cuda.is_available() would be true for a trial without a GPU as well."""
     return torch.device("cuda", 0) if ray.get_gpu_ids() and PRETENDED not in os.environ else torch.device("cpu")

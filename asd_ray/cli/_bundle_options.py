@@ -1,0 +1,58 @@
+"""The options of every verb that reads a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import TYPE_CHECKING
+
+from asd_ray.errors import AsdRayError
+
+if TYPE_CHECKING:  # torch is imported where it is used, so that --help answers at once
+    from asd_ray.deploy.bundle import Bundle
+
+
+def add_bundle_options(to: argparse.ArgumentParser) -> None:
+    add = to.add_argument
+    add("bundle", metavar="BUNDLE", help="a folder that asd-ray bundle wrote")
+    add("--threshold", type=_number, metavar="X", help="call a score above it an anomaly, instead of the bundle's")
+    add(
+        "--false-alarms",
+        type=_share,
+        metavar="1%",
+        help="set the threshold so that this share of normal clips exceeds it, such as 1%% or 0.01",
+    )
+    add("--device", default="cpu", metavar="DEVICE", help="cpu (default), cuda or cuda:1")
+
+
+def bundle_of(args: argparse.Namespace) -> Bundle:
+    """The bundle, with the threshold that the options ask for."""
+    if args.threshold is not None and args.false_alarms is not None:
+        raise AsdRayError("--threshold and --false-alarms both set the threshold; leave one of them out")
+    from asd_ray.deploy.bundle import Bundle
+
+    bundle = Bundle.load(args.bundle, device=args.device)
+    if args.threshold is not None:
+        return bundle.with_threshold(args.threshold)
+    return bundle if args.false_alarms is None else bundle.with_false_alarms(args.false_alarms)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a finite number but got {text!r}")
+    return value
+
+
+def _share(text: str) -> float:
+    """1% or 0.01"""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must be a share between 0 and 1, such as 1% or 0.01, but got {text!r}")
+    return value

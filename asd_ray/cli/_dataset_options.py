@@ -1,0 +1,41 @@
+"""The options of a verb that may read the dataset of a search: where it is, and how it is decoded."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asd_ray.cli._types import positive
+
+if TYPE_CHECKING:  # pandas is imported where it is used, so that --help answers at once
+    from asd_ray.dataset import Dataset
+
+
+def add_reading_options(to: argparse.ArgumentParser) -> None:
+    data = to.add_argument_group("how the dataset is read (see asd-ray data check)")
+    data.add_argument("--layout", metavar="NAME")
+    data.add_argument("--labels", type=Path, metavar="DIR")
+    data.add_argument("--split-seed", type=int, default=0, metavar="N")
+    data.add_argument(
+        "--rate", type=positive, default=16_000, metavar="HZ", help="others are resampled (default 16000)"
+    )
+    data.add_argument("--channel", default="0", metavar="N")
+    data.add_argument("--cache", type=Path, metavar="DIR")
+
+
+def dataset_of(args: argparse.Namespace) -> Dataset | None:
+    """The dataset of --data; None without it."""
+    if args.data is None:
+        return None
+    from asd_ray.dataset import Dataset
+
+    return Dataset(
+        args.data,
+        layout=args.layout,
+        labels=args.labels,
+        split_seed=args.split_seed,
+        rate=args.rate,
+        channel=args.channel,
+        cache=args.cache,
+    )

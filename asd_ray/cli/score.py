@@ -1,0 +1,157 @@
+"""``asd-ray score``: the score of new recordings, and whether they are anomalies."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asd_ray._terminal import say, visible
+from asd_ray.cli._arguments import parser
+from asd_ray.cli._bundle_options import add_bundle_options, bundle_of
+from asd_ray.cli._run import run
+from asd_ray.errors import AsdRayError
+
+if TYPE_CHECKING:  # torch is imported where it is used, so that --help answers at once
+    from asd_ray.deploy.bundle import Bundle
+    from asd_ray.deploy.result import ClipScore
+    from asd_ray.deploy.scoring import SoundFile, Unscored
+
+EXAMPLES = (
+    "asd-ray score fan.bundle new.wav",
+    "asd-ray score fan.bundle recordings/ --id 02 --false-alarms 1%",
+    "asd-ray score fan.bundle dataset/ --layout dcase2022 --csv > scores.csv",
+    "asd-ray score fan.bundle new.wav --exit-status && echo normal",
+)
+ANOMALY_FOUND = 3  # exit status with --exit-status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    command = parser(
+        "score",
+        "Score recordings with a bundle. Higher is more anomalous. One line per file: its score, the share of the\n"
+        "machine's normal clips that score lower, and the decision. Any rate and length; wav and flac.",
+        EXAMPLES,
+    )
+    add_bundle_options(command)
+    add = command.add_argument
+    add("sounds", nargs="+", metavar="FILE", help="recordings, or folders of recordings")
+    add("--id", metavar="ID", help="the machine's id (default: from names such as section_00 and id_02, else any id)")
+    add("--layout", metavar="NAME", help="read a dataset's folder by this naming scheme, for ids and domains")
+    output = command.add_mutually_exclusive_group()
+    output.add_argument("--csv", action="store_true", help="print CSV")
+    output.add_argument("--json", action="store_true", help="print one JSON object per line, with every member's score")
+    add("--exit-status", action="store_true", help=f"exit with {ANOMALY_FOUND} if any file is an anomaly")
+    return run(command, _score, argv)
+
+
+def _score(args: argparse.Namespace) -> int:
+    from asd_ray._progress import progress_bar
+    from asd_ray.deploy.scoring import counted, files_of, files_of_layout, score_files
+
+    bundle = bundle_of(args)
+    if args.layout is not None:
+        files = [file for folder in args.sounds for file in files_of_layout(folder, args.layout, bundle.machine)]
+    else:
+        files = list(files_of(args.sounds, bundle.ids))
+    if args.id is not None:
+        from dataclasses import replace
+
+        files = [replace(file, id=args.id) for file in files]
+    _note_ids(bundle, files)
+    with progress_bar("scoring", quiet=len(files) < 2) as done:
+        anomalies, failed = _print(score_files(bundle, counted(files, done)), args)
+    if failed:
+        raise AsdRayError(f"{failed} of {len(files)} files could not be scored; see above")
+    return ANOMALY_FOUND if anomalies and args.exit_status else 0
+
+
+def _note_ids(bundle: Bundle, files: Sequence[SoundFile]) -> None:
+    """Say once which files are judged without their id."""
+    without = sum(not file.id for file in files)
+    if without and len(bundle.ids) > 1:
+        which = "every file is" if without == len(files) else f"{without} of {len(files)} files are"
+        say(
+            f"note: {which} compared with all ids of {bundle.machine} ({', '.join(bundle.ids)}); name one: --id ID",
+            error=True,
+        )
+    new = sorted({file.id for file in files} - {"", *bundle.ids})
+    if new:
+        say(
+            f"note: {bundle.machine} has no id {', '.join(new)} in training; such files are compared with all ids",
+            error=True,
+        )
+
+
+def _print(results: Iterator[ClipScore | Unscored], args: argparse.Namespace) -> tuple[int, int]:
+    """Print each result as it comes. Returns how many are anomalies, and how many could not be scored."""
+    from asd_ray.deploy.result import ANOMALY
+    from asd_ray.deploy.scoring import Unscored
+
+    anomalies = failed = 0
+    writer = _Csv() if args.csv else _Json() if args.json else _Table()
+    for result in results:
+        if isinstance(result, Unscored):
+            failed += 1
+            writer.unscored(result)
+        else:
+            anomalies += result.decision == ANOMALY
+            writer.scored(result)
+        sys.stdout.flush()
+    return anomalies, failed
+
+
+class _Table:
+    """One line per file, aligned, for people."""
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    def scored(self, result: ClipScore) -> None:
+        if not self._begun:
+            say(f"{'score':>9} {'threshold':>9} {'lower':>7}  {'decision':<8} {'id':<4} file")
+            self._begun = True
+        share = f"{100 * result.share_below:.1f} %"
+        name = Path(result.name).name
+        row = f"{result.score:9.4f} {result.threshold:9.4f} {share:>7}  {result.decision:<8} {result.id or 'any':<4}"
+        say(f"{row} {name}")
+        for warning in result.warnings:
+            say(f"  warning: {name}: {warning}")
+
+    def unscored(self, result: Unscored) -> None:
+        say(f"not scored: {result.name}: {result.reason}", error=True)
+
+
+class _Json:
+    def scored(self, result: ClipScore) -> None:
+        say(json.dumps(result.to_json()))
+
+    def unscored(self, result: Unscored) -> None:
+        say(json.dumps(result.to_json()))
+
+
+class _Csv:
+    """A header, then one row per file; a file that could not be scored has the reason in the last column."""
+
+    def __init__(self) -> None:
+        self._row(["name", "id", "seconds", "score", "share_below", "threshold", "decision", "warnings", "error"])
+
+    def scored(self, result: ClipScore) -> None:
+        numbers = [result.seconds, result.score, result.share_below, result.threshold]
+        self._row([result.name, result.id, *numbers, result.decision, "; ".join(result.warnings), ""])
+
+    def unscored(self, result: Unscored) -> None:
+        self._row([result.name, *[""] * 7, result.reason])
+
+    def _row(self, cells: list[object]) -> None:
+        import csv
+        import io
+
+        from asd_ray._csv import harmless
+
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow([harmless(cell) for cell in cells])
+        print(visible(line.getvalue(), lines=True))

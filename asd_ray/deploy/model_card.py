@@ -1,0 +1,166 @@
+"""The model card of a bundle, in Markdown: what it was trained on, its numbers, and what was not measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from asd_ray.deploy.calibration import Calibration
+from asd_ray.ensembling.result import Ensemble
+
+
+def model_card(facts: Mapping[str, Any], ensemble: Ensemble, calibration: Calibration) -> str:
+    parts = (
+        _head(facts, ensemble),
+        _use(facts),
+        _training(facts, ensemble),
+        _members(facts, ensemble),
+        _numbers(facts, ensemble),
+        _threshold(ensemble, calibration),
+        _not_measured(facts, ensemble),
+        _versions(facts),
+    )
+    return "\n".join(line for part in parts for line in [*part, ""]).rstrip() + "\n"
+
+
+def _head(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
+    yield f"# Anomalous sound of {_text(ensemble.machine)}"
+    yield ""
+    count = len(ensemble.members)
+    yield (
+        f"This bundle scores sound of the machine {_text(ensemble.machine)}: a higher score is more anomalous. It is "
+        f"an ensemble of {count} member{'s' * (count != 1)} by the recipe {_text(ensemble.name)}, written by asd_ray "
+        f"on {facts['created'][:10]}."
+    )
+
+
+def _use(facts: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Use"
+    yield ""
+    yield from ("```sh", "asd-ray score THIS_FOLDER new.wav", "```", "")
+    yield from (
+        "```python",
+        "from asd_ray import Bundle",
+        'Bundle.load("THIS_FOLDER").score("new.wav").decision',
+        "```",
+    )
+    yield ""
+    yield (
+        "Nothing in this folder is code. Scoring needs neither Ray nor Optuna; `requirements.txt` lists the packages. "
+        f"Sound of any rate is resampled to {facts['rate']} Hz; channel {_text(facts['channel'])} is used."
+    )
+
+
+def _training(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
+    yield "## Training"
+    yield ""
+    yield f"Only normal sound was used for training, of the dataset {_text(ensemble.dataset.name)}:"
+    yield ""
+    yield "| id | clips | seconds | level, dB of full scale | rate of the files, Hz |"
+    yield "|---|---|---|---|---|"
+    for id, profile in facts["profiles"].items():
+        name = _text(id) if id else "all"
+        rates = ", ".join(map(str, profile["rates"]))
+        yield f"| {name} | {profile['clips']} | {_span(profile['seconds'])} | {_span(profile['level_db'])} | {rates} |"
+    if facts["refit"]:
+        yield ""
+        yield (
+            "The members were trained anew on all normal clips, those that had been held out included. **All numbers "
+            "below are those of the ensemble before that**, and so are its units and its threshold; the detectors in "
+            "this folder were not measured."
+        )
+
+
+def _members(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
+    origins = {detector["trial"]: detector["origin"] for detector in facts["detectors"]}
+    yield "## Members"
+    yield ""
+    yield "| trial | family | score | weight | parameters | state |"
+    yield "|---|---|---|---|---|---|"
+    for member in ensemble.members:
+        params = ", ".join(f"{name} {_text(value)}" for name, value in member.params.items())
+        yield (
+            f"| {_text(member.name)} | {_text(member.family)} | {_text(member.variant)} | {member.weight:g} "
+            f"| {params} | {_text(origins[member.trial])} |"
+        )
+    yield ""
+    standardise = ensemble.recipe.standardise
+    yield (
+        f"Scores are brought into one unit by `{standardise.how}` per {standardise.per.replace('_', ' and ')}, from "
+        f"scores of normal clips, and combined by `{ensemble.combine}`. {_sentence(ensemble.labels)}"
+    )
+
+
+def _numbers(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
+    yield "## Numbers"
+    yield ""
+    if not len(ensemble.metrics):
+        yield "Not measured: the test clips have no labels."
+        return
+    tried = ensemble.candidates.tried
+    yield f"On labelled test clips of {_text(ensemble.dataset.name)}; {tried} candidates were tried."
+    yield ""
+    yield "| protocol | value | 95 % interval | AUC | pAUC | how labels were used |"
+    yield "|---|---|---|---|---|---|"
+    for name in ensemble.metrics:
+        metric = ensemble.metrics[name]
+        low, high = metric.interval
+        headline = " (headline)" * (name == ensemble.headline_protocol)
+        yield (
+            f"| {name}{headline} | {metric.value:.4f} | {low:.4f} to {high:.4f} | {metric.auc:.4f} "
+            f"| {metric.pauc:.4f} | {_text(metric.labels)} |"
+        )
+
+
+def _threshold(ensemble: Ensemble, calibration: Calibration) -> Iterator[str]:
+    limit = calibration.threshold
+    count = len(calibration.normal[""])
+    yield "## Threshold"
+    yield ""
+    how = "a gamma distribution fitted to" if limit.how == "gamma" else "the scores of"
+    yield (
+        f"A score above {limit.value:.4f} is called an anomaly: the {limit.percentile:g}th percentile, by {how} the "
+        f"scores of {count} normal clips. So about {100 - limit.percentile:g} % of normal clips give a false alarm; "
+        "change that with `--false-alarms 1%` or `--threshold`, without training."
+    )
+    if ensemble.metrics.decisions is not None:
+        decisions = ensemble.metrics.decisions
+        yield ""
+        yield (
+            f"Decisions on the labelled test clips: precision {decisions.precision:.3f}, "
+            f"recall {decisions.recall:.3f}, F1 {decisions.f1:.3f}."
+        )
+
+
+def _not_measured(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
+    yield "## Not measured"
+    yield ""
+    yield "- Other machines, other units of this machine, other microphones and other rooms than those of the dataset."
+    yield "- Faults that the test clips do not have, and how early a fault is heard."
+    yield "- Change over time: a machine that wears in, another season. Watch for drift, and calibrate anew."
+    if not ensemble.forecasts and len(ensemble.metrics):
+        yield "- How well the ensemble does on clips that it was not chosen on: the numbers above are upper bounds."
+    for note in ensemble.notes:
+        yield f"- {_sentence(note)}"
+
+
+def _versions(facts: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Versions"
+    yield ""
+    yield ", ".join(f"{name} {version}" for name, version in facts["versions"].items()) + "."
+
+
+def _span(pair: list[float]) -> str:
+    low, high = pair
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _sentence(text: object) -> str:
+    plain = _text(text)
+    return f"{plain[:1].upper()}{plain[1:]}{'' if plain.endswith('.') else '.'}"
+
+
+def _text(value: object) -> str:
+    """A value in a line of Markdown: no line breaks, and no characters that end a cell or begin markup."""
+    text = " ".join(str(value).split())
+    return "".join(f"\\{character}" if character in "\\|<>*`[]" else character for character in text)

@@ -1,0 +1,56 @@
+"""What trained detectors have learned: one file per trial beside the ledger, written and removed whole.
+
+The ledger stays the only truth. A state belongs to a complete trial and may be missing; it is then learned again.
+"""
+
+from __future__ import annotations
+
+from asd_ray.ledger.store import Ledger
+from asd_ray.storage.files import Files, Stored
+
+ENDING = ".safetensors"
+
+
+class States:
+    """The states of a run. Their content is bytes here; `asd_ray.detectors.state_file` reads and writes it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.layout, self.files = ledger.layout, ledger.files
+        self._writing: Files | None = None  # opened by the first write
+
+    def put(self, family: str, trial: str, content: bytes) -> None:
+        """Store a state, all or nothing. StorageError if the disk or S3 refuses it."""
+        self._writing = self._writing or self.files.patient()
+        self._writing.put(self.layout.state_file(family, trial), content)
+
+    def read(self, family: str, trial: str) -> bytes | None:
+        """The content of a state's file; None if it was not kept."""
+        path = self.layout.state_file(family, trial)
+        if self.files.stat(path) is None:
+            return None
+        try:
+            with self.files.open(path) as file:
+                return bytes(file.read())
+        except FileNotFoundError:  # removed meanwhile
+            return None
+
+    def of_family(self, family: str) -> dict[str, Stored]:
+        """Trial -> the file of its state."""
+        return {
+            stored.name.removesuffix(ENDING): stored
+            for stored in self.files.list(self.layout.states_folder(family))
+            if stored.name.endswith(ENDING) and not stored.name.startswith(".") and not stored.kind
+        }
+
+    def remove(self, family: str, trial: str) -> None:
+        self.files.remove(self.layout.state_file(family, trial))
+
+    def bytes_by_family(self) -> dict[str, tuple[int, int]]:
+        """Family -> number of states, and their bytes."""
+        sizes: dict[str, tuple[int, int]] = {}
+        for stored in self.files.list(self.layout.states):
+            family = stored.path.removeprefix(f"{self.layout.states}/").partition("/")[0]
+            if stored.name.endswith(ENDING) and not stored.name.startswith("."):
+                count, size = sizes.get(family, (0, 0))
+                sizes[family] = (count + 1, size + stored.size)
+        return sizes

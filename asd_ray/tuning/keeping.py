@@ -1,0 +1,38 @@
+"""Removes the states of a search's trials that are no longer among the best of their study."""
+
+from __future__ import annotations
+
+import contextlib
+
+from asd_ray.errors import AsdRayError
+from asd_ray.ledger.states import States
+from asd_ray.tuning.state_policy import StatePolicy
+from asd_ray.tuning.study import Study
+
+
+class StateKeeper:
+    """One per search. The search itself calls it; workers only write."""
+
+    def __init__(self, states: States, policy: StatePolicy) -> None:
+        self.states, self.policy = states, policy
+        self._kept: dict[str, set[str]] = {}  # study -> trials that may have a state
+
+    def begin(self, study: Study) -> None:
+        """List the states of a study, and remove those that a killed search left behind."""
+        if not self.policy.best:  # all stay; or no state is written, and older ones are not this search's business
+            return
+        there = self.states.of_family(study.family.name).keys() & study.records.keys()
+        self._kept[study.name] = set(there)
+        self.trim(study)
+
+    def trim(self, study: Study) -> None:
+        """Remove the states that fell out of the best. A file that cannot be removed is tried again later."""
+        if not self.policy.best:
+            return
+        kept = self._kept.setdefault(study.name, set())
+        wanted = self.policy.keeps(study.records.values())
+        for trial in sorted(kept - wanted):
+            with contextlib.suppress(AsdRayError):
+                self.states.remove(study.family.name, trial)
+                kept.discard(trial)
+        kept |= wanted
