@@ -8,7 +8,8 @@ for event in Watch(scorer, AudioFolder("recordings/")):
 
 from asd_ray.deploy.watch.alarm_rule import AlarmRule
 from asd_ray.deploy.watch.audio_folder import AudioFolder
-from asd_ray.deploy.watch.delivery import Delivery
+from asd_ray.deploy.watch.cutting import Cutting
+from asd_ray.deploy.watch.delivery import Delivery, Receiver
 from asd_ray.deploy.watch.events import (
     Alarm,
     AlarmEnded,
@@ -37,6 +38,7 @@ __all__ = [
     "AlarmRule",
     "AudioFolder",
     "Broken",
+    "Cutting",
     "Delivery",
     "Drift",
     "Event",
@@ -44,6 +46,7 @@ __all__ = [
     "Mqtt",
     "NormalSound",
     "PcmStream",
+    "Receiver",
     "Slow",
     "Source",
     "Spool",

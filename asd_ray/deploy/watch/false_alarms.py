@@ -38,17 +38,21 @@ def expected_false_alarms(normal: npt.NDArray[np.float64], rule: AlarmRule, hop:
 
 
 def _words(exceeding: int, clips: int, windows: float, per_day: float, most: float, resolution: float) -> str:
-    limit = f"one more or one less of these clips above the threshold changes the upper limit by {resolution:.3g} a day"
     if exceeding == 0:
         return (
             f"none of {clips} normal clips scores above the threshold: false alarms are rare, but fewer than about "
-            f"{resolution:.3g} a day cannot be told from {clips} clips"
+            f"{_number(resolution)} a day cannot be told from {clips} clips"
         )
     return (
-        f"{exceeding} of {clips} normal clips score above the threshold. With {windows:.0f} windows a day expect "
-        f"{per_day:.2g} false alarms a day if loud windows come independently of each other, and at most {most:.3g} "
-        f"if they come together; {limit}"
+        f"{exceeding} of {clips} normal clips score above the threshold. With {_number(windows)} windows a day, expect "
+        f"{_number(per_day)} false alarms a day if loud windows come independently of each other, and at most "
+        f"{_number(most)} if they come together. One clip more or less above the threshold changes this limit by "
+        f"{_number(resolution)}"
     )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def alarms_per_window(loud: float, calm: float, rule: AlarmRule) -> float:
