@@ -15,7 +15,7 @@ from asd_ray.deploy.watch.cutting import Cutting
 from asd_ray.deploy.watch.pcm_stream import PcmStream
 from asd_ray.deploy.watch.source import Broken, Window
 from asd_ray.errors import AsdRayError
-from tests.deploy.watch.band_scorer import noise
+from benchmarks._band_scorer import noise
 
 CUTTING = Cutting(4_000, 1.0, 0.5)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

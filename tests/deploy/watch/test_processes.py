@@ -18,7 +18,7 @@ import psutil
 import pytest
 import soundfile
 
-from tests.deploy.watch.band_scorer import noise, tone
+from benchmarks._band_scorer import noise, tone
 from tests.deploy.watch.http_receiver import HttpReceiver, eventually
 from tests.deploy.watch.test_watch import fault
 
@@ -31,7 +31,7 @@ def start() -> Iterator[Start]:
     started: list[subprocess.Popen[bytes]] = []
 
     def begin(source: object = "-", **options: Any) -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-m", "tests.deploy.watch.band_watch", str(source), json.dumps(options)]
+        words = [sys.executable, "-m", "benchmarks._band_watch", str(source), json.dumps(options)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         started.append(subprocess.Popen(words, cwd=ROOT, env=environment, **pipes))  # type: ignore[call-overload]

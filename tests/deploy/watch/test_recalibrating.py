@@ -9,7 +9,7 @@ import pytest
 from asd_ray.deploy.watch import read_normal_sound
 from asd_ray.deploy.watch.cutting import Cutting
 from asd_ray.errors import AsdRayError
-from tests.deploy.watch.band_scorer import fitted
+from benchmarks._band_scorer import fitted
 
 CUTTING = Cutting(4_000, 1.0, 0.25)
 SCORER = fitted(20)

@@ -16,7 +16,7 @@ from asd_ray.deploy.watch.cutting import Cutter, Cutting
 from asd_ray.deploy.watch.events import Slow, UnlikeTraining
 from asd_ray.deploy.watch.source import Broken, Window, window_of
 from asd_ray.errors import AsdRayError
-from tests.deploy.watch.band_scorer import BandScorer, fitted, noise, tone
+from benchmarks._band_scorer import BandScorer, fitted, noise, tone
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SCORER = fitted()
