@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from asd_ray.deploy.onnx.backends import BackendsById
 from asd_ray.deploy.onnx.fourier import RealFft
 from asd_ray.deploy.onnx.front_ends import images, windows
-from asd_ray.deploy.onnx.score_net import ScoreNet, by_clip, frozen, mean_of_windows, of_id, row_of
+from asd_ray.deploy.onnx.frozen import frozen
+from asd_ray.deploy.onnx.score_net import ScoreNet, by_clip, mean_of_windows, of_id, row_of
 from asd_ray.detectors.families.complex_net import ComplexNet
 from asd_ray.detectors.families.embedding_knn import EmbeddingKnn
 from asd_ray.detectors.families.id_classifier import IdClassifier
@@ -24,11 +25,13 @@ class ClassifierScores(ScoreNet):
 
     allowed: Tensor
 
-    def __init__(self, detector: ComplexNet | EmbeddingKnn | IdClassifier | StgramMfn, window: int = 1) -> None:
+    def __init__(
+        self, detector: ComplexNet | EmbeddingKnn | IdClassifier | StgramMfn, window: int = 1, hop: int = 1
+    ) -> None:
         classifier = training.require_fitted(detector, detector._fitted.classifier, "export")
         class_ids = ["/".join(name.split("/", 2)[:2]) for name in classifier.classes.names]
         ids = list(dict.fromkeys(class_ids))
-        super().__init__(detector.front_end, window, ids)
+        super().__init__(detector.front_end, window, hop, ids)
         self.net, self.head = frozen(classifier.net), frozen(classifier.head)
         width = next(iter(self.head.parameters())).shape[-1] * _parts(self.head)
         logits: Tensor = self.head.logits(torch.zeros(1, width))  # type: ignore[operator]
@@ -58,7 +61,7 @@ class ClassifierScores(ScoreNet):
 
 class IdClassifierScores(ClassifierScores):
     def __init__(self, detector: IdClassifier) -> None:
-        super().__init__(detector, detector.frames)
+        super().__init__(detector, detector.frames, detector.test_hop)
         self.frames, self.hop, self.channels = detector.frames, detector.test_hop, detector.channels
 
     def embeddings(self, samples: Tensor) -> Tensor:
@@ -71,7 +74,7 @@ class ComplexNetScores(ClassifierScores):
     """Its complex convolutions are real ones on twice the channels, so that ONNX needs no complex numbers."""
 
     def __init__(self, detector: ComplexNet) -> None:
-        super().__init__(detector, detector.frames)
+        super().__init__(detector, detector.frames, detector.test_hop)
         self.frames, self.hop, self.is_complex = detector.frames, detector.test_hop, detector.encoder == "complex"
 
     def embeddings(self, samples: Tensor) -> Tensor:

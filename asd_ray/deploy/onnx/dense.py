@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from asd_ray.deploy.onnx.front_ends import vectors
-from asd_ray.deploy.onnx.score_net import ScoreNet, by_clip, frozen, mean_of_windows
+from asd_ray.deploy.onnx.frozen import frozen
+from asd_ray.deploy.onnx.score_net import ScoreNet, by_clip, mean_of_windows
 from asd_ray.detectors.families.autoencoder import Autoencoder
 from asd_ray.detectors.families.group_made import HALF_LOG_TAU, MIN_LOG_SIGMA, GroupMade
 from asd_ray.detectors.families.idnn import IDNN

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from asd_ray.deploy.onnx.front_ends import images, vectors
-from asd_ray.deploy.onnx.score_net import ScoreNet, frozen, mean_of_windows, of_id, row_of
+from asd_ray.deploy.onnx.frozen import frozen
+from asd_ray.deploy.onnx.score_net import ScoreNet, mean_of_windows, of_id, row_of
 from asd_ray.detectors.families.flow_aff import MAX_NLL, FlowAff
 from asd_ray.detectors.families.twfr_gmm import TwfrGmm
 from asd_ray.detectors.parts import training
@@ -22,7 +23,7 @@ class FlowAffScores(ScoreNet):
 
     def __init__(self, detector: FlowAff) -> None:
         fitted = detector._fitted_flow("export")
-        super().__init__(detector.front_end, detector._size, fitted.ids.names)
+        super().__init__(detector.front_end, detector._size, detector._hop, fitted.ids.names)
         self.net, self.size, self.hop = frozen(fitted.net), detector._size, detector._hop
         self.is_glow, self.dimensions = detector.flow == "glow", detector._dimensions
         self.register_buffer("mean", fitted.mean.cpu().clone())

@@ -41,7 +41,7 @@ def export(detector: Detector, path: Path, variants: Sequence[str] = ()) -> Expo
     Raises AsdRayError with the reason if the detector cannot be exported; `why_not` tells it beforehand.
     """
     net = score_net(detector)
-    samples = torch.zeros(2, net.least_samples if net.samples else 2 * net.least_samples)
+    samples = torch.zeros(2, net.example_samples)
     inputs = (samples, torch.zeros(2, dtype=torch.int64)) if net.ids else (samples,)
     with torch.no_grad():
         known = tuple(net(*inputs))
@@ -80,7 +80,7 @@ def _model(outputs: _Outputs, inputs: tuple[Tensor, ...], exported: Exported) ->
             external_data=False,
             input_names=["samples", "id"][: len(inputs)],
             dynamic_shapes=(shapes,),
-            verbose=False, optimize=False,
+            verbose=False,
         )
     assert program is not None
     _name_outputs(program.model.graph, exported.variants)

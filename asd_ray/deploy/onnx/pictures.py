@@ -7,7 +7,8 @@ from torch import Tensor
 
 from asd_ray.deploy.onnx.backends import BackendsById
 from asd_ray.deploy.onnx.front_ends import images
-from asd_ray.deploy.onnx.score_net import ScoreNet, by_clip, frozen, mean_of_windows
+from asd_ray.deploy.onnx.frozen import frozen
+from asd_ray.deploy.onnx.score_net import ScoreNet, by_clip, mean_of_windows
 from asd_ray.detectors.families.aegan_ad import MEASURES, AeganAd, window_measures
 from asd_ray.detectors.families.ganomaly import Ganomaly
 from asd_ray.detectors.parts.pictures import SIZE
@@ -17,7 +18,7 @@ class AeganAdScores(ScoreNet):
     """All nineteen scores; those that are not chosen as outputs are left out of the file."""
 
     def __init__(self, detector: AeganAd) -> None:
-        super().__init__(detector.front_end, SIZE)
+        super().__init__(detector.front_end, SIZE, detector.hop)
         self.hop, self.scale = detector.hop, detector._scale
         self.nets = frozen(detector._fitted_nets("export"))
         self.backends = BackendsById(detector._fitted_backends(), ["all"])
@@ -39,7 +40,7 @@ class GanomalyScores(ScoreNet):
     """Differences of codes and of spectrograms."""
 
     def __init__(self, detector: Ganomaly) -> None:
-        super().__init__(detector.front_end, SIZE)
+        super().__init__(detector.front_end, SIZE, detector.hop)
         self.hop, self.scale = detector.hop, detector._scale
         self.generator = frozen(detector._fitted_nets("export"))
 

@@ -4,44 +4,31 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from copy import deepcopy
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from asd_ray.deploy.onnx.front_ends import exported
-from asd_ray.detectors.nets.made import MaskedLinear
 from asd_ray.features import FrontEnd
 
-LONGEST_WINDOW = 10**9  # samples
-
-Net = TypeVar("Net", bound=nn.Module)
+LONGEST = 10**9  # samples
 
 
 class ScoreNet(nn.Module):
     """``forward(samples)`` or, with `ids`, ``forward(samples, id)`` -> variant -> one score per clip.
 
     `samples` are [clips, samples] in [-1, 1): of the length `samples` if that is not None, otherwise of any length from
-    `least_samples`, which are one window of `window` frames. `id` is [clips], the position of each clip's machine and
+    `least_samples`, which are one window of `window` frames; a window starts every `hop` frames. `id` is [clips], the position of each clip's machine and
     id in `ids`, or -1 for one that was not in training.
     """
 
-    def __init__(self, front_end: FrontEnd, window: int = 1, ids: Sequence[str] = ()) -> None:
+    def __init__(self, front_end: FrontEnd, window: int = 1, hop: int = 1, ids: Sequence[str] = ()) -> None:
         super().__init__()
         self.front_end, self.rate, self.ids = exported(front_end), front_end.rate, tuple(ids)
         self.samples = front_end.used_samples(1) if front_end.short == "repeat" else None
-        self.least_samples = self.samples or bisect_left(range(LONGEST_WINDOW), window, key=front_end.frames)
-
-
-def frozen(net: Net) -> Net:
-    """A copy of a trained net on the CPU, in eval mode and without gradients. Masks are multiplied into the weights."""
-    copy = deepcopy(net).cpu().eval().requires_grad_(False)
-    for parent in list(copy.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, MaskedLinear):
-                setattr(parent, name, _without_mask(child))
-    return copy
+        self.least_samples = self.samples or _samples_for(front_end, window)
+        # With a single window, torch would fix the number of windows to one.
+        self.example_samples = self.samples or _samples_for(front_end, window + 4 * hop)
 
 
 def by_clip(values: Tensor, clips: Tensor) -> Tensor:
@@ -65,7 +52,6 @@ def row_of(id: Tensor, ids: int) -> Tensor:
     return id.remainder(ids + 1)
 
 
-def _without_mask(masked: MaskedLinear) -> nn.Linear:
-    plain = nn.Linear(masked.in_features, masked.out_features)
-    plain.weight.data, plain.bias.data = masked.weight.data * masked.mask, masked.bias.data
-    return plain.requires_grad_(False)
+def _samples_for(front_end: FrontEnd, frames: int) -> int:
+    """The shortest clip that has so many frames."""
+    return bisect_left(range(LONGEST), frames, key=front_end.frames)
