@@ -220,7 +220,7 @@ class GroupMadeNet(nn.Module):
         yield self.first[None]
         hidden = self.hidden(values.flatten(1))
         for head, size in zip(self.heads, self.sizes[1:], strict=True):
-            yield head(hidden[:, : head.in_features]).view(len(values), size, *self.shape)
+            yield head(hidden[:, : head.in_features]).view(-1, size, *self.shape)
 
 
 def negative_log_density(values: Tensor, mixtures: Tensor) -> Tensor:
