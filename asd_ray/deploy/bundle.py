@@ -67,7 +67,7 @@ class Bundle:
         return cls(
             ensemble=contents.ensemble,
             calibration=Calibration.from_json(facts["calibration"], contents.ensemble, where),
-            detectors=load_detectors(contents, torch.device(device), features, families),
+            detectors=load_detectors(contents, device, features, families),
             profiles={id: SoundProfile.from_json(profile, where) for id, profile in facts["profiles"].items()},
             rate=facts["rate"],
             channel=facts["channel"],

@@ -47,6 +47,7 @@ def test_scores_of_a_bundle_are_those_of_the_ledger(name: str, tmp_path: Path, o
     ensemble = run.ensemble("fan", "label_free")
     bundle = run.bundle("fan", tmp_path / "fan.bundle", recipe=ensemble.name)
     variants = {member.variant for member in bundle.members}
+    variants |= {text.split(" ")[1] for text in ensemble.candidates.left_out}  # one score for all clips
     assert variants == set(run.scores(record, variant="all")["variant"])
 
     stored = scores_of(run.ledger, ensemble)
@@ -64,8 +65,9 @@ def test_scores_of_a_bundle_are_those_of_the_ledger(name: str, tmp_path: Path, o
         for row, member in enumerate(bundle.members):
             unit, scale = result.members[f"{member.name} {member.variant}"], statistics.scale[row, at]
             raw, before = unit * scale + statistics.centre[row, at], ledger[clip, member.variant]
-            assert raw == pytest.approx(before, rel=1e-5, abs=1e-5 * scale), member.variant
-            rounding = max(rounding, 1e-5 * abs(before) / scale)  # a classifier of one epoch has tiny deviations
+            # 1e-7: the rounding of 1 - cosine. A classifier of one epoch has embeddings that are that close.
+            assert raw == pytest.approx(before, rel=1e-5, abs=max(1e-5 * scale, 1e-7)), member.variant
+            rounding = max(rounding, (1e-5 * abs(before) + 1e-7) / scale)
         assert result.score == pytest.approx(stored[clip], rel=1e-5, abs=rounding)
 
 

@@ -29,9 +29,7 @@ class AutoencoderScores(ScoreNet):
         mean_residual = mean_of_windows(residual.mean(1), samples).double()
         factors = list(self.buffers(recurse=False))
         selective = [(mean_residual @ factor).square().sum(1) for factor in factors]
-        by_frame = [
-            mean_of_windows((residual @ factor.float()).square().sum(2).mean(1), samples) for factor in factors
-        ]
+        by_frame = [mean_of_windows((residual @ factor.float()).square().sum(2).mean(1), samples) for factor in factors]
         return {
             "mse": mean_of_windows(residual.square().mean((1, 2)), samples),
             "mahala": torch.stack(selective).amin(0),

@@ -18,7 +18,7 @@ from asd_ray import __version__
 from asd_ray.deploy.onnx.families import score_net
 from asd_ray.deploy.onnx.score_net import ScoreNet
 from asd_ray.detectors import Detector
-from asd_ray.errors import AsdRayError, unknown
+from asd_ray.errors import unknown
 from asd_ray.storage.atomic import written_aside
 
 OPSET = 20
