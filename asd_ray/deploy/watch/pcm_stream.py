@@ -127,13 +127,11 @@ class PcmStream:
 
     def _read(self, buffer: ByteBuffer) -> None:
         """Runs in a thread, which may still wait in `os.read` when the process ends."""
-        data = b"-"
-        while data:
-            try:
-                data = os.read(self._descriptor, READ)
-            except OSError as error:
-                return buffer.fail(error)
-            buffer.put(data, self._clock())
+        try:
+            while buffer.put(os.read(self._descriptor, READ), self._clock()):
+                pass
+        except OSError as error:
+            buffer.fail(error)
 
 
 def _check_it_is_raw(head: bytes) -> None:

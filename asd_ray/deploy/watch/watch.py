@@ -25,7 +25,7 @@ from asd_ray.errors import AsdRayError
 
 BATCH = 16  # windows that are scored together when sound comes faster than real time
 END_OF_INPUT, INTERRUPTED = "end of input", "interrupted"
-SLOW_AFTER = 20  # windows; the first ones also load libraries
+SLOW_AFTER = 20  # windows, over which the time of scoring is averaged
 
 
 class Watch:
@@ -66,9 +66,9 @@ class Watch:
         self._judge = Judge(scorer.machine, self.id, self.rule, drift, windows)
         self._stopping = threading.Event()
         self._reason = END_OF_INPUT
-        self._windows = 0
-        self._slow = False
-        self._busy = 0.0  # seconds of scoring
+        self._windows = self._last_windows = 0
+        self._busy = self._last_busy = 0.0  # seconds of scoring: of all windows, of the last ones
+        self._was_slow = False
 
     def stop(self, reason: str = INTERRUPTED) -> None:
         """End after the windows that are being scored. An open alarm is reported as ended with "stopped"."""
@@ -113,11 +113,19 @@ class Watch:
             else:
                 self._windows += 1
                 yield from self._judge.add(window, score)
-        share = self._busy / (self._windows * self.cutting.hop) if self._windows >= SLOW_AFTER else 0.0
-        if self.source.live and share > 1 and not self._slow:
-            self._slow = True
+        yield from self._slow(time.perf_counter() - began, len(batch))
+
+    def _slow(self, seconds: float, windows: int) -> Iterator[Slow]:
+        """Whether the last windows of a stream took longer than their sound lasts. Reported once."""
+        self._last_busy, self._last_windows = self._last_busy + seconds, self._last_windows + windows
+        if self._last_windows < SLOW_AFTER:
+            return
+        share = self._last_busy / (self._last_windows * self.cutting.hop)
+        self._last_busy, self._last_windows = 0.0, 0
+        if self.source.live and share > 1 and not self._was_slow:
+            self._was_slow = True
             words = "scoring takes longer than the sound lasts, so the recorder may lose sound; choose a longer --hop"
-            yield Slow(at=_now(), share_of_real_time=share, words=words)
+            yield Slow(at=_now(), share_of_real_time=round(share, 3), words=words)
 
     def _scores(self, batch: list[Window]) -> list[ClipScore | AsdRayError]:
         """One score per window; an error for one that cannot be scored, such as a file that is too short."""
