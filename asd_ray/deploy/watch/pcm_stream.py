@@ -95,8 +95,8 @@ class PcmStream:
         yield from self._dated(cutter.push(resampler.finish()), cutting)
         yield from self._dated(cutter.finish(), cutting)
         if rest:
-            rule = f"the last {len(rest)} bytes are no whole sample of {self.channels} channels of 2 bytes"
-            yield Broken(NAME, f"{rule}; check --channels, and that the input is 16-bit samples")
+            rule = f"the input ends within a sample: {len(rest)} of {frame} bytes"
+            yield Broken(NAME, f"{rule}; check --channels, and that the samples have 16 bits")
 
     def _dated(self, windows: Iterator[tuple[int, Samples]], cutting: Cutting) -> Iterator[Window]:
         for first, samples in windows:
