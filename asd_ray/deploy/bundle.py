@@ -195,6 +195,9 @@ class Bundle:
         ]
 
     def _clips(self, waves: Sequence[Samples], ids: Sequence[str], domains: Sequence[str] | None = None) -> ClipSet:
+        for text in {*ids, *(domains or ())}:
+            if not text.isascii() and text.encode(errors="replace").decode() != text:  # half of a surrogate pair
+                raise AsdRayError(f"the id {text!r} is not UTF-8 text; name one of {', '.join(self.ids) or 'none'}")
         bank = WaveBank(waves, machine=self.machine, rate=self.rate, ids=ids, domains=domains)
         return ClipSet(bank, np.arange(len(waves)))
 
