@@ -89,6 +89,7 @@ def explain(
         method=method,
         filled_from=filled_from,
         grid=grid,
+        warnings=before.warnings,
         map=shown,
         spectrogram=_spectrogram(spectrum),
     )
@@ -102,4 +103,4 @@ def _spectrogram(spectrum: Spectrum) -> HeatMap:
     hz = np.clip((np.arange(len(values) + 1) - 0.5) * bin_hz, 0.0, spectrum.rate / 2)
     length = len(spectrum.samples) / spectrum.rate
     seconds = np.clip((np.arange(values.shape[1] + 1) - 0.5) * hop, 0.0, length)
-    return HeatMap(values, hz, seconds, "dB")
+    return HeatMap(values, hz, seconds, "dB of full scale")

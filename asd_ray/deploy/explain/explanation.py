@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Explanation:
     method: str  # "occlusion", or the families whose own maps are shown
     filled_from: str  # NORMAL_SOUND or CLIP_ITSELF
     grid: Grid
+    warnings: tuple[str, ...]  # how this sound differs from everything that was heard in training
     map: HeatMap = field(repr=False)
     spectrogram: HeatMap = field(repr=False)  # dB relative to full scale
 
@@ -54,6 +55,15 @@ class Explanation:
             f"{first.score_without:.3g} (threshold {self.threshold:.3g})"
         )
 
+    def later(self, seconds: float) -> Explanation:
+        """The same with the times of a longer recording, of which the clip was cut out `seconds` after its start."""
+        return replace(
+            self,
+            regions=tuple(region.later(seconds) for region in self.regions),
+            map=self.map.later(seconds),
+            spectrogram=self.spectrogram.later(seconds),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Everything but the values of the map and the spectrogram; `map.to_json()` has those of the map."""
         return {
@@ -68,6 +78,7 @@ class Explanation:
             "regions": [region.to_json() for region in self.regions],
             "score_without": self.score_without,
             "faithfulness": self.faithfulness,
+            "warnings": list(self.warnings),
             "map": {
                 "method": self.method,
                 "filled_from": self.filled_from,
