@@ -86,17 +86,16 @@ def hertz(value: float) -> str:
     return f"{value / 1000:.1f} kHz" if value >= 950 else f"{10 * round(value / 10)} Hz"
 
 
-def strongest(heat_map: HeatMap, least: float) -> list[Mask]:
-    """The cells of the strongest connected regions, the strongest first; none if nothing stands out.
+def strongest(heat_map: HeatMap) -> list[Mask]:
+    """The cells of the strongest connected regions, the strongest first; none if nothing stands out of the noise.
 
-    The noise of a map is measured by the median absolute deviation of its values. A maximum below `least`, in the
-    map's unit, is noise as well.
+    The noise of a map is measured by the median absolute deviation of its values.
     """
     values = heat_map.values
     median = float(np.median(values))
     deviation = 1.4826 * float(np.median(np.abs(values - median)))
     peak = float(values.max())
-    if peak <= max(least, median + STANDS_OUT * deviation):
+    if peak <= max(0.0, median + STANDS_OUT * deviation):
         return []
     above = values >= max(PART_OF_PEAK * peak, median + NOISE * deviation)
     numbers, count = label(above)
@@ -107,7 +106,7 @@ def strongest(heat_map: HeatMap, least: float) -> list[Mask]:
 def describe(heat_map: HeatMap, cells: Mask, spectrum: Spectrum, normal: Floats, score_without: float) -> Region:
     """What is in a region: the extent, the kind and the direction of what is outside the normal range there."""
     outside = np.where(mask_of(spectrum, heat_map, cells), spectrum.excess_db(normal), 0.0)
-    louder, quieter = np.maximum(outside, 0), np.maximum(-outside, 0)
+    louder, quieter = np.maximum(outside, 0) ** 2, np.minimum(outside, 0) ** 2  # squares: noise is just outside
     missing = bool(quieter.sum() > louder.sum())
     weights = quieter if missing else louder
     rows, columns = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
