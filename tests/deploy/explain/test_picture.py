@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asd_ray.deploy.explain import Explanation, explain
+from asd_ray.deploy.explain import Explanation, Grid, explain
 from asd_ray.errors import StorageError
 
 from .conftest import RATE, BandEnergy, hiss, samples, with_tone
@@ -54,7 +54,7 @@ def test_any_name_can_stand_in_the_title(explanation: Explanation, name: str, tm
 
 def test_silence_and_long_clips_can_be_drawn(scorer: BandEnergy, tmp_path: Path) -> None:
     for number, wave in enumerate((np.zeros(RATE, np.int16), samples(hiss(40.0)))):
-        colours(explain(scorer, wave).later(7.0).save_png(tmp_path / f"{number}.png"))
+        colours(explain(scorer, wave, grid=Grid(2, 10.0)).later(7.0).save_png(tmp_path / f"{number}.png"))
 
 
 def test_a_folder_that_is_not_there_is_an_error_and_leaves_nothing(explanation: Explanation, tmp_path: Path) -> None:
