@@ -40,7 +40,9 @@ def test_a_sentence_and_a_picture(
     first, sentence, *rest = out.out.splitlines()
     assert first.startswith("section_00_new.wav: score ")
     assert first.endswith(": anomaly")
-    assert sentence.startswith("  tonal, about 3.2 kHz, from 1.5 s to 2.5 s; with normal sound there, the score falls from ")
+    assert sentence.startswith(
+        "  tonal, about 3.2 kHz, from 1.5 s to 2.5 s; with normal sound there, the score falls from "
+    )
     assert rest[-1] == "  picture: section_00_new.explain.png"
     with Image.open("section_00_new.explain.png") as image:
         assert image.width > 1000

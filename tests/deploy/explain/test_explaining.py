@@ -111,7 +111,11 @@ def test_short_clips_are_explained(scorer: BandEnergy, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     "wave",
-    [np.zeros(2 * RATE, np.int16), np.full(2 * RATE, 32767, np.int16), np.resize([32767, -32768], RATE).astype(np.int16)],
+    [
+        np.zeros(2 * RATE, np.int16),
+        np.full(2 * RATE, 32767, np.int16),
+        np.resize([32767, -32768], RATE).astype(np.int16),
+    ],
     ids=["silence", "constant", "full scale"],
 )
 def test_degenerate_sounds_are_explained(scorer: BandEnergy, wave: Samples) -> None:

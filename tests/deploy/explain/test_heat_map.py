@@ -19,7 +19,9 @@ def test_mel_is_that_of_librosa_and_its_inverse(scale: str) -> None:
 
 def test_a_map_is_read_at_times_and_frequencies() -> None:
     heat_map = HeatMap(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0.0, 100, 200]), np.array([0.0, 1, 2]), "")
-    np.testing.assert_array_equal(heat_map.at(np.array([0.0, 150, 900]), np.array([0.5, 1.0])), [[1, 2], [3, 4], [3, 4]])
+    np.testing.assert_array_equal(
+        heat_map.at(np.array([0.0, 150, 900]), np.array([0.5, 1.0])), [[1, 2], [3, 4], [3, 4]]
+    )
     assert heat_map.on(np.array([0.0, 200]), np.array([0.0, 2])).values == pytest.approx(np.array([[2.5]]))
     assert heat_map.later(3.0).seconds.tolist() == [3, 4, 5]
     assert heat_map.to_json()["values"] == [[1, 2], [3, 4]]
