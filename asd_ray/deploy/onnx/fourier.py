@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from asd_ray.errors import AsdRayError
+from asd_ray.deploy.onnx.errors import CannotExport
 
 MAX_FACTOR = 8192  # longest of the two steps: its table has up to 500 MB
 
@@ -34,7 +34,9 @@ class RealFft(nn.Module):
         self.n, self.a = n, max(factor for factor in range(1, math.isqrt(n) + 1) if n % factor == 0)
         self.b = n // self.a
         if self.b > MAX_FACTOR:
-            raise AsdRayError(f"a transform of {n} samples has the factor {self.b}, which is too large for ONNX")
+            raise CannotExport(
+                f"a transform of {n} samples has the factor {self.b}, whose table is too large for a file"
+            )
         self.columns = (n // 2) // self.a + 1  # values of l; higher frequencies mirror lower ones
         cos, sin = _waves(self.a, self.a, self.a)
         self.register_buffer("first", torch.cat([cos, -sin]))
