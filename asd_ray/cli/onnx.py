@@ -20,8 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = parser(
         "onnx",
         "Write the members of a bundle as ONNX files, each with its front end: samples in, scores out. A file\n"
-        "onnx.json beside them says how their scores become that of the ensemble. A member that ONNX cannot express is\n"
-        "named with the reason and left out, and the exit status is then 1.",
+        "onnx.json beside them has what turns their scores into that of the ensemble. A member that ONNX cannot\n"
+        "express is named with the reason and left out, and the exit status is then 1.",
         EXAMPLES,
     )
     add = command.add_argument

@@ -47,12 +47,13 @@ class RealFft(nn.Module):
         self.register_buffer("second", torch.cat([torch.cat([cos, -sin], 1), torch.cat([sin, cos], 1)]))
 
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        real, imaginary = (self.first @ values.unflatten(-1, (self.a, self.b))).split(self.a, -2)
+        rows = values.reshape(*values.shape[:-1], self.a, self.b)
+        real, imaginary = torch.split(self.first @ rows, self.a, -2)
         turned = [
             real * self.twiddle_real - imaginary * self.twiddle_imaginary,
             real * self.twiddle_imaginary + imaginary * self.twiddle_real,
         ]
-        real, imaginary = (torch.cat(turned, -1) @ self.second).split(self.columns, -1)
+        real, imaginary = torch.split(torch.cat(turned, -1) @ self.second, self.columns, -1)
         return self._in_order(real), self._in_order(imaginary)
 
     def _in_order(self, values: Tensor) -> Tensor:

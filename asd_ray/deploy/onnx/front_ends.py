@@ -71,7 +71,7 @@ def overlapping(waves: Tensor, size: int, hop: int) -> Tensor:
     """
     frames, rows_per_frame = (waves.shape[1] - size) // hop + 1, -(-size // hop)
     count = frames + rows_per_frame - 1
-    rows = pad(waves, (0, rows_per_frame * hop))[:, : count * hop].unflatten(1, (count, hop))
+    rows = pad(waves, (0, rows_per_frame * hop))[:, : count * hop].reshape(-1, count, hop)
     return torch.cat([rows[:, i : i + frames] for i in range(rows_per_frame)], 2)[..., :size]
 
 
