@@ -19,7 +19,7 @@ from asd_ray import __version__
 from asd_ray.deploy.onnx.families import score_net
 from asd_ray.deploy.onnx.score_net import ScoreNet
 from asd_ray.detectors import Detector
-from asd_ray.errors import unknown
+from asd_ray.errors import AsdRayError, unknown
 from asd_ray.storage.atomic import written_aside
 
 OPSET = 20
@@ -62,7 +62,7 @@ def check_packages() -> None:
     """Raise if a package is missing that exporting needs, and scoring does not."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise AsdRayError(f"exporting to ONNX needs {' and '.join(missing)}; install them: pip install 'asd_ray[onnx]'")
+        raise AsdRayError(f"exporting to ONNX needs {' and '.join(missing)}; install it: pip install 'asd_ray[onnx]'")
 
 
 class _Outputs(nn.Module):
