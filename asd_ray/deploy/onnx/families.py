@@ -41,7 +41,7 @@ def why_not(detector: Detector) -> str:
 def score_net(detector: Detector) -> ScoreNet:
     """The net of a fitted detector's scores. CannotExport with the reason if there is none."""
     if why := why_not(detector):
-        raise CannotExport(why)
+        raise CannotExport(why, type(detector).__name__)
     return EXPORTERS[_family(detector)](detector)
 
 

@@ -77,7 +77,7 @@ def _exported(bundle: Bundle, trial: str, path: Path, variants: tuple[str, ...])
     try:
         return export(bundle.detectors[trial], path, variants)
     except CannotExport as error:
-        return str(error)
+        return error.reason
 
 
 def _described(bundle: Bundle, files: dict[str, Exported | str]) -> list[MemberFile]:
