@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from asd_ray.deploy.onnx.errors import CannotExport
 
-MAX_FACTOR = 8192  # longest of the two steps: its table has up to 500 MB
+MAX_FACTOR = 4096  # longest of the two steps: its table has up to 130 MB
 
 
 class RealFft(nn.Module):
