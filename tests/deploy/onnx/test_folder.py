@@ -6,204 +6,129 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 
-from asd_ray import AsdRayError, Dataset, Run
-from asd_ray.__main__ import main
-from asd_ray.clips.demo import make_demo
+from asd_ray import AsdRayError
 from asd_ray.deploy.bundle import Bundle
-from asd_ray.deploy.onnx.folder import export_bundle
+from asd_ray.deploy.onnx.folder import MemberFile, export_bundle
+from asd_ray.detectors.families.idnn import IDNN
+from tests.deploy.conftest import SmallRun
 
 PAGE = Path(__file__).parents[3] / "docs" / "onnx.md"
-MODULE = """
-import numpy as np
-from asd_ray import PRESETS, Progress, Resources
 
 
-class Level:
-    RESOURCES = Resources()
-    VERSION = 1
-
-    def __init__(self, context):
-        self.context = context
-
-    @staticmethod
-    def space(trial):
-        return {}
-
-    @property
-    def front_end(self):
-        return PRESETS["baseline"].at(self.context.rate)
-
-    def fit(self, train):
-        yield Progress(1, {"level": 0.0})
-
-    def score(self, clips):
-        return {"level": np.array([np.abs(clips.samples(i) / 32768.0).mean() for i in range(len(clips))])}
-
-    def state(self):
-        return {"fitted": True}
-
-    def load(self, state):
-        pass
-"""
+class Mine(IDNN):
+    """A class of a user."""
 
 
 @pytest.fixture(scope="module")
-def search(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Dataset, Path]:
-    """A run with trials of two of our families and of a class of a user, whose module lies in the folder."""
-    folder = tmp_path_factory.mktemp("onnx")
-    (folder / "level_of_sound.py").write_text(MODULE)
-    make_demo(folder / "demo", size="tiny", machines=["fan"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASD_RAY_CACHE", str(folder / "cache"))
-        patch.syspath_prepend(str(folder))
-        data, run = Dataset(folder / "demo"), Run(folder / "run")
-        families = ["idnn", "twfr_gmm", "level_of_sound:Level"]
-        run.search(data, "fan", families=families, trials=1, epochs_cap=1, serial=True, quiet=True)
-    return run, data, folder
-
-
-@pytest.fixture(scope="module")
-def bundle_of(search: tuple[Run, Dataset, Path]) -> Callable[..., Path]:
-    """``bundle_of("idnn", "twfr_gmm")``: the folder of a bundle of these families, combined by the mean."""
-    run, _, folder = search
-
-    def write(*families: str) -> Path:
-        out = folder / f"{'_'.join(families)}.bundle"
-        if not out.exists():
-            recipe = folder / f"{'_'.join(families)}.toml"
-            slots = [f'[[slots]]\nfamily = "{family}"\n' for family in families]
-            recipe.write_text("\n".join(['select = "slots"\ncombine = "mean"\n', *slots]))
-            run.ensemble("fan", recipe, final=True)
-            run.bundle("fan", out)
-        return out
-
-    return write
+def exported(small: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[MemberFile, ...]]:
+    folder = tmp_path_factory.mktemp("exported") / "fan_onnx"
+    return folder, export_bundle(small.load(), folder)
 
 
 def read(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "onnx.json").read_text())
 
 
-def test_every_member_gets_a_file(
-    bundle_of: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    assert main(["onnx", str(bundle_of("idnn", "twfr_gmm")), "--out", str(out)]) == 0
-    printed = capsys.readouterr()
-    index = read(out)
-    files = sorted(member["file"] for member in index["members"])
-    assert [name.rpartition("_")[0] for name in files] == ["idnn", "twfr_gmm"]
-    assert {path.name for path in out.iterdir()} == {*files, "onnx.json"}
-    lines = printed.out.splitlines()
-    assert lines[-1] == str(out / "onnx.json")
-    assert [line.split("  ")[0] for line in lines[-3:-1]] == [str(out / name) for name in files]
-    assert printed.err == ""
+def with_a_class_of_a_user(bundle: Bundle) -> Bundle:
+    """The bundle, with a class of a user in the place of IDNN."""
+    (trial,) = (trial for trial, detector in bundle.detectors.items() if isinstance(detector, IDNN))
+    mine = Mine(bundle.detectors[trial].context, hidden=16)
+    mine.load(bundle.detectors[trial].state())
+    return replace(bundle, detectors={**bundle.detectors, trial: mine})
+
+
+def test_members_of_one_detector_share_a_file(small: SmallRun, exported: tuple[Path, tuple[MemberFile, ...]]) -> None:
+    folder, members = exported
+    files = {member.family: member.file for member in members}
+    assert sorted(files) == ["idnn", "twfr_gmm"]
+    assert len(members) == len(small.load().members) == 3  # two of them are variants of IDNN
+    assert {path.name for path in folder.iterdir()} == {*files.values(), "onnx.json"}
+    assert all(member.file == files[member.family] for member in members)
+    assert {m.family: m.exported and m.exported.variants for m in members} == {
+        "idnn": tuple(m.variant for m in members if m.family == "idnn"),
+        "twfr_gmm": ("gmm",),
+    }
+
+
+def test_the_index_has_what_scoring_takes(small: SmallRun, exported: tuple[Path, tuple[MemberFile, ...]]) -> None:
+    index, bundle = read(exported[0]), small.load()
     assert index["format"] == "asd_ray-onnx/1"
-    assert (index["machine"], index["rate"], index["combine"]) == ("fan", 16_000, "mean")
-    assert {member["family"]: member["ids"] for member in index["members"]} == {
-        "idnn": [],
-        "twfr_gmm": ["fan/00", "fan/01", "fan/02", "fan/03"],
-    }
-
-    (out / "mine.txt").write_text("a file of the user")
-    exported = export_bundle(Bundle.load(bundle_of("twfr_gmm")), out)
-    assert [member.file for member in exported] == files[1:]
-    left = {path.name for path in out.iterdir()}
-    assert left == {"mine.txt", "onnx.json", files[1]}  # the file of a former member is gone
+    assert (index["machine"], index["rate"], index["channel"]) == ("fan", 16_000, 0)
+    assert (index["combine"], index["threshold"]) == (bundle.ensemble.combine, bundle.threshold)
+    assert index["statistics"]["centre"] == bundle.calibration.statistics.centre.tolist()
+    assert [member["weight"] for member in index["members"]] == [member.weight for member in bundle.members]
+    by_family = {member["family"]: member for member in index["members"]}
+    assert by_family["idnn"]["ids"] == []
+    assert by_family["twfr_gmm"]["ids"] == ["fan/00", "fan/01"]
+    assert (by_family["idnn"]["samples"], by_family["idnn"]["least_samples"]) == (None, 2048)
 
 
+@pytest.mark.parametrize("id", ["00", "01", ""])
 def test_the_program_of_the_page_scores_as_the_bundle_does(
-    bundle_of: Callable[..., Path],
-    search: tuple[Run, Dataset, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    id: str, small: SmallRun, exported: tuple[Path, tuple[MemberFile, ...]], tmp_path: Path
 ) -> None:
-    bundle = Bundle.load(bundle_of("idnn", "twfr_gmm"))
-    export_bundle(bundle, tmp_path / "fan_onnx")
+    """In a process that can import neither torch nor asd_ray."""
     program = re.findall(r"(?ms)^```python\n(.*?)^```$", PAGE.read_text())[-1]
-    monkeypatch.chdir(tmp_path)
-    test = search[1].bank().select(split="test")
-    without = "import sys; sys.modules.update(torch=None, asd_ray=None, onnx=None)\n"  # their import is then an error
-    for position, id in ((0, "00"), (len(test) - 1, "03"), (1, "")):
-        soundfile.write("new.wav", test.samples(position), 16_000, subtype="PCM_16")
-        own = without + program.replace('"new.wav", "00"', f'"new.wav", "{id}"')
-        done = subprocess.run([sys.executable, "-c", own], capture_output=True, text=True, check=True)
-        score, decision = done.stdout.split()
-        expected = bundle.score("new.wav", id=id)
-        np.testing.assert_allclose(float(score), expected.score, rtol=1e-4, atol=1e-4)
-        assert decision == expected.decision
+    without = "import sys; sys.modules.update(torch=None, asd_ray=None, onnx=None)\n"
+    bundle = small.load()
+    clip = next(path for path in small.clips if f"section_{id}" in path.name)
+    own = without + program.replace('"fan_onnx", "new.wav", "00"', f"{str(exported[0])!r}, {str(clip)!r}, {id!r}")
+    done = subprocess.run([sys.executable, "-c", own], capture_output=True, text=True, check=True, cwd=tmp_path)
+    score, decision = done.stdout.split()
+    expected = bundle.score(clip, id=id)
+    np.testing.assert_allclose(float(score), expected.score, rtol=1e-4, atol=1e-4)
+    assert decision == expected.decision
 
 
-def test_a_member_that_cannot_be_exported_is_named_with_the_reason(
-    bundle_of: Callable[..., Path],
-    search: tuple[Run, Dataset, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.syspath_prepend(str(search[2]))
-    assert main(["onnx", str(bundle_of("twfr_gmm", "level")), "--out", str(tmp_path / "out")]) == 1
-    printed = capsys.readouterr()
-    assert printed.err.endswith("level: its class has no exporter\n")
-    index = read(tmp_path / "out")
-    assert {member["family"]: member["why_not"] for member in index["members"]} == {
-        "twfr_gmm": "",
-        "level": "its class has no exporter",
+def test_a_member_that_cannot_be_exported_has_a_reason(small: SmallRun, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    members = export_bundle(with_a_class_of_a_user(small.load()), tmp_path / "out")
+    assert {(member.family, member.why_not) for member in members} == {
+        ("idnn", "its class has no exporter"),
+        ("twfr_gmm", ""),
     }
-    (left_out,) = (member for member in index["members"] if member["family"] == "level")
-    assert left_out["file"] is left_out["samples"] is left_out["ids"] is None
+    for member in read(tmp_path / "out")["members"]:
+        left_out = member["family"] == "idnn"
+        assert (member["file"] is None) == (member["ids"] is None) == (member["least_samples"] is None) == left_out
 
 
-def test_the_folder_is_named_after_the_bundle(
-    bundle_of: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["onnx", str(bundle_of("twfr_gmm"))]) == 0
-    assert (tmp_path / "twfr_gmm_onnx" / "onnx.json").is_file()
+def test_files_of_former_members_are_removed_and_no_others(small: SmallRun, tmp_path: Path) -> None:
+    bundle, out = with_a_class_of_a_user(small.load()), tmp_path / "out"
+    (file,) = {member.file for member in export_bundle(bundle, out) if member.file}
+    (out / "mine.txt").write_text("a file of the user")
+    former = out / "idnn_t0.onnx"
+    former.write_text("of another ensemble")
+    index = read(out)
+    index["members"][0]["file"] = former.name
+    index["members"].append({"file": "../mine.onnx"})
+    (out / "onnx.json").write_text(json.dumps(index))
+    (tmp_path / "mine.onnx").write_text("a file beside the folder")
+    export_bundle(bundle, out)
+    assert {path.name for path in out.iterdir()} == {"mine.txt", "onnx.json", file}
+    assert (tmp_path / "mine.onnx").is_file()
 
 
 @pytest.mark.parametrize(("out", "message"), [("file", "is a file, and a folder is needed"), ("s3://b/x", "on a disk")])
 def test_a_place_that_cannot_hold_the_files_is_named(
-    out: str, message: str, bundle_of: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    out: str, message: str, small: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
     with pytest.raises(AsdRayError, match=message):
-        export_bundle(Bundle.load(bundle_of("twfr_gmm")), out)
+        export_bundle(small.load(), out)
 
 
-def test_a_folder_with_other_files_is_left_alone(bundle_of: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_left_alone(small: SmallRun, tmp_path: Path) -> None:
     folder = tmp_path / "thesis"
     folder.mkdir()
     (folder / "thesis.txt").write_text("mine")
-    with pytest.raises(AsdRayError, match="this folder holds other files"):
-        export_bundle(Bundle.load(bundle_of("twfr_gmm")), folder)
+    with pytest.raises(AsdRayError, match="this folder holds other files; name another place with --out"):
+        export_bundle(small.load(), folder)
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
-
-
-@pytest.mark.parametrize("package", ["onnx", "onnxscript"])
-def test_a_missing_package_is_named_with_the_command_that_installs_it(
-    package: str, bundle_of: Callable[..., Path], tmp_path: Path
-) -> None:
-    """In another process, where the package cannot be found."""
-    code = (
-        "import importlib.util, sys\n"
-        "find = importlib.util.find_spec\n"
-        f"importlib.util.find_spec = lambda name, *rest: None if name == {package!r} else find(name, *rest)\n"
-        "from asd_ray.__main__ import main\n"
-        f"sys.exit(main(['onnx', {str(bundle_of('twfr_gmm'))!r}, '--out', {str(tmp_path / 'out')!r}]))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr == (
-        f"asd-ray onnx: exporting to ONNX needs {package}; install it: pip install 'asd_ray[onnx]'\n"
-    )
-    assert not (tmp_path / "out").exists()
