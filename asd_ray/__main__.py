@@ -21,6 +21,7 @@ VERBS = {  # verb -> (module that has `main(argv)`, what it does)
     "report": ("asd_ray.cli.report", "write the report of a run: one page that needs no network, CSV, JSON, Markdown"),
     "bundle": ("asd_ray.cli.bundle", "write an ensemble with what its members have learned, to score new sound"),
     "score": ("asd_ray.cli.score", "score new recordings with a bundle, and say which are anomalies"),
+    "explain": ("asd_ray.cli.explain", "show where and when a recording is anomalous: a heat map, regions, a sentence"),
     "watch": ("asd_ray.cli.watch", "listen to a machine, from a folder or a pipe, and raise one alarm per fault"),
     "onnx": ("asd_ray.cli.onnx", "write the members of a bundle as ONNX files, for machines without torch"),
     "submission": ("asd_ray.cli.submission", "write or check the official submission files of a DCASE year"),
