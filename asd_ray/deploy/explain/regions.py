@@ -105,10 +105,11 @@ def strongest(heat_map: HeatMap) -> list[Mask]:
 
 def describe(heat_map: HeatMap, cells: Mask, spectrum: Spectrum, normal: Floats, score_without: float) -> Region:
     """What is in a region: the extent, the kind and the direction of what is outside the normal range there."""
-    outside = np.where(mask_of(spectrum, heat_map, cells), spectrum.excess_db(normal), 0.0)
-    louder, quieter = np.maximum(outside, 0) ** 2, np.minimum(outside, 0) ** 2  # squares: noise is just outside
-    missing = bool(quieter.sum() > louder.sum())
-    weights = quieter if missing else louder
+    mask = mask_of(spectrum, heat_map, cells)
+    level = spectrum.smooth_level_db(normal)[mask]
+    missing = bool(np.sum(level * np.abs(level)) < 0)
+    outside = np.where(mask, spectrum.excess_db(normal), 0.0)
+    weights = (np.minimum if missing else np.maximum)(outside, 0) ** 2  # squares: noise is just outside the range
     rows, columns = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
     cells_hz = (float(heat_map.hz[rows[0]]), float(heat_map.hz[rows[-1] + 1]))
     cells_seconds = (float(heat_map.seconds[columns[0]]), float(heat_map.seconds[columns[-1] + 1]))

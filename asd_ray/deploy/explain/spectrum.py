@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import uniform_filter
 
 from asd_ray.deploy.result import Samples
 
@@ -19,6 +20,7 @@ N_FFT = 1024  # samples per frame at any rate, as in the sound profiles of bundl
 HOP = 256  # frames that overlap by three quarters leave no steps where the sound is changed
 FULL_SCALE = 32768.0
 LOW, HIGH = 0.25, 3.0  # times the median magnitude of normal sound: the normal range
+SMOOTH = 5, 9  # bins and frames
 SILENT = 1e-3  # of the normal magnitude: below it, the phase of a clip is that of rounding errors
 SMALLEST = 1e-6  # magnitude, 120 dB below full scale, as in sound profiles
 
@@ -81,6 +83,18 @@ class Spectrum:
             db = 20 * np.log10(np.maximum(self.magnitudes, SMALLEST) / np.maximum(normal[:, None], SMALLEST))
         low, high = 20 * np.log10(LOW), 20 * np.log10(HIGH)
         return np.asarray(db - np.clip(db, low, high))
+
+    def smooth_level_db(self, normal: Floats) -> Floats:
+        """The level relative to that of normal noise, averaged over SMOOTH bins and frames.
+
+        Single magnitudes of any noise or mixture of tones have deep gaps. Averages have none, so they tell whether a
+        sound is louder or quieter than normal.
+        """
+        power = uniform_filter(self.magnitudes.astype(np.float64) ** 2, SMOOTH)
+        usual = uniform_filter(
+            np.maximum(normal, SMALLEST) ** 2 / np.log(2), SMOOTH[0]
+        )  # mean of noise, from its median
+        return np.asarray(10 * np.log10(np.maximum(power, SMALLEST**2) / usual[:, None]))
 
     def sound_with(self, values: npt.NDArray[np.complexfloating], bins: slice, frames: slice) -> Samples:
         """The sound with the spectrum `values` in a rectangle of bins and frames, and its own elsewhere.

@@ -83,6 +83,17 @@ def test_a_missing_sound_is_found_and_called_quieter() -> None:
     assert region.score_without < explanation.score
 
 
+def test_a_train_of_rings_is_louder_although_it_has_gaps(scorer: BandEnergy) -> None:
+    """Rings at 85 Hz are a comb: between its lines there is less than normal."""
+    sound, ring = hiss(4.0, 51), np.exp(-np.arange(400) / 30) * np.sin(2 * np.pi * 2500 * np.arange(400) / RATE)
+    for start in range(0, len(sound) - 400, RATE // 85):
+        sound[start : start + 400] += 0.4 * ring
+    region = explain(scorer, samples(sound)).regions[0]
+    assert not region.quieter
+    assert region.kind in ("band", "broadband")
+    assert region.hz[0] < 2500 < region.hz[1]
+
+
 def test_two_faults_are_two_regions_and_together_explain_more(scorer: BandEnergy) -> None:
     second = with_tone(8.0, 1500.0, 1.0, 2.0) - samples(hiss(8.0, 99))  # a tone without noise
     explanation = explain(scorer, with_tone(8.0, 5000.0, 5.0, 6.0) + 2 * second)

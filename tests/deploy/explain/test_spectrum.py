@@ -77,6 +77,14 @@ def test_silence_is_filled_with_noise_and_not_with_pulses() -> None:
     assert filled.std() > 5
 
 
+def test_levels_are_about_0_db_for_normal_noise_and_follow_a_gain() -> None:
+    normal = normal_of(4.0)
+    levels = [Spectrum.of(samples(gain * hiss(4.0, 8)), RATE).smooth_level_db(normal)[5:-5, 5:-5] for gain in (1, 2)]
+    assert abs(np.median(levels[0])) < 0.5
+    assert np.abs(levels[0]).max() < 8
+    assert np.median(levels[1]) == pytest.approx(6, abs=0.5)
+
+
 def test_what_is_outside_the_normal_range_has_a_sign() -> None:
     normal = normal_of(2.0)
     excess = Spectrum.of(with_tone(), RATE).excess_db(normal)
