@@ -1,7 +1,8 @@
 """Measure how long the detectors of a run take to score 10 s of sound on this computer: `--infer-limit` chooses by it.
 
 One clip of 10 s at the run's rate is scored at a time, on the CPU and in one thread, by detectors that have scored
-before; the numbers are medians. Reading and resampling a file is not part of them.
+before; the numbers are medians. They are times of the processor, so they do not count how long other programs had it.
+Reading a file is not part of them, nor the milliseconds that a bundle takes to check and standardise a clip.
 
 Detectors of a bundle with the same front end compute their features once. So features are timed apart from detectors,
 and the cost of an ensemble is the sum of its parts. That forecasts its time; caches of the processor make it differ a
@@ -55,10 +56,10 @@ class TimedFeatures(DirectFeatures):
         self, front_end: FrontEnd, clips: ClipSet, *, device: torch.device | str = "cpu", dtype: str = "float32"
     ) -> Features:
         before = len(self._computed)
-        start = time.perf_counter()
+        start = time.process_time()
         features = super().get(front_end, clips, device=device, dtype=dtype)
         if len(self._computed) > before:
-            self.seconds.setdefault(f"{front_end.hash} {dtype}", []).append(time.perf_counter() - start)
+            self.seconds.setdefault(f"{front_end.hash} {dtype}", []).append(time.process_time() - start)
         return features
 
     @property
@@ -122,11 +123,11 @@ class Stopwatch:
             clips = loaded[0][1]
 
             def score() -> float:
-                start = time.perf_counter()
+                start = time.process_time()
                 for detector, _ in loaded:
                     detector.score(clips)
                 features.forget()
-                return time.perf_counter() - start
+                return time.process_time() - start
 
             with _one_thread():
                 self._wholes[key] = statistics.median(_repeated(score))
@@ -137,9 +138,9 @@ class Stopwatch:
         detector, clips = self._load(record, features)
 
         def score() -> float:
-            before, start = features.spent, time.perf_counter()
+            before, start = features.spent, time.process_time()
             detector.score(clips)
-            seconds = time.perf_counter() - start - (features.spent - before)
+            seconds = time.process_time() - start - (features.spent - before)
             features.forget()
             return seconds
 
@@ -172,8 +173,8 @@ def _repeated(score: Callable[[], float]) -> list[float]:
     for _ in range(WARM_UP):
         score()
     times = list[float]()
-    start = time.perf_counter()
-    while len(times) < LEAST or (len(times) < MOST and time.perf_counter() - start < LONG):
+    start = time.process_time()
+    while len(times) < LEAST or (len(times) < MOST and time.process_time() - start < LONG):
         times.append(score())
     return times
 

@@ -66,13 +66,15 @@ def _too_slow(recipe: Recipe, candidates: Candidates) -> str:
     budget, table, start = candidates.budget, candidates.table, f"recipe {recipe.stem}"
     if math.isinf(budget.limit):
         return ""
-    limit = f"more than {in_ms(budget.limit)}"
+    limit = f"more than the limit of {in_ms(budget.limit)}"
     if recipe.select == "label_free":
         members = without_labels(recipe, table).members
         cost = budget.cost(members)
         trials = len(set(table["trial"].iloc[list(members)]))
-        own = "the trial" if trials == 1 else f"the {trials} trials"
-        what = f"{own} with the papers' settings, and for 10 s of sound {in_ms(cost)}"
+        what = "the trial" if trials == 1 else f"the {trials} trials"
+        what += (
+            f" with the papers' settings, which {'takes' if trials == 1 else 'take'} {in_ms(cost)} for 10 s of sound"
+        )
         return "" if budget.allows(cost) else f"{start} needs {what}, {limit}; {_larger_limit(cost)}"
     if recipe.select == "slots":
         first, *rest = slot_rows(recipe, table)

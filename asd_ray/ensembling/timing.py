@@ -9,6 +9,7 @@ import numpy as np
 
 from asd_ray.ensembling.candidates import UNTIMED, Candidates, LeftOut
 from asd_ray.ensembling.costs import InferenceTime, Timer, in_ms
+from asd_ray.ensembling.requirements import CannotFollow
 from asd_ray.ensembling.result import Ensemble
 from asd_ray.errors import AsdRayError
 
@@ -53,8 +54,12 @@ def within_limit(
         if seconds <= limit:
             return replace(ensemble, inference=InferenceTime(seconds, candidates.limit, candidates.costs))
         candidates = replace(candidates, limit=candidates.limit * limit / seconds * MARGIN)
-        ensemble = rebuild(candidates)
+        try:
+            ensemble = rebuild(candidates)
+        except CannotFollow:  # nothing is left that fits
+            break
     raise AsdRayError(
-        f"{ensemble.machine}: recipe {ensemble.recipe.stem}: {TRIES} choices took longer than {in_ms(limit)}, the last "
-        f"one {in_ms(seconds)}; this computer may be busy: run it again, or with a larger --infer-limit"
+        f"{ensemble.machine}: recipe {ensemble.recipe.stem}: its members took {in_ms(seconds)} for 10 s of sound when "
+        f"they were measured together, more than the limit of {in_ms(limit)}, and no smaller choice fits; use a larger "
+        "--infer-limit"
     )
