@@ -112,6 +112,23 @@ def costs(rows: Sequence[Facts], families: Sequence[str]) -> Markup:
     return plot.svg()
 
 
+def inference(facts: Facts) -> Markup:
+    """The values of ensembles (dots) and of each family's best candidate (crosses) against their times."""
+    singles, ensembles = facts["singles"], facts["ensembles"]
+    rows = [row for row in (*singles, *ensembles) if row["hmean"] is not None]
+    times = [1000 * row["seconds"] for row in rows]
+    x = axis([*times, 1000 * facts["limit"]], "ms for 10 s of sound", log=True)
+    plot = Plot(x, axis([row["hmean"] for row in rows], "hmean (oracle)"), title="hmean against time")
+    plot.across(1000 * facts["limit"], "threshold")
+    for row, time in zip(rows, times, strict=True):
+        tip = f"{row['name']}: {number(row['hmean'])} in {figure(round(time, 2))} ms"
+        if row in singles:
+            plot.cross(time, row["hmean"], colour(0), tip)
+        else:
+            plot.dot(time, row["hmean"], colour(1), tip, radius=5 if row["chosen"] else 3)
+    return plot.svg()
+
+
 def parallel(facts: Facts) -> Markup:
     """One line per trial over its parameters to its objective; darker lines are better."""
     axes, rows = facts["axes"], facts["rows"]
