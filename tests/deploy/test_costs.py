@@ -12,6 +12,7 @@ from asd_ray import Run
 from asd_ray.deploy.costs import NO_STATE, Stopwatch
 from asd_ray.detectors.families.idnn import IDNN
 from asd_ray.detectors.state_file import from_bytes, to_bytes
+from asd_ray.ensemble import main
 from asd_ray.ensembling import verify
 from asd_ray.ensembling.verifying import Verification
 from asd_ray.errors import AsdRayError
@@ -115,3 +116,29 @@ def test_a_class_of_a_notebook_is_measured_by_its_class(copy: Run) -> None:
     assert stopwatch.costs([trial]).detectors == {}
     assert "of_a_notebook" in stopwatch.unmeasured[trial]
     assert Stopwatch(copy.ledger, "fan", families=[own]).costs([trial]).detectors.keys() == {trial}
+
+
+def test_the_command_shows_the_time_of_each_ensemble(
+    copy: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    root = copy.layout.root
+    assert main(["fan", "--run", root, "--infer-limit", "60s"]) == 0
+    printed = capsys.readouterr().out
+    stored = copy.ensembles("fan")["fan"]
+    lines = printed.splitlines()
+    assert next(line for line in lines if line.startswith("┃ recipe")).split()[-2] == "ms"
+    for name in ("best_single", "top_k.mean"):
+        [row] = [line for line in lines if line.startswith(f"│ {name} ")]
+        inference = stored[name].inference
+        assert inference is not None
+        assert row.split("│")[-2].strip() == f"{1000 * inference.seconds:.1f}"
+    assert "ms: the whole ensemble for 10 s of sound, in one thread of " in printed
+    assert "× fan-idnn-0000" in printed
+    assert " ms alone" in printed
+    assert main(["--verify", f"{root}/ensembles/fan/final.json"]) == 0
+    capsys.readouterr()
+    assert main(["fan", "--run", root]) == 0
+    printed = capsys.readouterr().out
+    assert " ms " not in printed
+    assert "chosen with other options (infer_limit 60.0); it was replaced" in printed
