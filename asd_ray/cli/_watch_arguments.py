@@ -31,6 +31,7 @@ def _sound(to: argparse._ArgumentGroup) -> None:
     add("--existing", action="store_true", help="also read the files that are in the folder at the start")
     add("--settle", type=float, default=3.0, metavar="S", help="a file is whole after S seconds unchanged (default 3)")
     add("--recalibrate", type=local_path, metavar="DIR", help="learn units and threshold anew from these normal clips")
+    add("--save-bundle", type=local_path, metavar="DIR", help="write the recalibrated bundle there, for the next watch")
 
 
 def _alarms(to: argparse._ArgumentGroup) -> None:
@@ -81,6 +82,8 @@ def check_source(args: argparse.Namespace) -> None:
         return
     if args.rate is None:
         raise AsdRayError("raw samples have no header; name their rate with --rate HZ, such as --rate 48000")
+    if sys.stdin is None:
+        raise AsdRayError("standard input is closed; put a program before it that writes raw samples to a pipe")
     if sys.stdin.isatty():
         raise AsdRayError(
             "standard input is a terminal; put a program before it that writes raw samples: arecord -t raw -f S16_LE "

@@ -233,6 +233,21 @@ def test_calibration_in_another_room_moves_units_and_threshold(small: SmallRun) 
     assert after < 0.5
 
 
+def test_a_calibrated_bundle_is_saved_and_says_so(small: SmallRun, tmp_path: Path) -> None:
+    bundle = small.load()
+    quiet = [soundfile.read(path, dtype="int16")[0] // 4 for path in small.clips if "normal" in path.name]
+    changed = bundle.recalibrated({"": quiet}).with_false_alarms(0.2)
+    saved = Bundle.load(changed.save(tmp_path / "b"))
+    assert saved.score_waves(quiet) == changed.score_waves(quiet)
+    card = (tmp_path / "b" / "MODEL_CARD.md").read_text()
+    assert "after the ensemble was measured" in card
+    assert "80th percentile" in card
+    saved.with_threshold(2.5).save(tmp_path / "b")  # over itself
+    assert Bundle.load(tmp_path / "b").threshold == 2.5
+    assert "A user chose this threshold" in (tmp_path / "b" / "MODEL_CARD.md").read_text()
+    assert small.load().threshold == bundle.threshold
+
+
 # -- what is scored ----------------------------------------------------------------------------------------------------
 
 
