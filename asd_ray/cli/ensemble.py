@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--infer-limit",
         type=infer_limit,
         metavar="TIME",
-        help="choose members so that the ensemble scores 10 s of sound within this time on this computer, in one\n"
+        help="choose members so that the ensemble scores 10 s of sound within this time on this computer, in one "
         "thread of its CPU: 50ms or 0.05s. Only trials whose states the search kept can be members",
     )
     add(

@@ -73,9 +73,14 @@ class Budget:
             return np.ones(len(self.own), bool)
         cost, added = self.cost(members), self.added(members)
         room = self.allows(cost + added)
-        for row in np.flatnonzero(room) if rest else ():
-            later = self.added([*members, int(row)])
-            room[row] = self.allows(cost + added[row] + sum(later[group].min() for group in rest))
+        if rest:
+            # with the candidate as a member the rest costs this at most, and less where it shares parts with the rest
+            most = sum(float(added[group].min()) for group in rest)
+            unsure = room & ~self.allows(cost + added + most)
+            for trial in np.unique(self.trials[unsure]):
+                same = np.flatnonzero(unsure & (self.trials == trial))
+                later = self.added([*members, int(same[0])])
+                room[same] = self.allows(cost + added[same] + sum(float(later[group].min()) for group in rest))
         return room
 
     def chosen(self, order: Sequence[int], most: int | None = None) -> list[int]:

@@ -216,7 +216,7 @@ def test_if_nothing_fits_the_fastest_is_named(limited: Callable[..., Candidates]
 
 def test_the_file_has_the_measured_time_and_is_verified(ledger: Ledger) -> None:
     timer = timer_of(ledger, 0.9, **ALL)
-    for name in ("greedy", "top_k", "best_per_family", "label_free"):
+    for name in ("greedy", "label_free"):
         comparison = chosen_of(ledger, 15, timer, [name])
         for ensemble in comparison.ensembles:
             assert ensemble.inference is not None
