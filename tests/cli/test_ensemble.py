@@ -314,8 +314,7 @@ def test_the_run_is_the_one_in_runs_unless_named(
 def test_help_answers_at_once_and_loads_nothing_heavy(python: Callable[..., Any]) -> None:
     code = """
         import sys
-        from asd_ray.cli._types import infer_limit
-from asd_ray.ensemble import main
+        from asd_ray.ensemble import main
         try:
             main(["--help"])
         except SystemExit:
@@ -334,8 +333,7 @@ from asd_ray.ensemble import main
 def test_nothing_here_loaded_torch_or_ray_for_choosing(python: Callable[..., Any], run: Path) -> None:
     code = """
         import sys
-        from asd_ray.cli._types import infer_limit
-from asd_ray.ensemble import main
+        from asd_ray.ensemble import main
         assert main([*sys.argv[1:]]) == 0
         print({"torch", "ray"} & set(sys.modules))
         """
