@@ -11,7 +11,7 @@ from asd_ray.deploy.onnx.front_ends import images, windows
 from asd_ray.deploy.onnx.frozen import frozen
 from asd_ray.deploy.onnx.score_net import ScoreNet, by_clip, mean_of_windows, of_id, row_of
 from asd_ray.detectors.families.complex_net import ComplexNet
-from asd_ray.detectors.families.embedding_knn import EmbeddingKnn
+from asd_ray.detectors.families.embedding_knn import BRANCHES, EmbeddingKnn
 from asd_ray.detectors.families.id_classifier import IdClassifier
 from asd_ray.detectors.families.stgram import FLOOR, Stgram, StgramMfn
 from asd_ray.detectors.nets.dual_branch import DualBranch
@@ -108,7 +108,8 @@ class EmbeddingKnnScores(ClassifierScores):
         super().__init__(detector)
         assert self.samples is not None
         self.bins = self.samples // 2
-        self.whole = RealFft(self.samples)
+        if "fft" in BRANCHES[detector.branches]:
+            self.whole = RealFft(self.samples)
 
     def embeddings(self, samples: Tensor) -> Tensor:
         net = self.net
