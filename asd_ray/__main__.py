@@ -21,6 +21,7 @@ VERBS = {  # verb -> (module that has `main(argv)`, what it does)
     "report": ("asd_ray.cli.report", "write the report of a run: one page that needs no network, CSV, JSON, Markdown"),
     "bundle": ("asd_ray.cli.bundle", "write an ensemble with what its members have learned, to score new sound"),
     "score": ("asd_ray.cli.score", "score new recordings with a bundle, and say which are anomalies"),
+    "watch": ("asd_ray.cli.watch", "listen to a machine, from a folder or a pipe, and raise one alarm per fault"),
     "serve": ("asd_ray.cli.serve", "score recordings that programs send over HTTP, with Ray Serve"),
     "submission": ("asd_ray.cli.submission", "write or check the official submission files of a DCASE year"),
     "verify": ("asd_ray.cli.verify", "check every file of a run: its ledger, and its ensembles against the ledger"),

@@ -31,7 +31,11 @@ def bundle_of(args: argparse.Namespace) -> Bundle:
         raise AsdRayError("--threshold and --false-alarms both set the threshold; leave one of them out")
     from asd_ray.deploy.bundle import Bundle
 
-    bundle = Bundle.load(args.bundle, device=args.device)
+    return with_threshold_of(args, Bundle.load(args.bundle, device=args.device))
+
+
+def with_threshold_of(args: argparse.Namespace, bundle: Bundle) -> Bundle:
+    """The bundle with the threshold that the options ask for, if they do."""
     if args.threshold is not None:
         return bundle.with_threshold(args.threshold)
     return bundle if args.false_alarms is None else bundle.with_false_alarms(args.false_alarms)

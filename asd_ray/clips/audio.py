@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from asd_ray.clips.resampling import RATES, resample, resampled_length
+from asd_ray.clips.resampling import RATES, StreamResampler, resample, resampled_length
 
 Samples = npt.NDArray[np.int16]
 MEAN = "mean"
@@ -173,7 +173,21 @@ def read_samples(
     return samples, header
 
 
-def _one_channel(samples: Samples, channel: int | str) -> Samples:
+def stream_samples(path: str | Path, *, rate: int, channel: int | str) -> Iterator[Samples]:
+    """Decode one file piece by piece; joined, the pieces are what `read_samples` returns.
+
+    Memory does not depend on the file's length. An error after some pieces means that the file is cut short.
+    """
+    header = read_header(path)
+    _check_channel(header, channel)
+    resampler = StreamResampler(header.rate, rate)
+    for block in _blocks(path, header):
+        yield resampler.push(one_channel(block, channel))
+    yield resampler.finish()
+
+
+def one_channel(samples: Samples, channel: int | str) -> Samples:
+    """The samples of one channel, or their mean; `samples` has one row per instant, or one channel alone."""
     if samples.ndim == 1:
         return samples
     if channel == MEAN:
@@ -213,7 +227,30 @@ def _plain_samples(path: str | Path, channel: int | str, buffer: Samples | None)
         raise UnreadableClip("truncated while it was read", _COPY_AGAIN)
     _check_channel(header, channel)
     samples = buffer[start:end]
-    return _one_channel(samples if header.channels == 1 else samples.reshape(-1, header.channels), channel), header
+    return one_channel(samples if header.channels == 1 else samples.reshape(-1, header.channels), channel), header
+
+
+def _blocks(path: str | Path, header: Header) -> Iterator[Samples]:
+    """The samples of a file in pieces, at its own rate, with all its channels."""
+    if header.data_start:
+        yield from _plain_blocks(path, header)
+        return
+    with _sound(path) as file:
+        yield from _decoded_blocks(file, header, None)
+
+
+def _plain_blocks(path: str | Path, header: Header) -> Iterator[Samples]:
+    step = 2 * header.channels
+    left = header.frames * step
+    with open(_open(path), "rb") as file:
+        file.seek(header.data_start)
+        while left:
+            data = file.read(min(left, max(1, BLOCK // header.channels) * step))
+            if not data or len(data) % step:
+                raise UnreadableClip("truncated while it was read", _COPY_AGAIN)
+            left -= len(data)
+            samples = np.frombuffer(data, "<i2").astype(np.int16, copy=False)
+            yield samples if header.channels == 1 else samples.reshape(-1, header.channels)
 
 
 def _decoded(path: str | Path, channel: int | str, buffer: Samples | None) -> tuple[Samples, Header]:
@@ -221,20 +258,24 @@ def _decoded(path: str | Path, channel: int | str, buffer: Samples | None) -> tu
     with _sound(path) as file:
         header = _header(file)
         _check_channel(header, channel)
-        read = _float_block if file.subtype in ("FLOAT", "DOUBLE") else _block
-        pieces, decoded = [], 0
-        while decoded < header.frames:
-            count = min(header.frames - decoded, max(1, BLOCK // header.channels))
-            block = read(file, count, buffer if count == header.frames else None)
-            if len(block) == 0:
-                break
-            pieces.append(_one_channel(block, channel))
-            decoded += len(block)
+        pieces = [one_channel(block, channel) for block in _decoded_blocks(file, header, buffer)]
+    return (pieces[0] if len(pieces) == 1 else np.concatenate(pieces)), header
+
+
+def _decoded_blocks(file: soundfile.SoundFile, header: Header, buffer: Samples | None) -> Iterator[Samples]:
+    read = _float_block if file.subtype in ("FLOAT", "DOUBLE") else _block
+    decoded = 0
+    while decoded < header.frames:
+        count = min(header.frames - decoded, max(1, BLOCK // header.channels))
+        block = read(file, count, buffer if count == header.frames else None)
+        if len(block) == 0:
+            break
+        yield block
+        decoded += len(block)
     if decoded != header.frames:
         raise UnreadableClip(
             f"truncated: the header says {header.frames} samples, but only {decoded} can be decoded", _COPY_AGAIN
         )
-    return (pieces[0] if len(pieces) == 1 else np.concatenate(pieces)), header
 
 
 def _block(file: soundfile.SoundFile, frames: int, buffer: Samples | None) -> Samples:

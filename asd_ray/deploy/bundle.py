@@ -67,7 +67,7 @@ class Bundle:
         return cls(
             ensemble=contents.ensemble,
             calibration=Calibration.from_json(facts["calibration"], contents.ensemble, where),
-            detectors=load_detectors(contents, torch.device(device), features, families),
+            detectors=load_detectors(contents, device, features, families),
             profiles={id: SoundProfile.from_json(profile, where) for id, profile in facts["profiles"].items()},
             rate=facts["rate"],
             channel=facts["channel"],
@@ -103,6 +103,11 @@ class Bundle:
     def normal_scores(self, id: str) -> Floats:
         """The ensemble's scores of normal clips of an id, ascending; of all ids for an unknown one."""
         return self.calibration.scores_of(id)
+
+    def normal_profile(self, id: str) -> Floats | None:
+        """The median magnitude of normal sound in each frequency bin; None if the bundle has no sound profiles."""
+        profile = self.profiles.get(id, self.profiles.get(""))
+        return None if profile is None else np.asarray(10 ** (np.array(profile.spectrum_db) / 20))
 
     def with_threshold(self, value: float) -> Self:
         """The same bundle with another threshold."""

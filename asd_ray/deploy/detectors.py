@@ -17,11 +17,10 @@ from asd_ray.features import FeatureSource
 
 
 def load_detectors(
-    contents: Contents, device: torch.device, features: FeatureSource, families: Sequence[type] = ()
+    contents: Contents, device: str | torch.device, features: FeatureSource, families: Sequence[type] = ()
 ) -> dict[str, Detector]:
     """Trial -> detector. `families` are classes that cannot be imported by their name."""
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise AsdRayError(f"device {device}: torch sees no GPU here; leave it out, or install the CUDA build of torch")
+    device = checked_device(device)
     own = {known.target: known for known in map(family, families)}
     detectors = {}
     for facts in contents.facts["detectors"]:
@@ -34,6 +33,17 @@ def load_detectors(
     if unknown:
         raise AsdRayError(f"{contents.folder / ENSEMBLE}: member {unknown[0]} has no state; write the bundle again")
     return detectors
+
+
+def checked_device(name: str | torch.device) -> torch.device:
+    """The device of a name; AsdRayError if there is none of it here."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise AsdRayError(f"device must be cpu, cuda or cuda:N but got {name!r}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise AsdRayError(f"device {device}: torch sees no GPU here; leave it out, or install the CUDA build of torch")
+    return device
 
 
 def _family(facts: Mapping[str, Any], own: Mapping[str, Family], where: str) -> Family:

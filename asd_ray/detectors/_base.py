@@ -60,6 +60,11 @@ class Detector(Protocol):
     table of the clips that `fit` would receive, from one machine or from several trained together, with the columns
     machine, id, domain, clip and attributes. Once the clips are decoded it is called again with the column `samples`,
     their lengths at `context.rate`.
+
+    A class may also have ``error_map(self, clips: ClipSet) -> list[np.ndarray]``, the family's own picture of where a
+    clip is anomalous: one array [frames, mels] per clip, on the frames and bands of `front_end`, finite, higher where
+    the clip is more anomalous. `asd-ray explain --own` calls it after `fit` or `load`. Its values have the family's
+    own unit.
     """
 
     RESOURCES: ClassVar[Resources]

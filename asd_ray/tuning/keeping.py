@@ -23,16 +23,18 @@ class StateKeeper:
             return
         there = self.states.of_family(study.family.name).keys() & study.records.keys()
         self._kept[study.name] = set(there)
-        self.trim(study)
+        self._trim(study)
 
-    def trim(self, study: Study) -> None:
+    def ended(self, study: Study, trial: str) -> None:
+        """A trial has ended, and may have stored its state."""
+        if self.policy.best:
+            self._kept.setdefault(study.name, set()).add(trial)
+            self._trim(study)
+
+    def _trim(self, study: Study) -> None:
         """Remove the states that fell out of the best. A file that cannot be removed is tried again later."""
-        if not self.policy.best:
-            return
-        kept = self._kept.setdefault(study.name, set())
-        wanted = self.policy.keeps(study.records.values())
-        for trial in sorted(kept - wanted):
+        kept = self._kept[study.name]
+        for trial in sorted(kept - self.policy.keeps(study.records.values())):
             with contextlib.suppress(AsdRayError):
                 self.states.remove(study.family.name, trial)
                 kept.discard(trial)
-        kept |= wanted

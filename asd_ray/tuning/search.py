@@ -224,7 +224,7 @@ class Search:
     def _end(self, run: RunningTrial, record: TrialRecord) -> None:
         self.ended += 1
         run.study.tell(run.spec, record)
-        self._keeper.trim(run.study)
+        self._keeper.ended(run.study, record.trial)
         self._notify(lambda watcher: watcher.ended(run, record))
 
     def _not_stored(self, run: RunningTrial, why: str) -> None:

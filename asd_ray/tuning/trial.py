@@ -266,7 +266,9 @@ def _with_state(
         return fitted
     try:
         state = saved_state(detector, attempt.spec, params, attempt.source, data)
-    except Exception as error:  # a user's own `state` may raise anything
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # a user's own `state` may raise anything, SystemExit too
         attempt.extra["state_error"] = reason(error)[:TRACEBACK]
         return fitted
     return replace(fitted, state=state)

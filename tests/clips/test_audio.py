@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asd_ray.clips.audio import UnreadableClip, plain_wav, read_header, read_samples
+from asd_ray.clips.audio import UnreadableClip, plain_wav, read_header, read_samples, stream_samples
 
 Record = Callable[..., Path]
 
@@ -131,3 +131,37 @@ def test_a_truncated_24_bit_wav_is_found_from_its_header(tmp_path: Path, record:
 def test_a_channel_that_is_not_there_says_how_many_are(tmp_path: Path, record: Record) -> None:
     with pytest.raises(UnreadableClip, match="no channel 1 .it has 1."):
         read_samples(record(tmp_path / "a.wav"), rate=16_000, channel=1)
+
+
+@pytest.mark.parametrize("channel", [0, 2, "mean"])
+@pytest.mark.parametrize(
+    ("suffix", "subtype"), [("wav", "PCM_16"), ("wav", "FLOAT"), ("wav", "PCM_24"), ("flac", "PCM_16")]
+)
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_a_stream_of_blocks_is_the_whole_clip(
+    tmp_path: Path,
+    record: Record,
+    monkeypatch: pytest.MonkeyPatch,
+    suffix: str,
+    subtype: str,
+    rate: int,
+    channel: int | str,
+) -> None:
+    path = record(tmp_path / f"a.{suffix}", channels=3, rate=rate, seconds=0.7, subtype=subtype)
+    monkeypatch.setattr("asd_ray.clips.audio.BLOCK", 1_000)
+    pieces = list(stream_samples(path, rate=16_000, channel=channel))
+    assert len(pieces) > 10
+    assert np.array_equal(np.concatenate(pieces), read_samples(path, rate=16_000, channel=channel)[0])
+
+
+@pytest.mark.parametrize(("name", "how", "words"), BROKEN)
+def test_a_stream_says_what_is_wrong_with_a_file(
+    tmp_path: Path, record: Record, name: str, how: str, words: str
+) -> None:
+    with pytest.raises(UnreadableClip, match=words):
+        list(stream_samples(broken(tmp_path / name, how, record), rate=16_000, channel=0))
+
+
+def test_a_stream_of_a_channel_that_is_not_there_says_how_many_are(tmp_path: Path, record: Record) -> None:
+    with pytest.raises(UnreadableClip, match="has no channel 1"):
+        list(stream_samples(record(tmp_path / "a.wav"), rate=16_000, channel=1))

@@ -9,7 +9,7 @@ import soxr
 
 from asd_ray._torchaudio import transforms
 from asd_ray.clips.audio import UnreadableClip, read_header, read_samples
-from asd_ray.clips.resampling import PIECE, RATES, resample, resampled_length
+from asd_ray.clips.resampling import PIECE, RATES, StreamResampler, resample, resampled_length
 from benchmarks.bench_resampling import alias, error_of_noise, error_of_tone
 
 from ..hostile import bounded
@@ -108,3 +108,26 @@ def test_a_rate_to_decode_to_has_bounds(verbs, tmp_path: Path, verb: str, rate: 
     soundfile.write(tmp_path / "data/normal/a.wav", np.zeros(8_000), 16_000)
     with bounded(seconds=10):
         verbs.refused("data", verb, tmp_path / "data", "--rate", rate, words=("rate",))
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 44_101, 48_000])
+def test_a_stream_in_any_blocks_gives_the_samples_of_the_whole(rate: int) -> None:
+    rng = np.random.default_rng(0)
+    samples = rng.integers(-32_768, 32_768, 200_003).astype(np.int16)
+    stream, other = StreamResampler(rate, 16_000), StreamResampler(rate, 16_000)
+    pieces, at = [], 0
+    while at < len(samples):
+        count = int(rng.integers(0, 30_000))
+        pieces.append(stream.push(samples[at : at + count]))
+        other.push(samples[:100])  # another stream beside it changes nothing
+        at += count
+    whole = np.concatenate([*pieces, stream.finish()])
+    assert whole.dtype == np.int16
+    assert (whole == resample(samples, rate, 16_000)).all()
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_the_shortest_streams_have_the_length_of_the_shortest_clips(count: int) -> None:
+    stream = StreamResampler(44_100, 16_000)
+    length = len(stream.push(np.ones(count, np.int16))) + len(stream.finish())
+    assert length == resampled_length(count, 44_100, 16_000)

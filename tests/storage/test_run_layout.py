@@ -17,7 +17,7 @@ def test_local_paths_lie_below_the_run(tmp_path: Path) -> None:
         f"{base}/ledger_set_aside/machine=fan/family=ae/t1.parquet"
     )
     folders = [layout.ledger, layout.ensembles, layout.report, layout.states, layout.set_aside]
-    assert len(set(folders)) == 6
+    assert len(set(folders)) == 5
     assert all(folder.startswith(base + "/") for folder in folders)
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from asd_ray.clips.demo.machines import DOMAINS, IDS, MACHINES, record
 from asd_ray.clips.demo.sound import HEALTHY, RATE, Condition, Fault
+from asd_ray.clips.demo.twin import with_and_without
 
 SPLITS = ("train", "test")
 LABELS = ("normal", "anomaly")
@@ -75,9 +76,17 @@ class DemoClip:
         return self._start(seed)[0]
 
     def samples(self, seed: int, seconds: float) -> npt.NDArray[np.int16]:
+        return self._record(seconds, *self._start(seed))
+
+    def with_twin(self, seed: int, seconds: float) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
+        """`samples`, and the samples of the same clip without its fault."""
         fault, draw = self._start(seed)
-        machine = MACHINES[self.machine]
-        return record(machine, self.unit, self.condition, round(seconds * RATE), fault, draw)
+        return with_and_without(
+            lambda stream, faulty: self._record(seconds, fault if faulty else HEALTHY, stream), draw, seed
+        )
+
+    def _record(self, seconds: float, fault: Fault, draw: np.random.Generator) -> npt.NDArray[np.int16]:
+        return record(MACHINES[self.machine], self.unit, self.condition, round(seconds * RATE), fault, draw)
 
     def _start(self, seed: int) -> tuple[Fault, np.random.Generator]:
         draw = self._draw(seed)

@@ -31,6 +31,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,7 @@ from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets import dcgan
 from asd_ray.detectors.parts import pictures, training
 from asd_ray.detectors.parts.backends import Backend, Backends, Knn, Lof, Mahalanobis, MeanCosine, targets_of
+from asd_ray.detectors.parts.error_maps import ErrorMap, WindowSums
 from asd_ray.detectors.parts.pictures import SIZE, WINDOWS
 from asd_ray.errors import AsdRayError
 from asd_ray.families.resources import Resources
@@ -161,6 +163,7 @@ class AeganAd:
         training.check_fraction(self, "beta1")
         self._nets: Nets | None = None
         self._scale = pictures.Scale()
+        self._mean_frame: Tensor | None = None  # of the scaled training frames
         self._backends: Backends | None = None  # None: to be fitted to _training_data
         self._training_data: TrainingData | None = None
 
@@ -177,6 +180,7 @@ class AeganAd:
         frames, windows = training.frames_of(self.front_end, train, SIZE, self.context, self.hop)
         self._scale, generator = pictures.Scale.fit(frames), self.context.generator()
         frames = self._scale(frames)
+        self._mean_frame = frames.mean(0)
         self._nets, self._backends = self._new_nets(), None
         self._training_data = TrainingData(frames, windows, targets_of(train))
         starts = training.window_starts(windows)
@@ -207,12 +211,38 @@ class AeganAd:
                 scores[f"G_{measure}_{how}"] = training.as_scores(values[:, i])
         return scores
 
+    def error_map(self, clips: ClipSet) -> list[ErrorMap]:
+        """Localisation as in the authors' program: how far the rebuilt clip is from the mean training spectrogram.
+
+        The rebuilt windows are averaged where they overlap, one window per frame whatever `hop` is. The result is the
+        absolute difference to the mean of the training frames, as a fraction of the range of training (0 to 1). It is
+        not the error of rebuilding: the generator removes noise from what it rebuilds, but keeps an anomaly that is
+        strong. The authors subtract a mean spectrogram that changes over time, from clips of equal length; here each
+        band has one mean, because clips start at any moment of the machine's cycle and differ in length.
+        """
+        nets = self._fitted_nets("error_map")
+        if self._mean_frame is None:
+            raise AsdRayError(
+                "error_map of AeganAd needs the mean training frame, but this state was made before states had it; "
+                "train the detector again, or explain without its own map"
+            )
+        frames, windows = training.frames_of(self.front_end, clips, SIZE, self.context)
+        image_at = training.images_of(self._scale(frames), SIZE)
+        sums = WindowSums(self.front_end, clips, SIZE, frames.device)
+        with torch.inference_mode():
+            for starts in torch.split(training.window_starts(windows, frames.device), WINDOWS):
+                sums.add(starts, nets.rebuild(image_at(starts).contiguous())[:, 0].transpose(1, 2))
+        mean = self._mean_frame.double().cpu().numpy()
+        return [np.abs(rebuilt - mean) / 2 for rebuilt in sums.averages()]
+
     def state(self) -> State:
         nets = self._fitted_nets("state")
+        mean_frame = {} if self._mean_frame is None else {"mean_frame": self._mean_frame.cpu().clone()}
         return {
             "nets": training.cpu_weights(nets),
             "banks": self._fitted_backends().state(),
             "scale": asdict(self._scale),
+            **mean_frame,
         }
 
     def load(self, state: State) -> None:
@@ -221,6 +251,8 @@ class AeganAd:
         self._nets, self._training_data, self._backends = nets, None, Backends(BACKENDS)
         self._backends.load(state["banks"])
         self._scale = pictures.Scale(**state["scale"])
+        mean_frame = state.get("mean_frame")  # not in the states of earlier versions, which score without it
+        self._mean_frame = None if mean_frame is None else mean_frame.to(self.context.device)
 
     def _step(
         self, nets: Nets, image_at: Callable[[Tensor], Tensor], epoch_starts: Tensor, generator: torch.Generator

@@ -31,6 +31,7 @@ from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets.dense import DenseNet
 from asd_ray.detectors.parts import training
+from asd_ray.detectors.parts.error_maps import ErrorMap, WindowSums
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
@@ -139,6 +140,16 @@ class Autoencoder:
                 "mahala_frame": torch.stack(list(quadratic_forms.values())).amin(0),
             }
         return {variant: training.as_scores(values) for variant, values in scores.items()}
+
+    def error_map(self, clips: ClipSet) -> list[ErrorMap]:
+        """The squared error in each band of each frame, over all vectors with that frame; its mean is `mse`."""
+        net = self._fitted_net("error_map")
+        frames, windows = training.frames_of(self.front_end, clips, self.frames, self.context)
+        row, sums = training.rows_of(frames, self.frames), WindowSums(self.front_end, clips, self.frames, frames.device)
+        with torch.inference_mode():
+            for starts in torch.split(training.window_starts(windows, frames.device), training.CHUNK):
+                sums.add(starts, _residuals(net, row(starts), self.frames).square())
+        return sums.contributions()
 
     def state(self) -> State:
         net = self._fitted_net("state")

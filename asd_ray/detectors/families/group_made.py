@@ -23,7 +23,7 @@ Published, AUC (pAUC) in per cent, DCASE 2020 development, order "middle" (Syste
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -34,6 +34,7 @@ from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets.made import MaskedLinear, hidden_degrees, hidden_mask
 from asd_ray.detectors.parts import training
+from asd_ray.detectors.parts.error_maps import ErrorMap, WindowSums
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
@@ -117,6 +118,19 @@ class GroupMade:
                 mean_of_middle[chunk] = per_clip(nll[:, self.frames // 2], chunk_windows, "mean")
         return {"all": training.as_scores(mean_of_all), "middle": training.as_scores(mean_of_middle)}
 
+    def error_map(self, clips: ClipSet) -> list[ErrorMap]:
+        """The negative log likelihood of each band of each frame, averaged over all vectors with that frame.
+
+        Its mean, weighted by the number of vectors with each frame, is the variant `all`.
+        """
+        net = self._fitted_net("error_map")
+        frames, windows = training.frames_of(self.front_end, clips, self.frames, self.context)
+        row, sums = training.rows_of(frames, self.frames), WindowSums(self.front_end, clips, self.frames, frames.device)
+        with torch.inference_mode():
+            for starts in torch.split(training.window_starts(windows, frames.device), CHUNK):
+                sums.add(starts, net.nll_of_bands(row(starts)))
+        return sums.averages()
+
     def state(self) -> State:
         return {"net": training.cpu_weights(self._fitted_net("state"))}
 
@@ -189,11 +203,16 @@ class GroupMadeNet(nn.Module):
         self.spread.copy_(deviation.clamp_min(MIN_DEVIATION))
 
     def forward(self, rows: Tensor) -> Tensor:
+        return self._nll(rows, negative_log_density)
+
+    def nll_of_bands(self, rows: Tensor) -> Tensor:
+        """As `forward`, but not summed over the bins of a frame: [vectors, frames, mels]."""
+        return self._nll(rows, MixtureNll.apply)
+
+    def _nll(self, rows: Tensor, density: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         values = (rows.view(len(rows), -1, len(self.shift)) - self.shift) / self.spread
         groups = torch.split(values.index_select(1, self.by_degree), self.sizes, 1)
-        nll = [
-            negative_log_density(group, mixtures) for group, mixtures in zip(groups, self.mixtures(values), strict=True)
-        ]
+        nll = [density(group, mixtures) for group, mixtures in zip(groups, self.mixtures(values), strict=True)]
         return torch.cat(nll, 1).index_select(1, self.in_time)
 
     def mixtures(self, values: Tensor) -> Iterator[Tensor]:
@@ -201,7 +220,7 @@ class GroupMadeNet(nn.Module):
         yield self.first[None]
         hidden = self.hidden(values.flatten(1))
         for head, size in zip(self.heads, self.sizes[1:], strict=True):
-            yield head(hidden[:, : head.in_features]).view(len(values), size, *self.shape)
+            yield head(hidden[:, : head.in_features]).view(-1, size, *self.shape)
 
 
 def negative_log_density(values: Tensor, mixtures: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets.dense import DenseNet
 from asd_ray.detectors.parts import training
+from asd_ray.detectors.parts.error_maps import ErrorMap, WindowSums
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
@@ -98,6 +99,21 @@ class IDNN:
                 mean[chunk] = per_clip(errors, chunk_windows, "mean")
                 largest[chunk] = per_clip(errors, chunk_windows, "max")
         return {"mean": training.as_scores(mean), "max": training.as_scores(largest)}
+
+    def error_map(self, clips: ClipSet) -> list[ErrorMap]:
+        """The squared error in each band of the frame that is predicted; the mean of the map is the variant `mean`.
+
+        The first and last frames of a clip are never predicted and have the value 0.
+        """
+        net = self._fitted_net("error_map")
+        frames, windows = training.frames_of(self.front_end, clips, self.frames, self.context)
+        inputs_and_targets = inputs_and_targets_of(frames, self.frames)
+        sums = WindowSums(self.front_end, clips, self.frames, frames.device)
+        with torch.inference_mode():
+            for starts in torch.split(training.window_starts(windows, frames.device), training.CHUNK):
+                inputs, targets = inputs_and_targets(starts)
+                sums.add(starts, (net(inputs) - targets).square()[:, None], first=self.frames // 2)
+        return sums.contributions()
 
     def state(self) -> State:
         return {"net": training.cpu_weights(self._fitted_net("state"))}

@@ -181,7 +181,7 @@ class Level(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """What goes on, what leaves (None in the last level), and the log-determinants."""
         x, leaving = pixel_unshuffle(x, 2), None
-        log_determinant = x.new_zeros(len(x))
+        log_determinant = x.new_zeros(x.shape[0])
         for layer in self.layers:
             x, layer_log_determinant = layer(x)
             log_determinant = log_determinant + layer_log_determinant
@@ -220,7 +220,7 @@ class Glow(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """What leaves each level, and the log-determinant of each image."""
-        outputs, log_determinant = [], x.new_zeros(len(x))
+        outputs, log_determinant = [], x.new_zeros(x.shape[0])
         for level in self.levels:
             x, leaving, level_log_determinant = level(x)
             outputs.append(x if leaving is None else leaving)

@@ -92,10 +92,10 @@ class MAF(nn.Module):
 
     def forward(self, x: Tensor, classes: Tensor, counted: int | None = None) -> tuple[Tensor, Tensor]:
         """The base values and the log-determinant of each vector; `classes` has one class per vector."""
-        log_determinant = x.new_zeros(len(x))
+        log_determinant = x.new_zeros(x.shape[0])
         for block, norm in zip(self.blocks, self.norms, strict=True):
             x, block_log_determinant = block(x, classes)
-            x, norm_log_determinant = norm(x, len(x) if counted is None else counted)
+            x, norm_log_determinant = norm(x, x.shape[0] if counted is None else counted)
             log_determinant = log_determinant + block_log_determinant + norm_log_determinant
         return x, log_determinant
 

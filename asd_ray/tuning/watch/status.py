@@ -14,6 +14,7 @@ from asd_ray._shapes import DictOf, Fields, Flag, Items, ListOf, Maybe, Number, 
 from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.ledger.states import States
 from asd_ray.storage.heartbeat import Beat, read_beats, store_clock
 from asd_ray.storage.open_files import open_files
 from asd_ray.storage.run_layout import RunLayout
@@ -96,6 +97,7 @@ def show_status(run: str, console: Console) -> None:
     _show_studies(beats, records, console)
     _show_running(alive, console)
     _show_failures(beats, records, console)
+    _show_states(ledger, console)
     if alive:
         console.print(f"next: {typed('asd-ray', 'status', layout.root)}")
     elif any(record.status == "complete" for record in records):
@@ -232,6 +234,15 @@ def _show_failures(beats: Sequence[Beat], records: Sequence[TrialRecord], consol
     for name, error in list(errors.items())[-FAILURES:]:
         text = " ".join(error.split())
         console.print(f"  {name}: {text}", soft_wrap=True)
+
+
+def _show_states(ledger: Ledger, console: Console) -> None:
+    """How many trials keep what they have learned, and how much room that takes."""
+    sizes = States(ledger).bytes_by_family()
+    if sizes:
+        each = ", ".join(f"{family} {count} ({size / 1e6:.1f} MB)" for family, (count, size) in sorted(sizes.items()))
+        total = sum(size for _, size in sizes.values())
+        console.print(f"learned states, {total / 1e6:.1f} MB: {each}")
 
 
 def _number(value: Any) -> str:

@@ -15,6 +15,7 @@ import pytest
 
 from asd_ray._console import Console
 from asd_ray.errors import AsdRayError
+from asd_ray.ledger.states import States
 from asd_ray.storage import heartbeat
 from asd_ray.tuning.search import Search, run_serially
 from asd_ray.tuning.watch._base import Watcher
@@ -239,3 +240,12 @@ def test_status_is_shown_without_ray_or_torch(bench: Any) -> None:
     assert "fan-tiny" in out
     assert out.splitlines()[-1] == ""
     assert heartbeat.ALIVE == 60
+
+
+def test_the_states_of_a_run_are_shown_with_their_size(bench: Any) -> None:
+    bench.search(bench.study(1))
+    assert "learned states" not in shown(bench.ledger.layout.root)
+    for family, trial, size in (("idnn", "t1", 1_200_000), ("idnn", "t2", 300_000), ("stgram", "t3", 500_000)):
+        States(bench.ledger).put(family, trial, bytes(size))
+    text = shown(bench.ledger.layout.root)
+    assert "learned states, 2.0 MB: idnn 2 (1.5 MB), stgram 1 (0.5 MB)" in text

@@ -1,0 +1,105 @@
+"""Explain the score of one sound."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_ray.deploy.explain.explanation import CLIP_ITSELF, NORMAL_SOUND, Explanation
+from asd_ray.deploy.explain.heat_map import Floats, Grid, HeatMap
+from asd_ray.deploy.explain.occlusion import Occlusion, PatchCallback, mask_of
+from asd_ray.deploy.explain.own_maps import own_map
+from asd_ray.deploy.explain.regions import describe, strongest
+from asd_ray.deploy.explain.spectrum import SMALLEST, Spectrum
+from asd_ray.deploy.result import Samples, Scorer
+from asd_ray.errors import AsdRayError
+
+LONGEST = 300.0  # seconds; the time to explain a clip grows with its length
+LEAST = 0.01  # deviations of normal scores: a patch that changes the score less is noise
+OCCLUSION = "occlusion"
+
+
+@runtime_checkable
+class HasNormalProfile(Protocol):
+    """A scorer that knows what is normal in each frequency bin. A `Bundle` does."""
+
+    def normal_profile(self, id: str) -> npt.NDArray[np.float64] | None:
+        """The median magnitude of normal sound per bin of `Spectrum`; None if it is unknown."""
+        ...
+
+
+def explain(
+    scorer: Scorer,
+    wave: Samples,
+    id: str = "",
+    *,
+    name: str = "",
+    grid: Grid | None = None,
+    own: bool = False,
+    normal: Floats | None = None,
+    progress: PatchCallback = lambda done, total: None,
+) -> Explanation:
+    """Where in `wave` (int16 at the scorer's rate) its score comes from.
+
+    Patches of the clip are filled with what is normal there, and the clip is scored again; the map is the drop of the
+    score. With `own` the map is that of the members that have one, and only its regions are filled and scored.
+    `normal` is the median magnitude of normal sound per frequency bin, if not the scorer's own: without both, each bin
+    of the clip is compared with its own median over time, and a fault that lasts as long as the clip cannot be seen.
+    `progress(done, total)` is called after each batch of altered clips.
+    """
+    grid = grid or Grid()
+    seconds = len(wave) / scorer.rate
+    if seconds > LONGEST:
+        raise AsdRayError(f"this sound lasts {seconds:.0f} s and at most {LONGEST:g} s are explained; cut a part out")
+    (before,) = scorer.score_waves([wave], id)
+    spectrum = Spectrum.of(wave, scorer.rate)
+    if normal is None and isinstance(scorer, HasNormalProfile):
+        normal = scorer.normal_profile(before.id)
+    filled_from = CLIP_ITSELF if normal is None else NORMAL_SOUND
+    if normal is None:
+        normal = np.median(spectrum.magnitudes, axis=1)
+    occlusion = Occlusion(scorer, id, spectrum, normal)
+    usual = scorer.normal_scores(before.id)
+    if own:
+        shown, families = own_map(scorer, wave, before.id)
+        method, least = f"own maps of {', '.join(families)}", 0.0
+        searched = shown.on(grid.hz(scorer.rate), grid.seconds(seconds))
+    else:
+        searched = shown = occlusion.heat_map(before.score, grid, progress)
+        method, least = OCCLUSION, LEAST * float(usual.std())
+    found = strongest(searched, least)
+    masks = [mask_of(spectrum, searched, cells) for cells in found]
+    without = occlusion.scores_without([*masks, np.logical_or.reduce(masks)] if masks else [])
+    helping = [  # a region whose removal does not lower the score explains nothing
+        describe(searched, cells, spectrum, normal, score)
+        for cells, score in zip(found, without, strict=False)
+        if score < before.score
+    ]
+    return Explanation(
+        name=name,
+        id=before.id,
+        seconds=round(seconds, 4),
+        score=before.score,
+        threshold=before.threshold,
+        typical=float(np.median(usual)),
+        regions=tuple(helping),
+        score_without=without[-1] if helping else None,
+        method=method,
+        filled_from=filled_from,
+        grid=grid,
+        map=shown,
+        spectrogram=_spectrogram(spectrum),
+    )
+
+
+def _spectrogram(spectrum: Spectrum) -> HeatMap:
+    """Levels in dB relative to a full-scale sine."""
+    scale = 4 / spectrum.n_fft  # a sine of amplitude 1 has a magnitude of a fourth of the window's length
+    values = 20 * np.log10(np.maximum(spectrum.magnitudes * scale, SMALLEST))
+    bin_hz, hop = spectrum.rate / spectrum.n_fft, spectrum.hop / spectrum.rate
+    hz = np.clip((np.arange(len(values) + 1) - 0.5) * bin_hz, 0.0, spectrum.rate / 2)
+    length = len(spectrum.samples) / spectrum.rate
+    seconds = np.clip((np.arange(values.shape[1] + 1) - 0.5) * hop, 0.0, length)
+    return HeatMap(values, hz, seconds, "dB")
