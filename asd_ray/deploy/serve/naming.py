@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 from asd_ray.deploy.bundle import Bundle
 from asd_ray.errors import AsdRayError
+from asd_ray.storage.places import local
 
 NAMED = re.compile(r"([^/=]+)=(.+)", re.DOTALL)
 
@@ -26,5 +26,5 @@ def read_bundles(words: Iterable[str]) -> dict[str, tuple[str, Bundle]]:
         name = match[1] if match else bundle.machine
         if name in found:
             raise AsdRayError(f"{found[name][0]} and {path} are both named {name}; name them, such as {name}1={path}")
-        found[name] = (str(Path(path).absolute()), bundle)
+        found[name] = (str(local(path, "a bundle").absolute()), bundle)
     return found
