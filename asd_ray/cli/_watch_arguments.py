@@ -81,6 +81,8 @@ def check_source(args: argparse.Namespace) -> None:
         return
     if args.rate is None:
         raise AsdRayError("raw samples have no header; name their rate with --rate HZ, such as --rate 48000")
+    if sys.stdin is None:
+        raise AsdRayError("standard input is closed; put a program before it that writes raw samples to a pipe")
     if sys.stdin.isatty():
         raise AsdRayError(
             "standard input is a terminal; put a program before it that writes raw samples: arecord -t raw -f S16_LE "

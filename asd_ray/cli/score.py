@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asd_ray._terminal import say, visible
+from asd_ray._terminal import say
 from asd_ray.cli._arguments import parser
 from asd_ray.cli._bundle_options import add_bundle_options, bundle_of
 from asd_ray.cli._run import run
@@ -154,4 +154,4 @@ class _Csv:
 
         line = io.StringIO()
         csv.writer(line, lineterminator="").writerow([harmless(cell) for cell in cells])
-        print(visible(line.getvalue(), lines=True))
+        say(line.getvalue(), lines=True)

@@ -88,6 +88,9 @@ def _source(args: argparse.Namespace, bundle: Bundle) -> PcmStream | AudioFolder
         return AudioFolder(args.source, existing=args.existing, settle=args.settle, channel=channel)
     if args.channel is None and isinstance(channel, int) and channel >= args.channels:
         channel = 0  # the bundle's channel is one of its training clips
+    trained = min(bundle.rate, *(bundle.profiles[""].rates if "" in bundle.profiles else ()))
+    if args.rate < trained:
+        _note(f"all sound above {args.rate // 2} Hz is missing, and training clips were at {trained} Hz or more")
     return PcmStream(sys.stdin.fileno(), args.rate, args.channels, channel, args.start)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from asd_ray.deploy.writing import NEEDS
 
@@ -88,3 +89,13 @@ def test_what_needs_more_says_what_to_install(python: Path, verb: str, small: Sm
     assert out.returncode == 2, out.stdout
     assert "Traceback" not in out.stderr
     assert "pip install" in out.stderr
+
+
+def test_a_watch_runs_there(python: Path, small: SmallRun, tmp_path: Path) -> None:
+    samples, rate = soundfile.read(small.clips[0], dtype="int16")
+    words = [python, "-m", "asd_ray.watch", str(small.folder), "-", "--rate", str(rate), "--windows"]
+    done = subprocess.run(words, input=samples.tobytes(), capture_output=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    events = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert (events[0], events[-1]) == ("started", "stopped")
+    assert "window" in events

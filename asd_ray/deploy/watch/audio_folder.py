@@ -45,6 +45,7 @@ class AudioFolder:
         self._read: dict[str, File] = {}  # of files that were read or skipped: path -> state
         self._broken: dict[str, File] = {}  # path -> the state in which it could not be read
         self._gone: dict[str, None] = {}  # paths of _read that the last look did not find, in order
+        self._problems: set[tuple[str, str]] = set()  # path and rule of what was reported
         self._seen: dict[str, tuple[File, float]] = {}  # of files to read: path -> state, and since when it is so
 
     def windows(self, cutting: Cutting, stopping: threading.Event) -> Iterator[Window | Broken | None]:
@@ -61,12 +62,21 @@ class AudioFolder:
                     yield Broken(".", str(error))
                 away = True
             else:
+                yield from self._new_problems(tree)
                 for file in self._settled(tree):
                     yield from self._windows_of(file, cutting, stopping)
                     if stopping.is_set():
                         return
             yield None
             stopping.wait(max(POLL, SHARE * (time.monotonic() - began)))
+
+    def _new_problems(self, tree: Tree) -> Iterator[Broken]:
+        """Folders that cannot be read, names that are not text: once, until they are gone."""
+        problems = {(problem.path, problem.rule): problem for problem in tree.problems}
+        for key, problem in problems.items():
+            if key not in self._problems:
+                yield Broken(problem.path, f"{problem.rule}; {problem.cure}")
+        self._problems = set(problems)
 
     def _settled(self, tree: Tree) -> list[File]:
         """The files to read now, the oldest first."""

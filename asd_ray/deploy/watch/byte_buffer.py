@@ -14,18 +14,21 @@ class ByteBuffer:
         self._limit = limit
         self._bytes = bytearray()
         self._arrived = 0.0
-        self._ended = False
+        self._ended = self._closed = False
         self._error: OSError | None = None
         self._changed = threading.Condition()
 
-    def put(self, data: bytes, arrived: float) -> None:
-        """Add bytes that came at the time `arrived`; none mean the end of the input."""
+    def put(self, data: bytes, arrived: float) -> bool:
+        """Add bytes that came at the time `arrived`; none mean the end of the input. False if nobody takes them."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self._bytes) < self._limit or self._ended)
+            self._changed.wait_for(lambda: len(self._bytes) < self._limit or self._closed)
+            if self._closed:
+                return False
             self._bytes += data
             self._arrived = arrived
-            self._ended = self._ended or not data
+            self._ended = not data
             self._changed.notify_all()
+            return not self._ended
 
     def fail(self, error: OSError) -> None:
         """`take` raises this error after it has returned all bytes."""
@@ -36,7 +39,7 @@ class ByteBuffer:
     def close(self) -> None:
         """Let go of a waiting `put`; nothing more will be taken."""
         with self._changed:
-            self._ended = True
+            self._closed = True
             self._changed.notify_all()
 
     def take(self, timeout: float) -> tuple[bytes, float] | None:

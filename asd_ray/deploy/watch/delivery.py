@@ -36,7 +36,7 @@ class Receiver(Protocol):
 class Delivery:
     """Sends what is in a spool to a receiver. An event is removed from the spool only when the receiver confirms it.
 
-    A receiver can therefore get an event twice, if the watch is killed in between; both have the same "delivery".
+    A receiver can therefore get an event twice, if the watch ends in between; both have the same "delivery".
     `notify` is called with a message for people when the receiver is away, when it is back, and when events are lost.
     """
 

@@ -95,8 +95,8 @@ class PcmStream:
         yield from self._dated(cutter.push(resampler.finish()), cutting)
         yield from self._dated(cutter.finish(), cutting)
         if rest:
-            rule = f"the last {len(rest)} bytes are no whole sample of {self.channels} channels of 2 bytes"
-            yield Broken(NAME, f"{rule}; check --channels, and that the input is 16-bit samples")
+            rule = f"the input ends within a sample: {len(rest)} of {frame} bytes"
+            yield Broken(NAME, f"{rule}; check --channels, and that the samples have 16 bits")
 
     def _dated(self, windows: Iterator[tuple[int, Samples]], cutting: Cutting) -> Iterator[Window]:
         for first, samples in windows:
@@ -127,13 +127,11 @@ class PcmStream:
 
     def _read(self, buffer: ByteBuffer) -> None:
         """Runs in a thread, which may still wait in `os.read` when the process ends."""
-        data = b"-"
-        while data:
-            try:
-                data = os.read(self._descriptor, READ)
-            except OSError as error:
-                return buffer.fail(error)
-            buffer.put(data, self._clock())
+        try:
+            while buffer.put(os.read(self._descriptor, READ), self._clock()):
+                pass
+        except OSError as error:
+            buffer.fail(error)
 
 
 def _check_it_is_raw(head: bytes) -> None:

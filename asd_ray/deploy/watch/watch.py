@@ -6,6 +6,9 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from math import isfinite
+
+import numpy as np
 
 from asd_ray.deploy.result import ClipScore, Scorer
 from asd_ray.deploy.watch.alarm_rule import ALARM_AFTER, CLEAR_AFTER, OF, AlarmRule, calm_level
@@ -25,7 +28,7 @@ from asd_ray.errors import AsdRayError
 
 BATCH = 16  # windows that are scored together when sound comes faster than real time
 END_OF_INPUT, INTERRUPTED = "end of input", "interrupted"
-SLOW_AFTER = 20  # windows; the first ones also load libraries
+SLOW_AFTER = 20  # windows, over which the time of scoring is averaged
 
 
 class Watch:
@@ -64,11 +67,13 @@ class Watch:
         self.false_alarms = expected_false_alarms(normal, self.rule, self.cutting.hop)
         drift = DriftRule(normal, drift_windows, self.cutting.overlap)
         self._judge = Judge(scorer.machine, self.id, self.rule, drift, windows)
+        self._check_window()
         self._stopping = threading.Event()
         self._reason = END_OF_INPUT
-        self._windows = 0
-        self._slow = False
-        self._busy = 0.0  # seconds of scoring
+        self._windows = self._last_windows = 0
+        self._busy = self._last_busy = 0.0  # seconds of scoring: of all windows, of the last ones
+        self._was_slow = False
+        self._failing: str | None = None  # the name of the sound whose last window could not be scored
 
     def stop(self, reason: str = INTERRUPTED) -> None:
         """End after the windows that are being scored. An open alarm is reported as ended with "stopped"."""
@@ -106,29 +111,48 @@ class Watch:
     def _scored(self, batch: list[Window]) -> Iterator[Event]:
         began = time.perf_counter()
         scores = self._scores(batch)
-        self._busy += time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        self._busy += seconds
         for window, score in zip(batch, scores, strict=True):
             if isinstance(score, AsdRayError):
-                yield Unreadable(at=_now(), name=window.name, reason=str(score))
+                if window.name != self._failing:  # once until a window of it can be scored again
+                    yield Unreadable(at=_now(), name=window.name, reason=str(score))
+                self._failing = window.name
             else:
+                self._failing = None
                 self._windows += 1
                 yield from self._judge.add(window, score)
-        share = self._busy / (self._windows * self.cutting.hop) if self._windows >= SLOW_AFTER else 0.0
-        if self.source.live and share > 1 and not self._slow:
-            self._slow = True
+        yield from self._slow(seconds, len(batch))
+
+    def _slow(self, seconds: float, windows: int) -> Iterator[Slow]:
+        """Whether the last windows of a stream took longer than their sound lasts. Reported once."""
+        self._last_busy, self._last_windows = self._last_busy + seconds, self._last_windows + windows
+        if self._last_windows < SLOW_AFTER:
+            return
+        share = self._last_busy / (self._last_windows * self.cutting.hop)
+        self._last_busy, self._last_windows = 0.0, 0
+        if self.source.live and share > 1 and not self._was_slow:
+            self._was_slow = True
             words = "scoring takes longer than the sound lasts, so the recorder may lose sound; choose a longer --hop"
-            yield Slow(at=_now(), share_of_real_time=share, words=words)
+            yield Slow(at=_now(), share_of_real_time=round(share, 3), words=words)
 
     def _scores(self, batch: list[Window]) -> list[ClipScore | AsdRayError]:
         """One score per window; an error for one that cannot be scored, such as a file that is too short."""
         try:
-            return list(self.scorer.score_waves([w.samples for w in batch], self.id, [w.name for w in batch]))
+            scores = self.scorer.score_waves([w.samples for w in batch], self.id, [w.name for w in batch])
+            return [s if isfinite(s.score) else AsdRayError(f"its score is {s.score}") for s in scores]
         except AsdRayError as error:
             if len(batch) > 1:
                 return [self._scores([window])[0] for window in batch]
-            if batch[0].whole and not self._windows:  # no window will ever do
-                raise AsdRayError(f"{error}; choose another --window") from error
             return [error]
+
+    def _check_window(self) -> None:
+        """Score a window of faint noise: AsdRayError if windows are too short. It also loads libraries."""
+        noise = np.random.default_rng(0).normal(0, 100, self.cutting.size).astype(np.int16)
+        try:
+            self.scorer.score_waves([noise], self.id, [f"a window of {self.cutting.window:g} s"])
+        except AsdRayError as error:
+            raise AsdRayError(f"{error}; choose another --window") from error
 
     def _started(self) -> Started:
         return Started(

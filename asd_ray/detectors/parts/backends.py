@@ -27,7 +27,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -201,6 +200,8 @@ class KMeansTarget:
 
     def learn(self, reference: Tensor, target: Tensor, seed: int) -> Learned:
         rows = normalize(reference.double(), eps=1e-60)
+        from sklearn.cluster import KMeans  # slow to import, and scoring does not need it
+
         source = rows[~target].cpu().numpy()
         centres = [rows[target]]
         if len(source):

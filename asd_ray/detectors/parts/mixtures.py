@@ -7,8 +7,6 @@ import warnings
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from asd_ray.errors import AsdRayError
@@ -19,6 +17,9 @@ def fit_mixture(rows: Tensor, components: int, covariance: str, reg: float, tol:
 
     `factors` are the upper Cholesky factors of the precisions, or their square roots if `covariance` is "diag".
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture  # slow to import, and scoring does not need it
+
     data = rows.double().cpu().numpy()
     components, seed = min(components, len(np.unique(data, axis=0))), seed % 2**32
     model = GaussianMixture(components, covariance_type=covariance, tol=tol, reg_covar=reg, random_state=seed)

@@ -163,6 +163,19 @@ def test_a_folder_that_is_away_for_a_while_is_reported_once(tmp_path: Path, reco
     assert looking.names() == ["x.wav"]
 
 
+def test_names_that_are_not_text_are_reported_once(tmp_path: Path, record: Record) -> None:
+    looking = Looking(tmp_path)
+    looking.once()
+    for _ in range(2):
+        os.rename(record(tmp_path / "x.wav", seconds=1.0), os.fsencode(tmp_path) + b"/\xff.wav")
+        (broken,) = looking.once()
+        assert isinstance(broken, Broken)
+        assert "its name is not UTF-8 text; rename it" in broken.reason
+        assert looking.once() == []
+        os.unlink(os.fsencode(tmp_path) + b"/\xff.wav")
+        looking.once()
+
+
 def test_a_drive_that_was_away_brings_nothing_new(tmp_path: Path, record: Record) -> None:
     """The folder of a drive that is not mounted is empty."""
     folder, away = tmp_path / "drive", tmp_path / "away"

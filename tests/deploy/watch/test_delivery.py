@@ -79,12 +79,12 @@ def test_a_dead_receiver_that_comes_back_gets_everything(tmp_path: Path) -> None
 
 
 def test_a_slow_receiver_does_not_hold_up_the_watch(tmp_path: Path) -> None:
-    receiver = HttpReceiver(delay=0.2)
+    receiver = HttpReceiver(delay=0.5)
     with receiver.running() as url, delivering(url, tmp_path, []) as delivery:
         began = time.monotonic()
         for number in range(10):
             delivery.put(event(number))
-        assert time.monotonic() - began < 1.0  # ten answers would take 2 s
+        assert time.monotonic() - began < 3.0  # ten answers would take 5 s
         eventually(lambda: len(receiver.confirmed) >= 2)
 
 
@@ -124,8 +124,10 @@ def test_a_full_spool_is_said_to_people_and_to_the_receiver(tmp_path: Path) -> N
         assert sum("the spool" in note and "is full" in note for note in notes) == 3  # once per event that is no window
         with receiver.running():
             eventually(lambda: len(delivery._spool) == 0)
-    assert [each["event"] for each in receiver.confirmed] == ["dropped", *["unreadable"] * 3]
-    assert receiver.confirmed[0]["counts"] == {"unreadable": 3}
+    *notices, _, _, _ = receiver.confirmed  # two if the first was ready to be sent before the last event was dropped
+    assert {each["event"] for each in notices} == {"dropped"}
+    assert sum(each["counts"]["unreadable"] for each in notices) == 3
+    assert [each.get("name") for each in receiver.confirmed[-3:]] == ["3", "4", "5"]
 
 
 def test_a_disk_that_is_full_does_not_end_the_watch(tmp_path: Path) -> None:

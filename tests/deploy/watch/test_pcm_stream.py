@@ -89,7 +89,7 @@ def test_half_a_sample_at_the_end_is_named() -> None:
     *windows, broken = sent(noise(1.0).tobytes() + b"x")
     assert len(windows) == 1
     assert isinstance(broken, Broken)
-    assert "the last 1 bytes are no whole sample of 1 channels" in broken.reason
+    assert "the input ends within a sample: 1 of 2 bytes" in broken.reason
 
 
 def test_a_short_stream_is_one_short_window() -> None:

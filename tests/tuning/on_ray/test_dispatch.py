@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from asd_ray.ledger import Ledger, TrialRecord, verify
+from asd_ray.ledger.states import States
 
 from ..searches import Begin, finish, processes, statuses, wait
 
@@ -71,6 +72,10 @@ def test_a_killed_driver_loses_only_what_was_in_flight(start: Begin, ledger: Led
     assert all(kept[record.trial] == record for record in records if record.trial in kept)
     assert all(fits(tmp_path)[f"Slow {record.params['x']}"] == 1 for record in kept.values())
     assert verify(ledger).is_clean
+    best = sorted(records, key=lambda record: (-(record.objective or 0.0), record.number))[:3]
+    wanted = {record.trial for record in [*best, *(record for record in records if record.paper)]}
+    assert set(States(ledger).of_family("slow")) == wanted, "the states of the best, and of no other trial"
+    assert list(Path(ledger.layout.states).rglob(".*")) == [], "no half state"
 
 
 def test_a_larger_number_of_trials_runs_the_difference(start: Begin, ledger: Ledger, tmp_path: Path) -> None:
