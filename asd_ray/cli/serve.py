@@ -70,15 +70,12 @@ def _serve(args: argparse.Namespace) -> int:
 
     if args.address == LOCAL:
         os.environ.setdefault(LOOPBACK, "0")
-    from asd_ray.tuning.on_ray.cluster import (
-        ray_at,
-    )  # imports Ray with the settings of asd_ray, so it is imported first
-
-    # isort: split
+    # isort: split  (the import above comes first: it imports Ray with our settings)
     from asd_ray.deploy.serve.config import ServeConfig
     from asd_ray.deploy.serve.naming import read_bundles
     from asd_ray.deploy.serve.server import check_port, check_resources, serving
     from asd_ray.deploy.serve.token import is_loopback
+    from asd_ray.tuning.on_ray.cluster import ray_at
 
     found = read_bundles(args.bundles)
     config = ServeConfig(

@@ -12,6 +12,7 @@ from typing import Any
 from asd_ray.deploy.serve._serve import ray, serve
 from asd_ray.deploy.serve.config import ServeConfig
 from asd_ray.deploy.serve.replica import build
+from asd_ray.deploy.serve.token import is_loopback
 from asd_ray.errors import AsdRayError
 
 NAME = "asd_ray"  # of the application
@@ -37,6 +38,8 @@ def serving(
     with its other applications, and listens where it did before. With `ray_ends`, the caller ends Ray right after the
     block, and Serve ends with it.
     """
+    if not (config.token or is_loopback(host)):
+        raise AsdRayError(f"other computers can reach {host}, so requests must need the token: token=True, or {HOST}")
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     is_ours = not serve.status().proxies  # no Serve runs yet
     try:
@@ -86,16 +89,18 @@ def check_port(host: str, port: int) -> None:
 def check_resources(replicas: int, cpus: float, gpus: float) -> None:
     """Raise if the Ray that this process has joined is too small. A cluster that grows by itself needs no check."""
     there = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    total_cpus, total_gpus = there.get("CPU", 0.0), there.get("GPU", 0.0)
-    if cpus * replicas > total_cpus:
-        _refuse_replicas(replicas, f"{cpus:g} CPUs", total_cpus, "--cpus-per-replica")
-    shares = math.floor(1 / gpus + 1e-6) if 0 < gpus < 1 else 0  # a share is always one of a single GPU
-    if gpus and replicas > (total_gpus * shares if shares else total_gpus // gpus):
-        _refuse_replicas(replicas, f"{gpus:g} GPUs", total_gpus, "--gpus-per-replica")
+    check_fit(replicas, cpus, gpus, total_cpus=there.get("CPU", 0.0), total_gpus=there.get("GPU", 0.0))
 
 
-def _refuse_replicas(replicas: int, each: str, total: float, option: str) -> None:
-    raise AsdRayError(
-        f"{replicas} replica{'s' * (replicas != 1)} with {each} each do not fit: Ray has {total:g} of them; ask "
-        f"for less with --replicas or {option}"
-    )
+def check_fit(replicas: int, cpus: float, gpus: float, *, total_cpus: float, total_gpus: float) -> None:
+    """Raise if so many replicas could never run at once. A share of a GPU is always one of a single GPU."""
+    most_by_gpu = math.floor(1 / gpus + 1e-6) * total_gpus if 0 < gpus < 1 else total_gpus / (gpus or 1)
+    for kind, each, total, fits, option in (
+        ("CPU", cpus, total_cpus, replicas * cpus <= total_cpus + 1e-6, "--cpus-per-replica"),
+        ("GPU", gpus, total_gpus, not gpus or replicas <= math.floor(most_by_gpu), "--gpus-per-replica"),
+    ):
+        if not fits:
+            raise AsdRayError(
+                f"{replicas} replica{'s' * (replicas != 1)} with {each:g} {kind} each do not fit where Ray has "
+                f"{total:g}; ask for less with --replicas or {option}"
+            )

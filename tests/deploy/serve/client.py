@@ -89,9 +89,15 @@ def free_port() -> int:
 
 @contextmanager
 def started(
-    words: Iterable[object], log: Path, *, port: int, token: str | None = None, environment: Mapping[str, str] = {}
+    words: Iterable[object],
+    log: Path,
+    *,
+    port: int,
+    token: str | None = None,
+    ready: str = READY,
+    environment: Mapping[str, str] = {},
 ) -> Iterator[Server]:
-    """Run a command of Python that serves at `port`, until it answers. What still runs at the end is killed."""
+    """Run a command of Python that serves at `port`, until it answers and has printed `ready`. What still runs at the end is killed."""
     with log.open("w") as output:
         program = subprocess.Popen(
             [sys.executable, "-m", *map(str, words)],
@@ -104,7 +110,7 @@ def started(
     server = None
     try:
         client = Client(port, token)
-        _wait_until_it_answers(client, program, log)
+        _wait_until_it_answers(client, program, log, ready)
         commands = [" ".join(each.cmdline()) for each in psutil.Process(program.pid).children(recursive=True)]
         session = next(part for line in commands for part in line.split("/") if part.startswith("session_2"))
         server = Server(client, program, session, log)
@@ -119,11 +125,11 @@ def started(
                 process.kill()
 
 
-def _wait_until_it_answers(client: Client, program: subprocess.Popen[str], log: Path) -> None:
+def _wait_until_it_answers(client: Client, program: subprocess.Popen[str], log: Path, ready: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and program.poll() is None:
         with contextlib.suppress(OSError, http.client.HTTPException):
-            if client.get("/health").content == {"status": "ok"}:
+            if ready in log.read_text() and client.get("/health").content == {"status": "ok"}:
                 return
         time.sleep(0.1)
     raise AssertionError(log.read_text())

@@ -118,7 +118,7 @@ def test_serve_runs_the_shipped_file(small: SmallRun, tmp_path: Path) -> None:
     (tmp_path / "serve.yaml").write_text(yaml.safe_dump(content))
     words = ["ray.serve.scripts", "run", tmp_path / "serve.yaml"]
     environment = {"RAY_ADDRESS": "local", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "PYTHONPATH": str(ROOT)}
-    with started(words, tmp_path / "log", port=port, environment=environment) as server:
+    with started(words, tmp_path / "log", port=port, ready="", environment=environment) as server:
         clip = small.clips[0]
         reply = server.client.post("/line3/score?id=00", clip)
         assert reply.status == 200
