@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import threading
@@ -66,11 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from asd_ray.tuning.session import LOOPBACK
+    from asd_ray.tuning.ray_settings import import_ray
 
-    if args.address == LOCAL:
-        os.environ.setdefault(LOOPBACK, "0")
-    # isort: split  (the import above comes first: it imports Ray with our settings)
+    import_ray(args.address)  # before the next imports, which need it
     from asd_ray.deploy.serve.config import ServeConfig
     from asd_ray.deploy.serve.naming import read_bundles
     from asd_ray.deploy.serve.server import check_port, check_resources, serving

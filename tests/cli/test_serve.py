@@ -66,10 +66,8 @@ def test_replicas_that_do_not_fit_are_refused_instead_of_waited_for(small: Small
 
 
 def test_sigterm_ends_the_server_and_every_process(small: SmallRun, tmp_path: Path) -> None:
-    port = free_port()
+    port = free_port()  # one bundle needs no name, and a server on loopback no token
     with started(["asd_ray", "serve", small.folder, "--port", port], tmp_path / "log", port=port) as server:
-        assert (
-            server.client.post("/score?id=00", small.clips[0]).status == 200
-        )  # one bundle: no name; loopback: no token
+        assert server.client.post("/score?id=00", small.clips[0]).status == 200
         assert server.end(signal.SIGTERM) == (0, [])
         assert server.log.read_text().splitlines()[-1] == "stopped"

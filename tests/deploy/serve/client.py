@@ -97,7 +97,10 @@ def started(
     ready: str = READY,
     environment: Mapping[str, str] = {},
 ) -> Iterator[Server]:
-    """Run a command of Python that serves at `port`, until it answers and has printed `ready`. What still runs at the end is killed."""
+    """Run a command of Python that serves at `port`, until it answers and has printed `ready`.
+
+    What still runs at the end is killed.
+    """
     with log.open("w") as output:
         program = subprocess.Popen(
             [sys.executable, "-m", *map(str, words)],
