@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TypeVar
 
-from asd_ray._rules import ABOVE_0, AMOUNT, COUNT, DURATION_TEXT, GIB, SEED, Rule, seconds_of
+from asd_ray._rules import ABOVE_0, AMOUNT, COUNT, DURATION_TEXT, GIB, PORT, SEED, Rule, seconds_of
 from asd_ray.errors import AsdRayError
 
 T = TypeVar("T", int, float)
@@ -54,6 +54,11 @@ def above_0(text: str) -> float:
 def gib(text: str) -> float:
     """Memory in GiB."""
     return _checked(text, _number(text), GIB)
+
+
+def port_number(text: str) -> int:
+    """A port to listen on."""
+    return _checked(text, _whole(text), PORT)
 
 
 def seed_number(text: str) -> int:
