@@ -45,6 +45,7 @@ COUNT = Rule("must be a whole number from 1", lambda value: is_whole(value) and 
 SEED = Rule(
     f"must be a whole number from 0 to {LARGEST_SEED}", lambda value: is_whole(value) and 0 <= value <= LARGEST_SEED
 )
+PORT = Rule("must be a whole number from 1 to 65535", lambda value: is_whole(value) and 1 <= value <= 65535)
 SHARE = Rule("must be a number between 0 and 0.5", lambda value: is_number(value) and 0 <= value <= 0.5)
 AMOUNT = Rule("must be a share up to 1 in steps of 0.0001, or a whole number,", _is_amount)  # of CPUs or GPUs
 ABOVE_0 = Rule("must be above 0, because every trial computes,", lambda value: value > 0)

@@ -307,8 +307,28 @@ class Run:
             )
             return Bundle.load(written.folder, families=families)
 
-    def report(self, out: str | Path | None = None) -> Report:
-        """Write the report of all final ensembles, by default into the run; its `page` is the file to open."""
+    def report(
+        self,
+        out: str | Path | None = None,
+        data: Dataset | str | Path | None = None,
+        *,
+        audio: bool = True,
+        device: str = "cpu",
+        families: Sequence[type] = (),
+    ) -> Report:
+        """Write the report of all final ensembles, by default into the run; its `page` is the file to open.
+
+        With `data`, the dataset of the search, the page has the sounds of the clips that are most often wrong, and maps
+        of where their scores come from, computed on `device`. ``audio=False`` leaves the sounds out. `families` are
+        classes of your own that cannot be imported by name.
+        """
         from asd_ray.reporting import write_report
 
-        return write_report(self.ledger.require(), out)
+        if data is None:
+            return write_report(self.ledger.require(), out)
+        from asd_ray._listening import Listener
+
+        dataset = data if isinstance(data, Dataset) else Dataset(data)
+        with for_python():
+            listener = Listener(self.ledger.require(), dataset.source(), audio, device, families)
+            return write_report(self.ledger, out, listener)

@@ -13,6 +13,7 @@ from asd_ray._rules import (
     DURATION_TEXT,
     GIB,
     INFER_LIMIT,
+    PORT,
     SEED,
     Rule,
     seconds_of,
@@ -71,6 +72,11 @@ def above_0(text: str) -> float:
 def gib(text: str) -> float:
     """Memory in GiB."""
     return _checked(text, _number(text), GIB)
+
+
+def port_number(text: str) -> int:
+    """A port to listen on."""
+    return _checked(text, _whole(text), PORT)
 
 
 def seed_number(text: str) -> int:

@@ -11,6 +11,7 @@ from asd_ray._terminal import typed
 from asd_ray.ensembling import Candidates, Ensemble, Metric, combine, load, protocols
 from asd_ray.ensembling.cell_scorer import CellScorer
 from asd_ray.ensembling.ensemble_file import FINAL, intact
+from asd_ray.ensembling.mistakes import mistakes
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.schema import LABELS
 from asd_ray.reporting.curves import histograms, roc_curves
@@ -48,6 +49,7 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
         "histograms": histograms(members.clips, together, final.threshold.value),
         "roc": [],
         "worst_clips": None,
+        "mistakes": mistakes(candidates, ensembles),
         "counts": {},
         "notes": [*final.notes, *_file_notes(ledger, final)],
     }

@@ -24,6 +24,7 @@ ACTIONS = {
     "score": [],
     "watch": [],
     "onnx": [],
+    "serve": [],
     "submission": ["write", "check"],
     "verify": [],
     "ledger": ["ls", "show", "verify", "export", "import", "compact", "forget"],
