@@ -15,43 +15,37 @@ from asd_ray.clips.wave_bank import WaveBank
 from asd_ray.deploy.result import ClipScore, Samples
 
 
-@dataclass
-class DetectorScorer:
-    """A detector, its variant, and the normal clips that its scores are standardised by."""
-
-    machine: str
+@dataclass(frozen=True)
+class Member:
+    family: str
     detector: Any
-    variant: str
-    rate: int
-    normal: ClipSet
+    weight: float = 1.0
 
-    def __post_init__(self) -> None:
-        values = self.detector.score(self.normal)[self.variant]
-        self._mean, self._deviation = float(values.mean()), float(values.std())
-        standardised = (values - self._mean) / self._deviation
-        self._by_id = {
-            id: np.sort(standardised[(self.normal.frame["id"] == id).to_numpy()]) for id in self.ids
-        }  # ascending
-        self.threshold = float(np.quantile(standardised, 0.95))
-        self._profiles = profiles_of(self.normal)
 
-    @property
-    def ids(self) -> tuple[str, ...]:
-        return tuple(sorted(set(self.normal.frame["id"])))
+class DetectorScorer:
+    """A detector and one of its variants; scores are standardised by those of the normal clips of each id."""
+
+    def __init__(self, machine: str, detector: Any, variant: str, rate: int, normal: ClipSet) -> None:
+        self.machine, self.variant, self.rate = machine, variant, rate
+        self.members = (Member(type(detector).__name__.lower(), detector),)
+        values, ids = detector.score(normal)[variant], normal.frame["id"].to_numpy(str)
+        self.ids = tuple(sorted(set(ids.tolist())))
+        self._units = {id: (float(values[ids == id].mean()), float(values[ids == id].std())) for id in self.ids}
+        self._normal = {id: np.sort((values[ids == id] - mean) / std) for id, (mean, std) in self._units.items()}
+        self._profiles = profiles_of(normal)
+        self.threshold = float(np.quantile(np.concatenate(list(self._normal.values())), 0.95))
 
     def normal_scores(self, id: str) -> npt.NDArray[np.float64]:
-        every = self._by_id.get(id)
-        return np.sort(np.concatenate(list(self._by_id.values()))) if every is None else every
+        return self._normal[id]
 
     def normal_profile(self, id: str) -> npt.NDArray[np.float64]:
-        profile = self._profiles.get(id, self._profiles[""])
-        return np.asarray(10 ** (np.array(profile.spectrum_db) / 20))
+        return np.asarray(10 ** (np.array(self._profiles[id].spectrum_db) / 20))
 
     def score_waves(self, waves: Sequence[Samples], id: str = "", names: Sequence[str] = ()) -> list[ClipScore]:
         bank = WaveBank(waves, machine=self.machine, rate=self.rate, ids=[id] * len(waves))
-        values = self.detector.score(ClipSet(bank, np.arange(len(waves))))[self.variant]
-        normal = self.normal_scores(id)
+        values = self.members[0].detector.score(ClipSet(bank, np.arange(len(waves))))[self.variant]
+        mean, deviation = self._units[id]
         return [
-            ClipScore("", id, len(wave) / self.rate, score, float((normal < score).mean()), self.threshold)
-            for wave, score in zip(waves, ((values - self._mean) / self._deviation).tolist(), strict=True)
+            ClipScore("", id, len(wave) / self.rate, score, float((self._normal[id] < score).mean()), self.threshold)
+            for wave, score in zip(waves, ((values - mean) / deviation).tolist(), strict=True)
         ]

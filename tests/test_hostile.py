@@ -15,8 +15,10 @@ import pytest
 from asd_ray.ledger import Ledger
 
 from .cli.test_ensemble import make_run
+from .deploy.conftest import SmallRun, small
 from .hostile import Verbs, bounded
 
+__all__ = ["small"]  # a fixture
 TEXTS = {  # what stands for {x}
     "empty": "",
     "blank": " ",
@@ -67,6 +69,8 @@ OPTIONS = {  # a command that works -> options that are given {x}
     "evaluate --year 2023 --submission FOLDER": "truth",
     "evaluate --year 2023 --truth FOLDER": "submission",
     "search": "status",
+    "score BUNDLE CLIP": "threshold false-alarms device id layout",
+    "bundle fan --run RUN --out NEW": "run out recipe data address layout labels split-seed rate channel cache",
 }
 PLACES = [
     *("{x}", "data {x}", "data check {x}", "data bank {x}", "data demo {x} --size tiny --machine fan --seconds 0.2"),
@@ -75,6 +79,7 @@ PLACES = [
     *(f"ledger {verb} {{x}}" for verb in ("ls", "verify", "compact", "forget", "show {x}", "export {x}", "import {x}")),
     *("status {x}", "verify {x}", "submission write {x} NEW", "submission write RUN {x}"),
     "submission check {x} --year 2023",
+    *("score {x} CLIP", "score BUNDLE {x}", "score BUNDLE CLIP {x}", "bundle {x} --run RUN --out NEW"),
     *("ledger show RUN {x}", "ledger export RUN {x}", "ledger import NEW {x}", "ledger forget RUN {x}"),
 ]
 COMMANDS = PLACES + [f"{base} --{option} {{x}}" for base, options in OPTIONS.items() for option in options.split()]
@@ -87,7 +92,12 @@ def test_how_much_is_tried() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_whatever_is_given_ends_with_a_status_and_no_traceback(
-    command: str, verbs: Verbs, tmp_path: Path, dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    command: str,
+    verbs: Verbs,
+    tmp_path: Path,
+    dataset: Callable[..., Path],
+    small: SmallRun,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run = make_run(tmp_path / "run")
@@ -96,6 +106,7 @@ def test_whatever_is_given_ends_with_a_status_and_no_traceback(
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     places = {"DATA": dataset(4), "RUN": run, "FILE": "file", "FOLDER": "folder", "FIFO": "fifo", "LOOP": "loop"}
+    places |= {"BUNDLE": small.folder, "CLIP": small.clips[0]}
     wrong = []
     for name, text in TEXTS.items():
         if (command, name) in ALLOWED:

@@ -6,7 +6,19 @@ import argparse
 from pathlib import Path
 from typing import TypeVar
 
-from asd_ray._rules import ABOVE_0, AMOUNT, COUNT, DURATION_TEXT, GIB, PORT, SEED, Rule, seconds_of
+from asd_ray._rules import (
+    ABOVE_0,
+    AMOUNT,
+    COUNT,
+    DURATION_TEXT,
+    GIB,
+    INFER_LIMIT,
+    PORT,
+    SEED,
+    Rule,
+    seconds_of,
+    short_seconds_of,
+)
 from asd_ray.errors import AsdRayError
 
 T = TypeVar("T", int, float)
@@ -38,6 +50,12 @@ def names(text: str) -> list[str]:
 def duration(text: str) -> float:
     """A duration in seconds: 30m -> 1800."""
     seconds: float = _checked(text, seconds_of(text), DURATION_TEXT)
+    return seconds
+
+
+def infer_limit(text: str) -> float:
+    """A time in seconds: 50ms -> 0.05."""
+    seconds: float = _checked(text, short_seconds_of(text), INFER_LIMIT)
     return seconds
 
 

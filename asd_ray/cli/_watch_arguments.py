@@ -31,6 +31,7 @@ def _sound(to: argparse._ArgumentGroup) -> None:
     add("--existing", action="store_true", help="also read the files that are in the folder at the start")
     add("--settle", type=float, default=3.0, metavar="S", help="a file is whole after S seconds unchanged (default 3)")
     add("--recalibrate", type=local_path, metavar="DIR", help="learn units and threshold anew from these normal clips")
+    add("--save-bundle", type=local_path, metavar="DIR", help="write the recalibrated bundle there, for the next watch")
 
 
 def _alarms(to: argparse._ArgumentGroup) -> None:

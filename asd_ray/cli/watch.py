@@ -48,6 +48,10 @@ def _watch(args: argparse.Namespace) -> int:
     source = _source(args, bundle)
     if args.recalibrate is not None:
         bundle = with_threshold_of(args, _recalibrated(args, bundle))
+        if args.save_bundle is not None:
+            _note(f"the recalibrated bundle is in {bundle.save(args.save_bundle)}")
+    elif args.save_bundle is not None:
+        raise AsdRayError("--save-bundle writes a recalibrated bundle; name normal clips: --recalibrate DIR")
     watch = Watch(
         bundle,
         source,

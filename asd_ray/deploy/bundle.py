@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +56,7 @@ class Bundle:
     rate: int  # Hz of the samples that detectors take
     channel: int | str
     features: DirectFeatures  # shared by the detectors
-    facts: Mapping[str, Any]  # the content of bundle.json
+    folder: Path
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device = "cpu", families: Sequence[type] = ()) -> Self:
@@ -72,7 +72,7 @@ class Bundle:
             rate=facts["rate"],
             channel=facts["channel"],
             features=features,
-            facts=facts,
+            folder=contents.folder,
         )
 
     @property
@@ -131,6 +131,12 @@ class Bundle:
 
         raw, frame = np.concatenate(parts, axis=1), pd.concat(frames, ignore_index=True)
         return replace(self, calibration=Calibration.of_scores(self.ensemble, raw, frame))
+
+    def save(self, out: str | Path) -> Path:
+        """Write this bundle, with its present units and threshold, to another folder (or to its own)."""
+        from asd_ray.deploy.writing import write_calibrated
+
+        return write_calibrated(out, self.folder, self.calibration)
 
     # -- scoring -------------------------------------------------------------------------------------------------
 
@@ -195,6 +201,9 @@ class Bundle:
         ]
 
     def _clips(self, waves: Sequence[Samples], ids: Sequence[str], domains: Sequence[str] | None = None) -> ClipSet:
+        for text in {*ids, *(domains or ())}:
+            if not text.isascii() and text.encode(errors="replace").decode() != text:  # half of a surrogate pair
+                raise AsdRayError(f"the id {text!r} is not UTF-8 text; name one of {', '.join(self.ids) or 'none'}")
         bank = WaveBank(waves, machine=self.machine, rate=self.rate, ids=ids, domains=domains)
         return ClipSet(bank, np.arange(len(waves)))
 

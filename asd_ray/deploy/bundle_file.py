@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from asd_ray._json import loads
-from asd_ray._shapes import DictOf, Fields, Flag, ListOf, Number, Scalar, Text, Whole, fault, object_of
+from asd_ray._shapes import DictOf, Fields, Flag, ListOf, Scalar, Text, Whole, fault, object_of
 from asd_ray.ensembling import ensemble_file
 from asd_ray.ensembling.result import Ensemble
 from asd_ray.errors import AsdRayError
@@ -53,7 +53,7 @@ SHAPE = Fields(
         "calibration": Fields({}),
         "profiles": DictOf(Fields({})),
         "refit": Flag(),
-        "median_seconds": Number(0, 1e9),
+        "calibrated": Text(),
     },
     required=("format", "machine", "rate", "channel", "detectors", "calibration", "profiles", "refit"),
 )

@@ -18,6 +18,7 @@ from asd_ray.ensembling.threshold import Threshold, threshold
 from asd_ray.errors import AsdRayError
 
 Floats = npt.NDArray[np.float64]
+GIVEN = "given"  # the note of a threshold that a user chose
 SCORES = DictOf(ListOf(Number(-1e300, 1e300), 1))
 
 
@@ -55,7 +56,7 @@ class Calibration:
         """The same with another threshold, which a user chose."""
         if not np.isfinite(value):
             raise AsdRayError(f"a threshold must be a finite number but got {value}")
-        return replace(self, threshold=Threshold("empirical", self.threshold.percentile, float(value), note="given"))
+        return replace(self, threshold=Threshold("empirical", self.threshold.percentile, float(value), note=GIVEN))
 
     def with_false_alarms(self, share: float) -> Self:
         """The same with the threshold that this share of normal clips exceeds, such as 0.01."""

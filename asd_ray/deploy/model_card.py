@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from asd_ray.deploy.calibration import Calibration
+from asd_ray.deploy.calibration import GIVEN, Calibration
+from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.result import Ensemble
+from asd_ray.ensembling.threshold import Threshold
 
 
 def model_card(facts: Mapping[str, Any], ensemble: Ensemble, calibration: Calibration) -> str:
     parts = (
         _head(facts, ensemble),
-        _use(facts),
+        _use(facts, ensemble),
         _training(facts, ensemble),
         _members(facts, ensemble),
         _numbers(facts, ensemble),
-        _threshold(ensemble, calibration),
+        _threshold(facts, ensemble, calibration),
         _not_measured(facts, ensemble),
         _versions(facts),
     )
@@ -34,7 +36,7 @@ def _head(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
     )
 
 
-def _use(facts: Mapping[str, Any]) -> Iterator[str]:
+def _use(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
     yield "## Use"
     yield ""
     yield from ("```sh", "asd-ray score THIS_FOLDER new.wav", "```", "")
@@ -49,6 +51,12 @@ def _use(facts: Mapping[str, Any]) -> Iterator[str]:
         "Nothing in this folder is code. Scoring needs neither Ray nor Optuna; `requirements.txt` lists the packages. "
         f"Sound of any rate is resampled to {facts['rate']} Hz; channel {_text(facts['channel'])} is used."
     )
+    if time := ensemble.inference:
+        yield ""
+        yield (
+            f"Its detectors take {in_ms(time.seconds)} for 10 s of sound in one thread of "
+            f"{_text(time.costs.computer)}; they were chosen to take at most {in_ms(ensemble.config.infer_limit or 0)}."
+        )
 
 
 def _training(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
@@ -112,17 +120,17 @@ def _numbers(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
         )
 
 
-def _threshold(ensemble: Ensemble, calibration: Calibration) -> Iterator[str]:
-    limit = calibration.threshold
-    count = len(calibration.normal[""])
+def _threshold(facts: Mapping[str, Any], ensemble: Ensemble, calibration: Calibration) -> Iterator[str]:
+    limit, count = calibration.threshold, len(calibration.normal[""])
     yield "## Threshold"
     yield ""
-    how = "a gamma distribution fitted to" if limit.how == "gamma" else "the scores of"
-    yield (
-        f"A score above {limit.value:.4f} is called an anomaly: the {limit.percentile:g}th percentile, by {how} the "
-        f"scores of {count} normal clips. So about {100 - limit.percentile:g} % of normal clips give a false alarm; "
-        "change that with `--false-alarms 1%` or `--threshold`, without training."
-    )
+    if "calibrated" in facts:
+        yield (
+            f"Units and threshold were changed on {facts['calibrated'][:10]}, after the ensemble was measured: the "
+            "numbers above are those of its own units and threshold. "
+        )
+        yield ""
+    yield f"A score above {limit.value:.4f} is called an anomaly. " + _reason(limit, count)
     if ensemble.metrics.decisions is not None:
         decisions = ensemble.metrics.decisions
         yield ""
@@ -130,6 +138,17 @@ def _threshold(ensemble: Ensemble, calibration: Calibration) -> Iterator[str]:
             f"Decisions on the labelled test clips: precision {decisions.precision:.3f}, "
             f"recall {decisions.recall:.3f}, F1 {decisions.f1:.3f}."
         )
+
+
+def _reason(limit: Threshold, count: int) -> str:
+    if limit.note == GIVEN:
+        return "A user chose this threshold."
+    how = "a gamma distribution fitted to the scores" if limit.how == "gamma" else "the scores"
+    return (
+        f"It is the {limit.percentile:g}th percentile, by {how} of {count} normal clips. So about "
+        f"{100 - limit.percentile:g} % of normal clips give a false alarm; change that with `--false-alarms 1%` or "
+        "`--threshold`, without training."
+    )
 
 
 def _not_measured(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:

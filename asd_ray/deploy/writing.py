@@ -84,12 +84,30 @@ def write_bundle(
     }
     own_recipe = ensemble.recipe_source
     ensemble = replace(ensemble, recipe_source=own_recipe and Path(own_recipe).name)  # no path of this computer
+    return _write(out, facts, ensemble, calibration, {trial: states[trial].content for trial in members})
+
+
+def write_calibrated(out: str | Path, folder: Path, calibration: Calibration) -> Path:
+    """Write a copy of the bundle in `folder` with another calibration. The model card states that it has changed."""
+    contents = bundle_file.read(folder)
+    calibrated = datetime.now(UTC).isoformat(timespec="seconds")
+    facts = {**contents.facts, "calibration": calibration.to_json(), "calibrated": calibrated}
+    return _write(out, facts, contents.ensemble, calibration, contents.states)
+
+
+def _write(
+    out: str | Path,
+    facts: dict[str, Any],
+    ensemble: Ensemble,
+    calibration: Calibration,
+    states: Mapping[str, bytes],
+) -> Path:
     files = {
         bundle_file.FACTS: bundle_file.as_json(facts),
         bundle_file.ENSEMBLE: bundle_file.ensemble_json(ensemble),
         bundle_file.CARD: model_card(facts, ensemble, calibration).encode(),
         bundle_file.NEEDS: requirements().encode(),
-        **{f"{bundle_file.STATES}/{trial}.safetensors": states[trial].content for trial in members},
+        **{f"{bundle_file.STATES}/{trial}.safetensors": content for trial, content in states.items()},
     }
     return bundle_file.write(out, files)
 

@@ -23,6 +23,7 @@ ACTIONS = {
     "bundle": [],
     "score": [],
     "watch": [],
+    "onnx": [],
     "serve": [],
     "submission": ["write", "check"],
     "verify": [],

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from asd_ray.deploy.explain.explanation import CLIP_ITSELF, NORMAL_SOUND, Explanation
+from asd_ray.deploy.explain.explanation import CLIP_ITSELF, NORMAL_SOUND, OCCLUSION, Explanation
 from asd_ray.deploy.explain.heat_map import Floats, Grid, HeatMap
 from asd_ray.deploy.explain.occlusion import Occlusion, PatchCallback, mask_of
 from asd_ray.deploy.explain.own_maps import own_map
@@ -17,8 +17,8 @@ from asd_ray.deploy.result import Samples, Scorer
 from asd_ray.errors import AsdRayError
 
 LONGEST = 300.0  # seconds; the time to explain a clip grows with its length
-LEAST = 0.01  # deviations of normal scores: a patch that changes the score less is noise
-OCCLUSION = "occlusion"
+LEAST = 0.1  # of the score above that of typical normal sound: a region that explains less is not reported …
+SPREAD = 2.0  # … nor one that explains less than LEAST of so many deviations of the normal scores
 
 
 @runtime_checkable
@@ -62,33 +62,34 @@ def explain(
         normal = np.median(spectrum.magnitudes, axis=1)
     occlusion = Occlusion(scorer, id, spectrum, normal)
     usual = scorer.normal_scores(before.id)
+    typical = float(np.median(usual))
+    least = LEAST * max(before.score - typical, SPREAD * float(usual.std()))
     if own:
         shown, families = own_map(scorer, wave, before.id)
-        method, least = f"own maps of {', '.join(families)}", 0.0
+        method = f"own maps of {', '.join(families)}"
         searched = shown.on(grid.hz(scorer.rate), grid.seconds(seconds))
     else:
         searched = shown = occlusion.heat_map(before.score, grid, progress)
-        method, least = OCCLUSION, LEAST * float(usual.std())
-    found = strongest(searched, least)
+        method = OCCLUSION
+    found = strongest(searched)
     masks = [mask_of(spectrum, searched, cells) for cells in found]
-    without = occlusion.scores_without([*masks, np.logical_or.reduce(masks)] if masks else [])
-    helping = [  # a region whose removal does not lower the score explains nothing
-        describe(searched, cells, spectrum, normal, score)
-        for cells, score in zip(found, without, strict=False)
-        if score < before.score
-    ]
+    scores = occlusion.scores_without(masks)
+    kept = [at for at, score in enumerate(scores) if before.score - score >= least and score < before.score]
+    regions = [describe(searched, found[at], spectrum, normal, scores[at]) for at in kept]
+    together = [np.logical_or.reduce([masks[at] for at in kept])] if kept else []
     return Explanation(
         name=name,
         id=before.id,
         seconds=round(seconds, 4),
         score=before.score,
         threshold=before.threshold,
-        typical=float(np.median(usual)),
-        regions=tuple(helping),
-        score_without=without[-1] if helping else None,
+        typical=typical,
+        regions=tuple(regions),
+        score_without=next(iter(occlusion.scores_without(together)), None),
         method=method,
         filled_from=filled_from,
         grid=grid,
+        warnings=before.warnings,
         map=shown,
         spectrogram=_spectrogram(spectrum),
     )
@@ -102,4 +103,4 @@ def _spectrogram(spectrum: Spectrum) -> HeatMap:
     hz = np.clip((np.arange(len(values) + 1) - 0.5) * bin_hz, 0.0, spectrum.rate / 2)
     length = len(spectrum.samples) / spectrum.rate
     seconds = np.clip((np.arange(values.shape[1] + 1) - 0.5) * hop, 0.0, length)
-    return HeatMap(values, hz, seconds, "dB")
+    return HeatMap(values, hz, seconds, "dB of full scale")

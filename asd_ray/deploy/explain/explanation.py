@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ from asd_ray.deploy.explain.heat_map import Grid, HeatMap
 from asd_ray.deploy.explain.regions import Region
 from asd_ray.deploy.result import ANOMALY, NORMAL
 
+OCCLUSION = "occlusion"
+FAINT = 0.01  # of the score above that of typical normal sound: a smaller drop is drawn pale
 CLIP_ITSELF = "the clip itself"  # what is normal was taken from there, because the scorer has no sound profile
 NORMAL_SOUND = "normal sound"
 
@@ -26,9 +28,10 @@ class Explanation:
     typical: float  # the median score of normal clips
     regions: tuple[Region, ...]  # the strongest first
     score_without: float | None  # the score after all regions are filled with normal sound; None without regions
-    method: str  # "occlusion", or the families whose own maps are shown
+    method: str  # OCCLUSION, or the families whose own maps are shown
     filled_from: str  # NORMAL_SOUND or CLIP_ITSELF
     grid: Grid
+    warnings: tuple[str, ...]  # how this sound differs from everything that was heard in training
     map: HeatMap = field(repr=False)
     spectrogram: HeatMap = field(repr=False)  # dB relative to full scale
 
@@ -54,6 +57,15 @@ class Explanation:
             f"{first.score_without:.3g} (threshold {self.threshold:.3g})"
         )
 
+    def later(self, seconds: float) -> Explanation:
+        """The same with the times of a longer recording, of which the clip was cut out `seconds` after its start."""
+        return replace(
+            self,
+            regions=tuple(region.later(seconds) for region in self.regions),
+            map=self.map.later(seconds),
+            spectrogram=self.spectrogram.later(seconds),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Everything but the values of the map and the spectrogram; `map.to_json()` has those of the map."""
         return {
@@ -68,6 +80,7 @@ class Explanation:
             "regions": [region.to_json() for region in self.regions],
             "score_without": self.score_without,
             "faithfulness": self.faithfulness,
+            "warnings": list(self.warnings),
             "map": {
                 "method": self.method,
                 "filled_from": self.filled_from,
@@ -82,9 +95,9 @@ class Explanation:
         """Draw the spectrogram and the map beside it. StorageError if the file cannot be written."""
         from asd_ray.deploy.explain.picture import save_picture
 
-        return save_picture(
-            self.spectrogram, self.map, [(r.cells_seconds, r.cells_hz) for r in self.regions], self.title, path
-        )
+        faint = FAINT * abs(self.score - self.typical) if self.method == OCCLUSION else 0.0
+        boxes = [(region.cells_seconds, region.cells_hz) for region in self.regions]
+        return save_picture(self.spectrogram, self.map, faint, boxes, self.title, path)
 
     @property
     def title(self) -> str:

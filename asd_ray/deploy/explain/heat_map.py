@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,10 @@ class HeatMap:
         fine = self.at(_points(hz), _points(seconds))
         values = fine.reshape(len(hz) - 1, POINTS, len(seconds) - 1, POINTS).mean((1, 3))
         return HeatMap(values, hz, seconds, self.unit)
+
+    def later(self, seconds: float) -> HeatMap:
+        """The same map with its times moved by `seconds`."""
+        return replace(self, seconds=self.seconds + seconds)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -19,12 +19,18 @@ if TYPE_CHECKING:
 
 Box = tuple[tuple[float, float], tuple[float, float]]  # seconds, Hz
 TICKS = (0, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)  # Hz
+PALE = 4.0  # times `faint` is the darkest colour
 DYNAMICS = 80.0  # dB below the loudest cell that the spectrogram shows
 MOST_FRAMES = 1500  # columns that a picture of this size can show
 
 
-def save_picture(spectrogram: HeatMap, heat_map: HeatMap, boxes: Sequence[Box], title: str, path: str | Path) -> Path:
-    """Write a PNG. `boxes` are drawn in both parts, with their numbers."""
+def save_picture(
+    spectrogram: HeatMap, heat_map: HeatMap, faint: float, boxes: Sequence[Box], title: str, path: str | Path
+) -> Path:
+    """Write a PNG. `boxes` are drawn in both parts, with their numbers.
+
+    Red is above 0 and blue below. Values up to `faint` stay pale, so that a map of noise does not look like a finding.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws without a screen
     from matplotlib.figure import Figure
 
@@ -32,8 +38,9 @@ def save_picture(spectrogram: HeatMap, heat_map: HeatMap, boxes: Sequence[Box], 
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     loudest = float(spectrogram.values.max())
+    largest = max(float(np.abs(heat_map.values).max()), PALE * faint) or 1.0
+    _draw(right, heat_map, "where the score comes from", "RdBu_r", (-largest, largest))
     _draw(left, _thinned(spectrogram), "spectrogram", "magma", (max(loudest - DYNAMICS, -120.0), loudest))
-    _draw(right, heat_map, "where the score comes from", "RdBu_r", _around_zero(heat_map))
     for number, box in enumerate(boxes, start=1):
         for axes, colour in ((left, "white"), (right, "black")):
             _box(axes, box, number, colour)
@@ -62,12 +69,6 @@ def _draw(axes: Axes, heat_map: HeatMap, title: str, colours: str, limits: tuple
     axes.set_xlabel("time in seconds")
     axes.set_title(title, fontsize=10)
     axes.figure.colorbar(mesh, ax=axes, label=heat_map.unit, pad=0.01)
-
-
-def _around_zero(heat_map: HeatMap) -> tuple[float, float]:
-    """Limits with 0 in the middle: red where normal sound lowers the score, blue where it raises it."""
-    largest = float(np.abs(heat_map.values).max()) or 1.0
-    return -largest, largest
 
 
 def _thinned(heat_map: HeatMap) -> HeatMap:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,11 @@ MOST = 5  # regions of a map
 PART_OF_PEAK = 0.4  # a cell belongs to a region from this part of the map's maximum on …
 NOISE = 3.0  # … and from so many deviations above the map's median on
 STANDS_OUT = 5.0  # deviations: a map whose maximum is lower has no region
-INNER = 0.8  # of what is outside the normal range: the extent of a region holds this share of it
+INNER = 0.95  # of what is outside the normal range: the extent of a region holds this share of it
 TONAL_OCTAVES, TONAL_BINS = 0.25, 10  # the widest tone: a fourth of an octave, or the leakage of the window
 TONAL_SECONDS = 0.2  # the shortest tone
 IMPULSIVE_SECONDS = 0.15  # the longest click, including the length of the window
-WIDE, BROAD = 0.25, 0.5  # shares of the mel scale: the narrowest click, and the narrowest broadband sound
+BROAD = 0.5  # share of the mel scale: the narrowest broadband sound
 KINDS = ("tonal", "impulsive", "band", "broadband")
 
 
@@ -46,11 +46,23 @@ class Region:
         low, high = self.hz
         where = f"about {hertz(self.centre_hz)}" if self.kind == "tonal" else f"{hertz(low)} to {hertz(high)}"
         start, end = self.seconds
+        digits = 1 if end - start >= 0.5 else 2
         if self.kind == "impulsive":
             when = f"at {self.centre_seconds:.2f} s"
         else:
-            when = "over the whole clip" if self.whole_clip else f"from {start:.1f} s to {end:.1f} s"
+            when = "over the whole clip" if self.whole_clip else f"from {start:.{digits}f} s to {end:.{digits}f} s"
         return f"{self.kind}, {where}, {when}{', quieter than normal' * self.quieter}"
+
+    def later(self, seconds: float) -> Region:
+        """The same region in a longer recording, of which the clip was cut out `seconds` after its start."""
+        start, end = self.seconds
+        first, last = self.cells_seconds
+        return replace(
+            self,
+            seconds=(start + seconds, end + seconds),
+            centre_seconds=self.centre_seconds + seconds,
+            cells_seconds=(first + seconds, last + seconds),
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -74,17 +86,16 @@ def hertz(value: float) -> str:
     return f"{value / 1000:.1f} kHz" if value >= 950 else f"{10 * round(value / 10)} Hz"
 
 
-def strongest(heat_map: HeatMap, least: float) -> list[Mask]:
-    """The cells of the strongest connected regions, the strongest first; none if nothing stands out.
+def strongest(heat_map: HeatMap) -> list[Mask]:
+    """The cells of the strongest connected regions, the strongest first; none if nothing stands out of the noise.
 
-    The noise of a map is measured by the median absolute deviation of its values. A maximum below `least`, in the
-    map's unit, is noise as well.
+    The noise of a map is measured by the median absolute deviation of its values.
     """
     values = heat_map.values
     median = float(np.median(values))
     deviation = 1.4826 * float(np.median(np.abs(values - median)))
     peak = float(values.max())
-    if peak <= max(least, median + STANDS_OUT * deviation):
+    if peak <= max(0.0, median + STANDS_OUT * deviation):
         return []
     above = values >= max(PART_OF_PEAK * peak, median + NOISE * deviation)
     numbers, count = label(above)
@@ -95,7 +106,7 @@ def strongest(heat_map: HeatMap, least: float) -> list[Mask]:
 def describe(heat_map: HeatMap, cells: Mask, spectrum: Spectrum, normal: Floats, score_without: float) -> Region:
     """What is in a region: the extent, the kind and the direction of what is outside the normal range there."""
     outside = np.where(mask_of(spectrum, heat_map, cells), spectrum.excess_db(normal), 0.0)
-    louder, quieter = np.maximum(outside, 0), np.maximum(-outside, 0)
+    louder, quieter = np.maximum(outside, 0) ** 2, np.minimum(outside, 0) ** 2  # squares: noise is just outside
     missing = bool(quieter.sum() > louder.sum())
     weights = quieter if missing else louder
     rows, columns = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
@@ -124,9 +135,10 @@ def describe(heat_map: HeatMap, cells: Mask, spectrum: Spectrum, normal: Floats,
 def _kind(hz: tuple[float, float], centre: float, seconds: float, spectrum: Spectrum) -> str:
     low, high = to_mel(np.array(hz)) / to_mel(np.array([spectrum.rate / 2]))
     widest_tone = max(TONAL_BINS * spectrum.rate / spectrum.n_fft, centre * (2**TONAL_OCTAVES - 1))
-    if seconds <= IMPULSIVE_SECONDS and high - low >= WIDE:
+    narrow = hz[1] - hz[0] <= widest_tone
+    if seconds <= IMPULSIVE_SECONDS and not narrow:
         return "impulsive"
-    if hz[1] - hz[0] <= widest_tone and seconds >= TONAL_SECONDS:
+    if seconds >= TONAL_SECONDS and narrow:
         return "tonal"
     return "broadband" if high - low >= BROAD else "band"
 
