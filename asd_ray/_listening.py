@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
@@ -20,6 +20,7 @@ from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.clips.table import TEST
 from asd_ray.deploy.bundle import Bundle
 from asd_ray.deploy.explain import Explanation, Grid, explain
+from asd_ray.deploy.explain.picture import MAP_COLOURS, SPECTROGRAM_COLOURS
 from asd_ray.ensembling import Ensemble
 from asd_ray.ensembling.combine import TRANSDUCTIVE
 from asd_ray.ensembling.mistakes import ClipDecision, Mistakes
@@ -28,8 +29,10 @@ from asd_ray.ledger import Ledger
 from asd_ray.reporting.media import PAGE_BYTES, ClipMedia, Media, page_bytes
 from asd_ray.tuning.data import DataSource
 
+if TYPE_CHECKING:  # imported when a picture is made
+    from PIL import Image
+
 BANDS, STEPS = 12, 10  # of a map: 108 altered clips are scored, half as many as asd-ray explain takes for 4 s
-COLOURS = 128  # of a picture in the page, which then takes some 70 kB and not 200
 QUALITY = 0.3  # 0 is the best: 7 kB per second at 16 kHz
 CURE = "name the dataset of the search, or leave --data out"
 
@@ -202,14 +205,26 @@ def ogg(wave: Samples, rate: int) -> bytes:
 
 
 def picture_of(explanation: Explanation) -> bytes:
-    """The explanation's picture as a PNG of few colours."""
+    """The explanation's picture as a PNG of 256 colours, which takes some 80 kB and not 200."""
     from PIL import Image
 
     with (
         TemporaryDirectory() as folder,
         Image.open(explanation.save_png(Path(folder) / "map.png", small=True)) as drawn,
     ):
-        small = drawn.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        small = drawn.convert("RGB").quantize(palette=_palette(), dither=Image.Dither.NONE)
     file = io.BytesIO()
     small.save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+def _palette() -> Image.Image:
+    """An image that holds the colours of both colour maps, and the greys of text."""
+    from matplotlib import colormaps
+    from PIL import Image
+
+    maps = [colormaps[name](np.linspace(0, 1, 112), bytes=True)[:, :3] for name in (SPECTROGRAM_COLOURS, MAP_COLOURS)]
+    greys = np.repeat(np.linspace(0, 255, 32).astype(np.uint8)[:, None], 3, axis=1)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.concatenate([*maps, greys]).tobytes())
+    return palette

@@ -21,6 +21,7 @@ Box = tuple[tuple[float, float], tuple[float, float]]  # seconds, Hz
 TICKS = (0, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)  # Hz
 PALE = 4.0  # times `faint` is the darkest colour
 SIZE, SMALL, DPI = (13.0, 4.8), (9.0, 3.2), 110  # inches, and pixels per inch
+SPECTROGRAM_COLOURS, MAP_COLOURS = "magma", "RdBu_r"  # colour maps of matplotlib
 DYNAMICS = 80.0  # dB below the loudest cell that the spectrogram shows
 MOST_FRAMES = 1500  # columns that a picture of this size can show
 
@@ -46,8 +47,8 @@ def save_picture(
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     loudest = float(spectrogram.values.max())
     largest = max(float(np.abs(heat_map.values).max()), PALE * faint) or 1.0
-    _draw(right, heat_map, "where the score comes from", "RdBu_r", (-largest, largest))
-    _draw(left, _thinned(spectrogram), "spectrogram", "magma", (max(loudest - DYNAMICS, -120.0), loudest))
+    _draw(right, heat_map, "where the score comes from", MAP_COLOURS, (-largest, largest))
+    _draw(left, _thinned(spectrogram), "spectrogram", SPECTROGRAM_COLOURS, (max(loudest - DYNAMICS, -120.0), loudest))
     for number, box in enumerate(boxes, start=1):
         for axes, colour in ((left, "white"), (right, "black")):
             _box(axes, box, number, colour)
