@@ -145,9 +145,8 @@ def test_they_are_written_and_read_without_loss() -> None:
 @pytest.fixture(scope="module")
 def chosen(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     ledger = make_ledger(tmp_path_factory.mktemp("chosen") / "run", per=10)
-    choose(
-        ledger, "fan", ["best_single", "greedy", "label_free", "top_k"], EnsembleConfig(repeats=1, folds=2, draws=10)
-    )
+    quick = EnsembleConfig(repeats=1, folds=2, draws=10)
+    choose(ledger, "fan", ["best_single", "greedy", "label_free", "top_k"], quick)
     return ledger
 
 

@@ -168,8 +168,9 @@ def test_sounds_are_decoded_and_as_long_as_the_clip(opened: Any) -> None:
         sound.onerror = () => failed(sound.error.message);
         sound.preload = "auto"; sound.load();
     })"""
-    assert sounds.nth(0).evaluate(load) == pytest.approx(2.0, abs=0.01)
-    assert sounds.nth(9).evaluate(load) == pytest.approx(2.0, abs=0.01)
+    # a browser may count the whole last block of Vorbis
+    assert sounds.nth(0).evaluate(load) == pytest.approx(2.0, abs=0.05)
+    assert sounds.nth(9).evaluate(load) == pytest.approx(2.0, abs=0.05)
 
 
 def test_a_sound_plays(opened: Any) -> None:
