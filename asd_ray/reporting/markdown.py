@@ -99,6 +99,8 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
     yield from table(names, map(_recipe, facts["recipes"]))
     if facts["older"]:
         yield f"\nNot compared, because older or chosen with other settings: {', '.join(map(plain, facts['older']))}."
+    if times := facts["inference"]:
+        yield from _times(times)
     board = facts["leaderboard"]
     if board["cells"]:
         yield f"\n### Best candidates (oracle; {min(BEST, len(board['rows']))} of {len(board['rows'])})\n"
@@ -118,6 +120,21 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
             for row in final.selection_frequency[:BEST]
         ]
         yield f"\nShare of crossval's folds that chose a candidate: {', '.join(frequent)}."
+
+
+def _times(times: Mapping[str, Any]) -> Iterator[str]:
+    yield "\n### Time for 10 s of sound\n"
+    yield (
+        f"The chosen ensemble takes {number(1000 * times['seconds'], 1)} ms, and the limit was "
+        f"{number(1000 * times['limit'], 1)} ms, in one thread of {plain(times['computer'])}.\n"
+    )
+    yield from table(
+        ("ensemble or single candidate", "ms", "hmean (oracle)", "hmean (forecast)"),
+        (
+            [row["name"], number(1000 * row["seconds"], 1), number(row["hmean"]), number(row.get("forecast"))]
+            for row in (*times["ensembles"], *times["singles"])
+        ),
+    )
 
 
 def _mistakes(machine: str, found: Mistakes, media: Media | None) -> Iterator[str]:

@@ -23,6 +23,8 @@ ACTIONS = {
     "bundle": [],
     "score": [],
     "watch": [],
+    "onnx": [],
+    "serve": [],
     "submission": ["write", "check"],
     "verify": [],
     "ledger": ["ls", "show", "verify", "export", "import", "compact", "forget"],
@@ -37,7 +39,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_verb_is_tried() -> None:
     assert set(ACTIONS) == set(VERBS)
-    assert len(HELPS) == 25
+    assert len(HELPS) == 26
 
 
 @pytest.mark.parametrize("words", HELPS, ids=" ".join)

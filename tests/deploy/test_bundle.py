@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from asd_ray.families import family
 from asd_ray.ledger.states import States
 
 from ..conformance_setups import SETUPS
+from ..tuning.conftest import record
 from .conftest import SmallRun, space_file
 
 HELD_OUT = 0.34  # of six clips per id, so that each id has normal clips that no detector has learned from
@@ -428,3 +430,85 @@ def test_what_scoring_needs_is_what_the_project_needs() -> None:
     for line in writing.NEEDS:
         assert f'"{line}"' in project, line
     assert not {line for line in writing.NEEDS if line.startswith(("ray", "optuna"))}
+
+
+def test_a_detector_of_several_machines_is_bundled_for_one(tmp_path: Path) -> None:
+    """Kept by the search, and trained again from its record."""
+    for machine in ("fan", "pump"):
+        record(tmp_path / "two", machine)
+    data, run = Dataset(tmp_path / "two", cache=tmp_path / "cache"), Run(tmp_path / "run")
+    space = space_file(tmp_path, "idnn", {"frames": 5, "hidden": 16, "lr": 1e-3, "batch_size": 64, "epochs": 1})
+    run.search(data, families="idnn", spaces={"idnn": space}, trials=1, jointly=True, serial=True, quiet=True)
+    ensemble = run.ensemble("pump", "best_single")
+    stored = scores_of(run.ledger, ensemble).set_index(["split", "clip"])["score"]["test"]
+    files = sorted((tmp_path / "two" / "dev_data" / "pump" / "test").glob("*.wav"))
+    kept = run.bundle("pump", tmp_path / "kept.bundle")
+    assert kept.profiles[""].clips == 22, "of the pump alone"
+    for file in files[:4]:
+        assert kept.score(file).score == pytest.approx(stored[file.name], rel=1e-5, abs=1e-5)
+    shutil.rmtree(tmp_path / "run" / "states")
+    again = run.bundle("pump", tmp_path / "again.bundle", data=data, serial=True)
+    for file in files[:4]:
+        assert again.score(file).score == pytest.approx(stored[file.name], rel=1e-4, abs=1e-4)
+
+
+OWN_CLASS = """
+from asd_ray import Dataset, Run, Bundle
+import numpy as np
+from asd_ray import PRESETS, Progress, Resources
+
+
+class Level:
+    RESOURCES = Resources()
+
+    def __init__(self, context, *, power=2.0):
+        self.context, self.power, self.mean = context, power, 0.0
+
+    @staticmethod
+    def space(trial):
+        return {"power": trial.suggest_float("power", 0.5, 4.0)}
+
+    @property
+    def front_end(self):
+        return PRESETS["baseline"].at(self.context.rate)
+
+    def fit(self, train):
+        self.mean = float(self._levels(train).mean())
+        yield Progress(1, {"level": self.mean})
+
+    def _levels(self, clips):
+        return np.array([np.mean(np.abs(clips.samples(i) / 32768.0) ** self.power) for i in range(len(clips))])
+
+    def score(self, clips):
+        return {"level": self._levels(clips) - self.mean}
+
+    def state(self):
+        return {"mean": self.mean}
+
+    def load(self, state):
+        self.mean = state["mean"]
+"""
+
+
+def test_a_class_of_ones_own_is_given_to_load_or_imported(
+    small: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_level.py").write_text(OWN_CLASS)
+    monkeypatch.syspath_prepend(tmp_path)
+    import my_level  # type: ignore[import-not-found]
+
+    run = Run(tmp_path / "run")
+    data = Dataset(small.data.root, cache=tmp_path / "cache")
+    run.search(data, "fan", families=my_level.Level, trials=1, serial=True, quiet=True)
+    run.ensemble("fan", "best_single")
+    bundle = run.bundle("fan", tmp_path / "b")
+    expected = bundle.score(small.clips[0]).score
+    assert Bundle.load(tmp_path / "b").score(small.clips[0]).score == expected
+    monkeypatch.delitem(sys.modules, "my_level")
+    (tmp_path / "my_level.py").unlink()
+    with pytest.raises(AsdRayError, match="my_level"):
+        Bundle.load(tmp_path / "b")
+    assert Bundle.load(tmp_path / "b", families=[my_level.Level]).score(small.clips[0]).score == expected
+    (tmp_path / "my_level.py").write_text(OWN_CLASS.replace("- self.mean}", "* self.mean}"))
+    with pytest.raises(AsdRayError, match="it was trained by version code-.* which gives other scores"):
+        Bundle.load(tmp_path / "b")

@@ -37,7 +37,7 @@ class HasMembers(Protocol):
     def members(self) -> Sequence[Member]: ...
 
 
-def own_map(scorer: Scorer, wave: Samples, id: str) -> tuple[HeatMap, tuple[str, ...]]:
+def own_map(scorer: Scorer, wave: Samples, machine_id: str) -> tuple[HeatMap, tuple[str, ...]]:
     """The weighted mean of the members' own maps, and the families that have one.
 
     The units of families differ. So each map is first counted in robust deviations from its own median over the clip:
@@ -48,15 +48,14 @@ def own_map(scorer: Scorer, wave: Samples, id: str) -> tuple[HeatMap, tuple[str,
     if not with_map:
         names = ", ".join(sorted({member.family for member in members})) or "a scorer without members"
         raise AsdRayError(f"no member has a map of its own ({names}); explain by occlusion, without --own")
-    detectors = {member.detector: 0.0 for member in with_map}  # several variants of one detector share its map
-    for member in with_map:
-        detectors[member.detector] += member.weight
-    bank = WaveBank([wave], machine=scorer.machine, rate=scorer.rate, ids=[id])
+    detectors = {id(member.detector): member.detector for member in with_map}  # variants of one detector share its map
+    weights = [sum(m.weight for m in with_map if m.detector is detector) for detector in detectors.values()]
+    bank = WaveBank([wave], machine=scorer.machine, rate=scorer.rate, ids=[machine_id])
     clips = ClipSet(bank, np.arange(1))
-    maps = [_on_axes(detector.error_map(clips)[0], detector.front_end, wave) for detector in detectors]
+    maps = [_on_axes(each.error_map(clips)[0], each.front_end, wave) for each in detectors.values()]
     finest = max(maps, key=lambda heat_map: heat_map.values.size)
     hz, seconds = ((edges[1:] + edges[:-1]) / 2 for edges in (finest.hz, finest.seconds))
-    values = np.average([_standardised(each.at(hz, seconds)) for each in maps], 0, list(detectors.values()))
+    values = np.average([_standardised(each.at(hz, seconds)) for each in maps], 0, weights)
     families = tuple(sorted({member.family for member in with_map}))
     return HeatMap(values, finest.hz, finest.seconds, UNIT), families
 
@@ -71,6 +70,12 @@ def _on_axes(values: Floats, front_end: FrontEnd, wave: Samples) -> HeatMap:
     """A map [frames, bands] with the times and frequencies of its front end."""
     if not isinstance(front_end, Spectral):
         raise AsdRayError(f"own maps need a front end of spectra but this one is {front_end.KIND}; leave out --own")
+    expected = front_end.frames(len(wave)), front_end.shape[0]
+    if values.shape != expected or not np.isfinite(values).all():
+        raise AsdRayError(
+            f"error_map must give finite numbers of shape {list(expected)} but gave {list(values.shape)}; correct "
+            "it, or leave out --own"
+        )
     rate, length = front_end.rate, len(wave) / front_end.rate
     if isinstance(front_end, LogMel):
         hz = _edges_of_filters(front_end.fmin, front_end.fmax or rate / 2, front_end.mels, front_end.scale)

@@ -11,7 +11,7 @@ from asd_ray.deploy.onnx.front_ends import images, windows
 from asd_ray.deploy.onnx.frozen import frozen
 from asd_ray.deploy.onnx.score_net import ScoreNet, by_clip, mean_of_windows, of_id, row_of
 from asd_ray.detectors.families.complex_net import ComplexNet
-from asd_ray.detectors.families.embedding_knn import EmbeddingKnn
+from asd_ray.detectors.families.embedding_knn import BRANCHES, EmbeddingKnn
 from asd_ray.detectors.families.id_classifier import IdClassifier
 from asd_ray.detectors.families.stgram import FLOOR, Stgram, StgramMfn
 from asd_ray.detectors.nets.dual_branch import DualBranch
@@ -60,6 +60,8 @@ class ClassifierScores(ScoreNet):
 
 
 class IdClassifierScores(ClassifierScores):
+    """Log-mel images, one embedding per image."""
+
     def __init__(self, detector: IdClassifier) -> None:
         super().__init__(detector, detector.frames, detector.test_hop)
         self.frames, self.hop, self.channels = detector.frames, detector.test_hop, detector.channels
@@ -88,6 +90,8 @@ class ComplexNetScores(ClassifierScores):
 
 
 class StgramScores(ClassifierScores):
+    """The wave and its spectrogram, one embedding per clip."""
+
     def __init__(self, detector: StgramMfn) -> None:
         super().__init__(detector)
         self.inputs = detector.inputs
@@ -104,11 +108,14 @@ class StgramScores(ClassifierScores):
 
 
 class EmbeddingKnnScores(ClassifierScores):
+    """The spectrum of the whole clip and its spectrogram, one embedding per clip."""
+
     def __init__(self, detector: EmbeddingKnn) -> None:
         super().__init__(detector)
         assert self.samples is not None
         self.bins = self.samples // 2
-        self.whole = RealFft(self.samples)
+        if "fft" in BRANCHES[detector.branches]:
+            self.whole = RealFft(self.samples)
 
     def embeddings(self, samples: Tensor) -> Tensor:
         net = self.net

@@ -63,14 +63,14 @@ class GroupMadeScores(ScoreNet):
     def forward(self, samples: Tensor) -> dict[str, Tensor]:
         net = self.net
         values = (vectors(self.front_end(samples), self.frames).flatten(0, 1) - net.shift) / net.spread
-        groups = values.index_select(1, net.by_degree).split(net.sizes, 1)
+        groups = torch.split(values.index_select(1, net.by_degree), net.sizes, 1)
         nll = [_nll(group, mixtures) for group, mixtures in zip(groups, net.mixtures(values), strict=True)]
         by_frame = mean_of_windows(torch.cat(nll, 1).index_select(1, net.in_time), samples)
         return {"all": by_frame.mean(1), "middle": by_frame[:, self.frames // 2]}
 
 
 def _nll(values: Tensor, mixtures: Tensor) -> Tensor:
-    """[n, frames, mels] -> [n, frames]: minus the log density, averaged over mels, without the family's own gradient."""
+    """[n, frames, mels] -> [n, frames]: minus the log density as the family computes it, averaged over mels."""
     logits, means, log_sigmas = mixtures.unbind(2)
     log_sigmas = log_sigmas.clamp(min=MIN_LOG_SIGMA)
     distances = (values[:, :, None] - means) * (-log_sigmas).exp()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import warnings
@@ -15,13 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from asd_ray import __version__
+from asd_ray.deploy.onnx.errors import CannotExport
 from asd_ray.deploy.onnx.families import score_net
 from asd_ray.deploy.onnx.score_net import ScoreNet
 from asd_ray.detectors import Detector
-from asd_ray.errors import unknown
+from asd_ray.errors import AsdRayError, unknown
 from asd_ray.storage.atomic import written_aside
 
 OPSET = 20
+PACKAGES = ("onnx", "onnxscript")  # torch.onnx imports them
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,9 @@ class Exported:
 def export(detector: Detector, path: Path, variants: Sequence[str] = ()) -> Exported:
     """Write a fitted detector as an ONNX file. `variants` are the outputs, all of the detector's by default.
 
-    Raises AsdRayError with the reason if the detector cannot be exported; `why_not` tells it beforehand.
+    Raises CannotExport with the reason if ONNX cannot express the detector; `why_not` tests its class beforehand.
     """
+    check_packages()
     net = score_net(detector)
     samples = torch.zeros(2, net.example_samples)
     inputs = (samples, torch.zeros(2, dtype=torch.int64)) if net.ids else (samples,)
@@ -53,6 +57,13 @@ def export(detector: Detector, path: Path, variants: Sequence[str] = ()) -> Expo
     with written_aside(path) as aside:
         aside.write_bytes(content)
     return exported
+
+
+def check_packages() -> None:
+    """Raise if a package is missing that exporting needs, and scoring does not."""
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise AsdRayError(f"exporting to ONNX needs {' and '.join(missing)}; install it: pip install 'asd_ray[onnx]'")
 
 
 class _Outputs(nn.Module):
@@ -83,6 +94,9 @@ def _model(outputs: _Outputs, inputs: tuple[Tensor, ...], exported: Exported) ->
             verbose=False,
         )
     assert program is not None
+    fixed = [size for size in program.model.graph.inputs[0].shape or () if isinstance(size, int)]
+    if fixed != [exported.samples] * (exported.samples is not None):  # torch fixes a size that its code compares
+        raise CannotExport("its code takes clips of one number or length only")
     _name_outputs(program.model.graph, exported.variants)
     model = program.model_proto
     facts = {"asd_ray": __version__, **asdict(exported)}

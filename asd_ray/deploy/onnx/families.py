@@ -8,10 +8,10 @@ from typing import Any
 from asd_ray.deploy.onnx.classifiers import ComplexNetScores, EmbeddingKnnScores, IdClassifierScores, StgramScores
 from asd_ray.deploy.onnx.dense import AutoencoderScores, GroupMadeScores, IdnnScores
 from asd_ray.deploy.onnx.densities import FlowAffScores, TwfrGmmScores
+from asd_ray.deploy.onnx.errors import CannotExport
 from asd_ray.deploy.onnx.pictures import AeganAdScores, GanomalyScores
 from asd_ray.deploy.onnx.score_net import ScoreNet
 from asd_ray.detectors import FAMILIES, Detector
-from asd_ray.errors import AsdRayError
 
 EXPORTERS: dict[str, Callable[[Any], ScoreNet]] = {
     "aegan_ad": AeganAdScores,
@@ -39,9 +39,9 @@ def why_not(detector: Detector) -> str:
 
 
 def score_net(detector: Detector) -> ScoreNet:
-    """The net of a fitted detector's scores. AsdRayError with the reason if there is none."""
+    """The net of a fitted detector's scores. CannotExport with the reason if there is none."""
     if why := why_not(detector):
-        raise AsdRayError(f"a detector {type(detector).__name__} cannot be exported to ONNX: {why}")
+        raise CannotExport(why, type(detector).__name__)
     return EXPORTERS[_family(detector)](detector)
 
 

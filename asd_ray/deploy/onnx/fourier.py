@@ -13,9 +13,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from asd_ray.errors import AsdRayError
+from asd_ray.deploy.onnx.errors import CannotExport
 
-MAX_FACTOR = 8192  # longest of the two steps: its table has up to 500 MB
+MAX_FACTOR = 4096  # longest of the two steps: its table has up to 130 MB
 
 
 class RealFft(nn.Module):
@@ -34,7 +34,9 @@ class RealFft(nn.Module):
         self.n, self.a = n, max(factor for factor in range(1, math.isqrt(n) + 1) if n % factor == 0)
         self.b = n // self.a
         if self.b > MAX_FACTOR:
-            raise AsdRayError(f"a transform of {n} samples has the factor {self.b}, which is too large for ONNX")
+            raise CannotExport(
+                f"a transform of {n} samples has the factor {self.b}, whose table is too large for a file"
+            )
         self.columns = (n // 2) // self.a + 1  # values of l; higher frequencies mirror lower ones
         cos, sin = _waves(self.a, self.a, self.a)
         self.register_buffer("first", torch.cat([cos, -sin]))
@@ -45,12 +47,13 @@ class RealFft(nn.Module):
         self.register_buffer("second", torch.cat([torch.cat([cos, -sin], 1), torch.cat([sin, cos], 1)]))
 
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        real, imaginary = (self.first @ values.unflatten(-1, (self.a, self.b))).split(self.a, -2)
+        rows = values.reshape(*values.shape[:-1], self.a, self.b)
+        real, imaginary = torch.split(self.first @ rows, self.a, -2)
         turned = [
             real * self.twiddle_real - imaginary * self.twiddle_imaginary,
             real * self.twiddle_imaginary + imaginary * self.twiddle_real,
         ]
-        real, imaginary = (torch.cat(turned, -1) @ self.second).split(self.columns, -1)
+        real, imaginary = torch.split(torch.cat(turned, -1) @ self.second, self.columns, -1)
         return self._in_order(real), self._in_order(imaginary)
 
     def _in_order(self, values: Tensor) -> Tensor:

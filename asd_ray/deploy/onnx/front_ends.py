@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from asd_ray.deploy.onnx.errors import CannotExport
 from asd_ray.deploy.onnx.fourier import RealFft
-from asd_ray.errors import AsdRayError
 from asd_ray.features import Complex, FrontEnd, LogMel, Magnitude
 from asd_ray.features.spectral import Spectral, _window
 
@@ -60,7 +60,7 @@ class ExportedSpectral(nn.Module):
 def exported(front_end: FrontEnd) -> ExportedSpectral:
     """The module for a spectral front end. Families that use the samples themselves need none."""
     if not isinstance(front_end, Spectral):
-        raise AsdRayError(f"a front end of kind {front_end.KIND!r} has no form for ONNX; use one of a spectrum")
+        raise CannotExport(f"a front end of kind {front_end.KIND!r} is not one of a spectrum")
     return ExportedSpectral(front_end)
 
 
@@ -71,7 +71,7 @@ def overlapping(waves: Tensor, size: int, hop: int) -> Tensor:
     """
     frames, rows_per_frame = (waves.shape[1] - size) // hop + 1, -(-size // hop)
     count = frames + rows_per_frame - 1
-    rows = pad(waves, (0, rows_per_frame * hop))[:, : count * hop].unflatten(1, (count, hop))
+    rows = pad(waves, (0, rows_per_frame * hop))[:, : count * hop].reshape(-1, count, hop)
     return torch.cat([rows[:, i : i + frames] for i in range(rows_per_frame)], 2)[..., :size]
 
 

@@ -18,8 +18,8 @@ class ScoreNet(nn.Module):
     """``forward(samples)`` or, with `ids`, ``forward(samples, id)`` -> variant -> one score per clip.
 
     `samples` are [clips, samples] in [-1, 1): of the length `samples` if that is not None, otherwise of any length from
-    `least_samples`, which are one window of `window` frames; a window starts every `hop` frames. `id` is [clips], the position of each clip's machine and
-    id in `ids`, or -1 for one that was not in training.
+    `least_samples`, which are one window of `window` frames; a window starts every `hop` frames. `id` is [clips], the
+    position of each clip's machine and id in `ids`, or -1 for one that was not in training.
     """
 
     def __init__(self, front_end: FrontEnd, window: int = 1, hop: int = 1, ids: Sequence[str] = ()) -> None:
@@ -33,7 +33,7 @@ class ScoreNet(nn.Module):
 
 def by_clip(values: Tensor, clips: Tensor) -> Tensor:
     """[clips · windows, …] -> [clips, windows, …]; `clips` is any tensor with one row per clip."""
-    return values.unflatten(0, (clips.shape[0], -1))
+    return values.reshape(clips.shape[0], -1, *values.shape[1:])
 
 
 def mean_of_windows(values: Tensor, clips: Tensor) -> Tensor:

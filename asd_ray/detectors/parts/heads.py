@@ -106,7 +106,8 @@ class SubClusterAdaCos(nn.Module):
 
     def logits(self, embedding: Tensor, labels: Tensor | None = None) -> Tensor:
         """Logarithms of the sums over each class's centres, so that their softmax is the sum of probabilities."""
-        cos = cosines(embedding, self.weight).unflatten(1, (-1, self.sub_clusters))
+        cos = cosines(embedding, self.weight)
+        cos = cos.view(-1, cos.shape[1] // self.sub_clusters, self.sub_clusters)
         if labels is not None and self.training:
             exponents = self.scale * cos.detach().flatten(1)
             self.scale.copy_(_adapted(exponents, _angles(cos).mean(2), _soft(labels, cos.shape[1])))

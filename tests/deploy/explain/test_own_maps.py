@@ -80,6 +80,18 @@ def test_a_member_counts_by_its_weight(members: list[Member]) -> None:
     assert np.abs(both - alone).max() > 1
 
 
+@pytest.mark.parametrize("wrong", [np.zeros((10, 128)), np.full((6 * RATE // 512 + 1, 128), np.nan), np.zeros(128)])
+def test_a_map_of_another_shape_is_an_error(members: list[Member], wrong: np.ndarray) -> None:
+    class Mine:
+        front_end = members[0].detector.front_end
+
+        def error_map(self, clips: ClipSet) -> list[np.ndarray]:
+            return [wrong]
+
+    with pytest.raises(AsdRayError, match="error_map must give finite numbers of shape"):
+        own_map(Ensemble([Member("mine", Mine())]), with_tone(), "00")
+
+
 def test_an_ensemble_without_maps_says_so(scorer: BandEnergy, members: list[Member]) -> None:
     other = Ensemble([Member("stgram", object())])
     with pytest.raises(AsdRayError, match=r"no member has a map of its own \(stgram\)"):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,3 +63,9 @@ def test_a_folder_that_is_not_there_is_an_error_and_leaves_nothing(explanation: 
     with pytest.raises(StorageError, match="--out"):
         explanation.save_png(tmp_path / "missing" / "new.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_matplotlib_is_loaded_when_a_picture_is_written_and_not_before() -> None:
+    code = "import sys, asd_ray.deploy.explain.files; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

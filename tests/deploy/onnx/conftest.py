@@ -71,19 +71,23 @@ def strangers(demo: tuple[ClipSet, ClipSet], tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def fitted(demo: tuple[ClipSet, ClipSet], tmp_path_factory: pytest.TempPathFactory) -> New:
-    """``fitted("idnn", frames=3)``: a detector of one epoch. The same settings are fitted once."""
+    """``fitted("idnn", frames=3)``: a detector of one epoch. The same settings are fitted once.
+
+    With `only_id` it learns from the clips of this id, as of a machine that has one.
+    """
     cache, known = FeatureCache(tmp_path_factory.mktemp("features")), {}
 
-    def new(name: str, **params: Any) -> Detector:
-        key = name, *sorted(params.items())
+    def new(name: str, only_id: str = "", **params: Any) -> Detector:
+        key = name, only_id, *sorted(params.items())
+        train = demo[0].take((demo[0].frame["id"] == only_id).to_numpy()) if only_id else demo[0]
         if key not in known:
             kind = family(name)
             small = {"epochs": 1, "batch_size": 16, **SMALL[name], **params}
             own = {parameter: value for parameter, value in small.items() if parameter in kind.parameters}
             detector: Detector = kind.detector(Context(features=cache), **own)
-            for _ in detector.fit(demo[0]):
+            for _ in detector.fit(train):
                 pass
-            known[key] = _with_settled_norms(detector, demo[0])
+            known[key] = _with_settled_norms(detector, train)
         return known[key]
 
     return new

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from asd_ray.clips.bank import ClipSet
+from asd_ray.deploy.onnx.errors import CannotExport
 from asd_ray.deploy.onnx.families import EXPORTERS, score_net
-from asd_ray.detectors import Detector
+from asd_ray.detectors import Context, Detector
+from asd_ray.detectors.families.embedding_knn import EmbeddingKnn
 from tests.deploy.onnx.conftest import New, assert_same, id_numbers, waves_of
 
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
@@ -75,3 +77,20 @@ def test_minus_one_is_an_id_that_was_not_in_training(name: str, fitted: New, str
     expected = detector.score(strangers)
     for variant, values in scores_of(detector, strangers).items():
         assert_same(variant, values, expected[variant])
+
+
+@pytest.mark.parametrize("name", ["complex_net", "flow_aff", "twfr_gmm"])
+def test_a_machine_with_one_id(name: str, fitted: New, demo: tuple[ClipSet, ClipSet]) -> None:
+    """The classes of a classifier are then the attributes of the clips, and a flow has no other id to compare with."""
+    detector, clips = fitted(name, only_id="00"), demo[1]
+    assert score_net(detector).ids == ("fan/00",)
+    expected = detector.score(clips)  # also of clips of another id
+    for variant, values in scores_of(detector, clips).items():
+        assert_same(variant, values, expected[variant])
+
+
+def test_a_length_that_has_no_short_transform_is_named(demo: tuple[ClipSet, ClipSet]) -> None:
+    detector = EmbeddingKnn(Context(), seconds=16_411 / 16_000, branches="fft", backends="knn", epochs=1)
+    next(detector.fit(demo[0]))
+    with pytest.raises(CannotExport, match="16411 samples has the factor 16411"):
+        score_net(detector)
