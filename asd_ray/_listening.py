@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
@@ -20,6 +20,7 @@ from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.clips.table import TEST
 from asd_ray.deploy.bundle import Bundle
 from asd_ray.deploy.explain import Explanation, Grid, explain
+from asd_ray.deploy.explain.picture import MAP_COLOURS, SPECTROGRAM_COLOURS
 from asd_ray.ensembling import Ensemble
 from asd_ray.ensembling.combine import TRANSDUCTIVE
 from asd_ray.ensembling.mistakes import ClipDecision, Mistakes
@@ -28,8 +29,10 @@ from asd_ray.ledger import Ledger
 from asd_ray.reporting.media import PAGE_BYTES, ClipMedia, Media, page_bytes
 from asd_ray.tuning.data import DataSource
 
+if TYPE_CHECKING:  # imported when a picture is made
+    from PIL import Image
+
 BANDS, STEPS = 12, 10  # of a map: 108 altered clips are scored, half as many as asd-ray explain takes for 4 s
-COLOURS = 64  # of a picture in the page, which then takes some 80 kB and not 300
 QUALITY = 0.3  # 0 is the best: 7 kB per second at 16 kHz
 CURE = "name the dataset of the search, or leave --data out"
 
@@ -37,42 +40,28 @@ Facts = Mapping[str, Any]
 
 
 @dataclass
-class _Budget:
-    """The bytes that the page has left, shared evenly by the machines that are still to come."""
+class _Share:
+    """The bytes of the page that one machine may take, and what did not fit."""
 
     left: int
-    machines: int
-    share: int = 0
-
-    def next_machine(self) -> None:
-        self.share = self.left // max(1, self.machines)
-        self.machines -= 1
-
-    def takes(self, content: bytes) -> bool:
-        """Whether the content fits into the machine's share; if so, it is taken from it."""
-        size = page_bytes(content)
-        if size > self.share:
-            return False
-        self.share -= size
-        self.left -= size
-        return True
-
-
-@dataclass
-class _LeftOut:
-    """What does not fit into the page."""
-
     players: int = 0
     maps: int = 0
 
-    @property
-    def notes(self) -> list[str]:
+    def takes(self, content: bytes) -> bool:
+        """Whether the content fits; if so, its bytes are taken."""
+        size = page_bytes(content)
+        if size > self.left:
+            return False
+        self.left -= size
+        return True
+
+    def left_out(self, most: int) -> list[str]:
+        """A note on what did not fit into the `most` bytes of the page."""
         counts = ((self.players, "player"), (self.maps, "map"))
         parts = [f"{many} {noun}{'' if many == 1 else 's'}" for many, noun in counts if many]
         if not parts:
             return []
-        size = f"{PAGE_BYTES / 1e6:g} MB"
-        return [f"left out: {' and '.join(parts)}, because a page has {size} of sounds and pictures at most"]
+        return [f"left out: {' and '.join(parts)}, because a page has {most / 1e6:g} MB of sounds and maps at most"]
 
 
 @dataclass(frozen=True)
@@ -96,16 +85,19 @@ class Listener:
         if not shown:
             return Media()
         bank = self._bank({machine: final for machine, (final, _) in shown.items()})
-        budget = _Budget(self.page_bytes, len(set(shown) & set(bank.fingerprints)))
+        left, to_come = self.page_bytes, len(set(shown) & set(bank.fingerprints))
         clips: dict[tuple[str, str], ClipMedia] = {}
         notes: dict[str, tuple[str, ...]] = {}
         for machine, (final, mistakes) in shown.items():
             if machine not in bank.fingerprints:
                 notes[machine] = (f"no sound and no maps: {self.data.table.root} has no clips of this machine",)
                 continue
-            budget.next_machine()
-            media, notes[machine] = self._of_machine(final, mistakes, bank, budget)
+            share = _Share(left // to_come)  # what one machine does not need is left to the others
+            left, to_come = left - share.left, to_come - 1
+            media, why_no_maps = self._of_machine(final, mistakes, bank, share)
+            left += share.left
             clips |= {(machine, clip): each for clip, each in media.items()}
+            notes[machine] = (*why_no_maps, *share.left_out(self.page_bytes))
         return Media(clips, {machine: own for machine, own in notes.items() if own})
 
     def _bank(self, finals: Mapping[str, Ensemble]) -> Bank:
@@ -134,29 +126,26 @@ class Listener:
         return bank
 
     def _of_machine(
-        self, final: Ensemble, mistakes: Mistakes, bank: Bank, budget: _Budget
+        self, final: Ensemble, mistakes: Mistakes, bank: Bank, share: _Share
     ) -> tuple[dict[str, ClipMedia], tuple[str, ...]]:
         rows = _rows(bank, final.machine, mistakes.clips)
-        left_out = _LeftOut()
         bundle, why_not = self._bundle(final)
         media = {}
         with progress_bar(f"{final.machine}: explaining", quiet=bundle is None) as progress:
             for done, (clip, row) in enumerate(zip(mistakes.clips, rows, strict=True)):
                 progress(done, len(rows))
-                media[clip.clip] = self._of_clip(clip, bank.samples(row), bank.decoding.rate, bundle, budget, left_out)
-        return media, (*why_not, *left_out.notes)
+                media[clip.clip] = self._of_clip(clip, bank.samples(row), bank.decoding.rate, bundle, share)
+        return media, why_not
 
-    def _of_clip(
-        self, clip: ClipDecision, wave: Samples, rate: int, bundle: Bundle | None, budget: _Budget, left_out: _LeftOut
-    ) -> ClipMedia:
+    def _of_clip(self, clip: ClipDecision, wave: Samples, rate: int, bundle: Bundle | None, share: _Share) -> ClipMedia:
         sound, picture, sentence, note = b"", b"", "", ""
         if self.audio:
             sound = ogg(wave, rate)
-            if not budget.takes(sound):
-                left_out.players += 1
+            if not share.takes(sound):
+                share.players += 1
                 sound = b""
-        if bundle is not None and left_out.maps:
-            left_out.maps += 1  # the pictures have about one size, so no further map is computed
+        if bundle is not None and share.maps:
+            share.maps += 1  # the pictures have about one size, so no further map is computed
         elif bundle is not None:
             try:
                 explanation = explain(bundle, wave, clip.id, grid=grid_of(len(wave) / rate))
@@ -164,17 +153,15 @@ class Listener:
                 note = f"no map: {error}"
             else:
                 picture, sentence = picture_of(explanation), explanation.sentence
-                if not budget.takes(picture):
-                    left_out.maps += 1
+                if not share.takes(picture):
+                    share.maps += 1
                     picture = b""
         return ClipMedia(sound, picture, sentence, note)
 
     def _bundle(self, final: Ensemble) -> tuple[Bundle | None, tuple[str, ...]]:
         """The bundle of a machine's ensemble; None with the reason if it cannot score a clip alone."""
         if final.combine in TRANSDUCTIVE:
-            return None, (
-                f"no maps: {final.name} combines by ranks among the test clips, so no clip has a score alone",
-            )
+            return None, (f"no maps: {final.name} combines ranks among the test clips, so no clip has a score alone",)
         try:
             if missing := members_without_state(self.ledger, final):
                 return None, (self._without_states(final.machine, missing),)
@@ -218,11 +205,26 @@ def ogg(wave: Samples, rate: int) -> bytes:
 
 
 def picture_of(explanation: Explanation) -> bytes:
-    """The explanation's picture as a PNG of few colours."""
+    """The explanation's picture as a PNG of 256 colours, which takes some 80 kB and not 200."""
     from PIL import Image
 
-    with TemporaryDirectory() as folder, Image.open(explanation.save_png(Path(folder) / "map.png")) as drawn:
-        small = drawn.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    with (
+        TemporaryDirectory() as folder,
+        Image.open(explanation.save_png(Path(folder) / "map.png", small=True)) as drawn,
+    ):
+        small = drawn.convert("RGB").quantize(palette=_palette(), dither=Image.Dither.NONE)
     file = io.BytesIO()
     small.save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+def _palette() -> Image.Image:
+    """An image that holds the colours of both colour maps, and the greys of text."""
+    from matplotlib import colormaps
+    from PIL import Image
+
+    maps = [colormaps[name](np.linspace(0, 1, 112), bytes=True)[:, :3] for name in (SPECTROGRAM_COLOURS, MAP_COLOURS)]
+    greys = np.repeat(np.linspace(0, 255, 32).astype(np.uint8)[:, None], 3, axis=1)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.concatenate([*maps, greys]).tobytes())
+    return palette
