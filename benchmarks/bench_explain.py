@@ -39,7 +39,7 @@ from benchmarks._timing import Row
 
 SIZE, SEED = SIZES["small"], 0
 SEVERITY = 0.5  # from 0, barely audible, to 1: weaker faults are left out
-MOST_CLIPS = 8  # per kind of fault
+MOST_CLIPS = 5  # per kind of fault
 RANDOM_MAPS = 20  # per clip
 IDNN = {"batch_size": 256, "lr": 3e-3, "epochs": 15}
 LONG = 10.0  # seconds, of the clip whose explanation is timed

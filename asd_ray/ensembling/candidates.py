@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 BY = ("held_out", "train", "test")  # splits whose scores can standardise
 CONSTANT = "constant scores"
 TEST_OTHERS = "test scores of other clips"
-UNTIMED = "its time cannot be measured"
+UNTIMED = "time not measured"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 
 from asd_ray.tuning.config import LOCAL
@@ -15,4 +14,4 @@ def import_ray(address: str) -> None:
     """Call this before anything else imports Ray. `address` is where it will run: local, auto or HOST:PORT."""
     if address == LOCAL:
         os.environ.setdefault(LOOPBACK, "0")
-    importlib.import_module("asd_ray.tuning.on_ray._ray")
+    import asd_ray.tuning.on_ray._ray  # noqa: F401

@@ -22,6 +22,7 @@ ACTIONS = {
     "report": [],
     "bundle": [],
     "score": [],
+    "explain": [],
     "watch": [],
     "onnx": [],
     "serve": [],
@@ -39,7 +40,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_verb_is_tried() -> None:
     assert set(ACTIONS) == set(VERBS)
-    assert len(HELPS) == 26
+    assert len(HELPS) == 28
 
 
 @pytest.mark.parametrize("words", HELPS, ids=" ".join)

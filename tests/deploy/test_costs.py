@@ -86,7 +86,7 @@ def test_without_states_only_those_that_have_one_are_members(copy: Run) -> None:
     state_file(copy, "idnn").unlink()
     ensemble = copy.ensemble("fan", ["top_k"], infer_limit=60.0, final=True)
     assert {member.family for member in ensemble.members} == {"twfr_gmm"}
-    note = f"left out: fan-idnn-0000: its time cannot be measured: {NO_STATE}"
+    note = f"left out: fan-idnn-0000: time not measured: {NO_STATE}"
     assert note in ensemble.notes
     state_file(copy, "twfr_gmm").unlink()
     with pytest.raises(

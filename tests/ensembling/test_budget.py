@@ -274,11 +274,11 @@ def test_trials_that_cannot_be_measured_are_left_out_and_named(ledger: Ledger) -
     [ensemble] = chosen_of(ledger, 50, timer_of(ledger, idnn_0001=1.0), ["best_single"]).ensembles
     assert ensemble.candidates.tried == 2  # both variants of one trial
     assert [note for note in ensemble.notes if "left out" in note] == [
-        "left out: fan-group_made-0000, fan-idnn-0000: its time cannot be measured: no state"
+        "left out: fan-group_made-0000, fan-idnn-0000: time not measured: no state"
     ]
     assert set(ensemble.candidates.left_out) == {
-        "fan-idnn-0000 (its time cannot be measured)",
-        "fan-group_made-0000 (its time cannot be measured)",
+        "fan-idnn-0000 (time not measured)",
+        "fan-group_made-0000 (time not measured)",
     }
     with pytest.raises(
         AsdRayError, match="fan: no candidate can be measured, so --infer-limit cannot choose: no state"

@@ -18,7 +18,7 @@ from asd_ray.errors import AsdRayError
 
 LONGEST = 300.0  # seconds; the time to explain a clip grows with its length
 LEAST = 0.1  # of the score above that of typical normal sound: a region that explains less is not reported …
-SPREAD = 2.0  # … nor one that explains less than LEAST of so many deviations of the normal scores
+SPREAD = 4.0  # … nor one that explains less than LEAST of so many deviations of the normal scores
 
 
 @runtime_checkable

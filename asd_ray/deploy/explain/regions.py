@@ -13,9 +13,9 @@ from asd_ray.deploy.explain.occlusion import mask_of
 from asd_ray.deploy.explain.spectrum import Floats, Mask, Spectrum
 
 MOST = 5  # regions of a map
-PART_OF_PEAK = 0.4  # a cell belongs to a region from this part of the map's maximum on …
-NOISE = 3.0  # … and from so many deviations above the map's median on
-STANDS_OUT = 5.0  # deviations: a map whose maximum is lower has no region
+PART_OF_PEAK = 0.3  # a cell belongs to a region from this part of the map's maximum on …
+NOISE = 2.0  # … and from so many deviations above the map's median on
+STANDS_OUT = 3.0  # deviations: a map whose maximum is lower has no region
 INNER = 0.95  # of what is outside the normal range: the extent of a region holds this share of it
 TONAL_OCTAVES, TONAL_BINS = 0.25, 10  # the widest tone: a fourth of an octave, or the leakage of the window
 TONAL_SECONDS = 0.2  # the shortest tone

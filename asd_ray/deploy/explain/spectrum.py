@@ -99,11 +99,11 @@ class Spectrum:
         pieces = np.fft.irfft(change, self.n_fft) * _hann(self.n_fft)
         added = _overlap_add(pieces, self.hop)
         start = first_frame * self.hop - self.n_fft // 2
-        sound = self.samples.astype(np.float64)
+        sound = self.samples.copy()
         inside = slice(max(0, start), min(len(sound), start + len(added)))
-        sound[inside] += FULL_SCALE * added[inside.start - start : inside.stop - start] / self._weights[inside]
-        changed: Samples = np.clip(np.rint(sound), -32768, 32767).astype(np.int16)
-        return changed
+        difference = FULL_SCALE * added[inside.start - start : inside.stop - start] / self._weights[inside]
+        sound[inside] = np.clip(np.rint(sound[inside] + difference), -32768, 32767)
+        return sound
 
     @cached_property
     def _weights(self) -> Floats:

@@ -116,7 +116,7 @@ def about(name: str, bundle: Bundle) -> dict[str, Any]:
         "threshold": bundle.threshold,
         "members": len(bundle.members),
         "recipe": ensemble.name,
-        "created": bundle.facts.get("created"),
+        "created": bundle.created,
         "headline": metric
         and {
             "protocol": ensemble.headline_protocol,

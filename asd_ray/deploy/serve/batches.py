@@ -14,7 +14,7 @@ from asd_ray.deploy.serve._serve import serve
 from asd_ray.deploy.serve.refusal import SERVER_ERROR, UNPROCESSABLE, Refusal
 from asd_ray.deploy.sound import Sound
 
-WAIT = 0.005  # seconds that the first sound of a batch waits for others
+WAIT = 0.002  # seconds that the first sound of a batch waits for others
 BROKEN = "this sound could not be scored because of an error in the server; its log has the details"
 Pair = tuple[SoundFile, Sound]
 

@@ -34,25 +34,27 @@ def serving(
 ) -> Iterator[str]:
     """Serve bundles for as long as the block lasts. Yields the server's address when it answers.
 
-    Call `ray.init` before. `cpus` and `gpus` are those of each replica. Where Serve runs on this Ray already, it stays
-    with its other applications, and listens where it did before. With `ray_ends`, the caller ends Ray right after the
-    block, and Serve ends with it.
+    Call `ray.init` before. `cpus` and `gpus` are those of each replica. With `ray_ends`, the caller ends Ray right
+    after the block, and Serve ends with it.
     """
     if not (config.token or is_loopback(host)):
         raise AsdRayError(f"other computers can reach {host}, so requests must need the token: token=True, or {HOST}")
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    is_ours = not serve.status().proxies  # no Serve runs yet
+    if serve.status().proxies:
+        raise AsdRayError(
+            "Ray Serve runs on this Ray already, with an address and applications of its own; add the bundles to its "
+            "configuration file as in serve.yaml, or end it with: serve shutdown"
+        )
     try:
         with _explained():
-            if is_ours:
-                http: dict[str, Any] = {"host": host, "port": port, "request_timeout_s": TIMEOUT}
-                serve.start(proxy_location="HeadOnly", http_options=http, logging_config=QUIET)
+            http: dict[str, Any] = {"host": host, "port": port, "request_timeout_s": TIMEOUT}
+            serve.start(proxy_location="HeadOnly", http_options=http, logging_config=QUIET)
             application = build(config, replicas=replicas, cpus=cpus, gpus=gpus)
             serve.run(application, name=NAME, route_prefix="/", logging_config=QUIET)
         yield address(host, port)
     finally:
         serve.delete(NAME)  # requests that are being answered are finished
-        if is_ours and not ray_ends:
+        if not ray_ends:
             serve.shutdown()  # type: ignore[no-untyped-call]
 
 

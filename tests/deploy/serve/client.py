@@ -73,6 +73,11 @@ class Server:
                     found.append(other)
         return found
 
+    @property
+    def ray_address(self) -> str:
+        words = [word for process in self.processes for word in process.cmdline()]
+        return next(word.partition("=")[2] for word in words if word.startswith("--gcs-address="))
+
     def end(self, number: signal.Signals, *, group: bool = False) -> tuple[int, list[psutil.Process]]:
         """Send a signal, as a terminal does with `group`. Returns the exit status, and processes that still run."""
         started = self.processes

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -109,7 +112,7 @@ def test_the_shipped_file_is_in_the_source_distribution() -> None:
     assert "serve.yaml" in build["targets"]["sdist"]["include"]
 
 
-def test_serve_runs_the_shipped_file(small: SmallRun, tmp_path: Path) -> None:
+def test_serve_runs_the_shipped_file_and_its_ray_takes_no_second_server(small: SmallRun, tmp_path: Path) -> None:
     """With another port, the bundle of this test, and no token."""
     content, port = shipped(), free_port()
     content["http_options"]["port"] = port
@@ -123,5 +126,11 @@ def test_serve_runs_the_shipped_file(small: SmallRun, tmp_path: Path) -> None:
         reply = server.client.post("/line3/score?id=00", clip)
         assert reply.status == 200
         assert reply.content["score"] == pytest.approx(small.load().score(clip, id="00").score, rel=1e-5)
-        status, left = server.end(signal.SIGINT)
+        again = ["serve", small.folder, "--address", server.ray_address, "--port", free_port()]
+        words = [sys.executable, "-m", "asd_ray", *map(str, again)]
+        joined = subprocess.run(words, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+        assert joined.returncode == 2
+        assert "asd-ray serve: Ray Serve runs on this Ray already" in joined.stderr
+        assert server.client.post("/line3/score?id=00", clip).status == 200
+        _, left = server.end(signal.SIGINT)
         assert left == []

@@ -132,6 +132,7 @@ def test_the_bundles_are_described(served: Served) -> None:
         assert metric is not None
         assert (each["machine"], tuple(each["ids"]), each["rate"]) == ("fan", bundle.ids, bundle.rate)
         assert (each["threshold"], each["members"]) == (bundle.threshold, len(bundle.members))
+        assert (each["recipe"], each["created"]) == (bundle.ensemble.name, bundle.created)
         assert each["headline"]["value"] == metric.value
         assert each["headline"]["protocol"] == bundle.ensemble.headline_protocol
 
