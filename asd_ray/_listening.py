@@ -173,7 +173,9 @@ class Listener:
             return None, (f"no maps: {error}",)
 
     def _without_states(self, machine: str, missing: Sequence[str]) -> str:
-        command = typed("asd-ray", "bundle", machine, "--run", self.ledger.layout.root, "--data", self.data.table.known_as)
+        command = typed(
+            "asd-ray", "bundle", machine, "--run", self.ledger.layout.root, "--data", self.data.table.known_as
+        )
         return (
             f"no maps: the search kept no state of {', '.join(missing)}. Train again with: {command}; asd-ray explain "
             "then draws the map of any clip. A search with --keep-states all keeps every state"
