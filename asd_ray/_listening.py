@@ -90,7 +90,7 @@ class Listener:
         notes: dict[str, tuple[str, ...]] = {}
         for machine, (final, mistakes) in shown.items():
             if machine not in bank.fingerprints:
-                notes[machine] = (f"no sound and no maps: {self.data.table.root} has no clips of this machine",)
+                notes[machine] = (f"no sound and no maps: {self.data.table.place} has no clips of this machine",)
                 continue
             share = _Share(left // to_come)  # what one machine does not need is left to the others
             left, to_come = left - share.left, to_come - 1
@@ -105,7 +105,7 @@ class Listener:
         data = self.data
         if not (machines := sorted(set(finals) & set(data.table.machines))):
             raise AsdRayError(
-                f"{data.table.root} has clips of {', '.join(data.table.machines)}, but the report is of "
+                f"{data.table.place} has clips of {', '.join(data.table.machines)}, but the report is of "
                 f"{', '.join(sorted(finals))}; {CURE}"
             )
         with progress_bar("decoding") as shown:
@@ -120,8 +120,9 @@ class Listener:
             own, other = finals[machine].dataset.fingerprint, bank.fingerprints[machine]
             if own and own != other:
                 raise AsdRayError(
-                    f"{data.table.root}: its clips of {machine} ({other[:8]}) are not those of the run ({own[:8]}); "
-                    f"{bank.rate_hint(machine)}{CURE}"
+                    f"{data.table.place}: its clips of {machine} ({other[:8]}) are not those of the run ({own[:8]}); "
+                    f"{bank.rate_hint(machine)}read it with the options of the search (--layout, --labels, --rate …), "
+                    f"{CURE}"
                 )
         return bank
 
@@ -172,7 +173,9 @@ class Listener:
             return None, (f"no maps: {error}",)
 
     def _without_states(self, machine: str, missing: Sequence[str]) -> str:
-        command = typed("asd-ray", "bundle", machine, "--run", self.ledger.layout.root, "--data", self.data.table.root)
+        command = typed(
+            "asd-ray", "bundle", machine, "--run", self.ledger.layout.root, "--data", self.data.table.known_as
+        )
         return (
             f"no maps: the search kept no state of {', '.join(missing)}. Train again with: {command}; asd-ray explain "
             "then draws the map of any clip. A search with --keep-states all keeps every state"
@@ -184,7 +187,7 @@ def _rows(bank: Bank, machine: str, clips: Sequence[ClipDecision]) -> list[int]:
     here = ((bank.frame["machine"] == machine) & (bank.frame["split"] == TEST)).to_numpy()
     place = dict(zip(bank.frame["clip"][here], np.flatnonzero(here).tolist(), strict=True))
     if missing := [clip.clip for clip in clips if clip.clip not in place]:
-        raise AsdRayError(f"{bank.table.root}: {machine} has no test clip {missing[0]!r}; {CURE}")
+        raise AsdRayError(f"{bank.table.place}: {machine} has no test clip {missing[0]!r}; {CURE}")
     return [place[clip.clip] for clip in clips]
 
 
