@@ -24,6 +24,7 @@ VERBS = {  # verb -> (module that has `main(argv)`, what it does)
     "explain": ("asd_ray.cli.explain", "show where and when a recording is anomalous: a heat map, regions, a sentence"),
     "watch": ("asd_ray.cli.watch", "listen to a machine, from a folder or a pipe, and raise one alarm per fault"),
     "onnx": ("asd_ray.cli.onnx", "write the members of a bundle as ONNX files, for machines without torch"),
+    "serve": ("asd_ray.cli.serve", "score recordings that programs send over HTTP, with Ray Serve"),
     "submission": ("asd_ray.cli.submission", "write or check the official submission files of a DCASE year"),
     "verify": ("asd_ray.cli.verify", "check every file of a run: its ledger, and its ensembles against the ledger"),
     "ledger": ("asd_ray.cli.ledger", "list, show, verify, import, export, compact or forget stored trials"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,6 +85,18 @@ def write_bundle(
         notes.append("its units and its threshold were computed anew from the new scores of normal clips")
     folder = writing.write_bundle(out, ensemble, calibration, states, refit=refit)
     return Written(folder, tuple(notes), len(states), len(restored))
+
+
+def members_without_state(ledger: Ledger, ensemble: Ensemble) -> list[str]:
+    """Names of the members' trials whose states the search did not keep."""
+    states, kept = States(ledger), dict[str, Container[str]]()
+    missing = []
+    for trial, record in _records(ledger, ensemble).items():
+        if record.family not in kept:
+            kept[record.family] = states.of_family(record.family)
+        if trial not in kept[record.family]:
+            missing.append(record.name)
+    return missing
 
 
 def _records(ledger: Ledger, ensemble: Ensemble) -> dict[str, TrialRecord]:

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress_bar(activity: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(activity: str, quiet: bool = False, *, things: str = "clips") -> Iterator[Callable[[int, int], None]]:
     """Show ``<activity> clips`` with a bar; call what it yields with the clips done and the clips in total.
+
+    `things` are counted in place of clips.
 
     The bar is on standard error, so the output of a command can be piped. There is none where standard error is
     neither a terminal nor a notebook, or with `quiet`.
@@ -33,5 +35,5 @@ def progress_bar(activity: str, quiet: bool = False) -> Iterator[Callable[[int, 
     )
     screen = console(stderr=True)
     with Progress(*columns, console=screen, transient=True, disable=quiet or not is_live(screen)) as bar:
-        task = bar.add_task(f"{activity} clips", total=None)
+        task = bar.add_task(f"{activity} {things}", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

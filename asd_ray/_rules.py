@@ -45,12 +45,20 @@ COUNT = Rule("must be a whole number from 1", lambda value: is_whole(value) and 
 SEED = Rule(
     f"must be a whole number from 0 to {LARGEST_SEED}", lambda value: is_whole(value) and 0 <= value <= LARGEST_SEED
 )
+PORT = Rule("must be a whole number from 1 to 65535", lambda value: is_whole(value) and 1 <= value <= 65535)
 SHARE = Rule("must be a number between 0 and 0.5", lambda value: is_number(value) and 0 <= value <= 0.5)
 AMOUNT = Rule("must be a share up to 1 in steps of 0.0001, or a whole number,", _is_amount)  # of CPUs or GPUs
 ABOVE_0 = Rule("must be above 0, because every trial computes,", lambda value: value > 0)
 GIB = Rule("must be GiB from 0, such as 4,", lambda value: is_number(value) and 0 <= value < 1e6)
 DURATION = Rule("must be above 0, in seconds or such as 30m,", _is_duration)
+INFER_LIMIT = Rule("must be a time such as 50ms or 0.05s,", lambda value: is_number(value) and 0 < value <= 3600)
 DURATION_TEXT = Rule("must be a number with s, m, h or d, such as 30m,", _is_duration)  # on the command line
+
+
+def short_seconds_of(time: float | str | None) -> Any:
+    """50ms -> 0.05, and 0.05s or 0.05 too. What is no such text is returned as it is."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|)", time) if isinstance(time, str) else None
+    return float(match[1]) / (1000 if match[2] == "ms" else 1) if match else time
 
 
 def seconds_of(duration: float | str | None) -> Any:

@@ -30,7 +30,5 @@ def for_python() -> Iterator[None]:
     try:
         yield
     except AsdRayError as error:
-        message = as_arguments(str(error))
-        if message == str(error):
-            raise
-        raise type(error)(message) from error
+        error.args = (as_arguments(str(error)),)  # the same error, because a subclass may need more than a message
+        raise

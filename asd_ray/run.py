@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asd_ray._rules import seconds_of
+from asd_ray._rules import seconds_of, short_seconds_of
 from asd_ray._wording import for_python
 from asd_ray.dataset import Dataset, listed
 from asd_ray.errors import AsdRayError, unknown
@@ -231,6 +231,7 @@ class Run:
         by: str | None = None,
         drop: bool = False,
         final: bool = False,
+        families: Sequence[type] = (),
         **config: Any,
     ) -> Comparison:
         """Choose as `ensemble` does and return everything that was compared.
@@ -240,7 +241,9 @@ class Run:
         `recipes` are names of shipped ones, files, or `Recipe` objects; without them all shipped ones are followed, and
         those that the candidates do not allow are skipped. `by` is the split whose scores standardise. `drop` leaves
         out candidates that lack test clips. `final` makes the best of `recipes` the final one in any case. `config` are
-        fields of `EnsembleConfig`, such as ``maximise="auc"``.
+        fields of `EnsembleConfig`, such as ``maximise="auc"``. With ``infer_limit=0.05`` or ``"50ms"`` members are
+        chosen so that the ensemble scores 10 s of sound within that time on this computer, in one thread of its CPU;
+        `families` are then classes of your own that cannot be imported by name.
         """
         from asd_ray.ensembling import EnsembleConfig, Recipe, choose
 
@@ -248,11 +251,18 @@ class Run:
         self.ledger.check_known(machine, None)
         if strange := sorted(config.keys() - {field.name for field in fields(EnsembleConfig)}):
             raise unknown("field of EnsembleConfig", strange[0], [field.name for field in fields(EnsembleConfig)])
+        if "infer_limit" in config:
+            config["infer_limit"] = short_seconds_of(config["infer_limit"])
         settings = EnsembleConfig(**config)
         if recipes is not None:
             recipes = [recipes] if isinstance(recipes, str | Path | Recipe) else list(recipes)
+        timer = None
+        if settings.infer_limit is not None:
+            from asd_ray.deploy.costs import Stopwatch
+
+            timer = Stopwatch(self.ledger, machine, families)
         with for_python():
-            return choose(self.ledger, machine, recipes, settings, by=by, drop=drop, final=final)
+            return choose(self.ledger, machine, recipes, settings, by=by, drop=drop, final=final, timer=timer)
 
     def ensembles(self, machine: str | None = None) -> dict[str, dict[str, Ensemble]]:
         """The stored ensembles: machine -> name of the recipe, or "final" -> ensemble."""
@@ -297,8 +307,28 @@ class Run:
             )
             return Bundle.load(written.folder, families=families)
 
-    def report(self, out: str | Path | None = None) -> Report:
-        """Write the report of all final ensembles, by default into the run; its `page` is the file to open."""
+    def report(
+        self,
+        out: str | Path | None = None,
+        data: Dataset | str | Path | None = None,
+        *,
+        audio: bool = True,
+        device: str = "cpu",
+        families: Sequence[type] = (),
+    ) -> Report:
+        """Write the report of all final ensembles, by default into the run; its `page` is the file to open.
+
+        With `data`, the dataset of the search, the page has the sounds of the clips that are most often wrong, and maps
+        of where their scores come from, computed on `device`. ``audio=False`` leaves the sounds out. `families` are
+        classes of your own that cannot be imported by name.
+        """
         from asd_ray.reporting import write_report
 
-        return write_report(self.ledger.require(), out)
+        if data is None:
+            return write_report(self.ledger.require(), out)
+        from asd_ray._listening import Listener
+
+        dataset = data if isinstance(data, Dataset) else Dataset(data)
+        with for_python():
+            listener = Listener(self.ledger.require(), dataset.source(), audio, device, families)
+            return write_report(self.ledger, out, listener)

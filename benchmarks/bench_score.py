@@ -1,13 +1,11 @@
 """Scoring with a bundle: clips per second, seconds to the first score, memory over many clips.
 
-BENCH_BUNDLE=fan.bundle uses a bundle of your own. Otherwise one is made: an autoencoder, an IDNN and a TWFR-GMM, after
-a short search on the demo fan.
+BENCH_BUNDLE=fan.bundle uses a bundle of your own; otherwise benchmarks/_bundles.py makes one.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,42 +16,26 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from asd_ray import Bundle, Dataset, Run
+from asd_ray import Bundle
 from asd_ray.clips.bank import ClipSet
 from asd_ray.clips.wave_bank import WaveBank
 from asd_ray.deploy.scoring import FILES, SoundFile, score_files
+from benchmarks._bundles import bundle_in, recordings
 from benchmarks._timing import Row, compare
 
-CLIPS, SECONDS, RATE = 320, 10.0, 16_000
+CLIPS, SECONDS = 320, 10.0
 MANY = (1_000, 10_000)  # clips of a second, for memory
-FAMILIES = ["autoencoder", "idnn", "twfr_gmm"]
 
 
 def run() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        path = Path(os.environ.get("BENCH_BUNDLE") or _made(folder))
+        path = bundle_in(folder)
         bundle = Bundle.load(path)
-        files = [SoundFile(str(file), bundle.ids[0]) for file in _recordings(folder / "long", CLIPS, SECONDS)]
+        files = [SoundFile(str(file), bundle.ids[0]) for file in recordings(folder / "long", CLIPS, SECONDS)]
         yield _throughput(bundle, files)
         yield _first_score(path, files[0].path)
-        yield _memory(path, [str(file) for file in _recordings(folder / "short", 100, 1.0)])
-
-
-def _made(folder: Path) -> Path:
-    run = Run(folder / "run")
-    run.search(Dataset.demo("fan"), "fan", families=FAMILIES, trials=1, epochs_cap=2, serial=True, quiet=True)
-    run.ensemble("fan", "label_free")
-    run.bundle("fan", folder / "fan.bundle")
-    return folder / "fan.bundle"
-
-
-def _recordings(folder: Path, count: int, length: float) -> list[Path]:
-    folder.mkdir()
-    draw = np.random.default_rng(0)
-    for number in range(count):
-        soundfile.write(folder / f"{number:05d}.wav", draw.normal(0, 0.05, round(length * RATE)), RATE)
-    return sorted(folder.iterdir())
+        yield _memory(path, [str(file) for file in recordings(folder / "short", 100, 1.0)])
 
 
 def _throughput(bundle: Bundle, files: list[SoundFile]) -> Row:

@@ -80,6 +80,7 @@ PLACES = [
     *("status {x}", "verify {x}", "submission write {x} NEW", "submission write RUN {x}"),
     "submission check {x} --year 2023",
     *("score {x} CLIP", "score BUNDLE {x}", "score BUNDLE CLIP {x}", "bundle {x} --run RUN --out NEW"),
+    *("explain {x} CLIP", "explain BUNDLE {x}", "onnx {x} --out NEW", "serve {x}", "watch {x} FOLDER"),
     *("ledger show RUN {x}", "ledger export RUN {x}", "ledger import NEW {x}", "ledger forget RUN {x}"),
 ]
 COMMANDS = PLACES + [f"{base} --{option} {{x}}" for base, options in OPTIONS.items() for option in options.split()]

@@ -296,8 +296,8 @@ def test_a_record_in_a_foreign_file_is_checked_when_it_is_read(field: str) -> No
 
 SEARCH = """
     import os, sys
-    from asd_ray.tuning.session import LOOPBACK
-    os.environ.setdefault(LOOPBACK, "0")  # as the verb does it
+    from asd_ray.tuning.ray_settings import import_ray
+    import_ray("local")  # as the verb does it
     from asd_ray.tuning.on_ray.cluster import ray_at
     from asd_ray.tuning.on_ray._ray import ray
 

@@ -18,7 +18,7 @@ def add_bundle_options(to: argparse.ArgumentParser) -> None:
     add("--threshold", type=_number, metavar="X", help="call a score above it an anomaly, instead of the bundle's")
     add(
         "--false-alarms",
-        type=_share,
+        type=share,
         metavar="1%",
         help="set the threshold so that this share of normal clips exceeds it, such as 1%% or 0.01",
     )
@@ -51,7 +51,7 @@ def _number(text: str) -> float:
     return value
 
 
-def _share(text: str) -> float:
+def share(text: str) -> float:
     """1% or 0.01"""
     try:
         value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)

@@ -15,18 +15,23 @@ def print_machine(comparison: Comparison) -> None:
     from rich.table import Table
 
     from asd_ray._console import console
+    from asd_ray.ensembling.costs import in_ms
 
     out, best = console(), comparison.ensembles[0]
     tried = best.candidates
     title = f"{comparison.machine}: {tried.tried} candidates of {len(tried.families)} families; {_measure_of(best)}"
     table = Table(title=title, title_justify="left")
-    for name in ("recipe", "members", "crossval", "95 %", "oracle", "gap", "gain over best single", "95 %"):
+    names = ["recipe", "members", "crossval", "95 %", "oracle", "gap", "gain over best single", "95 %"]
+    for name in [*names, *(["ms"] if best.inference else [])]:
         table.add_column(name, justify="left" if name == "recipe" else "right", no_wrap=True)
     for ensemble in comparison.ensembles:
-        table.add_row(*_row(ensemble))
+        table.add_row(*_row(ensemble), *([f"{1000 * time.seconds:.1f}"] if (time := ensemble.inference) else []))
     out.print(table)
     for member in best.members:
-        out.print(f"  {member.weight:g} × {member.name} {member.variant}")
+        cost = f", {in_ms(best.inference.costs.of([member.trial]))} alone" if best.inference else ""
+        out.print(f"  {member.weight:g} × {member.name} {member.variant}{cost}")
+    if best.inference:
+        out.print(f"  ms: the whole ensemble for 10 s of sound, in one thread of {best.inference.costs.computer}")
     notes = [note for ensemble in comparison.ensembles for note in ensemble.notes]
     for note in dict.fromkeys([*notes, *comparison.notes]):
         out.print(f"  note: {note}", style="dim")

@@ -6,7 +6,19 @@ import argparse
 from pathlib import Path
 from typing import TypeVar
 
-from asd_ray._rules import ABOVE_0, AMOUNT, COUNT, DURATION_TEXT, GIB, SEED, Rule, seconds_of
+from asd_ray._rules import (
+    ABOVE_0,
+    AMOUNT,
+    COUNT,
+    DURATION_TEXT,
+    GIB,
+    INFER_LIMIT,
+    PORT,
+    SEED,
+    Rule,
+    seconds_of,
+    short_seconds_of,
+)
 from asd_ray.errors import AsdRayError
 
 T = TypeVar("T", int, float)
@@ -41,6 +53,12 @@ def duration(text: str) -> float:
     return seconds
 
 
+def infer_limit(text: str) -> float:
+    """A time in seconds: 50ms -> 0.05."""
+    seconds: float = _checked(text, short_seconds_of(text), INFER_LIMIT)
+    return seconds
+
+
 def amount(text: str) -> float:
     """A number of CPUs or GPUs: a share of one, or whole ones."""
     return _checked(text, _number(text), AMOUNT)
@@ -54,6 +72,11 @@ def above_0(text: str) -> float:
 def gib(text: str) -> float:
     """Memory in GiB."""
     return _checked(text, _number(text), GIB)
+
+
+def port_number(text: str) -> int:
+    """A port to listen on."""
+    return _checked(text, _whole(text), PORT)
 
 
 def seed_number(text: str) -> int:

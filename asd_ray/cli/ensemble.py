@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say, say_json, typed
 from asd_ray.cli._arguments import parser
 from asd_ray.cli._ensemble_tables import print_comparisons, print_machine
 from asd_ray.cli._run import run
 from asd_ray.cli._runs import only_run
-from asd_ray.cli._types import positive
+from asd_ray.cli._types import infer_limit, positive
 from asd_ray.errors import AsdRayError
+
+if TYPE_CHECKING:
+    from asd_ray.ensembling.costs import Timer
+    from asd_ray.ledger import Ledger
 
 EXAMPLES = (
     "asd-ray ensemble fan --run runs/demo",
     "asd-ray ensemble --run runs/demo                      (every machine of the run, every recipe)",
     "asd-ray ensemble fan --run runs/demo --recipe greedy --recipe mine.toml --maximise auc",
+    "asd-ray ensemble fan --run runs/demo --infer-limit 50ms",
     "asd-ray ensemble --verify runs/demo/ensembles/fan/final.json --run runs/demo",
 )
 
@@ -65,6 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="percentile of normal scores that is the threshold (default 90)",
     )
     add(
+        "--infer-limit",
+        type=infer_limit,
+        metavar="TIME",
+        help="choose members so that the ensemble scores 10 s of sound within this time on this computer, in one "
+        "thread of its CPU: 50ms or 0.05s. Only trials whose states the search kept can be members",
+    )
+    add(
         "--missing",
         choices=("raise", "drop"),
         default="raise",
@@ -99,13 +112,22 @@ def _ensemble(args: argparse.Namespace) -> int:
         seed=args.seed,
         threshold=args.threshold,
         percentile=args.percentile,
+        infer_limit=args.infer_limit,
     )
     recipes = None if args.recipe is None else find_ways(args.recipe)
     compared, failed = [], []
     for machine in machines:
         try:
-            drop = args.missing == "drop"
-            comparison = choose(ledger, machine, recipes, config, by=args.by, drop=drop, final=args.final)
+            comparison = choose(
+                ledger,
+                machine,
+                recipes,
+                config,
+                by=args.by,
+                drop=args.missing == "drop",
+                final=args.final,
+                timer=None if args.infer_limit is None else _timer(ledger, machine),
+            )
         except AsdRayError as error:  # the other machines are still chosen
             failed.append(str(error))
             continue
@@ -121,6 +143,12 @@ def _ensemble(args: argparse.Namespace) -> int:
     if failed:
         raise AsdRayError("\n".join(failed))
     return 0
+
+
+def _timer(ledger: Ledger, machine: str) -> Timer:
+    from asd_ray.deploy.costs import Stopwatch  # it imports torch, which choosing without a limit does not need
+
+    return Stopwatch(ledger, machine)
 
 
 def _verify(args: argparse.Namespace) -> int:

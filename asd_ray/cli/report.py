@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say, typed
 from asd_ray.cli._arguments import parser
+from asd_ray.cli._dataset_options import add_reading_options, dataset_of
 from asd_ray.cli._run import run
 from asd_ray.cli._runs import only_run
 from asd_ray.cli.submission.check import check_files
@@ -15,10 +16,12 @@ from asd_ray.cli.submission.write import write_files
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:
+    from asd_ray._listening import Listener
     from asd_ray.ledger import Ledger
 
 EXAMPLES = (
     "asd-ray report --run runs/demo",
+    "asd-ray report --run runs/demo --data dataset/            # with sounds and maps of the clips that are wrong",
     "asd-ray report --run s3://bucket/runs/fan --out report/",
     "asd-ray report --run runs/dcase2020 --submission submissions/ours_1",
     "asd-ray report --check-submission submissions/theirs_1 --year 2023",
@@ -37,6 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     command.add_argument("--run", metavar="RUN", help="folder or s3://… of results (default: the one folder in runs/)")
     command.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/report)")
+    listening = command.add_argument_group("sounds and maps of the clips that are most often wrong").add_argument
+    listening("--data", metavar="DIR", help="the dataset of the search; the page then has a player and a map per clip")
+    listening("--no-audio", action="store_true", help="leave the players out, and keep the maps")
+    listening(
+        "--device", default="cpu", metavar="DEVICE", help="where maps are computed: cpu (default), cuda or cuda:1"
+    )
+    add_reading_options(command)
     add = command.add_argument_group("other forms", "each does only this, and writes no report").add_argument
     add("--submission", metavar="DIR", help="write the final ensembles' official files of the dataset's DCASE year")
     add(
@@ -57,6 +67,8 @@ def _report(args: argparse.Namespace) -> int:
     options = [f"--{name.replace('_', '-')}" for name in forms]
     if len(options) > 1:
         raise AsdRayError(f"{' and '.join(options)} cannot be combined; run one command after the other")
+    if forms and args.data is not None:
+        raise AsdRayError(f"{options[0]} writes no report, so it cannot use --data; leave one of the two out")
     if "" in forms.values():
         raise AsdRayError(f"{options[0]} is empty; name a file or folder, or leave the option out")
     if args.check_submission:
@@ -73,15 +85,25 @@ def _report(args: argparse.Namespace) -> int:
     from asd_ray.reporting import write_report
     from asd_ray.storage.places import is_address
 
-    report = write_report(ledger, args.out)
+    report = write_report(ledger, args.out, _listener(ledger, args))
     for path in report.files:
         say(path)
-    _notes([f"not read: {why}" for why in report.not_read])
+    _notes([*(f"not read: {why}" for why in report.not_read), *report.notes])
     fetch = "download and open" if is_address(report.page) else "open"
     say(f"next: {fetch} {report.page} in a browser")
     for why in report.left_out:
         say(f"asd-ray report: left out: {why}", error=True)
     return 1 if report.left_out else 0
+
+
+def _listener(ledger: Ledger, args: argparse.Namespace) -> Listener | None:
+    """What makes sounds and maps; None without --data, so that the report is written without torch."""
+    dataset = dataset_of(args)
+    if dataset is None:
+        return None
+    from asd_ray._listening import Listener
+
+    return Listener(ledger, dataset.source(), audio=not args.no_audio, device=args.device)
 
 
 def _studies(ledger: Ledger, args: argparse.Namespace) -> int:

@@ -57,6 +57,7 @@ class Bundle:
     channel: int | str
     features: DirectFeatures  # shared by the detectors
     folder: Path
+    created: str  # ISO 8601
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | torch.device = "cpu", families: Sequence[type] = ()) -> Self:
@@ -73,6 +74,7 @@ class Bundle:
             channel=facts["channel"],
             features=features,
             folder=contents.folder,
+            created=facts.get("created", ""),
         )
 
     @property

@@ -27,7 +27,7 @@ def load_detectors(
         where = f"{contents.folder}/{STATES}/{facts['trial']}.safetensors"
         state, _ = from_bytes(contents.states[facts["trial"]], where)
         context = Context(device, facts["seed"], features, contents.facts["rate"])
-        detectors[facts["trial"]] = _detector(_family(facts, own, where), facts, state, context, where)
+        detectors[facts["trial"]] = make_detector(facts, state, context, own, where)
     variants = {(member.trial, member.variant) for member in contents.ensemble.members}
     unknown = sorted(trial for trial, _ in variants if trial not in detectors)
     if unknown:
@@ -57,7 +57,14 @@ def _family(facts: Mapping[str, Any], own: Mapping[str, Family], where: str) -> 
     return known
 
 
-def _detector(known: Family, facts: Mapping[str, Any], state: dict[str, Any], context: Context, where: str) -> Detector:
+def make_detector(
+    facts: Mapping[str, Any], state: dict[str, Any], context: Context, own: Mapping[str, Family], where: str
+) -> Detector:
+    """The detector of a state. `facts` are what its file says of it, and `own` the families of a user by their target.
+
+    AsdRayError, with `where`, if this version of its family cannot load it.
+    """
+    known = _family(facts, own, where)
     detector: Detector = known.detector(context, **facts["params"])
     if detector.front_end.hash != facts["front_end"]:
         raise AsdRayError(f"{where}: its front end has changed since it was trained; train and bundle it again")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from asd_ray.deploy.calibration import GIVEN, Calibration
+from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.result import Ensemble
 from asd_ray.ensembling.threshold import Threshold
 
@@ -13,7 +14,7 @@ from asd_ray.ensembling.threshold import Threshold
 def model_card(facts: Mapping[str, Any], ensemble: Ensemble, calibration: Calibration) -> str:
     parts = (
         _head(facts, ensemble),
-        _use(facts),
+        _use(facts, ensemble),
         _training(facts, ensemble),
         _members(facts, ensemble),
         _numbers(facts, ensemble),
@@ -35,7 +36,7 @@ def _head(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
     )
 
 
-def _use(facts: Mapping[str, Any]) -> Iterator[str]:
+def _use(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
     yield "## Use"
     yield ""
     yield from ("```sh", "asd-ray score THIS_FOLDER new.wav", "```", "")
@@ -50,6 +51,12 @@ def _use(facts: Mapping[str, Any]) -> Iterator[str]:
         "Nothing in this folder is code. Scoring needs neither Ray nor Optuna; `requirements.txt` lists the packages. "
         f"Sound of any rate is resampled to {facts['rate']} Hz; channel {_text(facts['channel'])} is used."
     )
+    if time := ensemble.inference:
+        yield ""
+        yield (
+            f"Its detectors take {in_ms(time.seconds)} for 10 s of sound in one thread of "
+            f"{_text(time.costs.computer)}; they were chosen to take at most {in_ms(ensemble.config.infer_limit or 0)}."
+        )
 
 
 def _training(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:

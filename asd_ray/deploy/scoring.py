@@ -71,12 +71,12 @@ def _read(bundle: Bundle, file: SoundFile) -> Sound | Unscored:
 
 def _scored(bundle: Bundle, batch: Sequence[tuple[SoundFile, Sound | Unscored]]) -> Iterator[ClipScore | Unscored]:
     readable = [(file, sound) for file, sound in batch if isinstance(sound, Sound)]
-    results = iter(_together(bundle, readable))
+    results = iter(score_together(bundle, readable))
     for _, sound in batch:
         yield next(results) if isinstance(sound, Sound) else sound
 
 
-def _together(bundle: Bundle, pairs: Sequence[tuple[SoundFile, Sound]]) -> Sequence[ClipScore | Unscored]:
+def score_together(bundle: Bundle, pairs: Sequence[tuple[SoundFile, Sound]]) -> Sequence[ClipScore | Unscored]:
     """All of them at once; one by one where that fails, so that one odd file is named alone."""
     ids, domains = [file.id or bundle.only_id for file, _ in pairs], [file.domain for file, _ in pairs]
     try:
@@ -84,7 +84,7 @@ def _together(bundle: Bundle, pairs: Sequence[tuple[SoundFile, Sound]]) -> Seque
     except AsdRayError as error:
         if len(pairs) == 1:
             return [Unscored(pairs[0][0].path, str(error))]
-        return [result for pair in pairs for result in _together(bundle, [pair])]
+        return [result for pair in pairs for result in score_together(bundle, [pair])]
 
 
 def files_of(paths: Sequence[str | Path], ids: Sequence[str] = ()) -> Iterator[SoundFile]:

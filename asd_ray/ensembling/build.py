@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from asd_ray.ensembling import protocols
-from asd_ray.ensembling.candidates import CONSTANT, Candidates, LeftOut, load
+from asd_ray.ensembling.candidates import CONSTANT, UNTIMED, Candidates, LeftOut, load
 from asd_ray.ensembling.combine import TRANSDUCTIVE
 from asd_ray.ensembling.config import EnsembleConfig
+from asd_ray.ensembling.costs import Timer
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
 from asd_ray.ensembling.greedy import Selection
 from asd_ray.ensembling.measuring import best_single, measurements, metrics_of
@@ -35,6 +36,7 @@ from asd_ray.ensembling.scoring import combined
 from asd_ray.ensembling.select import without_labels
 from asd_ray.ensembling.standardise import Statistics
 from asd_ray.ensembling.threshold import threshold
+from asd_ray.ensembling.timing import with_costs, within_limit
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import detection
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from asd_ray.ledger import Ledger
 
 PACKAGES = ("asd_ray", "numpy", "pandas", "scipy", "pyarrow")
+SHOWN = 3  # names in a note on candidates without costs
 
 
 def build(
@@ -52,6 +55,8 @@ def build(
     `single` holds the measurements of the best single candidate. By default they are computed here.
     """
     candidates = without_constants(candidates)
+    if config.infer_limit is not None and candidates.costs is None:
+        raise AsdRayError("infer_limit needs the costs of the candidates; choose with run.ensemble(…, infer_limit=…)")
     check(recipe, candidates)
     if not candidates.labelled:
         return _unmeasured(candidates, recipe, config)
@@ -78,23 +83,45 @@ def build(
 class Builder:
     """Builds ensembles of one machine; loads its candidates and measures the best single one once for many recipes."""
 
-    def __init__(self, ledger: Ledger, machine: str, config: EnsembleConfig, *, drop: bool = False) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        machine: str,
+        config: EnsembleConfig,
+        *,
+        drop: bool = False,
+        timer: Timer | None = None,
+    ) -> None:
+        """`timer` measures the costs of candidates where `config` has an `infer_limit`."""
         self.machine, self.config = machine, config
+        self._timer = timer if config.infer_limit is not None else None
         self._ledger, self._drop = ledger, drop
         self._candidates: dict[str, Candidates] = {}
         self._singles: dict[Any, Mapping[str, Measurement]] = {}
 
     def candidates(self, by: str) -> Candidates:
         if by not in self._candidates:
-            self._candidates[by] = without_constants(load(self._ledger, self.machine, by, drop=self._drop))
+            candidates = without_constants(load(self._ledger, self.machine, by, drop=self._drop))
+            if self._timer and self.config.infer_limit is not None:
+                candidates = with_costs(candidates, self._timer, self.config.infer_limit)
+            self._candidates[by] = candidates
         return self._candidates[by]
+
+    @property
+    def computer(self) -> str:
+        """The computer on which costs are measured; "" if none are."""
+        return self._timer.computer if self._timer else ""
 
     def __call__(self, recipe: Recipe) -> Ensemble:
         candidates, key = self.candidates(recipe.by), (recipe.by, recipe.standardise)
+        check(recipe, candidates)
         if key not in self._singles and candidates.labelled:
             evaluation = EvaluationSet.of(candidates, recipe.standardise, self.config.maximise)
             self._singles[key] = measurements(evaluation, best_single(recipe), self.config)
-        return build(candidates, recipe, self.config, self._singles.get(key))
+        ensemble = build(candidates, recipe, self.config, self._singles.get(key))
+        if self._timer is None:
+            return ensemble
+        return within_limit(ensemble, candidates, self._timer, lambda fewer: build(fewer, recipe, self.config))
 
 
 def without_constants(candidates: Candidates) -> Candidates:
@@ -186,7 +213,14 @@ def _summary(candidates: Candidates) -> CandidatesSummary:
 
 
 def _notes(candidates: Candidates, members: Candidates, transductive: bool) -> list[str]:
-    notes = [f"left out: {candidate}" for candidate in candidates.left_out]
+    notes = [f"left out: {candidate}" for candidate in candidates.left_out if candidate.reason != UNTIMED]
+    names: dict[str, list[str]] = {}
+    for candidate in candidates.left_out:
+        if candidate.reason == UNTIMED:
+            names.setdefault(candidate.detail, []).append(candidate.name)
+    for detail, own in names.items():
+        more = f" and {len(own) - SHOWN} more" if len(own) > SHOWN else ""
+        notes.append(f"left out: {', '.join(own[:SHOWN])}{more}: {UNTIMED}: {detail}")
     if members.table["peeked"].any():
         notes.append(
             "--checkpoint oracle: test labels chose the epoch of members, so none of the numbers is a forecast"

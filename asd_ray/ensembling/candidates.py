@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from asd_ray._terminal import typed
+from asd_ray.ensembling.budget import Budget
+from asd_ray.ensembling.costs import Costs
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import EvaluableClips, evaluable_clips
 
@@ -23,6 +26,7 @@ Floats = npt.NDArray[np.float64]
 BY = ("held_out", "train", "test")  # splits whose scores can standardise
 CONSTANT = "constant scores"
 TEST_OTHERS = "test scores of other clips"
+UNTIMED = "time not measured"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class LeftOut:
     family: str
     variant: str  # "" for all of the trial
     reason: str
+    detail: str = ""  # more than the ensemble file keeps
 
     def __str__(self) -> str:
         return " ".join(filter(None, (self.name, self.variant, f"({self.reason})")))
@@ -61,6 +66,8 @@ class Candidates:
     left_out: tuple[LeftOut, ...] = ()
     run: str = ""  # the name that a user types
     targets: Mapping[str, str] = field(default_factory=dict)  # a user's family -> package.module:Class
+    costs: Costs | None = None  # of every candidate's trial, where the time of an ensemble is limited
+    limit: float = math.inf  # seconds that the costs of an ensemble's members may add up to
 
     def __len__(self) -> int:
         return len(self.table)
@@ -101,6 +108,10 @@ class Candidates:
     def pairs(self) -> list[tuple[str, str]]:
         """Trial and variant of each candidate."""
         return _pairs(self.table)
+
+    @property
+    def budget(self) -> Budget:
+        return Budget.of(self.table["trial"].tolist(), self.costs, self.limit)
 
     def label(self, row: int) -> str:
         """A candidate's name in messages."""

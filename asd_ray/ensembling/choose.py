@@ -11,6 +11,7 @@ from asd_ray.ensembling import protocols
 from asd_ray.ensembling.build import Builder
 from asd_ray.ensembling.candidates import only_test_scores
 from asd_ray.ensembling.config import EnsembleConfig
+from asd_ray.ensembling.costs import Timer
 from asd_ray.ensembling.final import Comparison, Skipped, store
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.recipe_file import find_recipe, is_file_name, shipped_recipes
@@ -68,6 +69,7 @@ def choose(
     by: str | None = None,
     drop: bool = False,
     final: bool = False,
+    timer: Timer | None = None,
 ) -> Comparison:
     """Follow the recipes, write every ensemble, and write the best of these and of the stored ones as the final one.
 
@@ -75,13 +77,13 @@ def choose(
     that is named and cannot be followed is an error. `by` is the split whose scores standardise, in place of each
     recipe's own; a machine that has only test scores is standardised by these. `drop` leaves out candidates that lack
     test clips, which are an error otherwise. `final` makes the best of `recipes` the final one, even if a stored one is
-    better.
+    better. `timer` measures the candidates for `infer_limit` of `config`; see `asd_ray.deploy.costs`.
     """
     if final and recipes is None:
         raise AsdRayError("final makes the best of the named recipes the final ensemble; name a recipe")
     by_test = by is None and only_test_scores(ledger, machine)
     split = "test" if by_test else by
-    builder = Builder(ledger, machine, config or EnsembleConfig(), drop=drop)
+    builder = Builder(ledger, machine, config or EnsembleConfig(), drop=drop, timer=timer)
     ensembles, skipped = [], []
     for way in find_ways(recipes):
         recipe = replace(way.recipe, by=split) if split else way.recipe

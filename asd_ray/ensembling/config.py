@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from asd_ray._rules import INFER_LIMIT
 from asd_ray.ensembling import bootstrap
 from asd_ray.ensembling.cell_scorer import MAXIMISE
 from asd_ray.ensembling.threshold import HOW, PERCENTILE
@@ -30,6 +31,7 @@ class EnsembleConfig:
     draws: int = bootstrap.DRAWS
     threshold: str = "gamma"
     percentile: float = PERCENTILE  # percentile of normal scores that is the threshold
+    infer_limit: float | None = None  # seconds that the ensemble may take for 10 s of sound
 
     def __post_init__(self) -> None:
         for name, known in (("maximise", MAXIMISE), ("threshold", HOW)):
@@ -42,6 +44,8 @@ class EnsembleConfig:
                 raise AsdRayError(f"{name} must be {most} or less but got {getattr(self, name)}")
         if not 0 < self.percentile < 100:
             raise AsdRayError(f"percentile must be above 0 and below 100 but got {self.percentile}")
+        if self.infer_limit is not None and (wrong := INFER_LIMIT.problem(self.infer_limit)):
+            raise AsdRayError(f"infer_limit {wrong}")
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
@@ -49,4 +53,5 @@ class EnsembleConfig:
         return cls(**stored)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """The value that `from_json` reads; without a limit it is that of earlier versions, which had none."""
+        return {name: value for name, value in asdict(self).items() if name != "infer_limit" or value is not None}

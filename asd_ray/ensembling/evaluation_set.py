@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from asd_ray.ensembling.budget import Budget
 from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.cell_scorer import CellScorer
 from asd_ray.ensembling.combine import combine
@@ -27,6 +28,7 @@ class EvaluationSet:
     rows: npt.NDArray[np.intp]  # rows of the labelled clips among the candidates' clips
     scorer: CellScorer
     scores: Floats  # [candidates, labelled clips]
+    budget: Budget  # of the candidates
 
     @classmethod
     def of(cls, candidates: Candidates, standardiser: Standardiser, maximise: str = "hmean") -> EvaluationSet:
@@ -35,7 +37,8 @@ class EvaluationSet:
         statistics = standardiser.learn(candidates.normal_scores, candidates.normal)
         clips = candidates.clips.iloc[judged.rows].reset_index(drop=True)
         scorer = CellScorer(clips, judged.year, maximise)
-        return cls(candidates, statistics, judged.rows, scorer, statistics(candidates.scores[:, judged.rows], clips))
+        scores = statistics(candidates.scores[:, judged.rows], clips)
+        return cls(candidates, statistics, judged.rows, scorer, scores, candidates.budget)
 
     @property
     def ids(self) -> npt.NDArray[np.str_]:

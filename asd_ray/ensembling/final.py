@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -131,9 +131,11 @@ def _comparable(
 
 def _unlike(ensemble: Ensemble, builder: Builder) -> str:
     """The reason why a stored ensemble cannot be compared with new ones; "" if it can."""
-    theirs, ours = ensemble.config.to_json(), builder.config.to_json()
+    theirs, ours = asdict(ensemble.config), asdict(builder.config)
     if other := [f"{name} {theirs[name]}" for name in ours if theirs[name] != ours[name]]:
         return f"chosen with other options ({', '.join(other)})"
+    if ensemble.inference and ensemble.inference.costs.computer != builder.computer:
+        return f"its time was measured on another computer ({ensemble.inference.costs.computer})"
     try:
         candidates = builder.candidates(ensemble.recipe.by)
     except AsdRayError as error:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from asd_ray._shipped import shipped
 from asd_ray.ensembling.candidates import CONSTANT, TEST_OTHERS, Candidates, LeftOut
+from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.recipe import Recipe, Slot
-from asd_ray.ensembling.select import fits, without_labels
+from asd_ray.ensembling.select import fits, slot_rows, without_labels
 from asd_ray.errors import AsdRayError, unknown
 
 
@@ -31,13 +35,21 @@ def check(recipe: Recipe, candidates: Candidates) -> None:
 
 def lacking(recipe: Recipe, candidates: Candidates) -> str:
     """A message on what is missing and how to get it; "" if nothing is missing."""
+    budget = candidates.budget
+    if not budget.room().any():
+        cheapest = int(np.argmin(budget.added(())))
+        least = float(budget.added(())[cheapest])
+        return (
+            f"no candidate scores 10 s of sound within {in_ms(budget.limit)} on this computer; the fastest is "
+            f"{candidates.table['name'].iat[cheapest]} with {in_ms(least)}: {_larger_limit(least)}"
+        )
     unfilled = [slot for slot in recipe.slots if not fits(slot, candidates.table).any()]
     needed = unfilled if recipe.select == "slots" or len(unfilled) == len(recipe.slots) else []
     start = f"recipe {recipe.stem}"
     if needed:
         return f"{start} {_slots_lacking(needed, candidates)}"
     if recipe.select != "label_free" or without_labels(recipe, candidates.table).members:
-        return ""
+        return _too_slow(recipe, candidates)
     if candidates.table["paper"].any():
         return (
             f"{start} needs a trial with the papers' settings, and test labels chose the epoch of every such trial "
@@ -47,6 +59,41 @@ def lacking(recipe: Recipe, candidates: Candidates) -> str:
         f"{start} needs a complete trial with the papers' settings, and the ledger has none"
         f"{_reasons(candidates.left_out)}; run: {candidates.search()}, or choose another recipe"
     )
+
+
+def _too_slow(recipe: Recipe, candidates: Candidates) -> str:
+    """A message if the members that the recipe needs do not fit into the budget; "" if they do."""
+    budget, table, start = candidates.budget, candidates.table, f"recipe {recipe.stem}"
+    if math.isinf(budget.limit):
+        return ""
+    limit = f"more than the limit of {in_ms(budget.limit)}"
+    if recipe.select == "label_free":
+        members = without_labels(recipe, table).members
+        cost = budget.cost(members)
+        trials = len(set(table["trial"].iloc[list(members)]))
+        what = "the trial" if trials == 1 else f"the {trials} trials"
+        what += (
+            f" with the papers' settings, which {'takes' if trials == 1 else 'take'} {in_ms(cost)} for 10 s of sound"
+        )
+        return "" if budget.allows(cost) else f"{start} needs {what}, {limit}; {_larger_limit(cost)}"
+    if recipe.select == "slots":
+        first, *rest = slot_rows(recipe, table)
+        if budget.room((), rest)[first].any():
+            return ""
+        added = budget.added(())
+        cost = float(sum(added[rows].min() for rows in (first, *rest)))
+        what = f"the fastest candidates of its slots take up to {in_ms(cost)} for 10 s of sound"
+        return f"{start}: {what}, {limit}; {_larger_limit(cost)}"
+    if recipe.select == "best" and recipe.slots:
+        rows = np.concatenate(slot_rows(recipe, table))
+        cost = float(budget.added(())[rows].min())
+        what = f"the fastest candidate of its slots takes {in_ms(cost)} for 10 s of sound"
+        return "" if budget.allows(cost) else f"{start}: {what}, {limit}; {_larger_limit(cost)}"
+    return ""
+
+
+def _larger_limit(seconds: float) -> str:
+    return f"use --infer-limit {math.ceil(seconds * 1050)}ms or more, or search faster settings"
 
 
 def _slots_lacking(needed: Sequence[Slot], candidates: Candidates) -> str:

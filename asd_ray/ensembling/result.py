@@ -11,6 +11,7 @@ import numpy as np
 from asd_ray.ensembling import protocols
 from asd_ray.ensembling._part import Part
 from asd_ray.ensembling.config import EnsembleConfig
+from asd_ray.ensembling.costs import InferenceTime
 from asd_ray.ensembling.metric import Gain, Metric, Metrics
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.schema import problem
@@ -139,6 +140,7 @@ class Ensemble(Part):
     resampled_gains: tuple[float, ...] | None = field(default=None, repr=False)
     recipe_source: str | None = None  # the file of a user's own recipe
     tried: Tried | None = None
+    inference: InferenceTime | None = field(default=None, repr=False)  # where its time was limited
     checksum: str | None = None  # set when the file is written
 
     @classmethod

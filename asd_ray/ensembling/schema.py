@@ -39,6 +39,7 @@ SHARE = Number(-1e-9, 1 + 1e-9)  # a mean of ones may be rounded
 FLOAT32 = Number(-1e39, 1e39)  # the type of stored scores
 FLOAT64 = Number(-1e300, 1e300)
 PERCENT = Number(0, 100)
+TIME = Number(0, 1e9)  # seconds
 TEXT = Text(math.inf)
 
 
@@ -70,6 +71,7 @@ RECIPE = object_of(
     standardise=STANDARDISE,
 )
 CONFIG = object_of(
+    {"infer_limit": TIME},
     maximise=OneOf(MAXIMISE),
     repeats=COUNT,
     folds=Whole(2, MOST),
@@ -109,6 +111,11 @@ ENSEMBLE = object_of(
         "recipe_source": TEXT,
         "tried": object_of({"names": ListOf(TEXT)}, recipes=COUNT, chosen_by=OneOf(CHOSEN_BY)),
         "resampled_gains": ListOf(Number(-1, 1)),
+        "inference": object_of(
+            seconds=TIME,
+            budget=TIME,
+            costs=object_of(computer=TEXT, detectors=DictOf(TIME), features=DictOf(TIME), uses=DictOf(ListOf(TEXT))),
+        ),
         "checksum": TEXT,
     },
     format=TEXT,
@@ -196,7 +203,7 @@ def _fits_together(stored: dict[str, Any]) -> str:
                 return f"statistics/{name}/{at} must have {len(groups)} elements, one per group, but has {len(row)}"
         if len(statistics[name]) != len(members):
             return f"statistics/{name} must have {len(members)} rows, one per member, but has {len(statistics[name])}"
-    return _reference_fits(stored) or _metrics_fit(stored["metrics"])
+    return _reference_fits(stored) or _metrics_fit(stored["metrics"]) or _inference_fits(stored)
 
 
 def _reference_fits(stored: dict[str, Any]) -> str:
@@ -213,3 +220,19 @@ def _metrics_fit(metrics: dict[str, Any]) -> str:
     if metrics and not {"oracle", "label_free"} & set(metrics):
         return "metrics lacks oracle"
     return "" if not metrics or "decisions" in metrics else "metrics lacks decisions"
+
+
+def _inference_fits(stored: dict[str, Any]) -> str:
+    """A limited ensemble has the costs of all its candidates."""
+    if ("infer_limit" in stored["wishes"]) != ("inference" in stored):
+        return "inference must be there if wishes has infer_limit, and only then"
+    if "inference" not in stored:
+        return ""
+    costs = stored["inference"]["costs"]
+    for trial in stored["candidates"]["all"]:
+        if trial not in costs["detectors"] or trial not in costs["uses"]:
+            return f"inference/costs lacks the candidate {trial[:60]}"
+    for trial, names in costs["uses"].items():
+        if strange := sorted(set(names) - set(costs["features"])):
+            return f"inference/costs/uses/{trial[:60]} names {strange[0][:60]}, which inference/costs/features lacks"
+    return ""

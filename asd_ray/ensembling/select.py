@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from asd_ray.ensembling.budget import Budget
 from asd_ray.ensembling.cell_scorer import DIGITS, CellScorer
 from asd_ray.ensembling.combine import combine
 from asd_ray.ensembling.greedy import Selection, greedy
@@ -17,10 +19,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
 
 
-def select(recipe: Recipe, table: pd.DataFrame, scores: Floats, scorer: CellScorer, *, seed: int = 0) -> Selection:
-    """Select from `table`, one row per candidate, by standardised `scores`. Only the scorer's clips are used."""
+def select(
+    recipe: Recipe,
+    table: pd.DataFrame,
+    scores: Floats,
+    scorer: CellScorer,
+    *,
+    seed: int = 0,
+    budget: Budget | None = None,
+) -> Selection:
+    """Select from `table`, one row per candidate, by standardised `scores`. Only the scorer's clips are used.
+
+    Candidates for which the `budget` has no time left are skipped. `requirements.check` reports recipes whose fixed
+    members do not fit.
+    """
+    budget = budget or Budget.of(table["trial"].tolist(), None, math.inf)
     if recipe.select == "label_free":
         return without_labels(recipe, table)
     how = recipe.combine[0]
@@ -34,26 +50,47 @@ def select(recipe: Recipe, table: pd.DataFrame, scores: Floats, scorer: CellScor
             bags=recipe.bags,
             fraction=recipe.fraction,
             seed=seed,
+            budget=budget,
         )
     alone = scorer(scores).round(DIGITS)
     if recipe.select == "optuna_weights":
         from asd_ray.ensembling.optuna_weights import weighted
 
-        return weighted(scores, scorer, _best_of_trials(table, alone, recipe.k), trials=recipe.trials, seed=seed)
-    return _equally_weighted([*_members(recipe, table, alone)], scores, scorer, how)
+        return weighted(
+            scores, scorer, _best_of_trials(table, alone, recipe.k, budget), trials=recipe.trials, seed=seed
+        )
+    return _equally_weighted([*_members(recipe, table, alone, budget)], scores, scorer, how)
 
 
-def _members(recipe: Recipe, table: pd.DataFrame, alone: Floats) -> Sequence[int]:
+def _members(recipe: Recipe, table: pd.DataFrame, alone: Floats, budget: Budget) -> Sequence[int]:
     """Rows of the members: the best first, but slots in their order."""
     if recipe.select == "best":
-        rows = np.flatnonzero(np.any([fits(slot, table) for slot in recipe.slots], axis=0)) if recipe.slots else None
-        return [_best(alone, np.arange(len(alone)) if rows is None else rows)]
+        rows = (
+            np.any([fits(slot, table) for slot in recipe.slots], axis=0) if recipe.slots else np.ones(len(table), bool)
+        )
+        return [_best(alone, np.flatnonzero(rows & budget.room()))]
     if recipe.select == "top_k":
-        return [int(row) for row in np.argsort(-alone, kind="stable")[: recipe.k]]
+        return budget.chosen(np.argsort(-alone, kind="stable").tolist(), recipe.k)
     if recipe.select == "slots":
-        return [_best(alone, np.flatnonzero(fits(slot, table))) for slot in recipe.slots]
-    own = [_best(alone, np.flatnonzero(table["family"] == family)) for family in sorted(set(table["family"]))]
-    return sorted(own, key=lambda row: -alone[row])
+        groups = slot_rows(recipe, table)
+        members: list[int] = []
+        for at, rows in enumerate(groups):
+            room = budget.room(members, groups[at + 1 :])
+            members.append(_best(alone, rows[room[rows]]))
+        return members
+    families = table["family"].to_numpy().astype(str)
+    own = dict[str, int]()
+    room = budget.room()
+    for row in np.lexsort((families, -alone)):  # the best first, equal ones in the order of families
+        if families[row] not in own and room[row]:
+            own[families[row]] = int(row)
+            room = budget.room(own.values())
+    return list(own.values())
+
+
+def slot_rows(recipe: Recipe, table: pd.DataFrame) -> list[Rows]:
+    """The candidates that each slot of a recipe allows."""
+    return [np.flatnonzero(fits(slot, table)) for slot in recipe.slots]
 
 
 def fits(slot: Slot, table: pd.DataFrame) -> npt.NDArray[np.bool_]:
@@ -94,11 +131,10 @@ def _best(alone: Floats, rows: npt.NDArray[np.intp]) -> int:
     return int(rows[np.argmax(alone[rows])])
 
 
-def _best_of_trials(table: pd.DataFrame, alone: Floats, k: int) -> list[int]:
+def _best_of_trials(table: pd.DataFrame, alone: Floats, k: int, budget: Budget) -> list[int]:
     """The best variant of each of the k best trials."""
     best: dict[Any, int] = {}
+    trials = table["trial"].to_numpy()
     for row in np.argsort(-alone, kind="stable"):
-        best.setdefault(table["trial"].iat[row], int(row))
-        if len(best) == k:
-            break
-    return list(best.values())
+        best.setdefault(trials[row], int(row))
+    return budget.chosen(list(best.values()), k)

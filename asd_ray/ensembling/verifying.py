@@ -23,7 +23,15 @@ TOLERANCE = 1e-9
 # A gamma distribution is fitted step by step, until a step is below 1e-4: processors that round differently end at
 # other numbers, 4e-6 apart as seen. The threshold must be the percentile of its own distribution to `TOLERANCE`.
 FITTED = {"threshold/shape": 1e-3, "threshold/loc": 1e-3, "threshold/scale": 1e-3, "threshold/value": 1e-4}
-NOT_REBUILT = ("created", "versions", "notes", "recipe_source", "tried", CHECKSUM)  # the checksum covers these, too
+NOT_REBUILT = (
+    "created",
+    "versions",
+    "notes",
+    "recipe_source",
+    "tried",
+    "inference",
+    CHECKSUM,
+)  # the checksum covers these, too
 ADDED = "resampled_gains"  # files of earlier versions lack them
 OWN_STATISTICS = "from the file's statistics"
 OWN_DISTRIBUTION = "threshold/value from the file's distribution"
@@ -65,6 +73,8 @@ def verify(ledger: Ledger, ensemble: Ensemble) -> dict[str, float]:
     fitted number that agrees within `FITTED` counts as equal.
     """
     candidates = load(ledger, ensemble.machine, ensemble.recipe.by, only=ensemble.candidates.all)
+    if inference := ensemble.inference:  # its times cannot be measured again, but the choice by them can be made
+        candidates = replace(candidates, costs=inference.costs, limit=inference.budget)
     again = build(candidates, ensemble.recipe, ensemble.config)
     differences = dict(_differences(_compared(ensemble, again), _compared(again, again)))
     if all(differences.get(place, math.inf) < math.inf for place in FITTED):  # both have a distribution

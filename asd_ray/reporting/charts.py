@@ -112,6 +112,34 @@ def costs(rows: Sequence[Facts], families: Sequence[str]) -> Markup:
     return plot.svg()
 
 
+def inference(facts: Facts) -> Markup:
+    """The values of ensembles (dots) and of each family's best candidate (crosses) against their times."""
+    singles, ensembles = facts["singles"], facts["ensembles"]
+    rows = [row for row in (*singles, *ensembles) if row["hmean"] is not None]
+    times = [1000 * row["seconds"] for row in rows]
+    x = axis([*times, 1000 * facts["limit"]], "ms for 10 s of sound", log=True)
+    y = axis([row["hmean"] for row in rows], "hmean (oracle)", margin=0.08)
+    plot = Plot(x, y, title="hmean against time", width=480, height=280)
+    plot.across(1000 * facts["limit"], "threshold")
+    for row, time in zip(rows, times, strict=True):
+        tip = f"{row['name']}: {number(row['hmean'])} in {figure(round(time, 2))} ms"
+        name = row.get("family") or (row["name"] if row["chosen"] else "")
+        if "family" in row:
+            plot.cross(time, row["hmean"], colour(0), tip)
+        else:
+            plot.dot(time, row["hmean"], colour(1), tip, radius=5 if row["chosen"] else 3)
+        is_left = x.share(time) < 0.6
+        gap = "\u00a0" * 3
+        words = f"{gap}{_cut_name(name)}" if is_left else f"{_cut_name(name)}{gap}"
+        if name:
+            plot.text(time, row["hmean"], words, "tick halo", "start" if is_left else "end")
+    return plot.svg()
+
+
+def _cut_name(name: str) -> str:
+    return name if len(name) < 24 else name[:22] + "…"
+
+
 def parallel(facts: Facts) -> Markup:
     """One line per trial over its parameters to its objective; darker lines are better."""
     axes, rows = facts["axes"], facts["rows"]

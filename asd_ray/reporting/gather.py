@@ -14,10 +14,12 @@ from asd_ray.metrics import hmean
 from asd_ray.reporting.family import family_facts
 from asd_ray.reporting.importances import FEWEST
 from asd_ray.reporting.machine import headline_facts, how_labels_were_used, machine_facts, picked_of, shown
+from asd_ray.reporting.media import Media
 from asd_ray.reporting.provenance import provenance
 from asd_ray.reporting.published import comparison
 
 if TYPE_CHECKING:
+    from asd_ray.ensembling.mistakes import Mistakes
     from asd_ray.ledger import Ledger, TrialRecord
 
 FORMAT = "asd_ray-report/1"
@@ -26,7 +28,7 @@ Facts = dict[str, Any]
 
 
 def gather(ledger: Ledger) -> Facts:
-    """Gather plain values, except the final ensembles, which are `Ensemble`s until `as_json` converts them.
+    """Gather plain values, except for the final ensembles and the mistakes, which `as_json` converts.
 
     Raises an AsdRayError if no machine has a usable final ensemble. `left_out` names a machine whose final ensemble
     cannot be used, `not_read` other files that cannot be read.
@@ -67,13 +69,23 @@ def gather(ledger: Ledger) -> Facts:
     }
 
 
-def as_json(facts: Facts) -> Facts:
-    """The facts in the form of report.json."""
+def as_json(facts: Facts, media: Media | None = None) -> Facts:
+    """The facts in the form of report.json. Of `media` it has the sentences."""
     machines = {
-        name: {key: value for key, value in own.items() if key != "labels"} | {"final": shown(own["final"])}
+        name: {key: value for key, value in own.items() if key != "labels"}
+        | {"final": shown(own["final"]), "mistakes": mistakes_as_json(own["mistakes"], media, name)}
         for name, own in facts["machines"].items()
     }
     return {**facts, "machines": machines}
+
+
+def mistakes_as_json(found: Mistakes, media: Media | None, machine: str) -> Facts:
+    stored = found.to_json()
+    if media is not None:
+        for clip in stored["clips"]:
+            clip["where"] = media.of(machine, clip["clip"]).sentence
+        stored["notes"] = list(media.notes_of(machine))
+    return stored
 
 
 def summary(finals: Mapping[str, Ensemble]) -> Facts:

@@ -15,6 +15,7 @@ from asd_ray.reporting import charts, text
 from asd_ray.reporting.importances import EVALUATOR
 from asd_ray.reporting.leaderboard import differing
 from asd_ray.reporting.machine import beside_headline
+from asd_ray.reporting.media import Media
 from asd_ray.reporting.svg import colour
 
 GENERATOR = "asd_ray report"  # marks our page, so that no other report.html is replaced
@@ -22,7 +23,8 @@ PAGE = Path(__file__).parent / "page"
 MOST = 200  # rows of a leaderboard on the page; its CSV has all of them
 
 
-def page(facts: Mapping[str, Any]) -> str:
+def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
+    """The page; with `media` the clips that are most often wrong have their sounds and pictures."""
     environment = Environment(
         loader=FileSystemLoader(PAGE),
         autoescape=True,
@@ -59,6 +61,7 @@ def page(facts: Mapping[str, Any]) -> str:
     gains = [row["gain"] for row in facts["summary"]["rows"] if row["gain"]]
     return environment.get_template("report.html").render(
         f=facts,
+        media=media,
         name=facts["run"].rstrip("/").rpartition("/")[2] or facts["run"],
         style=Markup((PAGE / "style.css").read_text()),
         script=Markup((PAGE / "script.js").read_text()),

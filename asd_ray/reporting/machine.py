@@ -11,9 +11,11 @@ from asd_ray._terminal import typed
 from asd_ray.ensembling import Candidates, Ensemble, Metric, combine, load, protocols
 from asd_ray.ensembling.cell_scorer import CellScorer
 from asd_ray.ensembling.ensemble_file import FINAL, intact
+from asd_ray.ensembling.mistakes import mistakes
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.schema import LABELS
 from asd_ray.reporting.curves import histograms, roc_curves
+from asd_ray.reporting.inference import inference_facts
 from asd_ray.reporting.leaderboard import leaderboard
 from asd_ray.reporting.members import agreement, worst_clips
 
@@ -32,6 +34,7 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
     scores, weights = own(members.scores, members.clips), [member.weight for member in final.members]
     together = combine(scores, final.recipe.combine[0], weights)
     alike, older = of_one_choice(ensembles)
+    board = leaderboard(candidates, final.config.maximise, [member.pair for member in final.members])
     facts: dict[str, Any] = {
         "final": final,
         "labels": how_labels_were_used(final),
@@ -40,11 +43,13 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
         "clips": {label: many for label in LABELS if (many := int((candidates.clips["label"] == label).sum()))},
         "cells": candidates.judged.cells if candidates.labelled else "no labels, so nothing is measured",
         "ids": sorted(set(candidates.clips["id"])),
-        "leaderboard": leaderboard(candidates, final.config.maximise, [member.pair for member in final.members]),
+        "leaderboard": board,
+        "inference": inference_facts(alike, board["rows"]),
         "agreement": agreement(scores, members.clips),
         "histograms": histograms(members.clips, together, final.threshold.value),
         "roc": [],
         "worst_clips": None,
+        "mistakes": mistakes(candidates, ensembles),
         "counts": {},
         "notes": [*final.notes, *_file_notes(ledger, final)],
     }
@@ -147,7 +152,7 @@ def headline_facts(ensemble: Ensemble) -> dict[str, Any]:
 def shown(ensemble: Ensemble) -> dict[str, Any]:
     """An ensemble in the form of report.json, without the parts that only scoring and comparing need."""
     stored = ensemble.to_json() | {"labels": how_labels_were_used(ensemble)}
-    hidden = ("statistics", "candidates", "resampled_gains")
+    hidden = ("statistics", "candidates", "resampled_gains", "inference")
     candidates = {key: value for key, value in ensemble.candidates.to_json().items() if key != "all"}
     return {key: value for key, value in stored.items() if key not in hidden} | {"candidates": candidates}
 

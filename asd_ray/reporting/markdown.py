@@ -8,18 +8,20 @@ from typing import Any
 
 from asd_ray._terminal import visible
 from asd_ray.ensembling import Ensemble
+from asd_ray.ensembling.mistakes import Mistakes
 from asd_ray.reporting.leaderboard import differing
 from asd_ray.reporting.machine import beside_headline
+from asd_ray.reporting.media import Media
 from asd_ray.reporting.text import DASH, MEASURES, SHORT, count, number, percent, settings, short, signed, span
 
 BEST = 10  # candidates shown per machine
 
 
-def markdown(facts: Mapping[str, Any]) -> str:
-    return "\n".join(_lines(facts)) + "\n"
+def markdown(facts: Mapping[str, Any], media: Media | None = None) -> str:
+    return "\n".join(_lines(facts, media)) + "\n"
 
 
-def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
+def _lines(facts: Mapping[str, Any], media: Media | None) -> Iterator[str]:
     yield f"# Report of {plain(facts['run'])}"
     yield f"\n{plain(facts['labels'])}\n"
     yield from _summary(facts["summary"])
@@ -31,6 +33,7 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"\nNot read: {plain(why)}" for why in facts["not_read"])
     for machine, own in facts["machines"].items():
         yield from _machine(machine, own)
+        yield from _mistakes(machine, own["mistakes"], media)
     yield "\n## Families\n"
     yield from table(
         (*("family", "machine", "complete", "pruned", "failed", "best objective", "protocol"),
@@ -96,6 +99,8 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
     yield from table(names, map(_recipe, facts["recipes"]))
     if facts["older"]:
         yield f"\nNot compared, because older or chosen with other settings: {', '.join(map(plain, facts['older']))}."
+    if times := facts["inference"]:
+        yield from _times(times)
     board = facts["leaderboard"]
     if board["cells"]:
         yield f"\n### Best candidates (oracle; {min(BEST, len(board['rows']))} of {len(board['rows'])})\n"
@@ -115,6 +120,42 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
             for row in final.selection_frequency[:BEST]
         ]
         yield f"\nShare of crossval's folds that chose a candidate: {', '.join(frequent)}."
+
+
+def _times(times: Mapping[str, Any]) -> Iterator[str]:
+    yield "\n### Time for 10 s of sound\n"
+    yield (
+        f"The chosen ensemble takes {number(1000 * times['seconds'], 1)} ms, and the limit was "
+        f"{number(1000 * times['limit'], 1)} ms, in one thread of {plain(times['computer'])}.\n"
+    )
+    yield from table(
+        ("ensemble or single candidate", "ms", "hmean (oracle)", "hmean (forecast)"),
+        (
+            [row["name"], number(1000 * row["seconds"], 1), number(row["hmean"]), number(row.get("forecast"))]
+            for row in (*times["ensembles"], *times["singles"])
+        ),
+    )
+
+
+def _mistakes(machine: str, found: Mistakes, media: Media | None) -> Iterator[str]:
+    """The clips that are most often wrong. Of `media` it has the sentences."""
+    if not found.clips:
+        return
+    yield f"\n### {found.title}\n"
+    sentences = [media.of(machine, each.clip).sentence if media else "" for each in found.clips]
+    words = ["clip", "id", "domain", "label", "decision", *["mistake"] * found.labelled]
+    words += ["where the score comes from"] * any(sentences)
+    numbers = [*["wrong in ensembles"] * found.labelled, "score", "threshold"]
+    rows = (
+        [each.clip, each.id, each.domain or DASH, each.label, each.decision, *[each.mistake] * found.labelled]
+        + [sentence] * any(sentences)
+        + [f"{each.wrong} of {len(found.ensembles)}"] * found.labelled
+        + [number(each.score, 3), number(found.threshold, 3)]
+        for each, sentence in zip(found.clips, sentences, strict=True)
+    )
+    yield from table([*words, *numbers], rows, left=len(words))
+    if media is not None:
+        yield from (f"\nNote: {plain(note)}" for note in media.notes_of(machine))
 
 
 def _recipe(row: Mapping[str, Any]) -> list[str]:

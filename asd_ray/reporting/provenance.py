@@ -61,6 +61,8 @@ def commands(layout: RunLayout, finals: Mapping[str, Ensemble]) -> list[str]:
         ]
         options += [(f"--{option}", getattr(config, option)) for option in ("folds", "repeats", "seed", "threshold")]
         options.append(("--percentile", f"{config.percentile:g}"))
+        if config.infer_limit is not None:
+            options.append(("--infer-limit", f"{config.infer_limit:.9f}".rstrip("0").rstrip(".")))
         lines.append(typed("asd-ray", "ensemble", machine, *(word for option in options for word in option)))
     for machine in finals:
         file = layout.url(layout.ensemble_file(machine, FINAL))

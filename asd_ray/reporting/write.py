@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from asd_ray.ledger.own_folders import refuse_own_folder
 from asd_ray.reporting.gather import Facts, as_json, gather
 from asd_ray.reporting.html import GENERATOR, page
 from asd_ray.reporting.markdown import markdown
+from asd_ray.reporting.media import Media
 from asd_ray.reporting.tables import tables
 from asd_ray.storage.open_files import open_files
 from asd_ray.storage.places import is_address, obstacle
@@ -38,22 +39,33 @@ class Report:
     files: tuple[str, ...]  # paths or s3:// addresses, the page first
     left_out: tuple[str, ...]  # reasons why machines with a final ensemble are not in the report
     not_read: tuple[str, ...]  # reasons why other ensemble files are not in it
+    notes: tuple[str, ...] = ()  # sounds and maps that are not in it, and why
 
     @property
     def page(self) -> str:
         return self.files[0]
 
 
-def write_report(ledger: Ledger, out: str | Path | None = None) -> Report:
+def write_report(
+    ledger: Ledger, out: str | Path | None = None, media_of: Callable[[Facts], Media] | None = None
+) -> Report:
     """Write the report of a run to the folder or s3:// address `out`, by default to the run's own folder.
 
-    Raises an AsdRayError if no machine has a usable final ensemble, or if `out` holds files that are not a report's.
+    `media_of` makes the sounds and pictures of the page from the facts; it is called when it is known that the report
+    can be written. Raises an AsdRayError if no machine has a usable final ensemble, or if `out` holds files that are
+    not a report's.
     """
     run = ledger.layout
     target = None if out is None else target_of(str(out), run)
     facts = gather(ledger)
-    files = write(facts, target or run, target.base if target else run.report)
-    return Report(tuple(files), tuple(facts["left_out"]), tuple(facts["not_read"]))
+    layout, folder = (target, target.base) if target else (run, run.report)
+    media = None
+    if media_of is not None:
+        check_replaceable(facts, layout, folder)
+        media = media_of(facts)
+    files = write(facts, layout, folder, media)
+    notes = [f"{machine}: {note}" for machine, own in (media.notes if media else {}).items() for note in own]
+    return Report(tuple(files), tuple(facts["left_out"]), tuple(facts["not_read"]), tuple(notes))
 
 
 def target_of(out: str, run: RunLayout) -> RunLayout:
@@ -70,24 +82,30 @@ def target_of(out: str, run: RunLayout) -> RunLayout:
     return target
 
 
-def write(facts: Facts, layout: RunLayout, folder: str) -> list[str]:
+def check_replaceable(facts: Facts, layout: RunLayout, folder: str) -> None:
+    """Raise an AsdRayError if the folder holds files that `write` would refuse to replace."""
+    names = [name for name, _ in contents(facts)]
+    _refuse_foreign(open_files(layout, CURE), [layout.report_file(folder, name) for name in names])
+
+
+def write(facts: Facts, layout: RunLayout, folder: str, media: Media | None = None) -> list[str]:
     """Write to a folder on the disk, or on the S3, of `layout`; returns the paths, the page first."""
     files = open_files(layout, CURE)
-    texts = {layout.report_file(folder, name): text for name, text in contents(facts)}
+    texts = {layout.report_file(folder, name): text for name, text in contents(facts, media)}
     _refuse_foreign(files, list(texts))
     for path, text in texts.items():  # all of them exist before the first is written
         files.put(path, text.encode("utf-8", "backslashreplace"))
     return [layout.url(path) for path in texts]
 
 
-def contents(facts: Facts) -> Iterator[tuple[str, str]]:
+def contents(facts: Facts, media: Media | None = None) -> Iterator[tuple[str, str]]:
     """Yield the names of the files and their contents."""
-    yield "report.html", page(facts)
+    yield "report.html", page(facts, media)
     yield (
         "report.json",
-        json.dumps(as_json(facts), allow_nan=False, ensure_ascii=False, separators=(",", ":")) + "\n",
+        json.dumps(as_json(facts, media), allow_nan=False, ensure_ascii=False, separators=(",", ":")) + "\n",
     )
-    yield "report.md", markdown(facts)
+    yield "report.md", markdown(facts, media)
     yield from tables(facts)
 
 

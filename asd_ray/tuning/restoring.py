@@ -15,6 +15,7 @@ from asd_ray.families.family import family
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning.config import LOCAL
 from asd_ray.tuning.data import DataSource
+from asd_ray.tuning.ray_settings import import_ray
 from asd_ray.tuning.spec import TrialSpec
 from asd_ray.tuning.trial import Learned, learn_again
 
@@ -55,6 +56,7 @@ def restore(
     if serial:
         results = _serially(jobs, source)
     else:
+        import_ray(address)  # before the next import, which needs it
         from asd_ray.tuning.on_ray.restoring import train_on_ray
 
         results = train_on_ray(jobs, source, address)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from asd_ray.storage.run_layout import RunLayout
 from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.config import CLIENT, INTERRUPTED, LOCAL, Runtime, SearchConfig
 from asd_ray.tuning.environment import check_environment, check_packages, check_run
+from asd_ray.tuning.ray_settings import import_ray
 
 if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so that wrong arguments are refused at once
     from asd_ray.clips.table import ClipTable
@@ -26,8 +26,6 @@ if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so 
     from asd_ray.tuning.watch._base import Watcher
     from asd_ray.tuning.watch.console import SearchConsole
 
-# Ray reads it when it is imported. With 0 a Ray of one computer listens on 127.0.0.1 alone, else on every network.
-LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 PATIENCE = 60.0  # seconds that a node of a cluster may lack what a trial needs
 
 
@@ -79,8 +77,7 @@ class Session:
         with ExitStack() as stack:
             cluster, dashboard = None, ""
             if not self.runtime.serial:
-                if self.runtime.address == LOCAL:
-                    os.environ.setdefault(LOOPBACK, "0")
+                import_ray(self.runtime.address)
                 from asd_ray.tuning.on_ray.cluster import Cluster, ray_at
 
                 dashboard = stack.enter_context(

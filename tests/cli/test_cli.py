@@ -22,8 +22,10 @@ ACTIONS = {
     "report": [],
     "bundle": [],
     "score": [],
+    "explain": [],
     "watch": [],
     "onnx": [],
+    "serve": [],
     "submission": ["write", "check"],
     "verify": [],
     "ledger": ["ls", "show", "verify", "export", "import", "compact", "forget"],
@@ -38,7 +40,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_verb_is_tried() -> None:
     assert set(ACTIONS) == set(VERBS)
-    assert len(HELPS) == 26
+    assert len(HELPS) == 28
 
 
 @pytest.mark.parametrize("words", HELPS, ids=" ".join)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from asd_ray.cli._types import infer_limit
 from asd_ray.ensemble import main
 from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 
@@ -266,6 +267,14 @@ def test_without_test_labels_there_are_decisions_and_no_numbers(
         (["fan", "--percentile", "100"], "percentile must be above 0 and below 100 but got 100.0"),
         (["fan", "--maximise", "f1"], "invalid choice: 'f1'"),
         (["fan", "--by", "heldout"], "invalid choice: 'heldout'"),
+        (["fan", "--infer-limit", "soon"], "must be a time such as 50ms or 0.05s, but got 'soon'"),
+        (["fan", "--infer-limit", "0ms"], "must be a time such as 50ms or 0.05s, but got '0ms'"),
+        (["fan", "--infer-limit", "50m"], "must be a time such as 50ms or 0.05s, but got '50m'"),
+        (
+            ["fan", "--infer-limit", "50ms", "--recipe", "greedy"],
+            "fan: no candidate can be measured, so --infer-limit cannot choose: the search kept no state of them; a "
+            "search with --keep-states all keeps those of all its trials",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -370,3 +379,10 @@ def test_what_left_out_a_candidate_can_be_verified_still(run: Path, said: Callab
     final = run / "ensembles" / "fan" / "final.json"
     assert "values rebuilt" in said("--verify", final)
     assert any("fan-idnn-0009" in note for note in json.loads(final.read_text())["notes"])
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("50ms", 0.05), ("0.05s", 0.05), ("0.05", 0.05), ("2", 2), ("1.5ms", 0.0015)]
+)
+def test_a_limit_is_a_time_with_or_without_a_unit(text: str, seconds: float) -> None:
+    assert infer_limit(text) == seconds

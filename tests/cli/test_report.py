@@ -67,6 +67,17 @@ def test_it_starts_quickly(module: str, heavy: str) -> None:
     assert done.stdout.strip() == ""
 
 
+def test_a_report_without_recordings_never_loads_torch(run: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from asd_ray.report import main; "
+        f"main(['--run', {str(run)!r}, '--out', {str(tmp_path / 'report')!r}]); "
+        "print('torch' in sys.modules, 'soundfile' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.split() == ["False", "False"]
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
 def test_optuna_is_imported_where_it_is_needed_alone() -> None:
     folder = Path(sys.modules["asd_ray"].__path__[0]) / "reporting"
     users = [path.name for path in folder.rglob("*.py") if "import optuna" in path.read_text()]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from asd_ray._listening import ogg
 from asd_ray.ensemble import main as ensemble
 from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
+from asd_ray.reporting.media import ClipMedia, Media
 
 EVIL = "</script><script>alert('x')</script><b>&\"'"
 FINGERPRINT = "0123456789abcdef"
@@ -87,6 +92,21 @@ def fill(
 def choose(run: Path, *recipes: str, machines: tuple[str, ...] = ()) -> None:
     asked = [part for name in recipes for part in ("--recipe", name)]
     assert ensemble([*machines, "--run", str(run), "--folds", "2", "--repeats", "1", *asked]) == 0
+
+
+def media_of(facts: Any, seconds: float = 2.0) -> Media:
+    """Sounds and pictures for every clip that is listed, made as `asd_ray._listening` makes them."""
+    wave = (8000 * np.sin(np.arange(round(16_000 * seconds)) * 0.2)).astype(np.int16)
+    file = io.BytesIO()
+    Image.new("P", (990, 352), 9).save(file, "PNG")
+    return Media(
+        {
+            (machine, clip.clip): ClipMedia(ogg(wave, 16_000), file.getvalue(), f"tonal, {EVIL}")
+            for machine, own in facts["machines"].items()
+            for clip in own["mistakes"].clips
+        },
+        {"fan": (f"left out: {EVIL}",)},
+    )
 
 
 @pytest.fixture(scope="session")

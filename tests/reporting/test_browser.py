@@ -12,6 +12,7 @@ import pytest
 
 from asd_ray.ledger import Ledger, RunLayout
 from asd_ray.reporting import gather, write
+from tests.reporting.conftest import EVIL, media_of
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
@@ -22,7 +23,8 @@ TABS = ["overview", "machine-fan", "machine-ToyCar", "families", "provenance"]
 @pytest.fixture(scope="module")
 def report(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    write(gather(Ledger(filled)), RunLayout(folder), str(folder))
+    facts = gather(Ledger(filled))
+    write(facts, RunLayout(folder), str(folder), media_of(facts))
     return folder / "report.html"
 
 
@@ -155,3 +157,49 @@ def test_charts_are_drawn_inside_their_column(opened: Any) -> None:
     assert len(boxes) >= 6
     width = opened.viewport_size["width"]
     assert all(box["height"] > 100 and box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+
+
+def test_sounds_are_decoded_and_as_long_as_the_clip(opened: Any) -> None:
+    opened.locator("[aria-controls=machine-fan]").click()
+    sounds = opened.locator("#machine-fan audio")
+    assert sounds.count() == 10
+    load = """sound => new Promise((done, failed) => {
+        sound.onloadedmetadata = () => done(sound.duration);
+        sound.onerror = () => failed(sound.error.message);
+        sound.preload = "auto"; sound.load();
+    })"""
+    # a browser may count the whole last block of Vorbis
+    assert sounds.nth(0).evaluate(load) == pytest.approx(2.0, abs=0.05)
+    assert sounds.nth(9).evaluate(load) == pytest.approx(2.0, abs=0.05)
+
+
+def test_a_sound_plays(opened: Any) -> None:
+    opened.locator("[aria-controls=machine-fan]").click()
+    play = """async sound => {
+        sound.muted = true;
+        await sound.play();
+        while (sound.currentTime < 0.2) await new Promise(next => setTimeout(next, 20));
+        sound.pause();
+        return sound.currentTime;
+    }"""
+    assert 0.2 <= opened.locator("#machine-fan audio").first.evaluate(play) < 2
+
+
+def test_maps_are_shown_inside_their_place(opened: Any) -> None:
+    opened.locator("[aria-controls=machine-fan]").click()
+    pictures = opened.locator("#machine-fan .sound img")
+    assert pictures.count() == 10
+    assert pictures.evaluate_all("all => all.every(each => each.naturalWidth === 990 && each.naturalHeight === 352)")
+    assert pictures.first.get_attribute("alt") == f"tonal, {EVIL}"
+    width = opened.viewport_size["width"]
+    for part in (".sound", ".sound audio", ".sound .pan"):
+        boxes = [each.bounding_box() for each in opened.locator(f"#machine-fan {part}").all()]
+        assert all(box["width"] > 200 and box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes), part
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert opened.evaluate(wide) == 0
+
+
+def test_the_address_of_the_mistakes_opens_their_machine(opened: Any, report: Path) -> None:
+    opened.goto("about:blank")
+    opened.goto(f"{report.as_uri()}#mistakes-ToyCar")
+    assert shown(opened) == ["machine-ToyCar"]

@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
+from asd_ray.ensembling.mistakes import Mistakes
 from asd_ray.ensembling.result import SelectionFrequency
 from asd_ray.ledger import Ledger
 from asd_ray.reporting import gather
 from asd_ray.reporting.html import MOST, page
 from asd_ray.reporting.markdown import markdown, plain
+from asd_ray.reporting.media import Media
 from asd_ray.reporting.tables import tables
 from asd_ray.reporting.write import contents
-from tests.reporting.conftest import EVIL, choose, fill
+from tests.reporting.conftest import EVIL, choose, fill, media_of
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "br"):
+        if tag not in ("meta", "link", "br", "img"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -76,15 +78,72 @@ def test_every_tab_has_its_panel(read: Reader) -> None:
 def test_nothing_is_loaded_from_anywhere(read: Reader, facts: Any) -> None:
     policy = next(attrs["content"] for tag, attrs in read.tags if tag == "meta" and "http-equiv" in attrs)
     assert str(policy).startswith("default-src 'none'")
+    assert "media-src data:" in str(policy)
     sources = [value for _, attrs in read.tags for name, value in attrs.items() if name in ("src", "href")]
     assert sources == ["data:,"]
+    with_media = Reader(page(facts, media_of(facts)))
+    sources = [str(value) for _, attrs in with_media.tags for name, value in attrs.items() if name in ("src", "href")]
+    assert {source.partition("base64")[0] for source in sources} == {"data:,", "data:audio/ogg;", "data:image/png;"}
+    assert {tag for tag, attrs in with_media.tags if "src" in attrs} == {"audio", "img"}
     assert not re.search(r"url\(|@import|https?://", page(facts))
 
 
-def test_what_users_named_is_escaped(read: Reader) -> None:
+def test_what_users_named_is_escaped(read: Reader, facts: Any) -> None:
+    for own in (read, Reader(page(facts, media_of(facts)))):
+        assert sum(tag == "script" for tag, _ in own.tags) == 1
+        assert not any(name.startswith("on") for _, attrs in own.tags for name in attrs)
+        assert any(EVIL in words for words in own.words)  # and is shown as it is
+
+
+def test_a_hostile_name_of_a_clip_is_escaped_in_every_place(facts: Any) -> None:
+    own = facts["machines"]["fan"]
+    clips = tuple(replace(each, clip=f"{EVIL}{at}.wav", id=EVIL) for at, each in enumerate(own["mistakes"].clips))
+    renamed = {**own, "mistakes": replace(own["mistakes"], clips=clips, not_counted=(EVIL,))}
+    given = {**facts, "machines": {"fan": renamed}}
+    read = Reader(page(given, media_of(given)))
+    assert read.open == []
     assert sum(tag == "script" for tag, _ in read.tags) == 1
-    assert not any(name.startswith("on") for _, attrs in read.tags for name in attrs)
-    assert any(EVIL in words for words in read.words)  # and is shown as it is
+    sounds = [attrs for tag, attrs in read.tags if tag == "audio"]
+    assert [attrs["aria-label"] for attrs in sounds] == [f"Sound of {clip.clip}" for clip in clips]
+    text = markdown(given, media_of(given))
+    assert "<script>" not in re.sub(r"\\.", "", text)
+    assert not re.search(r"<b>", re.sub(r"\\.", "", text))
+
+
+def test_mistakes_are_in_the_page_in_markdown_and_in_json(facts: Any) -> None:
+    found = facts["machines"]["fan"]["mistakes"]
+    words = "".join(Reader(page(facts)).words)
+    assert "Clips that ensembles most often get wrong" in words
+    assert "asd-ray report --run" in words.partition("a player for each clip")[2][:200]
+    shown = page(facts).partition('id="mistakes-fan"')[2].partition("</table>")[0]
+    assert re.findall(r"<td>(\d+ of \d+)</td>", shown) == [f"{c.wrong} of {len(found.ensembles)}" for c in found.clips]
+    assert {kind for kind in ("missed", "false alarm") if f">{kind}<" in shown} == {c.mistake for c in found.clips}
+    stored = json.loads(dict(contents(facts))["report.json"])["machines"]["fan"]["mistakes"]
+    assert Mistakes.from_json(stored) == found
+    text = markdown(facts)
+    assert text.count("### Clips that ensembles most often get wrong") == 2
+    assert "where the score comes from" not in text
+    assert re.sub(r"\\(.)", r"\1", text).count(found.clips[1].clip) == 1
+
+
+def test_players_and_maps_stand_with_their_clip(facts: Any) -> None:
+    found = facts["machines"]["fan"]["mistakes"]
+    media = media_of(facts)
+    page_of = Reader(page(facts, media))
+    assert sum(tag == "audio" for tag, _ in page_of.tags) == len(media.clips) > len(found.clips)
+    assert [attrs["alt"] for tag, attrs in page_of.tags if tag == "img"] == [f"tonal, {EVIL}"] * len(media.clips)
+    assert not any(
+        "autoplay" in attrs or attrs.get("preload") != "none" for tag, attrs in page_of.tags if tag == "audio"
+    )
+    words = "".join(page_of.words)
+    assert f"Note: left out: {EVIL}" in words
+    assert "a player for each clip" not in words
+    silent = Media(
+        {key: replace(each, audio=b"", picture=b"", note="no map: too long") for key, each in media.clips.items()}
+    )
+    without = Reader(page(facts, silent))
+    assert not any(tag in ("audio", "img") for tag, _ in without.tags)
+    assert "No map: too long." in "".join(without.words)
 
 
 def test_numbers_stand_beside_their_protocol(read: Reader, facts: Any) -> None:
@@ -118,6 +177,9 @@ def test_a_run_of_unlabelled_clips_has_a_page_too(tmp_path: Path) -> None:
     assert "The test clips have no labels" in "".join(read.words)
     assert "ROC of the ensemble" not in "".join(read.words)
     assert "no labels" in result["report.md"]
+    for text in ("".join(read.words), result["report.md"]):
+        assert "Test clips with the highest scores" in text
+        assert "missed" not in text
 
 
 def test_published_numbers_are_shown_with_their_protocol(facts: Any) -> None:

@@ -91,13 +91,17 @@ class Explanation:
             },
         }
 
-    def save_png(self, path: str | Path) -> Path:
-        """Draw the spectrogram and the map beside it. StorageError if the file cannot be written."""
-        from asd_ray.deploy.explain.picture import save_picture
+    def save_png(self, path: str | Path, *, small: bool = False) -> Path:
+        """Draw the spectrogram and the map beside it. StorageError if the file cannot be written.
+
+        A small picture is for a page that has the title as text.
+        """
+        from asd_ray.deploy.explain.picture import SIZE, SMALL, save_picture
 
         faint = FAINT * abs(self.score - self.typical) if self.method == OCCLUSION else 0.0
         boxes = [(region.cells_seconds, region.cells_hz) for region in self.regions]
-        return save_picture(self.spectrogram, self.map, faint, boxes, self.title, path)
+        title, size = ("", SMALL) if small else (self.title, SIZE)
+        return save_picture(self.spectrogram, self.map, faint, boxes, title, path, size)
 
     @property
     def title(self) -> str:

@@ -20,36 +20,45 @@ if TYPE_CHECKING:
 Box = tuple[tuple[float, float], tuple[float, float]]  # seconds, Hz
 TICKS = (0, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000)  # Hz
 PALE = 4.0  # times `faint` is the darkest colour
+SIZE, SMALL, DPI = (13.0, 4.8), (9.0, 3.2), 110  # inches, and pixels per inch
+SPECTROGRAM_COLOURS, MAP_COLOURS = "magma", "RdBu_r"  # colour maps of matplotlib
 DYNAMICS = 80.0  # dB below the loudest cell that the spectrogram shows
 MOST_FRAMES = 1500  # columns that a picture of this size can show
 
 
 def save_picture(
-    spectrogram: HeatMap, heat_map: HeatMap, faint: float, boxes: Sequence[Box], title: str, path: str | Path
+    spectrogram: HeatMap,
+    heat_map: HeatMap,
+    faint: float,
+    boxes: Sequence[Box],
+    title: str,
+    path: str | Path,
+    size: tuple[float, float] = SIZE,
 ) -> Path:
-    """Write a PNG. `boxes` are drawn in both parts, with their numbers.
+    """Write a PNG. `boxes` are drawn in both parts, with their numbers. `size` is in inches, of DPI pixels each.
 
     Red is above 0 and blue below. Values up to `faint` stay pale, so that a map of noise does not look like a finding.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws without a screen
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 4.8), layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     loudest = float(spectrogram.values.max())
     largest = max(float(np.abs(heat_map.values).max()), PALE * faint) or 1.0
-    _draw(right, heat_map, "where the score comes from", "RdBu_r", (-largest, largest))
-    _draw(left, _thinned(spectrogram), "spectrogram", "magma", (max(loudest - DYNAMICS, -120.0), loudest))
+    _draw(right, heat_map, "where the score comes from", MAP_COLOURS, (-largest, largest))
+    _draw(left, _thinned(spectrogram), "spectrogram", SPECTROGRAM_COLOURS, (max(loudest - DYNAMICS, -120.0), loudest))
     for number, box in enumerate(boxes, start=1):
         for axes, colour in ((left, "white"), (right, "black")):
             _box(axes, box, number, colour)
     lines = [line for part in title.splitlines() for line in textwrap.wrap(visible(part), 130)]
-    figure.suptitle("\n".join(lines).replace("$", r"\$"), fontsize=11)  # a dollar would begin a formula
+    if lines:
+        figure.suptitle("\n".join(lines).replace("$", r"\$"), fontsize=11)  # a dollar would begin a formula
     path = Path(path)
     try:
         with written_aside(path) as aside:
-            figure.savefig(aside, format="png", dpi=110)
+            figure.savefig(aside, format="png", dpi=DPI)
     except OSError as error:
         raise storage_error(error, path, "the picture", "name another folder with --out") from error
     return path

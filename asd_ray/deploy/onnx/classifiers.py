@@ -60,6 +60,8 @@ class ClassifierScores(ScoreNet):
 
 
 class IdClassifierScores(ClassifierScores):
+    """Log-mel images, one embedding per image."""
+
     def __init__(self, detector: IdClassifier) -> None:
         super().__init__(detector, detector.frames, detector.test_hop)
         self.frames, self.hop, self.channels = detector.frames, detector.test_hop, detector.channels
@@ -88,6 +90,8 @@ class ComplexNetScores(ClassifierScores):
 
 
 class StgramScores(ClassifierScores):
+    """The wave and its spectrogram, one embedding per clip."""
+
     def __init__(self, detector: StgramMfn) -> None:
         super().__init__(detector)
         self.inputs = detector.inputs
@@ -104,6 +108,8 @@ class StgramScores(ClassifierScores):
 
 
 class EmbeddingKnnScores(ClassifierScores):
+    """The spectrum of the whole clip and its spectrogram, one embedding per clip."""
+
     def __init__(self, detector: EmbeddingKnn) -> None:
         super().__init__(detector)
         assert self.samples is not None

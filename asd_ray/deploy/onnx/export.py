@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from asd_ray import __version__
+from asd_ray.deploy.onnx.errors import CannotExport
 from asd_ray.deploy.onnx.families import score_net
 from asd_ray.deploy.onnx.score_net import ScoreNet
 from asd_ray.detectors import Detector
@@ -93,6 +94,9 @@ def _model(outputs: _Outputs, inputs: tuple[Tensor, ...], exported: Exported) ->
             verbose=False,
         )
     assert program is not None
+    fixed = [size for size in program.model.graph.inputs[0].shape or () if isinstance(size, int)]
+    if fixed != [exported.samples] * (exported.samples is not None):  # torch fixes a size that its code compares
+        raise CannotExport("its code takes clips of one number or length only")
     _name_outputs(program.model.graph, exported.variants)
     model = program.model_proto
     facts = {"asd_ray": __version__, **asdict(exported)}

@@ -67,7 +67,8 @@ class Protocol(typing.Protocol):
 
 def measure_whole(protocol: str, evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> Measurement:
     """Choose members on all clips and measure them on all clips."""
-    selection = select(recipe, evaluation.candidates.table, evaluation.scores, evaluation.scorer, seed=config.seed)
+    table, budget = evaluation.candidates.table, evaluation.budget
+    selection = select(recipe, table, evaluation.scores, evaluation.scorer, seed=config.seed, budget=budget)
     return _measurement(protocol, evaluation, recipe, [[(evaluation.all_clips, selection)]])
 
 
@@ -84,8 +85,9 @@ def measure_parts(
 
 def select_without(evaluation: EvaluationSet, recipe: Recipe, left_out: Mask, seed: int) -> Selection:
     """Choose members by the other clips: neither labels nor scores of those left out are used."""
-    table, others = evaluation.candidates.table, ~left_out
-    return select(recipe, table, evaluation.scores[:, others], evaluation.scorer.of(others), seed=seed)
+    table, budget, others = evaluation.candidates.table, evaluation.budget, ~left_out
+    scores, scorer = evaluation.scores[:, others], evaluation.scorer.of(others)
+    return select(recipe, table, scores, scorer, seed=seed, budget=budget)
 
 
 def _measurement(

@@ -14,6 +14,8 @@ import torch
 from asd_ray import __version__
 from asd_ray.clips.bank import ClipSet
 from asd_ray.deploy.onnx import Exported, export, why_not
+from asd_ray.deploy.onnx.dense import IdnnScores
+from asd_ray.deploy.onnx.errors import CannotExport
 from asd_ray.deploy.onnx.families import EXPORTERS, score_net
 from asd_ray.detectors import Context, Detector
 from asd_ray.detectors.families.idnn import IDNN
@@ -23,6 +25,13 @@ from tests.deploy.onnx.conftest import New, Written, assert_same, id_numbers, wa
 
 class Mine(IDNN):
     """A user's own class, even if it is derived from one of ours."""
+
+
+class Sized(IdnnScores):
+    """Its code depends on the length of the clips."""
+
+    def forward(self, samples: torch.Tensor) -> dict[str, torch.Tensor]:
+        return super().forward(samples if samples.shape[1] == self.example_samples else samples / 2)
 
 
 def run(path: Path, waves: np.ndarray, ids: np.ndarray) -> dict[str, np.ndarray]:
@@ -107,6 +116,15 @@ def test_a_class_of_a_user_has_no_exporter() -> None:
 def test_a_detector_that_was_not_fitted_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AsdRayError, match="export of IDNN was called before fit"):
         export(IDNN(Context()), tmp_path / "none.onnx")
+
+
+def test_a_net_that_depends_on_the_length_of_clips_is_not_exported_for_one_length(
+    fitted: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EXPORTERS, "idnn", Sized)
+    with pytest.raises(CannotExport, match="of one number or length only"):
+        export(fitted("idnn"), tmp_path / "none.onnx")
+    assert not (tmp_path / "none.onnx").exists()
 
 
 def test_an_export_changes_no_score(fitted: New, demo: tuple[ClipSet, ClipSet]) -> None:

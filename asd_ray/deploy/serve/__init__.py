@@ -1,0 +1,1 @@
+"""``asd-ray serve``: bundles behind HTTP, on Ray Serve."""
