@@ -82,7 +82,7 @@ def test_a_bundle_scores_there_as_here(python: Path, small: SmallRun, tmp_path: 
     assert there == pytest.approx(here, rel=1e-6)
 
 
-@pytest.mark.parametrize("verb", ["search"])
+@pytest.mark.parametrize("verb", ["search", "serve"])
 def test_what_needs_more_says_what_to_install(python: Path, verb: str, small: SmallRun, tmp_path: Path) -> None:
     words = ["search", "fan"] if verb == "search" else ["serve", str(small.folder)]
     out = subprocess.run([python, "-m", "asd_ray", *words], capture_output=True, text=True, cwd=tmp_path, check=False)
