@@ -60,7 +60,7 @@ def _explain(args: argparse.Namespace) -> int:
     from asd_ray._progress import progress_bar
     from asd_ray.deploy.explain import Grid
     from asd_ray.deploy.explain.files import explain_file, picture_paths
-    from asd_ray.deploy.scoring import files_of
+    from asd_ray.deploy.scoring import files_of, id_notes
     from asd_ray.storage.places import make_folder
 
     grid = Grid(args.bands, args.span)
@@ -68,6 +68,8 @@ def _explain(args: argparse.Namespace) -> int:
     files = list(files_of(args.sounds, bundle.ids))
     if args.id is not None:
         files = [replace(file, id=args.id) for file in files]
+    for note in id_notes(bundle, files):
+        say(f"note: {note}", error=True)
     pictures = [None] * len(files) if args.no_png else picture_paths(files, args.out)
     if not args.no_png:
         make_folder(args.out, "pictures", "name another folder with --out")

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import parser
 from asd_ray.cli._bundle_options import add_bundle_options, bundle_of
+from asd_ray.cli._next import say_next
 from asd_ray.cli._run import run
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # torch is imported where it is used, so that --help answers at once
-    from asd_ray.deploy.bundle import Bundle
     from asd_ray.deploy.result import ClipScore
-    from asd_ray.deploy.scoring import SoundFile, Unscored
+    from asd_ray.deploy.scoring import Unscored
 
 EXAMPLES = (
     "asd-ray score fan.bundle new.wav",
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _score(args: argparse.Namespace) -> int:
     from asd_ray._progress import progress_bar
-    from asd_ray.deploy.scoring import counted, files_of, files_of_layout, score_files
+    from asd_ray.deploy.scoring import counted, files_of, files_of_layout, id_notes, score_files
 
     bundle = bundle_of(args)
     if args.layout is not None:
@@ -61,44 +61,30 @@ def _score(args: argparse.Namespace) -> int:
         from dataclasses import replace
 
         files = [replace(file, id=args.id) for file in files]
-    _note_ids(bundle, files)
+    for note in id_notes(bundle, files):
+        say(f"note: {note}", error=True)
     with progress_bar("scoring", quiet=len(files) < 2) as done:
         anomalies, failed = _print(score_files(bundle, counted(files, done)), args)
+    if anomalies and not (args.csv or args.json):
+        say_next("explain", args.bundle, anomalies[0])
     if failed:
         raise AsdRayError(f"{failed} of {len(files)} files could not be scored; see above")
     return ANOMALY_FOUND if anomalies and args.exit_status else 0
 
 
-def _note_ids(bundle: Bundle, files: Sequence[SoundFile]) -> None:
-    """Say once which files are judged without their id."""
-    without = sum(not file.id for file in files)
-    if without and len(bundle.ids) > 1:
-        which = "every file is" if without == len(files) else f"{without} of {len(files)} files are"
-        say(
-            f"note: {which} compared with all ids of {bundle.machine} ({', '.join(bundle.ids)}); name one: --id ID",
-            error=True,
-        )
-    new = sorted({file.id for file in files} - {"", *bundle.ids})
-    if new:
-        say(
-            f"note: {bundle.machine} has no id {', '.join(new)} in training; such files are compared with all ids",
-            error=True,
-        )
-
-
-def _print(results: Iterator[ClipScore | Unscored], args: argparse.Namespace) -> tuple[int, int]:
-    """Print each result as it comes. Returns how many are anomalies, and how many could not be scored."""
+def _print(results: Iterator[ClipScore | Unscored], args: argparse.Namespace) -> tuple[list[str], int]:
+    """Print each result as it comes. Returns the names of the anomalies, and how many files could not be scored."""
     from asd_ray.deploy.result import ANOMALY
     from asd_ray.deploy.scoring import Unscored
 
-    anomalies = failed = 0
+    anomalies, failed = list[str](), 0
     writer = _Csv() if args.csv else _Json() if args.json else _Table()
     for result in results:
         if isinstance(result, Unscored):
             failed += 1
             writer.unscored(result)
         else:
-            anomalies += result.decision == ANOMALY
+            anomalies += [result.name] * (result.decision == ANOMALY)
             writer.scored(result)
         sys.stdout.flush()
     return anomalies, failed

@@ -119,6 +119,19 @@ def files_of_layout(folder: str | Path, layout: str, machine: str) -> list[Sound
     return [SoundFile(str(table.root / path), id, domain) for path, id, domain in rows]
 
 
+def id_notes(bundle: Bundle, files: Sequence[SoundFile]) -> list[str]:
+    """Notes for people on the files that are not compared with normal clips of their own id alone."""
+    notes = []
+    without = sum(not file.id for file in files)
+    if without and len(bundle.ids) > 1:
+        which = "every file is" if without == len(files) else f"{without} of {len(files)} files are"
+        notes.append(f"{which} compared with all ids of {bundle.machine} ({', '.join(bundle.ids)}); name one: --id ID")
+    if new := sorted({file.id for file in files} - {"", *bundle.ids}):
+        names = ", ".join(new)
+        notes.append(f"{bundle.machine} has no id {names} in training; such files are compared with all ids")
+    return notes
+
+
 def counted(files: Sequence[SoundFile], done: Callable[[int, int], None]) -> Iterator[SoundFile]:
     """The files, reporting how many were handed out."""
     for number, file in enumerate(files):

@@ -48,9 +48,10 @@ def test_a_table_for_people(small: SmallRun, capsys: pytest.CaptureFixture[str])
     out = capsys.readouterr()
     lines = out.out.splitlines()
     assert lines[0].split() == ["score", "threshold", "lower", "decision", "id", "file"]
-    assert len(lines) == 1 + len(small.clips)
-    assert {line.split()[4] for line in lines[1:]} == {"normal", "anomaly"}
-    assert {line.split()[5] for line in lines[1:]} == {"00", "01"}, "ids come from the names"
+    assert len(lines) == 1 + len(small.clips) + 1
+    assert {line.split()[4] for line in lines[1:-1]} == {"normal", "anomaly"}
+    assert {line.split()[5] for line in lines[1:-1]} == {"00", "01"}, "ids come from the names"
+    assert lines[-1].startswith(f"next: asd-ray explain {small.folder} ")
     assert out.err == ""
 
 
