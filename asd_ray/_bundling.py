@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from asd_ray._progress import progress_bar
 from asd_ray._terminal import typed
 from asd_ray.ensembling import Ensemble, ensemble_file, scores_of
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord
-from asd_ray.ledger.states import States
+from asd_ray.ledger.states import States, scores_digest
 
 if TYPE_CHECKING:
     from asd_ray.deploy.calibration import Calibration
@@ -80,7 +82,7 @@ def write_bundle(
         states |= {trial: _learned(one, refit) for trial, one in restored.items()}
         notes = [f"{one.record.name}: {_learned(one, refit).origin}" for one in restored.values() if not one.same]
     changed = {trial for trial, one in restored.items() if not one.same}
-    calibration = _calibration(ledger, ensemble, restored, changed)
+    calibration = _calibration(ledger, ensemble, records, restored if changed else {})
     if changed:
         notes.append("its units and its threshold were computed anew from the new scores of normal clips")
     folder = writing.write_bundle(out, ensemble, calibration, states, refit=refit)
@@ -111,11 +113,23 @@ def _records(ledger: Ledger, ensemble: Ensemble) -> dict[str, TrialRecord]:
 
 
 def _kept(ledger: Ledger, records: dict[str, TrialRecord]) -> dict[str, LearnedState]:
-    from asd_ray.deploy.writing import LearnedState
+    """The states that the search kept, if they are those of the stored scores.
 
-    states = States(ledger)
-    contents = {trial: states.read(record.family, trial) for trial, record in records.items()}
-    return {trial: LearnedState(content, KEPT) for trial, content in contents.items() if content is not None}
+    A trial that ran twice, because a worker was thought to be lost, may have the scores of one run and the state of the
+    other.
+    """
+    from asd_ray.deploy.writing import LearnedState
+    from asd_ray.detectors.state_file import from_bytes
+
+    states, kept = States(ledger), {}
+    for trial, record in records.items():
+        content = states.read(record.family, trial)
+        if content is not None:
+            _, about = from_bytes(content, states.layout.url(states.layout.state_file(record.family, trial)))
+            digest = about.get("scores", {}).get(record.machine)
+            if digest == scores_digest(ledger.scores(record)):
+                kept[trial] = LearnedState(content, KEPT)
+    return kept
 
 
 def _needs_data(ensemble: Ensemble, missing: Sequence[TrialRecord], refit: bool) -> str:
@@ -172,22 +186,22 @@ def _learned(restored: Restored, refit: bool) -> LearnedState:
     return LearnedState(restored.state, origin)
 
 
-def _calibration(ledger: Ledger, ensemble: Ensemble, restored: dict[str, Restored], changed: set[str]) -> Calibration:
-    """The ensemble's own; learned anew where a member that was trained again gives other scores."""
+def _calibration(
+    ledger: Ledger, ensemble: Ensemble, records: dict[str, TrialRecord], changed: dict[str, Restored]
+) -> Calibration:
+    """The ensemble's own; learned again where a member that was trained again gives other scores."""
     from asd_ray.deploy.calibration import Calibration
 
     scores = scores_of(ledger, ensemble)
-    normal = scores[scores["split"] == (scores["split"].iloc[-1])]
+    split = ensemble.recipe.by
+    normal = scores[scores["split"] == split]
     if not changed:
         return Calibration.of_ensemble(ensemble, normal)
     clips = normal[["clip", "id", "domain"]].reset_index(drop=True)
-    split = str(normal["split"].iloc[0])
-    import numpy as np
-
     rows = []
     for member in ensemble.members:
-        record = next(record for record in ledger.records(ensemble.machine) if record.trial == member.trial)
-        table = restored[member.trial].scores if member.trial in restored else ledger.scores(record, [split])
+        trial = member.trial
+        table = changed[trial].scores if trial in changed else ledger.scores(records[trial], [split])
         own = table[(table["split"] == split) & (table["variant"] == member.variant)].set_index("clip")["score"]
         rows.append(own.loc[clips["clip"]].to_numpy(np.float64))
     return Calibration.of_scores(ensemble, np.stack(rows), clips)

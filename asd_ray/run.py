@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cached_property
@@ -139,7 +140,15 @@ class Run:
 
         console = SearchConsole(quiet=quiet, of_library=of_library)
         console.dataset(data.table, session.config.machines or data.machines)
-        return session.of_searchable(data.table).run(data.source(), self.layout.root, console)
+        return session.of_searchable(data.table).run(data.source(), self.layout.root, console, self._members)
+
+    def _members(self) -> set[str]:
+        """The trials of all stored ensembles: a search keeps their states."""
+        from asd_ray.ensembling import stored
+
+        by_machine = stored(self.ledger).ensembles.values()
+        ensembles = [ensemble for own in by_machine for ensemble in own.values()]
+        return {member.trial for ensemble in ensembles for member in ensemble.members}
 
     # -- what is stored ------------------------------------------------------------------------------------------
 
@@ -305,6 +314,8 @@ class Run:
                 serial=serial,
                 address=address,
             )
+            for note in written.notes:
+                warnings.warn(f"{machine}: {note}", stacklevel=2)
             return Bundle.load(written.folder, families=families)
 
     def report(

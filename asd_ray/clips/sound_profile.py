@@ -29,6 +29,7 @@ SHAPE: Shape = object_of(
     rates=ListOf(Whole(1), 1),
     channels=ListOf(Whole(1), 1),
     seconds=PAIR,
+    usual_seconds=Number(0, 1e9),
     level_db=PAIR,
     clipped=Number(0, 1),
     spectrum_db=ListOf(Number(-1e4, 1e4), 1),
@@ -43,6 +44,7 @@ class SoundProfile:
     rates: tuple[int, ...]  # Hz of the files, before they were resampled
     channels: tuple[int, ...]  # of the files
     seconds: tuple[float, float]
+    usual_seconds: float  # the median
     level_db: tuple[float, float]  # RMS of a clip relative to full scale
     clipped: float  # the largest share of samples at full scale of any clip
     spectrum_db: tuple[float, ...]  # median level of each frequency bin over all spectra, from 0 Hz to half the rate
@@ -76,6 +78,7 @@ def _profile(clips: ClipSet) -> SoundProfile:
         rates=tuple(sorted(set(frame["rate"].tolist()))),
         channels=tuple(sorted(set(frame["channels"].tolist()))),
         seconds=(round(float(frame["seconds"].min()), 4), round(float(frame["seconds"].max()), 4)),
+        usual_seconds=round(float(frame["seconds"].median()), 4),
         level_db=(round(min(levels), 2), round(max(levels), 2)),
         clipped=max(clipped),
         spectrum_db=tuple(np.round(np.median(spectra, axis=0), 2).tolist()),

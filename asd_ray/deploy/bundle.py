@@ -91,9 +91,9 @@ class Bundle:
 
     @property
     def seconds(self) -> float:
-        """The usual length of the training clips."""
+        """The usual length of the training clips: their median."""
         profile = self.profiles.get("")
-        return profile.seconds[0] if profile else SECONDS
+        return profile.usual_seconds if profile else SECONDS
 
     @cached_property
     def members(self) -> tuple[BundleMember, ...]:
@@ -120,7 +120,10 @@ class Bundle:
         return replace(self, calibration=self.calibration.with_false_alarms(share))
 
     def recalibrated(self, waves: Mapping[str, Sequence[Samples]]) -> Self:
-        """The same detectors with units, threshold and usual scores from new normal sound: id -> waves at `rate`."""
+        """The same detectors with units, threshold and usual scores from new normal sound: id -> waves at `rate`.
+
+        Ids without new sound keep their units. Sound of the id "" stands for all ids, and replaces everything.
+        """
         ids = [id for id, own in waves.items() for _ in own]
         if not ids:
             raise AsdRayError("a bundle cannot be calibrated with no sound; give normal recordings")
@@ -132,7 +135,10 @@ class Bundle:
         import pandas as pd
 
         raw, frame = np.concatenate(parts, axis=1), pd.concat(frames, ignore_index=True)
-        return replace(self, calibration=Calibration.of_scores(self.ensemble, raw, frame))
+        learned = Calibration.of_scores(self.ensemble, raw, frame)
+        given = sorted(set(ids))
+        new = learned if "" in given else learned.kept_for_others(self.calibration, given)
+        return replace(self, calibration=new)
 
     def save(self, out: str | Path) -> Path:
         """Write this bundle, with its present units and threshold, to another folder (or to its own)."""
@@ -169,7 +175,7 @@ class Bundle:
     def score_sounds(
         self, sounds: Sequence[Sound], ids: Sequence[str], domains: Sequence[str] | None = None
     ) -> list[ClipScore]:
-        """Score decoded sounds, each as a clip of its id. Memory is that of some 30 clips of 10 s, however many."""
+        """Score decoded sounds, each as a clip of its id. Features are computed for some 30 clips of 10 s at a time."""
         scores: list[ClipScore] = []
         for block in _blocks([sound.samples for sound in sounds]):
             rows = [at for at, _ in block]

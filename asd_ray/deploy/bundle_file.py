@@ -34,7 +34,7 @@ FORMAT = "asd_ray-bundle/1"
 FACTS, ENSEMBLE, CARD, NEEDS, SUMS = "bundle.json", "ensemble.json", "MODEL_CARD.md", "requirements.txt", "SHA256SUMS"
 STATES = "states"
 CURE = "copy the whole folder again, or write it again with asd-ray bundle"
-LARGEST = 16 << 30  # bytes of one file
+LARGEST, LARGEST_TEXT = 16 << 30, 64 << 20  # bytes of a state, and of any other file
 
 DETECTOR = object_of(
     **dict.fromkeys(("trial", "name", "family", "target", "version", "front_end", "origin"), Text()),
@@ -87,7 +87,9 @@ def read(path: str | Path) -> Contents:
     trials = [check_trial(detector["trial"]) for detector in facts["detectors"]]
     if {member.trial for member in ensemble.members} != set(trials) or ensemble.machine != facts["machine"]:
         raise AsdRayError(f"{folder}: {FACTS} and {ENSEMBLE} are of different ensembles; {CURE}")
-    states = {trial: _checked(folder, f"{STATES}/{trial}.safetensors", sums) for trial in trials}
+    for name in (CARD, NEEDS):  # for people, and for pip
+        _checked(folder, name, sums)
+    states = {trial: _checked(folder, f"{STATES}/{trial}.safetensors", sums, LARGEST) for trial in trials}
     return Contents(folder, facts, ensemble, states)
 
 
@@ -103,13 +105,7 @@ def write(out: str | Path, files: Mapping[str, bytes]) -> Path:
         (aside / STATES).mkdir(parents=True)
         for name, content in {**files, SUMS: sums.encode()}.items():
             _write(aside / name, content)
-        if folder.exists():
-            old = aside.with_suffix(".old")
-            os.replace(folder, old)
-            os.replace(aside, folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(aside, folder)
+        _replace(folder, aside)
     except OSError as error:
         raise storage_error(error, folder, "the bundle", "name another place with --out") from error
     finally:
@@ -121,12 +117,37 @@ def checked_target(out: str | Path) -> Path:
     """The folder of a bundle that is to be written; AsdRayError if none can be there."""
     if is_address(out):
         raise AsdRayError(f"{out}: a bundle is written to a disk of this computer; copy the folder from there")
-    folder = Path(os.path.abspath(local(out, "a bundle")))
+    folder = Path(os.path.realpath(local(out, "a bundle")))
     if rule := obstacle(folder, folder=True):
         raise AsdRayError(f"{folder}: a bundle cannot be there: {rule}; name another place with --out")
-    if folder.exists() and not (folder / FACTS).is_file() and any(folder.iterdir()):
-        raise AsdRayError(f"{folder}: this folder holds other files; name another place with --out")
+    if folder.exists() and any(folder.iterdir()) and (other := _other_file(folder)):
+        raise AsdRayError(f"{folder}: this folder holds other files, such as {other}; name another place with --out")
     return folder
+
+
+def _other_file(folder: Path) -> str:
+    """A file in `folder` that no bundle of ours has; "" if the folder is a bundle and nothing else."""
+    try:
+        own = {SUMS, *_sums(folder)} if FACTS in _sums(folder) else set[str]()
+    except AsdRayError:  # it has no list of checksums
+        own = set()
+    files = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if not path.is_dir())
+    return next((name for name in files if name not in own), "" if own else FACTS)
+
+
+def _replace(folder: Path, aside: Path) -> None:
+    """Put the complete folder `aside` in the place of `folder`. If that fails, the old one is put back."""
+    old = aside.with_suffix(".old")
+    had_one = folder.exists()
+    if had_one:
+        os.replace(folder, old)
+    try:
+        os.replace(aside, folder)
+    except OSError:
+        if had_one:
+            os.replace(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def as_json(value: Any) -> bytes:
@@ -153,18 +174,18 @@ def _sums(folder: Path) -> dict[str, str]:
     return {name: digest for digest, name in lines}
 
 
-def _checked(folder: Path, name: str, sums: Mapping[str, str]) -> bytes:
-    content = _content(folder, name)
+def _checked(folder: Path, name: str, sums: Mapping[str, str], most: int = LARGEST_TEXT) -> bytes:
+    content = _content(folder, name, most)
     if sums.get(name) != hashlib.sha256(content).hexdigest():
         raise AsdRayError(f"{folder / name}: it was changed after the bundle was written; {CURE}")
     return content
 
 
-def _content(folder: Path, name: str) -> bytes:
+def _content(folder: Path, name: str, most: int = LARGEST_TEXT) -> bytes:
     path = folder / name
     try:
         status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
             raise AsdRayError(f"{path}: it is not a file of a bundle; {CURE}")
         return path.read_bytes()
     except OSError as error:

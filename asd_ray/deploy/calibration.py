@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -63,6 +63,34 @@ class Calibration:
         if not 0 < share < 1:
             raise AsdRayError(f"the share of false alarms must be above 0 and below 1 but got {share:g}, such as 0.01")
         return replace(self, threshold=threshold(self.normal[""], self.threshold.how, 100 * (1 - share)))
+
+    def kept_for_others(self, before: Calibration, ids: Sequence[str]) -> Self:
+        """This calibration of `ids`, and `before` for all other ids. Only this one, if it is of all ids."""
+        others = {id: scores for id, scores in before.normal.items() if id and id not in ids}
+        if not others:
+            return self
+        old, new = before.statistics, self.statistics
+        short = [id for id in ids if len(self.normal[id]) < LEAST]
+        if short:
+            raise AsdRayError(f"id {', '.join(short)}: fewer than {LEAST} normal clips, too few for a calibration")
+        kept = [
+            at
+            for at, name in enumerate(old.groups[:-1])
+            if name not in ids and not any(name.startswith(f"{id}/") for id in ids)
+        ]
+        groups = (*(old.groups[at] for at in kept), *new.groups[:-1], "")
+        rows = [
+            np.concatenate([earlier[:, kept], later[:, :-1], earlier[:, -1:]], axis=1)
+            for earlier, later in ((old.centre, new.centre), (old.scale, new.scale))
+        ]
+        reference = {
+            name: (new if name in new.groups[:-1] else old).reference[name] for name in groups if new.reference
+        }
+        normal = {**others, **{id: scores for id, scores in self.normal.items() if id}}
+        everything = np.sort(np.concatenate(list(normal.values())))
+        limit = threshold(everything, before.threshold.how, before.threshold.percentile)
+        statistics = Statistics(new.standardiser, groups, rows[0], rows[1], reference)
+        return replace(self, statistics=statistics, threshold=limit, normal={**normal, "": everything})
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -12,7 +12,7 @@ from asd_ray.detectors import Context, Detector
 from asd_ray.detectors.state_file import from_bytes
 from asd_ray.errors import AsdRayError
 from asd_ray.families import FAMILIES, Family
-from asd_ray.families.family import family
+from asd_ray.families.family import TARGET, family
 from asd_ray.features import FeatureSource
 
 
@@ -41,13 +41,17 @@ def checked_device(name: str | torch.device) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise AsdRayError(f"device must be cpu, cuda or cuda:N but got {name!r}") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if device.type not in ("cpu", "cuda"):
+        raise AsdRayError(f"device must be cpu, cuda or cuda:N but got {name!r}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise AsdRayError(f"device {device}: torch sees no GPU here; leave it out, or install the CUDA build of torch")
     return device
 
 
 def _family(facts: Mapping[str, Any], own: Mapping[str, Family], where: str) -> Family:
     target, version = facts["target"], facts["version"]
+    if facts["family"] not in FAMILIES and not TARGET.fullmatch(target) and target not in own:
+        raise AsdRayError(f"{where}: its class is named {target!r:.100}, which is not of the form package.module:Class")
     known = own.get(target) or Family(facts["family"], FAMILIES.get(facts["family"], target))
     if version and known.version != version:
         raise AsdRayError(
@@ -65,7 +69,10 @@ def make_detector(
     AsdRayError, with `where`, if this version of its family cannot load it.
     """
     known = _family(facts, own, where)
-    detector: Detector = known.detector(context, **facts["params"])
+    try:
+        detector: Detector = known.detector(context, **facts["params"])
+    except TypeError as error:
+        raise AsdRayError(f"{where}: {known.name} does not take its parameters ({error}); bundle it again") from error
     if detector.front_end.hash != facts["front_end"]:
         raise AsdRayError(f"{where}: its front end has changed since it was trained; train and bundle it again")
     try:

@@ -10,6 +10,8 @@ from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.result import Ensemble
 from asd_ray.ensembling.threshold import Threshold
 
+SPLITS = {"held_out": "held-out", "train": "training", "test": "test"}  # which normal clips units are learned from
+
 
 def model_card(facts: Mapping[str, Any], ensemble: Ensemble, calibration: Calibration) -> str:
     parts = (
@@ -130,8 +132,8 @@ def _threshold(facts: Mapping[str, Any], ensemble: Ensemble, calibration: Calibr
             "numbers above are those of its own units and threshold. "
         )
         yield ""
-    yield f"A score above {limit.value:.4f} is called an anomaly. " + _reason(limit, count)
-    if ensemble.metrics.decisions is not None:
+    yield f"A score above {limit.value:.4f} is called an anomaly. " + _reason(limit, count, SPLITS[ensemble.recipe.by])
+    if ensemble.metrics.decisions is not None and limit.value == ensemble.threshold.value:
         decisions = ensemble.metrics.decisions
         yield ""
         yield (
@@ -140,12 +142,12 @@ def _threshold(facts: Mapping[str, Any], ensemble: Ensemble, calibration: Calibr
         )
 
 
-def _reason(limit: Threshold, count: int) -> str:
+def _reason(limit: Threshold, count: int, which: str) -> str:
     if limit.note == GIVEN:
         return "A user chose this threshold."
     how = "a gamma distribution fitted to the scores" if limit.how == "gamma" else "the scores"
     return (
-        f"It is the {limit.percentile:g}th percentile, by {how} of {count} normal clips. So about "
+        f"It is the {limit.percentile:g}th percentile, by {how} of {count} {which} normal clips. So about "
         f"{100 - limit.percentile:g} % of normal clips give a false alarm; change that with `--false-alarms 1%` or "
         "`--threshold`, without training."
     )

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from asd_ray.clips.audio import UnreadableClip
-from asd_ray.deploy.bundle import Bundle
+from asd_ray.deploy.bundle import BATCH_SAMPLES, Bundle
 from asd_ray.deploy.result import ClipScore
 from asd_ray.deploy.sound import Sound
 from asd_ray.errors import AsdRayError
 
 ENDINGS = (".wav", ".flac")
 FILES = 16  # that are decoded and scored at once
-AHEAD = 2  # batches that are decoded before they are needed
 ID_IN_NAME = re.compile(r"(?:^|[_/-])(?:section|id)_([0-9A-Za-z]+)(?=[_.]|$)")  # of DCASE and MIMII
 
 
@@ -42,24 +41,30 @@ class Unscored:
 
 
 def score_files(bundle: Bundle, files: Iterable[SoundFile]) -> Iterator[ClipScore | Unscored]:
-    """The score of each file, in order. A file that cannot be read does not stop the others."""
+    """The score of each file, in order. A file that cannot be read does not stop the others.
+
+    In memory are two batches: the one that is scored and the next. A batch has at most FILES files and ends with the
+    file that makes it longer than BATCH_SAMPLES, so a very long recording is in memory whole.
+    """
     source = iter(files)
     with ThreadPoolExecutor(1) as pool:
-        waiting: list[Future[list[tuple[SoundFile, Sound | Unscored]]]] = []
-
-        def fill() -> None:
-            while len(waiting) < AHEAD and (batch := list(islice(source, FILES))):
-                waiting.append(pool.submit(_decoded, bundle, batch))
-
-        fill()
-        while waiting:
-            batch = waiting.pop(0).result()
-            fill()
+        following = pool.submit(_decoded, bundle, source)
+        while batch := following.result():
+            following = pool.submit(_decoded, bundle, source)
             yield from _scored(bundle, batch)
 
 
-def _decoded(bundle: Bundle, files: Sequence[SoundFile]) -> list[tuple[SoundFile, Sound | Unscored]]:
-    return [(file, _read(bundle, file)) for file in files]
+def _decoded(bundle: Bundle, source: Iterator[SoundFile]) -> list[tuple[SoundFile, Sound | Unscored]]:
+    """The next batch; empty after the last file."""
+    batch: list[tuple[SoundFile, Sound | Unscored]] = []
+    samples = 0
+    for file in islice(source, FILES):
+        sound = _read(bundle, file)
+        batch.append((file, sound))
+        samples += len(sound.samples) if isinstance(sound, Sound) else 0
+        if samples >= BATCH_SAMPLES:
+            break
+    return batch
 
 
 def _read(bundle: Bundle, file: SoundFile) -> Sound | Unscored:
@@ -129,6 +134,9 @@ def id_notes(bundle: Bundle, files: Sequence[SoundFile]) -> list[str]:
     if new := sorted({file.id for file in files} - {"", *bundle.ids}):
         names = ", ".join(new)
         notes.append(f"{bundle.machine} has no id {names} in training; such files are compared with all ids")
+    per_domain = bundle.ensemble.recipe.standardise.per == "id_domain"
+    if per_domain and any(not file.domain for file in files):
+        notes.append("files without a domain are compared with all clips of the machine; give --layout for domains")
     return notes
 
 

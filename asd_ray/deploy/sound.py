@@ -61,7 +61,7 @@ def _int16(array: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
 def _one_channel(array: Samples, channel: int | str) -> Samples:
     if array.ndim == 1:
         return array
-    if array.ndim != 2 or array.shape[1] > array.shape[0]:
+    if array.ndim != 2 or not 0 < array.shape[1] <= array.shape[0]:
         raise AsdRayError(f"samples must be of shape [samples] or [samples, channels] but are {list(array.shape)}")
     if channel == MEAN:
         mean: Samples = np.rint(array.mean(axis=1)).astype(np.int16)
@@ -84,6 +84,12 @@ def unlike(sound: Sound, rate: int, profile: SoundProfile | None) -> tuple[str, 
         warnings.append(
             f"it was recorded at {sound.rate} Hz and the training clips at {lowest_rate} Hz or more: all sound above "
             f"{sound.rate // 2} Hz is missing"
+        )
+    highest_rate = max(profile.rates)
+    if min(sound.rate, rate) > highest_rate:
+        warnings.append(
+            f"the training clips were recorded at {highest_rate} Hz at most: no detector knows sound above "
+            f"{highest_rate // 2} Hz, which this one may have"
         )
     low, high = profile.level_db
     if level < low - MARGIN_DB or level > high + MARGIN_DB:

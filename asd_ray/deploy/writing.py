@@ -14,7 +14,7 @@ from asd_ray.deploy.calibration import Calibration
 from asd_ray.deploy.model_card import model_card
 from asd_ray.detectors.state_file import from_bytes
 from asd_ray.ensembling.combine import TRANSDUCTIVE
-from asd_ray.ensembling.result import Ensemble
+from asd_ray.ensembling.result import Ensemble, StoredStatistics
 from asd_ray.errors import AsdRayError
 
 PACKAGES = ("asd_ray", "torch", "torchaudio", "numpy", "scikit-learn", "soxr")
@@ -34,7 +34,12 @@ class LearnedState:
 
 
 def check_bundled(ensemble: Ensemble) -> None:
-    """Raise for an ensemble that cannot score one clip alone."""
+    """Raise for an ensemble that cannot score one clip alone, or has no scores of normal clips."""
+    if ensemble.recipe.by == "test":
+        raise AsdRayError(
+            f"{ensemble.machine}: {ensemble.name} standardises by the test clips, faults included, so nothing is known "
+            "of its scores of normal clips; choose it again with --by held_out, or name another with --recipe"
+        )
     if ensemble.combine in TRANSDUCTIVE:
         raise AsdRayError(
             f"{ensemble.machine}: {ensemble.name} combines by ranks among the test clips, so it cannot score one new "
@@ -82,6 +87,11 @@ def write_bundle(
         "calibration": calibration.to_json(),
         "profiles": profiles,
     }
+    if (
+        StoredStatistics.of(calibration.statistics) != ensemble.statistics
+        or calibration.threshold != ensemble.threshold
+    ):
+        facts["calibrated"] = facts["created"]
     own_recipe = ensemble.recipe_source
     ensemble = replace(ensemble, recipe_source=own_recipe and Path(own_recipe).name)  # no path of this computer
     return _write(out, facts, ensemble, calibration, {trial: states[trial].content for trial in members})

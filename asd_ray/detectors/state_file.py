@@ -30,7 +30,9 @@ def to_bytes(state: State, about: Mapping[str, Any]) -> bytes:
     """The file of a state. `about` is JSON that says whose state it is. AsdRayError for what a file cannot hold."""
     tensors: dict[str, Tensor] = {}
     metadata = {"format": FORMAT, "about": dict(about), "state": _tree(state, tensors, "state", 0)}
-    return safetensors.save(tensors, {"asd_ray": json.dumps(metadata, allow_nan=False)})
+    text = json.dumps(metadata, allow_nan=False)
+    loads(text, "a state")  # raises for what could not be read again
+    return safetensors.save(tensors, {"asd_ray": text})
 
 
 def from_bytes(content: bytes, where: str) -> tuple[State, dict[str, Any]]:
@@ -45,7 +47,7 @@ def from_bytes(content: bytes, where: str) -> tuple[State, dict[str, Any]]:
         state, about = _value(stored["state"], tensors), stored["about"]
         if not isinstance(state, dict) or not isinstance(about, dict):
             raise TypeError("its parts are not dictionaries")
-    except (SafetensorError, KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (SafetensorError, KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise AsdRayError(f"{where}: this is not the state of a detector ({error}); train it again") from error
     return state, about
 

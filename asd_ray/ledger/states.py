@@ -5,10 +5,25 @@ The ledger stays the only truth. A state belongs to a complete trial and may be 
 
 from __future__ import annotations
 
+import hashlib
+from typing import TYPE_CHECKING
+
 from asd_ray.ledger.store import Ledger
 from asd_ray.storage.files import Files, Stored
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 ENDING = ".safetensors"
+KEYS = ("split", "variant", "clip")  # which name a score of a trial
+
+
+def scores_digest(scores: pd.DataFrame) -> str:
+    """A hash of a trial's scores of one machine: a state holds that of the scores which its detector gave."""
+    rows = scores.astype({name: str for name in KEYS}).sort_values(list(KEYS))
+    names = "\n".join("\x1f".join(row) for row in rows[list(KEYS)].itertuples(index=False, name=None))
+    values = rows["score"].to_numpy("float32").tobytes()
+    return hashlib.blake2b(names.encode("utf-8", "replace") + values, digest_size=10).hexdigest()
 
 
 class States:

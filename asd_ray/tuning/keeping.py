@@ -6,6 +6,7 @@ import contextlib
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.states import States
+from asd_ray.storage.files import Stored
 from asd_ray.tuning.state_policy import StatePolicy
 from asd_ray.tuning.study import Study
 
@@ -13,28 +14,35 @@ from asd_ray.tuning.study import Study
 class StateKeeper:
     """One per search. The search itself calls it; workers only write."""
 
-    def __init__(self, states: States, policy: StatePolicy) -> None:
+    def __init__(self, states: States, policy: StatePolicy, members: frozenset[str] = frozenset()) -> None:
         self.states, self.policy = states, policy
+        self._members = members  # trials of stored ensembles, whose states stay in any case
         self._kept: dict[str, set[str]] = {}  # study -> trials that may have a state
 
-    def begin(self, study: Study) -> None:
-        """List the states of a study, and remove those that a killed search left behind."""
+    def begin(self, study: Study) -> list[Stored]:
+        """Remove the states of a study that are not among the best, and return them.
+
+        An earlier search may have been killed before it removed them, or have kept more.
+        """
         if not self.policy.best:  # all stay; or no state is written, and older ones are not this search's business
-            return
-        there = self.states.of_family(study.family.name).keys() & study.records.keys()
+            return []
+        files = self.states.of_family(study.family.name)
+        there = files.keys() & study.records.keys()
         self._kept[study.name] = set(there)
         self._trim(study)
+        return [files[trial] for trial in sorted(there - self._kept[study.name])]
 
     def ended(self, study: Study, trial: str) -> None:
-        """A trial has ended, and may have stored its state."""
-        if self.policy.best:
+        """A trial has ended, and may have stored its state if it is complete."""
+        record = study.records.get(trial)
+        if self.policy.best and record is not None and record.status == "complete":
             self._kept.setdefault(study.name, set()).add(trial)
             self._trim(study)
 
     def _trim(self, study: Study) -> None:
         """Remove the states that fell out of the best. A file that cannot be removed is tried again later."""
         kept = self._kept[study.name]
-        for trial in sorted(kept - self.policy.keeps(study.records.values())):
+        for trial in sorted(kept - self.policy.keeps(study.records.values()) - self._members):
             with contextlib.suppress(AsdRayError):
                 self.states.remove(study.family.name, trial)
                 kept.discard(trial)

@@ -118,7 +118,7 @@ def _job(record: TrialRecord, own: Mapping[str, Family], source: DataSource, ref
         version=known.version,
         stored_as=record.trial,
         paper=record.paper,
-        resources=known.resources,
+        resources=replace(known.resources, gpu=0) if record.device == "cpu" else known.resources,
     )
     return spec, known
 

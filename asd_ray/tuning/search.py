@@ -41,12 +41,13 @@ class Search:
         watchers: Sequence[Watcher] = (),
         other_nodes: bool = False,
         keep: StatePolicy | None = None,
+        members: frozenset[str] = frozenset(),
     ) -> None:
         self.studies, self.source, self.ledger = studies, source, ledger
         self.other_nodes = other_nodes  # whether a trial that one node cannot run may run on another
         self.deadline = deadline  # by time.monotonic(); no trial starts after it
         self.watchers = tuple(watchers)
-        self._keeper = StateKeeper(States(ledger), keep or StatePolicy.parse("none"))
+        self._keeper = StateKeeper(States(ledger), keep or StatePolicy.parse("none"), members)
         self.started = time.monotonic()
         self.running: dict[str, RunningTrial] = {}  # trial hash -> a trial in flight
         self.ended = 0  # trials that this command has finished
@@ -240,10 +241,13 @@ class Search:
         if why not in self.error.splitlines():
             self.error = f"{self.error}\n{why}" if self.error else why
 
-    def begin(self) -> None:
-        """Remove the states that an earlier, killed search left behind. Called once, before the first trial."""
-        for study in self.studies:
-            self._keeper.begin(study)
+    def begin(self) -> str:
+        """Remove the states that are not among the best, before the first trial. Returns how many, as text."""
+        removed = [stored for study in self.studies for stored in self._keeper.begin(study)]
+        if not removed:
+            return ""
+        size = sum(stored.size for stored in removed)
+        return f"{len(removed)} state{'s' * (len(removed) != 1)} ({size / 1e6:.1f} MB)"
 
     # -- around it -----------------------------------------------------------------------------------------------
 

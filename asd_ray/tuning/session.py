@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -69,8 +70,16 @@ class Session:
         """Raise where no trial could run on this computer."""
         check_environment(cache, self.runtime.address, serial=self.runtime.serial)
 
-    def run(self, source: DataSource, run: str, console: SearchConsole) -> SearchResult:
+    def run(
+        self,
+        source: DataSource,
+        run: str,
+        console: SearchConsole,
+        members: Callable[[], set[str]] = set,
+    ) -> SearchResult:
         """Search until every study has its trials, until the time is up, or until Ctrl-C.
+
+        `members` gives the trials whose states are never removed: those of the run's ensembles.
 
         Ctrl-C once finishes the trials that run; twice stops at once. What is stored counts in any case.
         """
@@ -84,7 +93,7 @@ class Session:
                     ray_at(self.runtime.address, cpus=self.runtime.cpus, dashboard=self.runtime.dashboard)
                 )
                 cluster = Cluster(self.runtime.address)
-            return _ActiveSearch(self, source, run, console, cluster, dashboard).search()
+            return _ActiveSearch(self, source, run, console, cluster, dashboard, members).search()
 
 
 class _ActiveSearch:
@@ -98,12 +107,14 @@ class _ActiveSearch:
         console: SearchConsole,
         cluster: Cluster | None,
         dashboard: str,
+        members: Callable[[], set[str]],
     ) -> None:
         from asd_ray.ledger import Ledger
 
         self.config, self.runtime = session.config, session.runtime
         self.source, self.console, self.cluster, self.dashboard = source, console, cluster, dashboard
         self.ledger: Ledger = Ledger(run)
+        self._members = members
 
     def search(self) -> SearchResult:
         from asd_ray.ledger.forgetting import forget
@@ -168,6 +179,7 @@ class _ActiveSearch:
         from asd_ray.tuning.watch.log_lines import log_to
 
         console, layout = self.console, self.ledger.layout
+        policy = StatePolicy.parse(self.config.keep_states)
         board = Board(lambda: self._slots(plan), console.screen)
         search = Search(
             plan.studies,
@@ -176,11 +188,13 @@ class _ActiveSearch:
             deadline=None if self.runtime.time is None else time.monotonic() + self.runtime.time,
             watchers=[board, *self._watchers(plan)],
             other_nodes=self.runtime.address != LOCAL,
-            keep=StatePolicy.parse(self.config.keep_states),
+            keep=policy,
+            members=frozenset(self._members()) if policy.best else frozenset(),
         )
         with log_to(layout, self.runtime.log_level, console.screen):
             try:
-                search.begin()
+                if removed := search.begin():
+                    console.line(f"--keep-states {self.config.keep_states}: removed {removed}")
                 search.turn()
                 with interruptible(search, console.line), console.running(board, search):
                     self._drive(search)

@@ -265,7 +265,7 @@ def _with_state(
     if fitted.objective < attempt.keep_from:
         return fitted
     try:
-        state = saved_state(detector, attempt.spec, params, attempt.source, data)
+        state = saved_state(detector, attempt.spec, params, attempt.source, data, fitted.scores)
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # a user's own `state` may raise anything, SystemExit too

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from asd_ray import FAMILIES, AsdRayError, Bundle, Dataset, Run
 from asd_ray.conformance.workspace import Workspace
 from asd_ray.deploy import bundle_file, writing
 from asd_ray.deploy.scoring import Unscored, files_of, files_of_layout, score_files
+from asd_ray.detectors.state_file import from_bytes, to_bytes
 from asd_ray.ensembling import scores_of
 from asd_ray.families import family
 from asd_ray.ledger.states import States
@@ -87,10 +89,12 @@ def test_a_bundle_holds_no_code_no_pickle_and_no_path_of_its_computer(small: Sma
     for path in files:
         content = path.read_bytes()
         assert place not in content, path.name
-        assert not content.startswith((b"PK", b"\x80"))
+        assert not zipfile.is_zipfile(path), "as torch.save writes"
 
 
-@pytest.mark.parametrize("name", ["bundle.json", "ensemble.json", "MODEL_CARD.md", "states", "SHA256SUMS"])
+@pytest.mark.parametrize(
+    "name", ["bundle.json", "ensemble.json", "MODEL_CARD.md", "requirements.txt", "states", "SHA256SUMS"]
+)
 @pytest.mark.parametrize("how", ["changed", "cut", "removed", "a folder"])
 def test_a_tampered_bundle_is_refused_by_name(small: SmallRun, tmp_path: Path, name: str, how: str) -> None:
     copy = tmp_path / "b"
@@ -105,9 +109,6 @@ def test_a_tampered_bundle_is_refused_by_name(small: SmallRun, tmp_path: Path, n
         path.unlink()
         if how == "a folder":
             path.mkdir()
-    if name == "MODEL_CARD.md":  # for people: nothing is read from it
-        Bundle.load(copy)
-        return
     with pytest.raises(AsdRayError) as caught:
         Bundle.load(copy)
     message = str(caught.value)
@@ -164,16 +165,24 @@ def test_what_is_no_bundle_is_named(tmp_path: Path, place: str) -> None:
         Bundle.load(path)
 
 
-def test_a_folder_with_other_files_is_not_replaced_and_a_bundle_is(small: SmallRun, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mine", [["notes.txt"], ["bundle.json"], ["bundle.json", "SHA256SUMS"]], ids=" ".join)
+def test_a_folder_with_other_files_is_not_replaced_and_a_bundle_is(
+    small: SmallRun, tmp_path: Path, mine: list[str]
+) -> None:
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "notes.txt").write_text("x")
+    for name in mine:
+        (tmp_path / "mine" / name).write_text("{}")
     with pytest.raises(AsdRayError, match="this folder holds other files"):
         small.run.bundle("fan", tmp_path / "mine", recipe="best_single")
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == sorted(mine)
     small.run.bundle("fan", tmp_path / "b", recipe="best_single")
     again = small.run.bundle("fan", tmp_path / "b", recipe="label_free.mean")
     assert again.ensemble.name == "label_free.mean"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "mine"]
+    (tmp_path / "b" / "photo.jpg").write_text("mine")
+    with pytest.raises(AsdRayError, match=r"this folder holds other files, such as photo\.jpg"):
+        again.save(tmp_path / "b")
+    assert (tmp_path / "b" / "photo.jpg").read_text() == "mine"
 
 
 # -- thresholds and units ----------------------------------------------------------------------------------------------
@@ -233,6 +242,18 @@ def test_calibration_in_another_room_moves_units_and_threshold(small: SmallRun) 
     after = np.mean([result.decision == "anomaly" for result in bundle.recalibrated({"": quiet}).score_waves(quiet)])
     assert before > 0.7
     assert after < 0.5
+
+
+def test_calibration_of_one_id_leaves_the_others_alone(small: SmallRun) -> None:
+    bundle = small.load()
+    quiet = [soundfile.read(path, dtype="int16")[0] // 4 for path in small.clips if "section_00" in path.name]
+    changed = bundle.recalibrated({"00": quiet * 2})
+    other = next(path for path in small.clips if "section_01" in path.name)
+    before, after = bundle.score(other, id="01"), changed.score(other, id="01")
+    assert after.score == before.score
+    assert changed.score(quiet[0], 16_000, id="00").score != bundle.score(quiet[0], 16_000, id="00").score
+    assert "00" in changed.calibration.normal
+    assert len(changed.normal_scores("")) == len(quiet * 2) + len(bundle.calibration.normal["01"])
 
 
 def test_a_calibrated_bundle_is_saved_and_says_so(small: SmallRun, tmp_path: Path) -> None:
@@ -413,6 +434,27 @@ def test_an_ensemble_that_ranks_test_clips_is_refused(small: SmallRun) -> None:
     ensemble = dataclasses.replace(small.load().ensemble, combine="rank_mean")
     with pytest.raises(AsdRayError, match="it cannot score one new clip"):
         writing.check_bundled(ensemble)
+
+
+def test_an_ensemble_standardised_by_test_clips_is_refused(small: SmallRun) -> None:
+    ensemble = small.load().ensemble
+    by_test = dataclasses.replace(ensemble, recipe=dataclasses.replace(ensemble.recipe, by="test"))
+    with pytest.raises(AsdRayError, match="standardises by the test clips, faults included"):
+        writing.check_bundled(by_test)
+
+
+def test_a_state_of_another_run_of_the_trial_is_not_used(small: SmallRun, tmp_path: Path) -> None:
+    """As if the scores in the ledger were of one run of a trial, and its state of another."""
+    shutil.copytree(small.run.layout.root, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    states = States(run.ledger)
+    record = next(record for record in run.records() if record.family == "idnn")
+    content = states.read("idnn", record.trial)
+    assert content is not None
+    state, about = from_bytes(content, "x")
+    states.put("idnn", record.trial, to_bytes(state, {**about, "scores": {"fan": "0" * 20}}))
+    with pytest.raises(AsdRayError, match="the search kept no state of fan-idnn-0000"):
+        run.bundle("fan", tmp_path / "b", recipe="label_free.mean")
 
 
 @pytest.mark.parametrize(

@@ -150,8 +150,17 @@ def test_a_search_that_was_killed_leaves_no_state_behind_for_ever(bench: Any) ->
     there = len(kept(bench))
     assert there > 2
     again = Search([bench.study(9)], bench.source, bench.ledger, keep=StatePolicy.parse("best:1"))
-    again.begin()
+    assert again.begin().endswith(" MB)")
     assert kept(bench) == best(bench, 1)
+    assert again.begin() == ""
+
+
+def test_states_of_members_of_ensembles_stay(bench: Any) -> None:
+    bench.search(bench.study(6), keep=StatePolicy.parse("all"))
+    worst = min((r for r in bench.records if r.status == "complete"), key=lambda record: record.objective)
+    members = frozenset({worst.trial})
+    Search([bench.study(6)], bench.source, bench.ledger, keep=StatePolicy.parse("best:1"), members=members).begin()
+    assert kept(bench) == best(bench, 1) | members
 
 
 def test_a_state_that_cannot_be_removed_is_no_error(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:

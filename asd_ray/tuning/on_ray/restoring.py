@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from asd_ray.errors import AsdRayError
@@ -23,14 +24,20 @@ def train_on_ray(
 ) -> Iterator[tuple[str, Learned]]:
     """Trial -> its state and scores, in the order in which they are done."""
     with ray_at(address, dashboard=False):
-        has_gpu = Cluster(address).capacity.gpu > 0
+        cluster = Cluster(address)
+        has_gpu = cluster.capacity.gpu > 0
         task: Any = ray.remote(_train)
         trials = {}  # Ray's reference to a future result -> trial
         for trial, (spec, family) in jobs.items():
-            wanted = spec.resources
+            wanted = spec.resources if has_gpu else replace(spec.resources, gpu=0)
+            if not any(node.covers(wanted) for node in cluster.nodes) and cluster.most is None:
+                raise AsdRayError(
+                    f"{spec.name} asks for {wanted}, but no node of this Ray has that: {cluster.description()}; train "
+                    "it in this process with --serial"
+                )
             request = task.options(
                 num_cpus=wanted.cpu,
-                num_gpus=wanted.gpu if has_gpu else 0,
+                num_gpus=wanted.gpu,
                 memory=int(wanted.memory * GIB) or None,
                 max_retries=RETRIES,
             )
