@@ -47,7 +47,7 @@ def ensemble_of(ledger: Ledger, machine: str, name: str) -> Ensemble:
     if not stored:
         command = typed("asd-ray", "ensemble", machine, "--run", ledger.layout.root)
         raise AsdRayError(f"{machine}: no ensemble is chosen yet; run first: {command}")
-    raise AsdRayError(f"{machine}: no ensemble {name!r}; there is {', '.join(sorted(stored))}")
+    raise AsdRayError(f"{machine}: no ensemble {name!r}; stored: {', '.join(sorted(stored))}")
 
 
 def write_bundle(

@@ -20,7 +20,7 @@ def add_bundle_options(to: argparse.ArgumentParser) -> None:
         "--false-alarms",
         type=share,
         metavar="1%",
-        help="set the threshold so that this share of normal clips exceeds it, such as 1%% or 0.01",
+        help="set the threshold so that about this share of normal clips exceeds it: 1%% or 0.01",
     )
     add("--device", default="cpu", metavar="DEVICE", help="cpu (default), cuda or cuda:1")
 

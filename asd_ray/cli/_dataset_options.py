@@ -14,14 +14,13 @@ if TYPE_CHECKING:  # pandas is imported where it is used, so that --help answers
 
 def add_reading_options(to: argparse.ArgumentParser) -> None:
     data = to.add_argument_group("how the dataset is read (see asd-ray data check)")
-    data.add_argument("--layout", metavar="NAME")
-    data.add_argument("--labels", type=Path, metavar="DIR")
-    data.add_argument("--split-seed", type=int, default=0, metavar="N")
-    data.add_argument(
-        "--rate", type=positive, default=16_000, metavar="HZ", help="others are resampled (default 16000)"
-    )
-    data.add_argument("--channel", default="0", metavar="N")
-    data.add_argument("--cache", type=Path, metavar="DIR")
+    add = data.add_argument
+    add("--layout", metavar="NAME", help="naming scheme (default: detected)")
+    add("--labels", type=Path, metavar="DIR", help="label lists kept outside the folder")
+    add("--split-seed", type=int, default=0, metavar="N", help="used if there is no test split (default 0)")
+    add("--rate", type=positive, default=16_000, metavar="HZ", help="clips are resampled to it (default 16000)")
+    add("--channel", default="0", metavar="N", help="the channel to use, or mean (default 0)")
+    add("--cache", type=Path, metavar="DIR", help="for decoded audio (default: $ASD_RAY_CACHE or ~/.cache/asd_ray)")
 
 
 def dataset_of(args: argparse.Namespace) -> Dataset | None:

@@ -67,7 +67,7 @@ class Calibration:
     def kept_for_others(self, before: Calibration, ids: Sequence[str]) -> Self:
         """This calibration of `ids`, and `before` for all other ids. Only this one, if it is of all ids."""
         others = {id: scores for id, scores in before.normal.items() if id and id not in ids}
-        if not others:
+        if not others or self.statistics.standardiser.per == "machine":
             return self
         old, new = before.statistics, self.statistics
         short = [id for id in ids if len(self.normal[id]) < LEAST]

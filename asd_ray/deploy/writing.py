@@ -124,7 +124,9 @@ def _write(
 
 def requirements() -> str:
     """The packages that scoring takes, as pip reads them."""
-    first = (
-        f"# pip install -r requirements.txt && pip install --no-deps asd_ray=={importlib.metadata.version('asd_ray')}"
-    )
-    return "\n".join([first, "# No Ray and no Optuna: this is for scoring alone.", *NEEDS]) + "\n"
+    version = importlib.metadata.version("asd_ray")
+    lines = [
+        f"# What scoring with asd_ray {version} takes, without Ray and Optuna. Then install asd_ray itself:",
+        "# pip install --no-deps PATH/TO/asd_ray",
+    ]
+    return "\n".join([*lines, *NEEDS]) + "\n"

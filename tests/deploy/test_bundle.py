@@ -459,7 +459,7 @@ def test_a_state_of_another_run_of_the_trial_is_not_used(small: SmallRun, tmp_pa
 
 @pytest.mark.parametrize(
     ("machine", "recipe", "message"),
-    [("fan", "greedy", "no ensemble 'greedy'; there is"), ("pump", "final", "unknown machine 'pump'")],
+    [("fan", "greedy", "no ensemble 'greedy'; stored:"), ("pump", "final", "unknown machine 'pump'")],
 )
 def test_an_ensemble_that_is_not_there_is_named(small: SmallRun, machine: str, recipe: str, message: str) -> None:
     with pytest.raises(AsdRayError, match=message):
