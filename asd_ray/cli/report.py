@@ -89,6 +89,7 @@ def _report(args: argparse.Namespace) -> int:
     for path in report.files:
         say(path)
     _notes([*(f"not read: {why}" for why in report.not_read), *report.notes])
+    say(f"to score new sound: {typed('asd-ray', 'bundle', 'MACHINE', '--run', ledger.layout.root)}")
     fetch = "download and open" if is_address(report.page) else "open"
     say(f"next: {fetch} {report.page} in a browser")
     for why in report.left_out:

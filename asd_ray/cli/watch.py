@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say
@@ -89,6 +90,7 @@ def _source(args: argparse.Namespace, bundle: Bundle) -> PcmStream | AudioFolder
 
     channel = bundle.channel if args.channel is None else as_channel(args.channel)
     if args.source != STREAM:
+        _note_existing(args)
         return AudioFolder(args.source, existing=args.existing, settle=args.settle, channel=channel)
     if args.channel is None and isinstance(channel, int) and channel >= args.channels:
         channel = 0  # the bundle's channel is one of its training clips
@@ -138,6 +140,14 @@ def _note_id(watch: Watch) -> None:
         _note(f"the sound is compared with all ids of {machine} ({ids}); name one: --id ID")
     elif watch.id not in watch.scorer.ids:
         _note(f"{machine} has no id {watch.id} in training; its sound is compared with all ids")
+
+
+def _note_existing(args: argparse.Namespace) -> None:
+    from asd_ray.clips._tree import walk
+
+    count = 0 if args.existing else len(walk(Path(args.source)).audio)
+    if count:
+        _note(f"skipped {count} files that were there at the start; --existing reads them")
 
 
 def _note(text: str) -> None:

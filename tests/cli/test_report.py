@@ -22,7 +22,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_files_go_into_the_run_and_are_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--run", str(run)]) == 0
-    *printed, after = capsys.readouterr().out.splitlines()
+    *printed, bundle, after = capsys.readouterr().out.splitlines()
+    assert bundle == f"to score new sound: asd-ray bundle MACHINE --run {run}"
     assert printed[0] == str(run / "report" / "report.html")
     assert after == f"next: open {printed[0]} in a browser"
     names = [
