@@ -37,7 +37,7 @@ node: $(VENV)/.node
 $(VENV)/.node: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet -c constraints.txt torch
-	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[serve]'
+	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e .
 	touch $@
 
 clean:

@@ -48,6 +48,13 @@ def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
     return out.getvalue()
 
 
+def csv_line(cells: Iterable[Any]) -> str:
+    """One row, for a table that is printed as it comes."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow([harmless(cell) for cell in cells])
+    return out.getvalue()
+
+
 def official_csv(rows: Iterable[tuple[Any, ...]]) -> str:
     """A submission file: rows without a header, every cell unchanged, because evaluators match clips by name.
 

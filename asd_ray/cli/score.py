@@ -133,11 +133,6 @@ class _Csv:
         self._row([result.name, *[""] * 7, result.reason])
 
     def _row(self, cells: list[object]) -> None:
-        import csv
-        import io
+        from asd_ray._csv import csv_line
 
-        from asd_ray._csv import harmless
-
-        line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow([harmless(cell) for cell in cells])
-        say(line.getvalue(), lines=True)
+        say(csv_line(cells), lines=True)

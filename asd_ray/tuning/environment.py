@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # it imports packages that `check_packages` looks for
 
 PACKAGES = (  # what trials and the search import
     *("numpy", "scipy", "pandas", "pyarrow", "sklearn", "torch", "torchaudio", "soundfile", "soxr", "xxhash"),
-    *("threadpoolctl", "optuna", "rich", "yaml", "tensorboardX"),
+    *("safetensors", "threadpoolctl", "optuna", "rich", "yaml", "tensorboardX"),
 )
 INSTALL = "install asd_ray again with all that it needs: pip install --upgrade --force-reinstall asd_ray"
 

@@ -551,6 +551,6 @@ def test_a_class_of_ones_own_is_given_to_load_or_imported(
     with pytest.raises(AsdRayError, match="my_level"):
         Bundle.load(tmp_path / "b")
     assert Bundle.load(tmp_path / "b", families=[my_level.Level]).score(small.clips[0]).score == expected
-    (tmp_path / "my_level.py").write_text(OWN_CLASS.replace("- self.mean}", "* self.mean}"))
+    (tmp_path / "my_level.py").write_text(OWN_CLASS.replace("- self.mean}", "* 1.5 * self.mean}"))
     with pytest.raises(AsdRayError, match="it was trained by version code-.* which gives other scores"):
         Bundle.load(tmp_path / "b")

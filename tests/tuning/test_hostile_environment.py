@@ -84,7 +84,7 @@ def test_every_package_that_a_search_needs_is_looked_for() -> None:
     project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())["project"]
     names = {re.split(r"[^\w-]", each)[0] for each in project["dependencies"]}
     imported = {"scikit-learn": "sklearn", "pyyaml": "yaml"}
-    assert {imported.get(name, name) for name in names} - {"jinja2", "ray"} == set(PACKAGES)
+    assert {imported.get(name, name) for name in names} - {"jinja2", "matplotlib", "pillow", "ray"} == set(PACKAGES)
 
 
 def test_checks_hold_where_python_drops_asserts() -> None:

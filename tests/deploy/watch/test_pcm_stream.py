@@ -132,9 +132,10 @@ def test_a_pause_is_reported_at_once_so_that_live_windows_are_scored() -> None:
         found = PcmStream(reading, 4_000).windows(CUTTING, threading.Event())
         os.write(writing, noise(1.0).tobytes())
         began = time.monotonic()
-        items = [next(found) for _ in range(3)]
-        assert sorted(type(item).__name__ for item in items if item) == ["Window"]
-        assert items[-1] is None or items[-2] is None
+        items = [next(found)]
+        while not (items[-1] is None and any(items)):  # a pause may be reported before the first sample, too
+            items.append(next(found))
+        assert [type(item).__name__ for item in items if item] == ["Window"]
         assert time.monotonic() - began < 5
 
 
