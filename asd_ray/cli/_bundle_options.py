@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from asd_ray._terminal import say
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # torch is imported where it is used, so that --help answers at once
     from asd_ray.deploy.bundle import Bundle
+    from asd_ray.deploy.scoring import SoundFile
 
 
 def add_bundle_options(to: argparse.ArgumentParser) -> None:
@@ -32,6 +35,29 @@ def bundle_of(args: argparse.Namespace) -> Bundle:
     from asd_ray.deploy.bundle import Bundle
 
     return with_threshold_of(args, Bundle.load(args.bundle, device=args.device))
+
+
+def add_sounds(to: argparse.ArgumentParser) -> None:
+    """The recordings that a verb scores, and the id that they are compared with."""
+    to.add_argument("sounds", nargs="+", metavar="FILE", help="recordings, or folders of recordings")
+    to.add_argument(
+        "--id", metavar="ID", help="the machine's id (default: from names such as section_00 and id_02, else any id)"
+    )
+
+
+def sounds_of(args: argparse.Namespace, bundle: Bundle, layout: str | None = None) -> list[SoundFile]:
+    """The recordings with their ids. Notes on ids go to standard error."""
+    from asd_ray.deploy.scoring import files_of, files_of_layout, id_notes
+
+    if layout is None:
+        files = list(files_of(args.sounds, bundle.ids))
+    else:
+        files = [file for folder in args.sounds for file in files_of_layout(folder, layout, bundle.machine)]
+    if args.id is not None:
+        files = [replace(file, id=args.id) for file in files]
+    for note in id_notes(bundle, files):
+        say(f"note: {note}", error=True)
+    return files
 
 
 def with_threshold_of(args: argparse.Namespace, bundle: Bundle) -> Bundle:

@@ -6,13 +6,12 @@ import argparse
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import parser
-from asd_ray.cli._bundle_options import add_bundle_options, bundle_of
+from asd_ray.cli._bundle_options import add_bundle_options, add_sounds, bundle_of, sounds_of
 from asd_ray.cli._run import run
 from asd_ray.cli._types import local_path, positive
 from asd_ray.errors import AsdRayError
@@ -37,9 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         EXAMPLES,
     )
     add_bundle_options(command)
+    add_sounds(command)
     add = command.add_argument
-    add("sounds", nargs="+", metavar="FILE", help="recordings, or folders of recordings")
-    add("--id", metavar="ID", help="the machine's id (default: from names such as section_00 and id_02, else any id)")
     add("--from", dest="start", type=_seconds, default=0.0, metavar="SECONDS", help="explain the part from here on")
     add("--to", dest="end", type=_seconds, metavar="SECONDS", help="explain the part up to here")
     add(
@@ -60,16 +58,11 @@ def _explain(args: argparse.Namespace) -> int:
     from asd_ray._progress import progress_bar
     from asd_ray.deploy.explain import Grid
     from asd_ray.deploy.explain.files import explain_file, picture_paths
-    from asd_ray.deploy.scoring import files_of, id_notes
     from asd_ray.storage.places import make_folder
 
     grid = Grid(args.bands, args.span)
     bundle = bundle_of(args)
-    files = list(files_of(args.sounds, bundle.ids))
-    if args.id is not None:
-        files = [replace(file, id=args.id) for file in files]
-    for note in id_notes(bundle, files):
-        say(f"note: {note}", error=True)
+    files = sounds_of(args, bundle)
     pictures = [None] * len(files) if args.no_png else picture_paths(files, args.out)
     if not args.no_png:
         make_folder(args.out, "pictures", "name another folder with --out")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import parser
-from asd_ray.cli._bundle_options import add_bundle_options, bundle_of
+from asd_ray.cli._bundle_options import add_bundle_options, add_sounds, bundle_of, sounds_of
 from asd_ray.cli._next import say_next
 from asd_ray.cli._run import run
 from asd_ray.errors import AsdRayError
@@ -37,9 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         EXAMPLES,
     )
     add_bundle_options(command)
+    add_sounds(command)
     add = command.add_argument
-    add("sounds", nargs="+", metavar="FILE", help="recordings, or folders of recordings")
-    add("--id", metavar="ID", help="the machine's id (default: from names such as section_00 and id_02, else any id)")
     add("--layout", metavar="NAME", help="read a dataset's folder by this naming scheme, for ids and domains")
     output = command.add_mutually_exclusive_group()
     output.add_argument("--csv", action="store_true", help="print CSV")
@@ -50,19 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _score(args: argparse.Namespace) -> int:
     from asd_ray._progress import progress_bar
-    from asd_ray.deploy.scoring import counted, files_of, files_of_layout, id_notes, score_files
+    from asd_ray.deploy.scoring import counted, score_files
 
     bundle = bundle_of(args)
-    if args.layout is not None:
-        files = [file for folder in args.sounds for file in files_of_layout(folder, args.layout, bundle.machine)]
-    else:
-        files = list(files_of(args.sounds, bundle.ids))
-    if args.id is not None:
-        from dataclasses import replace
-
-        files = [replace(file, id=args.id) for file in files]
-    for note in id_notes(bundle, files):
-        say(f"note: {note}", error=True)
+    files = sounds_of(args, bundle, args.layout)
     with progress_bar("scoring", quiet=len(files) < 2) as done:
         anomalies, failed = _print(score_files(bundle, counted(files, done)), args)
     if anomalies and not (args.csv or args.json):

@@ -71,7 +71,7 @@ def profiles_of(clips: ClipSet) -> dict[str, SoundProfile]:
 
 def _profile(clips: ClipSet) -> SoundProfile:
     frame = clips.frame
-    levels, clipped = zip(*(_level(clips.samples(i)) for i in _spread(len(clips), MOST_CLIPS)), strict=True)
+    levels, clipped = zip(*(level_and_clipping(clips.samples(i)) for i in _spread(len(clips), MOST_CLIPS)), strict=True)
     spectra = np.concatenate([spectrum_db(clips.samples(i)) for i in _spread(len(clips), MOST_SPECTRA)])
     return SoundProfile(
         clips=len(clips),
@@ -93,17 +93,8 @@ def spectrum_db(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
     return (20 * np.log10(np.maximum(magnitude, 10 ** (FLOOR_DB / 20)))).astype(np.float32)
 
 
-def level_db(samples: npt.NDArray[np.int16]) -> float:
-    """The RMS of the samples in dB relative to full scale."""
-    return _level(samples)[0]
-
-
-def clipped_share(samples: npt.NDArray[np.int16]) -> float:
-    """The share of samples at full scale."""
-    return _level(samples)[1]
-
-
-def _level(samples: npt.NDArray[np.int16]) -> tuple[float, float]:
+def level_and_clipping(samples: npt.NDArray[np.int16]) -> tuple[float, float]:
+    """The RMS of the samples in dB relative to full scale, and the share of samples at full scale."""
     wave = samples.astype(np.float32) / np.float32(FULL_SCALE)
     power = float(np.dot(wave, wave)) / max(1, len(wave))
     share = float(np.mean((samples >= 32767) | (samples <= -32768))) if len(samples) else 0.0

@@ -14,9 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import stat
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +25,7 @@ from asd_ray._shapes import DictOf, Fields, Flag, ListOf, Scalar, Text, Whole, f
 from asd_ray.ensembling import ensemble_file
 from asd_ray.ensembling.result import Ensemble
 from asd_ray.errors import AsdRayError
+from asd_ray.storage.atomic import folder_written_aside
 from asd_ray.storage.places import is_address, local, obstacle, storage_error
 from asd_ray.storage.run_layout import check_trial
 
@@ -100,16 +99,13 @@ def write(out: str | Path, files: Mapping[str, bytes]) -> Path:
     """
     folder = checked_target(out)
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items()))
-    aside = folder.with_name(f".{folder.name[:100]}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
-        (aside / STATES).mkdir(parents=True)
-        for name, content in {**files, SUMS: sums.encode()}.items():
-            _write(aside / name, content)
-        _replace(folder, aside)
+        with folder_written_aside(folder) as aside:
+            (aside / STATES).mkdir()
+            for name, content in {**files, SUMS: sums.encode()}.items():
+                _write(aside / name, content)
     except OSError as error:
         raise storage_error(error, folder, "the bundle", "name another place with --out") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return folder
 
 
@@ -133,21 +129,6 @@ def _other_file(folder: Path) -> str:
         own = set()
     files = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if not path.is_dir())
     return next((name for name in files if name not in own), "" if own else FACTS)
-
-
-def _replace(folder: Path, aside: Path) -> None:
-    """Put the complete folder `aside` in the place of `folder`. If that fails, the old one is put back."""
-    old = aside.with_suffix(".old")
-    had_one = folder.exists()
-    if had_one:
-        os.replace(folder, old)
-    try:
-        os.replace(aside, folder)
-    except OSError:
-        if had_one:
-            os.replace(old, folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def as_json(value: Any) -> bytes:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from asd_ray.clips.audio import MEAN, SHORTEST, Samples, UnreadableClip, read_samples
 from asd_ray.clips.resampling import check_rate, resample
-from asd_ray.clips.sound_profile import SoundProfile, clipped_share, level_db
+from asd_ray.clips.sound_profile import SoundProfile, level_and_clipping
 from asd_ray.errors import AsdRayError
 
 MARGIN_DB = 6.0  # a level so far outside the range of the training clips gets a warning
@@ -73,7 +73,7 @@ def _one_channel(array: Samples, channel: int | str) -> Samples:
 
 def unlike(sound: Sound, rate: int, profile: SoundProfile | None) -> tuple[str, ...]:
     """How a sound differs from every training clip of its id, as sentences for its user; none if it does not."""
-    level, clipped = level_db(sound.samples), clipped_share(sound.samples)
+    level, clipped = level_and_clipping(sound.samples)
     if level < SILENT_DB:
         return ("it is silent: check the microphone and its cable",)
     if profile is None:

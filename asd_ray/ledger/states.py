@@ -9,7 +9,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from asd_ray.ledger.store import Ledger
-from asd_ray.storage.files import Files, Stored
+from asd_ray.storage.files import Stored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,12 +31,10 @@ class States:
 
     def __init__(self, ledger: Ledger) -> None:
         self.layout, self.files = ledger.layout, ledger.files
-        self._writing: Files | None = None  # opened by the first write
 
     def put(self, family: str, trial: str, content: bytes) -> None:
         """Store a state, all or nothing. StorageError if the disk or S3 refuses it."""
-        self._writing = self._writing or self.files.patient()
-        self._writing.put(self.layout.state_file(family, trial), content)
+        self.files.patient().put(self.layout.state_file(family, trial), content)
 
     def read(self, family: str, trial: str) -> bytes | None:
         """The content of a state's file; None if it was not kept."""

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +18,7 @@ from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.own_folders import refuse_own_folder
 from asd_ray.metrics.csv_rows import shortened
 from asd_ray.metrics.editions import DECISION, DOMAINS, SCORE, Cell, Edition, scored_edition, scored_editions
+from asd_ray.storage.atomic import folder_written_aside
 from asd_ray.storage.places import is_address
 
 if TYPE_CHECKING:
@@ -164,25 +162,12 @@ def _put(folder: Path, contents: Mapping[str, str]) -> None:
         raise AsdRayError(
             f"{folder} holds files that this submission does not: {shortened(others)}; name a new or an empty folder"
         )
-    suffix = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    temporary, old = (folder.with_name(f".{folder.name}.{suffix}.{end}") for end in ("tmp", "old"))
     try:
-        temporary.mkdir(parents=True)
-        for name, text in contents.items():
-            (temporary / name).write_text(text, encoding="utf-8", newline="\n")
-        if folder.exists():
-            os.rename(folder, old)
-        try:
-            os.rename(temporary, folder)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.rename(old, folder)
-            raise
+        with folder_written_aside(folder) as aside:
+            for name, text in contents.items():
+                (aside / name).write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise AsdRayError(
             f"{folder}: cannot be written ({error.strerror or error}); its old content is unchanged. Free some "
             "space, or name another folder"
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)

@@ -1,10 +1,11 @@
-"""Write a file aside, then rename it: no reader ever sees half a file, and a killed writer harms nothing."""
+"""Write a file or a folder aside, then rename it: no reader sees half of it, and a killed writer harms nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,30 @@ def written_aside(path: str | Path, *, sync: bool = False, folder: Path | None =
         with contextlib.suppress(OSError):
             os.unlink(aside)
         raise
+
+
+@contextmanager
+def folder_written_aside(folder: Path) -> Iterator[Path]:
+    """An empty folder to fill. It takes the place of `folder` when the block ends, and an older `folder` is removed.
+
+    If the block or the rename fails, `folder` is as it was.
+    """
+    unique = f".{folder.name[:100]}.{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    aside, old = folder.with_name(f"{unique}.tmp"), folder.with_name(f"{unique}.old")
+    try:
+        aside.mkdir(parents=True)
+        yield aside
+        if folder.exists():
+            os.rename(folder, old)
+        try:
+            os.rename(aside, folder)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.rename(old, folder)
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def final_path(path: Path) -> Path:

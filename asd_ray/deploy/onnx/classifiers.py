@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +22,7 @@ from asd_ray.detectors.parts.classifier import EPS, WITH_MARGIN
 from asd_ray.detectors.parts.heads import ArcFace
 
 
-class ClassifierScores(ScoreNet):
+class ClassifierScores(ScoreNet, ABC):
     """What all classifiers share; a subclass says how samples become embeddings."""
 
     allowed: Tensor
@@ -43,9 +45,9 @@ class ClassifierScores(ScoreNet):
         if classifier.backend_names:
             self.backends = BackendsById(classifier._fit_backends(), [id.replace("/", " ", 1) for id in ids])
 
+    @abstractmethod
     def embeddings(self, samples: Tensor) -> Tensor:
         """[clips, samples] -> [clips · windows, dimensions]."""
-        raise NotImplementedError
 
     def forward(self, samples: Tensor, id: Tensor) -> dict[str, Tensor]:
         embeddings = self.embeddings(samples)

@@ -12,7 +12,7 @@ from asd_ray._rules import COUNT, is_number
 from asd_ray.deploy.watch.events import Alarm, AlarmEnded, WindowScored
 from asd_ray.errors import AsdRayError
 
-# Two of three: one loud window (a door, a voice) is no alarm, and a lasting fault still alarms within two windows.
+# Two of three: one high window (a door, a voice) is no alarm, and a lasting fault still alarms within two windows.
 ALARM_AFTER, OF = 2, 3
 # Three windows in a row below three quarters of the normal scores: normal sound gets there in about 5 windows, and a
 # fault whose score swings around the threshold hardly ever does, so that it stays one alarm.
@@ -24,7 +24,7 @@ Scores = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class AlarmRule:
-    """A window counts as loud above `threshold`, as calm at or below `lower_threshold`."""
+    """A window is high above `threshold`, and low at or below `lower_threshold`."""
 
     threshold: float
     lower_threshold: float
@@ -52,7 +52,7 @@ class AlarmRule:
             )
 
     def check_it_ends(self, normal: Scores) -> None:
-        """Raise AsdRayError if no normal clip is calm: then no alarm would ever end."""
+        """Raise AsdRayError if no normal clip is low: then no alarm would ever end."""
         if not (normal <= self.lower_threshold).any():
             raise AsdRayError(
                 f"--lower-threshold {self.lower_threshold:g} is below the scores of all {len(normal)} normal clips "
@@ -60,7 +60,7 @@ class AlarmRule:
             )
 
 
-def calm_level(normal: Scores, threshold: float) -> float:
+def low_level(normal: Scores, threshold: float) -> float:
     """The default of the lower threshold: the score that three quarters of the normal clips do not exceed."""
     return min(float(np.quantile(normal, CALM_SHARE)), threshold)
 
@@ -73,8 +73,8 @@ class AlarmState:
         self._recent: deque[WindowScored] = deque(maxlen=rule.of)  # while no alarm is open
         self._began: WindowScored | None = None
         self._worst: WindowScored | None = None
-        self._last_not_calm: WindowScored | None = None
-        self._calm = 0
+        self._last_not_low: WindowScored | None = None
+        self._low = 0
 
     def add(self, window: WindowScored) -> Alarm | AlarmEnded | None:
         if self._began is None:
@@ -83,18 +83,18 @@ class AlarmState:
         if window.score > self._worst.score:
             self._worst = window
         if window.score > self.rule.lower_threshold:
-            self._last_not_calm, self._calm = window, 0
+            self._last_not_low, self._low = window, 0
             return None
-        self._calm += 1
-        return self.end(NORMAL_AGAIN) if self._calm == self.rule.clear_after else None
+        self._low += 1
+        return self.end(NORMAL_AGAIN) if self._low == self.rule.clear_after else None
 
     def end(self, reason: str = STOPPED) -> AlarmEnded | None:
         """End an open alarm; None if there is none."""
-        began, worst, last = self._began, self._worst, self._last_not_calm
+        began, worst, last = self._began, self._worst, self._last_not_low
         if began is None or worst is None or last is None:
             return None
-        self._began = self._worst = self._last_not_calm = None
-        self._calm = 0
+        self._began = self._worst = self._last_not_low = None
+        self._low = 0
         return AlarmEnded(
             began=began.began,
             ended=last.ended,
@@ -109,12 +109,12 @@ class AlarmState:
 
     def _watch_for_alarm(self, window: WindowScored) -> Alarm | None:
         self._recent.append(window)
-        loud = [each for each in self._recent if each.score > self.rule.threshold]
-        if window.score <= self.rule.threshold or len(loud) < self.rule.alarm_after:
+        high = [each for each in self._recent if each.score > self.rule.threshold]
+        if window.score <= self.rule.threshold or len(high) < self.rule.alarm_after:
             return None
-        first = loud[0]
-        self._began, self._last_not_calm = first, window
-        self._worst = max(loud, key=lambda each: each.score)
+        first = high[0]
+        self._began, self._last_not_low = first, window
+        self._worst = max(high, key=lambda each: each.score)
         self._recent.clear()
         return Alarm(
             at=window.ended,

@@ -2,7 +2,7 @@
 
 Two numbers, because the order of windows is not known from clips. `per_day` takes each window as a draw of its own from
 the normal scores and follows the alarm rule exactly, as a Markov chain. Real windows overlap and machines have louder
-hours, so loud windows come together. `per_day_most` holds for any order: every alarm needs `alarm_after` loud windows,
+hours, so high windows come together. `per_day_most` holds for any order: every alarm needs `alarm_after` high windows,
 and no window counts for two alarms.
 """
 
@@ -22,8 +22,8 @@ def expected_false_alarms(normal: npt.NDArray[np.float64], rule: AlarmRule, hop:
     """The estimate for windows that begin every `hop` seconds; `normal` are scores of normal clips."""
     windows, clips = DAY / hop, len(normal)
     exceeding = int((normal > rule.threshold).sum())
-    calm = float((normal <= rule.lower_threshold).mean())
-    per_day = windows * alarms_per_window(exceeding / clips, calm, rule)
+    low = float((normal <= rule.lower_threshold).mean())
+    per_day = windows * alarms_per_window(exceeding / clips, low, rule)
     most = windows * exceeding / clips / rule.alarm_after
     resolution = windows / clips / rule.alarm_after
     return FalseAlarms(
@@ -45,7 +45,7 @@ def _words(exceeding: int, clips: int, windows: float, per_day: float, most: flo
         )
     return (
         f"{exceeding} of {clips} normal clips score above the threshold. With {_number(windows)} windows a day, expect "
-        f"{_number(per_day)} false alarms a day if loud windows come independently of each other, and at most "
+        f"{_number(per_day)} false alarms a day if the scores of windows are independent, and at most "
         f"{_number(most)} if they come together. One clip more or less above the threshold changes this limit by "
         f"{_number(resolution)}"
     )
@@ -55,27 +55,27 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def alarms_per_window(loud: float, calm: float, rule: AlarmRule) -> float:
-    """Alarms per window in the long run, if each window is loud or calm with these probabilities, independently."""
-    if loud == 0.0 or calm == 0.0:
+def alarms_per_window(high: float, low: float, rule: AlarmRule) -> float:
+    """Alarms per window in the long run, if each window is high or low with these probabilities, independently."""
+    if high == 0.0 or low == 0.0:
         return 0.0
-    waiting = _windows_until_alarm(loud, rule)
-    clearing = rule.clear_after if calm == 1.0 else (1 - calm**rule.clear_after) / ((1 - calm) * calm**rule.clear_after)
+    waiting = _windows_until_alarm(high, rule)
+    clearing = rule.clear_after if low == 1.0 else (1 - low**rule.clear_after) / ((1 - low) * low**rule.clear_after)
     return 0.0 if not 0 < waiting < LONGEST else 1 / (waiting + clearing)
 
 
-def _windows_until_alarm(loud: float, rule: AlarmRule) -> float:
+def _windows_until_alarm(high: float, rule: AlarmRule) -> float:
     """The expected number of windows until an alarm, from an empty history.
 
-    The states are the loud windows among the last `of` - 1, as bits; those with `alarm_after` of them had an alarm.
+    The states are the high windows among the last `of` - 1, as bits; those with `alarm_after` of them had an alarm.
     """
     mask = (1 << (rule.of - 1)) - 1
     states = [bits for bits in range(mask + 1) if bits.bit_count() < rule.alarm_after]
     row = {bits: at for at, bits in enumerate(states)}
     steps = np.eye(len(states))
     for bits in states:
-        for is_loud, probability in ((1, loud), (0, 1 - loud)):
-            if is_loud and bits.bit_count() + 1 >= rule.alarm_after:
+        for is_high, probability in ((1, high), (0, 1 - high)):
+            if is_high and bits.bit_count() + 1 >= rule.alarm_after:
                 continue  # the alarm
-            steps[row[bits], row[((bits << 1) | is_loud) & mask]] -= probability
+            steps[row[bits], row[((bits << 1) | is_high) & mask]] -= probability
     return float(np.linalg.solve(steps, np.ones(len(states)))[row[0]])

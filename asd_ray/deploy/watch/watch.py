@@ -11,7 +11,7 @@ from math import isfinite
 import numpy as np
 
 from asd_ray.deploy.result import ClipScore, Scorer
-from asd_ray.deploy.watch.alarm_rule import ALARM_AFTER, CLEAR_AFTER, OF, AlarmRule, calm_level
+from asd_ray.deploy.watch.alarm_rule import ALARM_AFTER, CLEAR_AFTER, OF, AlarmRule, low_level
 from asd_ray.deploy.watch.cutting import WINDOW, Cutting
 from asd_ray.deploy.watch.drift import WINDOWS, DriftRule
 from asd_ray.deploy.watch.events import (
@@ -22,8 +22,8 @@ from asd_ray.deploy.watch.events import (
     Unreadable,
 )
 from asd_ray.deploy.watch.false_alarms import expected_false_alarms
-from asd_ray.deploy.watch.judge import Judge
 from asd_ray.deploy.watch.source import Broken, Source, Window
+from asd_ray.deploy.watch.window_events import WindowEvents
 from asd_ray.errors import AsdRayError
 
 BATCH = 16  # windows that are scored together when sound comes faster than real time
@@ -61,12 +61,12 @@ class Watch:
             raise AsdRayError(
                 f"{scorer.machine}: no scores of normal clips are known; calibrate with --recalibrate FOLDER"
             )
-        lower = calm_level(normal, scorer.threshold) if lower_threshold is None else lower_threshold
+        lower = low_level(normal, scorer.threshold) if lower_threshold is None else lower_threshold
         self.rule = AlarmRule(scorer.threshold, lower, alarm_after, of, clear_after)
         self.rule.check_it_ends(normal)
         self.false_alarms = expected_false_alarms(normal, self.rule, self.cutting.hop)
         drift = DriftRule(normal, drift_windows, self.cutting.overlap)
-        self._judge = Judge(scorer.machine, self.id, self.rule, drift, windows)
+        self._window_events = WindowEvents(scorer.machine, self.id, self.rule, drift, windows)
         self._check_window()
         self._stopping = threading.Event()
         self._reason = END_OF_INPUT
@@ -89,7 +89,7 @@ class Watch:
         except (AsdRayError, OSError) as error:
             failure, self._reason = error, str(error)
         self._stopping.set()  # ends the reader of a stream
-        if ended := self._judge.end():
+        if ended := self._window_events.end():
             yield ended
         yield self._stopped()
         if failure:
@@ -121,7 +121,7 @@ class Watch:
             else:
                 self._failing = None
                 self._windows += 1
-                yield from self._judge.add(window, score)
+                yield from self._window_events.add(window, score)
         yield from self._slow(seconds, len(batch))
 
     def _slow(self, seconds: float, windows: int) -> Iterator[Slow]:
@@ -168,7 +168,7 @@ class Watch:
             of=self.rule.of,
             clear_after=self.rule.clear_after,
             false_alarms=self.false_alarms,
-            drift=self._judge.drift.words,
+            drift=self._window_events.drift.words,
         )
 
     def _stopped(self) -> Stopped:
@@ -178,7 +178,7 @@ class Watch:
             id=self.id,
             reason=self._reason,
             windows=self._windows,
-            alarms=self._judge.alarms,
+            alarms=self._window_events.alarms,
             files=self.source.files,
             sound_seconds=round(self._windows * self.cutting.hop, 3),
             scoring_seconds=round(self._busy, 3),

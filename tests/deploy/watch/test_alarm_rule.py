@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from asd_ray.deploy.watch.alarm_rule import AlarmRule, AlarmState, calm_level
+from asd_ray.deploy.watch.alarm_rule import AlarmRule, AlarmState, low_level
 from asd_ray.deploy.watch.events import Alarm, AlarmEnded, WindowScored
 from asd_ray.errors import AsdRayError
 
@@ -83,8 +83,8 @@ def test_an_open_alarm_ends_with_stopped() -> None:
 
 def test_the_lower_threshold_defaults_to_three_quarters_of_normal() -> None:
     normal = np.arange(101.0)
-    assert calm_level(normal, 99.0) == 75.0
-    assert calm_level(normal, 50.0) == 50.0  # never above the threshold
+    assert low_level(normal, 99.0) == 75.0
+    assert low_level(normal, 50.0) == 50.0  # never above the threshold
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from asd_ray.deploy.watch.events import Alarm, AlarmEnded, Drift, Event, UnlikeT
 from asd_ray.deploy.watch.source import Window
 
 
-class Judge:
+class WindowEvents:
     """Follows the windows of one machine, in order. With `windows`, each of them is an event as well."""
 
     def __init__(self, machine: str, id: str, rule: AlarmRule, drift: DriftRule, windows: bool = False) -> None:
