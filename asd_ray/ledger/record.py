@@ -15,7 +15,6 @@ from asd_ray._json import loads
 from asd_ray._names import check_name
 from asd_ray._shapes import Anything, DictOf, Fields, Flag, ListOf, Maybe, Number, Scalar, Shape, Text, Whole, fault
 from asd_ray.errors import AsdRayError, unknown
-from asd_ray.ledger.schema import SCHEMA_VERSION
 from asd_ray.storage.run_layout import check_trial
 
 STATUSES = ("complete", "pruned", "failed")  # best first: a better one is never replaced by a worse one
@@ -51,6 +50,8 @@ SHAPES: dict[str, Shape] = {  # of all fields as JSON
                 "held_out": Maybe(Number()),
                 "epochs_cap": Maybe(Whole()),
                 "checkpoint": Maybe(Text()),
+                "objective": Maybe(Text()),
+                "unseen": Maybe(Number()),
             }
         )
     ),
@@ -71,6 +72,8 @@ class Settings:
     held_out: float = 0.1
     epochs_cap: int | None = None
     checkpoint: str = "last"
+    objective: str = "labels"  # what trials are compared by: labels, or normal-only
+    unseen: float = 0.0  # the share of labelled test clips that no choice sees
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -113,7 +116,7 @@ class TrialRecord:
     front_end: str = ""  # hash of the front end
     created: str = field(default_factory=_now)  # UTC, ISO 8601
     source: str = "search"
-    schema: int = SCHEMA_VERSION
+    schema: int = 1  # of the record
     paper: bool = False  # the paper's setting
     machines: tuple[str, ...] = ()  # all machines that the trial was trained on; by default only its own
     target: str = ""  # package.module:Class

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # of files with the splits of LATER; all others are written as version 1, which older versions read
 COLUMNS = ("clip", "id", "domain", "split", "label", "variant", "score")  # of the tables that users write and read
 STORED = ("trial", *COLUMNS)  # with `trial`, for pandas or DuckDB over the whole folder
 CLIP_COLUMNS = ("clip", "id", "domain", "label")
-SPLITS = ("train", "held_out", "test")
+LATER = ("unseen", "fault")  # splits of version 2: clips that no choice sees, and normal clips with an injected fault
+SPLITS = ("train", "held_out", "test", *LATER)
 DOMAINS = ("source", "target", "")
 LABELS = ("normal", "anomaly", "unknown")
 

@@ -19,7 +19,7 @@ from asd_ray._json import loads
 from asd_ray._shapes import Anything, DictOf, ListOf, Text, Whole, fault, object_of
 from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.ledger.record import STATUSES, TrialRecord
-from asd_ray.ledger.schema import COLUMNS, SCHEMA_VERSION, SPLITS, STORED, clips_digest, variant_runs
+from asd_ray.ledger.schema import COLUMNS, LATER, SCHEMA_VERSION, SPLITS, STORED, clips_digest, variant_runs
 from asd_ray.storage.files import Stored, is_io_error
 
 if TYPE_CHECKING:
@@ -128,7 +128,8 @@ def encode(trials: Iterable[tuple[TrialRecord, dict[str, Any]]]) -> Any:
         text = json.dumps(descriptions)
         if len(text) > MOST_RECORDS:
             raise AsdRayError(f"the records of {len(descriptions)} trials take {len(text)} bytes, over {MOST_RECORDS}")
-        writer.add_key_value_metadata({SCHEMA_KEY: str(SCHEMA_VERSION), TRIALS_KEY: text})
+        version = SCHEMA_VERSION if any(split in LATER for each in descriptions for split in each["splits"]) else 1
+        writer.add_key_value_metadata({SCHEMA_KEY: str(version), TRIALS_KEY: text})
     return sink.getvalue()
 
 
@@ -169,7 +170,7 @@ def parse_metadata(metadata: dict[bytes, bytes], stored: Stored, url: str) -> li
         raise UnreadableFileError(
             url, f"written by a newer asd_ray (schema {version}, this one reads {SCHEMA_VERSION}); upgrade asd_ray"
         )
-    if version != str(SCHEMA_VERSION):
+    if version not in map(str, range(1, SCHEMA_VERSION + 1)):
         raise BadFileError(url, f"its schema version is {version!r}")
     try:
         described = loads(metadata[TRIALS_KEY], "the record in its metadata", most_bytes=MOST_RECORDS)

@@ -68,6 +68,9 @@ class TrialSpec:
     def _determinants(self) -> dict[str, Any]:
         settings = self.settings.to_dict()
         del settings["epochs_cap"]  # it matters only where it limits the epochs, and then effective_params differ
+        for name in ("objective", "unseen"):  # earlier versions did not have them
+            if settings[name] == getattr(Settings(), name):
+                del settings[name]
         machines = {"machine": self.machines[0]} if len(self.machines) == 1 else {"machines": sorted(self.machines)}
         return {**machines, "params": self.effective_params, "seed": self.seed, "settings": settings}
 

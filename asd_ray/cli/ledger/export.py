@@ -8,6 +8,7 @@ from pathlib import Path
 from asd_ray._terminal import say, typed
 from asd_ray.cli._arguments import subparser
 from asd_ray.cli.ledger._options import filters, open_ledger, run_argument
+from asd_ray.ledger.schema import SPLITS
 
 EXAMPLES = (
     "asd-ray ledger export runs/fan fan.csv --machine fan --split test",
@@ -22,14 +23,13 @@ def add_export(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     run_argument(command)
     filters(command, status="complete")
     command.add_argument("table", metavar="TABLE", type=Path, help="the file to write or replace, .csv or .parquet")
-    command.add_argument("--split", action="append", choices=("train", "held_out", "test"), help="default: all")
+    command.add_argument("--split", action="append", choices=SPLITS, help="default: all")
     command.add_argument("--best-variants", action="store_true", help="only the variant that a trial names as its best")
     command.set_defaults(act=_export)
 
 
 def _export(args: argparse.Namespace) -> int:
     from asd_ray.ledger.exporting import export_table
-    from asd_ray.ledger.schema import SPLITS
 
     exported = export_table(
         open_ledger(args),

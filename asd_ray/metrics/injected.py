@@ -1,0 +1,61 @@
+"""How well scores tell normal clips with an injected fault from normal clips: what stands in for the metric of labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from asd_ray.metrics.cells import cells_batch
+from asd_ray.metrics.means import hmean
+
+Floats = npt.NDArray[np.float64]
+SEPARATOR = "~"  # in the name of a clip with a fault: normal_0001.wav~tone~2
+LEAST = 5  # normal clips that an id needs for its own unit
+
+
+def fault_name(source: str, kind: str, level: int) -> str:
+    """The name of the clip that is `source` with a fault of this kind and level."""
+    return SEPARATOR.join((source, kind, str(level)))
+
+
+def fault_kinds(names: pd.Series) -> npt.NDArray[np.str_]:
+    """The kind of each fault, from the names of its clips."""
+    return names.str.rsplit(SEPARATOR, n=2).str[1].to_numpy().astype(str)
+
+
+def fault_values(normal: Floats, normal_clips: pd.DataFrame, faults: Floats, fault_clips: pd.DataFrame) -> Floats:
+    """One value in [0, 1] for each row of scores: the harmonic mean of the AUC of each kind of fault and of the pAUC.
+
+    `normal` [rows, clips] are scores of normal clips, `faults` those of clips with a fault; the tables have the columns
+    clip and id. All ids are measured together, because one id has too few held-out clips for a pAUC of its own. So the
+    scores are first put into units of the id's normal clips: minus their mean, in standard deviations.
+    """
+    normal, faults = _in_units(normal, normal_clips["id"], faults, fault_clips["id"])
+    kinds = fault_kinds(fault_clips["clip"])
+    aucs, paucs = [], None
+    for kind in sorted(set(kinds)):
+        aucs.append(_auc_and_pauc(normal, faults[:, kinds == kind])[:, 0])
+    paucs = _auc_and_pauc(normal, faults)[:, 1]
+    return np.asarray(hmean(np.stack([np.mean(aucs, axis=0), paucs], axis=1), axis=1))
+
+
+def _auc_and_pauc(normal: Floats, faults: Floats) -> Floats:
+    """[rows, 2]"""
+    count = normal.shape[1], faults.shape[1]
+    clips = pd.DataFrame({"id": "", "domain": "", "label": np.repeat(["normal", "anomaly"], count)})
+    return cells_batch(clips, np.concatenate([normal, faults], axis=1), None)[1]
+
+
+def _in_units(normal: Floats, normal_ids: pd.Series, faults: Floats, fault_ids: pd.Series) -> tuple[Floats, Floats]:
+    own, other = normal_ids.to_numpy().astype(str), fault_ids.to_numpy().astype(str)
+    normal, faults = np.array(normal, np.float64), np.array(faults, np.float64)
+    whole = normal.mean(axis=1, keepdims=True), normal.std(axis=1, keepdims=True)
+    for id in sorted({*own, *other}):
+        part = normal[:, own == id]
+        few = part.shape[1] < LEAST
+        centre, scale = whole if few else (part.mean(axis=1, keepdims=True), part.std(axis=1, keepdims=True))
+        scale = np.where(scale > 0, scale, 1.0)
+        faults[:, other == id] = (faults[:, other == id] - centre) / scale
+        normal[:, own == id] = (part - centre) / scale
+    return normal, faults
