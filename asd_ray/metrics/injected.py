@@ -1,4 +1,4 @@
-"""How well scores tell normal clips with an injected fault from normal clips: what stands in for the metric of labels."""
+"""How well scores tell normal clips with an injected fault from normal ones: it stands in for the metric of labels."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ Floats = npt.NDArray[np.float64]
 class Evidence:
     """What a criterion may look at. No table has a column of labels.
 
-    Scores are [candidates, clips]. `faults` are normal clips with an injected fault; there are none where the candidates
-    were stored by an earlier version. `unlabelled` are test clips, of which nobody knows whether they are normal.
+    Scores are [candidates, clips]. `faults` are normal clips with an injected fault; there are none if an earlier
+    version stored the candidates. `unlabelled` are test clips, of which nobody knows whether they are normal.
     """
 
     table: pd.DataFrame  # one row per candidate: trial, variant, name, family, seed, paper, params …
