@@ -148,7 +148,7 @@ def _described(
     scores, clips = (members.scores, members.clips) if by_rank else (members.normal_scores, members.normal)
     normal = combined(recipe, own(scores, clips), weights, members, clips)
     transductive = recipe.by == "test" or by_rank
-    label_free = recipe.select == "label_free"
+    label_free = not recipe.uses_labels
     return Ensemble(
         machine=candidates.machine,
         recipe=recipe,
@@ -171,7 +171,7 @@ def _described(
 
 
 def _unmeasured(candidates: Candidates, recipe: Recipe, config: EnsembleConfig) -> Ensemble:
-    if recipe.select != "label_free":
+    if recipe.uses_labels:
         raise AsdRayError(
             f"{candidates.machine}: its test clips have no labels, so recipe {recipe.name} cannot choose; "
             "use --recipe label_free, which chooses without labels: it gives scores and decisions, and no metrics"

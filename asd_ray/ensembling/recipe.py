@@ -103,6 +103,11 @@ class Recipe:
         return asdict(self) | {"combine": list(self.combine), "slots": [slot.to_json() for slot in self.slots]}
 
     @property
+    def uses_labels(self) -> bool:
+        """Whether it chooses by labels of test clips. The numbers of one that does not are `label_free`."""
+        return not self.select.startswith("label_free")
+
+    @property
     def stem(self) -> str:
         """The name of the recipe's file: greedy of greedy.mean."""
         return self.name.partition(".")[0]
