@@ -24,6 +24,11 @@ def fault_kinds(names: pd.Series) -> npt.NDArray[np.str_]:
     return names.str.rsplit(SEPARATOR, n=2).str[1].to_numpy().astype(str)
 
 
+def fault_levels(names: pd.Series) -> npt.NDArray[np.intp]:
+    """The level of each fault, from 0, the weakest; from the names of its clips."""
+    return names.str.rsplit(SEPARATOR, n=1).str[1].to_numpy().astype(np.intp)
+
+
 def fault_values(normal: Floats, normal_clips: pd.DataFrame, faults: Floats, fault_clips: pd.DataFrame) -> Floats:
     """One value in [0, 1] for each row of scores: the harmonic mean of the AUC of each kind of fault and of the pAUC.
 
