@@ -53,7 +53,7 @@ def make_fault_clips(per: int = 2, ids: Sequence[str] = IDS, kinds: Sequence[str
         for kind in kinds
         for level in range(3)
     ]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts or [sources.iloc[:0]], ignore_index=True)
 
 
 def make_scores(clips: pd.DataFrame, strength: Sequence[float], seed: int = 0, shared: float = 0.5) -> Any:
