@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from asd_ray.ensembling import criteria
-from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.criteria import CRITERIA, Evidence
 from asd_ray.errors import AsdRayError
 from tests.ensembling.criteria.conftest import QUALITY, hide_labels, rank_correlation, simulate
@@ -51,7 +50,7 @@ def test_stability_ranks_settings_by_how_alike_their_seeds_are(evidence_of: Make
     evidence = with_two_seeds(evidence_of())
     assert criteria.reason_against(criterion, evidence) == ""
     values = criterion.values(evidence)
-    assert values[::2].tolist() == values[1::2].tolist()
+    np.testing.assert_allclose(values[::2], values[1::2])
     assert rank_correlation(values[::2], QUALITY[::2]) > 0.8
 
 
