@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -105,11 +105,11 @@ def rank_correlation(values: Floats, truth: Floats) -> float:
     return float(pd.Series(values[known]).corr(pd.Series(truth[known]), method="spearman"))
 
 
-def table(found: Iterable[Outcome]) -> str:
+def table(found: Sequence[Outcome]) -> str:
     """One row per way to choose, the best first; one column per machine with the true value."""
     frame = pd.DataFrame([vars(outcome) for outcome in found])
     machines = list(dict.fromkeys(frame["machine"]))
-    wide = frame.pivot(index="way", columns="machine", values="value")[machines]
+    own = {(outcome.way, outcome.machine): outcome.value for outcome in found}
     by_way = frame.groupby("way")
     means = pd.DataFrame({name: by_way[name].mean() for name in ("correlation", "regret", "value")})
     means["least"], means["used"] = by_way["correlation"].min(), by_way["value"].count()
@@ -124,7 +124,8 @@ def table(found: Iterable[Outcome]) -> str:
         numbers = [correlation, f"{row['regret']:.3f}", f"{row['value']:.3f}{used}"]
         if not row["used"]:
             numbers = [NOT_USED] * 3
-        numbers += [NOT_USED if np.isnan(value) else f"{value:.3f}" for value in wide.loc[way]]
+        values = [own[str(way), machine] for machine in machines]
+        numbers += [NOT_USED if np.isnan(value) else f"{value:.3f}" for value in values]
         lines.append(f"| {way} | {' | '.join(numbers)} |")
     return "\n".join(lines)
 
