@@ -32,12 +32,21 @@ def fault_values(normal: Floats, normal_clips: pd.DataFrame, faults: Floats, fau
     scores are first put into units of the id's normal clips: minus their mean, in standard deviations.
     """
     normal, faults = _in_units(normal, normal_clips["id"], faults, fault_clips["id"])
-    kinds = fault_kinds(fault_clips["clip"])
-    aucs, paucs = [], None
-    for kind in sorted(set(kinds)):
-        aucs.append(_auc_and_pauc(normal, faults[:, kinds == kind])[:, 0])
+    aucs = list(_aucs_by_kind(normal, faults, fault_clips).values())
     paucs = _auc_and_pauc(normal, faults)[:, 1]
     return np.asarray(hmean(np.stack([np.mean(aucs, axis=0), paucs], axis=1), axis=1))
+
+
+def fault_aucs(
+    normal: Floats, normal_clips: pd.DataFrame, faults: Floats, fault_clips: pd.DataFrame
+) -> dict[str, Floats]:
+    """kind of fault -> the AUC of each row of scores. The arguments and the units are those of `fault_values`."""
+    return _aucs_by_kind(*_in_units(normal, normal_clips["id"], faults, fault_clips["id"]), fault_clips)
+
+
+def _aucs_by_kind(normal: Floats, faults: Floats, fault_clips: pd.DataFrame) -> dict[str, Floats]:
+    kinds = fault_kinds(fault_clips["clip"])
+    return {str(kind): _auc_and_pauc(normal, faults[:, kinds == kind])[:, 0] for kind in sorted(set(kinds))}
 
 
 def _auc_and_pauc(normal: Floats, faults: Floats) -> Floats:
