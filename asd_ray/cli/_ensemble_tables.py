@@ -38,9 +38,7 @@ def print_machine(comparison: Comparison) -> None:
     if best.inference:
         out.print(f"  ms: the whole ensemble for 10 s of sound, in one thread of {best.inference.costs.computer}")
     if on_faults:
-        out.print(
-            "  faults: value on normal clips with injected faults, which is no forecast for real faults"
-        )
+        out.print("  faults: value on normal clips with injected faults, which is no forecast for real faults")
     notes = [note for ensemble in comparison.ensembles for note in ensemble.notes]
     for note in dict.fromkeys([*notes, *comparison.notes]):
         out.print(f"  note: {note}", style="dim")

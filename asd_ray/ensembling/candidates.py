@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 BY = ("held_out", "train", "test")  # splits whose scores can standardise
-NORMAL_ONLY = "normal-only"  # `Settings.objective` of a search without labels
 CONSTANT = "constant scores"
 TEST_OTHERS = "test scores of other clips"
 UNTIMED = "time not measured"
@@ -102,6 +101,8 @@ class Candidates:
     @property
     def normal_only(self) -> bool:
         """Whether the search used no label, so that none may choose among its ensembles unless a user asks for it."""
+        from asd_ray.ledger.record import NORMAL_ONLY
+
         return self.objective == NORMAL_ONLY
 
     @property
@@ -200,8 +201,10 @@ def load(
 
 def objective_of(records: Iterable[TrialRecord]) -> str:
     """normal-only if no searched trial was compared by labels, else labels; imported systems may have seen some."""
-    objectives = {record.settings.objective if record.settings else "labels" for record in records}
-    return NORMAL_ONLY if objectives == {NORMAL_ONLY} else "labels"
+    from asd_ray.ledger.record import LABELS, NORMAL_ONLY
+    from asd_ray.ledger.units import objective_of as of_record
+
+    return NORMAL_ONLY if set(map(of_record, records)) == {NORMAL_ONLY} else LABELS
 
 
 def _has_test(ledger: Ledger, machine: str) -> bool:
