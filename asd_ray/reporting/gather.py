@@ -180,12 +180,12 @@ def label_sentence(records: Sequence[TrialRecord], finals: Mapping[str, Ensemble
     unmeasured = [machine for machine, final in finals.items() if not final.metrics]
     parts = []
     if searched:
-        by_labels = any(record.protocol == "oracle" for record in searched)
         by_faults = any(objective_of(record) == NORMAL_ONLY for record in searched)
+        ways = ["with the labels of the test clips"] if any(record.protocol == "oracle" for record in searched) else []
+        ways += ["without labels, by faults injected into normal clips"] * by_faults
         parts.append(
             "detectors learned from normal clips alone"
-            + (", their parameters were searched with the labels of the test clips" if by_labels else "")
-            + (", their parameters were searched by faults injected into normal clips, without labels" * by_faults)
+            + f", their parameters were searched {' or '.join(ways)}" * bool(ways)
         )
     if unmeasured:
         which = "" if len(unmeasured) == len(finals) else f" of {', '.join(unmeasured)}"

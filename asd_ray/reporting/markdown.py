@@ -101,8 +101,10 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
         "its 95 %",
     )
     if not final.metrics:
-        rows = ([row["recipe"] + " (chosen)" * row["chosen"], str(row["members"]), NOT_MEASURED, number(row["on_faults"])]
-                for row in facts["recipes"])  # fmt: skip
+        rows = (
+            [row["recipe"] + " (chosen)" * row["chosen"], str(row["members"]), NOT_MEASURED, number(row["on_faults"])]
+            for row in facts["recipes"]
+        )
         yield from table(("recipe", "members", "test clips", "injected faults"), rows)
     else:
         yield from table(names, map(_recipe, facts["recipes"]))
