@@ -20,8 +20,10 @@ def print_machine(comparison: Comparison) -> None:
     out, best = console(), comparison.ensembles[0]
     tried = best.candidates
     title = f"{comparison.machine}: {tried.tried} candidates of {len(tried.families)} families; {_measure_of(best)}"
-    table = Table(title=title, title_justify="left")
     measured, on_faults = bool(best.metrics), comparison.on_faults
+    if not measured:  # the table is narrower than its title
+        out.print(title)
+    table = Table(title=title if measured else None, title_justify="left")
     names = ["crossval", "95 %", "oracle", "gap", "gain over best single", "95 %"] if measured else ["test clips"]
     names = ["recipe", "members", *names, *["faults"] * bool(on_faults), *["ms"] * bool(best.inference)]
     for name in names:
