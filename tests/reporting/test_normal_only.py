@@ -23,7 +23,7 @@ from tests.reporting.conftest import KINDS, choose, fill, fill_normal_only
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """fan has no test clips, pump unlabelled ones, valve labels that its search did not read; ToyCar has read labels."""
+    """fan has no test clips, pump unlabelled ones, valve labels that its search did not read, ToyCar read ones."""
     root = tmp_path_factory.mktemp("normal") / "run"
     ledger = Ledger(root)
     for machine, test in (("fan", "none"), ("pump", "unknown"), ("valve", "known")):
