@@ -8,17 +8,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from asd_ray.ensembling import choose as choose_ensembles
 from asd_ray.ensembling.unmeasured import NOT_MEASURED
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger import Ledger
+from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 from asd_ray.reporting import gather
 from asd_ray.reporting.gather import as_json
 from asd_ray.reporting.optuna_db import write_optuna_db
 from asd_ray.reporting.submission import write_submission
 from asd_ray.reporting.write import contents
 from tests.reporting.conftest import KINDS, choose, fill, fill_normal_only
+from tests.reporting.test_submission import CLIPS, clips_of
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +129,22 @@ def test_two_units_of_one_machine_are_two_studies(tmp_path: Path) -> None:
 def test_no_submission_without_test_clips(run: Path, tmp_path: Path) -> None:
     with pytest.raises(AsdRayError, match="fan: no test clips were scored, so there is nothing to submit"):
         write_submission(Ledger(run), tmp_path / "files", year=2022)
+
+
+def test_unlabelled_test_clips_are_submitted(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "run")
+    clips = clips_of("fan", "03", 2022)
+    clips["label"] = clips["label"].where(clips["split"] != "test", "unknown")
+    record = TrialRecord(
+        trial=trial_hash(number=0),
+        name="fan-own-0000",
+        machine="fan",
+        family="own",
+        settings=Settings(year=2022, objective="normal-only"),
+        paper=True,
+    )
+    ledger.commit(record, long_scores(clips, {"mse": np.random.default_rng(0).normal(size=len(clips))}))
+    assert not choose_ensembles(ledger, "fan").final.metrics
+    written = write_submission(ledger, tmp_path / "files")
+    assert written.clips == 4 * CLIPS
+    assert written.files == ["anomaly_score_fan_section_03_test.csv", "decision_result_fan_section_03_test.csv"]
