@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,6 +69,8 @@ class Candidates:
     targets: Mapping[str, str] = field(default_factory=dict)  # a user's family -> package.module:Class
     costs: Costs | None = None  # of every candidate's trial, where the time of an ensemble is limited
     limit: float = math.inf  # seconds that the costs of an ensemble's members may add up to
+    # trial, split -> the long table of its scores: splits that only some questions about an ensemble's members need
+    table_of: Callable[[str, str], pd.DataFrame] | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -80,6 +83,27 @@ class Candidates:
             scores=self.scores[at],
             normal_scores=self.normal_scores[at],
         )
+
+    def of_split(self, split: str) -> tuple[pd.DataFrame, Floats] | None:
+        """The clips of a split that all of these candidates scored, and their scores; None if there are none.
+
+        For the few members of an ensemble: it reads the rows of one trial after the other.
+        """
+        if self.table_of is None:
+            return None
+        shared: pd.DataFrame | None = None
+        for row, (trial, variant) in enumerate(self.pairs):
+            table = self.table_of(trial, split)
+            own = table[(table["split"] == split) & (table["variant"] == variant)]
+            column = own.set_index(own["clip"].astype(str))["score"].rename(row)
+            if shared is None:
+                shared, first = column.to_frame(), own
+            else:
+                shared = shared.join(column, how="inner")
+        if shared is None or not len(shared):
+            return None
+        clips = first.set_index(first["clip"].astype(str)).loc[shared.index, ["id", "domain", "label"]].astype(str)
+        return clips.reset_index(names="clip"), shared.to_numpy(np.float64).T
 
     def search(self, families: Sequence[str] = (), *options: str) -> str:
         """The command that searches more candidates, for a message. It is for all machines where `machine` is ""."""
@@ -182,6 +206,7 @@ def load(
         tuple(left_out),
         ledger.layout.root,
         _targets(records.values()),
+        table_of=lru_cache(64)(lambda trial, split: ledger.scores(records[trial], [split])),
     )
 
 

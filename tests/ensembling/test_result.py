@@ -72,7 +72,10 @@ def test_a_key_of_a_later_version_is_kept_wherever_it_is(stored: Any) -> None:
         if place in own_fields:
             with pytest.raises(AsdRayError, match="is not as this version writes it"):
                 Ensemble.from_json(changed)
-        elif place not in {("versions",), ("candidates", "families"), ("candidates", "all")} and "cells" not in place:
+        elif place not in {("versions",), ("candidates", "families"), ("candidates", "all")} and place[-1:] not in (
+            ("cells",),
+            ("numbers",),  # of a warning
+        ):
             assert Ensemble.from_json(changed).to_json() == changed, place
             kept += 1
     assert kept > 20
