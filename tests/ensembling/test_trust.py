@@ -17,6 +17,7 @@ from asd_ray.ensembling.threshold import Threshold
 from asd_ray.ensembling.trust import RULES, TrustWarning, false_alarms, few_clips, warnings_of
 from asd_ray.ensembling.trust.far_from_training import higher_shares
 from asd_ray.ensembling.verifying import verify
+from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 from asd_ray.metrics import FalseAlarmRate
 
@@ -87,15 +88,13 @@ def test_few_test_clips_of_an_id(candidates: Callable[..., Candidates], per: int
 
 def test_the_one_id_that_has_few_test_clips_is_named(candidates: Callable[..., Candidates]) -> None:
     whole = candidates(per=10, year=None)
-    keep = np.flatnonzero(~((whole.clips["id"] == "02") & (whole.clips["label"] == "anomaly")))
-    keep = np.sort(
-        np.append(keep, np.flatnonzero((whole.clips["id"] == "02") & (whole.clips["label"] == "anomaly"))[:5])
-    )
+    of_both = ((whole.clips["id"] == "02") & (whole.clips["label"] == "anomaly")).to_numpy()
+    keep = np.sort(np.append(np.flatnonzero(~of_both), np.flatnonzero(of_both)[:5]))
     fewer = replace(whole, clips=whole.clips.iloc[keep].reset_index(drop=True), scores=whole.scores[:, keep])
     [warning] = of(made(fewer), "few_clips")
     assert warning.sentence == (
-        "Id 02 has 20 normal clips and 5 anomalous clips in the test: one anomaly more or less moves the AUC of an id by "
-        "up to 0.20."
+        "Id 02 has 20 normal clips and 5 anomalous clips in the test: one anomaly more or less moves the AUC of an id "
+        "by up to 0.20."
     )
     assert warning.numbers == {"ids": 1, "normal": 20, "anomaly": 5}
 
@@ -125,8 +124,7 @@ def test_members_below_chance_are_named_with_their_auc(candidates: Callable[...,
     pair = Recipe("pair", "top_k", k=2)
     ensemble = made(candidates(strength=(2.0, -0.8), per=20, shared=0.0), pair)
     [warning] = of(ensemble, "below_chance")
-    assert "fan-group_made-0001 mse (AUC 0.2" in warning.sentence
-    assert "is a member below chance: alone, it calls normal clips more anomalous than anomalies." in warning.sentence
+    assert warning.sentence.startswith("Below chance: fan-group_made-0001 mse (AUC 0.2")
     assert warning.numbers["members"] == 1
     assert not of(made(candidates(strength=(2.0, 1.0), per=20), pair), "below_chance")
 
@@ -194,9 +192,8 @@ def test_false_alarms_of_a_day_have_an_upper_limit(candidates: Callable[..., Can
     assert limit.exceeding is not None
     assert numbers["per_day"] == pytest.approx(8640 * limit.exceeding / 120)
     assert numbers["per_day"] < numbers["most"] < 8640
-    assert (
-        f"expect {numbers['per_day']:,.0f} false alarms, and not more than {numbers['most']:,.0f}" in warning.sentence
-    )
+    words = f"expect {numbers['per_day']:,.0f} false alarms, and not more than {numbers['most']:,.0f} (95 % limit)"
+    assert words in warning.sentence
 
 
 def test_rare_false_alarms_are_no_warning() -> None:
@@ -227,7 +224,7 @@ def test_warnings_are_in_the_file_and_verified_by_the_checksum(ledger_of: Make) 
     [
         ({"exceeding": 99}, "threshold/exceeding must be there if threshold/clips is, and not be more"),
         ({"how": "mixture"}, "threshold/clips, normal_share and source must be there where threshold/how is mixture"),
-        ({"source": "guess"}, "threshold/source must be one of"),
+        ({"source": "guess"}, "threshold/source must be held_out or train or test"),
     ],
 )
 def test_a_threshold_that_contradicts_itself_is_refused(
@@ -235,5 +232,5 @@ def test_a_threshold_that_contradicts_itself_is_refused(
 ) -> None:
     stored = json.loads(json.dumps(made(candidates(per=4)).to_json()))
     limit = {**Threshold("empirical", 90, 1.0).to_json(), **({"clips": 9} if "exceeding" in part else {}), **part}
-    with pytest.raises(Exception, match=message):
+    with pytest.raises(AsdRayError, match=message):
         Ensemble.from_json({**stored, "threshold": limit})

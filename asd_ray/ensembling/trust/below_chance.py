@@ -23,12 +23,10 @@ def warnings(ensemble: Ensemble, members: Candidates) -> Iterator[TrustWarning]:
     values = scorer(members.scores[:, judged.rows])
     below = [row for row, value in enumerate(values.tolist()) if value < CHANCE]
     if below:
-        plural = len(below) > 1
+        names = _list([f"{members.label(row)} (AUC {values[row]:.3f})" for row in below])
         yield TrustWarning(
             NAME,
-            f"{_list([f'{members.label(row)} (AUC {values[row]:.3f})' for row in below])} "
-            f"{'are members' if plural else 'is a member'} below chance: alone, "
-            f"{'they call' if plural else 'it calls'} normal clips more anomalous than anomalies.",
+            f"Below chance: {names}. Alone, such a member calls normal clips more anomalous than anomalies.",
             {"members": len(below), "lowest": float(values.min())},
         )
     cells = {name: value for name, value in headline.cells.items() if kind_of(name) == "auc" and value < CHANCE}
