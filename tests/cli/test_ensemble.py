@@ -172,7 +172,7 @@ def test_options_reach_the_file(run: Path, said: Callable[..., str]) -> None:
     stored = json.loads(said("--run", run, "--recipe", "best_single", "--json", *words, *QUICK))["machines"]["fan"]
     assert stored["wishes"] == {
         **{"maximise": "auc", "repeats": 1, "folds": 2, "seed": 3, "draws": 1000},
-        **{"threshold": "empirical", "percentile": 80.0},
+        **{"threshold": "empirical", "percentile": 80.0, "rules": 2},
     }
     assert stored["metrics"]["oracle"]["value"] == stored["metrics"]["oracle"]["auc"]
 

@@ -109,7 +109,7 @@ def test_every_part_is_a_frozen_dataclass(stored: Any) -> None:
             value = getattr(part, field.name)
             inner = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
             parts += [item for item in inner if isinstance(item, Part)]
-    assert len(seen) == 13
+    assert len(seen) == 14
 
 
 @pytest.mark.parametrize(
