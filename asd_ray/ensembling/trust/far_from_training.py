@@ -22,6 +22,11 @@ FAR = 0.75  # share of pairs
 LEAST = 5  # clips of an id that count, of each split
 LEAST_ALL = 10  # held-out clips of the machine
 SHOWN = 3
+CONSEQUENCES = {  # where the threshold comes from -> what follows
+    "train": "The threshold comes from training clips, so expect more false alarms than it promises.",
+    "held_out": "The threshold comes from held-out clips and allows for that; more training clips would help.",
+    "test": "More training clips would help.",
+}
 
 
 def warnings(ensemble: Ensemble, members: Candidates) -> Iterator[TrustWarning]:
@@ -34,15 +39,11 @@ def warnings(ensemble: Ensemble, members: Candidates) -> Iterator[TrustWarning]:
         return
     names = ", ".join(f"{members.label(row)} ({100 * shares[row]:.0f} %)" for row in far[:SHOWN])
     more = f" and {len(far) - SHOWN} more" if len(far) > SHOWN else ""
-    by_training = ensemble.recipe.by == "train" or ensemble.threshold.source == "train"
+    source = ensemble.threshold.source or ensemble.recipe.by
     yield TrustWarning(
         NAME,
         f"Held-out normal clips score above training clips in most pairs of {names}{more}; 50 % would be alike. "
-        + (
-            "The threshold comes from the training clips, so expect more false alarms than it promises."
-            if by_training
-            else "Such a member has learned its training clips by heart: how normal a new clip is, it tells less well."
-        ),
+        f"Such a member knows its training clips by heart. {CONSEQUENCES[source]}",
         {"members": len(far), "highest": float(shares.max())},
     )
 
