@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,10 +74,10 @@ class Prior:
         if records:
             self.runs.append(run)
             self._records += [(where, record) for record in records]
-        elif where != self._own:
+        else:
             self.notes.append(
-                f"--prior {run} is not used: it has no trials of a search; name the folder or s3:// address of a run "
-                "(asd-ray ledger ls RUN lists its trials), and machines before --prior"
+                f"--prior {run} is not used: it has no trials of a search yet; name the folder or s3:// address of a "
+                "run (asd-ray ledger ls RUN lists its trials), and machines before --prior"
             )
 
     def suggestions(self, machines: Sequence[str], family: str, space: Space, size: int = SIZE) -> list[Suggestion]:
@@ -88,6 +87,17 @@ class Prior:
         places = self._observed[family].items()
         others = {place: seen for place, seen in places if place[0] != self._own or place[1] not in machines}
         return portfolio(others, size)
+
+    def lines(self, portfolios: Iterable[Collection[Suggestion]]) -> list[str]:
+        """What the plan says, once the portfolio of every study is known."""
+        sizes = [len(each) for each in portfolios]
+        if not any(sizes):
+            return self.notes
+        begin = (
+            f"--prior: {sum(size > 0 for size in sizes)} of {len(sizes)} studies try up to {max(sizes)} settings "
+            f"after the paper's that were good in {', '.join(self.runs)}"
+        )
+        return [begin, *self.notes]
 
     def _observe(self, family: str, space: Space) -> dict[Place, list[Observation]]:
         records = [(where, record) for where, record in self._records if record.family == family]
@@ -194,7 +204,7 @@ def _distances(candidates: Sequence[Observation], own: Sequence[Observation]) ->
 
 
 def _scaled(drawn: Draw, name: str) -> float:
-    """A parameter on a scale from 0 to 1; whole numbers for the choices of a category; NaN where it is not suggested."""
+    """A parameter from 0 to 1, or the number of a category's choice; NaN where it is not suggested."""
     distribution: BaseDistribution | None = drawn.distributions.get(name)
     if distribution is None:
         return math.nan
@@ -205,14 +215,3 @@ def _scaled(drawn: Draw, name: str) -> float:
     if getattr(distribution, "log", False):
         value, low, high = math.log(value), math.log(low), math.log(high)
     return (value - low) / (high - low) if high > low else 0.0
-
-
-def note_of_use(counts: Counter[int], prior: Prior) -> str:
-    """What the plan says of studies by their number of suggestions; "" if no study has any."""
-    used = sum(count for number, count in counts.items() if number)
-    if not used:
-        return ""
-    return (
-        f"--prior: {used} of {counts.total()} studies try up to {max(counts)} settings first, after the paper's, that "
-        f"were good in {', '.join(prior.runs)}"
-    )
