@@ -1,6 +1,6 @@
 """Replay searches over stored trials: with --prior and without, and with other samplers of Optuna.
 
-    python benchmarks/warm_start.py RUN [--seeds 5] [--only "20 warm"] [--width 0.15] [--size 5]
+    python benchmarks/warm_start.py RUN [--seeds 5] [--only warm] [--without GP] [--sizes 5,3]
 
 RUN has trials of several machines at random settings, without pruning. A forest for each machine and family, fitted to
 the stored trials, stands for the machine: it gives the value of any setting. The first table has the correlation of
@@ -94,11 +94,11 @@ def plain_tpe(seed: int) -> optuna.samplers.BaseSampler:
 
 
 def gp(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.GPSampler(seed=seed)
+    return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
 
 
 def cma_es(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.CmaEsSampler(seed=seed)
+    return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
 
 
 def random(seed: int) -> optuna.samplers.BaseSampler:
