@@ -123,7 +123,12 @@ def ways(size: int) -> list[Way]:
 
 
 def search(
-    way: Way, space: Space, paper: dict[str, Any], machine: Machine, others: Mapping[Place, list[Observation]], seed: int
+    way: Way,
+    space: Space,
+    paper: dict[str, Any],
+    machine: Machine,
+    others: Mapping[Place, list[Observation]],
+    seed: int,
 ) -> list[float]:
     """The best value after each trial."""
     first = [each.suggested for each in prior.portfolio(others, way.size)] if way.size else []
@@ -154,9 +159,7 @@ def _with_prior(
             optuna.trial.create_trial(value=each.value, params=params, distributions=each.draw.distributions)
         )
     for trial, rank in zip(study.trials[-len(found) :], ranks, strict=True):
-        both.add_trial(
-            optuna.trial.create_trial(value=rank, params=trial.params, distributions=trial.distributions)
-        )
+        both.add_trial(optuna.trial.create_trial(value=rank, params=trial.params, distributions=trial.distributions))
     return both
 
 
@@ -224,7 +227,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     ledger = Ledger(args.run)
     names = args.families.split(",") if args.families else sorted({record.family for record in ledger.records()})
     sizes = [int(size) for size in args.sizes.split(",")]
-    chosen = [way for way in ways(sizes[0]) if args.only in way.name and not (args.without and args.without in way.name)]
+    chosen = [
+        way for way in ways(sizes[0]) if args.only in way.name and not (args.without and args.without in way.name)
+    ]
     chosen += [
         replace(way, name=f"{way.name}, {size} first", size=size)
         for size in sizes[1:]

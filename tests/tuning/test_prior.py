@@ -221,7 +221,7 @@ def scores_of(machine: str) -> Any:
     return pd.DataFrame([{**row, "variant": "level", "score": 0.5}])
 
 
-# -- from the command line and from Python ------------------------------------------------------------------------------
+# -- from the command line and from Python ----------------------------------------------------------------------------
 
 
 @pytest.fixture
