@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say
 
 if TYPE_CHECKING:  # numpy, pandas and rich are imported where they are used, so that --help answers at once
-    from asd_ray.ensembling import Comparison, Ensemble
+    from asd_ray.ensembling import Comparison
 
 
 def print_machine(comparison: Comparison) -> None:
@@ -21,11 +20,15 @@ def print_machine(comparison: Comparison) -> None:
     tried = best.candidates
     title = f"{comparison.machine}: {tried.tried} candidates of {len(tried.families)} families; {_measure_of(best)}"
     table = Table(title=title, title_justify="left")
-    names = ["recipe", "members", "crossval", "95 %", "oracle", "gap", "gain over best single", "95 %"]
+    unseen = any("unseen" in ensemble.metrics for ensemble in comparison.ensembles)
+    names = ["recipe", "members", *(["unseen", "95 %"] if unseen else []), "crossval", "95 %", "oracle", "gap"]
+    names += ["gain over best single", "95 %"]
     for name in [*names, *(["ms"] if best.inference else [])]:
         table.add_column(name, justify="left" if name == "recipe" else "right", no_wrap=True)
     for ensemble in comparison.ensembles:
-        table.add_row(*_row(ensemble), *([f"{1000 * time.seconds:.1f}"] if (time := ensemble.inference) else []))
+        table.add_row(
+            *_row(ensemble, unseen), *([f"{1000 * time.seconds:.1f}"] if (time := ensemble.inference) else [])
+        )
     out.print(table)
     for member in best.members:
         cost = f", {in_ms(best.inference.costs.of([member.trial]))} alone" if best.inference else ""
@@ -33,55 +36,22 @@ def print_machine(comparison: Comparison) -> None:
     if best.inference:
         out.print(f"  ms: the whole ensemble for 10 s of sound, in one thread of {best.inference.costs.computer}")
     notes = [note for ensemble in comparison.ensembles for note in ensemble.notes]
-    for note in dict.fromkeys([*notes, *comparison.notes]):
-        out.print(f"  note: {note}", style="dim")
-
-
-def _measure_of(ensemble: Ensemble) -> str:
-    name = {"hmean": "harmonic mean of AUC and pAUC", "auc": "AUC", "pauc": "pAUC"}[ensemble.config.maximise]
-    return f"{name} of the test clips"
-
-
-def _row(ensemble: Ensemble) -> list[str]:
-    headline, gain, gap = ensemble.headline, ensemble.gain, ensemble.metrics.gap
-    if headline is None or gain is None:
-        return [ensemble.name, str(len(ensemble.members)), *["–"] * 6]
-    forecast = [f"{headline.value:.4f}", _span(headline.interval)] if ensemble.forecasts else ["–", "–"]
-    oracle = ensemble.metrics.get("oracle")
-    return [
-        ensemble.name + (" (label_free)" if ensemble.headline_protocol == "label_free" else ""),
-        str(len(ensemble.members)),
-        *forecast,
-        f"{oracle.value:.4f}" if oracle else "–",
-        "–" if gap is None else f"{gap:+.4f}",
-        f"{gain.value:+.4f}",
-        _span(gain.interval, signed=True),
-    ]
-
-
-def _span(interval: Sequence[float], *, signed: bool = False) -> str:
-    return " … ".join(f"{value:+.3f}" if signed else f"{value:.3f}" for value in interval)
-
-
-def print_comparisons(compared: Sequence[Comparison]) -> None:
-    from asd_ray._console import console
-    from asd_ray.ensembling import protocols
-    from asd_ray.ensembling.choose import over_machines, skipped_notes
-
-    for note in skipped_notes(compared):
-        say(f"note: {note}")
-    if by_test := [comparison.machine for comparison in compared if comparison.standardised_by_test]:
-        say(f"note: only test scores are stored, so --by test was used (transductive): {', '.join(by_test)}")
+    for comparison in compared:
+        for note in comparison.notes:
+            if note not in printed:
+                say(f"note: {comparison.machine}: {note}")
     for comparison in compared:
         console().print(f"{comparison.machine}: {comparison.summary} → {comparison.path}", soft_wrap=True)
+        if forecasts := _forecasts(comparison.final):
+            console().print(f"  {forecasts}", soft_wrap=True)
     finals = {comparison.machine: comparison.final for comparison in compared}
     means = over_machines(finals) if len(finals) > 1 else {}
     shown = [
-        protocol for protocol in protocols.PROTOCOLS if any(protocol.name in final.metrics for final in finals.values())
+        protocol for protocol in protocols.every() if any(protocol.name in final.metrics for final in finals.values())
     ]
     for protocol in shown:
         if protocol.name in means:
-            biased = protocol.forecasts and protocol.name in protocols.HEADLINE
+            biased = protocol.forecasts and protocol.name in protocols.CHOICE
             how = " (optimistic: each ensemble was picked by this number)" if biased else ""
             say(f"{protocol.name}: harmonic mean over {len(finals)} machines {means[protocol.name]:.4f}{how}")
     for protocol in shown:

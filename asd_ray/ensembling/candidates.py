@@ -15,6 +15,7 @@ import pandas as pd
 from asd_ray._terminal import typed
 from asd_ray.ensembling.budget import Budget
 from asd_ray.ensembling.costs import Costs
+from asd_ray.ensembling.unseen import UnseenClips, unseen_clips
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import EvaluableClips, evaluable_clips
 
@@ -68,6 +69,7 @@ class Candidates:
     targets: Mapping[str, str] = field(default_factory=dict)  # a user's family -> package.module:Class
     costs: Costs | None = None  # of every candidate's trial, where the time of an ensemble is limited
     limit: float = math.inf  # seconds that the costs of an ensemble's members may add up to
+    unseen: UnseenClips | None = None  # labelled clips that were set aside; only for measuring
 
     def __len__(self) -> int:
         return len(self.table)
@@ -79,6 +81,7 @@ class Candidates:
             table=self.table.iloc[at].reset_index(drop=True),
             scores=self.scores[at],
             normal_scores=self.normal_scores[at],
+            unseen=self.unseen and self.unseen.take(np.arange(len(self))[at]),
         )
 
     def search(self, families: Sequence[str] = (), *options: str) -> str:
@@ -182,6 +185,7 @@ def load(
         tuple(left_out),
         ledger.layout.root,
         _targets(records.values()),
+        unseen=unseen_clips(ledger, machine, [pairs[row] for row in usable], test.clips["clip"].tolist()),
     )
 
 

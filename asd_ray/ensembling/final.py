@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asd_ray._terminal import typed
-from asd_ray.ensembling import bootstrap
+from asd_ray.ensembling import bootstrap, protocols
 from asd_ray.ensembling.build import Builder
 from asd_ray.ensembling.ensemble_file import FINAL, intact, stamped, stored, write
+from asd_ray.ensembling.of_final import with_nested
 from asd_ray.ensembling.result import DatasetInfo, Ensemble, Tried
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.setting_aside import move_to_free_place
@@ -48,10 +49,7 @@ class Comparison:
     def summary(self) -> str:
         """The name of the final ensemble, how it was chosen, and the claim that its gain supports."""
         earlier = f", {self.earlier} of them stored before" if self.earlier else ""
-        gain = self.final.gain
-        better = "; better than the best single detector (corrected for the number of recipes tried)"
-        claim = better if gain and gain.better and gain.better_as_best else ""
-        return f"{self.final.name}, {_how_chosen(self.final)}{earlier}{claim}"
+        return f"{self.final.name}, {_how_chosen(self.final)}{earlier}{_claim(self.final)}"
 
 
 def _how_chosen(final: Ensemble) -> str:
@@ -60,6 +58,17 @@ def _how_chosen(final: Ensemble) -> str:
     if by == "user":
         return f"chosen by a user (--final) of {recipes} recipes"
     return f"the best of {recipes} recipes by {by}" if final.metrics else "without metrics"
+
+
+def _claim(final: Ensemble) -> str:
+    """Whether the final ensemble is better than the best single detector, and which protocol is against it."""
+    gain, corrected = final.gain, final.corrected
+    if gain is None or not corrected:
+        return ""
+    if gain.better:
+        return "; better than the best single detector (corrected for the number of recipes tried)"
+    against = ", ".join(f"{protocol} {value:+.4f}" for protocol, value in final.disagreeing.items())
+    return f"; better than the best single detector by crossval alone: not under {against}" if against else ""
 
 
 def store(
@@ -106,6 +115,7 @@ def store(
         best = current
     else:
         notes += [f"final.json was {current.name}, {unlike}; it was replaced"] if current and unlike else []
+        best = with_nested(best, pool, builder)
         write(ledger, best, final=True)
     path = ledger.layout.url(ledger.layout.ensemble_file(machine, FINAL))
     own = tuple(sorted((ensemble for ensemble in compared if ensemble.name in new), key=rank))
@@ -203,7 +213,7 @@ def mark_best(ensembles: Sequence[Ensemble], chosen: str | None = None) -> tuple
         if chosen is None
         else next(ensemble for ensemble in ensembles if ensemble.name == chosen)
     )
-    by = "user" if chosen else "crossval" if best.forecasts else "oracle" if best.metrics else "order"
+    by = "user" if chosen else "crossval" if _compared_by(best)[0] else "oracle" if best.metrics else "order"
     names = tuple(sorted(ensemble.name for ensemble in ensembles))
     tried = Tried(len(names), by, names)
     deviations = [
@@ -211,13 +221,20 @@ def mark_best(ensembles: Sequence[Ensemble], chosen: str | None = None) -> tuple
         for ensemble in ensembles
         if ensemble.resampled_gains is not None
     ]
-    marked = {ensemble.name: _with_better_as_best(replace(ensemble, tried=tried), None) for ensemble in ensembles}
+    marked = {ensemble.name: _unmarked(replace(ensemble, tried=tried)) for ensemble in ensembles}
     if best.resampled_gains is not None:
         gain = best.metrics["crossval"].gain
         largest = bootstrap.interval(np.max(deviations, axis=0))[1]
         better = bool(gain.value - largest > 0) and gain.better
         marked[best.name] = _with_better_as_best(marked[best.name], better)
     return marked[best.name], list(marked.values())
+
+
+def _unmarked(ensemble: Ensemble) -> Ensemble:
+    """Without what an earlier comparison found: the correction of its gain, and the numbers of a final ensemble."""
+    names = [protocol.name for protocol in protocols.OF_FINAL]
+    own = {name: metric for name, metric in ensemble.metrics.by_protocol.items() if name not in names}
+    return _with_better_as_best(replace(ensemble, metrics=replace(ensemble.metrics, by_protocol=own)), None)
 
 
 def _with_better_as_best(ensemble: Ensemble, better: bool | None) -> Ensemble:
@@ -230,6 +247,12 @@ def _with_better_as_best(ensemble: Ensemble, better: bool | None) -> Ensemble:
 
 
 def rank(ensemble: Ensemble) -> tuple[bool, float, int, str]:
-    """A sort key: forecasts before upper bounds, then the headline's value, then fewer members."""
-    value = ensemble.headline.value if ensemble.headline else 0.0
-    return (not ensemble.forecasts, -value, len(ensemble.members), ensemble.name)
+    """A sort key: forecasts before upper bounds, then the value that ensembles are compared by, then fewer members."""
+    forecasts, value = _compared_by(ensemble)
+    return (not forecasts, -value, len(ensemble.members), ensemble.name)
+
+
+def _compared_by(ensemble: Ensemble) -> tuple[bool, float]:
+    """The value by which ensembles are compared, and whether it is a forecast. It is never that of unseen clips."""
+    name = protocols.choice(ensemble.metrics)
+    return (protocols.find(name).forecasts, ensemble.metrics[name].value) if name else (False, 0.0)

@@ -84,6 +84,7 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"- {short(member.weight)} × {plain(member.name)} {plain(member.variant)}" for member in final.members)
     yield from (f"\nNote: {plain(note)}" for note in facts["notes"])
     yield "\n### Recipes\n"
+    beside = beside_headline(facts["recipes"])
     names = (
         "recipe",
         "members",
@@ -92,11 +93,11 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
         "95 %",
         "oracle",
         "gap",
-        *beside_headline(),
+        *beside,
         "gain",
         "its 95 %",
     )
-    yield from table(names, map(_recipe, facts["recipes"]))
+    yield from table(names, (_recipe(row, beside) for row in facts["recipes"]))
     if facts["older"]:
         yield f"\nNot compared, because older or chosen with other settings: {', '.join(map(plain, facts['older']))}."
     if times := facts["inference"]:
@@ -158,7 +159,7 @@ def _mistakes(machine: str, found: Mistakes, media: Media | None) -> Iterator[st
         yield from (f"\nNote: {plain(note)}" for note in media.notes_of(machine))
 
 
-def _recipe(row: Mapping[str, Any]) -> list[str]:
+def _recipe(row: Mapping[str, Any], beside: Sequence[str]) -> list[str]:
     own, gain = row["forecast"] or {}, row["gain"] or {}
     return [
         row["recipe"] + (" (chosen)" if row["chosen"] else ""),
@@ -168,7 +169,7 @@ def _recipe(row: Mapping[str, Any]) -> list[str]:
         span(own.get("interval")),
         number((row["oracle"] or {}).get("value")),
         signed(row["gap"]),
-        *(number(row[protocol]) for protocol in beside_headline()),
+        *(number(row[protocol]) for protocol in beside),
         signed(gain.get("value")) + _against(gain),
         span(gain.get("interval"), plus=True),
     ]
