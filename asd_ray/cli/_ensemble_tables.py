@@ -36,6 +36,61 @@ def print_machine(comparison: Comparison) -> None:
     if best.inference:
         out.print(f"  ms: the whole ensemble for 10 s of sound, in one thread of {best.inference.costs.computer}")
     notes = [note for ensemble in comparison.ensembles for note in ensemble.notes]
+    for note in dict.fromkeys([*notes, *comparison.notes]):
+        out.print(f"  note: {note}", style="dim")
+
+
+def _measure_of(ensemble: Ensemble) -> str:
+    name = {"hmean": "harmonic mean of AUC and pAUC", "auc": "AUC", "pauc": "pAUC"}[ensemble.config.maximise]
+    return f"{name} of the test clips"
+
+
+def _row(ensemble: Ensemble, unseen: bool) -> list[str]:
+    """A row of the table; `unseen`: it has columns of the unseen clips."""
+    gain, gap, metrics = ensemble.gain, ensemble.metrics.gap, ensemble.metrics
+    if gain is None:
+        return [ensemble.name, str(len(ensemble.members)), *["–"] * (8 if unseen else 6)]
+    oracle = metrics.get("oracle")
+    return [
+        ensemble.name + (" (label_free)" if "label_free" in metrics else ""),
+        str(len(ensemble.members)),
+        *(_number(metrics.get("unseen")) if unseen else []),
+        *_number(metrics.get("label_free") or metrics.get("crossval")),
+        f"{oracle.value:.4f}" if oracle else "–",
+        "–" if gap is None else f"{gap:+.4f}",
+        f"{gain.value:+.4f}",
+        _span(gain.interval, signed=True),
+    ]
+
+
+def _number(metric: Metric | None) -> list[str]:
+    return [f"{metric.value:.4f}", _span(metric.interval)] if metric else ["–", "–"]
+
+
+def _span(interval: Sequence[float], *, signed: bool = False) -> str:
+    return " … ".join(f"{value:+.3f}" if signed else f"{value:.3f}" for value in interval)
+
+
+def _forecasts(final: Ensemble) -> str:
+    """The number to quote, and those of the protocols that measure the choice itself, beside it."""
+    from asd_ray.ensembling import protocols
+
+    first = final.headline_protocol if final.forecasts else None
+    names = [first, *(protocol.name for protocol in protocols.OF_FINAL if protocol.name != first)]
+    metrics = {name: metric for name in names if name and (metric := final.metrics.get(name))}
+    return ", ".join(f"{name} {metric.value:.4f} ({_span(metric.interval)})" for name, metric in metrics.items())
+
+
+def print_comparisons(compared: Sequence[Comparison], printed: Collection[str] = ()) -> None:
+    """The final ensembles of all machines. `printed` are the notes that `print_machine` has printed."""
+    from asd_ray._console import console
+    from asd_ray.ensembling import protocols
+    from asd_ray.ensembling.choose import over_machines, skipped_notes
+
+    for note in skipped_notes(compared):
+        say(f"note: {note}")
+    if by_test := [comparison.machine for comparison in compared if comparison.standardised_by_test]:
+        say(f"note: only test scores are stored, so --by test was used (transductive): {', '.join(by_test)}")
     for comparison in compared:
         for note in comparison.notes:
             if note not in printed:
