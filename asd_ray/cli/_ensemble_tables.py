@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say
 
 if TYPE_CHECKING:  # numpy, pandas and rich are imported where they are used, so that --help answers at once
-    from asd_ray.ensembling import Comparison
+    from asd_ray.ensembling import Comparison, Ensemble, Metric
 
 
 def print_machine(comparison: Comparison) -> None:
