@@ -47,6 +47,7 @@ SEED = Rule(
 )
 PORT = Rule("must be a whole number from 1 to 65535", lambda value: is_whole(value) and 1 <= value <= 65535)
 SHARE = Rule("must be a number between 0 and 0.5", lambda value: is_number(value) and 0 <= value <= 0.5)
+MOST = Rule("must be a number from 0 to 0.9", lambda value: is_number(value) and 0 <= value <= 0.9)
 AMOUNT = Rule("must be a share up to 1 in steps of 0.0001, or a whole number,", _is_amount)  # of CPUs or GPUs
 ABOVE_0 = Rule("must be above 0, because every trial computes,", lambda value: value > 0)
 GIB = Rule("must be GiB from 0, such as 4,", lambda value: is_number(value) and 0 <= value < 1e6)

@@ -25,7 +25,8 @@ class Dataset:
 
     ``Dataset("dcase2023t2/")`` or ``Dataset.demo()``. `layout` is the name of a naming scheme (default: detected),
     `labels` a folder with the label lists of an evaluation set, `machines` the only machines to keep. Clips of another
-    rate than `rate` are resampled; `channel` is a number, or "mean". `cache` is where decoded audio is kept.
+    rate than `rate` are resampled; `channel` is a number, or "mean". `cache` is where decoded audio is kept. With
+    `skip_broken`, clips that cannot be read are left out with a warning; otherwise they are an error.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class Dataset:
         rate: int = 16_000,
         channel: int | str = 0,
         cache: str | Path | None = None,
+        skip_broken: bool = False,
     ) -> None:
         self.root = root
         self.rate, self.channel, self.cache = rate, as_channel(str(channel)), None if cache is None else str(cache)
         self.is_demo = False
         self._layout, self._labels, self._split_seed = layout, None if labels is None else Path(labels), split_seed
         self._machines = listed(machines or ()) or None
+        self._skip_broken = skip_broken
 
     @classmethod
     def demo(
@@ -108,13 +111,22 @@ class Dataset:
     def bank(self) -> Bank:
         """The decoded audio, which is decoded once per node and kept in the cache."""
         with progress_bar("decoding") as progress:
-            return open_bank(self.table, rate=self.rate, channel=self.channel, cache=self.cache, progress=progress)
+            return open_bank(
+                self.table,
+                rate=self.rate,
+                channel=self.channel,
+                cache=self.cache,
+                progress=progress,
+                skip_broken=self._skip_broken,
+            )
 
     def source(self) -> DataSource:
         """What a search sends to its workers: where the audio is, and how it is decoded."""
         from asd_ray.tuning.data import DataSource
 
-        return DataSource(self.table, self.rate, self.channel, self.cache, is_demo=self.is_demo)
+        return DataSource(
+            self.table, self.rate, self.channel, self.cache, is_demo=self.is_demo, skip_broken=self._skip_broken
+        )
 
 
 def listed(names: str | Sequence[str]) -> list[str]:

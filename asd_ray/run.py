@@ -65,6 +65,9 @@ class Run:
         seed: int = 0,
         held_out: float = 0.1,
         checkpoint: str = "last",
+        objective: str | None = None,
+        keep_unseen: float = 0.0,
+        faults: bool = False,
         jointly: bool = False,
         retry_failed: bool = False,
         keep_states: str = "best:3",
@@ -89,6 +92,11 @@ class Run:
         "best:3" of each machine and family and the paper's, "all" or "none". ``serial=True`` runs every trial in this
         process, without Ray.
 
+        `objective` is what trials are compared by: "labels" of test clips, or "normal-only", which injects faults into
+        held-out normal clips and reads no label. By default it is "labels" for the machines that have them. With
+        ``keep_unseen=0.5`` half of the labelled test clips are set aside: they measure the final ensemble, and nothing
+        is chosen by them. ``faults=True`` scores injected faults, too, where labels compare trials.
+
         Ctrl-C finishes the trials that run; a second one stops at once. Then KeyboardInterrupt is raised. Stored trials
         are never lost.
         """
@@ -104,6 +112,9 @@ class Run:
             seed=seed,
             held_out=held_out,
             checkpoint=checkpoint,
+            objective=objective,
+            keep_unseen=keep_unseen,
+            faults=faults,
             jointly=jointly,
             retry_failed=retry_failed,
             keep_states=keep_states,

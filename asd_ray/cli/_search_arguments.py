@@ -38,6 +38,25 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         help="which epoch counts: the last, or (oracle) the one with the best test score",
     )
     to.add_argument(
+        "--objective",
+        choices=("labels", "normal-only"),
+        help="what trials are compared by: labelled test clips, or faults injected into normal clips, which needs no "
+        "anomaly (default: labels of machines that have them, else normal-only)",
+    )
+    to.add_argument(
+        "--keep-unseen",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="share of the labelled test clips that neither the search nor an ensemble sees, so that they measure the "
+        "final ensemble (default 0)",
+    )
+    to.add_argument(
+        "--faults",
+        action="store_true",
+        help="with the objective labels: score injected faults, too, for recipes that choose without labels",
+    )
+    to.add_argument(
         "--retry-failed",
         action="store_true",
         help="run failed trials again; their files are set aside, not deleted",

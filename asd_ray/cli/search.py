@@ -6,7 +6,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asd_ray.cli._arguments import parser
 from asd_ray.cli._run import run
@@ -23,6 +23,8 @@ EXAMPLES = [
     "asd-ray search --data dcase2023t2/ --time 8h         # all machines of the dataset",
     "asd-ray search fan pump --data d/ --families autoencoder,idnn,my.module:MyDetector",
     "asd-ray search fan --data d/ --families idnn --space my_idnn.py --serial",
+    "asd-ray search --data recordings/                    # only normal/ folders: compared by injected faults",
+    "asd-ray search fan --data dcase2023t2/ --keep-unseen 0.5  # half of the labels measure the final ensemble once",
     "asd-ray search fan --data s3://b/d --run s3://b/r --address auto  # on the head of a cluster, see cluster.yaml",
 ]
 
@@ -69,7 +71,12 @@ def _run(args: argparse.Namespace, session: Session) -> int:
     from asd_ray.tuning.config import INTERRUPTED
 
     session.check_environment(args.cache)
-    reading = {"machines": args.machines or None, "rate": args.rate, "channel": args.channel, "cache": args.cache}
+    reading: dict[str, Any] = {
+        "machines": args.machines or None,
+        "rate": args.rate,
+        "channel": args.channel,
+        "cache": args.cache,
+    }
     if args.data is None:
         data = Dataset.demo(**reading)
         say(
@@ -77,7 +84,8 @@ def _run(args: argparse.Namespace, session: Session) -> int:
             "asd-ray data check)"
         )
     else:
-        data = Dataset(args.data, layout=args.layout, labels=args.labels, split_seed=args.split_seed, **reading)
+        reading |= {"layout": args.layout, "labels": args.labels, "split_seed": args.split_seed}
+        data = Dataset(args.data, skip_broken=args.skip_broken, **reading)
     result = Run(args.run or f"runs/{data.name}").run_session(session, data)
     if result.stopped == INTERRUPTED:
         return 130
@@ -97,6 +105,9 @@ def _config(args: argparse.Namespace) -> SearchConfig:
         seed=args.seed,
         held_out=args.held_out,
         checkpoint=args.checkpoint,
+        objective=args.objective,
+        keep_unseen=args.keep_unseen,
+        faults=args.faults,
         cpus_per_trial=args.cpus_per_trial,
         gpus_per_trial=args.gpus_per_trial,
         memory_per_trial=args.memory_per_trial,

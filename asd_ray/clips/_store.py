@@ -62,7 +62,10 @@ class UnreadableClips(AsdRayError):
     """Names all files of a machine, or of a dataset, that cannot be decoded."""
 
     def __init__(self, machine: str, problems: Sequence[Problem]) -> None:
-        super().__init__(f"{len(problems)} clips of {machine} cannot be used:\n{listing(problems)}")
+        super().__init__(
+            f"{len(problems)} clips of {machine} cannot be used:\n{listing(problems)}\n"
+            "fix them, or leave them out with --skip-broken"
+        )
         self.problems = list(problems)
 
 

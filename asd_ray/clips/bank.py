@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -31,7 +31,7 @@ from asd_ray.clips.decoding_notes import decoding_notes, repeated_audio
 from asd_ray.clips.mirror import Mirror, files_of
 from asd_ray.clips.progress import ClipCounter, ProgressCallback
 from asd_ray.clips.scan import scan
-from asd_ray.clips.table import MEASURED, ClipTable, Problem
+from asd_ray.clips.table import MEASURED, WARNING, ClipTable, Problem
 from asd_ray.errors import AsdRayError
 from asd_ray.storage.caches import cache_root
 
@@ -201,14 +201,41 @@ def open_bank(
     cache: str | Path | None = None,
     progress: ProgressCallback | None = None,
     workers: int | None = None,
+    skip_broken: bool = False,
 ) -> Bank:
     """Open the bank of a table (or of a dataset's folder); what is missing of it is decoded first.
 
     The store of one machine is built by one process of a node at a time; the other processes wait and then open it.
     If clips cannot be read, all others are decoded and stored, and then one UnreadableClips names all of these clips.
+    With `skip_broken` they are left out instead; the bank's table has a warning for each.
     """
     if not isinstance(table, ClipTable):
         table = scan(table, cache=cache)
+    try:
+        return _open(table, rate, channel, cache, progress, workers)
+    except UnreadableClips as error:
+        if not skip_broken:
+            raise
+        rest = _without(table, error.problems)
+        if set(rest.machines) != set(table.machines):
+            raise  # nothing is left of a machine
+    return _open(rest, rate, channel, cache, progress, workers)
+
+
+def _without(table: ClipTable, problems: Sequence[Problem]) -> ClipTable:
+    broken = {problem.path for problem in problems}
+    left_out = [dataclasses.replace(each, severity=WARNING, rule=f"left out: {each.rule}") for each in problems]
+    return table.with_frame(table.frame[~table.frame["path"].isin(broken)].reset_index(drop=True), *left_out)
+
+
+def _open(
+    table: ClipTable,
+    rate: int,
+    channel: int | str,
+    cache: str | Path | None,
+    progress: ProgressCallback | None,
+    workers: int | None,
+) -> Bank:
     mirror = Mirror(table.origin, cache) if table.origin is not None else None
     if mirror is not None:  # the mirror of this node; another node may have made the table
         table = dataclasses.replace(table, root=mirror.root)

@@ -1,4 +1,8 @@
-"""Normal training clips held out of training: an ensemble needs normal scores that a detector could not learn."""
+"""Clips that are set aside: normal ones held out of training, and labelled test clips that no choice sees.
+
+An ensemble needs normal scores that a detector could not learn. And only clips that neither the search nor the ensemble
+has seen show how good both are together.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from asd_ray.clips.bank import ClipSet
+from asd_ray.clips.table import UNKNOWN
 from asd_ray.errors import AsdRayError
 
 
@@ -31,6 +36,22 @@ def held_out(frame: pd.DataFrame, fraction: float) -> npt.NDArray[np.bool_]:
         ranked = sorted(group.index, key=lambda row: _rank(str(group.at[row, "clip"])))
         mask[ranked[: min(len(group) - 1, int(len(group) * fraction + 0.5))]] = True
     return mask
+
+
+def set_unseen_apart(test: ClipSet, share: float) -> tuple[ClipSet, ClipSet]:
+    """Split test clips into (clips that choices are made on, unseen clips): `share` of each id, domain and label.
+
+    Only labelled clips are set apart, since others measure nothing. Each group keeps at least one clip to choose on.
+    """
+    if not share:
+        return test, test.take(np.zeros(len(test), bool))
+    frame = test.frame
+    mask = np.zeros(len(test), bool)
+    for (_, _, label), group in frame.groupby(["id", "domain", "label"]):
+        if label != UNKNOWN:
+            ranked = sorted(group.index, key=lambda row: _rank("unseen " + str(frame.at[row, "clip"])))
+            mask[ranked[: min(len(group) - 1, int(len(group) * share + 0.5))]] = True
+    return test.take(~mask), test.take(mask)
 
 
 def _rank(name: str) -> bytes:

@@ -1,6 +1,7 @@
-"""Which machines of a clip table a search can run on, and why it cannot run on the others.
+"""Which machines of a clip table a search can run on, by labels or by normal sound alone, and why not on the others.
 
-A search trains on normal clips and is judged on labelled test clips, both normal and anomalous.
+A search trains on normal clips. It compares trials by labelled test clips, both normal and anomalous; where there are
+none, it compares them by faults that it injects into normal clips.
 """
 
 from __future__ import annotations
@@ -11,30 +12,38 @@ from collections.abc import Sequence
 import pandas as pd
 
 from asd_ray._names import FOLDER, NAME, RULE
-from asd_ray.clips.table import ANOMALY, ERROR, NORMAL, TEST, TRAIN, WARNING, ClipTable, Problem
+from asd_ray.clips.table import ANOMALY, ERROR, NORMAL, NOTE, TEST, TRAIN, WARNING, ClipTable, Problem
 from asd_ray.errors import AsdRayError, listing
 
 UNSEARCHABLE = "cannot be searched"  # the start of the rule of every problem that excludes a machine
+NO_LABELS = "trials are compared by injected faults"  # the start of the rule for machines without labelled anomalies
 
 
 def unsearchable(frame: pd.DataFrame) -> list[Problem]:
     """A warning for each machine that cannot be searched, and an error if that is all of them.
 
-    `scan` and `check` add these problems to their table. Warnings about single ids that cannot be measured follow.
+    `scan` and `check` add these problems to their table. Notes on machines that have no labels, and warnings about
+    single ids that cannot be measured, follow.
     """
-    problems = []
+    problems, notes = [], []
     for machine, rows in frame.groupby("machine"):
-        reason = _bad_name(str(machine), rows) or _missing_clips(rows)
-        if reason:
+        if reason := _bad_name(str(machine), rows) or _untrainable(rows):
             problems.append(Problem(WARNING, str(machine), f"{UNSEARCHABLE}: {reason[0]}", reason[1]))
+        elif missing := _missing_labels(rows):
+            notes.append(Problem(NOTE, str(machine), f"{NO_LABELS}: {missing[0]}", missing[1]))
     if len(problems) == frame["machine"].nunique():
         problems.append(Problem(ERROR, "dataset", "no machine can be searched", "see the reason of each machine"))
-    return problems + _ids_without_training(frame) + _ids_without_score(frame)
+    return problems + notes + _ids_without_training(frame) + _ids_without_score(frame)
 
 
 def unsearchable_reasons(table: ClipTable) -> dict[str, Problem]:
     """Machine -> the problem because of which it cannot be searched."""
     return {problem.path: problem for problem in table.problems if problem.rule.startswith(UNSEARCHABLE)}
+
+
+def reason_without_labels(frame: pd.DataFrame, machine: str) -> str:
+    """Why trials of a machine cannot be compared by labels, with the cure; "" if they can."""
+    return "; ".join(_missing_labels(frame[frame["machine"] == machine]) or ())
 
 
 def searchable(table: ClipTable, machines: Sequence[str] = ()) -> list[str]:
@@ -57,14 +66,20 @@ def _bad_name(machine: str, rows: pd.DataFrame) -> tuple[str, str] | None:
     return f"the machine name {machine!r} {RULE}, {FOLDER}", f"rename {folder}"
 
 
-def _missing_clips(rows: pd.DataFrame) -> tuple[str, str] | None:
-    """(rule, cure) if the machine has no clips to train on, or none to be measured on."""
-    test = Counter(rows.loc[rows["split"] == TEST, "label"])
-    if not ((rows["split"] == TRAIN) & (rows["label"] == NORMAL)).any():
-        return (
-            "it has no normal training clips",
-            "add its train/ folder (DCASE: the development or additional training set)",
-        )
+def _untrainable(rows: pd.DataFrame) -> tuple[str, str] | None:
+    """(rule, cure) if the machine has no clips to train on."""
+    if ((rows["split"] == TRAIN) & (rows["label"] == NORMAL)).any():
+        return None
+    return (
+        "it has no normal training clips",
+        "add its train/ folder (DCASE: the development or additional training set)",
+    )
+
+
+def _missing_labels(rows: pd.DataFrame) -> tuple[str, str] | None:
+    """(rule, cure) if no labelled test clips can measure detectors of the machine."""
+    tested = rows[rows["split"] == TEST]
+    test = Counter(tested["label"])
     if not test:
         return "it has no test clips", "add its test/ folder; without it, detectors can score but not be measured"
     if not test[NORMAL] and not test[ANOMALY]:
@@ -72,6 +87,8 @@ def _missing_clips(rows: pd.DataFrame) -> tuple[str, str] | None:
     for label in (NORMAL, ANOMALY):
         if not test[label]:
             return f"its test clips include no {label} one", "AUC needs normal and anomalous clips; add some"
+    if not set(tested.loc[tested["label"] == NORMAL, "id"]) & set(tested.loc[tested["label"] == ANOMALY, "id"]):
+        return "no id has normal and anomalous test clips", "AUC compares clips of one id; add the missing ones"
     return None
 
 

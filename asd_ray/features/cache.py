@@ -25,7 +25,7 @@ import numpy.typing as npt
 import torch
 import xxhash
 
-from asd_ray.clips.bank import Bank, ClipSet
+from asd_ray.clips.bank import ClipSet
 from asd_ray.errors import AsdRayError
 from asd_ray.features._base import FrontEnd
 from asd_ray.features.extract import Array, Features, extract, extract_into, frame_counts, numpy_dtype
@@ -68,16 +68,16 @@ class FeatureCache:
         """Features of `clips`. An entry has every clip of a machine, so splits and subsets share it.
 
         The raw wave is not stored, because the bank is already its memory map. Nor are features of sounds in memory,
-        which have no bank.
+        which have no digest.
         """
-        if front_end.KIND == Raw.KIND or len(clips) == 0 or not isinstance(clips.bank, Bank):
-            return extract(front_end, clips, device=device, dtype=dtype)
         frame = clips.frame
+        if front_end.KIND == Raw.KIND or len(clips) == 0 or "digest" not in frame:
+            return extract(front_end, clips, device=device, dtype=dtype)
         machines = list(dict.fromkeys(frame["machine"]))
         parts, part = [], np.zeros(len(clips), np.int64)
         start, lengths = np.zeros(len(clips), np.int64), np.zeros(len(clips), np.int64)
         for n, machine in enumerate(machines):
-            all_clips = clips.bank.select(machine)
+            all_clips = ClipSet(clips.bank, np.flatnonzero((clips.bank.frame["machine"] == machine).to_numpy()))
             digests, first = np.unique(all_clips.frame["digest"].to_numpy(str), return_index=True)
             entry = self._entry(front_end, all_clips.take(first), digests.tolist(), device, dtype)
             parts.append(entry.frames)

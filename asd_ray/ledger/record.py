@@ -63,6 +63,10 @@ ONCE_EXTRA = ("paper", "machines", "target", "node", "settings")
 EXTRA = Fields({**{name: SHAPES[name] for name in ONCE_EXTRA}, "known_facts": Whole()})
 
 
+LABELS, NORMAL_ONLY = "labels", "normal-only"  # what the trials of a study are compared by
+OBJECTIVES = (LABELS, NORMAL_ONLY)
+
+
 @dataclass(frozen=True)
 class Settings:
     """What all trials of a study share, apart from family and data. Trials with other settings are another study."""
@@ -72,7 +76,7 @@ class Settings:
     held_out: float = 0.1
     epochs_cap: int | None = None
     checkpoint: str = "last"
-    objective: str = "labels"  # what trials are compared by: labels, or normal-only
+    objective: str = LABELS
     unseen: float = 0.0  # the share of labelled test clips that no choice sees
 
     def to_dict(self) -> dict[str, Any]:

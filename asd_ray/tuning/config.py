@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from asd_ray._rules import ABOVE_0, AMOUNT, COUNT, DURATION, GIB, SEED, SHARE, Rule
+from asd_ray._rules import ABOVE_0, AMOUNT, COUNT, DURATION, GIB, MOST, SEED, SHARE, Rule
 from asd_ray.errors import AsdRayError
 from asd_ray.families import Family, Space
+from asd_ray.ledger.record import NORMAL_ONLY, OBJECTIVES
 from asd_ray.tuning.spec import LAST, ORACLE
 from asd_ray.tuning.state_policy import DEFAULT, StatePolicy
 
@@ -33,6 +34,9 @@ class SearchConfig:
     seed: int = 0  # of trials and of Optuna
     held_out: float = 0.1  # the share of normal training clips that no detector learns from
     checkpoint: str = LAST
+    objective: str | None = None  # labels or normal-only; None: labels of machines that have them, else normal-only
+    keep_unseen: float = 0.0  # the share of labelled test clips that neither search nor ensembles see
+    faults: bool = False  # trials score injected faults, too, where labels compare them
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
     memory_per_trial: float | None = None  # GiB
@@ -51,6 +55,15 @@ class SearchConfig:
         StatePolicy.parse(self.keep_states)
         if self.checkpoint not in (LAST, ORACLE):
             raise AsdRayError(f"--checkpoint must be {LAST} or {ORACLE} but got {self.checkpoint!r}")
+        if self.objective is not None and self.objective not in OBJECTIVES:
+            raise AsdRayError(f"--objective must be {' or '.join(OBJECTIVES)} but got {self.objective!r}")
+        _check("--keep-unseen", self.keep_unseen, MOST)
+        if self.objective == NORMAL_ONLY and not self.held_out:
+            raise AsdRayError("--objective normal-only injects faults into held-out clips: give --held-out above 0")
+        if self.objective == NORMAL_ONLY and self.checkpoint == ORACLE:
+            raise AsdRayError(
+                "--checkpoint oracle chooses the epoch by labels: leave it out, or --objective normal-only"
+            )
 
 
 @dataclass(frozen=True)

@@ -2,47 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from asd_ray.clips.bank import Bank, ClipSet, open_bank
 from asd_ray.clips.demo import make_demo
-from asd_ray.clips.hold_out import hold_out
+from asd_ray.clips.faults import FaultBank, FaultPlan, plan_faults
+from asd_ray.clips.hold_out import hold_out, set_unseen_apart
 from asd_ray.clips.sound_profile import SoundProfile, profiles_of
 from asd_ray.clips.table import NORMAL, TEST, TRAIN, ClipTable
 from asd_ray.detectors import Scores
 from asd_ray.errors import AsdRayError
 from asd_ray.features import FeatureCache
-from asd_ray.ledger import Settings
+from asd_ray.ledger import Settings, long_scores
+from asd_ray.ledger.record import NORMAL_ONLY
 from asd_ray.storage.caches import CACHE_CURE, cache_root
 from asd_ray.storage.locks import locked
 from asd_ray.storage.places import make_folder
-from asd_ray.tuning.judge import Judge, Verdict
+from asd_ray.tuning.faults import TrialFailed
+from asd_ray.tuning.judge import FaultJudge, Judge, LabelJudge, Verdict
+
+SPLITS = ("test", "unseen", "held_out", "train", "fault")  # in the order in which a machine's scores are stored
+BySplit = dict[str, Scores]
 
 
 @dataclass(frozen=True)
 class MachineData:
-    """One machine's clips: those to train on, those held out, and those to be judged on."""
+    """One machine's clips by split of the ledger, and who judges a detector's scores of them."""
 
-    train: ClipSet
-    held_out: ClipSet
-    test: ClipSet
+    clips: Mapping[str, ClipSet]  # of all SPLITS
     judge: Judge
 
     @property
-    def everything(self) -> ClipSet:
-        """All clips that a trained detector scores: test, held out, train."""
-        return ClipSet(self.test.bank, np.concatenate([self.test.rows, self.held_out.rows, self.train.rows]))
+    def train(self) -> ClipSet:
+        return self.clips["train"]
+
+    @property
+    def held_out(self) -> ClipSet:
+        return self.clips["held_out"]
+
+    @property
+    def test(self) -> ClipSet:
+        return self.clips["test"]
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The table of `everything`, with the names of the ledger's splits."""
-        parts = (("test", self.test), ("held_out", self.held_out), ("train", self.train))
-        return pd.concat([clips.frame.assign(split=split) for split, clips in parts], ignore_index=True)
+        """The table of all clips, with the names of the ledger's splits."""
+        return pd.concat([self.clips[split].frame.assign(split=split) for split in SPLITS], ignore_index=True)
 
     @cached_property
     def profiles(self) -> dict[str, SoundProfile]:
@@ -56,30 +67,44 @@ class TrialData:
     def __init__(self, parts: Sequence[MachineData]) -> None:
         self.parts = tuple(parts)  # one per machine
         self.train = _joined([part.train for part in parts])
-        self.test = _joined([part.test for part in parts])
-        everything = [part.everything for part in parts]
-        self.everything = _joined(everything)
-        self._test_sizes, self._sizes = [len(part.test) for part in parts], [len(clips) for clips in everything]
 
-    def split_all(self, scores: Scores) -> list[Scores]:
-        """Scores of `everything` as one dictionary per machine."""
-        return _split(scores, self._sizes)
+    def score(self, score: Callable[[ClipSet], Scores], splits: Sequence[str] = SPLITS) -> list[BySplit]:
+        """The scores of each machine's clips by split. `score` is called once for recordings, and once for faults."""
+        by_part: list[BySplit] = [{} for _ in self.parts]
+        places: dict[int, list[tuple[int, str, ClipSet]]] = {}  # the clips of each bank
+        for n, part in enumerate(self.parts):
+            for split in splits:
+                if len(clips := part.clips[split]):
+                    places.setdefault(id(clips.bank), []).append((n, split, clips))
+        variants: set[frozenset[str]] = set()
+        for own in places.values():
+            scores = score(_joined([clips for _, _, clips in own]))
+            variants.add(frozenset(scores))
+            for (n, split, _), piece in zip(own, _split(scores, [len(clips) for _, _, clips in own]), strict=True):
+                by_part[n][split] = piece
+        if len(variants) > 1:
+            raise TrialFailed("score returned other variants for other clips; a detector always gives the same ones")
+        return by_part
 
-    def judge_all(self, scores: Scores) -> list[Verdict]:
-        """One verdict per machine from scores of `everything`, where the test clips of each machine come first."""
-        return self._judge(
-            [
-                {variant: values[:size] for variant, values in own.items()}
-                for own, size in zip(self.split_all(scores), self._test_sizes, strict=True)
-            ]
-        )
+    def judge(self, scores: Sequence[BySplit]) -> list[Verdict]:
+        """One verdict per machine."""
+        return [part.judge(own) for part, own in zip(self.parts, scores, strict=True)]
 
-    def judge_test(self, scores: Scores) -> list[Verdict]:
-        """One verdict per machine from scores of `test`."""
-        return self._judge(_split(scores, self._test_sizes))
+    @property
+    def judged_splits(self) -> tuple[str, ...]:
+        """The splits whose scores `judge` needs."""
+        return self.parts[0].judge.splits
 
-    def _judge(self, of_test: Sequence[Scores]) -> list[Verdict]:
-        return [part.judge(scores) for part, scores in zip(self.parts, of_test, strict=True)]
+    def tables(self, scores: Sequence[BySplit]) -> list[pd.DataFrame]:
+        """The rows of each machine as the ledger stores them, from scores of all splits."""
+        return [
+            long_scores(part.frame, {variant: _in_order(own, variant) for variant in sorted(next(iter(own.values())))})
+            for part, own in zip(self.parts, scores, strict=True)
+        ]
+
+
+def _in_order(scores: BySplit, variant: str) -> npt.NDArray[np.floating]:
+    return np.concatenate([scores[split][variant] for split in SPLITS if split in scores])
 
 
 def _joined(sets: Sequence[ClipSet]) -> ClipSet:
@@ -104,13 +129,15 @@ class DataSource:
     channel: int | str = 0
     cache: str | None = None
     is_demo: bool = False
+    skip_broken: bool = False  # leave out clips that cannot be read
     run_id: str = ""  # the mark of the run, from Ledger.marked; "" where the search runs on this computer only
     fingerprints: dict[str, str] = field(
         default_factory=dict
     )  # machine -> fingerprint, on the computer that started the search
     _bank: Bank | None = field(default=None, repr=False)
-    _machines: dict[tuple[str, float, int | None], MachineData] = field(default_factory=dict, repr=False)
-    _trials: dict[tuple[tuple[str, ...], float, int | None], TrialData] = field(default_factory=dict, repr=False)
+    faults: dict[str, FaultPlan] = field(default_factory=dict)  # machine -> the faults that its trials score
+    _machines: dict[tuple[str, Settings], MachineData] = field(default_factory=dict, repr=False)
+    _trials: dict[tuple[tuple[str, ...], Settings], TrialData] = field(default_factory=dict, repr=False)
     _features: FeatureCache | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, object]:
@@ -124,7 +151,13 @@ class DataSource:
     @property
     def bank(self) -> Bank:
         if self._bank is None:
-            self._bank = open_bank(self._table_here(), rate=self.rate, channel=self.channel, cache=self.cache)
+            self._bank = open_bank(
+                self._table_here(),
+                rate=self.rate,
+                channel=self.channel,
+                cache=self.cache,
+                skip_broken=self.skip_broken,
+            )
         return self._bank
 
     def use(self, bank: Bank) -> None:
@@ -153,22 +186,38 @@ class DataSource:
         return self._features
 
     def trial(self, machines: Sequence[str], settings: Settings) -> TrialData:
-        key = (tuple(machines), settings.held_out, settings.year)
+        key = tuple(machines), settings
         if key not in self._trials:
             self._trials[key] = TrialData([self.machine(machine, settings) for machine in machines])
         return self._trials[key]
 
     def machine(self, machine: str, settings: Settings) -> MachineData:
-        key = (machine, settings.held_out, settings.year)
+        key = machine, settings
         if key not in self._machines:
-            train = self.bank.select(machine, split=TRAIN)
-            train = train.take((train.frame["label"] == NORMAL).to_numpy())
+            train, held_out = self._training(machine, settings.held_out)
             test = self.bank.select(machine, split=TEST)
             if self.bank.fingerprints[machine] != self.fingerprint(machine):
                 raise AsdRayError(
                     f"{self.bank.table.root} holds other clips of {machine} here than where the search was started; "
                     "bring the same dataset to every node, or a folder that all of them share"
                 )
-            fitted, held_out = hold_out(train, settings.held_out)
-            self._machines[key] = MachineData(fitted, held_out, test, Judge(machine, test.frame, settings.year))
+            test, unseen = set_unseen_apart(test, settings.unseen)
+            faults = FaultBank(self.faults.get(machine, FaultPlan(())), held_out).clips
+            judge: Judge
+            if settings.objective == NORMAL_ONLY:
+                judge = FaultJudge(held_out.frame, faults.frame)
+            else:
+                judge = LabelJudge(machine, test.frame, settings.year)
+            clips = {"test": test, "unseen": unseen, "held_out": held_out, "train": train, "fault": faults}
+            self._machines[key] = MachineData(clips, judge)
         return self._machines[key]
+
+    def plan_faults(self, machine: str, held_out: float) -> None:
+        """Plan the faults of a machine, once, on the computer that starts the search."""
+        if machine not in self.faults:
+            self.faults[machine] = plan_faults(*self._training(machine, held_out))
+
+    def _training(self, machine: str, held_out: float) -> tuple[ClipSet, ClipSet]:
+        """The normal training clips, and those of them that are held out."""
+        train = self.bank.select(machine, split=TRAIN)
+        return hold_out(train.take((train.frame["label"] == NORMAL).to_numpy()), held_out)

@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from asd_ray.clips.bank import Bank
-from asd_ray.clips.table import ClipTable
+from asd_ray.clips.hold_out import held_out
+from asd_ray.clips.searchable import reason_without_labels
+from asd_ray.clips.table import NORMAL, TRAIN, ClipTable
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.families import Family, Space
 from asd_ray.ledger import Ledger, Settings, TrialRecord, trial_hash
+from asd_ray.ledger.record import LABELS, NORMAL_ONLY
 from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.family_choice import notes_of_resources, resources_of, spaces_of
-from asd_ray.tuning.spec import group_name
+from asd_ray.tuning.spec import ORACLE, group_name
 from asd_ray.tuning.study import Study, study_name
 from asd_ray.tuning.suiting import (
     Reasons,
@@ -29,13 +32,15 @@ from asd_ray.tuning.suiting import (
 )
 
 Group = tuple[str, ...]  # the machines of one study
+LEAST_HELD_OUT = 4  # clips of a machine, for a search by normal sound alone
 
 
 @dataclass
 class Plan:
     studies: list[Study] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    cells: set[str] = field(default_factory=set)  # what the objective is the mean of
+    # objective -> what it is the mean of -> machines
+    objectives: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     elsewhere: list[str] = field(default_factory=list)  # studies that another search has locked
     left_out: list[str] = field(default_factory=list)  # what cannot succeed: one line per reason
     again: list[TrialRecord] = field(default_factory=list)  # stored failures of each machine that will run again
@@ -45,7 +50,11 @@ def before_decoding(
     config: SearchConfig, families: Sequence[Family], table: ClipTable, rate: int
 ) -> tuple[Reasons, ClipTable]:
     """What names and rate alone rule out, and the table without the machines that have nothing left to search."""
-    reasons = unsuited(_clips_by_group(config, table.frame, rate), families, spaces_of(config, families), rate)
+    clips = _clips_by_group(config, table.frame, rate)
+    too_few = {machines: _too_few_held_out(machines, config, table.frame) for machines in clips}
+    known = {(machines, family.name): too_few[machines] for machines in clips for family in families}
+    known = {study: reason for study, reason in known.items() if reason}
+    reasons = unsuited(clips, families, spaces_of(config, families), rate, known)
     machines = _machines_left(config, families, reasons)
     return reasons, table if len(machines) == len(config.machines) else table.of_machines(machines)
 
@@ -90,15 +99,22 @@ def make_plan(
     plan = Plan(notes=notes, left_out=reason_lines(reasons))
     if ruled_out := [machine for machine in config.machines if machine not in machines_left]:
         plan.left_out.append(f"nothing is left to search of {', '.join(ruled_out)}")
-    for machine in machines_left:
-        judge = source.machine(machine, settings_of([machine], config, source)).judge
-        plan.notes += judge.notes
-        plan.cells.add(judge.cells)
+    of_group = {
+        machines: settings_of(machines, config, source) for machines in clips if set(machines) <= set(machines_left)
+    }
+    for machines, settings in of_group.items():
+        for machine in machines:
+            if config.faults or settings.objective == NORMAL_ONLY:
+                source.plan_faults(machine, config.held_out)
+            judge = source.machine(machine, settings).judge
+            plan.notes += judge.notes
+            plan.objectives.setdefault(settings.objective, {}).setdefault(judge.cells, []).append(machine)
     pairs = [pair for pair in itertools.product(clips, families) if (pair[0], pair[1].name) not in reasons]
     pairs = _locked(plan, locks, pairs)
     records = {machine: ledger.records(machine) for machine in machines_left}
     for machine in machines_left:
         _check_same_data(machine, records[machine], source.bank, ledger)
+        _check_same_unseen(machine, records[machine], config.keep_unseen, ledger)
 
     def studies(retry: Mapping[str, Sequence[TrialRecord]]) -> list[Study]:
         return [
@@ -106,7 +122,7 @@ def make_plan(
                 machines,
                 family,
                 spaces[family.name],
-                settings_of(machines, config, source),
+                of_group[machines],
                 resources=resources_of(family, config, has_gpu),
                 seed=config.seed,
                 wanted=config.trials,
@@ -200,7 +216,52 @@ def settings_of(machines: Sequence[str], config: SearchConfig, source: DataSourc
         held_out=config.held_out,
         epochs_cap=config.epochs_cap,
         checkpoint=config.checkpoint,
+        objective=objective_of(machines, config, source.bank.frame),
+        unseen=config.keep_unseen,
     )
+
+
+def objective_of(machines: Sequence[str], config: SearchConfig, frame: pd.DataFrame) -> str:
+    """What the trials of a study are compared by: labels if every machine has them, unless the user named another."""
+    missing = {machine: reason for machine in machines if (reason := reason_without_labels(frame, machine))}
+    if config.objective == LABELS and missing:
+        lines = listing(f"{machine}: {reason}" for machine, reason in missing.items())
+        raise AsdRayError(
+            f"--objective labels: trials of these machines cannot be compared by labels:\n{lines}\n"
+            "leave the option out to compare them by injected faults"
+        )
+    objective = config.objective or (NORMAL_ONLY if missing else LABELS)
+    if objective == NORMAL_ONLY and config.checkpoint == ORACLE:
+        raise AsdRayError(
+            f"--checkpoint oracle chooses epochs by labels, and these machines have none: {', '.join(missing)}; "
+            "leave the option out"
+        )
+    return objective
+
+
+def _too_few_held_out(machines: Sequence[str], config: SearchConfig, frame: pd.DataFrame) -> str:
+    """Why trials of these machines cannot be compared by injected faults; "" if they can, or if labels compare them."""
+    if objective_of(machines, config, frame) != NORMAL_ONLY:
+        return ""
+    for machine in machines:
+        train = frame[(frame["machine"] == machine) & (frame["split"] == TRAIN) & (frame["label"] == NORMAL)]
+        count = int(held_out(train.reset_index(drop=True), config.held_out).sum())
+        if count < LEAST_HELD_OUT:
+            return (
+                f"{count} of {len(train)} normal clips of {machine} are held out, and trials that are compared by "
+                f"injected faults need {LEAST_HELD_OUT}; give a larger --held-out (0.5 at most), or more clips"
+            )
+    return ""
+
+
+def _check_same_unseen(machine: str, records: Sequence[TrialRecord], share: float, ledger: Ledger) -> None:
+    """Raise if stored trials set another share of the test clips aside: no two of them could be in one ensemble."""
+    known = {record.settings.unseen for record in records if record.settings and record.status == "complete"}
+    if other := sorted(known - {share}):
+        raise AsdRayError(
+            f"{ledger.layout.root} holds trials of {machine} with --keep-unseen {other[0]:g}, and this command says "
+            f"{share:g}; give the same share, or choose another --run"
+        )
 
 
 def _check_same_data(machine: str, records: Sequence[TrialRecord], bank: Bank, ledger: Ledger) -> None:

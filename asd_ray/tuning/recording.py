@@ -14,7 +14,7 @@ from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.ledger.states import States
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.events import Outcome
-from asd_ray.tuning.judge import PROTOCOL
+from asd_ray.tuning.judge import PROTOCOLS
 from asd_ray.tuning.ledger_view import find_trial, joint_record
 from asd_ray.tuning.spec import TrialSpec
 
@@ -39,7 +39,7 @@ def records_of(
             params=spec.params,
             seed=spec.seed,
             status=status,
-            protocol=PROTOCOL,
+            protocol=PROTOCOLS[spec.settings.objective],
             versions=versions(),
             dataset=source.name,
             data_fingerprint=source.fingerprint(machine),

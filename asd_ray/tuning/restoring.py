@@ -73,13 +73,15 @@ def restore(
 def largest_difference(stored: pd.DataFrame, new: pd.DataFrame) -> float:
     """The largest difference of two tables of scores, in deviations of each variant's stored scores of normal clips."""
     keys = ["split", "variant", "clip"]
+    stored = stored[stored["split"] != "fault"]  # faults are planned by a search
     both = stored.astype({key: str for key in keys}).merge(
         new.astype({key: str for key in keys}), on=keys, suffixes=("", "_new")
     )
     if len(both) != len(stored):
         raise AsdRayError("the trial gave scores of other clips or variants than those that are stored")
     apart = (both["score"].astype(float) - both["score_new"].astype(float)).abs()
-    normal = both["split"] != "test" if (both["split"] != "test").any() else pd.Series(True, both.index)
+    normal = both["split"].isin(("train", "held_out"))
+    normal = normal if normal.any() else pd.Series(True, both.index)
     deviation = both[normal].groupby("variant")["score"].std().astype(float)
     unit = both["variant"].map(deviation).fillna(0.0) + 1e-6 * both["score"].abs() + 1e-30
     return float((apart / unit).max())

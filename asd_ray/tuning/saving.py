@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from asd_ray.detectors import Detector, Scores
+import pandas as pd
+
+from asd_ray.detectors import Detector
 from asd_ray.detectors.state_file import to_bytes
-from asd_ray.ledger import long_scores
 from asd_ray.ledger.states import scores_digest
 from asd_ray.tuning.data import DataSource, TrialData
 from asd_ray.tuning.recording import versions
@@ -19,13 +21,12 @@ def saved_state(
     params: dict[str, Any],
     source: DataSource,
     data: TrialData,
-    scores: Scores,
+    tables: Sequence[pd.DataFrame],
 ) -> bytes:
     """`params` are those that the detector was made with: a batch may have been halved for want of memory.
 
-    `scores` are those of all clips that the detector gave in this state.
+    `tables` are the scores of each machine's clips that the detector gave in this state.
     """
-    parts = list(zip(spec.machines, data.parts, data.split_all(scores), strict=True))
     about = {
         "trial": spec.hash,
         "name": spec.name,
@@ -39,9 +40,10 @@ def saved_state(
         "rate": source.rate,
         "channel": source.channel,
         "fingerprints": {machine: source.fingerprint(machine) for machine in spec.machines},
-        "scores": {machine: scores_digest(long_scores(part.frame, own)) for machine, part, own in parts},
+        "scores": {machine: scores_digest(table) for machine, table in zip(spec.machines, tables, strict=True)},
         "profiles": {
-            machine: {id: profile.to_json() for id, profile in part.profiles.items()} for machine, part, _ in parts
+            machine: {id: profile.to_json() for id, profile in part.profiles.items()}
+            for machine, part in zip(spec.machines, data.parts, strict=True)
         },
         "versions": versions(),
     }

@@ -145,8 +145,16 @@ class _ActiveSearch:
         unsuited, source.table = before_decoding(config, families, source.table, source.rate)
         with self.console.decoding() as progress:
             bank = open_bank(
-                source.table, rate=source.rate, channel=source.channel, cache=source.cache, progress=progress
+                source.table,
+                rate=source.rate,
+                channel=source.channel,
+                cache=source.cache,
+                progress=progress,
+                skip_broken=source.skip_broken,
             )
+        for problem in bank.table.problems[len(source.table.problems) :]:
+            self.console.warn(problem)
+        source.table = bank.table
         source.use(bank)
         plan = make_plan(config, source, self.ledger, locks, families, has_gpu, unsuited)
         self.console.left_out(plan)

@@ -8,6 +8,7 @@ from typing import Any
 
 from asd_ray.families import Family, Resources
 from asd_ray.ledger import Settings, trial_hash
+from asd_ray.ledger.record import NORMAL_ONLY
 
 LAST, ORACLE = "last", "oracle"  # whose scores are kept: the last epoch's, or those of the best epoch by test labels
 REDUCTION = 3  # one in three of the trials that reach a rung goes on
@@ -71,6 +72,10 @@ class TrialSpec:
         for name in ("objective", "unseen"):  # earlier versions did not have them
             if settings[name] == getattr(Settings(), name):
                 del settings[name]
+        if self.settings.objective == NORMAL_ONLY:
+            from asd_ray.clips.faults.plan import VERSION  # imported here, so that --help answers at once
+
+            settings["faults"] = VERSION
         machines = {"machine": self.machines[0]} if len(self.machines) == 1 else {"machines": sorted(self.machines)}
         return {**machines, "params": self.effective_params, "seed": self.seed, "settings": settings}
 

@@ -6,7 +6,7 @@ import socket
 import statistics
 import time
 import traceback
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,10 +14,11 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
+from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import Context, Detector, Family, Scores
-from asd_ray.ledger import Ledger, TrialRecord, long_scores
+from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning.contract import checked_progress, checked_scores, front_end_hash
-from asd_ray.tuning.data import DataSource, TrialData
+from asd_ray.tuning.data import BySplit, DataSource, TrialData
 from asd_ray.tuning.device import device_name, free, is_out_of_memory, peak_mb, reset_peak
 from asd_ray.tuning.events import DataReady, EpochsDone, Outcome, ProgressEvent, RungReached, Waiting
 from asd_ray.tuning.faults import NodeFault, TrialFailed, affects_every_trial, is_node_fault, reason
@@ -40,7 +41,7 @@ Learned = tuple[bytes, dict[str, pd.DataFrame]]  # the state of a trial, and its
 class Fitted:
     """A trained detector's scores of every clip, one verdict per machine, and its state if the trial keeps one."""
 
-    scores: Scores
+    scores: list[BySplit]  # of each machine
     verdicts: list[Verdict]
     state: bytes | None = None
 
@@ -120,10 +121,7 @@ def run_trial(
             attempt.started = time.perf_counter()
             yield DataReady(seconds=0.0, node=NODE, clips=len(data.train))
             fitted = yield from _with_less_memory(attempt, data)
-            tables = [
-                long_scores(part.frame, own)
-                for part, own in zip(data.parts, data.split_all(fitted.scores), strict=True)
-            ]
+            tables = data.tables(fitted.scores)
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # what a detector raises, SystemExit too, ends this trial and not the search
@@ -226,7 +224,7 @@ def _fit_and_score(
                 best = epoch, _with_state(attempt, detector, data, params, fitted)
         event: EpochsDone | None = None
         if epoch in rung_epochs and epoch != spec.epochs:
-            value = _objective(data.judge_test(checked_scores(detector.score(data.test), len(data.test))))
+            value = _objective(data.judge(data.score(_checked(detector), data.judged_splits)))
             attempt.intermediate[epoch] = value
             event = RungReached(
                 seconds=attempt.seconds, node=NODE, epoch=epoch, losses=losses, clips=len(data.train), value=value
@@ -251,8 +249,12 @@ def _checkpoint_epochs(spec: TrialSpec) -> set[int]:
 
 
 def _score_all(detector: Detector, data: TrialData) -> Fitted:
-    scores = checked_scores(detector.score(data.everything), len(data.everything))
-    return Fitted(scores, data.judge_all(scores))
+    scores = data.score(_checked(detector))
+    return Fitted(scores, data.judge(scores))
+
+
+def _checked(detector: Detector) -> Callable[[ClipSet], Scores]:
+    return lambda clips: checked_scores(detector.score(clips), len(clips))
 
 
 def _with_state(
@@ -265,7 +267,7 @@ def _with_state(
     if fitted.objective < attempt.keep_from:
         return fitted
     try:
-        state = saved_state(detector, attempt.spec, params, attempt.source, data, fitted.scores)
+        state = saved_state(detector, attempt.spec, params, attempt.source, data, data.tables(fitted.scores))
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # a user's own `state` may raise anything, SystemExit too
@@ -289,8 +291,7 @@ def learn_again(spec: TrialSpec, family: Family, source: DataSource, device: tor
             fitted = _returned(_with_less_memory(attempt, data))
         if fitted.state is None:
             raise TrialFailed(f"{spec.name}: its state cannot be stored: {attempt.extra.get('state_error')}")
-        parts = zip(spec.machines, data.parts, data.split_all(fitted.scores), strict=True)
-        return fitted.state, {machine: long_scores(part.frame, own) for machine, part, own in parts}
+        return fitted.state, dict(zip(spec.machines, data.tables(fitted.scores), strict=True))
     finally:
         torch.set_num_threads(before)
         free(device)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from asd_ray._console import Console, is_live
 from asd_ray.ledger import TrialRecord
-from asd_ray.tuning.judge import PROTOCOL
+from asd_ray.tuning.judge import PROTOCOLS
 from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.study import Study
 from asd_ray.tuning.watch._base import SearchView, Watcher
@@ -89,10 +89,11 @@ COLUMNS = ("study", "done", "running", "pruned", "failed", "best", "time left")
 def leaderboard(studies: list[Study], console: Console) -> None:
     """The best trials of each machine, with the paper's own settings among them, and every failure's reason."""
     for machine in dict.fromkeys(group_name(study.machines) for study in studies):
+        objective = next(s.settings.objective for s in studies if group_name(s.machines) == machine)
         records = [r for s in studies if group_name(s.machines) == machine for r in s.records.values()]
         ranked = sorted((r for r in records if r.objective is not None), key=lambda r: -(r.objective or 0))
         shown = [(place, r) for place, r in enumerate(ranked, 1) if place <= SHOWN or r.paper]
-        title = f"{machine}: {len(ranked)} complete trials, protocol {PROTOCOL}"
+        title = f"{machine}: {len(ranked)} complete trials, protocol {PROTOCOLS[objective]}"
         table = Table(title=title, title_justify="left")
         for name in ("", "trial", "variant", "objective", "AUC", "pAUC", "epochs", "seconds", ""):
             table.add_column(name, justify="left" if name in ("trial", "variant", "") else "right", no_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from asd_ray._console import Console, console, flagged
@@ -10,6 +10,7 @@ from asd_ray._progress import progress_bar
 from asd_ray._terminal import say, typed
 from asd_ray._wording import as_arguments
 from asd_ray.clips.table import ClipTable
+from asd_ray.ledger.record import LABELS
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.plan import Plan
 from asd_ray.tuning.result import SearchResult
@@ -60,10 +61,13 @@ class SearchConsole:
         cap = f", at most {config.epochs_cap} epochs each (--epochs-cap)" if config.epochs_cap else ""
         studies = ", ".join(study.name for study in plan.studies)
         self.line(f"{len(plan.studies)} studies of {config.trials} trials{cap}: {studies}")
-        self.screen.print(
-            f"objective: harmonic mean of {' or '.join(sorted(plan.cells))} on the labelled test clips. Protocol "
-            "oracle: these labels choose parameters and variants, so the numbers are optimistic"
-        )
+        for objective, machines_by_cells in plan.objectives.items():
+            self._objective(objective, machines_by_cells, of_several=len(plan.objectives) > 1)
+        if config.keep_unseen:
+            self.line(
+                f"{config.keep_unseen:.0%} of the labelled test clips are set aside (--keep-unseen): no trial and no "
+                "ensemble is chosen by them"
+            )
         stored = sum(study.count() for study in plan.studies)
         if stored:
             self.screen.print(f"{stored} trials are stored already and are not run again")
@@ -78,6 +82,21 @@ class SearchConsole:
                     f"{study.name}: {study.incompatible} stored trials of other settings, of another search space or "
                     "of another version of the class do not count here"
                 )
+
+    def _objective(self, objective: str, machines_by_cells: Mapping[str, Sequence[str]], of_several: bool) -> None:
+        cells = " or ".join(sorted(machines_by_cells))
+        names = sorted(machine for machines in machines_by_cells.values() for machine in machines)
+        of = f" of {', '.join(names)}" if of_several else ""
+        if objective == LABELS:
+            self.screen.print(
+                f"objective{of}: harmonic mean of {cells} on the labelled test clips. Protocol oracle: these labels "
+                "choose parameters and variants, so the numbers are optimistic"
+            )
+        else:
+            self.screen.print(
+                f"objective{of}: harmonic mean of {cells}, between held-out normal clips and the same clips with a "
+                "fault. No label is read; how well real anomalies are found is not measured"
+            )
 
     def line(self, text: str) -> None:
         self.screen.print(as_arguments(text) if self._of_library else text)
