@@ -42,8 +42,8 @@ def fresh(per: int, name: str = "fresh") -> pd.DataFrame:
 
 
 def test_over_30_searches_unseen_is_right_and_oracle_is_not() -> None:
-    """The truth of each chosen ensemble is its value on 25 times as many fresh clips."""
-    draw, unseen, many = np.random.default_rng(0), fresh(20), fresh(400, "many")
+    """The truth of each chosen ensemble is its value on 12 times as many fresh clips."""
+    draw, unseen, many = np.random.default_rng(0), fresh(20), fresh(250, "many")
     errors: dict[str, list[float]] = {"oracle": [], "unseen": []}
     for seed in range(SETS):
         strength = draw.normal(0.7, 0.3, 30)
@@ -94,9 +94,8 @@ def test_the_final_ensemble_is_never_chosen_by_the_unseen_number() -> None:
     best, _ = mark_best([lucky, ours])
     assert best.name == "a"
     assert best.headline_protocol == "unseen"
-    only_oracle = replace(make_ensemble(oracle=make_metric(0.99), unseen=make_metric(0.99)), recipe=lucky.recipe)
-    best, _ = mark_best([only_oracle, ours])
-    assert best.name == "a"  # an upper bound stays one beside a number of unseen clips
+    only_oracle = make_ensemble(oracle=make_metric(0.99), unseen=make_metric(0.99))
+    assert rank(ours) < rank(only_oracle)  # an upper bound stays one beside a number of unseen clips
 
 
 def fill(
@@ -152,9 +151,8 @@ def test_a_candidate_without_unseen_scores_is_a_note(tmp_path: Path) -> None:
     ledger = fill(tmp_path / "run", lambda number: ("held_out", "test", *(["unseen"] if number else [])))
     final = choose(ledger, "fan", ["top_k"], CONFIG).final
     assert "unseen" not in final.metrics
-    assert any(
-        note.startswith("no unseen: a candidate has no scores of unseen clips, first trial") for note in final.notes
-    )
+    reason = "no unseen: a candidate has no scores of unseen clips, first trial"
+    assert any(note.startswith(reason) for note in final.notes)
 
 
 def test_clips_that_chose_are_not_unseen() -> None:
