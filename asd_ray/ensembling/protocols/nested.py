@@ -37,7 +37,7 @@ Entry = tuple[EvaluationSet, Recipe]
 
 class Nested:
     name = "nested"
-    sentence = "chosen, the recipe included, on folds of the test clips and measured on the fold left out"
+    sentence = "chosen on folds of the test clips, the recipe included, and measured on the fold left out"
     forecasts = True
 
     def possible(self, entries: Sequence[Entry]) -> bool:
