@@ -22,6 +22,7 @@ from asd_ray.ensembling.cell_scorer import CellScorer
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
 from asd_ray.ensembling.greedy import Selection
+from asd_ray.ensembling.label_free import without_labels
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.select import select
 
@@ -90,6 +91,8 @@ def measure_parts(
 
 def select_whole(evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> Selection:
     """Choose members by all clips: the members of the ensemble itself."""
+    if not recipe.uses_labels:
+        return without_labels(recipe, evaluation.candidates)
     table, budget = evaluation.candidates.table, evaluation.budget
     return select(recipe, table, evaluation.scores, evaluation.scorer, seed=config.seed, budget=budget)
 
