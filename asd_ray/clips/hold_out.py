@@ -49,7 +49,7 @@ def set_unseen_apart(test: ClipSet, share: float) -> tuple[ClipSet, ClipSet]:
     mask = np.zeros(len(test), bool)
     for (_, _, label), group in frame.groupby(["id", "domain", "label"]):
         if label != UNKNOWN:
-            ranked = sorted(group.index, key=lambda row: _rank(f"unseen {frame.at[row, 'clip']}"))
+            ranked = sorted(group.index, key=lambda row: _rank("unseen " + str(frame.at[row, "clip"])))
             mask[ranked[: min(len(group) - 1, int(len(group) * share + 0.5))]] = True
     return test.take(~mask), test.take(mask)
 

@@ -20,7 +20,7 @@ from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.family_choice import notes_of_resources, resources_of, spaces_of
-from asd_ray.tuning.spec import group_name
+from asd_ray.tuning.spec import ORACLE, group_name
 from asd_ray.tuning.study import Study, study_name
 from asd_ray.tuning.suiting import (
     Reasons,
@@ -50,7 +50,11 @@ def before_decoding(
     config: SearchConfig, families: Sequence[Family], table: ClipTable, rate: int
 ) -> tuple[Reasons, ClipTable]:
     """What names and rate alone rule out, and the table without the machines that have nothing left to search."""
-    reasons = unsuited(_clips_by_group(config, table.frame, rate), families, spaces_of(config, families), rate)
+    clips = _clips_by_group(config, table.frame, rate)
+    too_few = {machines: _too_few_held_out(machines, config, table.frame) for machines in clips}
+    known = {(machines, family.name): too_few[machines] for machines in clips for family in families}
+    known = {study: reason for study, reason in known.items() if reason}
+    reasons = unsuited(clips, families, spaces_of(config, families), rate, known)
     machines = _machines_left(config, families, reasons)
     return reasons, table if len(machines) == len(config.machines) else table.of_machines(machines)
 
@@ -95,7 +99,9 @@ def make_plan(
     plan = Plan(notes=notes, left_out=reason_lines(reasons))
     if ruled_out := [machine for machine in config.machines if machine not in machines_left]:
         plan.left_out.append(f"nothing is left to search of {', '.join(ruled_out)}")
-    of_group = {machines: settings_of(machines, config, source) for machines in clips}
+    of_group = {
+        machines: settings_of(machines, config, source) for machines in clips if set(machines) <= set(machines_left)
+    }
     for machines, settings in of_group.items():
         for machine in machines:
             if config.faults or settings.objective == NORMAL_ONLY:
@@ -225,21 +231,27 @@ def objective_of(machines: Sequence[str], config: SearchConfig, frame: pd.DataFr
             "leave the option out to compare them by injected faults"
         )
     objective = config.objective or (NORMAL_ONLY if missing else LABELS)
-    if objective == NORMAL_ONLY:
-        _check_held_out(machines, config, frame)
+    if objective == NORMAL_ONLY and config.checkpoint == ORACLE:
+        raise AsdRayError(
+            f"--checkpoint oracle chooses epochs by labels, and these machines have none: {', '.join(missing)}; "
+            "leave the option out"
+        )
     return objective
 
 
-def _check_held_out(machines: Sequence[str], config: SearchConfig, frame: pd.DataFrame) -> None:
-    """Raise if a machine has too few held-out clips to compare trials by."""
+def _too_few_held_out(machines: Sequence[str], config: SearchConfig, frame: pd.DataFrame) -> str:
+    """Why trials of these machines cannot be compared by injected faults; "" if they can, or if labels compare them."""
+    if objective_of(machines, config, frame) != NORMAL_ONLY:
+        return ""
     for machine in machines:
         train = frame[(frame["machine"] == machine) & (frame["split"] == TRAIN) & (frame["label"] == NORMAL)]
         count = int(held_out(train.reset_index(drop=True), config.held_out).sum())
         if count < LEAST_HELD_OUT:
-            raise AsdRayError(
-                f"{machine}: {count} of its {len(train)} normal clips are held out; trials that are compared by "
-                f"injected faults need {LEAST_HELD_OUT} or more: give a larger --held-out (0.5 at most), or more clips"
+            return (
+                f"{count} of {len(train)} normal clips of {machine} are held out, and trials that are compared by "
+                f"injected faults need {LEAST_HELD_OUT}; give a larger --held-out (0.5 at most), or more clips"
             )
+    return ""
 
 
 def _check_same_unseen(machine: str, records: Sequence[TrialRecord], share: float, ledger: Ledger) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from asd_ray.clips.faults.plan import VERSION as FAULTS_VERSION
 from asd_ray.families import Family, Resources
 from asd_ray.ledger import Settings, trial_hash
 from asd_ray.ledger.record import NORMAL_ONLY
@@ -74,7 +73,9 @@ class TrialSpec:
             if settings[name] == getattr(Settings(), name):
                 del settings[name]
         if self.settings.objective == NORMAL_ONLY:
-            settings["faults"] = FAULTS_VERSION
+            from asd_ray.clips.faults.plan import VERSION  # imported here, so that --help answers at once
+
+            settings["faults"] = VERSION
         machines = {"machine": self.machines[0]} if len(self.machines) == 1 else {"machines": sorted(self.machines)}
         return {**machines, "params": self.effective_params, "seed": self.seed, "settings": settings}
 

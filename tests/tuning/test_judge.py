@@ -8,7 +8,7 @@ import pytest
 
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import hmean, objective
-from asd_ray.tuning.judge import Judge
+from asd_ray.tuning.judge import FaultJudge, LabelJudge, Verdict
 
 BOTH = ("source", "target")
 
@@ -27,6 +27,10 @@ def scores(test: pd.DataFrame, *names: str) -> dict[str, Any]:
     return {name: rng.normal(size=len(test)) for name in names}
 
 
+def judged(judge: LabelJudge, scores: dict[str, Any]) -> Verdict:
+    return judge({"test": scores})
+
+
 @pytest.mark.parametrize(
     ("year", "used", "cells", "text"),
     [
@@ -39,9 +43,9 @@ def scores(test: pd.DataFrame, *names: str) -> dict[str, Any]:
     ],
 )
 def test_the_cells_are_those_of_the_year(year: int | None, used: int | None, cells: set[str], text: str) -> None:
-    judge = Judge("fan", FULL, year)
+    judge = LabelJudge("fan", FULL, year)
     drawn = scores(FULL, "a")
-    verdict = judge(drawn)
+    verdict = judged(judge, drawn)
     assert judge.year == used
     assert text in judge.cells
     assert set(verdict.parts) == {f"{i}/{cell}" for i in ("00", "01") for cell in cells}
@@ -50,34 +54,36 @@ def test_the_cells_are_those_of_the_year(year: int | None, used: int | None, cel
 
 
 def test_a_future_year_is_judged_by_the_newest_known_and_a_note_reports_it() -> None:
-    assert Judge("fan", FULL, 2026).notes == ["fan: the score of 2026 is not known yet, 2025's is used"]
-    assert Judge("fan", FULL, 2025).notes == []
+    assert LabelJudge("fan", FULL, 2026).notes == ["fan: the score of 2026 is not known yet, 2025's is used"]
+    assert LabelJudge("fan", FULL, 2025).notes == []
 
 
 def test_the_best_variant_is_chosen_by_the_test_labels() -> None:
     truth = (FULL["label"] == "anomaly").to_numpy(float)
-    verdict = Judge("fan", FULL, 2022)({"wrong": -truth, "right": truth, "middling": scores(FULL, "x")["x"]})
+    verdict = judged(
+        LabelJudge("fan", FULL, 2022), {"wrong": -truth, "right": truth, "middling": scores(FULL, "x")["x"]}
+    )
     assert (verdict.variant, verdict.objective) == ("right", 1.0)
 
 
 def test_a_tie_of_variants_is_decided_by_name() -> None:
     same = scores(FULL, "x")["x"]
-    judge = Judge("fan", FULL, 2022)
-    assert judge({"b": same, "a": same}).variant == judge({"a": same, "b": same}).variant == "a"
+    judge = LabelJudge("fan", FULL, 2022)
+    assert judged(judge, {"b": same, "a": same}).variant == judged(judge, {"a": same, "b": same}).variant == "a"
 
 
 def test_an_id_without_labels_does_not_count_and_is_named() -> None:
     test = pd.concat([clips(("02", "normal", BOTH), ("03", "unknown", BOTH)), FULL], ignore_index=True)
-    judge = Judge("fan", test, 2022)
+    judge = LabelJudge("fan", test, 2022)
     assert judge.notes == ["fan: id 02, 03 does not count: it lacks a label or a domain"]
     drawn = scores(test, "a")
-    assert judge(drawn) == Judge("fan", FULL, 2022)({"a": drawn["a"][20:]})
+    assert judged(judge, drawn) == judged(LabelJudge("fan", FULL, 2022), {"a": drawn["a"][20:]})
 
 
 def test_unlabelled_clips_among_labelled_ones_do_not_count() -> None:
     test = pd.concat([clips(("00", "unknown", BOTH)), FULL], ignore_index=True)
     drawn = scores(test, "a")
-    assert Judge("fan", test, 2022)(drawn) == Judge("fan", FULL, 2022)({"a": drawn["a"][10:]})
+    assert judged(LabelJudge("fan", test, 2022), drawn) == judged(LabelJudge("fan", FULL, 2022), {"a": drawn["a"][10:]})
 
 
 @pytest.mark.parametrize(
@@ -90,14 +96,42 @@ def test_unlabelled_clips_among_labelled_ones_do_not_count() -> None:
 )
 def test_clips_that_do_not_fill_the_cells_of_the_year_are_judged_by_id(year: int, groups: list[Any]) -> None:
     test = clips(*groups)
-    judge = Judge("fan", test, year)
+    judge = LabelJudge("fan", test, year)
     assert judge.year is None
     assert judge.notes == [f"fan: its labelled test clips do not fill {year}'s cells; AUC and pAUC of each id are used"]
-    assert set(judge(scores(test, "a")).parts) == {"00/auc", "00/pauc"}
+    assert set(judged(judge, scores(test, "a")).parts) == {"00/auc", "00/pauc"}
 
 
 @pytest.mark.parametrize("year", [None, 2020, 2022])
 @pytest.mark.parametrize("groups", [[("00", "normal", BOTH)], [("00", "unknown", BOTH)], []], ids=len)
 def test_no_usable_id_is_an_error_that_names_machine_and_cure(year: int | None, groups: list[Any]) -> None:
     with pytest.raises(AsdRayError, match=r"^fan: no id has normal and anomalous test clips.*asd-ray data check"):
-        Judge("fan", clips(*groups), year)
+        LabelJudge("fan", clips(*groups), year)
+
+
+def test_without_labels_the_best_variant_is_that_which_tells_faults_from_normal_clips() -> None:
+    held_out = pd.DataFrame({"clip": [f"n{i}.wav" for i in range(20)], "id": ["00", "01"] * 10})
+    faults = pd.DataFrame({"clip": [f"n{i}.wav~tone~{i % 3}" for i in range(20)], "id": ["00", "01"] * 10})
+    rng = np.random.default_rng(0)
+    normal = {name: rng.normal(size=20) for name in ("far", "near", "blind")}
+    shift = {"far": 9.0, "near": 1.0, "blind": 0.0}
+    faulty = {name: rng.normal(size=20) + shift[name] for name in normal}
+    verdict = FaultJudge(held_out, faults)({"held_out": normal, "fault": faulty})
+    assert verdict.variant == "far"
+    assert verdict.objective > 0.95
+    turned = FaultJudge(held_out, faults)({"held_out": {"x": normal["far"]}, "fault": {"x": -faulty["far"]}})
+    assert turned.objective < 0.05
+
+
+def test_ids_of_other_levels_do_not_change_the_value_of_faults() -> None:
+    """A louder unit has higher scores, and each id is put into its own unit first."""
+    held_out = pd.DataFrame({"clip": [f"n{i}.wav" for i in range(20)], "id": ["00", "01"] * 10})
+    faults = held_out.assign(clip=held_out["clip"] + "~tone~0")
+    rng = np.random.default_rng(0)
+    normal, faulty = rng.normal(size=20), rng.normal(size=20) + 2
+    level = np.array([0.0, 50.0] * 10)
+    judge = FaultJudge(held_out, faults)
+    plain = judge({"held_out": {"x": normal}, "fault": {"x": faulty}})
+    assert judge({"held_out": {"x": normal + level}, "fault": {"x": faulty + level}}).objective == pytest.approx(
+        plain.objective
+    )
