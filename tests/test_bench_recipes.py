@@ -29,12 +29,8 @@ def test_every_recipe_is_measured_in_every_unit(run: Path, capsys: pytest.Captur
 
 
 def test_machines_may_be_named_and_test_scores_alone_standardise_themselves(run: Path, tmp_path: Path) -> None:
-    [(name, machines)] = machines_of([f"{run}:pump"])
-    assert (name, [each.machine for each in machines], [each.by for each in machines]) == (
-        "run",
-        ["pump"],
-        ["held_out"],
-    )
+    [(name, [pump])] = machines_of([f"{run}:pump"])
+    assert (name, pump.machine, pump.by) == ("run", "pump", "held_out")
     make_ledger(tmp_path / "imported", SMALL, splits=("test",))
     [(_, [imported])] = machines_of([str(tmp_path / "imported")])
     assert imported.by == "test"

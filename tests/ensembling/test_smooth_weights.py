@@ -57,10 +57,8 @@ def test_on_fresh_clips_it_is_hardly_ever_below_greedy(candidates: Callable[...,
         given = candidates(strength, per=20, seed=seed, shared=0.3)
         evaluation = EvaluationSet.of(given, UNIT)
         clips = make_clips(150)
-        fresh, scorer = (
-            evaluation.statistics(make_scores(clips, strength, 900 + seed, 0.3), clips),
-            CellScorer(clips, 2022),
-        )
+        fresh = evaluation.statistics(make_scores(clips, strength, 900 + seed, 0.3), clips)
+        scorer = CellScorer(clips, 2022)
         values = [
             float(scorer((np.array(chosen.weights) @ fresh[list(chosen.members)])[None])[0])
             for chosen in (
