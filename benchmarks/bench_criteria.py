@@ -85,7 +85,8 @@ def ensembles(top: int) -> Iterator[tuple[str, Recipe]]:
         for how in ("mean", "min"):
             name = f"ensemble of the {top} best by {criterion.name}, {how}"
             yield name, Recipe("top", "label_free_top_k", (how,), k=top, criterion=criterion.name)
-    yield "ensemble by consensus", Recipe("consensus", "label_free_consensus")
+    for name in ("consensus", "fault_consensus", "injected_faults"):
+        yield f"ensemble weighted by {name}", Recipe("weighted", "label_free_consensus", criterion=name)
     yield "ensemble, greedy on injected faults", Recipe("greedy", "label_free_greedy", pool=200)
 
 

@@ -12,6 +12,7 @@ from asd_ray.ensembling import criteria
 from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.criteria import Criterion, Evidence
 from asd_ray.ensembling.criteria.consensus import weights_of
+from asd_ray.ensembling.criteria.injected_faults import InjectedFaults
 from asd_ray.ensembling.fault_scorer import FaultScorer
 from asd_ray.ensembling.greedy import Selection, greedy
 from asd_ray.ensembling.recipe import BY_CRITERION, Recipe, Slot
@@ -19,7 +20,6 @@ from asd_ray.ensembling.slots import fits
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-OF_WAY = {"label_free_consensus": "consensus", "label_free_greedy": "injected_faults"}  # way to select -> criterion
 
 
 def without_labels(recipe: Recipe, candidates: Candidates) -> Selection:
@@ -38,8 +38,9 @@ def without_labels(recipe: Recipe, candidates: Candidates) -> Selection:
 
 def criterion_of(recipe: Recipe) -> Criterion | None:
     """The criterion by which a recipe chooses; None for the papers' settings, and for recipes that use labels."""
-    name = recipe.criterion if recipe.select in BY_CRITERION else OF_WAY.get(recipe.select)
-    return None if name is None else criteria.find(name)
+    if recipe.select == "label_free_greedy":
+        return criteria.find(InjectedFaults.name)
+    return criteria.find(recipe.criterion) if recipe.select in BY_CRITERION else None
 
 
 def criterion_lacking(recipe: Recipe, candidates: Candidates) -> str:

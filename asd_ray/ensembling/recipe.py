@@ -12,8 +12,8 @@ from asd_ray.ensembling.combine import WAYS
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.errors import AsdRayError, unknown
 
-BY_CRITERION = ("label_free_best", "label_free_top_k")  # ways that need a criterion's name
-LABEL_FREE = ("label_free", *BY_CRITERION, "label_free_consensus", "label_free_greedy")
+BY_CRITERION = ("label_free_best", "label_free_top_k", "label_free_consensus")  # ways that need a criterion's name
+LABEL_FREE = ("label_free", *BY_CRITERION, "label_free_greedy")
 SELECT = ("best", "slots", "best_per_family", "top_k", "greedy", "smooth_weights", "optuna_weights", *LABEL_FREE)
 COMBINED_BY_STEPS = ("mean", "max")  # the ways that greedy selection supports
 MOST = {"k": 10**6, "size": 10**6, "pool": 10**6, "bags": 1000, "trials": 10_000}  # so that choosing ends
@@ -56,7 +56,7 @@ class Recipe:
     optuna_weights   weights of the best candidates of the `k` best trials, by `trials` of Optuna
     label_free  without labels: the paper's setting of each family (or of `slots`), all its variants
     label_free_best, label_free_top_k   the best candidate, or the best of the `k` best trials, by the `criterion`
-    label_free_consensus   the `size` candidates that agree most with all others, weighted by how much they agree
+    label_free_consensus   the `size` best candidates by the `criterion`, weighted by the 4th power of its value
     label_free_greedy      forward selection by injected faults: `size`, `pool`
     """
 
@@ -72,7 +72,7 @@ class Recipe:
     trials: int = 60
     by: str = "held_out"  # the split whose scores standardise: held_out, train or test
     standardise: Standardiser = field(default_factory=Standardiser)
-    criterion: str = ""  # for label_free_best and label_free_top_k: a name of the table in `criteria`
+    criterion: str = ""  # for label_free_best, _top_k and _consensus: a name of the table in `criteria`
 
     def __post_init__(self) -> None:
         if self.select not in SELECT:
@@ -97,7 +97,7 @@ class Recipe:
         if self.select in BY_CRITERION:
             criteria.find(self.criterion)
         elif self.criterion:
-            raise AsdRayError(f"only {' and '.join(BY_CRITERION)} choose by a criterion; remove criterion")
+            raise AsdRayError(f"only {', '.join(BY_CRITERION)} choose by a criterion; remove criterion")
         if self.select == "slots" and not self.slots:
             raise AsdRayError('select = "slots" needs [[slots]] with a family each')
 

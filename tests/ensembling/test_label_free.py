@@ -23,7 +23,7 @@ RECIPES = [
     Recipe("papers", "label_free"),
     Recipe("best", "label_free_best", criterion="injected_faults"),
     Recipe("top", "label_free_top_k", k=3, criterion="borda"),
-    Recipe("consensus", "label_free_consensus", size=4),
+    Recipe("consensus", "label_free_consensus", size=4, criterion="consensus"),
     Recipe("greedy", "label_free_greedy", size=5, pool=10),
 ]
 
@@ -144,7 +144,7 @@ def test_a_choice_by_a_criterion_says_so_in_the_ensemble(candidates: Candidates)
 def test_a_recipe_names_its_criterion_where_it_needs_one() -> None:
     with pytest.raises(AsdRayError, match="unknown criterion ''"):
         Recipe("r", "label_free_best")
-    with pytest.raises(AsdRayError, match="only label_free_best and label_free_top_k choose by a criterion"):
+    with pytest.raises(AsdRayError, match="only label_free_best, label_free_top_k, label_free_consensus choose by"):
         Recipe("r", "label_free_greedy", criterion="borda")
     assert "criterion" not in Recipe("r", "greedy").to_json()
     assert Recipe.from_json(RECIPES[1].to_json()) == RECIPES[1]

@@ -36,9 +36,7 @@ class Evidence:
     unlabelled: Floats
     unlabelled_clips: pd.DataFrame
     scored: Mask  # candidates whose faults were scored; all of them if there are no faults
-    _known: dict[str, Any] = field(
-        default_factory=dict, init=False, compare=False, repr=False
-    )  # values of `remembered`
+    _known: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)  # see remembered
 
     @classmethod
     def of(cls, candidates: Candidates) -> Self:

@@ -21,18 +21,14 @@ class Consensus:
     transductive = True
 
     def reason_against(self, evidence: Evidence) -> str:
-        return lacking(evidence)
+        if evidence.unlabelled.shape[1] < 2:
+            return "it compares scores of test clips, and there are none"
+        if len(evidence) < LEAST:
+            return f"it needs {LEAST} candidates or more to agree"
+        return ""
 
     def values(self, evidence: Evidence) -> Floats:
         return evidence.remembered(self.name, _values)
-
-
-def lacking(evidence: Evidence) -> str:
-    if evidence.unlabelled.shape[1] < 2:
-        return "it compares scores of test clips, and there are none"
-    if len(evidence) < LEAST:
-        return f"it needs {LEAST} candidates or more to agree"
-    return ""
 
 
 def weights_of(values: Floats) -> Floats:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from asd_ray.ensembling.criteria._base import Evidence, Floats
+from asd_ray.ensembling.criteria.centrality import common_ranks
 from asd_ray.metrics.injected import fault_kinds, fault_levels
 
 
 class FaultLevels:
-    """The share of pairs of faults of one kind and id of which the stronger has the higher score.
+    """The share of pairs of faults of one kind of which the stronger has the higher score, in ranks per id.
 
-    It looks at no normal clip, so it still tells candidates apart where all of them notice every fault.
+    It compares no fault with a normal clip, so it still tells candidates apart where all of them notice every fault.
     """
 
     name = "fault_levels"
@@ -30,16 +31,15 @@ class FaultLevels:
 
 
 def _values(evidence: Evidence) -> Floats:
-    rows = evidence.scored
-    kinds, levels = fault_kinds(evidence.fault_clips["clip"]), fault_levels(evidence.fault_clips["clip"])
-    groups = np.char.add(np.char.add(kinds, "~"), evidence.fault_clips["id"].to_numpy().astype(str))
-    scores = evidence.faults[rows]
-    right, pairs = np.zeros(len(scores)), 0
-    for group in np.unique(groups):
-        own = np.flatnonzero(groups == group)
+    rows, names = evidence.scored, evidence.fault_clips["clip"]
+    kinds, levels = fault_kinds(names), fault_levels(names)
+    ranks = common_ranks(evidence)[rows, evidence.normal.shape[1] :]  # per id, so that ids can be compared
+    right, pairs = np.zeros(len(ranks)), 0
+    for kind in np.unique(kinds):
+        own = np.flatnonzero(kinds == kind)
         for stronger in own:
             weaker = own[levels[own] < levels[stronger]]
-            far = scores[:, [stronger]] - scores[:, weaker]
+            far = ranks[:, [stronger]] - ranks[:, weaker]
             right += (far > 0).sum(axis=1) + 0.5 * (far == 0).sum(axis=1)
             pairs += len(weaker)
     values = np.full(len(evidence), np.nan)

@@ -7,7 +7,7 @@ import numpy as np
 from asd_ray.ensembling.criteria._base import Evidence, Floats
 from asd_ray.metrics.injected import fault_values
 
-LEAST = 5  # held-out clips
+LEAST = 2  # held-out clips; so few still gave useful values on four machines of MIMII
 
 
 class InjectedFaults:
