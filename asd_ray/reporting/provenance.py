@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from asd_ray._terminal import typed
 from asd_ray.ensembling import Ensemble, protocols
 from asd_ray.ensembling.ensemble_file import FINAL
+from asd_ray.ledger.record import NORMAL_ONLY
 from asd_ray.metrics import EDITIONS
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def provenance(ledger: Ledger, records: Sequence[TrialRecord], machines: Mapping
             }
             for machine, final in finals.items()
         },
-        "protocols": {protocol.name: protocol.sentence for protocol in protocols.PROTOCOLS},
+        "protocols": {protocol.name: protocol.sentence for protocol in protocols.every()},
         "measures": {
             "AUC, pAUC": "area under the ROC curve, and its part up to a false positive rate of 0.1 in McClish's "
             "scale, where 0.5 is chance; per machine the harmonic mean of its cells",
@@ -78,6 +79,7 @@ def _searches(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
         shown = [("source", record.source), ("seed", record.seed), ("protocol", record.protocol)]
         names = ("year",) if record.source == "import" else ("year", "held_out", "epochs_cap", "checkpoint")
         shown += [(name, settings[name]) for name in names if name in settings]
+        shown += [("objective", NORMAL_ONLY)] if settings.get("objective") == NORMAL_ONLY else []
         if len(record.machines) > 1:
             shown.append(("jointly", ", ".join(record.machines)))
         counts[tuple(shown)] = counts.get(tuple(shown), 0) + 1
