@@ -1,5 +1,6 @@
 """Ensembles: candidates are standardised, chosen by a recipe, and measured under every protocol."""
 
+from asd_ray.ensembling.across_machines import across_machines
 from asd_ray.ensembling.build import Builder, build
 from asd_ray.ensembling.candidates import Candidates, load
 from asd_ray.ensembling.choose import choose, find_ways
@@ -14,6 +15,7 @@ from asd_ray.ensembling.result import Ensemble, Member
 from asd_ray.ensembling.scoring import scores_of
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.ensembling.threshold import Threshold
+from asd_ray.ensembling.trust_warning import TrustWarning
 from asd_ray.ensembling.verifying import verify
 
 __all__ = [
@@ -29,6 +31,8 @@ __all__ = [
     "Standardiser",
     "Stored",
     "Threshold",
+    "TrustWarning",
+    "across_machines",
     "build",
     "choose",
     "combine",

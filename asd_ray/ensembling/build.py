@@ -15,6 +15,7 @@ from asd_ray.ensembling.candidates import CONSTANT, UNTIMED, Candidates, LeftOut
 from asd_ray.ensembling.combine import TRANSDUCTIVE
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.costs import Timer
+from asd_ray.ensembling.deciding import ensemble_threshold
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
 from asd_ray.ensembling.greedy import Selection
 from asd_ray.ensembling.label_free import criterion_notes, without_labels
@@ -33,10 +34,9 @@ from asd_ray.ensembling.result import (
     StoredStatistics,
     TrailStep,
 )
-from asd_ray.ensembling.scoring import combined
 from asd_ray.ensembling.standardise import Statistics
-from asd_ray.ensembling.threshold import threshold
 from asd_ray.ensembling.timing import with_costs, within_limit
+from asd_ray.ensembling.trust import with_warnings
 from asd_ray.ensembling.unmeasured import why_unmeasured
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import detection
@@ -71,14 +71,15 @@ def build(
     labels = evaluation.scorer.clips["label"].to_numpy()
     decisions = Decisions(**detection(labels, scores > ensemble.threshold.value)._asdict())
     trail = enumerate(selection.trail, 1)
-    return replace(
+    measured = replace(
         ensemble,
         metrics=replace(metrics, decisions=decisions),
         trail=tuple(TrailStep(step, **_named(candidates, row), value=value) for step, (row, value) in trail),
         selection_frequency=_frequencies(candidates, by_protocol),
-        notes=(*ensemble.notes, *candidates.judged.notes, *_fold_notes(evaluation, config)),
+        notes=(*ensemble.notes, *candidates.judged.notes, *_fold_notes(evaluation, config), *_unseen_notes(candidates)),
         resampled_gains=tuple(gains["crossval"].tolist()) if "crossval" in gains else None,
     )
+    return with_warnings(measured, candidates.take(list(selection.members)))
 
 
 class Builder:
@@ -99,6 +100,7 @@ class Builder:
         self._ledger, self._drop = ledger, drop
         self._candidates: dict[str, Candidates] = {}
         self._singles: dict[Any, Mapping[str, Measurement]] = {}
+        self._evaluations: dict[Any, EvaluationSet] = {}
 
     def candidates(self, by: str) -> Candidates:
         if by not in self._candidates:
@@ -113,13 +115,25 @@ class Builder:
         """The computer on which costs are measured; "" if none are."""
         return self._timer.computer if self._timer else ""
 
+    def evaluation(self, recipe: Recipe) -> EvaluationSet:
+        """The candidates' scores of labelled clips in the recipe's unit; the same object for recipes of one unit."""
+        key = (recipe.by, recipe.standardise)
+        if key not in self._evaluations:
+            candidates = self.candidates(recipe.by)
+            self._evaluations[key] = EvaluationSet.of(candidates, recipe.standardise, self.config.maximise)
+        return self._evaluations[key]
+
+    def single(self, recipe: Recipe) -> Mapping[str, Measurement]:
+        """The measurements of the best single candidate in the recipe's unit."""
+        key = (recipe.by, recipe.standardise)
+        if key not in self._singles:
+            self._singles[key] = measurements(self.evaluation(recipe), best_single(recipe), self.config)
+        return self._singles[key]
+
     def __call__(self, recipe: Recipe) -> Ensemble:
-        candidates, key = self.candidates(recipe.by), (recipe.by, recipe.standardise)
+        candidates = self.candidates(recipe.by)
         check(recipe, candidates)
-        if key not in self._singles and candidates.labelled:
-            evaluation = EvaluationSet.of(candidates, recipe.standardise, self.config.maximise)
-            self._singles[key] = measurements(evaluation, best_single(recipe), self.config)
-        ensemble = build(candidates, recipe, self.config, self._singles.get(key))
+        ensemble = build(candidates, recipe, self.config, self.single(recipe) if candidates.labelled else None)
         if self._timer is None:
             return ensemble
         return within_limit(ensemble, candidates, self._timer, lambda fewer: build(fewer, recipe, self.config))
@@ -151,10 +165,7 @@ def _described(
     """The ensemble without the parts that need labels."""
     rows, weights = list(selection.members), list(selection.weights)
     members, own = candidates.take(rows), statistics.take(rows)
-    by_rank = recipe.combine[0] in TRANSDUCTIVE  # ranks among test clips cannot be compared with ranks among others
-    scores, clips = (members.scores, members.clips) if by_rank else (members.normal_scores, members.normal)
-    normal = combined(recipe, own(scores, clips), weights, members, clips)
-    transductive = recipe.by == "test" or by_rank
+    transductive = recipe.by == "test" or recipe.combine[0] in TRANSDUCTIVE
     label_free = not recipe.uses_labels
     return Ensemble(
         machine=candidates.machine,
@@ -166,7 +177,7 @@ def _described(
         members=tuple(_member(members, row, weight) for row, weight in enumerate(weights)),
         combine=recipe.combine[0],
         statistics=StoredStatistics.of(own),
-        threshold=threshold(normal, "empirical" if by_rank else config.threshold, config.percentile),
+        threshold=ensemble_threshold(members, recipe, config, weights, own),
         metrics=Metrics({}),
         trail=(),
         selection_frequency=(),
@@ -179,8 +190,10 @@ def _described(
 
 def _unmeasured(candidates: Candidates, recipe: Recipe, config: EnsembleConfig) -> Ensemble:
     statistics = recipe.standardise.learn(candidates.normal_scores, candidates.normal)
-    ensemble = _described(candidates, recipe, config, without_labels(recipe, candidates), statistics)
-    return replace(ensemble, notes=(*ensemble.notes, why_unmeasured(candidates.clips)))
+    selection = without_labels(recipe, candidates)
+    ensemble = _described(candidates, recipe, config, selection, statistics)
+    unmeasured = replace(ensemble, notes=(*ensemble.notes, why_unmeasured(candidates.clips)))
+    return with_warnings(unmeasured, candidates.take(list(selection.members)))
 
 
 class _Name(TypedDict):
@@ -238,6 +251,12 @@ def _fold_notes(evaluation: EvaluationSet, config: EnsembleConfig) -> list[str]:
     if fewest < config.folds:
         return [f"crossval has {fewest} folds: an id has no more clips of a domain and label"]
     return []
+
+
+def _unseen_notes(candidates: Candidates) -> list[str]:
+    """A note if there are unseen clips that nothing can be measured on."""
+    reason = candidates.unseen.reason_against(candidates.year) if candidates.unseen else ""
+    return [f"no unseen: {reason}"] if reason else []
 
 
 def _frequencies(candidates: Candidates, by_protocol: Mapping[str, Measurement]) -> tuple[SelectionFrequency, ...]:

@@ -43,14 +43,14 @@ def metrics_of(
     for protocol, measurement in by_protocol.items():
         against = single.get(protocol) or single.get("crossval") or single["oracle"]
         own, theirs = (
-            bootstrap.resampled(scores, evaluation.scorer, draws=config.draws, seed=config.seed)
+            bootstrap.resampled(scores, measurement.scorer, draws=config.draws, seed=config.seed)
             for scores in (measurement.scores, against.scores)
         )
         gains[protocol] = own - theirs
         cells = measurement.cells
         metrics[protocol] = Metric(
             measurement.value,
-            bootstrap.interval(own),
+            _interval(evaluation, measurement, own, config),
             {name: value for name, value in cells.items() if "/" in name},
             cells["auc"],
             cells["pauc"],
@@ -62,6 +62,16 @@ def metrics_of(
         )
     both = "oracle" in metrics and "crossval" in metrics
     return Metrics(metrics, metrics["oracle"].value - metrics["crossval"].value if both else None), gains
+
+
+def _interval(
+    evaluation: EvaluationSet, measurement: Measurement, resampled: Floats, config: EnsembleConfig
+) -> tuple[float, float]:
+    if config.rules == 1:
+        return bootstrap.interval(resampled)
+    return bootstrap.cautious_interval(
+        measurement.scores, measurement.value, evaluation.scorer, draws=config.draws, seed=config.seed
+    )
 
 
 def _single(evaluation: EvaluationSet, measurement: Measurement) -> Single:
