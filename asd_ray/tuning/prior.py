@@ -19,7 +19,7 @@ from asd_ray.families import Space
 from asd_ray.families.drawing import Draw, redraw
 from asd_ray.ledger import Ledger, RunLayout, TrialRecord
 
-SIZE = 5  # settings of a portfolio; docs/search.md has the measurement
+SIZE = 5  # settings of a portfolio, by the replay in docs/search.md: no worse than 3 or 10
 WIDTH = 0.15  # of the kernel, as a share of a parameter's range
 UNKNOWN = 0.05  # the weight of the middle rank, which counts where a machine has no trial near a setting
 
