@@ -17,6 +17,7 @@ from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.costs import Timer
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
 from asd_ray.ensembling.greedy import Selection
+from asd_ray.ensembling.label_free import criterion_notes, without_labels
 from asd_ray.ensembling.measuring import best_single, measurements, metrics_of
 from asd_ray.ensembling.metric import Decisions, Metrics
 from asd_ray.ensembling.protocols import Measurement
@@ -33,7 +34,6 @@ from asd_ray.ensembling.result import (
     TrailStep,
 )
 from asd_ray.ensembling.scoring import combined
-from asd_ray.ensembling.select import without_labels
 from asd_ray.ensembling.standardise import Statistics
 from asd_ray.ensembling.threshold import threshold
 from asd_ray.ensembling.timing import with_costs, within_limit
@@ -173,13 +173,13 @@ def _described(
         candidates=_summary(candidates),
         transductive=transductive,
         labels=protocols.find("label_free" if label_free else "oracle").sentence,
-        notes=tuple(_notes(candidates, members, transductive)),
+        notes=(*_notes(candidates, members, transductive), *criterion_notes(recipe, candidates)),
     )
 
 
 def _unmeasured(candidates: Candidates, recipe: Recipe, config: EnsembleConfig) -> Ensemble:
     statistics = recipe.standardise.learn(candidates.normal_scores, candidates.normal)
-    ensemble = _described(candidates, recipe, config, without_labels(recipe, candidates.table), statistics)
+    ensemble = _described(candidates, recipe, config, without_labels(recipe, candidates), statistics)
     return replace(ensemble, notes=(*ensemble.notes, why_unmeasured(candidates.clips)))
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from asd_ray.ensembling.result import Ensemble
 
-DEFAULT_ORDER = ("label_free.mean", "label_free.min")  # names of ensembles; all others come later
+DEFAULT_ORDER = (  # names of ensembles; all others come later
+    "label_free.mean",
+    "label_free.min",
+    "label_free_consensus",
+    "label_free_top_k",
+    "label_free_greedy",
+    "label_free_best",
+)
 
 
 def preference(ensemble: Ensemble) -> int:
