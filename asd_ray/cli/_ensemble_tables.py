@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from asd_ray._terminal import say
 
 if TYPE_CHECKING:  # numpy, pandas and rich are imported where they are used, so that --help answers at once
+    from asd_ray._console import Console
     from asd_ray.ensembling import Comparison, Ensemble
 
 
@@ -37,6 +38,9 @@ def print_machine(comparison: Comparison) -> None:
     for member in best.members:
         cost = f", {in_ms(best.inference.costs.of([member.trial]))} alone" if best.inference else ""
         out.print(f"  {member.weight:g} × {member.name} {member.variant}{cost}")
+    print_warnings(out, best)
+    if comparison.final.name != best.name:
+        print_warnings(out, comparison.final, f"warning about the final ensemble, {comparison.final.name}")
     if best.inference:
         out.print(f"  ms: the whole ensemble for 10 s of sound, in one thread of {best.inference.costs.computer}")
     if on_faults:
@@ -44,6 +48,16 @@ def print_machine(comparison: Comparison) -> None:
     notes = [note for ensemble in comparison.ensembles for note in ensemble.notes]
     for note in dict.fromkeys([*notes, *comparison.notes]):
         out.print(f"  note: {note}", style="dim")
+
+
+def print_warnings(out: Console, ensemble: Ensemble, word: str = "warning") -> None:
+    """What limits the trust in an ensemble, one paragraph each, as wide as the terminal."""
+    from rich.padding import Padding
+
+    from asd_ray._console import flagged
+
+    for warning in ensemble.warnings or ():
+        out.print(Padding(flagged(word, warning.sentence, "yellow"), (0, 0, 0, 2)))
 
 
 def _measure_of(ensemble: Ensemble) -> str:

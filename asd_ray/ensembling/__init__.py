@@ -14,6 +14,7 @@ from asd_ray.ensembling.result import Ensemble, Member
 from asd_ray.ensembling.scoring import scores_of
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.ensembling.threshold import Threshold
+from asd_ray.ensembling.trust_warning import TrustWarning
 from asd_ray.ensembling.verifying import verify
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Standardiser",
     "Stored",
     "Threshold",
+    "TrustWarning",
     "build",
     "choose",
     "combine",

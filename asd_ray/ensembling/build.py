@@ -15,6 +15,7 @@ from asd_ray.ensembling.candidates import CONSTANT, UNTIMED, Candidates, LeftOut
 from asd_ray.ensembling.combine import TRANSDUCTIVE
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.costs import Timer
+from asd_ray.ensembling.deciding import ensemble_threshold
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
 from asd_ray.ensembling.greedy import Selection
 from asd_ray.ensembling.label_free import criterion_notes, without_labels
@@ -33,10 +34,9 @@ from asd_ray.ensembling.result import (
     StoredStatistics,
     TrailStep,
 )
-from asd_ray.ensembling.scoring import combined
 from asd_ray.ensembling.standardise import Statistics
-from asd_ray.ensembling.threshold import threshold
 from asd_ray.ensembling.timing import with_costs, within_limit
+from asd_ray.ensembling.trust import with_warnings
 from asd_ray.ensembling.unmeasured import why_unmeasured
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import detection
@@ -71,7 +71,7 @@ def build(
     labels = evaluation.scorer.clips["label"].to_numpy()
     decisions = Decisions(**detection(labels, scores > ensemble.threshold.value)._asdict())
     trail = enumerate(selection.trail, 1)
-    return replace(
+    measured = replace(
         ensemble,
         metrics=replace(metrics, decisions=decisions),
         trail=tuple(TrailStep(step, **_named(candidates, row), value=value) for step, (row, value) in trail),
@@ -79,6 +79,7 @@ def build(
         notes=(*ensemble.notes, *candidates.judged.notes, *_fold_notes(evaluation, config)),
         resampled_gains=tuple(gains["crossval"].tolist()) if "crossval" in gains else None,
     )
+    return with_warnings(measured, candidates.take(list(selection.members)))
 
 
 class Builder:
@@ -151,10 +152,7 @@ def _described(
     """The ensemble without the parts that need labels."""
     rows, weights = list(selection.members), list(selection.weights)
     members, own = candidates.take(rows), statistics.take(rows)
-    by_rank = recipe.combine[0] in TRANSDUCTIVE  # ranks among test clips cannot be compared with ranks among others
-    scores, clips = (members.scores, members.clips) if by_rank else (members.normal_scores, members.normal)
-    normal = combined(recipe, own(scores, clips), weights, members, clips)
-    transductive = recipe.by == "test" or by_rank
+    transductive = recipe.by == "test" or recipe.combine[0] in TRANSDUCTIVE
     label_free = not recipe.uses_labels
     return Ensemble(
         machine=candidates.machine,
@@ -166,7 +164,7 @@ def _described(
         members=tuple(_member(members, row, weight) for row, weight in enumerate(weights)),
         combine=recipe.combine[0],
         statistics=StoredStatistics.of(own),
-        threshold=threshold(normal, "empirical" if by_rank else config.threshold, config.percentile),
+        threshold=ensemble_threshold(members, recipe, config, weights, own),
         metrics=Metrics({}),
         trail=(),
         selection_frequency=(),
@@ -179,8 +177,10 @@ def _described(
 
 def _unmeasured(candidates: Candidates, recipe: Recipe, config: EnsembleConfig) -> Ensemble:
     statistics = recipe.standardise.learn(candidates.normal_scores, candidates.normal)
-    ensemble = _described(candidates, recipe, config, without_labels(recipe, candidates), statistics)
-    return replace(ensemble, notes=(*ensemble.notes, why_unmeasured(candidates.clips)))
+    selection = without_labels(recipe, candidates)
+    ensemble = _described(candidates, recipe, config, selection, statistics)
+    unmeasured = replace(ensemble, notes=(*ensemble.notes, why_unmeasured(candidates.clips)))
+    return with_warnings(unmeasured, candidates.take(list(selection.members)))
 
 
 class _Name(TypedDict):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,6 +80,8 @@ class Candidates:
     objective: str = "labels"  # what the search compared its trials by: labels, or normal-only
     faults: Faults | None = None  # None if no candidate was scored on injected faults
     memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # results, by name
+    # trial, split -> the long table of its scores: splits that only some questions about an ensemble's members need
+    table_of: Callable[[str, str], pd.DataFrame] | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -92,6 +95,27 @@ class Candidates:
             normal_scores=self.normal_scores[at],
             faults=self.faults and replace(self.faults, scores=self.faults.scores[at]),
         )
+
+    def of_split(self, split: str) -> tuple[pd.DataFrame, Floats] | None:
+        """The clips of a split that all of these candidates scored, and their scores; None if there are none.
+
+        For the few members of an ensemble: it reads the rows of one trial after the other.
+        """
+        if self.table_of is None:
+            return None
+        shared: pd.DataFrame | None = None
+        for row, (trial, variant) in enumerate(self.pairs):
+            table = self.table_of(trial, split)
+            own = table[(table["split"] == split) & (table["variant"] == variant)]
+            column = own.set_index(own["clip"].astype(str))["score"].rename(row)
+            if shared is None:
+                shared, first = column.to_frame(), own
+            else:
+                shared = shared.join(column, how="inner")
+        if shared is None or not len(shared):
+            return None
+        clips = first.set_index(first["clip"].astype(str)).loc[shared.index, ["id", "domain", "label"]].astype(str)
+        return clips.reset_index(names="clip"), shared.to_numpy(np.float64).T
 
     def search(self, families: Sequence[str] = (), *options: str) -> str:
         """The command that searches more candidates, for a message. It is for all machines where `machine` is ""."""
@@ -209,6 +233,7 @@ def load(
         _targets(records.values()),
         objective=objective_of(records.values()),
         faults=_faults(ledger, machine, asked, [pairs[row] for row in usable]),
+        table_of=lru_cache(64)(lambda trial, split: ledger.scores(records[trial], [split])),
     )
 
 

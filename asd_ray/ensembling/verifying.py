@@ -27,6 +27,7 @@ NOT_REBUILT = (
     "created",
     "versions",
     "notes",
+    "warnings",
     "recipe_source",
     "tried",
     "inference",

@@ -76,7 +76,11 @@ def as_json(facts: Facts, media: Media | None = None) -> Facts:
     """The facts in the form of report.json. Of `media` it has the sentences."""
     machines = {
         name: {key: value for key, value in own.items() if key != "labels"}
-        | {"final": shown(own["final"]), "mistakes": mistakes_as_json(own["mistakes"], media, name)}
+        | {
+            "final": shown(own["final"]),
+            "mistakes": mistakes_as_json(own["mistakes"], media, name),
+            "warnings": [warning.to_json() for warning in own["warnings"]],
+        }
         for name, own in facts["machines"].items()
     }
     return {**facts, "machines": machines}

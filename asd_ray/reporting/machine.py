@@ -13,6 +13,8 @@ from asd_ray.ensembling.cell_scorer import CellScorer
 from asd_ray.ensembling.ensemble_file import FINAL, intact
 from asd_ray.ensembling.mistakes import mistakes
 from asd_ray.ensembling.on_faults import FaultScores, OnFaults
+from asd_ray.ensembling.threshold import SOURCES
+from asd_ray.ensembling.trust import warnings_of
 from asd_ray.ensembling.unmeasured import NOT_MEASURED, why_unmeasured
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.schema import LABELS
@@ -65,6 +67,8 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
         "mistakes": mistakes(candidates, ensembles),
         "counts": {},
         "notes": [*final.notes, *_file_notes(ledger, final)],
+        "warnings": final.warnings if final.warnings is not None else warnings_of(final, members),
+        "threshold": final.threshold.description or _threshold_of_before(final),
     }
     if candidates.labelled:
         judged, together = candidates.judged, shown_together
@@ -188,6 +192,12 @@ def shown(ensemble: Ensemble) -> dict[str, Any]:
     hidden = ("statistics", "candidates", "resampled_gains", "inference")
     candidates = {key: value for key, value in ensemble.candidates.to_json().items() if key != "all"}
     return {key: value for key, value in stored.items() if key not in hidden} | {"candidates": candidates}
+
+
+def _threshold_of_before(ensemble: Ensemble) -> str:
+    """Where the threshold of a file of an earlier version comes from."""
+    limit, by_test = ensemble.threshold, ensemble.transductive
+    return f"{limit.how}, percentile {limit.percentile:g} of {SOURCES['test' if by_test else ensemble.recipe.by]}"
 
 
 def _numbers(metric: Metric) -> dict[str, Any]:

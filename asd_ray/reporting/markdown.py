@@ -85,6 +85,9 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
     tried = count(final.candidates.tried, "candidate")
     yield f"{tried} tried, {MEASURES[final.config.maximise]}; {plain(facts['labels'])}.\n"
     yield from (f"- {short(member.weight)} × {plain(member.name)} {plain(member.variant)}" for member in final.members)
+    if facts["warnings"]:
+        yield "\n### Before you trust these numbers\n"
+        yield from (f"- {plain(warning.sentence)}" for warning in facts["warnings"])
     yield from (f"\nNote: {plain(note)}" for note in facts["notes"])
     yield from _on_faults(facts)
     yield "\n### Recipes\n"

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from asd_ray._console import Console
 from asd_ray.cli._types import infer_limit
 from asd_ray.ensemble import main
 from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
@@ -172,7 +173,7 @@ def test_options_reach_the_file(run: Path, said: Callable[..., str]) -> None:
     stored = json.loads(said("--run", run, "--recipe", "best_single", "--json", *words, *QUICK))["machines"]["fan"]
     assert stored["wishes"] == {
         **{"maximise": "auc", "repeats": 1, "folds": 2, "seed": 3, "draws": 1000},
-        **{"threshold": "empirical", "percentile": 80.0},
+        **{"threshold": "empirical", "percentile": 80.0, "rules": 2},
     }
     assert stored["metrics"]["oracle"]["value"] == stored["metrics"]["oracle"]["auc"]
 
@@ -398,3 +399,39 @@ def test_what_left_out_a_candidate_can_be_verified_still(run: Path, said: Callab
 )
 def test_a_limit_is_a_time_with_or_without_a_unit(text: str, seconds: float) -> None:
     assert infer_limit(text) == seconds
+
+
+@pytest.fixture
+def in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asd_ray._console.console", lambda **options: Console(width=80))
+
+
+def test_warnings_stand_below_the_table_in_80_columns(
+    run: Path, in_80_columns: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fan", "--run", str(run), "--recipe", "best_single", *QUICK]) == 0
+    output = capsys.readouterr().out
+    final = json.loads((run / "ensembles" / "fan" / "final.json").read_text())
+    assert {warning["name"] for warning in final["warnings"]} == {"few_clips", "false_alarms"}
+    words = " ".join(output.split())
+    for warning in final["warnings"]:
+        assert f"warning: {warning['sentence']}" in words
+    paragraphs = output[output.index("  warning: ") : output.index("fan: best_single, the best of 1 recipes")]
+    assert all(line.startswith("  ") and len(line.rstrip()) <= 80 for line in paragraphs.splitlines())
+
+
+def test_warnings_of_a_final_ensemble_that_was_stored_before_are_shown_with_its_name(
+    run: Path, said: Callable[..., str]
+) -> None:
+    said("fan", "--run", run, *QUICK)
+    output = said("fan", "--run", run, "--recipe", "label_free", *QUICK)
+    final = json.loads((run / "ensembles" / "fan" / "final.json").read_text())
+    assert not final["recipe"]["name"].startswith("label_free")
+    name = final["recipe"]["name"]
+    assert f"warning about the final ensemble, {name}: {final['warnings'][0]['sentence'][:40]}" in output
+
+
+def test_json_of_the_command_has_the_warnings(run: Path, said: Callable[..., str]) -> None:
+    printed = json.loads(said("fan", "--run", run, "--recipe", "best_single", "--json", *QUICK))
+    warnings = printed["machines"]["fan"]["warnings"]
+    assert {"name", "sentence", "numbers"} == set(warnings[0])
