@@ -83,6 +83,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         default="raise",
         help="what to do with a candidate that lacks test clips: stop and name it (default), or leave it out",
     )
+    add(
+        "--others",
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="a run whose machines choose for the protocol cross_machine, with the other machines of --run; may be "
+        "repeated",
+    )
     add("--final", action="store_true", help="make the best of --recipe the final ensemble, even if another is better")
     add("--json", action="store_true", help="print the best ensemble of each machine as JSON, and nothing else")
     add(
@@ -94,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _ensemble(args: argparse.Namespace) -> int:
-    from asd_ray.ensembling import EnsembleConfig, choose, find_ways
+    from asd_ray.ensembling import EnsembleConfig, across_machines, choose, find_ways
     from asd_ray.ledger import Ledger
 
     if args.verify is not None:
@@ -105,6 +113,7 @@ def _ensemble(args: argparse.Namespace) -> int:
     machines = args.machines or sorted({record.machine for record in ledger.records()})
     for machine in machines:
         ledger.check_known(machine, None)
+    others = [Ledger(run).require() for run in args.others]
     config = EnsembleConfig(
         maximise=args.maximise,
         folds=args.folds,
@@ -134,11 +143,13 @@ def _ensemble(args: argparse.Namespace) -> int:
         compared.append(comparison)
         if not args.json:
             print_machine(comparison)
+    notes = {note for comparison in compared for note in comparison.notes}
+    compared = across_machines(ledger, compared, others)
     if args.json:
         finals = {comparison.machine: comparison.final.to_json() for comparison in compared}
         say_json({"format": "asd_ray-ensembles/1", "machines": finals})
     elif compared:
-        print_comparisons(compared)
+        print_comparisons(compared, notes)
         say(f"next: {typed('asd-ray', 'report', '--run', ledger.layout.root)}")
     if failed:
         raise AsdRayError("\n".join(failed))
