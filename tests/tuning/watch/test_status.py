@@ -129,7 +129,7 @@ def test_a_killed_search_is_recognised_and_the_next_one_removes_its_file(
         from asd_ray.tuning.watch.status_file import StatusFile
         class Study:
             name, seed, wanted, running, missing, exhausted, best = "fan-slow", 0, 9, 0, 9, False, None
-            mean_seconds = 0.0
+            mean_seconds, settings = 0.0, Any(objective="labels")
             def count(self, status=None): return 0
         search = Any(studies=[Study()], running={}, ended=0, stopping="", error="")
         StatusFile(RunLayout(sys.argv[1]), command="asd-ray search pump").turn(search)
