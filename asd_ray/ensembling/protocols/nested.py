@@ -25,7 +25,7 @@ from asd_ray.ensembling.greedy import Selection
 from asd_ray.ensembling.protocols._base import Floats, Measurement, measure_whole, measurement_of, select_without
 from asd_ray.ensembling.protocols.crossval import CrossVal, fewest_clips, folds_of
 from asd_ray.ensembling.recipe import Recipe
-from asd_ray.ensembling.select import slot_rows
+from asd_ray.ensembling.slots import slot_rows
 
 REPEATS = 1  # of the folds
 INNER = 3  # folds inside a fold, drawn once
