@@ -9,6 +9,9 @@ from asd_ray.deploy.calibration import GIVEN, Calibration
 from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.result import Ensemble
 from asd_ray.ensembling.threshold import Threshold
+from asd_ray.ensembling.trust import false_alarms
+from asd_ray.ensembling.unmeasured import NOT_MEASURED
+from asd_ray.metrics import FalseAlarmRate
 
 SPLITS = {"held_out": "held-out", "train": "training", "test": "test"}  # which normal clips units are learned from
 
@@ -17,6 +20,7 @@ def model_card(facts: Mapping[str, Any], ensemble: Ensemble, calibration: Calibr
     parts = (
         _head(facts, ensemble),
         _use(facts, ensemble),
+        _warnings(facts, ensemble, calibration),
         _training(facts, ensemble),
         _members(facts, ensemble),
         _numbers(facts, ensemble),
@@ -59,6 +63,19 @@ def _use(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
             f"Its detectors take {in_ms(time.seconds)} for 10 s of sound in one thread of "
             f"{_text(time.costs.computer)}; they were chosen to take at most {in_ms(ensemble.config.infer_limit or 0)}."
         )
+
+
+def _warnings(facts: Mapping[str, Any], ensemble: Ensemble, calibration: Calibration) -> Iterator[str]:
+    """Those of the ensemble; false alarms by this bundle's threshold and the length of its training clips."""
+    profile = facts["profiles"].get("", {})
+    seconds = profile.get("usual_seconds") or false_alarms.SECONDS
+    rate = FalseAlarmRate.of(calibration.normal[""], calibration.threshold.value)
+    sentences = [each.sentence for each in ensemble.warnings or () if each.name != false_alarms.NAME]
+    sentences += [each.sentence for each in false_alarms.of_rate(rate, seconds)]
+    if sentences:
+        yield "## Before you trust it"
+        yield ""
+        yield from (f"- {_sentence(sentence)}" for sentence in sentences)
 
 
 def _training(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
@@ -105,7 +122,7 @@ def _numbers(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
     yield "## Numbers"
     yield ""
     if not len(ensemble.metrics):
-        yield "Not measured: the test clips have no labels."
+        yield f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]}. How well it finds real faults is not known."
         return
     tried = ensemble.candidates.tried
     yield f"On labelled test clips of {_text(ensemble.dataset.name)}; {tried} candidates were tried."
@@ -157,7 +174,10 @@ def _not_measured(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]
     yield "## Not measured"
     yield ""
     yield "- Other machines, other units of this machine, other microphones and other rooms than those of the dataset."
-    yield "- Faults that the test clips do not have, and how early a fault is heard."
+    if len(ensemble.metrics):
+        yield "- Faults that the test clips do not have, and how early a fault is heard."
+    else:
+        yield "- Faults of any kind, and how early a fault is heard."
     yield "- Change over time: a machine that wears in, another season. Watch for drift, and calibrate anew."
     if not ensemble.forecasts and len(ensemble.metrics):
         yield "- How well the ensemble does on clips that it was not chosen on: the numbers above are upper bounds."

@@ -15,6 +15,7 @@ from asd_ray.ensembling.result import Ensemble, Member
 from asd_ray.ensembling.scoring import scores_of
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.ensembling.threshold import Threshold
+from asd_ray.ensembling.trust_warning import TrustWarning
 from asd_ray.ensembling.verifying import verify
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Standardiser",
     "Stored",
     "Threshold",
+    "TrustWarning",
     "across_machines",
     "build",
     "choose",

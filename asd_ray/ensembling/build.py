@@ -15,6 +15,7 @@ from asd_ray.ensembling.candidates import CONSTANT, UNTIMED, Candidates, LeftOut
 from asd_ray.ensembling.combine import TRANSDUCTIVE
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.costs import Timer
+from asd_ray.ensembling.deciding import ensemble_threshold
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
 from asd_ray.ensembling.greedy import Selection
 from asd_ray.ensembling.label_free import criterion_notes, without_labels
@@ -33,10 +34,10 @@ from asd_ray.ensembling.result import (
     StoredStatistics,
     TrailStep,
 )
-from asd_ray.ensembling.scoring import combined
 from asd_ray.ensembling.standardise import Statistics
-from asd_ray.ensembling.threshold import threshold
 from asd_ray.ensembling.timing import with_costs, within_limit
+from asd_ray.ensembling.trust import with_warnings
+from asd_ray.ensembling.unmeasured import why_unmeasured
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import detection
 
@@ -70,7 +71,7 @@ def build(
     labels = evaluation.scorer.clips["label"].to_numpy()
     decisions = Decisions(**detection(labels, scores > ensemble.threshold.value)._asdict())
     trail = enumerate(selection.trail, 1)
-    return replace(
+    measured = replace(
         ensemble,
         metrics=replace(metrics, decisions=decisions),
         trail=tuple(TrailStep(step, **_named(candidates, row), value=value) for step, (row, value) in trail),
@@ -78,6 +79,7 @@ def build(
         notes=(*ensemble.notes, *candidates.judged.notes, *_fold_notes(evaluation, config), *_unseen_notes(candidates)),
         resampled_gains=tuple(gains["crossval"].tolist()) if "crossval" in gains else None,
     )
+    return with_warnings(measured, candidates.take(list(selection.members)))
 
 
 class Builder:
@@ -138,13 +140,19 @@ class Builder:
 
 
 def without_constants(candidates: Candidates) -> Candidates:
-    """Leave out and name the candidates that give all test clips one score: such scores have no unit."""
-    varies = np.ptp(candidates.scores, axis=1) > 0
+    """Leave out and name the candidates that give all test clips one score: such scores have no unit.
+
+    A machine that has no test clips, or a single one, is checked on its normal clips.
+    """
+    scores, which = candidates.scores, "test"
+    if scores.shape[1] < 2:
+        scores, which = candidates.normal_scores, "normal"
+    varies = np.ptp(scores, axis=1) > 0
     if varies.all():
         return candidates
     if not varies.any():
         raise AsdRayError(
-            f"{candidates.machine}: every candidate gives all test clips one score: the detectors learned nothing"
+            f"{candidates.machine}: every candidate gives all {which} clips one score: the detectors learned nothing"
         )
     rows = candidates.table[~varies]
     left_out = tuple(map(LeftOut, rows["name"], rows["family"], rows["variant"], [CONSTANT] * len(rows)))
@@ -157,10 +165,7 @@ def _described(
     """The ensemble without the parts that need labels."""
     rows, weights = list(selection.members), list(selection.weights)
     members, own = candidates.take(rows), statistics.take(rows)
-    by_rank = recipe.combine[0] in TRANSDUCTIVE  # ranks among test clips cannot be compared with ranks among others
-    scores, clips = (members.scores, members.clips) if by_rank else (members.normal_scores, members.normal)
-    normal = combined(recipe, own(scores, clips), weights, members, clips)
-    transductive = recipe.by == "test" or by_rank
+    transductive = recipe.by == "test" or recipe.combine[0] in TRANSDUCTIVE
     label_free = not recipe.uses_labels
     return Ensemble(
         machine=candidates.machine,
@@ -172,7 +177,7 @@ def _described(
         members=tuple(_member(members, row, weight) for row, weight in enumerate(weights)),
         combine=recipe.combine[0],
         statistics=StoredStatistics.of(own),
-        threshold=threshold(normal, "empirical" if by_rank else config.threshold, config.percentile),
+        threshold=ensemble_threshold(members, recipe, config, weights, own),
         metrics=Metrics({}),
         trail=(),
         selection_frequency=(),
@@ -184,15 +189,11 @@ def _described(
 
 
 def _unmeasured(candidates: Candidates, recipe: Recipe, config: EnsembleConfig) -> Ensemble:
-    if recipe.uses_labels:
-        raise AsdRayError(
-            f"{candidates.machine}: its test clips have no labels, so recipe {recipe.name} cannot choose; "
-            "use --recipe label_free, which chooses without labels: it gives scores and decisions, and no metrics"
-        )
     statistics = recipe.standardise.learn(candidates.normal_scores, candidates.normal)
-    ensemble = _described(candidates, recipe, config, without_labels(recipe, candidates), statistics)
-    note = "the test clips have no labels: scores and decisions only, no metrics"
-    return replace(ensemble, notes=(*ensemble.notes, note))
+    selection = without_labels(recipe, candidates)
+    ensemble = _described(candidates, recipe, config, selection, statistics)
+    unmeasured = replace(ensemble, notes=(*ensemble.notes, why_unmeasured(candidates.clips)))
+    return with_warnings(unmeasured, candidates.take(list(selection.members)))
 
 
 class _Name(TypedDict):

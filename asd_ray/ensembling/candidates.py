@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,7 +65,7 @@ class Candidates:
 
     machine: str
     table: pd.DataFrame
-    clips: pd.DataFrame  # test clips: clip, id, domain, label
+    clips: pd.DataFrame  # test clips: clip, id, domain, label; no row if the machine has none
     scores: npt.NDArray[np.float32]  # [candidates, test clips]
     normal: pd.DataFrame
     normal_scores: npt.NDArray[np.float32]  # [candidates, normal clips]
@@ -77,9 +78,12 @@ class Candidates:
     targets: Mapping[str, str] = field(default_factory=dict)  # a user's family -> package.module:Class
     costs: Costs | None = None  # of every candidate's trial, where the time of an ensemble is limited
     limit: float = math.inf  # seconds that the costs of an ensemble's members may add up to
+    objective: str = "labels"  # what the search compared its trials by: labels, or normal-only
     faults: Faults | None = None  # None if no candidate was scored on injected faults
     unseen: UnseenClips | None = None  # labelled clips that were set aside; only for measuring
     memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # results, by name
+    # trial, split -> the long table of its scores: splits that only some questions about an ensemble's members need
+    table_of: Callable[[str, str], pd.DataFrame] | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -95,6 +99,27 @@ class Candidates:
             unseen=self.unseen and self.unseen.take(np.arange(len(self))[at]),
         )
 
+    def of_split(self, split: str) -> tuple[pd.DataFrame, Floats] | None:
+        """The clips of a split that all of these candidates scored, and their scores; None if there are none.
+
+        For the few members of an ensemble: it reads the rows of one trial after the other.
+        """
+        if self.table_of is None:
+            return None
+        shared: pd.DataFrame | None = None
+        for row, (trial, variant) in enumerate(self.pairs):
+            table = self.table_of(trial, split)
+            own = table[(table["split"] == split) & (table["variant"] == variant)]
+            column = own.set_index(own["clip"].astype(str))["score"].rename(row)
+            if shared is None:
+                shared, first = column.to_frame(), own
+            else:
+                shared = shared.join(column, how="inner")
+        if shared is None or not len(shared):
+            return None
+        clips = first.set_index(first["clip"].astype(str)).loc[shared.index, ["id", "domain", "label"]].astype(str)
+        return clips.reset_index(names="clip"), shared.to_numpy(np.float64).T
+
     def search(self, families: Sequence[str] = (), *options: str) -> str:
         """The command that searches more candidates, for a message. It is for all machines where `machine` is ""."""
         if families:
@@ -108,7 +133,15 @@ class Candidates:
 
     @property
     def labelled(self) -> bool:
-        return bool(self.clips["label"].isin(("normal", "anomaly")).any())
+        """Whether a test clip is known to be an anomaly. Without one nothing can be measured."""
+        return bool((self.clips["label"] == "anomaly").any())
+
+    @property
+    def normal_only(self) -> bool:
+        """Whether the search used no label, so that none may choose among its ensembles unless a user asks for it."""
+        from asd_ray.ledger.record import NORMAL_ONLY
+
+        return self.objective == NORMAL_ONLY
 
     @property
     def digest(self) -> str:
@@ -148,8 +181,12 @@ def load(
     records = {record.trial: record for record in ledger.records(machine) if record.status == "complete"}
     _one_dataset(ledger, machine, list(records.values()))
     asked = None if only is None else {(trial, variant) for trial, those in only.items() for variant in those}
-    test = _matrix(ledger, machine, "test", asked, "drop" if drop else "raise")
-    normal = test if by == "test" else _normals(ledger, machine, by, asked)
+    if _has_test(ledger, machine):
+        test = _matrix(ledger, machine, "test", asked, "drop" if drop else "raise")
+        normal = test if by == "test" else _normals(ledger, machine, by, asked)
+    else:
+        normal = _normals(ledger, machine, by, asked)
+        test = _without_clips(normal)
     place = {pair: row for row, pair in enumerate(_pairs(normal.candidates))}
     pairs = _pairs(test.candidates)
     usable = [row for row, pair in enumerate(pairs) if pair in place and (asked is None or pair in asked)]
@@ -197,9 +234,30 @@ def load(
         tuple(left_out),
         ledger.layout.root,
         _targets(records.values()),
+        objective=objective_of(records.values()),
         faults=_faults(ledger, machine, asked, [pairs[row] for row in usable]),
+        table_of=lru_cache(64)(lambda trial, split: ledger.scores(records[trial], [split])),
         unseen=unseen_clips(ledger, machine, [pairs[row] for row in usable], test.clips["clip"].tolist()),
     )
+
+
+def objective_of(records: Iterable[TrialRecord]) -> str:
+    """normal-only if no searched trial was compared by labels, else labels; imported systems may have seen some."""
+    from asd_ray.ledger.record import LABELS, NORMAL_ONLY
+    from asd_ray.ledger.units import objective_of as of_record
+
+    return NORMAL_ONLY if set(map(of_record, records)) == {NORMAL_ONLY} else LABELS
+
+
+def _has_test(ledger: Ledger, machine: str) -> bool:
+    complete = [entry for entry in ledger.entries(machine) if entry.record.status == "complete"]
+    return any(entry.splits.get("test") is not None for entry in complete)
+
+
+def _without_clips(normal: CandidateMatrix) -> CandidateMatrix:
+    """The same candidates on no test clip."""
+    scores = np.zeros((len(normal.candidates), 0), np.float32)
+    return replace(normal, split="test", scores=scores, clips=normal.clips.iloc[:0])
 
 
 def _targets(records: Iterable[TrialRecord]) -> dict[str, str]:
@@ -273,6 +331,8 @@ def _matrix(
 
 def _without_normals(machine: str, by: str) -> str:
     cures = {"held_out": "--by train, or search with --held-out 0.1", "train": "--by held_out"}
+    if by == "test":
+        return f"{machine}: it has no test clips, whose scores could standardise; use --by held_out"
     return (
         f"{machine}: no candidate has scores of {by} clips, whose statistics standardise; use "
         f"{cures.get(by, '--by train')}, or --by test for imported systems (transductive: every output says so)"

@@ -17,6 +17,7 @@ BOUNDS = {  # least and most: work and memory grow with these, and Optuna takes 
     "repeats": (1, 1000),
     "seed": (0, 2**32 - 1),
     "draws": (1, 100_000),
+    "rules": (1, 2),
 }
 
 
@@ -32,6 +33,9 @@ class EnsembleConfig:
     threshold: str = "gamma"
     percentile: float = PERCENTILE  # percentile of normal scores that is the threshold
     infer_limit: float | None = None  # seconds that the ensemble may take for 10 s of sound
+    # 1 in the files of earlier versions: percentiles of plain draws as intervals, the percentile of all test clips as
+    # the threshold of transductive ensembles, and no warnings
+    rules: int = 2
 
     def __post_init__(self) -> None:
         for name, known in (("maximise", MAXIMISE), ("threshold", HOW)):
@@ -50,8 +54,9 @@ class EnsembleConfig:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Read the value in an ensemble file. An unknown field raises a TypeError."""
-        return cls(**stored)
+        return cls(**{"rules": 1, **stored})
 
     def to_json(self) -> dict[str, Any]:
-        """The value that `from_json` reads; without a limit it is that of earlier versions, which had none."""
-        return {name: value for name, value in asdict(self).items() if name != "infer_limit" or value is not None}
+        """The value that `from_json` reads. What files of earlier versions lack is written only if it has an effect."""
+        absent = {"infer_limit": None, "rules": 1}
+        return {name: value for name, value in asdict(self).items() if name not in absent or value != absent[name]}

@@ -50,7 +50,7 @@ def metrics_of(
         cells = measurement.cells
         metrics[protocol] = Metric(
             measurement.value,
-            bootstrap.interval(own),
+            _interval(evaluation, measurement, own, config),
             {name: value for name, value in cells.items() if "/" in name},
             cells["auc"],
             cells["pauc"],
@@ -62,6 +62,16 @@ def metrics_of(
         )
     both = "oracle" in metrics and "crossval" in metrics
     return Metrics(metrics, metrics["oracle"].value - metrics["crossval"].value if both else None), gains
+
+
+def _interval(
+    evaluation: EvaluationSet, measurement: Measurement, resampled: Floats, config: EnsembleConfig
+) -> tuple[float, float]:
+    if config.rules == 1:
+        return bootstrap.interval(resampled)
+    return bootstrap.cautious_interval(
+        measurement.scores, measurement.value, evaluation.scorer, draws=config.draws, seed=config.seed
+    )
 
 
 def _single(evaluation: EvaluationSet, measurement: Measurement) -> Single:

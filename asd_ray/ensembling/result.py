@@ -17,6 +17,7 @@ from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.schema import problem
 from asd_ray.ensembling.standardise import Standardiser, Statistics
 from asd_ray.ensembling.threshold import Threshold
+from asd_ray.ensembling.trust_warning import TrustWarning
 from asd_ray.errors import AsdRayError
 
 FORMAT = "asd_ray-ensemble/1"
@@ -141,6 +142,7 @@ class Ensemble(Part):
     recipe_source: str | None = None  # the file of a user's own recipe
     tried: Tried | None = None
     inference: InferenceTime | None = field(default=None, repr=False)  # where its time was limited
+    warnings: tuple[TrustWarning, ...] | None = None  # None in files of earlier versions
     checksum: str | None = None  # set when the file is written
 
     @classmethod

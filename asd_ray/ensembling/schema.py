@@ -29,7 +29,7 @@ from asd_ray.ensembling.cell_scorer import MAXIMISE
 from asd_ray.ensembling.combine import WAYS
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.recipe import Recipe
-from asd_ray.ensembling.threshold import HOW
+from asd_ray.ensembling.threshold import HOW, MIXTURE, SOURCES
 from asd_ray.errors import AsdRayError
 
 CHOSEN_BY = ("crossval", "oracle", "order", "user", "label_free")  # label_free in files of early versions only
@@ -72,7 +72,7 @@ RECIPE = object_of(
     standardise=STANDARDISE,
 )
 CONFIG = object_of(
-    {"infer_limit": TIME},
+    {"infer_limit": TIME, "rules": COUNT},
     maximise=OneOf(MAXIMISE),
     repeats=COUNT,
     folds=Whole(2, MOST),
@@ -117,6 +117,7 @@ ENSEMBLE = object_of(
             budget=TIME,
             costs=object_of(computer=TEXT, detectors=DictOf(TIME), features=DictOf(TIME), uses=DictOf(ListOf(TEXT))),
         ),
+        "warnings": ListOf(object_of(name=TEXT, sentence=TEXT, numbers=DictOf(FLOAT64))),
         "checksum": TEXT,
     },
     format=TEXT,
@@ -144,8 +145,11 @@ ENSEMBLE = object_of(
         scale=ListOf(ListOf(Number(1e-60, 1e39))),
     ),
     threshold=object_of(
-        {"shape": FLOAT64, "loc": FLOAT64, "scale": FLOAT64, "note": TEXT},
-        how=OneOf(HOW),
+        {
+            **{"shape": FLOAT64, "loc": FLOAT64, "scale": FLOAT64, "note": TEXT, "source": OneOf(tuple(SOURCES))},
+            **{"clips": COUNT, "exceeding": Whole(0, MOST), "normal_share": SHARE},
+        },
+        how=OneOf((*HOW, MIXTURE)),
         percentile=PERCENT,
         value=FLOAT64,
     ),
@@ -204,7 +208,21 @@ def _fits_together(stored: dict[str, Any]) -> str:
                 return f"statistics/{name}/{at} must have {len(groups)} elements, one per group, but has {len(row)}"
         if len(statistics[name]) != len(members):
             return f"statistics/{name} must have {len(members)} rows, one per member, but has {len(statistics[name])}"
-    return _reference_fits(stored) or _metrics_fit(stored["metrics"]) or _inference_fits(stored)
+    return (
+        _threshold_fits(stored["threshold"])
+        or _reference_fits(stored)
+        or _metrics_fit(stored["metrics"])
+        or _inference_fits(stored)
+    )
+
+
+def _threshold_fits(threshold: dict[str, Any]) -> str:
+    clips, exceeding = threshold.get("clips"), threshold.get("exceeding")
+    if (clips is None) != (exceeding is None) or (clips is not None and exceeding > clips):
+        return "threshold/exceeding must be there if threshold/clips is, and not be more"
+    if threshold["how"] == MIXTURE and not {"clips", "normal_share", "source"} <= set(threshold):
+        return "threshold/clips, normal_share and source must be there where threshold/how is mixture"
+    return ""
 
 
 def _reference_fits(stored: dict[str, Any]) -> str:

@@ -19,13 +19,19 @@ from asd_ray.ensembling._part import Part
 from asd_ray.errors import AsdRayError, unknown
 
 HOW = ("gamma", "empirical")
+MIXTURE = "mixture"  # of test clips of which nobody knows whether they are normal; see lower_mode.py
+TEST = "test"  # a source
+SOURCES = {"held_out": "held-out normal clips", "train": "training clips", TEST: "test clips, anomalies included"}
 PERCENTILE = 90.0
 FAR = 3.0  # standard errors of the share of clips above the threshold
 
 
 @dataclass(frozen=True)
 class Threshold(Part):
-    """A score above `value` is called an anomaly. The gamma distribution's parameters are set if `how` is gamma."""
+    """A score above `value` is called an anomaly. The gamma distribution's parameters are set if `how` is gamma.
+
+    The fields from `source` on are None in files of earlier versions, and for a threshold that a user chose.
+    """
 
     how: str
     percentile: float
@@ -34,6 +40,22 @@ class Threshold(Part):
     loc: float | None = None
     scale: float | None = None
     note: str | None = None
+    source: str | None = None  # a key of SOURCES: the clips whose scores it was computed from
+    clips: int | None = None  # number of these clips
+    exceeding: int | None = None  # those of them that score above `value`
+    normal_share: float | None = None  # where `how` is mixture: the share of the test clips that it takes for normal
+
+    @property
+    def description(self) -> str:
+        """Where it comes from, for people; "" where that is not known."""
+        if self.source is None or self.clips is None:
+            return ""
+        clips = f"{self.clips:,} {SOURCES[self.source]}"
+        if self.how == MIXTURE:
+            share = f"{100 * (self.normal_share or 0):.0f} %"
+            return f"the {self.percentile:g}th percentile of the lower {share} of {clips}, which are taken for normal"
+        how = ", by a gamma distribution" if self.how == "gamma" else ""
+        return f"the {self.percentile:g}th percentile of {clips}{how}"
 
     def fitted_value(self) -> float:
         """The percentile of the gamma distribution, which must equal `value`; NaN if there is no distribution."""

@@ -28,6 +28,7 @@ NOT_REBUILT = (
     "created",
     "versions",
     "notes",
+    "warnings",
     "recipe_source",
     "tried",
     "inference",

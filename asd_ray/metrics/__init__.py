@@ -5,6 +5,7 @@ from asd_ray.metrics.curve import MAX_FPR, auc, auc_batch, mauc, pauc, pauc_batc
 from asd_ray.metrics.decisions import Detection, detection, f1
 from asd_ray.metrics.editions import EDITIONS, Edition
 from asd_ray.metrics.evaluable import EvaluableClips, evaluable_clips
+from asd_ray.metrics.false_alarms import FalseAlarmRate
 from asd_ray.metrics.ground_truth import read_truth
 from asd_ray.metrics.jackknife import Jackknife, jackknife
 from asd_ray.metrics.means import hmean
@@ -18,6 +19,7 @@ __all__ = [
     "Detection",
     "Edition",
     "EvaluableClips",
+    "FalseAlarmRate",
     "Jackknife",
     "Official",
     "Submission",

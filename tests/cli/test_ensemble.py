@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from asd_ray._console import Console
 from asd_ray.cli._types import infer_limit
 from asd_ray.ensemble import main
 from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
@@ -174,7 +175,7 @@ def test_options_reach_the_file(run: Path, said: Callable[..., str]) -> None:
     stored = json.loads(said("--run", run, "--recipe", "best_single", "--json", *words, *QUICK))["machines"]["fan"]
     assert stored["wishes"] == {
         **{"maximise": "auc", "repeats": 1, "folds": 2, "seed": 3, "draws": 1000},
-        **{"threshold": "empirical", "percentile": 80.0},
+        **{"threshold": "empirical", "percentile": 80.0, "rules": 2},
     }
     assert stored["metrics"]["oracle"]["value"] == stored["metrics"]["oracle"]["auc"]
 
@@ -244,9 +245,12 @@ def test_without_test_labels_there_are_decisions_and_no_numbers(
 ) -> None:
     run = make_run(tmp_path / "run", test_label="unknown")
     message = refused("fan", "--run", run, "--recipe", "greedy")
-    assert "cannot choose; use --recipe label_free, which chooses without labels" in message
+    assert (
+        "there are no anomalies (the test clips have no labels); choose without labels: --recipe label_free" in message
+    )
     output = said("fan", "--run", run, "--recipe", "label_free")
-    assert "note: the test clips have no labels: scores and decisions only, no metrics" in output
+    assert "fan: 6 candidates of 2 families; not measured: there are no anomalies" in output
+    assert "note: not measured: there are no anomalies; the test clips have no labels" in output
     assert "oracle:" not in output
     assert json.loads((run / "ensembles/fan/final.json").read_text())["metrics"] == {}
 
@@ -294,8 +298,16 @@ def test_two_datasets_in_one_run_are_refused(tmp_path: Path, refused: Callable[.
     assert "are of 2 datasets, demo (f0f0f0f0) and mimii (abcabcab); their clips differ" in message
 
 
-def test_one_class_only_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_normal_test_clips_alone_measure_nothing(tmp_path: Path, said: Callable[..., str]) -> None:
     run = make_run(tmp_path / "run", test_label="normal")
+    output = said("fan", "--run", run)
+    assert "note: not measured: there are no anomalies; all test clips are normal" in output
+    assert output.count("not followed, as they choose by labels: ") == 1
+    assert "label_free.mean, the first of 2 recipes in a fixed order, as no label may choose" in output
+
+
+def test_anomalies_alone_are_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+    run = make_run(tmp_path / "run", test_label="anomaly")
     message = refused("fan", "--run", run)
     assert message.count("no id has normal and anomalous test clips, so no AUC can be computed") == 1
     assert "fan: no id has normal and anomalous test clips" in refused("fan", "--run", run, "--recipe", "label_free")
@@ -389,3 +401,39 @@ def test_what_left_out_a_candidate_can_be_verified_still(run: Path, said: Callab
 )
 def test_a_limit_is_a_time_with_or_without_a_unit(text: str, seconds: float) -> None:
     assert infer_limit(text) == seconds
+
+
+@pytest.fixture
+def in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asd_ray._console.console", lambda **options: Console(width=80))
+
+
+def test_warnings_stand_below_the_table_in_80_columns(
+    run: Path, in_80_columns: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fan", "--run", str(run), "--recipe", "best_single", *QUICK]) == 0
+    output = capsys.readouterr().out
+    final = json.loads((run / "ensembles" / "fan" / "final.json").read_text())
+    assert {warning["name"] for warning in final["warnings"]} == {"few_clips", "false_alarms"}
+    words = " ".join(output.split())
+    for warning in final["warnings"]:
+        assert f"warning: {warning['sentence']}" in words
+    paragraphs = output[output.index("  warning: ") : output.index("fan: best_single, the best of 1 recipes")]
+    assert all(line.startswith("  ") and len(line.rstrip()) <= 80 for line in paragraphs.splitlines())
+
+
+def test_warnings_of_a_final_ensemble_that_was_stored_before_are_shown_with_its_name(
+    run: Path, said: Callable[..., str]
+) -> None:
+    said("fan", "--run", run, *QUICK)
+    output = said("fan", "--run", run, "--recipe", "label_free", *QUICK)
+    final = json.loads((run / "ensembles" / "fan" / "final.json").read_text())
+    assert not final["recipe"]["name"].startswith("label_free")
+    name = final["recipe"]["name"]
+    assert f"warning about the final ensemble, {name}: {final['warnings'][0]['sentence'][:40]}" in output
+
+
+def test_json_of_the_command_has_the_warnings(run: Path, said: Callable[..., str]) -> None:
+    printed = json.loads(said("fan", "--run", run, "--recipe", "best_single", "--json", *QUICK))
+    warnings = printed["machines"]["fan"]["warnings"]
+    assert {"name", "sentence", "numbers"} == set(warnings[0])

@@ -96,3 +96,22 @@ def test_a_calibrated_bundle_is_saved_and_says_so(small: SmallRun, tmp_path: Pat
     assert Bundle.load(tmp_path / "b").threshold == 2.5
     assert "A user chose this threshold" in (tmp_path / "b" / "MODEL_CARD.md").read_text()
     assert small.load().threshold == bundle.threshold
+
+
+def test_the_model_card_has_the_warnings_with_false_alarms_of_its_own_threshold(
+    small: SmallRun, tmp_path: Path
+) -> None:
+    bundle = small.load()
+    card = (small.folder / "MODEL_CARD.md").read_text()
+    assert card.index("## Before you trust it") < card.index("## Training")
+    warnings = bundle.ensemble.warnings
+    assert warnings
+    for warning in warnings:
+        assert (warning.sentence in card) == (warning.name != "false_alarms")
+    seconds, normal = bundle.seconds, bundle.normal_scores("")
+    assert seconds != 10
+    above = int((normal > bundle.threshold).sum())
+    of_day = f"{86_400 / seconds:,.0f} clips of {seconds:g} s in a day, expect "
+    assert f"False alarms: {above} of {len(normal)} normal clips score above the threshold. Of the {of_day}" in card
+    bundle.with_threshold(float(normal.max())).save(tmp_path / "b")
+    assert f"False alarms: 0 of {len(normal)} normal clips" in (tmp_path / "b" / "MODEL_CARD.md").read_text()

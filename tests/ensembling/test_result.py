@@ -72,7 +72,10 @@ def test_a_key_of_a_later_version_is_kept_wherever_it_is(stored: Any) -> None:
         if place in own_fields:
             with pytest.raises(AsdRayError, match="is not as this version writes it"):
                 Ensemble.from_json(changed)
-        elif place not in {("versions",), ("candidates", "families"), ("candidates", "all")} and "cells" not in place:
+        elif place not in {("versions",), ("candidates", "families"), ("candidates", "all")} and place[-1:] not in (
+            ("cells",),
+            ("numbers",),  # of a warning
+        ):
             assert Ensemble.from_json(changed).to_json() == changed, place
             kept += 1
     assert kept > 20
@@ -106,7 +109,7 @@ def test_every_part_is_a_frozen_dataclass(stored: Any) -> None:
             value = getattr(part, field.name)
             inner = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
             parts += [item for item in inner if isinstance(item, Part)]
-    assert len(seen) == 13
+    assert len(seen) == 14
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from asd_ray import ensembling
+from asd_ray.ensembling import EnsembleConfig
 from asd_ray.ensembling.mistakes import Mistakes
 from asd_ray.ensembling.result import SelectionFrequency
 from asd_ray.ledger import Ledger
@@ -175,11 +177,47 @@ def test_a_run_of_unlabelled_clips_has_a_page_too(tmp_path: Path) -> None:
     result = dict(contents(gather(ledger)))
     read = Reader(result["report.html"])
     assert "The test clips have no labels" in "".join(read.words)
-    assert "ROC of the ensemble" not in "".join(read.words)
+    assert re.search(r"ROC of the ensemble\s+Not measured: there are no anomalies\.", "".join(read.words))
     assert "no labels" in result["report.md"]
     for text in ("".join(read.words), result["report.md"]):
         assert "Test clips with the highest scores" in text
         assert "missed" not in text
+
+
+def test_warnings_are_the_first_of_a_machines_part_on_the_page_in_markdown_and_in_json(facts: Any) -> None:
+    result = dict(contents(facts))
+    own = facts["machines"]["fan"]
+    sentences = [warning.sentence for warning in own["final"].warnings]
+    assert sentences
+    words = " ".join("".join(Reader(result["report.html"]).words).split())
+    part = words[words.index(f"fan: {own['final'].name}, ") :]
+    for sentence in sentences:
+        assert part.index("Before you trust these numbers") < part.index(sentence) < part.index("Recipes")
+        assert plain(sentence) in result["report.md"]
+    stored = json.loads(result["report.json"])["machines"]["fan"]
+    assert [warning["sentence"] for warning in stored["warnings"]] == sentences
+    assert own["final"].threshold.description in words
+    assert stored["threshold"] == own["final"].threshold.description
+
+
+def test_without_warnings_there_is_no_box(facts: Any) -> None:
+    machines = {**facts["machines"], "fan": {**facts["machines"]["fan"], "warnings": ()}}
+    others = {name: {**own, "warnings": ()} for name, own in machines.items()}
+    assert "Before you trust" not in page({**facts, "machines": others})
+    assert "Before you trust" not in markdown({**facts, "machines": others})
+
+
+def test_an_ensemble_of_an_earlier_version_is_looked_at_again(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "run")
+    fill(ledger, "fan", trials=2, per_cell=4)
+    ensembling.choose(ledger, "fan", ["best_single"], EnsembleConfig(repeats=1, folds=2, draws=20, rules=1))
+    own = gather(ledger)["machines"]["fan"]
+    assert own["final"].warnings is None
+    assert {warning.name for warning in own["warnings"]} == {"few_clips"}
+    assert own["threshold"] in (
+        "gamma, percentile 90 of held-out normal clips",
+        "empirical, percentile 90 of held-out normal clips",
+    )
 
 
 def test_published_numbers_are_shown_with_their_protocol(facts: Any) -> None:

@@ -13,27 +13,26 @@ import numpy.typing as npt
 
 from asd_ray.deploy.watch.alarm_rule import AlarmRule
 from asd_ray.deploy.watch.events import FalseAlarms
+from asd_ray.metrics.false_alarms import DAY, FalseAlarmRate
 
-DAY = 86_400.0  # seconds
 LONGEST = 1e12  # windows until an alarm: beyond it the equations lose their precision, and nobody would wait
 
 
 def expected_false_alarms(normal: npt.NDArray[np.float64], rule: AlarmRule, hop: float) -> FalseAlarms:
     """The estimate for windows that begin every `hop` seconds; `normal` are scores of normal clips."""
-    windows, clips = DAY / hop, len(normal)
-    exceeding = int((normal > rule.threshold).sum())
-    low = float((normal <= rule.lower_threshold).mean())
-    per_day = windows * alarms_per_window(exceeding / clips, low, rule)
-    most = windows * exceeding / clips / rule.alarm_after
-    resolution = windows / clips / rule.alarm_after
+    windows, rate = DAY / hop, FalseAlarmRate.of(normal, rule.threshold)
+    low = 1 - FalseAlarmRate.of(normal, rule.lower_threshold).share
+    per_day = windows * alarms_per_window(rate.share, low, rule)
+    most = rate.per_day(hop) / rule.alarm_after
+    resolution = windows / rate.clips / rule.alarm_after
     return FalseAlarms(
         windows_per_day=windows,
-        normal_clips=clips,
-        exceeding=exceeding,
+        normal_clips=rate.clips,
+        exceeding=rate.exceeding,
         per_day=per_day,
         per_day_most=most,
         resolution=resolution,
-        words=_words(exceeding, clips, windows, per_day, most, resolution),
+        words=_words(rate.exceeding, rate.clips, windows, per_day, most, resolution),
     )
 
 

@@ -1,0 +1,236 @@
+"""Each warning: when it is given, and when not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from asd_ray.ensembling import Ensemble, EnsembleConfig, Recipe, build, choose, load, read
+from asd_ray.ensembling.candidates import Candidates
+from asd_ray.ensembling.threshold import Threshold
+from asd_ray.ensembling.trust import RULES, TrustWarning, false_alarms, few_clips, warnings_of
+from asd_ray.ensembling.trust.far_from_training import higher_shares
+from asd_ray.ensembling.verifying import verify
+from asd_ray.errors import AsdRayError
+from asd_ray.ledger import Ledger
+from asd_ray.metrics import FalseAlarmRate
+
+Make = Callable[..., Ledger]
+QUICK = EnsembleConfig(repeats=1, folds=2, draws=50)
+BEST = Recipe("best", "best")
+
+
+def made(candidates: Candidates, recipe: Recipe = BEST, config: EnsembleConfig = QUICK) -> Ensemble:
+    return build(candidates, recipe, config)
+
+
+def of(ensemble: Ensemble, name: str) -> list[TrustWarning]:
+    assert ensemble.warnings is not None
+    return [warning for warning in ensemble.warnings if warning.name == name]
+
+
+def test_names_of_rules_are_unique_and_sentences_are_sentences(candidates: Callable[..., Candidates]) -> None:
+    assert len({rule.NAME for rule in RULES}) == len(RULES) == 6
+    ensemble = made(candidates(strength=(9.0, -1.0), per=4), Recipe("pair", "top_k", k=2))
+    assert ensemble.warnings
+    for warning in ensemble.warnings:
+        assert warning.sentence[0].isupper() or warning.sentence[0].isdigit()
+        assert warning.sentence.endswith(".")
+        assert warning.numbers
+
+
+def test_a_perfect_number_of_few_clips_is_no_certainty(candidates: Callable[..., Candidates]) -> None:
+    ensemble = made(candidates(strength=(20.0,), per=5))
+    low, high = ensemble.metrics["oracle"].interval
+    assert (ensemble.metrics["oracle"].value, high) == (1, 1)
+    assert 0.5 < low < 0.97
+    [warning] = of(ensemble, "certainty")
+    assert warning.sentence.startswith(
+        "Every anomaly scores above every normal clip (oracle, crossval, cross_id: 1.000)"
+    )
+    assert f"the lower end of the interval, {low:.3f}," in warning.sentence
+    assert warning.numbers == {"value": 1, "low": low, "high": 1}
+    assert not of(made(candidates(per=20)), "certainty")
+
+
+def test_an_interval_of_width_zero_in_an_old_file_is_no_certainty_either(candidates: Callable[..., Candidates]) -> None:
+    members = candidates(strength=(20.0,), per=5)
+    old = made(members, config=replace(QUICK, rules=1))
+    assert old.warnings is None
+    assert old.metrics["oracle"].interval == (1, 1)
+    sentences = [warning.sentence for warning in warnings_of(old, members)]
+    assert "an interval of width zero is no certainty" in sentences[0]
+    single = replace(old.metrics["oracle"], value=0.7, interval=(0.7, 0.7))
+    old = replace(old, metrics=replace(old.metrics, by_protocol={"oracle": single}))
+    assert warnings_of(old, members)[0].sentence == (
+        "The interval of oracle has the width zero: there are too few clips to show how uncertain 0.700 is."
+    )
+
+
+@pytest.mark.parametrize(
+    ("per", "words"),
+    [
+        (2, "2 of 2 ids have few test clips, at least 4 normal clips and 4 anomalous clips each: one anomaly more or"),
+        (6, "each: pAUC looks at the loudest 10 % of the normal clips, 1.2 clips."),
+        (10, None),
+    ],
+)
+def test_few_test_clips_of_an_id(candidates: Callable[..., Candidates], per: int, words: str | None) -> None:
+    found = [each for each in of(made(candidates(per=per)), "few_clips") if "test clips" in each.sentence]
+    assert [words in each.sentence for each in found] == ([True] if words else [])
+
+
+def test_the_one_id_that_has_few_test_clips_is_named(candidates: Callable[..., Candidates]) -> None:
+    whole = candidates(per=10, year=None)
+    of_both = ((whole.clips["id"] == "02") & (whole.clips["label"] == "anomaly")).to_numpy()
+    keep = np.sort(np.append(np.flatnonzero(~of_both), np.flatnonzero(of_both)[:5]))
+    fewer = replace(whole, clips=whole.clips.iloc[keep].reset_index(drop=True), scores=whole.scores[:, keep])
+    [warning] = of(made(fewer), "few_clips")
+    assert warning.sentence == (
+        "Id 02 has 20 normal clips and 5 anomalous clips in the test: one anomaly more or less moves the AUC of an id "
+        "by up to 0.20."
+    )
+    assert warning.numbers == {"ids": 1, "normal": 20, "anomaly": 5}
+
+
+def with_normals(whole: Candidates, keep: Any) -> Candidates:
+    at = np.flatnonzero(keep)
+    return replace(whole, normal=whole.normal.iloc[at].reset_index(drop=True), normal_scores=whole.normal_scores[:, at])
+
+
+def test_few_normal_clips_behind_the_threshold(candidates: Callable[..., Candidates]) -> None:
+    whole = candidates(per=10)
+    assert not of(made(whole), "few_clips")
+    [warning] = of(made(with_normals(whole, np.arange(120) % 4 == 0)), "few_clips")
+    assert warning.sentence.startswith("30 normal clips are few for the threshold at their 90th percentile")
+    assert warning.numbers["low"] < 0.1 < warning.numbers["high"]
+    assert of(made(whole, config=replace(QUICK, percentile=99)), "few_clips")
+
+
+def test_few_normal_clips_behind_the_units_of_an_id(candidates: Callable[..., Candidates]) -> None:
+    whole = candidates(per=10)
+    keep = (whole.normal["id"] == "00") | (np.arange(120) >= 117)
+    found = [warning.sentence for warning in of(made(with_normals(whole, keep)), "few_clips")]
+    assert found == ["Fewer than 5 clips to take units from: 02. Scores there are in units of the whole machine."]
+
+
+def test_members_below_chance_are_named_with_their_auc(candidates: Callable[..., Candidates]) -> None:
+    pair = Recipe("pair", "top_k", k=2)
+    ensemble = made(candidates(strength=(2.0, -0.8), per=20, shared=0.0), pair)
+    [warning] = of(ensemble, "below_chance")
+    assert warning.sentence.startswith("Below chance: fan-group_made-0001 mse (AUC 0.2")
+    assert warning.numbers["members"] == 1
+    assert not of(made(candidates(strength=(2.0, 1.0), per=20), pair), "below_chance")
+
+
+def test_an_id_where_the_ensemble_is_below_chance_is_named(candidates: Callable[..., Candidates]) -> None:
+    whole = candidates(strength=(2.0,), per=20, year=None)
+    upside_down = (whole.clips["id"] == "02").to_numpy()
+    scores = np.where(upside_down, -whole.scores, whole.scores)
+    warnings = [each.sentence for each in of(made(replace(whole, scores=scores)), "below_chance")]
+    assert any(sentence.startswith("The ensemble is below chance for 02/auc (0.") for sentence in warnings)
+
+
+def learned_by_heart(family: str, number: int, variant: str, scores: Any) -> Any:
+    """The first candidate's training clips score far lower than all else."""
+    training = np.arange(len(scores)) < 4 * 12
+    return np.where(training & (number == 0), scores - 5, scores)
+
+
+@pytest.mark.parametrize("by", ["held_out", "train"])
+def test_members_that_know_their_training_clips_by_heart(ledger_of: Make, by: str) -> None:
+    ledger = ledger_of({"idnn": [{}, {}]}, per=12, variants=("mse",), change=learned_by_heart)
+    ensemble = made(load(ledger, "fan", by), Recipe("pair", "top_k", k=2, by=by))
+    [warning] = of(ensemble, "far_from_training")
+    assert "in most pairs of fan-idnn-0000 mse (100 %); 50 % would be alike" in warning.sentence
+    assert ("expect more false alarms" in warning.sentence) == (by == "train")
+    assert warning.numbers["members"] == 1
+    honest = ledger_of({"idnn": [{}, {}]}, machine="pump", per=12, variants=("mse",))
+    assert not of(made(load(honest, "pump", by), Recipe("pair", "top_k", k=2, by=by)), "far_from_training")
+
+
+def test_few_held_out_clips_show_nothing_about_training() -> None:
+    def split(many: int) -> tuple[pd.DataFrame, np.ndarray]:
+        return pd.DataFrame({"id": ["00"] * many}), np.arange(float(many))[None]
+
+    assert higher_shares(split(50), split(9)) is None
+    shares = higher_shares(split(50), split(10))
+    assert shares is not None
+    assert shares.shape == (1,)
+
+
+def test_a_threshold_from_test_clips_is_said(ledger_of: Make) -> None:
+    recipe = replace(BEST, by="test")
+    imported = ledger_of(per=40, splits=("test",), strength=4.0, year=None)
+    ensemble = made(load(imported, "fan", "test"), recipe)
+    [warning] = of(ensemble, "threshold_source")
+    assert warning.sentence.startswith("Threshold from test clips: no scores of normal clips are stored. Of 320 test")
+    assert "the lower" in warning.sentence
+    assert warning.numbers["exceeding"] == ensemble.threshold.exceeding
+    assert not of(ensemble, "false_alarms")
+    alike = ledger_of(per=40, splits=("test",), strength=0.0, machine="pump", year=None)
+    [warning] = of(made(load(alike, "pump", "test"), recipe), "threshold_source")
+    assert "the scores do not show two kinds, so it is the 90th percentile of all of them" in warning.sentence
+    normal = ledger_of(per=20, machine="valve")
+    assert not of(made(load(normal, "valve", "test"), recipe), "threshold_source")
+    old = made(load(imported, "fan", "test"), recipe, replace(QUICK, rules=1))
+    members = load(imported, "fan", "test", only={old.members[0].trial: [old.members[0].variant]})
+    assert any("so it misses anomalies" in each.sentence for each in warnings_of(old, members))
+
+
+def test_false_alarms_of_a_day_have_an_upper_limit(candidates: Callable[..., Candidates]) -> None:
+    ensemble = made(candidates(per=10))
+    [warning] = of(ensemble, "false_alarms")
+    numbers, limit = warning.numbers, ensemble.threshold
+    assert (numbers["exceeding"], numbers["clips"], numbers["seconds"]) == (limit.exceeding, limit.clips, 10.0)
+    assert limit.exceeding is not None
+    assert numbers["per_day"] == pytest.approx(8640 * limit.exceeding / 120)
+    assert numbers["per_day"] < numbers["most"] < 8640
+    words = f"expect {numbers['per_day']:,.0f} false alarms, and not more than {numbers['most']:,.0f} (95 % limit)"
+    assert words in warning.sentence
+
+
+def test_rare_false_alarms_are_no_warning() -> None:
+    assert not list(false_alarms.of_rate(FalseAlarmRate(0, 100_000), 10.0))
+    assert list(false_alarms.of_rate(FalseAlarmRate(0, 10_000), 10.0))
+    assert few_clips.behind_threshold(FalseAlarmRate(0, 9), 90).numbers["low"] == 0
+
+
+def test_without_labels_what_can_be_known_is_said(ledger_of: Make) -> None:
+    ledger = ledger_of(labels="unknown")
+    ensemble = made(load(ledger, "fan"), Recipe("label_free", "label_free"))
+    assert {warning.name for warning in ensemble.warnings or ()} == {"few_clips", "false_alarms"}
+
+
+def test_warnings_are_in_the_file_and_verified_by_the_checksum(ledger_of: Make) -> None:
+    ledger = ledger_of(strength=9.0)
+    comparison = choose(ledger, "fan", [BEST], QUICK)
+    ensemble = read(comparison.path)
+    assert ensemble.warnings == comparison.final.warnings
+    assert ensemble.warnings
+    assert max(verify(ledger, ensemble).values()) <= 1e-9
+    changed = replace(ensemble, warnings=())
+    assert verify(ledger, changed)["checksum"] > 1
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"exceeding": 99}, "threshold/exceeding must be there if threshold/clips is, and not be more"),
+        ({"how": "mixture"}, "threshold/clips, normal_share and source must be there where threshold/how is mixture"),
+        ({"source": "guess"}, "threshold/source must be held_out or train or test"),
+    ],
+)
+def test_a_threshold_that_contradicts_itself_is_refused(
+    candidates: Callable[..., Candidates], part: dict[str, Any], message: str
+) -> None:
+    stored = json.loads(json.dumps(made(candidates(per=4)).to_json()))
+    limit = {**Threshold("empirical", 90, 1.0).to_json(), **({"clips": 9} if "exceeding" in part else {}), **part}
+    with pytest.raises(AsdRayError, match=message):
+        Ensemble.from_json({**stored, "threshold": limit})
