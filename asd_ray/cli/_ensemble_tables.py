@@ -22,10 +22,10 @@ def print_machine(comparison: Comparison) -> None:
     tried = best.candidates
     title = f"{comparison.machine}: {tried.tried} candidates of {len(tried.families)} families; {_measure_of(best)}"
     measured, on_faults = bool(best.metrics), comparison.on_faults
+    unseen = any("unseen" in ensemble.metrics for ensemble in comparison.ensembles)
     if not measured:  # the table is narrower than its title
         out.print(title)
     table = Table(title=title if measured else None, title_justify="left")
-    unseen = any("unseen" in ensemble.metrics for ensemble in comparison.ensembles)
     names = [*(["unseen", "95 %"] if unseen else []), "crossval", "95 %", "oracle", "gap"]
     names = [*names, "gain over best single", "95 %"] if measured else ["test clips"]
     names = ["recipe", "members", *names, *["faults"] * bool(on_faults), *["ms"] * bool(best.inference)]

@@ -55,6 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         choices=("held_out", "train", "test"),
         help="clips whose scores standardise (default: those of the recipe; test if a run has no others)",
     )
+    add(
+        "--standardise",
+        choices=("z", "robust", "rank", "open_rank", "none"),
+        help="unit of the scores, such as z or rank, for all recipes (default: each recipe's own)",
+    )
     add("--folds", type=positive, default=5, help="folds of crossval (default 5)")
     add("--repeats", type=positive, default=3, help="repeats of crossval (default 3)")
     add("--seed", type=int, default=0, help="seed of folds, bags and resampled clips (default 0)")
@@ -133,6 +138,7 @@ def _ensemble(args: argparse.Namespace) -> int:
                 recipes,
                 config,
                 by=args.by,
+                standardise=args.standardise,
                 drop=args.missing == "drop",
                 final=args.final,
                 timer=None if args.infer_limit is None else _timer(ledger, machine),

@@ -268,7 +268,7 @@ def _with_better_as_best(ensemble: Ensemble, better: bool | None) -> Ensemble:
 
 
 def rank(ensemble: Ensemble) -> tuple[bool, float, int, str]:
-    """A sort key: forecasts before upper bounds, then the value that compares, then fewer members.
+    """A sort key: forecasts before upper bounds, then the value that ensembles are compared by, then fewer members.
 
     Ensembles that were not measured are in the order of `preference`.
     """

@@ -141,13 +141,13 @@ def how_labels_were_used(ensemble: Ensemble) -> str:
 
 def recipes(ensembles: Mapping[str, Ensemble], fault_scores: FaultScores | None = None) -> list[dict[str, Any]]:
     """One row for each recipe's ensemble: the chosen one first, then by the value that chose."""
-    final, columns = ensembles[FINAL], [name for name in protocols.names() if name != "oracle"]
-    ranked = sorted(ensembles.items(), key=lambda item: rank(item[1]))
     on_faults = {
         name: found.value
         for name, ensemble in ensembles.items()
         if fault_scores and (found := OnFaults.of(fault_scores, ensemble))
     }
+    final, columns = ensembles[FINAL], [name for name in protocols.names() if name != "oracle"]
+    ranked = sorted(ensembles.items(), key=lambda item: rank(item[1]))
     rows = [
         {
             "recipe": name,
