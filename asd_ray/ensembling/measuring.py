@@ -50,7 +50,7 @@ def metrics_of(
         cells = measurement.cells
         metrics[protocol] = Metric(
             measurement.value,
-            _interval(evaluation, measurement, own, config),
+            _interval(measurement, own, config),
             {name: value for name, value in cells.items() if "/" in name},
             cells["auc"],
             cells["pauc"],
@@ -64,13 +64,11 @@ def metrics_of(
     return Metrics(metrics, metrics["oracle"].value - metrics["crossval"].value if both else None), gains
 
 
-def _interval(
-    evaluation: EvaluationSet, measurement: Measurement, resampled: Floats, config: EnsembleConfig
-) -> tuple[float, float]:
+def _interval(measurement: Measurement, resampled: Floats, config: EnsembleConfig) -> tuple[float, float]:
     if config.rules == 1:
         return bootstrap.interval(resampled)
     return bootstrap.cautious_interval(
-        measurement.scores, measurement.value, evaluation.scorer, draws=config.draws, seed=config.seed
+        measurement.scores, measurement.value, measurement.scorer, draws=config.draws, seed=config.seed
     )
 
 
