@@ -224,8 +224,9 @@ def open_bank(
 
 def _without(table: ClipTable, problems: Sequence[Problem]) -> ClipTable:
     broken = {problem.path for problem in problems}
+    usable = [str(table.root / path) not in broken for path in table.frame["path"]]
     left_out = [dataclasses.replace(each, severity=WARNING, rule=f"left out: {each.rule}") for each in problems]
-    return table.with_frame(table.frame[~table.frame["path"].isin(broken)].reset_index(drop=True), *left_out)
+    return table.with_frame(table.frame[usable].reset_index(drop=True), *left_out)
 
 
 def _open(

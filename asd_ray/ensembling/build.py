@@ -18,6 +18,7 @@ from asd_ray.ensembling.costs import Timer
 from asd_ray.ensembling.deciding import ensemble_threshold
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
 from asd_ray.ensembling.greedy import Selection
+from asd_ray.ensembling.label_free import criterion_notes, without_labels
 from asd_ray.ensembling.measuring import best_single, measurements, metrics_of
 from asd_ray.ensembling.metric import Decisions, Metrics
 from asd_ray.ensembling.protocols import Measurement
@@ -33,7 +34,6 @@ from asd_ray.ensembling.result import (
     StoredStatistics,
     TrailStep,
 )
-from asd_ray.ensembling.select import without_labels
 from asd_ray.ensembling.standardise import Statistics
 from asd_ray.ensembling.timing import with_costs, within_limit
 from asd_ray.ensembling.trust import with_warnings
@@ -146,7 +146,7 @@ def _described(
     rows, weights = list(selection.members), list(selection.weights)
     members, own = candidates.take(rows), statistics.take(rows)
     transductive = recipe.by == "test" or recipe.combine[0] in TRANSDUCTIVE
-    label_free = recipe.select == "label_free"
+    label_free = not recipe.uses_labels
     return Ensemble(
         machine=candidates.machine,
         recipe=recipe,
@@ -164,18 +164,18 @@ def _described(
         candidates=_summary(candidates),
         transductive=transductive,
         labels=protocols.find("label_free" if label_free else "oracle").sentence,
-        notes=tuple(_notes(candidates, members, transductive)),
+        notes=(*_notes(candidates, members, transductive), *criterion_notes(recipe, candidates)),
     )
 
 
 def _unmeasured(candidates: Candidates, recipe: Recipe, config: EnsembleConfig) -> Ensemble:
-    if recipe.select != "label_free":
+    if recipe.uses_labels:
         raise AsdRayError(
             f"{candidates.machine}: its test clips have no labels, so recipe {recipe.name} cannot choose; "
             "use --recipe label_free, which chooses without labels: it gives scores and decisions, and no metrics"
         )
     statistics = recipe.standardise.learn(candidates.normal_scores, candidates.normal)
-    selection = without_labels(recipe, candidates.table)
+    selection = without_labels(recipe, candidates)
     ensemble = _described(candidates, recipe, config, selection, statistics)
     note = "the test clips have no labels: scores and decisions only, no metrics"
     unmeasured = replace(ensemble, notes=(*ensemble.notes, note))

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,11 +45,19 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class Faults:
+    """The scores of normal clips with an injected fault. A candidate of an earlier version has none: NaN throughout."""
+
+    clips: pd.DataFrame  # clip, id, domain; a clip's name says the fault
+    scores: npt.NDArray[np.float32]  # [candidates, clips]
+
+
+@dataclass(frozen=True)
 class Candidates:
     """Every candidate of one machine, over the same clips.
 
     `table` has one row per candidate: trial, variant, name, family, …, paper (whether it has its paper's setting),
-    params, peeked (whether its epoch was chosen by test labels).
+    params, peeked (whether its epoch was chosen by test labels), guided (whether its search was led by test labels).
     `normal` holds the clips whose scores standardise: normal clips of the training data or held-out ones; where `by`
     is "test", the test clips themselves, without their labels.
     """
@@ -71,6 +79,8 @@ class Candidates:
     limit: float = math.inf  # seconds that the costs of an ensemble's members may add up to
     # trial, split -> the long table of its scores: splits that only some questions about an ensemble's members need
     table_of: Callable[[str, str], pd.DataFrame] | None = field(default=None, repr=False, compare=False)
+    faults: Faults | None = None  # None if no candidate was scored on injected faults
+    memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # results, by name
 
     def __len__(self) -> int:
         return len(self.table)
@@ -82,6 +92,7 @@ class Candidates:
             table=self.table.iloc[at].reset_index(drop=True),
             scores=self.scores[at],
             normal_scores=self.normal_scores[at],
+            faults=self.faults and replace(self.faults, scores=self.faults.scores[at]),
         )
 
     def of_split(self, split: str) -> tuple[pd.DataFrame, Floats] | None:
@@ -193,6 +204,7 @@ def load(
         frame.assign(
             paper=np.array([record.paper for record in own]),
             peeked=np.array([bool(record.settings and record.settings.checkpoint == "oracle") for record in own]),
+            guided=np.array([bool(record.settings and record.settings.objective == "labels") for record in own]),
             params=pd.Series([record.params for record in own], dtype=object),
         ),
         test.clips,
@@ -207,6 +219,7 @@ def load(
         ledger.layout.root,
         _targets(records.values()),
         table_of=lru_cache(64)(lambda trial, split: ledger.scores(records[trial], [split])),
+        faults=_faults(ledger, machine, asked, [pairs[row] for row in usable]),
     )
 
 
@@ -244,6 +257,21 @@ def _normals(ledger: Ledger, machine: str, by: str, asked: set[tuple[str, str]] 
         if any(entry.splits.get(by) is not None for entry in ledger.entries(machine)):
             raise
         raise AsdRayError(_without_normals(machine, by)) from error
+
+
+def _faults(
+    ledger: Ledger, machine: str, asked: set[tuple[str, str]] | None, pairs: Sequence[tuple[str, str]]
+) -> Faults | None:
+    """The scores of injected faults of the candidates `pairs`, over the clips that most of them share."""
+    scored = {entry.record.trial for entry in ledger.entries(machine) if entry.splits.get("fault") is not None}
+    if not scored & {trial for trial, _ in pairs}:
+        return None
+    found = _matrix(ledger, machine, "fault", asked, "drop")
+    place = {pair: row for row, pair in enumerate(_pairs(found.candidates))}
+    scores = np.full((len(pairs), len(found.clips)), np.nan, np.float32)
+    rows = [row for row, pair in enumerate(pairs) if pair in place]
+    scores[rows] = found.scores[[place[pairs[row]] for row in rows]]
+    return Faults(found.clips[["clip", "id", "domain"]], scores)
 
 
 def _matrix(

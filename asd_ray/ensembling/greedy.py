@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from asd_ray.ensembling.budget import Budget
-from asd_ray.ensembling.cell_scorer import DIGITS, CellScorer
+from asd_ray.ensembling.cell_scorer import DIGITS
 
 Floats = npt.NDArray[np.float64]
+Values = Callable[[Floats], Floats]  # scores [ensembles, clips] -> one value for each
 PATIENCE = 100  # steps; more than the shipped recipes take at most, so it changes none of their choices
 
 
@@ -37,7 +39,7 @@ class Selection:
 
 def greedy(
     scores: Floats,
-    scorer: CellScorer,
+    scorer: Values,
     how: str = "mean",
     *,
     size: int = 25,
@@ -73,7 +75,7 @@ def _once(
     scores: Floats,
     alone: Floats,
     best: npt.NDArray[np.intp],
-    scorer: CellScorer,
+    scorer: Values,
     how: str,
     size: int,
     budget: Budget,

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
+from asd_ray.ensembling import criteria
 from asd_ray.ensembling.candidates import BY
 from asd_ray.ensembling.combine import WAYS
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.errors import AsdRayError, unknown
 
-SELECT = ("best", "slots", "best_per_family", "top_k", "greedy", "optuna_weights", "label_free")
+BY_CRITERION = ("label_free_best", "label_free_top_k", "label_free_consensus")  # ways that need a criterion's name
+LABEL_FREE = ("label_free", *BY_CRITERION, "label_free_greedy")
+SELECT = ("best", "slots", "best_per_family", "top_k", "greedy", "optuna_weights", *LABEL_FREE)
 COMBINED_BY_STEPS = ("mean", "max")  # the ways that greedy selection supports
 MOST = {"k": 10**6, "size": 10**6, "pool": 10**6, "bags": 1000, "trials": 10_000}  # so that choosing ends
 
@@ -51,6 +54,9 @@ class Recipe:
     greedy      forward selection with replacement: `size`, `pool`, `bags`, `fraction`
     optuna_weights   weights of the best candidates of the `k` best trials, by `trials` of Optuna
     label_free  without labels: the paper's setting of each family (or of `slots`), all its variants
+    label_free_best, label_free_top_k   the best candidate, or the best of the `k` best trials, by the `criterion`
+    label_free_consensus   the `size` best candidates by the `criterion`, weighted by the 4th power of its value
+    label_free_greedy      forward selection by injected faults: `size`, `pool`
     """
 
     name: str
@@ -65,6 +71,7 @@ class Recipe:
     trials: int = 60
     by: str = "held_out"  # the split whose scores standardise: held_out, train or test
     standardise: Standardiser = field(default_factory=Standardiser)
+    criterion: str = ""  # for label_free_best, _top_k and _consensus: a name of the table in `criteria`
 
     def __post_init__(self) -> None:
         if self.select not in SELECT:
@@ -74,7 +81,7 @@ class Recipe:
         for how in self.combine:
             if how not in WAYS:
                 raise unknown("way to combine", how, WAYS)
-            if self.select == "greedy" and how not in COMBINED_BY_STEPS:
+            if self.select in ("greedy", "label_free_greedy") and how not in COMBINED_BY_STEPS:
                 raise AsdRayError(f"greedy selection combines by {' or '.join(COMBINED_BY_STEPS)} but got {how!r}")
         if self.select == "optuna_weights" and self.combine != ("mean",):
             raise AsdRayError('optuna_weights finds the weights of a mean: combine = ["mean"]')
@@ -86,6 +93,10 @@ class Recipe:
                 raise AsdRayError(f"{name} must be {least} but got {str(getattr(self, name))[:40]}")
         if not 0 < self.fraction <= 1:
             raise AsdRayError(f"fraction must be in (0, 1] but got {self.fraction}")
+        if self.select in BY_CRITERION:
+            criteria.find(self.criterion)
+        elif self.criterion:
+            raise AsdRayError(f"only {', '.join(BY_CRITERION)} choose by a criterion; remove criterion")
         if self.select == "slots" and not self.slots:
             raise AsdRayError('select = "slots" needs [[slots]] with a family each')
 
@@ -100,7 +111,15 @@ class Recipe:
         return cls(**{**stored, **parts})
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"combine": list(self.combine), "slots": [slot.to_json() for slot in self.slots]}
+        stored = asdict(self) | {"combine": list(self.combine), "slots": [slot.to_json() for slot in self.slots]}
+        if not self.criterion:
+            del stored["criterion"]  # files of earlier versions, and their checksums, are without it
+        return stored
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether it chooses by labels of test clips. The numbers of one that does not are `label_free`."""
+        return self.select not in LABEL_FREE
 
     @property
     def stem(self) -> str:

@@ -109,6 +109,7 @@ _TYPES: dict[str, _Type] = {
     "combine": (str, list),
     "slots": list,
     "by": str,
+    "criterion": str,
     "standardise": dict,
     "fraction": (int, float),
 }

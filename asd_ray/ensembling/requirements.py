@@ -11,8 +11,9 @@ import numpy as np
 from asd_ray._shipped import shipped
 from asd_ray.ensembling.candidates import CONSTANT, TEST_OTHERS, Candidates, LeftOut
 from asd_ray.ensembling.costs import in_ms
+from asd_ray.ensembling.label_free import criterion_lacking, criterion_of, without_labels
 from asd_ray.ensembling.recipe import Recipe, Slot
-from asd_ray.ensembling.select import fits, slot_rows, without_labels
+from asd_ray.ensembling.slots import fits, slot_rows
 from asd_ray.errors import AsdRayError, unknown
 
 
@@ -48,8 +49,15 @@ def lacking(recipe: Recipe, candidates: Candidates) -> str:
     start = f"recipe {recipe.stem}"
     if needed:
         return f"{start} {_slots_lacking(needed, candidates)}"
-    if recipe.select != "label_free" or without_labels(recipe, candidates.table).members:
+    if reason := criterion_lacking(recipe, candidates):
+        return f"{start} {reason}"
+    if recipe.uses_labels or without_labels(recipe, candidates).members:
         return _too_slow(recipe, candidates)
+    if criterion_of(recipe):
+        return (
+            f"{start} needs a candidate that its criterion can judge and whose epoch test labels did not choose "
+            f"(--checkpoint oracle); run: {candidates.search((), '--checkpoint', 'last')}, or choose another recipe"
+        )
     if candidates.table["paper"].any():
         return (
             f"{start} needs a trial with the papers' settings, and test labels chose the epoch of every such trial "
@@ -68,7 +76,7 @@ def _too_slow(recipe: Recipe, candidates: Candidates) -> str:
         return ""
     limit = f"more than the limit of {in_ms(budget.limit)}"
     if recipe.select == "label_free":
-        members = without_labels(recipe, table).members
+        members = without_labels(recipe, candidates).members
         cost = budget.cost(members)
         trials = len(set(table["trial"].iloc[list(members)]))
         what = "the trial" if trials == 1 else f"the {trials} trials"

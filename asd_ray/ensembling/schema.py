@@ -57,6 +57,7 @@ INTERVAL = Items((Number(-1, 1),) * 2)
 SLOT = object_of(family=TEXT, variants=ListOf(TEXT), params=DictOf(Anything()))
 STANDARDISE = object_of(how=TEXT, per=TEXT, floor=SHARE)
 RECIPE = object_of(
+    {"criterion": TEXT},
     name=FileName(),
     select=TEXT,
     combine=Items((TEXT,)),

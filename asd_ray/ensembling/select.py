@@ -1,4 +1,4 @@
-"""Select members by the candidates' values on labelled clips; `label_free` recipes select without labels."""
+"""Select members by the candidates' values on labelled clips. `label_free` selects without them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from asd_ray.ensembling.budget import Budget
 from asd_ray.ensembling.cell_scorer import DIGITS, CellScorer
 from asd_ray.ensembling.combine import combine
 from asd_ray.ensembling.greedy import Selection, greedy
-from asd_ray.ensembling.recipe import Recipe, Slot
+from asd_ray.ensembling.recipe import Recipe
+from asd_ray.ensembling.slots import fits, slot_rows
+from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
 
 
 def select(
@@ -36,9 +37,9 @@ def select(
     Candidates for which the `budget` has no time left are skipped. `requirements.check` reports recipes whose fixed
     members do not fit.
     """
+    if not recipe.uses_labels:
+        raise AsdRayError(f"recipe {recipe.name} uses no label; its members are those of label_free.without_labels")
     budget = budget or Budget.of(table["trial"].tolist(), None, math.inf)
-    if recipe.select == "label_free":
-        return without_labels(recipe, table)
     how = recipe.combine[0]
     if recipe.select == "greedy":
         return greedy(
@@ -86,37 +87,6 @@ def _members(recipe: Recipe, table: pd.DataFrame, alone: Floats, budget: Budget)
             own[families[row]] = int(row)
             room = budget.room(own.values())
     return list(own.values())
-
-
-def slot_rows(recipe: Recipe, table: pd.DataFrame) -> list[Rows]:
-    """The candidates that each slot of a recipe allows."""
-    return [np.flatnonzero(fits(slot, table)) for slot in recipe.slots]
-
-
-def fits(slot: Slot, table: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """A mask of the candidates that a slot allows."""
-    allowed = (table["family"] == slot.family).to_numpy(copy=True)
-    if slot.variants:
-        allowed &= table["variant"].isin(slot.variants).to_numpy()
-    for name, value in slot.params.items():
-        allowed &= np.array([params.get(name) == value for params in table["params"]], bool)
-    return allowed
-
-
-def without_labels(recipe: Recipe, table: pd.DataFrame) -> Selection:
-    """The paper's setting of each family, with all its seeds and variants. All families have the same total weight.
-
-    If the recipe has slots, they name the families and variants. A trial whose epoch was chosen by test labels
-    (`--checkpoint oracle`) is not a member.
-    """
-    slots = recipe.slots or tuple(Slot(family) for family in sorted(set(table["family"])))
-    paper = (table["paper"] & ~table["peeked"]).to_numpy(bool)
-    weights: dict[int, float] = {}
-    for slot in slots:
-        rows = np.flatnonzero(fits(slot, table) & paper)
-        for row in rows:
-            weights[int(row)] = 1 / len(rows)
-    return Selection(tuple(weights), tuple(weights.values()))
 
 
 def _equally_weighted(members: list[int], scores: Floats, scorer: CellScorer, how: str) -> Selection:

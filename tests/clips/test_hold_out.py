@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from asd_ray.clips.bank import ClipSet, open_bank
-from asd_ray.clips.hold_out import hold_out
+from asd_ray.clips.hold_out import hold_out, set_unseen_apart
 from asd_ray.errors import AsdRayError
 
 GROUPS = {("00", "source"): 20, ("00", "target"): 3, ("01", "source"): 10, ("01", "target"): 1}
@@ -56,3 +56,27 @@ def test_a_larger_share_holds_out_the_same_clips_and_more(clips: ClipSet) -> Non
 def test_a_share_out_of_bounds_is_refused(clips: ClipSet, fraction: float) -> None:
     with pytest.raises(AsdRayError, match=f"must be between 0 and 0.5 but got {fraction}"):
         hold_out(clips, fraction)
+
+
+def test_unseen_clips_are_a_share_of_each_id_domain_and_label(tmp_path: Path, record: Callable[..., Path]) -> None:
+    groups = {("00", "source", "normal"): 10, ("00", "source", "anomaly"): 4, ("00", "target", "anomaly"): 1}
+    for (section, domain, label), count in groups.items():
+        for i in range(count):
+            name = f"section_{section}_{domain}_test_{label}_{i:04d}_vel_1.wav"
+            record(tmp_path / "data" / "dev_data" / "fan" / "test" / name, seconds=0.1, seed=i)
+    test = open_bank(tmp_path / "data", workers=1).select("fan", split="test")
+    seen, unseen = set_unseen_apart(test, 0.5)
+    counts = unseen.frame.groupby(["id", "domain", "label"]).size().to_dict()
+    assert counts == {("00", "source", "normal"): 5, ("00", "source", "anomaly"): 2}, "the only clip of a group stays"
+    assert names(seen) | names(unseen) == names(test)
+    assert not names(seen) & names(unseen)
+    assert names(set_unseen_apart(test.take(np.arange(len(test))[::-1]), 0.5)[1]) == names(unseen)
+    assert len(set_unseen_apart(test, 0.0)[1]) == 0
+
+
+def test_clips_without_a_label_are_never_unseen(tmp_path: Path, record: Callable[..., Path]) -> None:
+    for i in range(6):
+        record(tmp_path / "data" / "eval_data" / "fan" / "test" / f"section_00_{i:04d}.wav", seconds=0.1, seed=i)
+    record(tmp_path / "data" / "eval_data" / "fan" / "train" / "section_00_source_train_normal_0000_vel_1.wav")
+    test = open_bank(tmp_path / "data", workers=1).select("fan", split="test")
+    assert len(set_unseen_apart(test, 0.5)[1]) == 0

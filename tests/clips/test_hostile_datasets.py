@@ -208,24 +208,32 @@ def test_a_root_that_is_the_machine_folder_is_to_be_renamed(tmp_path: Path, reco
     assert "rename its folder" in messages(scan(root))
 
 
-LACKS = [
-    (["pump/train/normal"], "it has no test clips"),
-    (["pump/test/normal", "pump/test/abnormal"], "it has no normal training clips"),
-    (["pump/train/normal", "pump/test/normal"], "no anomaly one"),
-]
-
-
-@pytest.mark.parametrize(("folders", "why"), LACKS)
 def test_a_machine_that_cannot_be_searched_does_not_stop_the_others(
-    verbs: Verbs, tmp_path: Path, record: Record, folders: list[str], why: str
+    verbs: Verbs, tmp_path: Path, record: Record
 ) -> None:
-    root = plain(tmp_path / "data", record, *whole("press"), *folders)
+    root, why = tmp_path / "data", "it has no normal training clips"
+    plain(root, record, *whole("press"), "pump/test/normal", "pump/test/abnormal")
     table = scan(root, machines=["press", "pump"])
     assert searchable(table, ["press", "pump"]) == ["press"]
     assert searchable(table) == ["press"]
     run = tmp_path / "run"
     verbs.refused("search", "pump", "--data", root, "--run", run, "--serial", words=("pump", why, "searched"))
     assert not run.exists()
+
+
+LACKS = [(["pump/train/normal"], "it has no test clips"), (["pump/train/normal", "pump/test/normal"], "no anomaly one")]
+
+
+@pytest.mark.parametrize(("folders", "why"), LACKS)
+def test_a_machine_without_labels_is_refused_where_labels_are_asked_for(
+    verbs: Verbs, tmp_path: Path, record: Record, folders: list[str], why: str
+) -> None:
+    root, run = plain(tmp_path / "data", record, *whole("press"), *folders), tmp_path / "run"
+    assert searchable(scan(root)) == ["press", "pump"]
+    search = ("search", "pump", "--data", root, "--run", run, "--serial", "--families", "idnn")
+    verbs.refused(*search, "--objective", "labels", words=("pump", why, "injected faults"))
+    verbs.refused(*search, words=("normal clips of pump are held out", "--held-out", "more clips"))
+    assert not list(run.glob("ledger/**/*.parquet"))
 
 
 # -- paths and options -------------------------------------------------------------------------------------------

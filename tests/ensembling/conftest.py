@@ -16,6 +16,7 @@ from asd_ray.ensembling import Ensemble, EnsembleConfig, Recipe, build
 from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.metric import Gain, Metric, Metrics, Single
 from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
+from asd_ray.metrics.injected import fault_name
 
 IDS = ("00", "02")
 FAMILIES: dict[str, list[dict[str, Any]]] = {  # all that the shipped recipes ask for
@@ -44,6 +45,17 @@ def make_clips(per: int = 20, split: str = "test", ids: Sequence[str] = IDS) -> 
     return pd.DataFrame(rows, columns=["clip", "id", "domain", "split", "label"])
 
 
+def make_fault_clips(per: int = 2, ids: Sequence[str] = IDS, kinds: Sequence[str] = ("tone", "clicks")) -> pd.DataFrame:
+    """`per` held-out clips of each id and domain with a fault of each kind and of three levels."""
+    sources = make_clips(per, "held_out", ids)
+    parts = [
+        sources.assign(clip=[fault_name(clip, kind, level) for clip in sources["clip"]], split="fault", label="anomaly")
+        for kind in kinds
+        for level in range(3)
+    ]
+    return pd.concat(parts or [sources.iloc[:0]], ignore_index=True)
+
+
 def make_scores(clips: pd.DataFrame, strength: Sequence[float], seed: int = 0, shared: float = 0.5) -> Any:
     """[candidates, clips] of candidates whose anomalies lie `strength` deviations higher, and that err together."""
     rng = np.random.default_rng(seed)
@@ -62,6 +74,7 @@ def make_table(count: int, families: Sequence[str] = ("idnn", "group_made")) -> 
             "number": [*range(count)],
             "paper": [i < len(families) for i in range(count)],
             "peeked": [False] * count,
+            "guided": [True] * count,
             "params": pd.Series([{"lr": 10.0**-i} for i in range(count)], dtype=object),
         }
     )
@@ -102,7 +115,9 @@ def make_ledger(
     `change` may put other scores in the place of (family, number, variant)'s.
     """
     ledger = Ledger(run)
-    clips = pd.concat([make_clips(per, split) for split in splits], ignore_index=True)
+    clips = pd.concat(
+        [make_fault_clips() if split == "fault" else make_clips(per, split) for split in splits], ignore_index=True
+    )
     stored = clips if labels == "known" else clips.assign(label=clips["label"].where(clips["split"] != "test", labels))
     seed = 0
     for family, settings in families.items():
@@ -159,7 +174,8 @@ def ledger_of(tmp_path: Path) -> Callable[..., Ledger]:
 @pytest.fixture(scope="session")
 def all_families(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """With what all shipped recipes ask for; of DCASE 2020's cells. Not to be added to."""
-    return make_ledger(tmp_path_factory.mktemp("families") / "run", FAMILIES, year=2020)
+    splits = ("train", "held_out", "test", "fault")
+    return make_ledger(tmp_path_factory.mktemp("families") / "run", FAMILIES, year=2020, splits=splits)
 
 
 @pytest.fixture(scope="session")

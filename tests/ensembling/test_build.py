@@ -41,7 +41,7 @@ def test_every_shipped_recipe_is_followed_where_its_families_are(name: str, all_
         assert ensemble.metrics
         assert Ensemble.from_json(json.loads(json.dumps(ensemble.to_json(), allow_nan=False))) == ensemble
         assert ensemble.transductive is False
-        last = "label_free" if recipe.select == "label_free" else "cross_id"
+        last = "cross_id" if recipe.uses_labels else "label_free"
         protocols = {"oracle", "crossval", last}
         assert {"oracle", "crossval", "cross_id", "label_free"} & set(ensemble.metrics) == protocols
         for slot, member in zip(recipe.slots, ensemble.members, strict=False):

@@ -67,7 +67,7 @@ def test_a_recipe_that_cannot_be_followed_is_one_line_for_all_machines(ledger: L
     [giri] = [note for note in notes if "giri_system_2" in note]
     assert giri.startswith("recipe giri_system_2 needs id_classifier (net 'mobilenet_v2', head 'softmax'), which no")
     assert giri.endswith(f"; run: asd-ray search --families id_classifier --run {root}")
-    assert len(notes) == 4
+    assert len([note for note in notes if "label_free" not in note]) == 4
     [alone] = [note for note in skipped_notes(compared[:1]) if "aegan" in note]
     assert alone.startswith("recipe aegan_best_score needs aegan_ad")
     assert alone.endswith(f"run: asd-ray search fan --families aegan_ad --run {root}")

@@ -54,7 +54,7 @@ def test_every_number_is_rebuilt_from_the_ledger(small: Ledger, recipe: Recipe) 
     assert scores.columns.tolist() == ["clip", "id", "domain", "label", "split", "score"]
     assert set(scores["split"]) == {"test", recipe.by}
     test = scores[scores["split"] == "test"].reset_index(drop=True)
-    protocol = "label_free" if recipe.select == "label_free" else "oracle"
+    protocol = "oracle" if recipe.uses_labels else "label_free"
     [value] = objective(test, test["score"].to_numpy()[None], 2022)
     assert value == pytest.approx(ensemble.metrics[protocol].value, abs=1e-12)
 

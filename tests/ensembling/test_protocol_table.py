@@ -25,7 +25,7 @@ class CrossDomain:
     forecasts = True
 
     def possible(self, evaluation: EvaluationSet, recipe: Recipe) -> bool:
-        return recipe.select != "label_free" and evaluation.scorer.clips["domain"].nunique() > 1
+        return recipe.uses_labels and evaluation.scorer.clips["domain"].nunique() > 1
 
     def measure(self, evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> Measurement:
         domains = evaluation.scorer.clips["domain"].to_numpy()

@@ -22,6 +22,10 @@ SHIPPED = {
     "greedy": "greedy.mean greedy.max",
     "greedy_bagged": "greedy_bagged",
     "label_free": "label_free.mean label_free.min",
+    "label_free_best": "label_free_best",
+    "label_free_consensus": "label_free_consensus",
+    "label_free_greedy": "label_free_greedy",
+    "label_free_top_k": "label_free_top_k",
     "optuna_weights": "optuna_weights",
     "top_k": "top_k.mean top_k.max",
 }
@@ -29,7 +33,7 @@ SHIPPED = {
 
 def test_every_recipe_that_is_shipped_is_known_here() -> None:
     assert shipped_recipes() == sorted(SHIPPED)
-    assert len(SHIPPED) == 12
+    assert len(SHIPPED) == 16
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from asd_ray.ensembling.candidates import CONSTANT, Candidates, LeftOut, load
-from asd_ray.ensembling.cell_scorer import CellScorer
 from asd_ray.ensembling.evaluation_set import EvaluationSet
+from asd_ray.ensembling.label_free import without_labels
 from asd_ray.ensembling.recipe import Recipe, Slot
 from asd_ray.ensembling.requirements import check
-from asd_ray.ensembling.select import fits, select, without_labels
+from asd_ray.ensembling.select import select
+from asd_ray.ensembling.slots import fits
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Settings
@@ -89,17 +90,9 @@ def test_optuna_weighs_the_best_variants_of_different_trials(evaluation: Evaluat
     assert set(selection.members) <= {1, 5}
 
 
-def test_without_labels_each_family_weighs_the_same_in_its_papers_setting(evaluation: EvaluationSet) -> None:
-    table = evaluation.candidates.table.assign(paper=[True, True, True, False, False, False])
-    selection = without_labels(Recipe("r", "label_free"), table)
-    assert dict(zip(selection.members, selection.weights, strict=True)) == {1: 1.0, 0: 0.5, 2: 0.5}
-
-
-def test_without_labels_labels_are_not_looked_at(evaluation: EvaluationSet) -> None:
-    recipe = Recipe("r", "label_free")
-    flipped = evaluation.scorer.clips.assign(label=evaluation.scorer.clips["label"].to_numpy()[::-1])
-    other = select(recipe, evaluation.candidates.table, -evaluation.scores, CellScorer(flipped, 2022))
-    assert other == select(recipe, evaluation.candidates.table, evaluation.scores, evaluation.scorer)
+def test_a_recipe_without_labels_is_not_selected_by_labels(evaluation: EvaluationSet) -> None:
+    with pytest.raises(AsdRayError, match="recipe r uses no label"):
+        members(evaluation, Recipe("r", "label_free"))
 
 
 def test_slots_say_which_variants_and_parameters_are_meant() -> None:
@@ -159,5 +152,6 @@ def test_without_labels_a_papers_setting_is_needed(evaluation: EvaluationSet, sl
 
 def test_one_candidate_is_enough_for_every_way_to_select(evaluation: EvaluationSet) -> None:
     one = replace(evaluation.candidates.take([1]), left_out=())
-    for way in ("best", "best_per_family", "top_k", "greedy", "label_free"):
+    for way in ("best", "best_per_family", "top_k", "greedy"):
         assert members(EvaluationSet.of(one, Standardiser()), Recipe("r", way)) == (0,)
+    assert without_labels(Recipe("r", "label_free"), one).members == (0,)

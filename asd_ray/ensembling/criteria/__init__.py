@@ -3,5 +3,31 @@
 from __future__ import annotations
 
 from asd_ray.ensembling.criteria._base import Criterion, Evidence
+from asd_ray.ensembling.criteria.borda import Borda
+from asd_ray.ensembling.criteria.centrality import Centrality
+from asd_ray.ensembling.criteria.consensus import Consensus
+from asd_ray.ensembling.criteria.fault_consensus import FaultConsensus
+from asd_ray.ensembling.criteria.fault_levels import FaultLevels
+from asd_ray.ensembling.criteria.injected_faults import InjectedFaults
+from asd_ray.ensembling.criteria.saturation import saturation
+from asd_ray.ensembling.criteria.stability import Stability
+from asd_ray.errors import unknown
 
-__all__ = ["Criterion", "Evidence"]
+__all__ = ["CRITERIA", "Criterion", "Evidence", "find", "reason_against", "saturation"]
+
+BY_FAULTS: tuple[Criterion, ...] = (InjectedFaults(), FaultLevels(), FaultConsensus())
+# Consensus and centrality follow the majority, also where it is wrong: on several machines they rank upside down. So
+# they have no part in the aggregate; see docs/criteria.md.
+CRITERIA: tuple[Criterion, ...] = (*BY_FAULTS, Consensus(), Stability(), Centrality(), Borda(BY_FAULTS))
+
+
+def find(name: str) -> Criterion:
+    for criterion in CRITERIA:
+        if criterion.name == name:
+            return criterion
+    raise unknown("criterion", name, [criterion.name for criterion in CRITERIA])
+
+
+def reason_against(criterion: Criterion, evidence: Evidence) -> str:
+    """Why a criterion is not used on this evidence, in one line: it cannot be used, or it saturates. "" if it is."""
+    return criterion.reason_against(evidence) or saturation(criterion.values(evidence))

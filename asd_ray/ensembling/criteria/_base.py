@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+if TYPE_CHECKING:
+    from asd_ray.ensembling.candidates import Candidates
+
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+COLUMNS = ["clip", "id", "domain"]  # of the clips that a criterion may read
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What a criterion may look at. No table has a column of labels.
 
-    Scores are [candidates, clips]. `faults` are normal clips with an injected fault; there are none if an earlier
-    version stored the candidates. `unlabelled` are test clips, of which nobody knows whether they are normal.
+    Scores are [candidates, clips] and finite. `normal` are held-out normal clips; there are none where other clips
+    standardise. `faults` are normal clips with an injected fault; there are none if an earlier version stored all
+    candidates, and rows of 0 for single candidates of an earlier version, see `scored`. `unlabelled` are test clips, of
+    which nobody knows whether they are normal.
     """
 
     table: pd.DataFrame  # one row per candidate: trial, variant, name, family, seed, paper, params …
@@ -27,6 +35,38 @@ class Evidence:
     fault_clips: pd.DataFrame
     unlabelled: Floats
     unlabelled_clips: pd.DataFrame
+    scored: Mask  # candidates whose faults were scored; all of them if there are no faults
+    _known: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)  # see remembered
+
+    @classmethod
+    def of(cls, candidates: Candidates) -> Self:
+        """The evidence on candidates. Their labels are not read."""
+        count = len(candidates)
+        normal, normal_clips = _nothing(count)
+        if candidates.by == "held_out":
+            normal, normal_clips = np.asarray(candidates.normal_scores, np.float64), candidates.normal[COLUMNS]
+        faults, fault_clips = _nothing(count)
+        scored: Mask = np.ones(count, bool)
+        if candidates.faults is not None:
+            faults, fault_clips = np.array(candidates.faults.scores, np.float64), candidates.faults.clips[COLUMNS]
+            scored = np.asarray(np.isfinite(faults).all(axis=1))
+            faults[~scored] = 0.0
+        unlabelled = np.asarray(candidates.scores, np.float64)
+        clips = candidates.clips[COLUMNS]
+        return cls(candidates.table, normal, normal_clips, faults, fault_clips, unlabelled, clips, scored)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def remembered(self, name: str, compute: typing.Callable[[Evidence], Floats]) -> Floats:
+        """A result that several criteria use, computed once."""
+        if name not in self._known:
+            self._known[name] = compute(self)
+        return typing.cast("Floats", self._known[name])
+
+
+def _nothing(count: int) -> tuple[Floats, pd.DataFrame]:
+    return np.zeros((count, 0)), pd.DataFrame({name: np.array([], str) for name in COLUMNS})
 
 
 class Criterion(typing.Protocol):
@@ -48,4 +88,7 @@ class Criterion(typing.Protocol):
         """Why it cannot be used on this evidence, in one line; "" if it can."""
 
     def values(self, evidence: Evidence) -> Floats:
-        """One value per candidate, higher is better; called only where nothing is against it."""
+        """One value per candidate, higher is better, NaN for one that it cannot judge.
+
+        Called only where nothing is against it.
+        """

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
 from asd_ray.ensembling.greedy import Selection
+from asd_ray.ensembling.label_free import without_labels
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.select import select
 
@@ -68,7 +69,10 @@ class Protocol(typing.Protocol):
 def measure_whole(protocol: str, evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> Measurement:
     """Choose members on all clips and measure them on all clips."""
     table, budget = evaluation.candidates.table, evaluation.budget
-    selection = select(recipe, table, evaluation.scores, evaluation.scorer, seed=config.seed, budget=budget)
+    if not recipe.uses_labels:
+        selection = without_labels(recipe, evaluation.candidates)
+    else:
+        selection = select(recipe, table, evaluation.scores, evaluation.scorer, seed=config.seed, budget=budget)
     return _measurement(protocol, evaluation, recipe, [[(evaluation.all_clips, selection)]])
 
 

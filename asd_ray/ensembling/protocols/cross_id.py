@@ -21,7 +21,7 @@ class CrossId:
 
     def possible(self, evaluation: EvaluationSet, recipe: Recipe) -> bool:
         """False for a recipe that uses no label: it would choose the same members, so the number would be the same."""
-        return recipe.select != "label_free" and len(set(evaluation.ids)) > 1
+        return recipe.uses_labels and len(set(evaluation.ids)) > 1
 
     def measure(self, evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> Measurement:
         return measure_parts(self.name, evaluation, recipe, [list(left_out_ids(evaluation.ids))], config.seed)

@@ -20,11 +20,11 @@ class CrossVal:
     forecasts = True
 
     def possible(self, evaluation: EvaluationSet, recipe: Recipe) -> bool:
-        return recipe.select == "label_free" or fewest_clips(evaluation.scorer) > 1
+        return not recipe.uses_labels or fewest_clips(evaluation.scorer) > 1
 
     def measure(self, evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> Measurement:
         """Measure on folds. A recipe that uses no label needs none: its members are the same for every fold."""
-        if recipe.select == "label_free":
+        if not recipe.uses_labels:
             return measure_whole(self.name, evaluation, recipe, config)
         repeats = [
             list(folds_of(evaluation.scorer, config.folds, config.seed + repeat)) for repeat in range(config.repeats)

@@ -15,7 +15,7 @@ class LabelFree:
     forecasts = True
 
     def possible(self, evaluation: EvaluationSet, recipe: Recipe) -> bool:
-        return recipe.select == "label_free"
+        return not recipe.uses_labels
 
     def measure(self, evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> Measurement:
         if not self.possible(evaluation, recipe):

@@ -1,0 +1,28 @@
+"""How much the scores of candidates agree: ranks per id, and their correlation."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+
+
+def ranks_per_id(scores: Floats, clips: pd.DataFrame) -> Floats:
+    """Ranks among the clips of the same id, from 0 to 1; equal scores share the mean of their ranks."""
+    import scipy.stats  # slow to import
+
+    ids = clips["id"].to_numpy().astype(str)
+    ranks = np.empty(scores.shape)
+    for id in np.unique(ids):
+        own = ids == id
+        ranks[:, own] = (scipy.stats.rankdata(scores[:, own], axis=1) - 1) / max(1, int(own.sum()) - 1)
+    return ranks
+
+
+def unit_rows(ranks: Floats) -> Floats:
+    """Rows of mean 0 and length 1, so that a product of two is their Pearson correlation; constant rows become 0."""
+    centred = ranks - ranks.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    return np.asarray(centred / np.where(length > 1e-12, length, np.inf))

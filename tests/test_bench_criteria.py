@@ -1,0 +1,82 @@
+"""The benchmark of criteria on simulated candidates of known quality."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.bench_criteria import Outcome, candidates_of, main, outcomes, table
+from tests.ensembling.conftest import SMALL, make_ledger
+from tests.ensembling.criteria.conftest import simulate
+
+SPLITS = ("train", "held_out", "test", "fault")
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Outcome]:
+    return {outcome.way: outcome for outcome in outcomes(simulate(per=40), top=3)}
+
+
+def test_good_criteria_come_close_to_the_best_and_random_does_not(found: dict[str, Outcome]) -> None:
+    best, chance = found["best candidate (all labels)"], found["random candidate"]
+    assert best.regret == 0.0
+    for name in ("injected_faults", "consensus", "borda"):
+        outcome = found[f"best by {name}"]
+        assert outcome.correlation > 0.85
+        assert outcome.regret < 0.4 * chance.regret
+        assert outcome.value == pytest.approx(best.value - outcome.regret)
+        assert found[f"ensemble of the 3 best by {name}, mean"].value > best.value  # their errors are independent
+
+
+def test_a_way_that_cannot_be_used_has_no_number(found: dict[str, Outcome]) -> None:
+    assert math.isnan(found["best by stability"].value)
+    assert math.isnan(found["ensemble of the 3 best by stability, min"].value)
+
+
+def test_noise_chooses_no_better_than_chance() -> None:
+    candidates = simulate(per=40)
+    assert candidates.faults is not None
+    draw = np.random.default_rng(0)
+    noise = draw.normal(size=candidates.faults.scores.shape).astype(np.float32)
+    deaf = {way.way: way for way in outcomes(replace(candidates, faults=replace(candidates.faults, scores=noise)))}
+    assert abs(deaf["best by injected_faults"].correlation) < 0.6
+
+
+def test_the_papers_settings_are_those_of_the_table() -> None:
+    candidates = simulate()
+    weakest = replace(candidates, table=candidates.table.assign(paper=[True] + [False] * 11))
+    own = {outcome.way: outcome for outcome in outcomes(weakest)}
+    single, mean = own["papers' settings, single"], own["ensemble of papers' settings, mean"]
+    assert single.value == pytest.approx(mean.value)
+    assert single.value < own["random candidate"].value
+
+
+def test_the_table_has_the_means_over_machines_and_marks_what_was_not_used() -> None:
+    rows = [
+        Outcome("a", "fan", 0.5, 0.8, 0.1),
+        Outcome("a", "pump", 0.7, 0.6, 0.3),
+        Outcome("b", "fan", math.nan, 0.9, 0.0),
+        Outcome("b", "pump"),
+        Outcome("c", "fan"),
+        Outcome("c", "pump"),
+    ]
+    assert table(rows).splitlines()[2:] == [
+        "| a | +0.60 (+0.50) | 0.200 | 0.700 | 0.800 | 0.600 |",
+        "| b | – | 0.000 | 0.900 on 1 of 2 | 0.900 | – |",
+        "| c | – | – | – | – | – |",
+    ]
+
+
+def test_machines_of_a_run_are_read_from_its_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for machine in ("fan", "pump"):
+        make_ledger(tmp_path / "run", SMALL, machine, splits=SPLITS)
+    assert [where for where, _ in candidates_of([f"{tmp_path}/run"])] == ["run fan", "run pump"]
+    assert main([f"{tmp_path}/run:pump"]) == 0
+    printed = capsys.readouterr()
+    assert "run pump: 6 candidates of 3 trials, 48 test clips, 24 held-out clips, 48 faults" in printed.err
+    assert "| way to choose | Spearman (least) | regret | value | run pump |" in printed.out
+    assert "| ensemble, greedy on injected faults | – |" in printed.out
