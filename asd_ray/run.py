@@ -14,7 +14,9 @@ from asd_ray._wording import for_python
 from asd_ray.dataset import Dataset, listed
 from asd_ray.errors import AsdRayError, unknown
 from asd_ray.ledger import Ledger, RunLayout, TrialRecord
+from asd_ray.ledger.record import OBJECTIVES
 from asd_ray.ledger.schema import SPLITS
+from asd_ray.ledger.units import by_objective, unit_of
 from asd_ray.tuning.config import (
     CLIENT,
     INTERRUPTED,
@@ -170,26 +172,45 @@ class Run:
         return self.ledger.records(machine, family)
 
     def trials(self, machine: str | None = None, family: str | None = None) -> pd.DataFrame:
-        """One row per trial and machine; each parameter is a column ``params_<name>``, as in Optuna."""
+        """One row per trial and machine; each parameter is a column ``params_<name>``, as in Optuna.
+
+        The column `unit` names the objective: "hmean" of AUC and pAUC, or "faults", the value on injected faults.
+        """
         import pandas as pd
 
         rows = []
         for record in self.records(machine, family):
             row = {name: getattr(record, name) for name in FIRST}
             row |= {f"params_{name}": value for name, value in record.params.items()}
-            rows.append(row | {name: getattr(record, name) for name in LAST})
+            rows.append(row | {"unit": unit_of(record)} | {name: getattr(record, name) for name in LAST})
         params = sorted({name for row in rows for name in row if name.startswith("params_")})
-        return pd.DataFrame(rows, columns=[*FIRST, *params, *LAST])
+        return pd.DataFrame(rows, columns=[*FIRST, *params, "unit", *LAST])
 
-    def best(self, machine: str | None = None, family: str | None = None) -> TrialRecord:
-        """The complete trial with the highest objective; its `params`, `objective` and `variant` are attributes."""
+    def best(
+        self, machine: str | None = None, family: str | None = None, *, objective: str | None = None
+    ) -> TrialRecord:
+        """The complete trial with the highest objective; its `params`, `objective` and `variant` are attributes.
+
+        Values by labels and by injected faults cannot be compared. Where there are both, `objective` says which trials
+        are meant: "labels" or "normal-only".
+        """
+        if objective is not None and objective not in OBJECTIVES:
+            raise unknown("objective", objective, OBJECTIVES)
         complete = [r for r in self.records(machine, family) if r.status == "complete" and r.objective is not None]
         if not complete:
             raise AsdRayError(
                 f"{self.layout.root}: no complete trial with an objective; search first, or look at the statuses in "
                 "run.trials()"
             )
-        return max(complete, key=lambda record: record.objective or 0.0)
+        groups = by_objective(complete)
+        if objective is None and len(groups) > 1:
+            raise AsdRayError(
+                f"{self.layout.root}: some trials were compared by labels and some by injected faults, so none is the "
+                'best of all; name a machine, or objective="labels" or "normal-only"'
+            )
+        if objective is not None and objective not in groups:
+            raise AsdRayError(f"{self.layout.root}: no complete trial was compared by the objective {objective}")
+        return max(groups[objective or next(iter(groups))], key=lambda record: record.objective or 0.0)
 
     def trial(self, name: str, machine: str | None = None) -> TrialRecord:
         """The trial of a name, such as fan-idnn-0003, or of a hash. One of several machines needs `machine` as well."""

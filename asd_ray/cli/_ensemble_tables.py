@@ -21,12 +21,19 @@ def print_machine(comparison: Comparison) -> None:
     out, best = console(), comparison.ensembles[0]
     tried = best.candidates
     title = f"{comparison.machine}: {tried.tried} candidates of {len(tried.families)} families; {_measure_of(best)}"
-    table = Table(title=title, title_justify="left")
-    names = ["recipe", "members", "crossval", "95 %", "oracle", "gap", "gain over best single", "95 %"]
-    for name in [*names, *(["ms"] if best.inference else [])]:
+    measured, on_faults = bool(best.metrics), comparison.on_faults
+    if not measured:  # the table is narrower than its title
+        out.print(title)
+    table = Table(title=title if measured else None, title_justify="left")
+    names = ["crossval", "95 %", "oracle", "gap", "gain over best single", "95 %"] if measured else ["test clips"]
+    names = ["recipe", "members", *names, *["faults"] * bool(on_faults), *["ms"] * bool(best.inference)]
+    for name in names:
         table.add_column(name, justify="left" if name == "recipe" else "right", no_wrap=True)
     for ensemble in comparison.ensembles:
-        table.add_row(*_row(ensemble), *([f"{1000 * time.seconds:.1f}"] if (time := ensemble.inference) else []))
+        row = _row(ensemble) if measured else [ensemble.name, str(len(ensemble.members)), "not measured"]
+        if on_faults:
+            row.append(f"{on_faults[ensemble.name]:.4f}" if ensemble.name in on_faults else "–")
+        table.add_row(*row, *([f"{1000 * time.seconds:.1f}"] if (time := ensemble.inference) else []))
     out.print(table)
     for member in best.members:
         cost = f", {in_ms(best.inference.costs.of([member.trial]))} alone" if best.inference else ""
@@ -36,6 +43,8 @@ def print_machine(comparison: Comparison) -> None:
         print_warnings(out, comparison.final, f"warning about the final ensemble, {comparison.final.name}")
     if best.inference:
         out.print(f"  ms: the whole ensemble for 10 s of sound, in one thread of {best.inference.costs.computer}")
+    if on_faults:
+        out.print("  faults: value on normal clips with injected faults, which is no forecast for real faults")
     notes = [note for ensemble in comparison.ensembles for note in ensemble.notes]
     for note in dict.fromkeys([*notes, *comparison.notes]):
         out.print(f"  note: {note}", style="dim")
@@ -52,6 +61,10 @@ def print_warnings(out: Console, ensemble: Ensemble, word: str = "warning") -> N
 
 
 def _measure_of(ensemble: Ensemble) -> str:
+    if not ensemble.metrics:
+        from asd_ray.ensembling.unmeasured import NOT_MEASURED
+
+        return NOT_MEASURED
     name = {"hmean": "harmonic mean of AUC and pAUC", "auc": "AUC", "pauc": "pAUC"}[ensemble.config.maximise]
     return f"{name} of the test clips"
 

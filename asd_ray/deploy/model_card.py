@@ -10,6 +10,7 @@ from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.result import Ensemble
 from asd_ray.ensembling.threshold import Threshold
 from asd_ray.ensembling.trust import false_alarms
+from asd_ray.ensembling.unmeasured import NOT_MEASURED
 from asd_ray.metrics import FalseAlarmRate
 
 SPLITS = {"held_out": "held-out", "train": "training", "test": "test"}  # which normal clips units are learned from
@@ -121,7 +122,7 @@ def _numbers(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
     yield "## Numbers"
     yield ""
     if not len(ensemble.metrics):
-        yield "Not measured: the test clips have no labels."
+        yield f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]}. How well it finds real faults is not known."
         return
     tried = ensemble.candidates.tried
     yield f"On labelled test clips of {_text(ensemble.dataset.name)}; {tried} candidates were tried."
@@ -173,7 +174,10 @@ def _not_measured(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]
     yield "## Not measured"
     yield ""
     yield "- Other machines, other units of this machine, other microphones and other rooms than those of the dataset."
-    yield "- Faults that the test clips do not have, and how early a fault is heard."
+    if len(ensemble.metrics):
+        yield "- Faults that the test clips do not have, and how early a fault is heard."
+    else:
+        yield "- Faults of any kind, and how early a fault is heard."
     yield "- Change over time: a machine that wears in, another season. Watch for drift, and calibrate anew."
     if not ensemble.forecasts and len(ensemble.metrics):
         yield "- How well the ensemble does on clips that it was not chosen on: the numbers above are upper bounds."

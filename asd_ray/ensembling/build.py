@@ -37,6 +37,7 @@ from asd_ray.ensembling.result import (
 from asd_ray.ensembling.standardise import Statistics
 from asd_ray.ensembling.timing import with_costs, within_limit
 from asd_ray.ensembling.trust import with_warnings
+from asd_ray.ensembling.unmeasured import why_unmeasured
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import detection
 
@@ -126,13 +127,19 @@ class Builder:
 
 
 def without_constants(candidates: Candidates) -> Candidates:
-    """Leave out and name the candidates that give all test clips one score: such scores have no unit."""
-    varies = np.ptp(candidates.scores, axis=1) > 0
+    """Leave out and name the candidates that give all test clips one score: such scores have no unit.
+
+    A machine that has no test clips, or a single one, is checked on its normal clips.
+    """
+    scores, which = candidates.scores, "test"
+    if scores.shape[1] < 2:
+        scores, which = candidates.normal_scores, "normal"
+    varies = np.ptp(scores, axis=1) > 0
     if varies.all():
         return candidates
     if not varies.any():
         raise AsdRayError(
-            f"{candidates.machine}: every candidate gives all test clips one score: the detectors learned nothing"
+            f"{candidates.machine}: every candidate gives all {which} clips one score: the detectors learned nothing"
         )
     rows = candidates.table[~varies]
     left_out = tuple(map(LeftOut, rows["name"], rows["family"], rows["variant"], [CONSTANT] * len(rows)))
@@ -169,16 +176,10 @@ def _described(
 
 
 def _unmeasured(candidates: Candidates, recipe: Recipe, config: EnsembleConfig) -> Ensemble:
-    if recipe.uses_labels:
-        raise AsdRayError(
-            f"{candidates.machine}: its test clips have no labels, so recipe {recipe.name} cannot choose; "
-            "use --recipe label_free, which chooses without labels: it gives scores and decisions, and no metrics"
-        )
     statistics = recipe.standardise.learn(candidates.normal_scores, candidates.normal)
     selection = without_labels(recipe, candidates)
     ensemble = _described(candidates, recipe, config, selection, statistics)
-    note = "the test clips have no labels: scores and decisions only, no metrics"
-    unmeasured = replace(ensemble, notes=(*ensemble.notes, note))
+    unmeasured = replace(ensemble, notes=(*ensemble.notes, why_unmeasured(candidates.clips)))
     return with_warnings(unmeasured, candidates.take(list(selection.members)))
 
 

@@ -64,7 +64,7 @@ class Candidates:
 
     machine: str
     table: pd.DataFrame
-    clips: pd.DataFrame  # test clips: clip, id, domain, label
+    clips: pd.DataFrame  # test clips: clip, id, domain, label; no row if the machine has none
     scores: npt.NDArray[np.float32]  # [candidates, test clips]
     normal: pd.DataFrame
     normal_scores: npt.NDArray[np.float32]  # [candidates, normal clips]
@@ -79,6 +79,7 @@ class Candidates:
     limit: float = math.inf  # seconds that the costs of an ensemble's members may add up to
     # trial, split -> the long table of its scores: splits that only some questions about an ensemble's members need
     table_of: Callable[[str, str], pd.DataFrame] | None = field(default=None, repr=False, compare=False)
+    objective: str = "labels"  # what the search compared its trials by: labels, or normal-only
     faults: Faults | None = None  # None if no candidate was scored on injected faults
     memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # results, by name
 
@@ -129,7 +130,15 @@ class Candidates:
 
     @property
     def labelled(self) -> bool:
-        return bool(self.clips["label"].isin(("normal", "anomaly")).any())
+        """Whether a test clip is known to be an anomaly. Without one nothing can be measured."""
+        return bool((self.clips["label"] == "anomaly").any())
+
+    @property
+    def normal_only(self) -> bool:
+        """Whether the search used no label, so that none may choose among its ensembles unless a user asks for it."""
+        from asd_ray.ledger.record import NORMAL_ONLY
+
+        return self.objective == NORMAL_ONLY
 
     @property
     def digest(self) -> str:
@@ -169,8 +178,12 @@ def load(
     records = {record.trial: record for record in ledger.records(machine) if record.status == "complete"}
     _one_dataset(ledger, machine, list(records.values()))
     asked = None if only is None else {(trial, variant) for trial, those in only.items() for variant in those}
-    test = _matrix(ledger, machine, "test", asked, "drop" if drop else "raise")
-    normal = test if by == "test" else _normals(ledger, machine, by, asked)
+    if _has_test(ledger, machine):
+        test = _matrix(ledger, machine, "test", asked, "drop" if drop else "raise")
+        normal = test if by == "test" else _normals(ledger, machine, by, asked)
+    else:
+        normal = _normals(ledger, machine, by, asked)
+        test = _without_clips(normal)
     place = {pair: row for row, pair in enumerate(_pairs(normal.candidates))}
     pairs = _pairs(test.candidates)
     usable = [row for row, pair in enumerate(pairs) if pair in place and (asked is None or pair in asked)]
@@ -219,8 +232,28 @@ def load(
         ledger.layout.root,
         _targets(records.values()),
         table_of=lru_cache(64)(lambda trial, split: ledger.scores(records[trial], [split])),
+        objective=objective_of(records.values()),
         faults=_faults(ledger, machine, asked, [pairs[row] for row in usable]),
     )
+
+
+def objective_of(records: Iterable[TrialRecord]) -> str:
+    """normal-only if no searched trial was compared by labels, else labels; imported systems may have seen some."""
+    from asd_ray.ledger.record import LABELS, NORMAL_ONLY
+    from asd_ray.ledger.units import objective_of as of_record
+
+    return NORMAL_ONLY if set(map(of_record, records)) == {NORMAL_ONLY} else LABELS
+
+
+def _has_test(ledger: Ledger, machine: str) -> bool:
+    complete = [entry for entry in ledger.entries(machine) if entry.record.status == "complete"]
+    return any(entry.splits.get("test") is not None for entry in complete)
+
+
+def _without_clips(normal: CandidateMatrix) -> CandidateMatrix:
+    """The same candidates on no test clip."""
+    scores = np.zeros((len(normal.candidates), 0), np.float32)
+    return replace(normal, split="test", scores=scores, clips=normal.clips.iloc[:0])
 
 
 def _targets(records: Iterable[TrialRecord]) -> dict[str, str]:
@@ -294,6 +327,8 @@ def _matrix(
 
 def _without_normals(machine: str, by: str) -> str:
     cures = {"held_out": "--by train, or search with --held-out 0.1", "train": "--by held_out"}
+    if by == "test":
+        return f"{machine}: it has no test clips, whose scores could standardise; use --by held_out"
     return (
         f"{machine}: no candidate has scores of {by} clips, whose statistics standardise; use "
         f"{cures.get(by, '--by train')}, or --by test for imported systems (transductive: every output says so)"

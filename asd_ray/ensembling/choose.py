@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from asd_ray.ensembling import protocols
 from asd_ray.ensembling.build import Builder
-from asd_ray.ensembling.candidates import only_test_scores
+from asd_ray.ensembling.candidates import Candidates, only_test_scores
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.costs import Timer
 from asd_ray.ensembling.final import Comparison, Skipped, store
+from asd_ray.ensembling.on_faults import fault_values_of
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.recipe_file import find_recipe, is_file_name, shipped_recipes
 from asd_ray.ensembling.requirements import CannotFollow
@@ -73,8 +74,9 @@ def choose(
 ) -> Comparison:
     """Follow the recipes, write every ensemble, and write the best of these and of the stored ones as the final one.
 
-    Without `recipes` all shipped ones are followed, and those that the candidates do not allow are `skipped`; a recipe
-    that is named and cannot be followed is an error. `by` is the split whose scores standardise, in place of each
+    Without `recipes` all shipped ones are followed, and those that the candidates do not allow are `skipped`; so are
+    recipes that choose by labels, if there are no anomalies or if the search was normal-only. A recipe that is named
+    and cannot be followed is an error. `by` is the split whose scores standardise, in place of each
     recipe's own; a machine that has only test scores is standardised by these. `drop` leaves out candidates that lack
     test clips, which are an error otherwise. `final` makes the best of `recipes` the final one, even if a stored one is
     better. `timer` measures the candidates for `infer_limit` of `config`; see `asd_ray.deploy.costs`.
@@ -88,6 +90,10 @@ def choose(
     for way in find_ways(recipes):
         recipe = replace(way.recipe, by=split) if split else way.recipe
         try:
+            if recipes is None and recipe.uses_labels and (why := _against_labels(builder.candidates(recipe.by))):
+                reason = f"recipe {recipe.stem} chooses by labels, and {why}"
+                skipped.append(Skipped(recipe.stem, reason, reason, why))
+                continue
             ensembles.append(replace(builder(recipe), recipe_source=way.file))
         except AsdRayError as error:
             if recipes is not None:
@@ -97,7 +103,22 @@ def choose(
         reasons = "\n  ".join(dict.fromkeys(recipe.reason for recipe in skipped))
         raise AsdRayError(f"{machine}: no recipe can be followed:\n  {reasons}")
     comparison = store(ledger, builder, ensembles, every=recipes is None, by_user=final)
-    return replace(comparison, skipped=tuple(dict.fromkeys(skipped)), standardised_by_test=by_test)
+    without_labels = not comparison.final.metrics or builder.candidates(comparison.final.recipe.by).normal_only
+    return replace(
+        comparison,
+        skipped=tuple(dict.fromkeys(skipped)),
+        standardised_by_test=by_test,
+        on_faults=fault_values_of(ledger, machine, comparison.ensembles) if without_labels else {},
+    )
+
+
+def _against_labels(candidates: Candidates) -> str:
+    """Why recipes that choose by labels are not followed unless they are named; "" if they are."""
+    if not candidates.labelled:
+        return "there are no anomalies"
+    if candidates.normal_only:
+        return "the search was normal-only; to use labels from here on, name such a recipe: --recipe NAME"
+    return ""
 
 
 def _skipped(machine: str, recipe: Recipe, error: AsdRayError) -> Skipped:
@@ -117,18 +138,32 @@ def over_machines(finals: Mapping[str, Ensemble]) -> dict[str, float]:
 
 
 def skipped_notes(comparisons: Sequence[Comparison]) -> list[str]:
-    """One line for each recipe that could not be followed, for all machines together."""
-    machines_of: dict[str, list[Comparison]] = {}
+    """One line for each reason why recipes could not be followed, for all machines together."""
+    machines_of: dict[str, list[str]] = {}
     reasons: dict[str, str] = {}
     for comparison in comparisons:
-        for skipped in comparison.skipped:
-            machines_of.setdefault(skipped.everywhere, []).append(comparison)
-            reasons[skipped.everywhere] = skipped.reason
+        for note, reason in _notes_on_skipped(comparison).items():
+            machines_of.setdefault(note, []).append(comparison.machine)
+            reasons[note] = reason
     return [
-        reasons[everywhere]
+        reasons[note]
         if len(comparisons) == 1
-        else everywhere
-        if len(skipping) == len(comparisons)
-        else f"{', '.join(comparison.machine for comparison in skipping)}: {everywhere}"
-        for everywhere, skipping in machines_of.items()
+        else note
+        if len(machines) == len(comparisons)
+        else f"{', '.join(machines)}: {note}"
+        for note, machines in machines_of.items()
     ]
+
+
+def _notes_on_skipped(comparison: Comparison) -> dict[str, str]:
+    """The notes on one machine, by the form that can be for all machines. Recipes that need labels share one."""
+    by_labels: dict[str, list[str]] = {}
+    for skipped in comparison.skipped:
+        if skipped.by_labels:
+            by_labels.setdefault(skipped.by_labels, []).append(skipped.recipe)
+    shared = [
+        f"not followed, as they choose by labels: {', '.join(dict.fromkeys(names))} ({why})"
+        for why, names in by_labels.items()
+    ]
+    alone = {skipped.everywhere: skipped.reason for skipped in comparison.skipped if not skipped.by_labels}
+    return dict(zip(shared, shared, strict=True)) | alone

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from asd_ray._terminal import typed
 from asd_ray.ensembling import bootstrap
 from asd_ray.ensembling.build import Builder
 from asd_ray.ensembling.ensemble_file import FINAL, intact, stamped, stored, write
+from asd_ray.ensembling.preference import preference
 from asd_ray.ensembling.result import DatasetInfo, Ensemble, Tried
+from asd_ray.ensembling.unmeasured import NOT_MEASURED
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.setting_aside import move_to_free_place
 
@@ -29,6 +31,7 @@ class Skipped:
     recipe: str
     reason: str  # with a command for the machine
     everywhere: str  # the same with a command for all machines
+    by_labels: str = ""  # why no recipe that chooses by labels is followed, if that is the reason
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Comparison:
     notes: tuple[str, ...]  # reasons why stored ones were not compared or not replaced
     skipped: tuple[Skipped, ...] = ()
     standardised_by_test: bool = False  # True if the run has no scores of normal clips
+    # name -> value on injected faults, of a machine without anomalies or of a normal-only search
+    on_faults: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -56,10 +61,14 @@ class Comparison:
 
 def _how_chosen(final: Ensemble) -> str:
     """Files of early versions do not record the number of recipes compared."""
-    recipes, by = (final.tried.recipes, final.tried.chosen_by) if final.tried else (1, "order")
+    unknown_by = "crossval" if final.metrics else "order"
+    recipes, by = (final.tried.recipes, final.tried.chosen_by) if final.tried else (1, unknown_by)
     if by == "user":
         return f"chosen by a user (--final) of {recipes} recipes"
-    return f"the best of {recipes} recipes by {by}" if final.metrics else "without metrics"
+    if by == "order":
+        order = f"the first of {recipes} recipes in a fixed order, as no label may choose"
+        return order if final.metrics else f"{order}; {NOT_MEASURED}"
+    return f"the best of {recipes} recipes by {by}"
 
 
 def store(
@@ -77,11 +86,12 @@ def store(
     new = {ensemble.name for ensemble in ensembles}
     _check_case(machine, new, {*earlier, *unreadable})
     pool, notes = _comparable(earlier, ensembles, builder)
+    key = rank_by_order if _no_label_chooses(pool, builder) else rank
     notes += [f"not compared, {why}" for why in unreadable.values()]
     current = earlier.get(FINAL)
     unlike = _unlike(current, builder) if current else ""
     by_user_before = current is not None and current.tried is not None and current.tried.chosen_by == "user"
-    wanted, stays = min(ensembles, key=rank).name if by_user else None, False
+    wanted, stays = min(ensembles, key=key).name if by_user else None, False
     if current and every and by_user_before:
         notes.append(
             f"final.json was {current.name}, which a user chose (--final); without --recipe the best of all replaces it"
@@ -92,7 +102,7 @@ def store(
         if not unlike and by_user_before and name in {ensemble.name for ensemble in pool}:
             wanted = name
             notes.append(f"final.json was not replaced: a user chose {wanted} (--final)")
-    best, compared = mark_best(pool, wanted)
+    best, compared = mark_best(pool, wanted, key)
     _set_unreadable_aside(
         ledger, machine, unreadable, {*(ensemble.name for ensemble in pool), *(() if stays else (FINAL,))}
     )
@@ -108,7 +118,7 @@ def store(
         notes += [f"final.json was {current.name}, {unlike}; it was replaced"] if current and unlike else []
         write(ledger, best, final=True)
     path = ledger.layout.url(ledger.layout.ensemble_file(machine, FINAL))
-    own = tuple(sorted((ensemble for ensemble in compared if ensemble.name in new), key=rank))
+    own = tuple(sorted((ensemble for ensemble in compared if ensemble.name in new), key=key))
     return Comparison(machine, stamped(best), path, own, len(pool) - len(own), tuple(notes))
 
 
@@ -192,18 +202,29 @@ def _set_unreadable_aside(ledger: Ledger, machine: str, unreadable: Mapping[str,
             move_to_free_place(ledger.files, file, f"{path}.unreadable")
 
 
-def mark_best(ensembles: Sequence[Ensemble], chosen: str | None = None) -> tuple[Ensemble, list[Ensemble]]:
+def _no_label_chooses(ensembles: Sequence[Ensemble], builder: Builder) -> bool:
+    """Whether the final ensemble is chosen by the fixed order: of a normal-only search, if no recipe used a label."""
+    labels_used = any(ensemble.recipe.uses_labels for ensemble in ensembles)
+    return not labels_used and builder.candidates(ensembles[0].recipe.by).normal_only
+
+
+def mark_best(
+    ensembles: Sequence[Ensemble], chosen: str | None = None, key: Callable[[Ensemble], Any] | None = None
+) -> tuple[Ensemble, list[Ensemble]]:
     """The best ensemble, or the one of the recipe `chosen` by a user; and all of them, marked with the comparison.
+
+    `key` is `rank` by default.
 
     Picking the best of many is biased, so `better_as_best` uses the bootstrap distribution of the largest deviation of
     any of their gains from its value: it is True where the lower bound still lies above 0.
     """
     best = (
-        min(ensembles, key=rank)
+        min(ensembles, key=key or rank)
         if chosen is None
         else next(ensemble for ensemble in ensembles if ensemble.name == chosen)
     )
-    by = "user" if chosen else "crossval" if best.forecasts else "oracle" if best.metrics else "order"
+    by_order = key is rank_by_order or not best.metrics
+    by = "user" if chosen else "order" if by_order else "crossval" if best.forecasts else "oracle"
     names = tuple(sorted(ensemble.name for ensemble in ensembles))
     tried = Tried(len(names), by, names)
     deviations = [
@@ -212,7 +233,7 @@ def mark_best(ensembles: Sequence[Ensemble], chosen: str | None = None) -> tuple
         if ensemble.resampled_gains is not None
     ]
     marked = {ensemble.name: _with_better_as_best(replace(ensemble, tried=tried), None) for ensemble in ensembles}
-    if best.resampled_gains is not None:
+    if best.resampled_gains is not None and by != "order":
         gain = best.metrics["crossval"].gain
         largest = bootstrap.interval(np.max(deviations, axis=0))[1]
         better = bool(gain.value - largest > 0) and gain.better
@@ -230,6 +251,16 @@ def _with_better_as_best(ensemble: Ensemble, better: bool | None) -> Ensemble:
 
 
 def rank(ensemble: Ensemble) -> tuple[bool, float, int, str]:
-    """A sort key: forecasts before upper bounds, then the headline's value, then fewer members."""
-    value = ensemble.headline.value if ensemble.headline else 0.0
+    """A sort key: forecasts before upper bounds, then the headline's value, then fewer members.
+
+    Ensembles that were not measured are in the order of `preference`.
+    """
+    if not ensemble.headline:
+        return (True, float(preference(ensemble)), len(ensemble.members), ensemble.name)
+    value = ensemble.headline.value
     return (not ensemble.forecasts, -value, len(ensemble.members), ensemble.name)
+
+
+def rank_by_order(ensemble: Ensemble) -> tuple[int, int, str]:
+    """A sort key that looks at no number: the order of `preference`, then fewer members."""
+    return preference(ensemble), len(ensemble.members), ensemble.name

@@ -10,10 +10,12 @@ import numpy as np
 
 from asd_ray._shipped import shipped
 from asd_ray.ensembling.candidates import CONSTANT, TEST_OTHERS, Candidates, LeftOut
+from asd_ray.ensembling.combine import TRANSDUCTIVE
 from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.label_free import criterion_lacking, criterion_of, without_labels
 from asd_ray.ensembling.recipe import Recipe, Slot
 from asd_ray.ensembling.slots import fits, slot_rows
+from asd_ray.ensembling.unmeasured import why_unmeasured
 from asd_ray.errors import AsdRayError, unknown
 
 
@@ -36,6 +38,13 @@ def check(recipe: Recipe, candidates: Candidates) -> None:
 
 def lacking(recipe: Recipe, candidates: Candidates) -> str:
     """A message on what is missing and how to get it; "" if nothing is missing."""
+    if recipe.uses_labels and not candidates.labelled:
+        return (
+            f"recipe {recipe.stem} chooses by labels of test clips, and there are no anomalies "
+            f"({why_unmeasured(candidates.clips).partition('; ')[2]}); choose without labels: --recipe label_free"
+        )
+    if recipe.combine[0] in TRANSDUCTIVE and not len(candidates.clips):
+        return f"recipe {recipe.stem} ranks scores among test clips, and there are none; combine by mean instead"
     budget = candidates.budget
     if not budget.room().any():
         cheapest = int(np.argmin(budget.added(())))

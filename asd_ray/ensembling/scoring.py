@@ -24,14 +24,14 @@ Floats = npt.NDArray[np.float64]
 def scores_of(ledger: Ledger, ensemble: Ensemble) -> pd.DataFrame:
     """The ensemble's scores, computed from the ledger: clip, id, domain, label, split, score.
 
-    The clips are the test clips and the normal clips whose scores standardise the ensemble.
+    The clips are the test clips, if there are any, and the normal clips whose scores standardise the ensemble.
     """
     import pandas as pd
 
     members = members_of(ledger, ensemble)
     statistics = ensemble.statistics.learned(ensemble.recipe.standardise)
     weights = [member.weight for member in ensemble.members]
-    parts = [(members.clips, members.scores, "test")]
+    parts = [(members.clips, members.scores, "test")] if len(members.clips) else []
     if members.by != "test":
         parts.append((members.normal, members.normal_scores, members.by))
     tables = [

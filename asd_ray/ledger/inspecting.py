@@ -10,6 +10,7 @@ from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.record import TrialRecord
 from asd_ray.ledger.store import Ledger
+from asd_ray.ledger.units import by_objective
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,18 @@ class ScoreSummary:
 
 
 def sort_records(records: Sequence[TrialRecord], by: str) -> list[TrialRecord]:
-    """In the order of the ledger, or best, slowest or newest first; records without the value come last."""
+    """In the order of the ledger, or best, slowest or newest first; records without the value come last.
+
+    Objectives of different units cannot be compared, so those by labels come before those by injected faults.
+    """
     if by == "number":
         return list(records)
     with_value = [record for record in records if getattr(record, by) is not None]
     without = [record for record in records if getattr(record, by) is None]
-    return sorted(with_value, key=lambda record: getattr(record, by), reverse=True) + without
+    ranked = sorted(with_value, key=lambda record: getattr(record, by), reverse=True)
+    if by == "objective":
+        ranked = [record for own in by_objective(ranked).values() for record in own]
+    return ranked + without
 
 
 def count_trials(records: Sequence[TrialRecord]) -> TrialCounts:

@@ -102,10 +102,14 @@ def history(trials: Sequence[Facts]) -> Markup:
     return plot.svg()
 
 
-def costs(rows: Sequence[Facts], families: Sequence[str]) -> Markup:
-    """Seconds against the best value, one point per study."""
+def costs(rows: Sequence[Facts], families: Sequence[str], *, faults: bool = False) -> Markup:
+    """Seconds against the best value, one point per study; `faults`: the values are those on injected faults."""
     x = axis([row["seconds"] for row in rows], "seconds spent", log=True)
-    plot = Plot(x, axis([row["best"] for row in rows], "best objective (oracle)"), title="Cost and gain of each study")
+    plot = Plot(
+        x,
+        axis([row["best"] for row in rows], f"best objective ({'faults' if faults else 'oracle'})"),
+        title="Cost and gain of each study",
+    )
     for row in rows:
         tip = f"{row['family']}, {row['machine']}: {number(row['best'])} after {figure(round(row['seconds'], 1))} s"
         plot.dot(row["seconds"], row["best"], colour(families.index(row["family"])), tip, radius=4)

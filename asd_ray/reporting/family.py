@@ -11,6 +11,7 @@ from typing import Any
 
 from asd_ray.ledger import TrialRecord
 from asd_ray.ledger.record import STATUSES
+from asd_ray.ledger.units import UNITS, by_objective, unit_of
 from asd_ray.reporting.importances import FEWEST, importances
 
 CHANCE = 0.5
@@ -19,12 +20,18 @@ LINES = 80  # best trials in parallel coordinates
 
 
 def family_facts(records: Sequence[TrialRecord], *, importance: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """`records` belong to one family on all machines. `importance` names the machines whose parameters are weighed."""
+    """`records` belong to one family on all machines. `importance` names the machines whose parameters are weighed.
+
+    Trials that were compared by labels and those compared by injected faults are two studies of a machine.
+    """
     machines = sorted({record.machine for record in records}, key=str.lower)
     studies = {}
     for machine in machines:
-        own = sorted((r for r in records if r.machine == machine), key=lambda r: (r.seed, r.number, r.created))
-        studies[machine] = _study(own, machine in importance)
+        of_machine = sorted((r for r in records if r.machine == machine), key=lambda r: (r.seed, r.number, r.created))
+        by_unit = by_objective(of_machine)
+        for objective, own in by_unit.items():
+            name = f"{machine}, {UNITS[objective]}" if len(by_unit) > 1 else machine
+            studies[name] = {"machine": machine, "unit": UNITS[objective], **_study(own, machine in importance)}
     return {"studies": studies, "ended": _ended(records), "seeds": seed_spread(records)}
 
 
@@ -115,6 +122,7 @@ def seed_spread(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "machine": machine,
+                    "unit": unit_of(group[0]),
                     "name": group[0].name,
                     "paper": group[0].paper,
                     "seeds": len(values),

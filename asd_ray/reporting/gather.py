@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 from asd_ray._terminal import typed
 from asd_ray.ensembling import Ensemble, protocols, stored
 from asd_ray.ensembling.ensemble_file import FINAL
+from asd_ray.ensembling.unmeasured import NOT_MEASURED
 from asd_ray.errors import AsdRayError, listing
+from asd_ray.ledger.record import NORMAL_ONLY
+from asd_ray.ledger.units import objective_of
 from asd_ray.metrics import hmean
 from asd_ray.reporting.family import family_facts
 from asd_ray.reporting.importances import FEWEST
@@ -57,7 +60,7 @@ def gather(ledger: Ledger) -> Facts:
         "run": root,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "labels": label_sentence(records, finals),
-        "summary": summary(finals),
+        "summary": summary(finals, {name: own["on_faults"] for name, own in machines.items()}),
         "without": sorted({record.machine for record in records} - set(machines)),
         "left_out": left_out,
         "not_read": not_read,
@@ -92,8 +95,11 @@ def mistakes_as_json(found: Mistakes, media: Media | None, machine: str) -> Fact
     return stored
 
 
-def summary(finals: Mapping[str, Ensemble]) -> Facts:
-    """The first table: one row per machine, and the harmonic mean over machines if all have the same measure."""
+def summary(finals: Mapping[str, Ensemble], on_faults: Mapping[str, Facts | None] | None = None) -> Facts:
+    """The first table: one row per machine, and the harmonic mean over machines if all have the same measure.
+
+    `on_faults` has each machine's facts on injected faults.
+    """
     rows = [
         {
             "machine": machine,
@@ -104,6 +110,8 @@ def summary(finals: Mapping[str, Ensemble]) -> Facts:
             "transductive": final.transductive,
             "families": sorted({member.family for member in final.members}),
             "tried": final.candidates.tried,
+            "measured": bool(final.metrics),
+            "on_faults": own["value"] if (own := (on_faults or {}).get(machine)) else None,
             **headline_facts(final),
         }
         for machine, final in finals.items()
@@ -114,6 +122,9 @@ def summary(finals: Mapping[str, Ensemble]) -> Facts:
 
 def unlike(rows: Sequence[Facts]) -> str:
     """The reason why the rows have no mean over machines; "" if they have one."""
+    unmeasured = [row["machine"] for row in rows if not row.get("measured", True)]
+    if unmeasured and len(unmeasured) < len(rows):
+        return f"No mean over machines: {', '.join(unmeasured)} not measured, as there are no anomalies."
     for key, difference in (
         ("maximise", "they maximise different measures"),
         ("year", "their cells are of several years"),
@@ -169,16 +180,20 @@ def families(records: Sequence[TrialRecord]) -> Facts:
 
 def label_sentence(records: Sequence[TrialRecord], finals: Mapping[str, Ensemble]) -> str:
     """How labels were used, from training to the numbers."""
-    if not any(final.metrics for final in finals.values()):
-        return "The test clips have no labels: nothing was chosen by labels, and nothing could be measured."
     searched = [record for record in records if record.source == "search"]
+    unmeasured = [machine for machine, final in finals.items() if not final.metrics]
     parts = []
     if searched:
-        by_labels = any(record.protocol == "oracle" for record in searched)
+        by_faults = any(objective_of(record) == NORMAL_ONLY for record in searched)
+        ways = ["with the labels of the test clips"] if any(record.protocol == "oracle" for record in searched) else []
+        ways += ["without labels, by faults injected into normal clips"] * by_faults
         parts.append(
             "detectors learned from normal clips alone"
-            + (", their parameters were searched with the labels of the test clips" if by_labels else "")
+            + f", their parameters were searched {' or '.join(ways)}" * bool(ways)
         )
+    if unmeasured:
+        which = "" if len(unmeasured) == len(finals) else f" of {', '.join(unmeasured)}"
+        parts.append(f"ensembles{which} were chosen without labels, and {NOT_MEASURED}")
     if len(searched) < len(records):
         parts.append("how imported systems used labels is not known")
     by_protocol: dict[str, list[Ensemble]] = {}
@@ -192,6 +207,7 @@ def label_sentence(records: Sequence[TrialRecord], finals: Mapping[str, Ensemble
     for final in label_free:
         if picked_of(final):
             parts.append(f"{final.machine}, label_free: {how_labels_were_used(final).replace('; ', ', ')}")
-    parts.append("oracle numbers are measured on the clips that the members were chosen by: an upper bound")
+    if len(unmeasured) < len(finals):
+        parts.append("oracle numbers are measured on the clips that the members were chosen by: an upper bound")
     text = "; ".join(parts)
     return text[0].upper() + text[1:] + "."

@@ -11,6 +11,9 @@ from markupsafe import Markup
 
 from asd_ray._terminal import typed, visible
 from asd_ray.ensembling import protocols
+from asd_ray.ensembling.unmeasured import NOT_MEASURED
+from asd_ray.ledger.record import NORMAL_ONLY
+from asd_ray.ledger.units import MEANING
 from asd_ray.reporting import charts, text
 from asd_ray.reporting.importances import EVALUATOR
 from asd_ray.reporting.leaderboard import differing
@@ -32,6 +35,7 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
         finalize=_readable,
+        extensions=["jinja2.ext.loopcontrols"],
     )
     environment.filters |= {
         "number": lambda value, digits=4: text.number(_known(value), digits),
@@ -57,6 +61,8 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         "generator": GENERATOR,
         "short_names": text.SHORT,
         "typed": typed,
+        "not_measured": NOT_MEASURED,
+        "meaning": MEANING[NORMAL_ONLY],
     }
     gains = [row["gain"] for row in facts["summary"]["rows"] if row["gain"]]
     return environment.get_template("report.html").render(
@@ -70,12 +76,19 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         gained=bool(gains),
         forecasts=sum(gain["protocol"] in forecasting for gain in gains),
         cost_rows=cost_rows(facts),
+        unmeasured=[row["machine"] for row in facts["summary"]["rows"] if not row["measured"]],
     )
 
 
 def cost_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
-        {"family": family, "machine": machine, "seconds": study["cost"]["seconds"], "best": study["best"]}
+        {
+            "family": family,
+            "machine": machine,
+            "unit": study["unit"],
+            "seconds": study["cost"]["seconds"],
+            "best": study["best"],
+        }
         for family, own in facts["families"].items()
         for machine, study in own["studies"].items()
         if study["cost"]["seconds"] and study["best"] is not None

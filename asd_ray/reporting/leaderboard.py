@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,21 @@ from asd_ray.ensembling import Candidates
 from asd_ray.metrics import cells_batch, hmean
 
 
-def leaderboard(candidates: Candidates, maximise: str, members: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """`rows`, best first by `maximise`, and `cells`, the names of their cells. Unlabelled clips give no numbers."""
+def leaderboard(
+    candidates: Candidates,
+    maximise: str,
+    members: Sequence[tuple[str, str]],
+    on_faults: Mapping[tuple[str, str], float] | None = None,
+) -> dict[str, Any]:
+    """`rows`, best first by `maximise`, and `cells`, the names of their cells.
+
+    `on_faults` are values on injected faults, by trial and variant. Where there are no anomalies, they give the order.
+    """
     table = candidates.table.to_dict("records")
     names, cells, means = _judged(candidates)
-    order = np.argsort(-means[maximise], kind="stable") if names else np.arange(len(table))
+    faults = [(on_faults or {}).get(pair) for pair in candidates.pairs]
+    values = means[maximise] if names else np.array([-np.inf if value is None else value for value in faults])
+    order = np.argsort(-values, kind="stable")
     chosen, rows = set(members), []
     for rank, row in enumerate(order.tolist(), 1):
         candidate = table[row]
@@ -26,6 +36,7 @@ def leaderboard(candidates: Candidates, maximise: str, members: Sequence[tuple[s
                 "family": candidate["family"],
                 "variant": candidate["variant"],
                 **{kind: float(values[row]) if names else None for kind, values in means.items()},
+                **({"faults": faults[row]} if on_faults else {}),
                 "cells": dict(zip(names, cells[row].tolist(), strict=True)) if names else {},
                 "seconds": None if np.isnan(candidate["seconds"]) else float(candidate["seconds"]),
                 "paper": bool(candidate["paper"]),
@@ -35,7 +46,7 @@ def leaderboard(candidates: Candidates, maximise: str, members: Sequence[tuple[s
                 "params": candidate["params"],
             }
         )
-    return {"cells": names, "rows": rows}
+    return {"cells": names, "rows": rows, "measured": bool(names), "on_faults": bool(on_faults)}
 
 
 def differing(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -12,8 +12,10 @@ from asd_ray.ensembling import Candidates, Ensemble, Metric, combine, load, prot
 from asd_ray.ensembling.cell_scorer import CellScorer
 from asd_ray.ensembling.ensemble_file import FINAL, intact
 from asd_ray.ensembling.mistakes import mistakes
+from asd_ray.ensembling.on_faults import FaultScores, OnFaults
 from asd_ray.ensembling.threshold import SOURCES
 from asd_ray.ensembling.trust import warnings_of
+from asd_ray.ensembling.unmeasured import NOT_MEASURED, why_unmeasured
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.schema import LABELS
 from asd_ray.reporting.curves import histograms, roc_curves
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from asd_ray.ledger import Ledger
 
 TOLERANCE = 1e-6
+SPLIT_WORDS = {"held_out": "held-out", "train": "training"}
 
 
 def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble]) -> dict[str, Any]:
@@ -34,21 +37,31 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
     members = _members(ledger, candidates, final)
     own = final.statistics.learned(final.recipe.standardise)
     scores, weights = own(members.scores, members.clips), [member.weight for member in final.members]
-    together = combine(scores, final.recipe.combine[0], weights)
     alike, older = of_one_choice(ensembles)
-    board = leaderboard(candidates, final.config.maximise, [member.pair for member in final.members])
+    fault_scores = None if candidates.labelled and not candidates.normal_only else FaultScores.of(ledger, machine)
+    on_faults = fault_scores.values() if fault_scores else None
+    board = leaderboard(candidates, final.config.maximise, [member.pair for member in final.members], on_faults)
+    shown_clips, shown_scores, which = members.clips, scores, "test clips"
+    if not len(shown_clips):
+        shown_clips, which = members.normal, f"{SPLIT_WORDS[final.recipe.by]} normal clips"
+        shown_scores = own(members.normal_scores, shown_clips)
+    shown_together = combine(shown_scores, final.recipe.combine[0], weights)
     facts: dict[str, Any] = {
         "final": final,
         "labels": how_labels_were_used(final),
-        "recipes": recipes(alike),
+        "recipes": recipes(alike, fault_scores),
         "older": older,
         "clips": {label: many for label in LABELS if (many := int((candidates.clips["label"] == label).sum()))},
-        "cells": candidates.judged.cells if candidates.labelled else "no labels, so nothing is measured",
-        "ids": sorted(set(candidates.clips["id"])),
+        "cells": candidates.judged.cells if candidates.labelled else NOT_MEASURED,
+        "unmeasured": "" if candidates.labelled else why_unmeasured(candidates.clips),
+        "searched_on_faults": candidates.normal_only,
+        "on_faults": _on_faults(fault_scores, final),
+        "ids": sorted(set(shown_clips["id"])),
         "leaderboard": board,
         "inference": inference_facts(alike, board["rows"]),
-        "agreement": agreement(scores, members.clips),
-        "histograms": histograms(members.clips, together, final.threshold.value),
+        "agreement": agreement(shown_scores, shown_clips),
+        "histograms": histograms(shown_clips, shown_together, final.threshold.value),
+        "shown_clips": which,
         "roc": [],
         "worst_clips": None,
         "mistakes": mistakes(candidates, ensembles),
@@ -58,7 +71,7 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
         "threshold": final.threshold.description or _threshold_of_before(final),
     }
     if candidates.labelled:
-        judged = candidates.judged
+        judged, together = candidates.judged, shown_together
         clips = members.clips.iloc[judged.rows].reset_index(drop=True)
         facts["counts"] = {
             str(key): int(many) for key, many in (clips["id"] + "/" + clips["label"]).value_counts().items()
@@ -71,6 +84,20 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
         scorer = CellScorer(clips, judged.year, final.config.maximise)
         _check_value(ledger, final, float(scorer(together[judged.rows][None])[0]))
     return facts
+
+
+def _on_faults(scores: FaultScores | None, final: Ensemble) -> dict[str, Any] | None:
+    """The final ensemble and its members on injected faults; None if their scores of faults are not stored."""
+    found = OnFaults.of(scores, final) if scores else None
+    if scores is None or found is None:
+        return None
+    return {
+        "value": found.value,
+        "members": list(found.members),
+        "aucs": {kind: list(each) for kind, each in found.aucs.items()},
+        "normal": len(scores.normal_clips),
+        "faults": len(scores.fault_clips),
+    }
 
 
 def of_one_choice(ensembles: Mapping[str, Ensemble]) -> tuple[dict[str, Ensemble], list[str]]:
@@ -111,8 +138,13 @@ def how_labels_were_used(ensemble: Ensemble) -> str:
     return f"members chosen without labels; this recipe picked of {recipes_compared} by {by}"
 
 
-def recipes(ensembles: Mapping[str, Ensemble]) -> list[dict[str, Any]]:
+def recipes(ensembles: Mapping[str, Ensemble], fault_scores: FaultScores | None = None) -> list[dict[str, Any]]:
     """One row for each recipe's ensemble: the chosen one first, then by the forecast."""
+    on_faults = {
+        name: found.value
+        for name, ensemble in ensembles.items()
+        if fault_scores and (found := OnFaults.of(fault_scores, ensemble))
+    }
     rows = [
         {
             "recipe": name,
@@ -120,6 +152,7 @@ def recipes(ensembles: Mapping[str, Ensemble]) -> list[dict[str, Any]]:
             "chosen": name == ensembles[FINAL].name,
             "transductive": ensemble.transductive,
             **headline_facts(ensemble),
+            "on_faults": on_faults.get(name),
             "gap": ensemble.metrics.gap,
             **{other: metric.value if (metric := ensemble.metrics.get(other)) else None for other in beside_headline()},
         }
@@ -189,12 +222,14 @@ def _new_candidates(ledger: Ledger, final: Ensemble) -> int:
     """The number of candidates that the ledger got after the choice."""
     known = {(trial, variant) for trial, variants in final.candidates.all.items() for variant in variants}
     left_out = {text.rpartition(" (")[0] for text in final.candidates.left_out}
+    complete = [entry for entry in ledger.entries(final.machine) if entry.record.status == "complete"]
+    split = "test" if any("test" in entry.splits for entry in complete) else final.recipe.by
     return sum(
         (entry.record.trial, variant) not in known
         and not left_out & {entry.record.name, f"{entry.record.name} {variant}"}
-        for entry in ledger.entries(final.machine)
-        if entry.record.status == "complete" and "test" in entry.splits
-        for variant in entry.splits["test"].variants
+        for entry in complete
+        if split in entry.splits
+        for variant in entry.splits[split].variants
     )
 
 

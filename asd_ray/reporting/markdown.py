@@ -9,6 +9,9 @@ from typing import Any
 from asd_ray._terminal import visible
 from asd_ray.ensembling import Ensemble
 from asd_ray.ensembling.mistakes import Mistakes
+from asd_ray.ensembling.unmeasured import NOT_MEASURED
+from asd_ray.ledger.record import NORMAL_ONLY
+from asd_ray.ledger.units import MEANING
 from asd_ray.reporting.leaderboard import differing
 from asd_ray.reporting.machine import beside_headline
 from asd_ray.reporting.media import Media
@@ -39,7 +42,7 @@ def _lines(facts: Mapping[str, Any], media: Media | None) -> Iterator[str]:
         (*("family", "machine", "complete", "pruned", "failed", "best objective", "protocol"),
          *("seconds", "seconds per point")),
         (
-            [family, machine, *map(str, study["counts"].values()), number(study["best"]), study["protocol"] or DASH,
+            [family, machine, *map(str, study["counts"].values()), _best(study), study["protocol"] or DASH,
              number(study["cost"]["seconds"], 1), number(study["cost"]["seconds_per_point"], 1)]
             for family, own in facts["families"].items()
             for machine, study in own["studies"].items()
@@ -67,7 +70,7 @@ def _summary(summary: Mapping[str, Any]) -> Iterator[str]:
 def _row(machine: str, recipe: str, members: str, row: Mapping[str, Any], maximised: Collection[str]) -> list[str]:
     """A row with a column of intervals after each measure that some row maximises."""
     own, best, gain = row["forecast"] or {}, row["oracle"] or {}, row["gain"] or {}
-    cells = [machine, recipe, members, row["protocol"] or DASH]
+    cells = [machine, recipe, members, row["protocol"] or (DASH if row.get("measured", True) else NOT_MEASURED)]
     for name in SHORT:
         cells.append(number(own.get(name)))
         if name in maximised:
@@ -86,6 +89,7 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
         yield "\n### Before you trust these numbers\n"
         yield from (f"- {plain(warning.sentence)}" for warning in facts["warnings"])
     yield from (f"\nNote: {plain(note)}" for note in facts["notes"])
+    yield from _on_faults(facts)
     yield "\n### Recipes\n"
     names = (
         "recipe",
@@ -99,7 +103,14 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
         "gain",
         "its 95 %",
     )
-    yield from table(names, map(_recipe, facts["recipes"]))
+    if not final.metrics:
+        rows = (
+            [row["recipe"] + " (chosen)" * row["chosen"], str(row["members"]), NOT_MEASURED, number(row["on_faults"])]
+            for row in facts["recipes"]
+        )
+        yield from table(("recipe", "members", "test clips", "injected faults"), rows)
+    else:
+        yield from table(names, map(_recipe, facts["recipes"]))
     if facts["older"]:
         yield f"\nNot compared, because older or chosen with other settings: {', '.join(map(plain, facts['older']))}."
     if times := facts["inference"]:
@@ -123,6 +134,18 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
             for row in final.selection_frequency[:BEST]
         ]
         yield f"\nShare of crossval's folds that chose a candidate: {', '.join(frequent)}."
+
+
+def _on_faults(facts: Mapping[str, Any]) -> Iterator[str]:
+    """The values on injected faults by kind, where there are any."""
+    if not (found := facts["on_faults"]):
+        return
+    members = [f"{member.family} {member.variant}" for member in facts["final"].members]
+    yield "\n### Injected faults\n"
+    yield f"AUC between held-out normal clips and the same clips with a fault; the value is {MEANING[NORMAL_ONLY]}.\n"
+    rows = [[kind, *(number(value, 3) for value in aucs)] for kind, aucs in found["aucs"].items()]
+    rows.append(["value", *(number(value, 3) for value in (found["value"], *found["members"]))])
+    yield from table(("kind of fault", "ensemble", *members), rows)
 
 
 def _times(times: Mapping[str, Any]) -> Iterator[str]:
@@ -159,6 +182,10 @@ def _mistakes(machine: str, found: Mistakes, media: Media | None) -> Iterator[st
     yield from table([*words, *numbers], rows, left=len(words))
     if media is not None:
         yield from (f"\nNote: {plain(note)}" for note in media.notes_of(machine))
+
+
+def _best(study: Mapping[str, Any]) -> str:
+    return number(study["best"]) + " (faults)" * (study["unit"] == "faults" and study["best"] is not None)
 
 
 def _recipe(row: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.own_folders import refuse_own_folder
+from asd_ray.ledger.record import LABELS, NORMAL_ONLY
+from asd_ray.ledger.units import UNITS, objective_of
 from asd_ray.reporting.optuna_trials import as_trials
 from asd_ray.storage.atomic import written_aside
 from asd_ray.storage.places import is_address, obstacle, why
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
 
 CURE = "name another file with --optuna-db"
 MARK = "asd_ray_run"  # the attribute that marks a study as ours
-ABOUT = "harmonic mean of the AUC and pAUC cells of the labelled test clips, by the best variant: protocol oracle"
+METRICS = {LABELS: "hmean of AUC and pAUC (oracle)", NORMAL_ONLY: "value on injected faults"}
+ABOUT = {
+    LABELS: "harmonic mean of the AUC and pAUC cells of the labelled test clips, by the best variant: protocol oracle",
+    NORMAL_ONLY: "value on faults injected into held-out normal clips, by the best variant; no label was read",
+}
 
 
 class Exported(NamedTuple):
@@ -36,14 +42,14 @@ class Exported(NamedTuple):
 
 
 def write_optuna_db(ledger: Ledger, path: str | Path) -> Exported:
-    """One study for each machine and family, with all its trials; the file is written completely or not at all."""
+    """One study for each machine, family and objective; the file is written completely or not at all."""
     refuse_own_folder(path, CURE)
     target = _writable(path)
-    studies: dict[tuple[str, str], list[TrialRecord]] = {}
+    studies: dict[tuple[str, str, str], list[TrialRecord]] = {}
     notes = []
     for record in ledger.records():
         if record.status != "complete" or record.objective is not None:
-            studies.setdefault((record.machine, record.family), []).append(record)
+            studies.setdefault((record.machine, record.family, objective_of(record)), []).append(record)
     left_out = len(ledger.records()) - sum(map(len, studies.values()))
     if left_out:
         notes.append(f"trials without an objective are left out (imported systems, unlabelled test clips): {left_out}")
@@ -89,19 +95,20 @@ def _writable(path: str | Path) -> Path:
     return target
 
 
-def _write(path: Path, studies: Mapping[tuple[str, str], Sequence[TrialRecord]], run: str) -> None:
+def _write(path: Path, studies: Mapping[tuple[str, str, str], Sequence[TrialRecord]], run: str) -> None:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # the exception reports a failure, so the log need not
     storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"creator": lambda: _unsynced(path)})
     try:
-        for (machine, family), records in studies.items():
-            study = optuna.create_study(storage=storage, study_name=f"{machine}-{family}", direction="maximize")
+        for (machine, family, objective), records in studies.items():
+            name = f"{machine}-{family}" + ("" if objective == LABELS else f"-{UNITS[objective]}")
+            study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                study.set_metric_names(["hmean of AUC and pAUC (oracle)"])
-            for name, value in ((MARK, run), ("objective", ABOUT), ("dataset", records[0].dataset)):
-                study.set_user_attr(name, value)
+                study.set_metric_names([METRICS[objective]])
+            for key, value in ((MARK, run), ("objective", ABOUT[objective]), ("dataset", records[0].dataset)):
+                study.set_user_attr(key, value)
             study.add_trials(as_trials(records))
     finally:
         storage.remove_session()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from asd_ray._terminal import typed
 from asd_ray.ensembling import Ensemble, protocols
 from asd_ray.ensembling.ensemble_file import FINAL
+from asd_ray.ledger.record import NORMAL_ONLY
 from asd_ray.metrics import EDITIONS
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def _searches(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
         shown = [("source", record.source), ("seed", record.seed), ("protocol", record.protocol)]
         names = ("year",) if record.source == "import" else ("year", "held_out", "epochs_cap", "checkpoint")
         shown += [(name, settings[name]) for name in names if name in settings]
+        shown += [("objective", NORMAL_ONLY)] if settings.get("objective") == NORMAL_ONLY else []
         if len(record.machines) > 1:
             shown.append(("jointly", ", ".join(record.machines)))
         counts[tuple(shown)] = counts.get(tuple(shown), 0) + 1

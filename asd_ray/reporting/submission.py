@@ -53,6 +53,11 @@ def write_submission(ledger: Ledger, folder: str | Path, *, year: int | None = N
         )
     edition = _edition_of(ensembles, year)
     scored = {machine: _test(scores_of(ledger, ensemble)) for machine, ensemble in ensembles.items()}
+    if empty := [machine for machine, clips in scored.items() if clips.empty]:
+        raise AsdRayError(
+            f"{', '.join(empty)}: no test clips were scored, so there is nothing to submit; search a dataset with test "
+            "clips, which need no labels"
+        )
     cells, notes = clips_by_file(scored, edition)
     contents: dict[str, str] = {}
     for cell, clips in cells.items():

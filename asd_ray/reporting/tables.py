@@ -40,13 +40,15 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _candidate(row: Mapping[str, Any]) -> dict[str, Any]:
     columns = {name: value for name, value in row.items() if name not in ("cells", "params")}
-    return {**columns, "protocol": "oracle", **row["cells"], "params": json.dumps(row["params"])}
+    protocol = "oracle" if row["cells"] else "not measured"
+    return {**columns, "protocol": protocol, **row["cells"], "params": json.dumps(row["params"])}
 
 
 def _trials(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for family, own in facts["families"].items():
         reasons = {(row["machine"], row["name"]): row for row in own["ended"]}
-        for machine, study in own["studies"].items():
+        for study in own["studies"].values():
+            machine = study["machine"]
             for trial in study["trials"]:
                 columns = {name: value for name, value in trial.items() if name != "at"}
                 ended = reasons.get((machine, trial["name"]), {}) if trial["status"] != "complete" else {}
@@ -54,6 +56,7 @@ def _trials(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                     "machine": machine,
                     "family": family,
                     **columns,
+                    "unit": study["unit"],
                     "protocol": study["protocol"],
                     "reason": ended.get("reason", ""),
                 }

@@ -243,9 +243,12 @@ def test_without_test_labels_there_are_decisions_and_no_numbers(
 ) -> None:
     run = make_run(tmp_path / "run", test_label="unknown")
     message = refused("fan", "--run", run, "--recipe", "greedy")
-    assert "cannot choose; use --recipe label_free, which chooses without labels" in message
+    assert (
+        "there are no anomalies (the test clips have no labels); choose without labels: --recipe label_free" in message
+    )
     output = said("fan", "--run", run, "--recipe", "label_free")
-    assert "note: the test clips have no labels: scores and decisions only, no metrics" in output
+    assert "fan: 6 candidates of 2 families; not measured: there are no anomalies" in output
+    assert "note: not measured: there are no anomalies; the test clips have no labels" in output
     assert "oracle:" not in output
     assert json.loads((run / "ensembles/fan/final.json").read_text())["metrics"] == {}
 
@@ -293,8 +296,16 @@ def test_two_datasets_in_one_run_are_refused(tmp_path: Path, refused: Callable[.
     assert "are of 2 datasets, demo (f0f0f0f0) and mimii (abcabcab); their clips differ" in message
 
 
-def test_one_class_only_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_normal_test_clips_alone_measure_nothing(tmp_path: Path, said: Callable[..., str]) -> None:
     run = make_run(tmp_path / "run", test_label="normal")
+    output = said("fan", "--run", run)
+    assert "note: not measured: there are no anomalies; all test clips are normal" in output
+    assert output.count("not followed, as they choose by labels: ") == 1
+    assert "label_free.mean, the first of 2 recipes in a fixed order, as no label may choose" in output
+
+
+def test_anomalies_alone_are_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+    run = make_run(tmp_path / "run", test_label="anomaly")
     message = refused("fan", "--run", run)
     assert message.count("no id has normal and anomalous test clips, so no AUC can be computed") == 1
     assert "fan: no id has normal and anomalous test clips" in refused("fan", "--run", run, "--recipe", "label_free")

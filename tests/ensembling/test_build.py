@@ -187,7 +187,7 @@ def test_without_test_labels_label_free_gives_decisions_and_no_metrics(few: Cand
     assert not ensemble.metrics
     assert ensemble.members
     assert np.isfinite(ensemble.threshold.value)
-    assert "the test clips have no labels: scores and decisions only, no metrics" in ensemble.notes
+    assert "not measured: there are no anomalies; the test clips have no labels" in ensemble.notes
 
 
 def test_without_test_labels_every_other_recipe_names_the_cure(few: Candidates) -> None:
@@ -195,12 +195,21 @@ def test_without_test_labels_every_other_recipe_names_the_cure(few: Candidates) 
     with pytest.raises(AsdRayError) as raised:
         build(unlabelled, Recipe("greedy", "greedy"), QUICK)
     assert str(raised.value) == (
-        "fan: its test clips have no labels, so recipe greedy cannot choose; use --recipe label_free, "
-        "which chooses without labels: it gives scores and decisions, and no metrics"
+        "fan: recipe greedy chooses by labels of test clips, and there are no anomalies (the test clips have no "
+        "labels); choose without labels: --recipe label_free"
     )
 
 
-@pytest.mark.parametrize("label", ["normal", "anomaly"])
+def test_normal_test_clips_alone_measure_nothing(few: Candidates) -> None:
+    only = replace(few, clips=few.clips.assign(label="normal"))
+    ensemble = build(only, Recipe("label_free", "label_free"), QUICK)
+    assert not ensemble.metrics
+    assert "not measured: there are no anomalies; all test clips are normal" in ensemble.notes
+    with pytest.raises(AsdRayError, match=r"there are no anomalies \(all test clips are normal\)"):
+        build(only, Recipe("r", "greedy"), QUICK)
+
+
+@pytest.mark.parametrize("label", ["anomaly"])
 @pytest.mark.parametrize("select", ["greedy", "label_free"])
 def test_one_class_only_is_refused(few: Candidates, label: str, select: str) -> None:
     with pytest.raises(AsdRayError, match="fan: no id has normal and anomalous test clips"):

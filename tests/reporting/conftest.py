@@ -89,6 +89,49 @@ def fill(
             ledger.commit(record, long_scores(table, scores) if status == "complete" else None)
 
 
+KINDS = ("tone", "click")
+
+
+def fill_normal_only(ledger: Ledger, machine: str, *, trials: int = 4, test: str = "none", families: int = 2) -> None:
+    """Trials of a search by normal sound alone. `test`: none, unknown or known, which is what its test clips are."""
+    table = clips(machine)
+    wanted = ("train", "held_out") if test == "none" else ("train", "held_out", "test")
+    table = table[table["split"].isin(wanted)]
+    if test == "unknown":
+        table["label"] = table["label"].where(table["split"] != "test", "unknown")
+    sources = table[table["split"] == "held_out"]
+    faults = [
+        sources.assign(clip=sources["clip"] + f"~{kind}~{level}", split="fault", label="anomaly", truth=kind)
+        for kind in KINDS
+        for level in range(2)
+    ]
+    table = pd.concat([table, *faults], ignore_index=True)
+    for strength, family in enumerate(("idnn", "knn")[:families], 1):
+        for number in range(trials):
+            draw = np.random.default_rng([strength, number, len(machine)])
+            good = 0.4 * strength + 0.3 * number
+            loud = table["truth"].map({"normal": 0.0, "anomaly": good, "tone": 2 * good, "click": good}).to_numpy()
+            record = TrialRecord(
+                trial=trial_hash(family=family, number=number, machine=machine, objective="normal-only"),
+                name=f"{machine}-{family}-{number:04d}",
+                machine=machine,
+                family=family,
+                number=number,
+                params={"lr": 1e-3 / (1 + number)},
+                epochs=20,
+                objective=0.5 + 0.05 * good,
+                variant="mse",
+                protocol="label_free",
+                seconds=2.0 + number,
+                device="cpu",
+                dataset="simulated",
+                data_fingerprint=FINGERPRINT,
+                settings=Settings(year=2022, objective="normal-only"),
+                paper=number == 0,
+            )
+            ledger.commit(record, long_scores(table, {"mse": draw.normal(size=len(table)) + loud}))
+
+
 def choose(run: Path, *recipes: str, machines: tuple[str, ...] = ()) -> None:
     asked = [part for name in recipes for part in ("--recipe", name)]
     assert ensemble([*machines, "--run", str(run), "--folds", "2", "--repeats", "1", *asked]) == 0

@@ -12,7 +12,7 @@ import pytest
 
 from asd_ray.ledger import Ledger, RunLayout
 from asd_ray.reporting import gather, write
-from tests.reporting.conftest import EVIL, media_of
+from tests.reporting.conftest import EVIL, choose, fill_normal_only, media_of
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
@@ -52,6 +52,24 @@ def opened(browser: Any, report: Path, request: pytest.FixtureRequest) -> Iterat
     yield page
     context.close()
     assert seen == []
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_machine_without_anomalies_has_a_page(browser: Any, tmp_path: Path, width: int) -> None:
+    ledger = Ledger(tmp_path / "run")
+    fill_normal_only(ledger, "fan", trials=2)
+    choose(tmp_path / "run")
+    write(gather(ledger), RunLayout(tmp_path), str(tmp_path))
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.locator("#overview .card", has_text="not measured: there are no anomalies").is_visible()
+    page.locator("[aria-controls=machine-fan]").click()
+    panel = page.locator("#machine-fan")
+    for words in ("Injected faults", "Not measured: there are no anomalies.", "held-out normal clips"):
+        assert words in panel.inner_text()
+    assert panel.locator("figure svg").count() == 4  # normal scores of each id and domain
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+    page.close()
 
 
 def shown(page: Any) -> list[str]:

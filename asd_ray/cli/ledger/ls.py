@@ -51,6 +51,8 @@ def _print_records(records: Sequence[TrialRecord], limit: int) -> None:
     from rich.table import Table
 
     from asd_ray._console import console
+    from asd_ray.ledger.record import NORMAL_ONLY
+    from asd_ray.ledger.units import MEANING
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("machine", "family", "name", "trial", "status", "variant"):
@@ -61,11 +63,13 @@ def _print_records(records: Sequence[TrialRecord], limit: int) -> None:
     for record in shown:
         table.add_row(
             *(record.machine, record.family, record.name, record.trial, record.status, record.variant),
-            *(_number(record.objective, 4), str(record.epochs or ""), _number(record.seconds, 1)),
+            *(_objective(record), str(record.epochs or ""), _number(record.seconds, 1)),
         )
     console().print(table)
     if len(shown) < len(records):
         say(f"… and {len(records) - len(shown)} more: --limit 0 shows all")
+    if any(record.settings is not None and record.settings.objective == NORMAL_ONLY for record in shown):
+        say(f"faults: {MEANING[NORMAL_ONLY]}")
     say(_counts(records))
 
 
@@ -82,6 +86,12 @@ def _counts(records: Sequence[TrialRecord]) -> str:
     by_status = ", ".join(f"{count} {status}" for status, count in counts.by_status.items())
     trials = f"{counts.trials} trials{f' ({by_status})' if by_status else ''}"
     return f"{trials}; machines: {counts.machines}, families: {counts.families}"
+
+
+def _objective(record: TrialRecord) -> str:
+    from asd_ray.ledger.units import objective_of, with_unit
+
+    return "" if record.objective is None else with_unit(record.objective, "", objective_of(record))
 
 
 def _number(value: float | None, digits: int) -> str:

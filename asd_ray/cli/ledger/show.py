@@ -53,12 +53,14 @@ def _print_trial(record: TrialRecord, summaries: Sequence[ScoreSummary]) -> None
     from rich.table import Table
 
     from asd_ray._console import console
+    from asd_ray.ledger.units import MEANING, objective_of
 
     screen = console()
     facts = Table(box=None, show_header=False, pad_edge=False)
     for name, value in record.to_dict().items():
         if value not in ("", None, {}):
-            facts.add_row(name, json.dumps(value) if isinstance(value, dict) else str(value))
+            text = json.dumps(value) if isinstance(value, dict) else str(value)
+            facts.add_row(name, f"{text} ({MEANING[objective_of(record)]})" if name == "objective" else text)
     screen.print(facts)
     if not summaries:
         say("\nno scores", lines=True)

@@ -12,6 +12,8 @@ from rich.table import Table
 
 from asd_ray._console import Console, is_live
 from asd_ray.ledger import TrialRecord
+from asd_ray.ledger.record import LABELS
+from asd_ray.ledger.units import with_unit
 from asd_ray.tuning.judge import PROTOCOLS
 from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.study import Study
@@ -74,7 +76,7 @@ class Board(Watcher):
             str(sum(run.study is study for run in list(search.running.values()))),
             str(study.count("pruned")),
             str(study.count("failed")),
-            "" if best is None else f"{best.objective:.4f} {best.variant}",
+            "" if best is None else with_unit(best.objective or 0.0, best.variant, study.settings.objective),
             self._left(search, study),
         ]
 
@@ -95,12 +97,13 @@ def leaderboard(studies: list[Study], console: Console) -> None:
         shown = [(place, r) for place, r in enumerate(ranked, 1) if place <= SHOWN or r.paper]
         title = f"{machine}: {len(ranked)} complete trials, protocol {PROTOCOLS[objective]}"
         table = Table(title=title, title_justify="left")
-        for name in ("", "trial", "variant", "objective", "AUC", "pAUC", "epochs", "seconds", ""):
+        cells = ("objective", "AUC", "pAUC") if objective == LABELS else ("faults",)
+        for name in ("", "trial", "variant", *cells, "epochs", "seconds", ""):
             table.add_column(name, justify="left" if name in ("trial", "variant", "") else "right", no_wrap=True)
         for place, record in shown:
-            cells = [record.variant, f"{record.objective:.4f}", *_means(record), str(record.epochs)]
+            values = [f"{record.objective:.4f}", *(_means(record) if objective == LABELS else ()), str(record.epochs)]
             paper = "paper" if record.paper else ""
-            table.add_row(str(place), record.name, *cells, f"{record.seconds or 0:.1f}", paper)
+            table.add_row(str(place), record.name, record.variant, *values, f"{record.seconds or 0:.1f}", paper)
         if ranked:
             console.print(table)
         shown_at_end = {(s.name, reason) for s in studies for reason in s.only_failures}  # by `failure_message`

@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from asd_ray.families import Resources
+from asd_ray.ledger.record import LABELS
 from asd_ray.tuning.events import EpochsDone, ProgressEvent
 from asd_ray.tuning.on_ray._ray import metrics
 from asd_ray.tuning.spec import group_name
@@ -30,6 +31,7 @@ STATES = ("complete", "pruned", "failed")
 RUN = ("run",)
 STUDY = ("run", "machine", "family")
 BEST = "asd_ray_best_hmean", "Best objective, the harmonic mean of AUC and pAUC, of the complete trials", STUDY
+ON_FAULTS = "asd_ray_best_on_faults", "Best value on injected faults of the complete trials, without labels", STUDY
 TRIALS = "asd_ray_trials", "Trials: complete, pruned, failed, running, and missing to what was asked", (*STUDY, "state")
 CLIPS_PER_SECOND = "asd_ray_clips_per_second", "Clips learned a second, over the last minute", RUN
 BUSY = "asd_ray_busy_share", "Share of the cluster's CPU and GPU slots that trials hold", (*RUN, "resource")
@@ -47,6 +49,7 @@ class PrometheusMetrics(Watcher):
     def __init__(self, run: str, cluster: Cluster) -> None:
         self._run, self._cluster = run, cluster
         self._best, self._trials = metrics.Gauge(*BEST), metrics.Gauge(*TRIALS)
+        self._on_faults = metrics.Gauge(*ON_FAULTS)
         self._clips_per_second, self._busy = metrics.Gauge(*CLIPS_PER_SECOND), metrics.Gauge(*BUSY)
         self._epochs, self._clips = metrics.Counter(*EPOCHS), metrics.Counter(*CLIPS)
         self._learned: deque[tuple[float, int]] = deque()  # (when, clips) within the window
@@ -80,7 +83,8 @@ class PrometheusMetrics(Watcher):
             for state, count in states.items():
                 self._trials.set(count, {**self._of(study), "state": state})
             if (best := study.best) is not None:
-                self._best.set(best.objective, self._of(study))
+                gauge = self._best if study.settings.objective == LABELS else self._on_faults
+                gauge.set(best.objective, self._of(study))
         while self._learned and self._learned[0][0] < now - WINDOW:
             self._learned.popleft()
         seconds = min(WINDOW, now - self._began)

@@ -14,7 +14,9 @@ from asd_ray._shapes import DictOf, Fields, Flag, Items, ListOf, Maybe, Number, 
 from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.ledger.record import LABELS
 from asd_ray.ledger.states import States
+from asd_ray.ledger.units import by_objective, with_unit
 from asd_ray.storage.heartbeat import Beat, read_beats, store_clock
 from asd_ray.storage.open_files import open_files
 from asd_ray.storage.run_layout import RunLayout
@@ -29,6 +31,7 @@ FAILURES = 5
 STUCK = 60.0  # seconds without a turn after which a search counts as waiting for something
 
 STUDY = object_of(
+    {"objective": Text()},  # earlier versions compared by labels only
     study=Text(),
     **dict.fromkeys(("done", "wanted", "running", "pruned", "failed"), Whole()),
     exhausted=Flag(),
@@ -145,7 +148,7 @@ class _Row:
     running: int
     pruned: int
     failed: int
-    best: tuple[float, str] | None
+    best: str
     left: float | None = None
     note: str = ""
 
@@ -160,7 +163,7 @@ def _show_studies(beats: Sequence[Beat], records: Sequence[TrialRecord], console
             elif name in rows:
                 rows[name].wanted = row["wanted"]
             else:
-                rows[name] = _Row(name, 0, row["wanted"], 0, 0, 0, None)
+                rows[name] = _Row(name, 0, row["wanted"], 0, 0, 0, "")
     if not rows:
         return
     table = Table()
@@ -168,9 +171,8 @@ def _show_studies(beats: Sequence[Beat], records: Sequence[TrialRecord], console
         table.add_column(name, justify="left" if name in ("study", "best") else "right", no_wrap=True)
     for shown in sorted(rows.values(), key=lambda row: row.study):
         done = str(shown.done) if shown.wanted is None else f"{shown.done}/{shown.wanted}"
-        best = "" if shown.best is None else f"{shown.best[0]:.4f} {shown.best[1]}"
         left = shown.note or ("" if shown.left is None else f"~{duration(shown.left)}")
-        table.add_row(shown.study, done, str(shown.running), str(shown.pruned), str(shown.failed), best, left)
+        table.add_row(shown.study, done, str(shown.running), str(shown.pruned), str(shown.failed), shown.best, left)
     console.print(table)
 
 
@@ -183,7 +185,7 @@ def _reported_row(beat: Beat, row: dict[str, Any]) -> _Row:
         row["running"],
         row["pruned"],
         row["failed"],
-        (row["best"][0], row["best"][1]) if row["best"] else None,
+        with_unit(row["best"][0], row["best"][1], row.get("objective", LABELS)) if row["best"] else "",
         None if left is None else max(0.0, left - beat.silent),
         "space exhausted" if row["exhausted"] else "",
     )
@@ -195,11 +197,22 @@ def _stored_rows(records: Sequence[TrialRecord]) -> list[_Row]:
     rows = []
     for machines, family in studies:
         whole, _ = whole_and_partial(records, machines, family)
-        scored = [(r.objective, r.variant) for r in whole if r.status == "complete" and r.objective is not None]
+        scored = [r for r in whole if r.status == "complete" and r.objective is not None]
         counts = {status: sum(r.status == status for r in whole) for status in ("pruned", "failed")}
-        best = max(scored, default=None)
+        best = [
+            with_unit(*max((r.objective or 0.0, r.variant) for r in own), objective)
+            for objective, own in by_objective(scored).items()
+        ]
         rows.append(
-            _Row(f"{group_name(machines)}-{family}", len(whole), None, 0, counts["pruned"], counts["failed"], best)
+            _Row(
+                f"{group_name(machines)}-{family}",
+                len(whole),
+                None,
+                0,
+                counts["pruned"],
+                counts["failed"],
+                ", ".join(best),
+            )
         )
     return rows
 

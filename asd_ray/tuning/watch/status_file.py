@@ -120,6 +120,7 @@ def _study(search: SearchView, study: Study, slots: float) -> dict[str, Any]:
         "running": study.running,
         "exhausted": study.exhausted,
         "best": None if best is None else [best.objective, best.variant, best.name],
+        "objective": study.settings.objective,
         "left": seconds_left(search, study, slots),
     }
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from asd_ray._log import LOGGER, line
+from asd_ray.ledger.record import LABELS
 from asd_ray.storage.run_layout import RunLayout
 from asd_ray.tuning.events import EpochsDone, ProgressEvent, RungReached
 from asd_ray.tuning.watch._base import Watcher
@@ -60,14 +61,14 @@ class TensorBoardCurves(Watcher):
             if epoch % curve.step == 0 or epoch in (1, run.spec.epochs):
                 curve.values[epoch] = {f"loss/{name}": value for name, value in losses.items()}
         if isinstance(event, RungReached):
-            curve.values.setdefault(event.epoch, {})["objective"] = event.value
+            curve.values.setdefault(event.epoch, {})[_name(run)] = event.value
         curve.epoch = event.epoch
         self._write(curve)
 
     def ended(self, run: RunningTrial, record: TrialRecord) -> None:
         curve = self._running.pop(run.spec.hash, None)
         if curve is not None and curve.begun and record.status == "complete" and record.objective is not None:
-            curve.values = {record.epochs: {"objective": record.objective}}
+            curve.values = {record.epochs: {_name(run): record.objective}}
             self._write(curve)
 
     def _write(self, curve: _Curve) -> None:
@@ -92,6 +93,11 @@ class TensorBoardCurves(Watcher):
             LOGGER.warning(line("curves_not_written", path=curve.path, error=why, text="the search goes on without"))
             return
         curve.begun, curve.values = True, {}
+
+
+def _name(run: RunningTrial) -> str:
+    """The name of the objective's curve. Values on injected faults have another unit, so they have their own chart."""
+    return "objective" if run.spec.settings.objective == LABELS else "objective_faults"
 
 
 def _head(now: float) -> bytes:

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from asd_ray._console import Console
+from asd_ray._shapes import fault
+from asd_ray.storage.heartbeat import Beat
 from asd_ray.tuning.search import Search
 from asd_ray.tuning.study import Study
+from asd_ray.tuning.watch import status, status_file
 from asd_ray.tuning.watch.board import Board, leaderboard
 
 
@@ -20,6 +24,13 @@ def with_stored_paper_trial(bench: Any, seconds: float, wanted: int) -> tuple[Se
     bench.ledger.commit(dataclasses.replace(record, seconds=seconds), table, replace=True)
     study = bench.study(wanted)
     return Search([study], bench.source, bench.ledger), study
+
+
+def without_labels(bench: Any) -> tuple[Search, Study]:
+    """The same with the settings of a search that compares trials by injected faults."""
+    search, study = with_stored_paper_trial(bench, 60.0, 4)
+    study.settings = dataclasses.replace(study.settings, objective="normal-only")
+    return search, study
 
 
 def printed(search: Search, slots: float) -> str:
@@ -75,3 +86,27 @@ def test_the_leaderboard_ranks_trials_and_lists_failures(bench: Any) -> None:
     assert f"{best.objective:.4f}" in first
     assert next(line for line in text.splitlines() if "fan-tiny-0000" in line).rstrip(" │").endswith("paper")
     assert f"failed: {len(failed)} trials, {failed[0].name} the first: ValueError: no such thing as a fan, " in text
+
+
+def test_values_on_injected_faults_are_marked(bench: Any) -> None:
+    search, study = without_labels(bench)
+    assert study.best is not None
+    assert f"best {study.best.objective:.4f} level (faults)" in printed(search, 2)
+    console = Console(file=io.StringIO(), width=200)
+    leaderboard([study], console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "fan: 1 complete trials, protocol label_free" in text
+    head = next(line for line in text.splitlines() if "variant" in line)
+    assert "faults" in head
+    assert not any(name in head for name in ("objective", "AUC"))
+
+
+def test_a_status_file_names_the_objective_and_older_ones_are_of_labels(bench: Any) -> None:
+    search, study = without_labels(bench)
+    row = status_file._study(search, study, 1.0)
+    assert not fault(status.STUDY, row)
+    beat = cast(Beat, SimpleNamespace(silent=0.0))
+    assert status._reported_row(beat, row).best.endswith(" level (faults)")
+    del row["objective"]
+    assert not fault(status.STUDY, row)
+    assert status._reported_row(beat, row).best.endswith(" level")

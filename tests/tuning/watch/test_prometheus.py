@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -94,6 +94,15 @@ def test_the_metrics_agree_with_the_ledger(bench: Any, metrics: dict[str, FakeMe
     assert metrics["asd_ray_clips_learned"].values == {study: 22 * sum(r.epochs for r in trials)}
     assert metrics["asd_ray_clips_per_second"].values["runs/one",] > 0
     assert metrics["asd_ray_busy_share"].values == {("runs/one", "CPU"): 0, ("runs/one", "GPU"): 0}
+
+
+def test_values_on_injected_faults_have_a_gauge_of_their_own(bench: Any, metrics: dict[str, FakeMetric]) -> None:
+    bench.search(bench.study(1))
+    study = bench.study(1)
+    study.settings = replace(study.settings, objective="normal-only")
+    PrometheusMetrics("runs/one", cluster()).close(Search([study], bench.source, bench.ledger))
+    assert list(metrics["asd_ray_best_on_faults"].values) == [("runs/one", "fan", "tiny")]
+    assert metrics["asd_ray_best_hmean"].values == {}
 
 
 def test_a_study_without_a_complete_trial_has_no_best(bench: Any, metrics: dict[str, FakeMetric]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.record_writer import masked_crc32c
 
-from asd_ray.ledger import RunLayout, TrialRecord, trial_hash
+from asd_ray.ledger import RunLayout, Settings, TrialRecord, trial_hash
 from asd_ray.storage.open_files import open_files
 from asd_ray.tuning.events import EpochsDone, ProgressEvent, RungReached, Waiting
 from asd_ray.tuning.search import Search
@@ -47,8 +47,8 @@ def curves(path: Path) -> dict[str, dict[int, float]]:
     return found
 
 
-def running(epochs: int | None = 9) -> Any:
-    return SimpleNamespace(spec=SimpleNamespace(name="fan-ae-0007", hash=HASH, epochs=epochs))
+def running(epochs: int | None = 9, settings: Settings = Settings()) -> Any:  # noqa: B008
+    return SimpleNamespace(spec=SimpleNamespace(name="fan-ae-0007", hash=HASH, epochs=epochs, settings=settings))
 
 
 def ended(objective: float | None = 0.875, status: str = "complete", epochs: int = 9) -> TrialRecord:
@@ -88,6 +88,16 @@ def test_a_search_writes_curves_of_every_trial(bench: Any) -> None:
             assert found["loss/loss"] == pytest.approx({epoch: 1 / epoch for epoch in range(1, 10)})
         assert found["objective"] == pytest.approx(expected)
     assert len(os.listdir(layout.tensorboard)) == search.ended == 5
+
+
+def test_values_on_injected_faults_have_a_curve_of_their_own(layout: RunLayout, file: Path) -> None:
+    watcher, run = TensorBoardCurves(layout, pytest.fail), running(settings=Settings(objective="normal-only"))
+    watcher.began(run)
+    watcher.progressed(run, trained(3, 1, rung=0.5))
+    watcher.ended(run, ended(0.75))
+    found = curves(file)
+    assert found["objective_faults"] == {3: 0.5, 9: 0.75}
+    assert "objective" not in found
 
 
 def test_points_are_written_while_the_trial_runs(layout: RunLayout, file: Path) -> None:

@@ -1,0 +1,76 @@
+"""A folder with nothing but normal sound, from the search to scores of new sound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asd_ray import Dataset, Run
+from asd_ray.cli.score import main as score
+from asd_ray.conformance.workspace import Workspace
+from asd_ray.ensembling.unmeasured import NOT_MEASURED
+from tests.deploy.conftest import SMALL, space_file
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A search of fan/unit_0/normal and fan/unit_1/normal, its ensembles, its report and its bundle."""
+    folder = tmp_path_factory.mktemp("normal_only")
+    Workspace(folder).bank("plain")
+    for clip in sorted((folder / "plain" / "dev_data" / "fan" / "train").glob("*.wav")):
+        target = folder / "sound" / "fan" / f"unit_{clip.name.split('_')[1]}" / "normal" / clip.name[-14:]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        clip.rename(target)
+    spaces = {family: space_file(folder, family, params) for family, params in SMALL.items()}
+    run = Run(folder / "run")
+    run.search(
+        Dataset(folder / "sound", cache=folder / "cache"),
+        "fan",
+        families=list(SMALL),
+        spaces=spaces,
+        trials=1,
+        held_out=0.4,
+        serial=True,
+        quiet=True,
+    )
+    run.ensemble("fan")
+    run.report(folder / "report")
+    run.bundle("fan", folder / "fan.bundle")
+    return run
+
+
+def folder_of(run: Run) -> Path:
+    return Path(run.layout.root).parent
+
+
+def test_the_search_compares_by_injected_faults(searched: Run) -> None:
+    best = searched.best("fan")
+    assert best.settings is not None
+    assert best.settings.objective == "normal-only"
+    assert set(searched.trials()["unit"]) == {"faults"}
+    assert set(searched.scores(best)["split"]) == {"train", "held_out", "fault"}
+
+
+def test_the_final_ensemble_says_what_was_not_measured(searched: Run) -> None:
+    final = searched.ensembles("fan")["fan"]["final"]
+    assert final.headline is None
+    assert f"{NOT_MEASURED}; the machine has no test clips" in final.notes
+    page = (folder_of(searched) / "report" / "report.html").read_text()
+    assert NOT_MEASURED in page
+    assert "Injected faults</h3>" in page
+
+
+def test_the_bundle_scores_with_a_threshold_of_held_out_clips(
+    searched: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_of(searched)
+    card = next((folder / "fan.bundle").glob("*.md")).read_text()
+    assert f"{NOT_MEASURED.capitalize()}. How well it finds real faults is not known." in card
+    assert "held-out normal clips" in card
+    loud = folder / "loud.wav"
+    soundfile.write(loud, np.random.default_rng(0).normal(0, 0.2, 16_000), 16_000, subtype="PCM_16")
+    assert score([str(folder / "fan.bundle"), str(loud), "--exit-status"]) == 3  # an anomaly
+    assert "anomaly" in capsys.readouterr().out
