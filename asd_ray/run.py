@@ -73,6 +73,7 @@ class Run:
         jointly: bool = False,
         retry_failed: bool = False,
         keep_states: str = "best:3",
+        prior: Run | str | Path | Sequence[Run | str | Path] = (),
         cpus_per_trial: float | None = None,
         gpus_per_trial: float | None = None,
         memory_per_trial: float | None = None,
@@ -97,7 +98,8 @@ class Run:
         `objective` is what trials are compared by: "labels" of test clips, or "normal-only", which injects faults into
         held-out normal clips and reads no label. By default it is "labels" for the machines that have them. With
         ``keep_unseen=0.5`` half of the labelled test clips are set aside: they measure the final ensemble, and nothing
-        is chosen by them. ``faults=True`` scores injected faults, too, where labels compare trials.
+        is chosen by them. ``faults=True`` scores injected faults, too, where labels compare trials. `prior` names runs,
+        or this one: settings that were good on their machines are tried first.
 
         Ctrl-C finishes the trials that run; a second one stops at once. Then KeyboardInterrupt is raised. Stored trials
         are never lost.
@@ -120,6 +122,7 @@ class Run:
             jointly=jointly,
             retry_failed=retry_failed,
             keep_states=keep_states,
+            prior=_roots(prior),
             cpus_per_trial=cpus_per_trial,
             gpus_per_trial=gpus_per_trial,
             memory_per_trial=memory_per_trial,
@@ -375,3 +378,9 @@ class Run:
         with for_python():
             listener = Listener(self.ledger.require(), dataset.source(), audio, device, families)
             return write_report(self.ledger, out, listener)
+
+
+def _roots(runs: Run | str | Path | Sequence[Run | str | Path]) -> list[str]:
+    """The places of runs, as the command line names them."""
+    several = [runs] if isinstance(runs, Run | str | Path) else runs
+    return [run.layout.root if isinstance(run, Run) else str(run) for run in several]

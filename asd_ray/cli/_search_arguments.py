@@ -78,6 +78,14 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
     to.add_argument(
         "--jointly", action="store_true", help="train each trial on all named machines together, as STgram-MFN does"
     )
+    to.add_argument(
+        "--prior",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="RUN",
+        help="runs, also this one: settings that were good on their machines are tried first; name machines before it",
+    )
     where = to.add_argument_group("where it runs")
     where.add_argument(
         "--address",

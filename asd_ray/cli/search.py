@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so 
 EXAMPLES = [
     "asd-ray search fan                                   # no data given: the synthetic demo set",
     "asd-ray search fan --data dcase2023t2/ --trials 40",
+    "asd-ray search valve --data dcase2023t2/ --prior runs/dcase2022  # first what was good on its machines",
     "asd-ray search --data dcase2023t2/ --time 8h         # all machines of the dataset",
     "asd-ray search fan pump --data d/ --families autoencoder,idnn,my.module:MyDetector",
     "asd-ray search fan --data d/ --families idnn --space my_idnn.py --serial",
@@ -113,6 +114,7 @@ def _config(args: argparse.Namespace) -> SearchConfig:
         memory_per_trial=args.memory_per_trial,
         retry_failed=args.retry_failed,
         keep_states=args.keep_states,
+        prior=args.prior,
     )
 
 
@@ -135,7 +137,8 @@ def _refuse_paths_of_another_computer(args: argparse.Namespace) -> None:
     """A search that runs on a cluster needs paths as its nodes see them."""
     if not args.address.startswith("ray://"):
         return
-    for option, path in (("--data", args.data), ("--run", args.run)):
+    prior = [("--prior", run) for run in args.prior]
+    for option, path in (("--data", args.data), ("--run", args.run), *prior):
         if path is None or not path.startswith(("/", "s3://")):
             raise AsdRayError(
                 f"--address {args.address} runs the search on that cluster: name {option} as its nodes see it, an "

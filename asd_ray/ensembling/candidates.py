@@ -77,11 +77,11 @@ class Candidates:
     targets: Mapping[str, str] = field(default_factory=dict)  # a user's family -> package.module:Class
     costs: Costs | None = None  # of every candidate's trial, where the time of an ensemble is limited
     limit: float = math.inf  # seconds that the costs of an ensemble's members may add up to
-    # trial, split -> the long table of its scores: splits that only some questions about an ensemble's members need
-    table_of: Callable[[str, str], pd.DataFrame] | None = field(default=None, repr=False, compare=False)
     objective: str = "labels"  # what the search compared its trials by: labels, or normal-only
     faults: Faults | None = None  # None if no candidate was scored on injected faults
     memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # results, by name
+    # trial, split -> the long table of its scores: splits that only some questions about an ensemble's members need
+    table_of: Callable[[str, str], pd.DataFrame] | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -231,9 +231,9 @@ def load(
         tuple(left_out),
         ledger.layout.root,
         _targets(records.values()),
-        table_of=lru_cache(64)(lambda trial, split: ledger.scores(records[trial], [split])),
         objective=objective_of(records.values()),
         faults=_faults(ledger, machine, asked, [pairs[row] for row in usable]),
+        table_of=lru_cache(64)(lambda trial, split: ledger.scores(records[trial], [split])),
     )
 
 

@@ -42,6 +42,7 @@ class SearchConfig:
     memory_per_trial: float | None = None  # GiB
     retry_failed: bool = False  # stored failures run again; their files are set aside
     keep_states: str = DEFAULT  # whose states are stored: best:N of each study and the paper's, all, or none
+    prior: Sequence[str] = ()  # runs, or this one: what was good on their other machines is tried first
 
     def check(self) -> None:
         """Raise if a value is not of its type or out of its range."""

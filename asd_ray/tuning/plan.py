@@ -20,6 +20,7 @@ from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.family_choice import notes_of_resources, resources_of, spaces_of
+from asd_ray.tuning.prior import Prior
 from asd_ray.tuning.spec import ORACLE, group_name
 from asd_ray.tuning.study import Study, study_name
 from asd_ray.tuning.suiting import (
@@ -116,6 +117,13 @@ def make_plan(
         _check_same_data(machine, records[machine], source.bank, ledger)
         _check_same_unseen(machine, records[machine], config.keep_unseen, ledger)
 
+    prior = Prior(config.prior, ledger.layout)
+    first = {
+        (machines, family.name): prior.suggestions(machines, family.name, spaces[family.name])
+        for machines, family in pairs
+    }
+    plan.notes += prior.lines(first.values())
+
     def studies(retry: Mapping[str, Sequence[TrialRecord]]) -> list[Study]:
         return [
             Study(
@@ -130,6 +138,7 @@ def make_plan(
                 unsuited=reason_against_draws(family, clips[machines]),
                 front_end=front_end_of_draws(family, source.rate),
                 retry=retry.get(study_name(machines, family), ()),
+                first=first[machines, family.name],
             )
             for machines, family in pairs
         ]

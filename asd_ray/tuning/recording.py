@@ -29,6 +29,7 @@ def records_of(
     **fields: Any,
 ) -> list[TrialRecord]:
     """One record for each machine of a trial. `per_machine` has the fields that differ between them."""
+    extra = {**fields.pop("extra", {}), **({"prior": spec.prior} if spec.prior else {})}
     return [
         TrialRecord(
             trial=spec.hash,
@@ -48,6 +49,7 @@ def records_of(
             target=spec.target,
             version=spec.version,
             settings=spec.settings,
+            extra=extra,
             **fields,
             **own,
         )

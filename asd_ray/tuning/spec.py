@@ -33,6 +33,7 @@ class TrialSpec:
     stored_as: str = ""  # the hash under which an earlier version of asd_ray stored this trial
     paper: bool = False
     resources: Resources = Resources()
+    prior: str = ""  # the trial of another study that had these parameters, where they came from --prior
 
     @property
     def name(self) -> str:

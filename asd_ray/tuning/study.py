@@ -21,6 +21,7 @@ from asd_ray.families.drawing import draw, paper_draw, redraw
 from asd_ray.ledger import Settings, TrialRecord
 from asd_ray.tuning.halving import Halving
 from asd_ray.tuning.ledger_view import whole_and_partial
+from asd_ray.tuning.prior import Suggestion
 from asd_ray.tuning.spec import TrialSpec, group_name
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -53,6 +54,7 @@ class Study:
         retry: Sequence[TrialRecord] = (),
         unsuited: Callable[[dict[str, Any]], str] = lambda params: "",  # why parameters need not be tried
         front_end: Callable[[dict[str, Any]], str] = lambda params: "",  # the hash of the detector's front end
+        first: Sequence[Suggestion] = (),  # settings to try after the paper's and before any other
     ) -> None:
         self.machines, self.family, self.space, self.settings = tuple(machines), family, space, settings
         self.resources, self.seed, self.wanted, self.unsuited = resources, seed, wanted, unsuited
@@ -85,6 +87,9 @@ class Study:
             self._add_partial(record)
         self._to_retry &= self._partial.keys()
         self._paper_asked = any(r.seed == seed and r.paper for r in self.records.values())
+        self._first = list(first)
+        tried = sum(r.seed == seed and "prior" in r.extra for r in self.records.values())
+        self._first_left = max(0, len(first) - tried)  # a prior that has grown does not add to what was tried
 
     @property
     def name(self) -> str:
@@ -140,11 +145,14 @@ class Study:
         for attempt in range(ATTEMPTS):
             paper = not self._paper_asked
             self._study.sampler = self._sampler(number, attempt)
+            suggestion = None if paper else self._next_suggestion(number)
             if paper:
                 self._paper_asked = True
                 self._study.enqueue_trial(self._paper)
+            elif suggestion is not None:
+                self._study.enqueue_trial(suggestion.suggested)
             trial = self._study.ask()
-            spec = self._spec(number, draw(self.space, trial), paper)
+            spec = self._spec(number, draw(self.space, trial), paper, suggestion.name if suggestion else "")
             trial.set_user_attr("epochs", spec.epochs)
             known = self.records.get(spec.hash)
             if known is not None and known.status == "complete":
@@ -156,6 +164,17 @@ class Study:
                 self._numbers.add(number)
                 return spec
         self.exhausted = True
+        return None
+
+    def _next_suggestion(self, number: int) -> Suggestion | None:
+        """The next setting from a prior that is neither stored nor running and that suits the machine."""
+        while self._first and self._first_left:
+            suggestion = self._first.pop(0)
+            spec = self._spec(number, suggestion.params, False)
+            is_known = spec.hash in self.records or spec.hash in self._asked
+            if not is_known and not self.unsuited(spec.effective_params):
+                self._first_left -= 1
+                return suggestion
         return None
 
     def _ask_partial(self, spec: TrialSpec) -> TrialSpec:
@@ -192,7 +211,7 @@ class Study:
         if spec.hash not in self._partial:
             self._numbers.discard(spec.number)
 
-    def _spec(self, number: int, params: dict[str, Any], paper: bool) -> TrialSpec:
+    def _spec(self, number: int, params: dict[str, Any], paper: bool, prior: str = "") -> TrialSpec:
         spec = TrialSpec(
             machines=self.machines,
             family=self.family.name,
@@ -204,6 +223,7 @@ class Study:
             version=self._version,
             paper=paper,
             resources=self.resources,
+            prior=prior,
         )
         spec = replace(spec, front_end=self._front_end(spec.effective_params))
         return replace(spec, stored_as=self._older.get(spec.own_hash, ""))
@@ -251,7 +271,7 @@ class Study:
         if drawn is None:
             return None
         try:
-            spec = self._spec(record.number, drawn.params, record.paper)
+            spec = self._spec(record.number, drawn.params, record.paper, str(record.extra.get("prior", "")))
             same = self._same_trial(record, replace(spec, seed=record.seed))
             if same is None:
                 return None

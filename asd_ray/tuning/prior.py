@@ -1,0 +1,217 @@
+"""Warm start: the settings that a study tries first, because they were good on other machines."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from scipy.stats import rankdata
+
+from asd_ray.errors import AsdRayError
+from asd_ray.families import Space
+from asd_ray.families.drawing import Draw, redraw
+from asd_ray.ledger import Ledger, RunLayout, TrialRecord
+
+SIZE = 5  # settings of a portfolio; docs/search.md has the measurement
+WIDTH = 0.15  # of the kernel, as a share of a parameter's range
+UNKNOWN = 0.05  # the weight of the middle rank, which counts where a machine has no trial near a setting
+
+Array = npt.NDArray[np.float64]
+Place = tuple[str, str, str]  # run, machine and settings: values are compared only within one
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A setting from another study, as the space of this search draws it."""
+
+    params: dict[str, Any]
+    suggested: dict[str, Any]  # those of the parameters that the space suggests
+    name: str  # of the trial that had it
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A stored trial of another machine."""
+
+    draw: Draw
+    name: str
+    value: float  # its rank among the trials of its place: 0 is the worst, 1 the best
+    paper: bool
+    complete: bool
+
+    @property
+    def key(self) -> str:
+        return json.dumps(self.draw.params, sort_keys=True)
+
+
+class Prior:
+    """The trials of the runs that a search names with --prior. `notes` say what of them is not used, and why."""
+
+    def __init__(self, runs: Iterable[str], own: RunLayout) -> None:
+        self.notes: list[str] = []
+        self.runs: list[str] = []  # those that have trials
+        self._own = _where(own)
+        self._records: list[tuple[str, TrialRecord]] = []
+        self._observed: dict[str, dict[Place, list[Observation]]] = {}
+        for run in dict.fromkeys(runs):
+            self._read(run)
+
+    def _read(self, run: str) -> None:
+        try:
+            ledger = Ledger(run)
+            records = [record for record in ledger.records() if record.source == "search"]
+        except AsdRayError as error:
+            self.notes.append(f"--prior {run} is not used: {error}")
+            return
+        where = _where(ledger.layout)
+        if records:
+            self.runs.append(run)
+            self._records += [(where, record) for record in records]
+        else:
+            self.notes.append(
+                f"--prior {run} is not used: it has no trials of a search yet; name the folder or s3:// address of a "
+                "run (asd-ray ledger ls RUN lists its trials), and machines before --prior"
+            )
+
+    def suggestions(self, machines: Sequence[str], family: str, space: Space, size: int = SIZE) -> list[Suggestion]:
+        """The portfolio of one study, without trials of its own machines in its own run."""
+        if family not in self._observed:
+            self._observed[family] = self._observe(family, space)
+        places = self._observed[family].items()
+        others = {place: seen for place, seen in places if place[0] != self._own or place[1] not in machines}
+        return portfolio(others, size)
+
+    def lines(self, portfolios: Iterable[Collection[Suggestion]]) -> list[str]:
+        """What the plan says, once the portfolio of every study is known."""
+        sizes = [len(each) for each in portfolios]
+        if not any(sizes):
+            return self.notes
+        begin = (
+            f"--prior: {sum(size > 0 for size in sizes)} of {len(sizes)} studies try up to {max(sizes)} settings "
+            f"after the paper's that were good in {', '.join(self.runs)}"
+        )
+        return [begin, *self.notes]
+
+    def _observe(self, family: str, space: Space) -> dict[Place, list[Observation]]:
+        records = [(where, record) for where, record in self._records if record.family == family]
+        if self.runs and not records:
+            self.notes.append(
+                f"--prior: no trial of {family} in {', '.join(self.runs)}, so its search begins as without a prior; "
+                f"name a run that has searched {family}"
+            )
+        observed = observations(records, space)
+        used = sum(map(len, observed.values()))
+        fits = sum(1 for _, record in records if record.status != "failed")
+        if used < fits:
+            self.notes.append(
+                f"--prior: {fits - used} of {fits} trials of {family} are of another search space and are not used; "
+                f"search with the --space of that run to use them"
+            )
+        return observed
+
+
+def _where(layout: RunLayout) -> str:
+    return layout.base if layout.is_s3 else os.path.realpath(layout.base)
+
+
+def observations(records: Iterable[tuple[str, TrialRecord]], space: Space) -> dict[Place, list[Observation]]:
+    """The trials of each place that `space` can draw, with their ranks among all trials of the place.
+
+    Ranks make places comparable whose machines differ in difficulty, or whose objectives have other units. A pruned
+    trial counts as worse than every complete one. A failed trial says nothing.
+    """
+    by_place: dict[Place, list[TrialRecord]] = {}
+    for where, record in records:
+        is_valued = record.status == "pruned" or (record.status == "complete" and record.objective is not None)
+        if is_valued:
+            settings = json.dumps(record.settings.to_dict() if record.settings else {}, sort_keys=True)
+            by_place.setdefault((where, record.machine, settings), []).append(record)
+    observed: dict[Place, list[Observation]] = {}
+    for place, own in by_place.items():
+        values = [-math.inf if record.status == "pruned" else float(record.objective or 0.0) for record in own]
+        ranks = (rankdata(values) - 0.5) / len(own)
+        for record, rank in zip(own, ranks, strict=True):
+            if (drawn := redraw(space, record.params)) is not None:
+                is_complete = record.status == "complete"
+                seen = Observation(drawn, record.name, float(rank), record.paper, is_complete)
+                observed.setdefault(place, []).append(seen)
+    return observed
+
+
+def portfolio(observed: Mapping[Place, Sequence[Observation]], size: int = SIZE) -> list[Suggestion]:
+    """A few settings of which at least one is good on each machine, the best on average first.
+
+    Greedy: each next setting is the one that raises the mean over the places of the best value of the set most. The
+    set begins with the paper's setting, which every study tries anyway.
+    """
+    everything = [seen for own in observed.values() for seen in own]
+    candidates = list({seen.key: seen for seen in everything if seen.complete}.values())
+    if not candidates:
+        return []
+    values = np.column_stack([expected(candidates, own) for own in observed.values()])
+    of_set = np.zeros(values.shape[1])
+    left = []
+    for row, candidate in enumerate(candidates):
+        if candidate.paper:
+            of_set = np.maximum(of_set, values[row])
+        else:
+            left.append(row)
+    chosen: list[Suggestion] = []
+    while left and len(chosen) < size:
+        gains = np.maximum(values[left], of_set).mean(axis=1)
+        best = max(range(len(left)), key=lambda at: (gains[at], values[left[at]].mean()))
+        row = left.pop(best)
+        of_set = np.maximum(of_set, values[row])
+        seen = candidates[row]
+        suggested = {name: seen.draw.params[name] for name in seen.draw.distributions}
+        chosen.append(Suggestion(seen.draw.params, suggested, seen.name))
+    return chosen
+
+
+def expected(candidates: Sequence[Observation], own: Sequence[Observation], width: float = WIDTH) -> Array:
+    """The value of each candidate on a machine, from the machine's own trials: a mean, the nearest of them first.
+
+    Studies draw different settings on each machine, so few settings have a value on more than one.
+    """
+    distances = _distances(candidates, own)
+    weights = np.exp(-0.5 * (distances / width) ** 2)
+    values = np.array([seen.value for seen in own])
+    estimate: Array = (weights @ values + UNKNOWN * 0.5) / (weights.sum(axis=1) + UNKNOWN)
+    return estimate
+
+
+def _distances(candidates: Sequence[Observation], own: Sequence[Observation]) -> Array:
+    """The root mean square, over the parameters that a space suggests, of how far two settings lie apart (0 to 1)."""
+    names = list(dict.fromkeys(name for seen in [*candidates, *own] for name in seen.draw.distributions))
+    if not names:
+        return np.zeros((len(candidates), len(own)))
+    total = np.zeros((len(candidates), len(own)))
+    for name in names:
+        one, other = (np.array([_scaled(seen.draw, name) for seen in side]) for side in (candidates, own))
+        both = ~np.isnan(one)[:, None] & ~np.isnan(other)
+        neither = np.isnan(one)[:, None] & np.isnan(other)
+        apart = np.minimum(np.nan_to_num(np.abs(one[:, None] - other), nan=1.0), 1.0)
+        total += np.where(both, apart, np.where(neither, 0.0, 1.0)) ** 2
+    distances: Array = np.sqrt(total / len(names))
+    return distances
+
+
+def _scaled(drawn: Draw, name: str) -> float:
+    """A parameter from 0 to 1, or the number of a category's choice; NaN where it is not suggested."""
+    distribution: BaseDistribution | None = drawn.distributions.get(name)
+    if distribution is None:
+        return math.nan
+    value = distribution.to_internal_repr(drawn.params[name])
+    if isinstance(distribution, CategoricalDistribution):
+        return value
+    low, high = (float(getattr(distribution, end)) for end in ("low", "high"))
+    if getattr(distribution, "log", False):
+        value, low, high = math.log(value), math.log(low), math.log(high)
+    return (value - low) / (high - low) if high > low else 0.0
