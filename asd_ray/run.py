@@ -273,9 +273,11 @@ class Run:
         recipes: str | Path | Recipe | Sequence[str | Path | Recipe] | None = None,
         *,
         by: str | None = None,
+        standardise: str | None = None,
         drop: bool = False,
         final: bool = False,
         families: Sequence[type] = (),
+        others: Sequence[str | Path | Run] = (),
         **config: Any,
     ) -> Comparison:
         """Choose as `ensemble` does and return everything that was compared.
@@ -283,13 +285,15 @@ class Run:
         The result has `ensembles`, the best first, `final`, `notes` and `skipped` recipes.
 
         `recipes` are names of shipped ones, files, or `Recipe` objects; without them all shipped ones are followed, and
-        those that the candidates do not allow are skipped. `by` is the split whose scores standardise. `drop` leaves
-        out candidates that lack test clips. `final` makes the best of `recipes` the final one in any case. `config` are
-        fields of `EnsembleConfig`, such as ``maximise="auc"``. With ``infer_limit=0.05`` or ``"50ms"`` members are
-        chosen so that the ensemble scores 10 s of sound within that time on this computer, in one thread of its CPU;
-        `families` are then classes of your own that cannot be imported by name.
+        those that the candidates do not allow are skipped. `by` is the split whose scores standardise, and
+        `standardise` the unit, such as "rank", both in place of each recipe's own. `drop` leaves out candidates that
+        lack test clips. `final` makes the best of `recipes` the final one in any case. `others` are runs whose machines
+        choose for the protocol cross_machine, with the other machines of this run. `config` are fields of
+        `EnsembleConfig`, such as ``maximise="auc"``. With ``infer_limit=0.05`` or ``"50ms"`` members are chosen so that
+        the ensemble scores 10 s of sound within that time on this computer, in one thread of its CPU; `families` are
+        then classes of your own that cannot be imported by name.
         """
-        from asd_ray.ensembling import EnsembleConfig, Recipe, choose
+        from asd_ray.ensembling import EnsembleConfig, Recipe, across_machines, choose
 
         self.ledger.require()
         self.ledger.check_known(machine, None)
@@ -306,7 +310,19 @@ class Run:
 
             timer = Stopwatch(self.ledger, machine, families)
         with for_python():
-            return choose(self.ledger, machine, recipes, settings, by=by, drop=drop, final=final, timer=timer)
+            comparison = choose(
+                self.ledger,
+                machine,
+                recipes,
+                settings,
+                by=by,
+                standardise=standardise,
+                drop=drop,
+                final=final,
+                timer=timer,
+            )
+            runs = [run if isinstance(run, Run) else Run(run) for run in others]
+            return across_machines(self.ledger, [comparison], [run.ledger.require() for run in runs])[0]
 
     def ensembles(self, machine: str | None = None) -> dict[str, dict[str, Ensemble]]:
         """The stored ensembles: machine -> name of the recipe, or "final" -> ensemble."""

@@ -50,7 +50,7 @@ def run() -> Iterator[Row]:
     size = f"{each:,} candidates × {MACHINES} machines × {clips:,} clips"
     yield _row(f"greedy of 25 members and crossval 5 × 3 of {size}", _greedy, each, clips, MACHINES)
     trials = CANDIDATES // VARIANTS
-    what = f"all of `asd-ray ensemble --recipe greedy_bagged` of {trials:,} trials × {VARIANTS} variants in a ledger"
+    what = f"all of `asd-ray ensemble --recipe smooth_weights` of {trials:,} trials × {VARIANTS} variants in a ledger"
     yield _row(what, _from_ledger, CANDIDATES, CLIPS, 1)
 
 
@@ -99,7 +99,7 @@ def _count_judged() -> list[int]:
 def _greedy(candidates: int, clips: int, machines: int) -> dict[str, Any]:
     recipe, spent, cpu, told = find_recipe("greedy").ways()[0], 0.0, 0.0, []
     for machine in range(machines):
-        given = _candidates(candidates, clips, machine)
+        given = made_up_candidates(candidates, clips, machine)
         started, before = time.perf_counter(), time.process_time()
         evaluation = EvaluationSet.of(given, recipe.standardise)
         oracle, crossval = (measure(evaluation, recipe, protocol) for protocol in ("oracle", "crossval"))
@@ -114,7 +114,7 @@ def _from_ledger(candidates: int, clips: int, _: int) -> dict[str, Any]:
         started, before = time.perf_counter(), time.process_time()
         given = load(Ledger(folder), "fan")
         loaded = time.perf_counter() - started
-        made = build(given, find_recipe("greedy_bagged"), EnsembleConfig())
+        made = build(given, find_recipe("smooth_weights"), EnsembleConfig())
         spent, cpu = time.perf_counter() - started, time.process_time() - before
     if len(given) != candidates:
         raise AssertionError(f"{len(given)} candidates came back, not {candidates}")
@@ -172,7 +172,8 @@ def _scores(rng: np.random.Generator, count: int, clips: pd.DataFrame) -> Any:
     return noise + strength * anomalous
 
 
-def _candidates(count: int, clips: int, seed: int) -> Candidates:
+def made_up_candidates(count: int, clips: int, seed: int) -> Candidates:
+    """Candidates of one family, `VARIANTS` of each trial."""
     rng, test, normal = np.random.default_rng(seed), _clips(clips, "test"), _clips(NORMALS, "held_out")
     table = pd.DataFrame(
         {

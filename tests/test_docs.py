@@ -16,7 +16,7 @@ import pytest
 from asd_ray.__main__ import VERBS, main
 from asd_ray.clips.demo import make_demo
 from asd_ray.detectors import FAMILIES
-from asd_ray.ensembling.protocols import PROTOCOLS
+from asd_ray.ensembling import protocols
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -134,7 +134,7 @@ def test_named_programs_and_targets_exist(page: Path) -> None:
 def test_tables_are_complete() -> None:
     assert first_column("README.md", "| name | paper") == list(FAMILIES)
     assert first_column("docs/families.md", "| family | papers") == list(FAMILIES)
-    assert sorted(first_column("docs/protocols.md", "| protocol |")) == sorted(each.name for each in PROTOCOLS)
+    assert sorted(first_column("docs/protocols.md", "| protocol |")) == sorted(each.name for each in protocols.every())
     recipes = {path.stem for path in (ROOT / "ensembles").glob("*.toml")}
     named = set(first_column("ensembles/README.md", "| recipe |"))
     assert named < recipes

@@ -55,6 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         choices=("held_out", "train", "test"),
         help="clips whose scores standardise (default: those of the recipe; test if a run has no others)",
     )
+    add(
+        "--standardise",
+        choices=("z", "robust", "rank", "open_rank", "none"),
+        help="unit of the scores, such as z or rank, for all recipes (default: each recipe's own)",
+    )
     add("--folds", type=positive, default=5, help="folds of crossval (default 5)")
     add("--repeats", type=positive, default=3, help="repeats of crossval (default 3)")
     add("--seed", type=int, default=0, help="seed of folds, bags and resampled clips (default 0)")
@@ -83,6 +88,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         default="raise",
         help="what to do with a candidate that lacks test clips: stop and name it (default), or leave it out",
     )
+    add(
+        "--others",
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="a run whose machines choose for the protocol cross_machine, with the other machines of --run; may be "
+        "repeated",
+    )
     add("--final", action="store_true", help="make the best of --recipe the final ensemble, even if another is better")
     add("--json", action="store_true", help="print the best ensemble of each machine as JSON, and nothing else")
     add(
@@ -94,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _ensemble(args: argparse.Namespace) -> int:
-    from asd_ray.ensembling import EnsembleConfig, choose, find_ways
+    from asd_ray.ensembling import EnsembleConfig, across_machines, choose, find_ways
     from asd_ray.ledger import Ledger
 
     if args.verify is not None:
@@ -105,6 +118,7 @@ def _ensemble(args: argparse.Namespace) -> int:
     machines = args.machines or sorted({record.machine for record in ledger.records()})
     for machine in machines:
         ledger.check_known(machine, None)
+    others = [Ledger(run).require() for run in args.others]
     config = EnsembleConfig(
         maximise=args.maximise,
         folds=args.folds,
@@ -124,6 +138,7 @@ def _ensemble(args: argparse.Namespace) -> int:
                 recipes,
                 config,
                 by=args.by,
+                standardise=args.standardise,
                 drop=args.missing == "drop",
                 final=args.final,
                 timer=None if args.infer_limit is None else _timer(ledger, machine),
@@ -134,11 +149,13 @@ def _ensemble(args: argparse.Namespace) -> int:
         compared.append(comparison)
         if not args.json:
             print_machine(comparison)
+    notes = {note for comparison in compared for note in comparison.notes}
+    compared = across_machines(ledger, compared, others)
     if args.json:
         finals = {comparison.machine: comparison.final.to_json() for comparison in compared}
         say_json({"format": "asd_ray-ensembles/1", "machines": finals})
     elif compared:
-        print_comparisons(compared)
+        print_comparisons(compared, notes)
         say(f"next: {typed('asd-ray', 'report', '--run', ledger.layout.root)}")
     if failed:
         raise AsdRayError("\n".join(failed))

@@ -1,5 +1,6 @@
 """Ensembles: candidates are standardised, chosen by a recipe, and measured under every protocol."""
 
+from asd_ray.ensembling.across_machines import across_machines
 from asd_ray.ensembling.build import Builder, build
 from asd_ray.ensembling.candidates import Candidates, load
 from asd_ray.ensembling.choose import choose, find_ways
@@ -31,6 +32,7 @@ __all__ = [
     "Stored",
     "Threshold",
     "TrustWarning",
+    "across_machines",
     "build",
     "choose",
     "combine",

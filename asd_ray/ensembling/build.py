@@ -76,7 +76,7 @@ def build(
         metrics=replace(metrics, decisions=decisions),
         trail=tuple(TrailStep(step, **_named(candidates, row), value=value) for step, (row, value) in trail),
         selection_frequency=_frequencies(candidates, by_protocol),
-        notes=(*ensemble.notes, *candidates.judged.notes, *_fold_notes(evaluation, config)),
+        notes=(*ensemble.notes, *candidates.judged.notes, *_fold_notes(evaluation, config), *_unseen_notes(candidates)),
         resampled_gains=tuple(gains["crossval"].tolist()) if "crossval" in gains else None,
     )
     return with_warnings(measured, candidates.take(list(selection.members)))
@@ -100,6 +100,7 @@ class Builder:
         self._ledger, self._drop = ledger, drop
         self._candidates: dict[str, Candidates] = {}
         self._singles: dict[Any, Mapping[str, Measurement]] = {}
+        self._evaluations: dict[Any, EvaluationSet] = {}
 
     def candidates(self, by: str) -> Candidates:
         if by not in self._candidates:
@@ -114,13 +115,25 @@ class Builder:
         """The computer on which costs are measured; "" if none are."""
         return self._timer.computer if self._timer else ""
 
+    def evaluation(self, recipe: Recipe) -> EvaluationSet:
+        """The candidates' scores of labelled clips in the recipe's unit; the same object for recipes of one unit."""
+        key = (recipe.by, recipe.standardise)
+        if key not in self._evaluations:
+            candidates = self.candidates(recipe.by)
+            self._evaluations[key] = EvaluationSet.of(candidates, recipe.standardise, self.config.maximise)
+        return self._evaluations[key]
+
+    def single(self, recipe: Recipe) -> Mapping[str, Measurement]:
+        """The measurements of the best single candidate in the recipe's unit."""
+        key = (recipe.by, recipe.standardise)
+        if key not in self._singles:
+            self._singles[key] = measurements(self.evaluation(recipe), best_single(recipe), self.config)
+        return self._singles[key]
+
     def __call__(self, recipe: Recipe) -> Ensemble:
-        candidates, key = self.candidates(recipe.by), (recipe.by, recipe.standardise)
+        candidates = self.candidates(recipe.by)
         check(recipe, candidates)
-        if key not in self._singles and candidates.labelled:
-            evaluation = EvaluationSet.of(candidates, recipe.standardise, self.config.maximise)
-            self._singles[key] = measurements(evaluation, best_single(recipe), self.config)
-        ensemble = build(candidates, recipe, self.config, self._singles.get(key))
+        ensemble = build(candidates, recipe, self.config, self.single(recipe) if candidates.labelled else None)
         if self._timer is None:
             return ensemble
         return within_limit(ensemble, candidates, self._timer, lambda fewer: build(fewer, recipe, self.config))
@@ -238,6 +251,12 @@ def _fold_notes(evaluation: EvaluationSet, config: EnsembleConfig) -> list[str]:
     if fewest < config.folds:
         return [f"crossval has {fewest} folds: an id has no more clips of a domain and label"]
     return []
+
+
+def _unseen_notes(candidates: Candidates) -> list[str]:
+    """A note if there are unseen clips that nothing can be measured on."""
+    reason = candidates.unseen.reason_against(candidates.year) if candidates.unseen else ""
+    return [f"no unseen: {reason}"] if reason else []
 
 
 def _frequencies(candidates: Candidates, by_protocol: Mapping[str, Measurement]) -> tuple[SelectionFrequency, ...]:

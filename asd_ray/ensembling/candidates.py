@@ -16,6 +16,7 @@ import pandas as pd
 from asd_ray._terminal import typed
 from asd_ray.ensembling.budget import Budget
 from asd_ray.ensembling.costs import Costs
+from asd_ray.ensembling.unseen import UnseenClips, unseen_clips
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import EvaluableClips, evaluable_clips
 
@@ -79,6 +80,7 @@ class Candidates:
     limit: float = math.inf  # seconds that the costs of an ensemble's members may add up to
     objective: str = "labels"  # what the search compared its trials by: labels, or normal-only
     faults: Faults | None = None  # None if no candidate was scored on injected faults
+    unseen: UnseenClips | None = None  # labelled clips that were set aside; only for measuring
     memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # results, by name
     # trial, split -> the long table of its scores: splits that only some questions about an ensemble's members need
     table_of: Callable[[str, str], pd.DataFrame] | None = field(default=None, repr=False, compare=False)
@@ -94,6 +96,7 @@ class Candidates:
             scores=self.scores[at],
             normal_scores=self.normal_scores[at],
             faults=self.faults and replace(self.faults, scores=self.faults.scores[at]),
+            unseen=self.unseen and self.unseen.take(np.arange(len(self))[at]),
         )
 
     def of_split(self, split: str) -> tuple[pd.DataFrame, Floats] | None:
@@ -234,6 +237,7 @@ def load(
         objective=objective_of(records.values()),
         faults=_faults(ledger, machine, asked, [pairs[row] for row in usable]),
         table_of=lru_cache(64)(lambda trial, split: ledger.scores(records[trial], [split])),
+        unseen=unseen_clips(ledger, machine, [pairs[row] for row in usable], test.clips["clip"].tolist()),
     )
 
 

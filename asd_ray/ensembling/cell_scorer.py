@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +14,7 @@ from asd_ray.errors import unknown
 from asd_ray.metrics import Cells, hmean
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 MAXIMISE = ("hmean", "auc", "pauc")
 DIGITS = 6  # values are rounded to these before they are compared, so that rounding errors decide nothing
 
@@ -43,6 +45,15 @@ class CellScorer:
         values = self._cells(np.asarray(scores)[None])[0].tolist()
         cells = dict(zip(self._cells.names, values, strict=True))
         return cells | means(cells)
+
+    def pairs(self) -> Iterator[tuple[Places, Places, bool]]:
+        """The clips of each cell that is maximised: its anomalies, its normal clips, and whether it is a pAUC."""
+        for ranked in self._cells.ranked:
+            if self.maximise != "pauc":
+                for number in range(len(ranked.aucs)):
+                    yield ranked.anomalies, ranked.normals(number), False
+            if self.maximise != "auc":
+                yield ranked.anomalies, ranked.normals(), True
 
     def of(self, clips: npt.NDArray[np.bool_]) -> CellScorer:
         """The scorer of some of the clips."""

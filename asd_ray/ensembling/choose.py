@@ -68,6 +68,7 @@ def choose(
     config: EnsembleConfig | None = None,
     *,
     by: str | None = None,
+    standardise: str | None = None,
     drop: bool = False,
     final: bool = False,
     timer: Timer | None = None,
@@ -76,8 +77,9 @@ def choose(
 
     Without `recipes` all shipped ones are followed, and those that the candidates do not allow are `skipped`; so are
     recipes that choose by labels, if there are no anomalies or if the search was normal-only. A recipe that is named
-    and cannot be followed is an error. `by` is the split whose scores standardise, in place of each
-    recipe's own; a machine that has only test scores is standardised by these. `drop` leaves out candidates that lack
+    and cannot be followed is an error. `by` is the split whose scores standardise, in place of each recipe's own; a
+    machine that has only test scores is standardised by these. `standardise` is a way to standardise, such as "rank",
+    in place of each recipe's own. `drop` leaves out candidates that lack
     test clips, which are an error otherwise. `final` makes the best of `recipes` the final one, even if a stored one is
     better. `timer` measures the candidates for `infer_limit` of `config`; see `asd_ray.deploy.costs`.
     """
@@ -89,6 +91,8 @@ def choose(
     ensembles, skipped = [], []
     for way in find_ways(recipes):
         recipe = replace(way.recipe, by=split) if split else way.recipe
+        if standardise is not None:
+            recipe = replace(recipe, standardise=replace(recipe.standardise, how=standardise))
         try:
             if recipes is None and recipe.uses_labels and (why := _against_labels(builder.candidates(recipe.by))):
                 reason = f"recipe {recipe.stem} chooses by labels, and {why}"

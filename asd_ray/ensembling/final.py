@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from asd_ray._terminal import typed
-from asd_ray.ensembling import bootstrap
+from asd_ray.ensembling import bootstrap, protocols
 from asd_ray.ensembling.build import Builder
 from asd_ray.ensembling.ensemble_file import FINAL, intact, stamped, stored, write
+from asd_ray.ensembling.of_final import with_nested
 from asd_ray.ensembling.preference import preference
 from asd_ray.ensembling.result import DatasetInfo, Ensemble, Tried
 from asd_ray.ensembling.unmeasured import NOT_MEASURED
@@ -53,10 +54,7 @@ class Comparison:
     def summary(self) -> str:
         """The name of the final ensemble, how it was chosen, and the claim that its gain supports."""
         earlier = f", {self.earlier} of them stored before" if self.earlier else ""
-        gain = self.final.gain
-        better = "; better than the best single detector (corrected for the number of recipes tried)"
-        claim = better if gain and gain.better and gain.better_as_best else ""
-        return f"{self.final.name}, {_how_chosen(self.final)}{earlier}{claim}"
+        return f"{self.final.name}, {_how_chosen(self.final)}{earlier}{_claim(self.final)}"
 
 
 def _how_chosen(final: Ensemble) -> str:
@@ -69,6 +67,17 @@ def _how_chosen(final: Ensemble) -> str:
         order = f"the first of {recipes} recipes in a fixed order, as no label may choose"
         return order if final.metrics else f"{order}; {NOT_MEASURED}"
     return f"the best of {recipes} recipes by {by}"
+
+
+def _claim(final: Ensemble) -> str:
+    """Whether the final ensemble is better than the best single detector, and which protocol is against it."""
+    gain, corrected = final.gain, final.corrected
+    if gain is None or not corrected:
+        return ""
+    if gain.better:
+        return "; better than the best single detector (corrected for the number of recipes tried)"
+    against = ", ".join(f"{protocol} {value:+.4f}" for protocol, value in final.disagreeing.items())
+    return f"; better than the best single detector by crossval alone: not under {against}" if against else ""
 
 
 def store(
@@ -116,6 +125,7 @@ def store(
         best = current
     else:
         notes += [f"final.json was {current.name}, {unlike}; it was replaced"] if current and unlike else []
+        best = with_nested(best, pool, builder)
         write(ledger, best, final=True)
     path = ledger.layout.url(ledger.layout.ensemble_file(machine, FINAL))
     own = tuple(sorted((ensemble for ensemble in compared if ensemble.name in new), key=key))
@@ -224,7 +234,7 @@ def mark_best(
         else next(ensemble for ensemble in ensembles if ensemble.name == chosen)
     )
     by_order = key is rank_by_order or not best.metrics
-    by = "user" if chosen else "order" if by_order else "crossval" if best.forecasts else "oracle"
+    by = "user" if chosen else "order" if by_order else "crossval" if _compared_by(best)[0] else "oracle"
     names = tuple(sorted(ensemble.name for ensemble in ensembles))
     tried = Tried(len(names), by, names)
     deviations = [
@@ -232,13 +242,20 @@ def mark_best(
         for ensemble in ensembles
         if ensemble.resampled_gains is not None
     ]
-    marked = {ensemble.name: _with_better_as_best(replace(ensemble, tried=tried), None) for ensemble in ensembles}
+    marked = {ensemble.name: _unmarked(replace(ensemble, tried=tried)) for ensemble in ensembles}
     if best.resampled_gains is not None and by != "order":
         gain = best.metrics["crossval"].gain
         largest = bootstrap.interval(np.max(deviations, axis=0))[1]
         better = bool(gain.value - largest > 0) and gain.better
         marked[best.name] = _with_better_as_best(marked[best.name], better)
     return marked[best.name], list(marked.values())
+
+
+def _unmarked(ensemble: Ensemble) -> Ensemble:
+    """Without what an earlier comparison found: the correction of its gain, and the numbers of a final ensemble."""
+    names = [protocol.name for protocol in protocols.OF_FINAL]
+    own = {name: metric for name, metric in ensemble.metrics.by_protocol.items() if name not in names}
+    return _with_better_as_best(replace(ensemble, metrics=replace(ensemble.metrics, by_protocol=own)), None)
 
 
 def _with_better_as_best(ensemble: Ensemble, better: bool | None) -> Ensemble:
@@ -251,16 +268,22 @@ def _with_better_as_best(ensemble: Ensemble, better: bool | None) -> Ensemble:
 
 
 def rank(ensemble: Ensemble) -> tuple[bool, float, int, str]:
-    """A sort key: forecasts before upper bounds, then the headline's value, then fewer members.
+    """A sort key: forecasts before upper bounds, then the value that ensembles are compared by, then fewer members.
 
     Ensembles that were not measured are in the order of `preference`.
     """
     if not ensemble.headline:
         return (True, float(preference(ensemble)), len(ensemble.members), ensemble.name)
-    value = ensemble.headline.value
-    return (not ensemble.forecasts, -value, len(ensemble.members), ensemble.name)
+    forecasts, value = _compared_by(ensemble)
+    return (not forecasts, -value, len(ensemble.members), ensemble.name)
 
 
 def rank_by_order(ensemble: Ensemble) -> tuple[int, int, str]:
     """A sort key that looks at no number: the order of `preference`, then fewer members."""
     return preference(ensemble), len(ensemble.members), ensemble.name
+
+
+def _compared_by(ensemble: Ensemble) -> tuple[bool, float]:
+    """The value by which ensembles are compared, and whether it is a forecast. It is never that of unseen clips."""
+    name = protocols.choice(ensemble.metrics)
+    return (protocols.find(name).forecasts, ensemble.metrics[name].value) if name else (False, 0.0)

@@ -43,7 +43,7 @@ def metrics_of(
     for protocol, measurement in by_protocol.items():
         against = single.get(protocol) or single.get("crossval") or single["oracle"]
         own, theirs = (
-            bootstrap.resampled(scores, evaluation.scorer, draws=config.draws, seed=config.seed)
+            bootstrap.resampled(scores, measurement.scorer, draws=config.draws, seed=config.seed)
             for scores in (measurement.scores, against.scores)
         )
         gains[protocol] = own - theirs

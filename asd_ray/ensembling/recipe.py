@@ -14,7 +14,7 @@ from asd_ray.errors import AsdRayError, unknown
 
 BY_CRITERION = ("label_free_best", "label_free_top_k", "label_free_consensus")  # ways that need a criterion's name
 LABEL_FREE = ("label_free", *BY_CRITERION, "label_free_greedy")
-SELECT = ("best", "slots", "best_per_family", "top_k", "greedy", "optuna_weights", *LABEL_FREE)
+SELECT = ("best", "slots", "best_per_family", "top_k", "greedy", "smooth_weights", "optuna_weights", *LABEL_FREE)
 COMBINED_BY_STEPS = ("mean", "max")  # the ways that greedy selection supports
 MOST = {"k": 10**6, "size": 10**6, "pool": 10**6, "bags": 1000, "trials": 10_000}  # so that choosing ends
 
@@ -52,6 +52,7 @@ class Recipe:
     best_per_family  the best candidate of each family
     top_k       the `k` best candidates
     greedy      forward selection with replacement: `size`, `pool`, `bags`, `fraction`
+    smooth_weights   weights of the `k` best candidates that maximise a smooth form of AUC and pAUC
     optuna_weights   weights of the best candidates of the `k` best trials, by `trials` of Optuna
     label_free  without labels: the paper's setting of each family (or of `slots`), all its variants
     label_free_best, label_free_top_k   the best candidate, or the best of the `k` best trials, by the `criterion`
@@ -83,8 +84,8 @@ class Recipe:
                 raise unknown("way to combine", how, WAYS)
             if self.select in ("greedy", "label_free_greedy") and how not in COMBINED_BY_STEPS:
                 raise AsdRayError(f"greedy selection combines by {' or '.join(COMBINED_BY_STEPS)} but got {how!r}")
-        if self.select == "optuna_weights" and self.combine != ("mean",):
-            raise AsdRayError('optuna_weights finds the weights of a mean: combine = ["mean"]')
+        if self.select in ("smooth_weights", "optuna_weights") and self.combine != ("mean",):
+            raise AsdRayError(f'{self.select} finds the weights of a mean: combine = ["mean"]')
         if self.by not in BY:
             raise unknown("split to standardise by", self.by, BY)
         for name, most in MOST.items():

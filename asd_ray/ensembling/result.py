@@ -182,18 +182,31 @@ class Ensemble(Part):
     def gain(self) -> Gain | None:
         """The gain over the best single detector, under the headline's protocol.
 
-        `better` is the claim that all of the numbers support. It is False for an upper bound, and against a single
-        detector that was chosen by the measured clips. The best of several recipes is better only if it still is when
-        corrected for their number; crossval's gain holds that correction, whatever the headline is.
+        `better` is the claim that all of the numbers support. It is False for an upper bound, against a single detector
+        that was chosen by the measured clips, and where any forecast is `disagreeing`. The best of several recipes is
+        better only if it still is when corrected for their number.
         """
         metric = self.headline
         if metric is None:
             return None
-        gains = [self.metrics[name].gain for name in protocols.HEADLINE if name in self.metrics]
-        corrected = next((gain.better_as_best for gain in gains if gain.better_as_best is not None), None)
-        better = metric.gain.better if corrected is None else corrected
-        allowed = self.forecasts and metric.single.protocol != "oracle"
-        return replace(metric.gain, better=better and allowed, better_as_best=corrected)
+        better = metric.gain.better if self.corrected is None else self.corrected
+        allowed = self.forecasts and metric.single.protocol != "oracle" and not self.disagreeing
+        return replace(metric.gain, better=better and allowed, better_as_best=self.corrected)
+
+    @property
+    def corrected(self) -> bool | None:
+        """Whether its gain under crossval is above 0 when corrected for the number of recipes; None if not compared."""
+        crossval = self.metrics.get("crossval")
+        return crossval.gain.better_as_best if crossval else None
+
+    @property
+    def disagreeing(self) -> dict[str, float]:
+        """The gain under each forecasting protocol under which the best single detector is as good or better."""
+        return {
+            name: metric.gain.value
+            for name, metric in self.metrics.by_protocol.items()
+            if protocols.find(name).forecasts and metric.gain.value <= 0
+        }
 
     @property
     def own_protocol(self) -> str:

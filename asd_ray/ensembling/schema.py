@@ -29,6 +29,7 @@ from asd_ray.ensembling.cell_scorer import MAXIMISE
 from asd_ray.ensembling.combine import WAYS
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.recipe import Recipe
+from asd_ray.ensembling.standardise import RANKS
 from asd_ray.ensembling.threshold import HOW, MIXTURE, SOURCES
 from asd_ray.errors import AsdRayError
 
@@ -227,8 +228,8 @@ def _threshold_fits(threshold: dict[str, Any]) -> str:
 
 def _reference_fits(stored: dict[str, Any]) -> str:
     reference, groups = stored["statistics"].get("reference", {}), stored["statistics"]["groups"]
-    if sorted(reference) != (sorted(groups) if stored["recipe"]["standardise"]["how"] == "rank" else []):
-        return "statistics/reference must have the groups of statistics/groups where recipe/standardise/how is rank"
+    if sorted(reference) != (sorted(groups) if stored["recipe"]["standardise"]["how"] in RANKS else []):
+        return f"statistics/reference must have the groups of statistics/groups where how is {' or '.join(RANKS)}"
     for name, rows in reference.items():
         if len(rows) != len(stored["members"]) or len({len(row) for row in rows}) != 1:
             return f"statistics/reference/{name} must have {len(stored['members'])} rows of one length, one per member"

@@ -15,6 +15,7 @@ from asd_ray.ensembling.combine import combine
 from asd_ray.ensembling.greedy import Selection, greedy
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.slots import fits, slot_rows
+from asd_ray.ensembling.smooth_weights import smooth_weights
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def select(
         return weighted(
             scores, scorer, _best_of_trials(table, alone, recipe.k, budget), trials=recipe.trials, seed=seed
         )
+    if recipe.select == "smooth_weights":
+        return smooth_weights(scores, scorer, budget.chosen(np.argsort(-alone, kind="stable").tolist(), recipe.k))
     return _equally_weighted([*_members(recipe, table, alone, budget)], scores, scorer, how)
 
 

@@ -8,6 +8,8 @@ constant. A deviation within the rounding of float32 counts as 0, and where the 
     z       minus the mean, in standard deviations
     robust  minus the median, in 1.4826 median absolute deviations
     rank    the share of normal clips that score lower, ties counted half: within [0, 1]
+    open_rank  the rank, plus the logarithm of 1 + the distance in deviations for a score above all normal ones, and
+            minus it for one below all: few normal clips rank every strong anomaly 1, and this keeps their order
     none    unchanged
 """
 
@@ -22,7 +24,8 @@ import pandas as pd
 from asd_ray.errors import AsdRayError, unknown
 
 Floats = npt.NDArray[np.float64]
-HOW = ("z", "robust", "rank", "none")
+HOW = ("z", "robust", "rank", "open_rank", "none")
+RANKS = ("rank", "open_rank")  # the ways that keep the normal scores
 PER = ("id", "id_domain", "machine")
 LEAST = 5  # clips that a group needs for its own statistics
 ROUNDING = 1e-6  # share of the largest score: float32, in which scores are stored, has 7 digits
@@ -57,7 +60,7 @@ class Standardiser:
         scale[scale < ROUNDING * np.abs(normal).max(axis=1, keepdims=True)] = 0.0
         usual = np.median(scale[:, :-1] if len(parts) > 1 else scale, axis=1, keepdims=True)
         scale = np.maximum(scale, self.floor * usual)
-        reference = {name: np.sort(part, axis=1) for name, part in parts.items()} if self.how == "rank" else {}
+        reference = {name: np.sort(part, axis=1) for name, part in parts.items()} if self.how in RANKS else {}
         return Statistics(self, tuple(parts), centre, np.where(scale > 0, scale, 1.0), reference)
 
     def groups(self, clips: pd.DataFrame) -> npt.NDArray[np.str_]:
@@ -86,7 +89,7 @@ class Statistics:
     groups: tuple[str, ...]
     centre: Floats  # [candidates, groups]
     scale: Floats
-    reference: dict[str, Floats]  # only where how is "rank": group -> normal scores [candidates, clips], ascending
+    reference: dict[str, Floats]  # where how is one of `RANKS`: group -> ascending normal scores [candidates, clips]
 
     def take(self, rows: list[int]) -> Statistics:
         reference = {name: normal[rows] for name, normal in self.reference.items()}
@@ -99,13 +102,18 @@ class Statistics:
             return raw
         place_of = {name: place for place, name in enumerate(self.groups)}
         at = np.array([place_of.get(str(name), len(place_of) - 1) for name in self.standardiser.groups(clips)], np.intp)
-        if self.standardiser.how != "rank":
+        if self.standardiser.how not in RANKS:
             return np.asarray((raw - self.centre[:, at]) / self.scale[:, at])
         shares = np.empty_like(raw)
         for place in np.unique(at):
-            here = at == place
-            for row, normal in enumerate(self.reference[self.groups[place]]):
+            here = np.flatnonzero(at == place)
+            normals = self.reference[self.groups[place]]
+            for row, normal in enumerate(normals):
                 values = raw[row, here]
                 both = normal.searchsorted(values, "left") + normal.searchsorted(values, "right")
                 shares[row, here] = both / (2 * len(normal))
+            if self.standardiser.how == "open_rank":
+                beyond = raw[:, here] - np.clip(raw[:, here], normals[:, :1], normals[:, -1:])
+                beyond /= self.scale[:, [place]]
+                shares[:, here] += np.sign(beyond) * np.log1p(np.abs(beyond))
         return shares

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asd_ray.ensembling import protocols
 from asd_ray.ensembling.build import build
 from asd_ray.ensembling.candidates import load
 from asd_ray.ensembling.ensemble_file import CHECKSUM, intact
@@ -97,9 +98,11 @@ def verify(ledger: Ledger, ensemble: Ensemble) -> dict[str, float]:
 
 def _compared(ensemble: Ensemble, again: Ensemble) -> dict[str, Any]:
     """The parts to compare, as JSON. `left_out` is not compared, because it changes as the ledger grows."""
+    of_final = [protocol.name for protocol in protocols.OF_FINAL]  # these need the other recipes and machines
     metrics = {
         protocol: replace(metric, gain=replace(metric.gain, better_as_best=None))
         for protocol, metric in ensemble.metrics.by_protocol.items()
+        if protocol not in of_final
     }
     rebuilt = replace(
         ensemble,

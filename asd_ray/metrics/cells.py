@@ -29,6 +29,14 @@ class RankedClips:
     aucs: tuple[str, ...]  # the cell of each group's AUC
     pauc: str
 
+    @property
+    def anomalies(self) -> npt.NDArray[np.int64]:
+        return np.asarray(self.columns[self.group == ANOMALY])
+
+    def normals(self, group: int | None = None) -> npt.NDArray[np.int64]:
+        """The normal clips of a group's AUC, or all of them, which the pAUC takes."""
+        return np.asarray(self.columns[self.group != ANOMALY if group is None else self.group == group])
+
 
 @dataclass(frozen=True)
 class Cells:

@@ -200,7 +200,8 @@ def label_sentence(records: Sequence[TrialRecord], finals: Mapping[str, Ensemble
     for final in finals.values():
         if final.headline_protocol and final.forecasts:
             by_protocol.setdefault(final.headline_protocol, []).append(final)
-    label_free = by_protocol.pop("label_free", [])
+    by_protocol.pop("label_free", None)
+    label_free = [final for final in finals.values() if "label_free" in final.metrics]
     parts += [f"members were {protocols.find(name).sentence} ({name})" for name in by_protocol]
     if any(not picked_of(final) for final in label_free):
         parts.append("ensembles marked label_free were chosen without test labels")

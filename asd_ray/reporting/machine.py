@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from asd_ray._terminal import typed
 from asd_ray.ensembling import Candidates, Ensemble, Metric, combine, load, protocols
 from asd_ray.ensembling.cell_scorer import CellScorer
 from asd_ray.ensembling.ensemble_file import FINAL, intact
+from asd_ray.ensembling.final import rank
 from asd_ray.ensembling.mistakes import mistakes
 from asd_ray.ensembling.on_faults import FaultScores, OnFaults
 from asd_ray.ensembling.threshold import SOURCES
@@ -132,39 +133,48 @@ def picked_of(ensemble: Ensemble) -> int:
 def how_labels_were_used(ensemble: Ensemble) -> str:
     """The sentence of the ensemble file, unless test labels picked the recipe of a label-free ensemble."""
     recipes_compared = picked_of(ensemble)
-    if ensemble.headline_protocol != "label_free" or not ensemble.tried or not recipes_compared:
+    if "label_free" not in ensemble.metrics or not ensemble.tried or not recipes_compared:
         return ensemble.labels
     by = "a user, who may have seen test labels" if ensemble.tried.chosen_by == "user" else "test labels"
     return f"members chosen without labels; this recipe picked of {recipes_compared} by {by}"
 
 
 def recipes(ensembles: Mapping[str, Ensemble], fault_scores: FaultScores | None = None) -> list[dict[str, Any]]:
-    """One row for each recipe's ensemble: the chosen one first, then by the forecast."""
+    """One row for each recipe's ensemble: the chosen one first, then by the value that chose."""
     on_faults = {
         name: found.value
         for name, ensemble in ensembles.items()
         if fault_scores and (found := OnFaults.of(fault_scores, ensemble))
     }
+    final, columns = ensembles[FINAL], [name for name in protocols.names() if name != "oracle"]
+    ranked = sorted(ensembles.items(), key=lambda item: rank(item[1]))
     rows = [
         {
             "recipe": name,
             "members": len(ensemble.members),
-            "chosen": name == ensembles[FINAL].name,
+            "chosen": name == final.name,
             "transductive": ensemble.transductive,
             **headline_facts(ensemble),
             "on_faults": on_faults.get(name),
             "gap": ensemble.metrics.gap,
-            **{other: metric.value if (metric := ensemble.metrics.get(other)) else None for other in beside_headline()},
+            **{other: metric.value if (metric := _measured(ensemble, final, other)) else None for other in columns},
         }
-        for name, ensemble in ensembles.items()
+        for name, ensemble in ranked
         if name != FINAL
     ]
-    return sorted(rows, key=lambda row: (not row["chosen"], -(row["forecast"] or {}).get("value", 0), row["members"]))
+    return sorted(rows, key=lambda row: not row["chosen"])
 
 
-def beside_headline() -> list[str]:
+def _measured(ensemble: Ensemble, final: Ensemble, protocol: str) -> Metric | None:
+    """The number of an ensemble; the numbers of the choice itself stand with the chosen one."""
+    of_choice = ensemble.name == final.name and protocol in [each.name for each in protocols.OF_FINAL]
+    return (final if of_choice else ensemble).metrics.get(protocol)
+
+
+def beside_headline(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The protocols that have a column of their own in the table of recipes."""
-    return [name for name in protocols.names() if name not in protocols.HEADLINE]
+    names = [name for name in protocols.names() if name not in ("unseen", *protocols.CHOICE)]
+    return ["crossval", *names] if any(row["protocol"] == "unseen" for row in rows) else names
 
 
 def headline_facts(ensemble: Ensemble) -> dict[str, Any]:
@@ -178,6 +188,7 @@ def headline_facts(ensemble: Ensemble) -> dict[str, Any]:
             "value": gain.value,
             "interval": list(gain.interval),
             "better": gain.better,
+            "against_it": list(ensemble.disagreeing) if ensemble.corrected else [],
             "protocol": ensemble.headline_protocol,
             "against": headline.single.protocol,
         }

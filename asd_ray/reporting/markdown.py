@@ -91,6 +91,7 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"\nNote: {plain(note)}" for note in facts["notes"])
     yield from _on_faults(facts)
     yield "\n### Recipes\n"
+    beside = beside_headline(facts["recipes"])
     names = (
         "recipe",
         "members",
@@ -99,7 +100,7 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
         "95 %",
         "oracle",
         "gap",
-        *beside_headline(),
+        *beside,
         "gain",
         "its 95 %",
     )
@@ -110,7 +111,7 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
         )
         yield from table(("recipe", "members", "test clips", "injected faults"), rows)
     else:
-        yield from table(names, map(_recipe, facts["recipes"]))
+        yield from table(names, (_recipe(row, beside) for row in facts["recipes"]))
     if facts["older"]:
         yield f"\nNot compared, because older or chosen with other settings: {', '.join(map(plain, facts['older']))}."
     if times := facts["inference"]:
@@ -188,7 +189,7 @@ def _best(study: Mapping[str, Any]) -> str:
     return number(study["best"]) + " (faults)" * (study["unit"] == "faults" and study["best"] is not None)
 
 
-def _recipe(row: Mapping[str, Any]) -> list[str]:
+def _recipe(row: Mapping[str, Any], beside: Sequence[str]) -> list[str]:
     own, gain = row["forecast"] or {}, row["gain"] or {}
     return [
         row["recipe"] + (" (chosen)" if row["chosen"] else ""),
@@ -198,7 +199,7 @@ def _recipe(row: Mapping[str, Any]) -> list[str]:
         span(own.get("interval")),
         number((row["oracle"] or {}).get("value")),
         signed(row["gap"]),
-        *(number(row[protocol]) for protocol in beside_headline()),
+        *(number(row[protocol]) for protocol in beside),
         signed(gain.get("value")) + _against(gain),
         span(gain.get("interval"), plus=True),
     ]

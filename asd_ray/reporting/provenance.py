@@ -27,7 +27,7 @@ def provenance(ledger: Ledger, records: Sequence[TrialRecord], machines: Mapping
             }
             for machine, final in finals.items()
         },
-        "protocols": {protocol.name: protocol.sentence for protocol in protocols.PROTOCOLS},
+        "protocols": {protocol.name: protocol.sentence for protocol in protocols.every()},
         "measures": {
             "AUC, pAUC": "area under the ROC curve, and its part up to a false positive rate of 0.1 in McClish's "
             "scale, where 0.5 is chance; per machine the harmonic mean of its cells",

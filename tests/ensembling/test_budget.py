@@ -164,6 +164,7 @@ STEPWISE = [
     Recipe("max", "greedy", ("max",)),
     Recipe("bagged", "greedy", bags=8),
     Recipe("weights", "optuna_weights", k=4, trials=5),
+    Recipe("smooth", "smooth_weights", k=4),
     Recipe("top_k", "top_k", k=4),
     Recipe("families", "best_per_family"),
     Recipe("slots", "slots", slots=SLOTS),

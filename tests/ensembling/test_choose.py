@@ -97,7 +97,18 @@ def test_the_mean_over_machines_is_of_protocols_that_measured_them_all(ledger: L
         "pump": choose(ledger, "pump", ["label_free"], CONFIG).final,
     }
     means = over_machines(of_machine)
-    assert set(means) == {"oracle", "crossval"}
+    assert set(means) == {"oracle", "crossval", "nested"}  # each final one is the best of two recipes
     values = [final.metrics["crossval"].value for final in of_machine.values()]
     assert means["crossval"] == pytest.approx(hmean(values))
     assert over_machines({}) == {}
+
+
+def test_a_unit_takes_the_place_of_each_recipes_own(ledger: Ledger) -> None:
+    comparison = choose(ledger, "fan", ["top_k", "smooth_weights"], CONFIG, standardise="rank")
+    assert {ensemble.recipe.standardise.how for ensemble in comparison.ensembles} == {"rank"}
+    assert all(ensemble.statistics.reference for ensemble in comparison.ensembles)
+    own = {each.name: each.recipe.standardise.how for each in choose(ledger, "fan", None, CONFIG).ensembles}
+    assert own["smooth_weights"] == "open_rank"
+    assert own["label_free.mean"] == "z"
+    with pytest.raises(AsdRayError, match="unknown way to standardise 'zed'"):
+        choose(ledger, "fan", ["top_k"], CONFIG, standardise="zed")

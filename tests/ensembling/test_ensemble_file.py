@@ -34,6 +34,7 @@ RECIPES = (
     Recipe("ranked", "top_k", standardise=Standardiser("rank", "id_domain")),
     Recipe("robust", "best_per_family", ("rank_mean",), standardise=Standardiser("robust", "machine")),
     Recipe("optuna_weights", "optuna_weights", trials=6),
+    Recipe("smooth_weights", "smooth_weights", standardise=Standardiser("open_rank")),
     Recipe("label_free", "label_free", ("min",)),
     Recipe("transductive", "top_k", by="test"),
 )

@@ -44,10 +44,12 @@ def with_cross_domain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_protocol_has_a_name_and_a_sentence() -> None:
-    assert sorted(protocols.names()) == ["cross_id", "crossval", "label_free", "oracle"]
+    names = ["unseen", "nested", "label_free", "oracle", "crossval", "cross_id", "cross_machine"]
+    assert protocols.names() == names
+    assert {*protocols.CHOICE} | {"unseen", "nested"} == {*protocols.HEADLINE}
     assert set(protocols.HEADLINE) <= set(protocols.names())
-    assert [protocol.name for protocol in protocols.PROTOCOLS if not protocol.forecasts] == ["oracle"]
-    for protocol in protocols.PROTOCOLS:
+    assert [protocol.name for protocol in protocols.every() if not protocol.forecasts] == ["oracle"]
+    for protocol in protocols.every():
         assert protocol.sentence.startswith("chosen ")
         assert not protocol.sentence.endswith(".")
 
@@ -61,7 +63,8 @@ def test_a_protocol_in_the_table_is_measured_stored_verified_and_shown(
     assert 0 < metric.value <= 1
     assert metric.labels == CrossDomain.sentence
     assert metric.single.protocol == "cross_domain"
-    assert comparison.final.headline_protocol == "crossval"
+    assert comparison.final.headline_protocol == "nested"
+    assert "cross_domain" in comparison.final.metrics
 
     path = Path(comparison.path)
     assert json.loads(path.read_text())["metrics"]["cross_domain"]["value"] == metric.value

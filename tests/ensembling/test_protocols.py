@@ -38,6 +38,7 @@ RECIPES = (
     Recipe("greedy_max", "greedy", ("max",), size=5),
     Recipe("bagged", "greedy", size=5, bags=3),
     Recipe("optuna_weights", "optuna_weights", k=3, trials=8),
+    Recipe("smooth_weights", "smooth_weights"),
 )
 
 

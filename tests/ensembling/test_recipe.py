@@ -20,20 +20,19 @@ SHIPPED = {
     "giri_system_3": "giri_system_3.mean giri_system_3.max",
     "giri_system_4": "giri_system_4",
     "greedy": "greedy.mean greedy.max",
-    "greedy_bagged": "greedy_bagged",
     "label_free": "label_free.mean label_free.min",
     "label_free_best": "label_free_best",
     "label_free_consensus": "label_free_consensus",
     "label_free_greedy": "label_free_greedy",
     "label_free_top_k": "label_free_top_k",
-    "optuna_weights": "optuna_weights",
+    "smooth_weights": "smooth_weights",
     "top_k": "top_k.mean top_k.max",
 }
 
 
 def test_every_recipe_that_is_shipped_is_known_here() -> None:
     assert shipped_recipes() == sorted(SHIPPED)
-    assert len(SHIPPED) == 16
+    assert len(SHIPPED) == 15
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))
@@ -90,7 +89,10 @@ def test_a_users_own_file_works_alike(mine: Path) -> None:
     ("text", "message"),
     [
         ("select = ", "this is no TOML"),
-        ("", "select is missing; give one of best, slots, best_per_family, top_k, greedy, optuna_weights, label_free"),
+        (
+            "",
+            "select is missing; give one of best, slots, best_per_family, top_k, greedy, smooth_weights, optuna_w",
+        ),
         ('select = "gredy"', "unknown way to select 'gredy'; did you mean 'greedy'?"),
         ('select = "greedy"\nsise = 5', "unknown field 'sise'; did you mean 'size'?"),
         ('select = "greedy"\nname = "x"', "unknown field 'name'"),
@@ -106,6 +108,7 @@ def test_a_users_own_file_works_alike(mine: Path) -> None:
         ('select = "top_k"\ncombine = [1]', 'combine must be texts such as ["mean", "max"] but is [1]'),
         ('select = "top_k"\nk = 0', "k must be at least 1 but got 0"),
         ('select = "optuna_weights"\ncombine = "max"', "optuna_weights finds the weights of a mean"),
+        ('select = "smooth_weights"\ncombine = "max"', "smooth_weights finds the weights of a mean"),
         ('select = "best"\nby = "heldout"', "unknown split to standardise by 'heldout'; did you mean 'held_out'?"),
         ('select = "slots"', 'select = "slots" needs [[slots]] with a family each'),
         ('select = "slots"\nslots = ["idnn"]', "a slot needs a family but is 'idnn'; write [[slots]]"),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asd_ray.ensembling.standardise import LEAST, PER, Standardiser
+from asd_ray.ensembling.standardise import HOW, LEAST, PER, Standardiser
 from asd_ray.errors import AsdRayError
 
 
@@ -136,7 +136,7 @@ def test_by_id_and_domain_a_domains_offset_goes() -> None:
 def test_taking_candidates_takes_their_statistics() -> None:
     clips = frame(("00", "source", 10), ("02", "source", 10))
     normal = np.random.default_rng(0).normal(size=(4, 20))
-    for how in ("z", "robust", "rank", "none"):
+    for how in HOW:
         result = Standardiser(how).learn(normal, clips)
         np.testing.assert_array_equal(result.take([2, 0])(normal[[2, 0]], clips), result(normal, clips)[[2, 0]])
 
@@ -158,3 +158,32 @@ def test_nonsense_is_refused(options: dict[str, object], message: str) -> None:
 def test_no_normal_clip_is_refused() -> None:
     with pytest.raises(AsdRayError, match="cannot be standardised by no clips; give normal clips"):
         Standardiser().learn(np.empty((2, 0)), frame())
+
+
+def test_an_open_rank_is_the_rank_and_goes_on_beyond_the_normal_scores() -> None:
+    clips = frame(("00", "source", 5), ("02", "source", 5))
+    normal = np.array([[1.0, 2.0, 2.0, 3.0, 4.0, 10.0, 20.0, 30.0, 40.0, 50.0]])
+    given, of_one = np.array([[1.0, 2.0, 2.5, 4.0, 0.0, 9.0, 90.0]]), frame(("00", "source", 7))
+    result, rank = (Standardiser(how).learn(normal, clips) for how in ("open_rank", "rank"))
+    shares, scale = rank(given, of_one), result.scale[0, 0]
+    np.testing.assert_allclose(result(given, of_one)[0, :4], shares[0, :4])
+    beyond = [-np.log1p(1 / scale), 1 + np.log1p(5 / scale), 1 + np.log1p(86 / scale)]
+    np.testing.assert_allclose(result(given, of_one)[0, 4:], beyond)
+    assert shares[0, 5] == shares[0, 6]
+
+
+def test_an_open_rank_keeps_the_order_of_all_scores_that_differ() -> None:
+    rng = np.random.default_rng(0)
+    clips = frame(("00", "source", 20))
+    result = Standardiser("open_rank").learn(rng.normal(size=(3, 20)), clips)
+    outside = np.sort(np.concatenate([rng.uniform(3, 60, (3, 40)), -rng.uniform(3, 60, (3, 40))], axis=1), axis=1)
+    assert (np.diff(result(outside, frame(("00", "source", 80))), axis=1) > 0).all()
+
+
+def test_among_the_clips_themselves_an_open_rank_is_the_rank_within_the_id() -> None:
+    """As imported systems are standardised, which have no scores of normal clips."""
+    clips = frame(("00", "source", 20), ("02", "source", 20))
+    scores = np.random.default_rng(0).normal(size=(2, 40)) ** 3
+    result = Standardiser("open_rank").learn(scores, clips)(scores, clips)
+    for own in (slice(20), slice(20, 40)):
+        np.testing.assert_allclose(result[:, own], (scores[:, own].argsort().argsort() + 0.5) / 20)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def test_commands_make_the_final_ensemble_again(facts: Any, filled: Path) -> Non
 def test_candidates_that_came_later_are_told(copied: Path) -> None:
     ledger = Ledger(copied)
     fill(ledger, "fan", trials=16)
-    (note,) = gather(ledger)["machines"]["fan"]["notes"]
+    *_, note = gather(ledger)["machines"]["fan"]["notes"]
     said = "6 candidates were added to the ledger after this ensemble was chosen; run: asd-ray ensemble fan --run "
     assert note == f"{said}{ledger.layout.root}"
 
@@ -170,6 +171,11 @@ def test_only_a_forecast_is_better_and_the_best_of_several_if_that_is_allowed_fo
     assert better(crossval=make_metric(better=False, better_as_best=True))
     assert not better(label_free=make_metric(), crossval=make_metric(better_as_best=False), oracle=make_metric())
     assert not better(label_free=make_metric(against="oracle"))
+    worse = make_metric()
+    worse = replace(worse, gain=replace(worse.gain, value=-0.004))
+    assert not better(crossval=make_metric(better_as_best=True), cross_id=worse)
+    ensemble = make_ensemble(crossval=make_metric(better_as_best=True), cross_id=worse)
+    assert headline_facts(ensemble)["gain"]["against_it"] == ["cross_id"]
     assert headline_facts(make_ensemble(oracle=make_metric()))["gain"]["protocol"] == "oracle"
 
 

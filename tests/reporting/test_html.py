@@ -152,7 +152,7 @@ def test_numbers_stand_beside_their_protocol(read: Reader, facts: Any) -> None:
     names = [str(attrs["data-name"]) for tag, attrs in read.tags if tag == "td" and attrs.get("data-name")]
     numbers = [name for name in names if re.match("AUC|pAUC|hmean|gain", name)]
     assert len(numbers) == 7 * 2 + 6
-    protocols = ("crossval", "label_free", "oracle")
+    protocols = ("nested", "crossval", "label_free", "oracle")
     assert all(any(each in name for each in protocols) for name in numbers)
     assert facts["labels"] in "".join(read.words)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from asd_ray.ensembling.cell_scorer import CellScorer
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
 from asd_ray.ensembling.greedy import Selection
@@ -38,14 +39,15 @@ class Measurement:
     values: Floats  # one per repeat
     cells: dict[str, float]
     selections: tuple[Selection, ...]  # one per part
+    scorer: CellScorer  # of the measured clips
 
     @property
     def value(self) -> float:
         return float(self.values.mean())
 
 
-class Protocol(typing.Protocol):
-    """One protocol. A new one is one file here and one line in the table of ``protocols/__init__.py``."""
+class Described(typing.Protocol):
+    """What every protocol says of itself."""
 
     @property
     def name(self) -> str:
@@ -59,6 +61,10 @@ class Protocol(typing.Protocol):
     def forecasts(self) -> bool:
         """Whether the labels of the measured clips were not used in choosing, so that the number is no upper bound."""
 
+
+class Protocol(Described, typing.Protocol):
+    """One protocol that measures a recipe. A new one is one file here and one line in ``protocols/__init__.py``."""
+
     def possible(self, evaluation: EvaluationSet, recipe: Recipe) -> bool:
         """Whether these clips and this recipe allow it. Called first; `measure` is called only where it is True."""
 
@@ -68,11 +74,7 @@ class Protocol(typing.Protocol):
 
 def measure_whole(protocol: str, evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> Measurement:
     """Choose members on all clips and measure them on all clips."""
-    table, budget = evaluation.candidates.table, evaluation.budget
-    if not recipe.uses_labels:
-        selection = without_labels(recipe, evaluation.candidates)
-    else:
-        selection = select(recipe, table, evaluation.scores, evaluation.scorer, seed=config.seed, budget=budget)
+    selection = select_whole(evaluation, recipe, config)
     return _measurement(protocol, evaluation, recipe, [[(evaluation.all_clips, selection)]])
 
 
@@ -85,6 +87,14 @@ def measure_parts(
         selections = iter(list(pool.map(lambda part: select_without(evaluation, recipe, part, seed), parts)))
     chosen = [[(part, next(selections)) for part in repeat] for repeat in repeats]
     return _measurement(protocol, evaluation, recipe, chosen)
+
+
+def select_whole(evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> Selection:
+    """Choose members by all clips: the members of the ensemble itself."""
+    if not recipe.uses_labels:
+        return without_labels(recipe, evaluation.candidates)
+    table, budget = evaluation.candidates.table, evaluation.budget
+    return select(recipe, table, evaluation.scores, evaluation.scorer, seed=config.seed, budget=budget)
 
 
 def select_without(evaluation: EvaluationSet, recipe: Recipe, left_out: Mask, seed: int) -> Selection:
@@ -101,7 +111,11 @@ def _measurement(
     for row, repeat in zip(scores, parts, strict=True):
         for clips, selection in repeat:
             row[clips] = ensemble_scores(evaluation, recipe, selection, clips, rescaled=len(repeat) > 1)
-    per_repeat = [evaluation.scorer.cells(row) for row in scores]
+    return measurement_of(protocol, scores, evaluation.scorer, [s for repeat in parts for _, s in repeat])
+
+
+def measurement_of(protocol: str, scores: Floats, scorer: CellScorer, selections: Sequence[Selection]) -> Measurement:
+    """The measurement of `scores` [repeats, clips] of the scorer's clips."""
+    per_repeat = [scorer.cells(row) for row in scores]
     cells = {name: float(np.mean([one[name] for one in per_repeat])) for name in per_repeat[0]}
-    selections = tuple(selection for repeat in parts for _, selection in repeat)
-    return Measurement(protocol, scores, evaluation.scorer(scores), cells, selections)
+    return Measurement(protocol, scores, scorer(scores), cells, tuple(selections), scorer)

@@ -1,0 +1,105 @@
+"""nested: the choice among recipes is made inside the folds, so its number is no best of many."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from asd_ray.ensembling import EnsembleConfig, Recipe
+from asd_ray.ensembling.candidates import Candidates
+from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
+from asd_ray.ensembling.protocols import NESTED, measure, nested
+from asd_ray.ensembling.protocols.crossval import folds_of
+from asd_ray.ensembling.standardise import Standardiser
+from tests.ensembling.conftest import make_candidates, make_clips, make_scores
+from tests.ensembling.test_protocols import spoilt
+
+CONFIG = EnsembleConfig(repeats=1, folds=3, draws=20)
+SETS = 30
+ALL_MEANS = (
+    Recipe("best", "best"),
+    Recipe("best_per_family", "best_per_family"),
+    Recipe("greedy", "greedy", size=6),
+    Recipe("label_free", "label_free"),
+    Recipe("top_3", "top_k", k=3),
+    Recipe("top_9", "top_k", k=9),
+)
+
+
+def entries_of(candidates: Candidates) -> list[nested.Entry]:
+    evaluation = EvaluationSet.of(candidates, Standardiser())
+    return [(evaluation, recipe) for recipe in ALL_MEANS]
+
+
+def test_over_30_searches_nested_is_right_and_oracle_is_not() -> None:
+    """The truth is what the ensembles that the folds chose are worth on 10 times as many fresh clips."""
+    draw, many = np.random.default_rng(1), make_clips(200)
+    errors: dict[str, list[float]] = {"oracle": [], "nested": []}
+    for seed in range(SETS):
+        strength = draw.normal(0.6, 0.3, 24)
+        candidates = make_candidates(strength.tolist(), seed=seed)
+        entries = entries_of(candidates)
+        large = EvaluationSet.of(
+            replace(candidates, clips=many, scores=make_scores(many, strength, 20_000 + seed)), Standardiser()
+        )
+        number = NESTED.measure(entries, replace(CONFIG, seed=seed))
+        truths = [
+            float(large.scorer(ensemble_scores(large, ALL_MEANS[0], chosen, large.all_clips, rescaled=False)[None])[0])
+            for chosen in number.selections
+        ]
+        errors["nested"].append(number.value - float(np.mean(truths)))
+        oracles = [measure(evaluation, recipe, "oracle") for evaluation, recipe in entries]
+        best = max(oracles, key=lambda each: each.value)
+        true = ensemble_scores(large, ALL_MEANS[0], best.selections[0], large.all_clips, rescaled=False)
+        errors["oracle"].append(best.value - float(large.scorer(true[None])[0]))
+    mean = {name: float(np.mean(own)) for name, own in errors.items()}
+    error = {name: float(np.std(own, ddof=1) / SETS**0.5) for name, own in errors.items()}
+    assert abs(mean["nested"]) < 2 * error["nested"], (mean, error)
+    assert mean["oracle"] > 4 * error["oracle"], (mean, error)
+
+
+def test_of_pure_noise_the_best_crossval_is_above_chance_and_nested_is_not() -> None:
+    """18 recipes of candidates that know nothing: the best of them looks good, the choice of it does not."""
+    best, chosen = [], []
+    for seed in range(8):
+        evaluation = EvaluationSet.of(make_candidates([0.0] * 30, seed=seed, shared=0.0), Standardiser(), "auc")
+        ways = (("mean",), ("max",), ("min",))
+        entries = [(evaluation, Recipe(f"top_{k}", "top_k", how, k=k)) for k in range(1, 7) for how in ways]
+        best.append(max(measure(evaluation, recipe, "crossval", CONFIG).value for _, recipe in entries))
+        chosen.append(NESTED.measure(entries, CONFIG).value)
+    assert np.mean(best) - np.mean(chosen) > 0.02
+    assert abs(np.mean(chosen) - 0.5) < 3 * np.std(chosen, ddof=1) / 8**0.5
+
+
+def test_the_fold_left_out_has_no_say_in_the_recipe_nor_in_the_members() -> None:
+    evaluation = EvaluationSet.of(make_candidates((0.2, 1.4, 0.9, 0.5, 1.1, 0.7)), Standardiser())
+    entries = [(evaluation, recipe) for recipe in ALL_MEANS]
+    chosen = NESTED.measure(entries, CONFIG).selections
+    for number, left_out in enumerate(folds_of(evaluation.scorer, 3, 0)):
+        changed = spoilt(evaluation, left_out)
+        other = [(changed, recipe) for recipe in ALL_MEANS]
+        whole = [nested._without_labels(each, recipe, CONFIG) for each, recipe in other]
+        (_, recipe), selection = nested._choose(other, whole, left_out, CONFIG)
+        assert selection == chosen[number], recipe.name
+
+
+def test_candidates_that_a_recipe_may_need_stay_in_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nested, "POOL", 3)
+    monkeypatch.setattr(nested, "POOL_OF_GROUP", 1)
+    evaluation = EvaluationSet.of(make_candidates([0.0, 1.5] * 10), Standardiser())
+    sub = nested._sub(evaluation, [ALL_MEANS[0]], evaluation.all_clips)
+    assert set(sub.candidates.table["family"]) == {"idnn", "group_made"}
+    assert len(sub.candidates) == 4
+    assert sub.scores.shape == (4, len(evaluation.rows))
+
+
+def test_it_needs_a_choice_and_clips_for_folds_inside_folds() -> None:
+    evaluation = EvaluationSet.of(make_candidates(), Standardiser())
+    assert not NESTED.possible([(evaluation, ALL_MEANS[0])])
+    assert NESTED.possible([(evaluation, ALL_MEANS[0]), (evaluation, ALL_MEANS[2])])
+    few = EvaluationSet.of(make_candidates(per=2), Standardiser())
+    assert not NESTED.possible([(few, ALL_MEANS[0]), (few, ALL_MEANS[2])])
+    least = EvaluationSet.of(make_candidates(per=3), Standardiser())
+    assert 0 < NESTED.measure([(least, ALL_MEANS[0]), (least, ALL_MEANS[2])], EnsembleConfig()).value <= 1
