@@ -65,7 +65,7 @@ class FaultJudge:
     """How well held-out normal clips are told from the same clips with an injected fault. No label is read."""
 
     splits: tuple[str, ...] = ("held_out", "fault")
-    cells = "the AUC of each kind of injected fault and their pAUC"
+    cells = "AUC and pAUC, the median over kinds of injected faults"
 
     def __init__(self, held_out: pd.DataFrame, faults: pd.DataFrame) -> None:
         self._held_out, self._faults = held_out[["clip", "id"]], faults[["clip", "id"]]

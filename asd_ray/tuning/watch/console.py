@@ -94,7 +94,7 @@ class SearchConsole:
             )
         else:
             self.screen.print(
-                f"objective{of}: harmonic mean of {cells}, between held-out normal clips and the same clips with a "
+                f"objective{of}: harmonic mean of {cells}, between held-out normal clips and such clips with a "
                 "fault. No label is read; how well real anomalies are found is not measured"
             )
 

@@ -1,0 +1,69 @@
+"""How much do a search and the choice of an ensemble flatter their own numbers? Print one row per machine and seed.
+
+    python benchmarks/flattery.py FOLDER [--families twfr_gmm] [--trials 20] [--seeds 3] [--epochs 10] [--size small]
+
+Half of the labelled test clips of the demo set are set aside (`--keep-unseen 0.5`). The search and the ensembles use the
+labels of the other half. A row has the final ensemble's value under each protocol, and the best single detector's value
+on the clips that chose it and on the unseen ones. The last rows are the means, and how far each lies above the unseen
+number, with the standard error over machines and seeds. Trials are stored in FOLDER, so the same command resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from asd_ray import Dataset, Ensemble, Run
+from asd_ray.clips.demo import MACHINES, make_demo
+
+PROTOCOLS = ("oracle", "crossval", "nested", "unseen")
+
+
+def numbers_of(final: Ensemble) -> dict[str, float]:
+    """The value of the final ensemble under each protocol, and those of the best single detector."""
+    values = {name: metric.value for name in PROTOCOLS if (metric := final.metrics.get(name))}
+    for name in ("oracle", "unseen"):
+        if metric := final.metrics.get(name):
+            values[f"single {name}"] = metric.single.value
+    return values
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """The means, and how far each number lies above that of the unseen clips, with its standard error."""
+    above = table.sub(table["unseen"], axis=0)
+    for name in table.columns:
+        if name.startswith("single"):
+            above[name] = table[name] - table["single unseen"]
+    rows = {"mean": table.mean(), "above unseen": above.mean(), "standard error": above.sem()}
+    return pd.DataFrame(rows).T
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--families", default="twfr_gmm")
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--size", default="small")
+    args = parser.parse_args(argv)
+    data = Dataset(make_demo(args.folder / f"demo-{args.size}", size=args.size), cache=args.folder / "cache")
+    rows = {}
+    for seed in range(args.seeds):
+        run = Run(args.folder / f"run-{args.size}-{seed}")
+        options = {"families": args.families.split(","), "trials": args.trials, "epochs_cap": args.epochs, "seed": seed}
+        run.search(data, serial=True, quiet=True, keep_unseen=0.5, keep_states="none", **options)
+        for machine in MACHINES:
+            rows[machine, seed] = numbers_of(run.ensemble(machine))
+            print(machine, seed, {name: round(value, 4) for name, value in rows[machine, seed].items()}, flush=True)
+    table = pd.DataFrame(rows).T.rename_axis(["machine", "seed"])
+    print(summary(table).round(4).to_string())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
