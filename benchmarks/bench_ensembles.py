@@ -24,19 +24,21 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from asd_ray.ensembling.build import build
-from asd_ray.ensembling.candidates import Candidates, load
+from asd_ray.clips.faults.kinds import KINDS
+from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.cell_scorer import CellScorer
-from asd_ray.ensembling.config import EnsembleConfig
+from asd_ray.ensembling.choose import choose
 from asd_ray.ensembling.evaluation_set import EvaluationSet
 from asd_ray.ensembling.protocols import measure
 from asd_ray.ensembling.recipe_file import find_recipe
 from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 from asd_ray.metrics import MAX_FPR, hmean
+from asd_ray.metrics.injected import fault_name
 from benchmarks._timing import Row, compare, seconds
 
 CANDIDATES = int(os.environ.get("ASD_RAY_BENCH_CANDIDATES", "5000"))
-MACHINES, CLIPS, NORMALS, VARIANTS = 7, 1200, 400, 10
+MACHINES, CLIPS, NORMALS, UNSEEN, VARIANTS = 7, 1200, 400, 1200, 10
+FAMILIES = ("autoencoder", "idnn", "twfr_gmm", "embedding_knn")
 CORES, SECONDS, GIB = 2, 60, 4  # limits for the largest size
 LOOPED = 40  # ensembles of the scikit-learn loop; its time is scaled to all that were judged
 
@@ -50,7 +52,9 @@ def run() -> Iterator[Row]:
     size = f"{each:,} candidates × {MACHINES} machines × {clips:,} clips"
     yield _row(f"greedy of 25 members and crossval 5 × 3 of {size}", _greedy, each, clips, MACHINES)
     trials = CANDIDATES // VARIANTS
-    what = f"all of `asd-ray ensemble --recipe smooth_weights` of {trials:,} trials × {VARIANTS} variants in a ledger"
+    what = (
+        f"all of `asd-ray ensemble`, every recipe and protocol, of {trials:,} trials × {VARIANTS} variants in a ledger"
+    )
     yield _row(what, _from_ledger, CANDIDATES, CLIPS, 1)
 
 
@@ -112,13 +116,13 @@ def _from_ledger(candidates: int, clips: int, _: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="bench-ensembles-") as folder:
         written = seconds(lambda: _commit(Ledger(folder), candidates, clips))
         started, before = time.perf_counter(), time.process_time()
-        given = load(Ledger(folder), "fan")
-        loaded = time.perf_counter() - started
-        made = build(given, find_recipe("smooth_weights"), EnsembleConfig())
+        comparison = choose(Ledger(folder), "fan")
         spent, cpu = time.perf_counter() - started, time.process_time() - before
-    if len(given) != candidates:
-        raise AssertionError(f"{len(given)} candidates came back, not {candidates}")
-    told = f"{loaded:.1f} s of it loading (writing took {written:.1f} s), {len(made.members)} members"
+    tried = comparison.final.candidates.tried
+    if tried != candidates:
+        raise AssertionError(f"{tried} candidates came back, not {candidates}")
+    measured = ", ".join(f"{name} {metric.value:.3f}" for name, metric in comparison.final.metrics.by_protocol.items())
+    told = f"{len(comparison.ensembles)} recipes (writing the ledger took {written:.1f} s); the final one: {measured}"
     return {"seconds": spent, "cpu": cpu, "told": told}
 
 
@@ -159,9 +163,16 @@ def _clips(count: int, split: str) -> pd.DataFrame:
             "id": [f"{i % 3:02d}" for i in rows],
             "domain": ["source" if i // 3 % 2 else "target" for i in rows],
             "split": split,
-            "label": ["anomaly" if split == "test" and i // 6 % 2 else "normal" for i in rows],
+            "label": ["anomaly" if split in ("test", "unseen") and i // 6 % 2 else "normal" for i in rows],
         }
     )
+
+
+def _faults() -> pd.DataFrame:
+    """Held-out clips with 12 faults of each kind."""
+    sources = _clips(12, "held_out")
+    parts = [sources.assign(clip=[fault_name(clip, kind, 0) for clip in sources["clip"]]) for kind in KINDS]
+    return pd.concat(parts, ignore_index=True).assign(split="fault", label="anomaly")
 
 
 def _scores(rng: np.random.Generator, count: int, clips: pd.DataFrame) -> Any:
@@ -191,14 +202,16 @@ def made_up_candidates(count: int, clips: int, seed: int) -> Candidates:
 
 def _commit(ledger: Ledger, candidates: int, clips: int) -> None:
     rng = np.random.default_rng(0)
-    frame = pd.concat([_clips(clips, "test"), _clips(NORMALS, "held_out")], ignore_index=True)
+    parts = [_clips(clips, "test"), _clips(NORMALS, "held_out"), _clips(UNSEEN, "unseen"), _faults()]
+    frame = pd.concat(parts, ignore_index=True)
     for number in range(candidates // VARIANTS):
         record = TrialRecord(
             trial=trial_hash(number=number),
             name=f"fan-autoencoder-{number:04d}",
             number=number,
             machine="fan",
-            family="autoencoder",
+            family=FAMILIES[number % len(FAMILIES)],
+            paper=number < len(FAMILIES),
             dataset="bench",
             data_fingerprint="bench",
             settings=Settings(year=2022),

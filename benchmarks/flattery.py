@@ -2,10 +2,11 @@
 
     python benchmarks/flattery.py FOLDER [--families twfr_gmm] [--trials 20] [--seeds 3] [--epochs 10] [--size small]
 
-Half of the labelled test clips of the demo set are set aside (`--keep-unseen 0.5`). The search and the ensembles use the
-labels of the other half. A row has the final ensemble's value under each protocol, and the best single detector's value
-on the clips that chose it and on the unseen ones. The last rows are the means, and how far each lies above the unseen
-number, with the standard error over machines and seeds. Trials are stored in FOLDER, so the same command resumes.
+Half of the labelled test clips of the demo set are set aside (`--keep-unseen 0.5`). The search and the ensembles use
+the labels of the other half. A row has the final ensemble's value under each protocol, and the best single detector's
+value on the clips that chose it and on the unseen ones. The last rows are the means, and how far each lies above the
+unseen number, with the standard error over machines and seeds. Trials are stored in FOLDER, so the same command
+resumes.
 """
 
 from __future__ import annotations
