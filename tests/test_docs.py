@@ -159,7 +159,7 @@ def test_the_example_of_clips_and_features_runs(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ASD_RAY_CACHE", str(tmp_path / "cache"))
     names: dict[str, object] = {}
-    exec(python_blocks("docs/library.md")[2], names)
+    exec(python_blocks("docs/library.md")[-1], names)
     assert tuple(getattr(names["batch"], "shape", ())) == (512, 640)
 
 
