@@ -67,7 +67,7 @@ def criterion_notes(recipe: Recipe, candidates: Candidates) -> list[str]:
     if criterion is None:
         return []
     notes = [f"chosen by the criterion {criterion.name}: it prefers what {criterion.sentence}"]
-    if criterion.transductive:
+    if criterion.transductive and len(candidates.clips):
         notes.append("transductive choice: the criterion looks at scores of the test clips (not at their labels)")
     unknown = np.flatnonzero(~np.isfinite(criterion.values(evidence_on(candidates))))
     if len(unknown):

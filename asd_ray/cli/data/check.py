@@ -78,7 +78,7 @@ def _print_report(report: CheckReport, args: argparse.Namespace) -> None:
         say("a search can run on this")
         print_search(table, args)
     else:
-        say("a search cannot run on this: fix the errors above")
+        say("a search cannot run on this: fix the errors above, or leave clips that cannot be read out: --skip-broken")
 
 
 def _print_cells(cells: Sequence[CellSummary]) -> None:

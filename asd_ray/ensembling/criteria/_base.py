@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 COLUMNS = ["clip", "id", "domain"]  # of the clips that a criterion may read
+NO_FAULTS = "no candidate was scored on injected faults: search with --faults, or with --objective normal-only, into a new --run"
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Evidence:
     """What a criterion may look at. No table has a column of labels.
 
     Scores are [candidates, clips] and finite. `normal` are held-out normal clips; there are none where other clips
-    standardise. `faults` are normal clips with an injected fault; there are none if an earlier version stored all
-    candidates, and rows of 0 for single candidates of an earlier version, see `scored`. `unlabelled` are test clips, of
+    standardise. `faults` are normal clips with an injected fault; there are none if no trial scored them, and
+    rows of 0 for single candidates without such scores, see `scored`. `unlabelled` are test clips, of
     which nobody knows whether they are normal.
     """
 

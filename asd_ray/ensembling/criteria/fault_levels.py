@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from asd_ray.ensembling.criteria._base import Evidence, Floats
+from asd_ray.ensembling.criteria._base import NO_FAULTS, Evidence, Floats
 from asd_ray.ensembling.criteria.centrality import common_ranks
 from asd_ray.metrics.injected import fault_kinds, fault_levels
 
@@ -21,7 +21,7 @@ class FaultLevels:
 
     def reason_against(self, evidence: Evidence) -> str:
         if not evidence.faults.shape[1]:
-            return "no candidate was scored on injected faults: search again with this version"
+            return NO_FAULTS
         if len(set(fault_levels(evidence.fault_clips["clip"]))) < 2:
             return "all injected faults are of one level"
         return ""

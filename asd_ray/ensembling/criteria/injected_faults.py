@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from asd_ray.ensembling.criteria._base import Evidence, Floats
+from asd_ray.ensembling.criteria._base import NO_FAULTS, Evidence, Floats
 from asd_ray.metrics.injected import fault_values
 
 LEAST = 2  # held-out clips; so few still gave useful values on four machines of MIMII
@@ -19,7 +19,7 @@ class InjectedFaults:
         if not evidence.normal.shape[1]:
             return "it compares with held-out normal clips, and the candidates are standardised by others"
         if not evidence.faults.shape[1]:
-            return "no candidate was scored on injected faults: search again with this version"
+            return NO_FAULTS
         if evidence.normal.shape[1] < LEAST:
             return f"it needs {LEAST} held-out normal clips or more, and there are {evidence.normal.shape[1]}"
         return ""
