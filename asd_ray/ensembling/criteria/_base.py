@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 COLUMNS = ["clip", "id", "domain"]  # of the clips that a criterion may read
-NO_FAULTS = (
+NO_FAULTS = "no candidate was scored on injected faults: search into a new --run with --faults or by normal sound alone"
     "no candidate was scored on injected faults: search into a new --run with --faults or --objective normal-only"
 )
 
