@@ -70,7 +70,10 @@ class TrialData:
         self.train = _joined([part.train for part in parts])
 
     def score(self, score: Callable[[ClipSet], Scores], splits: Sequence[str] = SPLITS) -> list[BySplit]:
-        """The scores of each machine's clips by split. `score` is called once for recordings, and once for faults."""
+        """The scores of each machine's clips by split.
+
+        `score` is called once for the recordings of all machines, and once for the faults of each machine.
+        """
         by_part: list[BySplit] = [{} for _ in self.parts]
         places: dict[int, list[tuple[int, str, ClipSet]]] = {}  # the clips of each bank
         for n, part in enumerate(self.parts):
