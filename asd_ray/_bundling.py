@@ -150,14 +150,14 @@ def _trained_again(
     families: Sequence[type],
     progress: Callable[[str], None],
 ) -> dict[str, Restored]:
-    from asd_ray.clips.bank import open_bank
     from asd_ray.tuning.restoring import restore
 
     source = data()
     machines = sorted({machine for record in missing for machine in record.machines})
     source.table = source.table.of_machines(machines)
     with progress_bar("decoding") as shown:
-        bank = open_bank(source.table, rate=source.rate, channel=source.channel, cache=source.cache, progress=shown)
+        bank = source.open(source.table, shown)
+    source.table = bank.table  # without the clips that are left out
     source.use(bank)
     return restore(
         ledger,

@@ -16,7 +16,7 @@ from asd_ray._bundling import members_without_state, write_bundle
 from asd_ray._progress import progress_bar
 from asd_ray._terminal import typed
 from asd_ray.clips.audio import Samples
-from asd_ray.clips.bank import Bank, open_bank
+from asd_ray.clips.bank import Bank
 from asd_ray.clips.table import TEST
 from asd_ray.deploy.bundle import Bundle
 from asd_ray.deploy.explain import Explanation, Grid, explain
@@ -109,20 +109,14 @@ class Listener:
                 f"{', '.join(sorted(finals))}; {CURE}"
             )
         with progress_bar("decoding") as shown:
-            bank = open_bank(
-                data.table.of_machines(machines),
-                rate=data.rate,
-                channel=data.channel,
-                cache=data.cache,
-                progress=shown,
-            )
+            bank = data.open(data.table.of_machines(machines), shown)
         for machine in machines:
             own, other = finals[machine].dataset.fingerprint, bank.fingerprints[machine]
             if own and own != other:
                 raise AsdRayError(
                     f"{data.table.place}: its clips of {machine} ({other[:8]}) are not those of the run ({own[:8]}); "
-                    f"{bank.rate_hint(machine)}read it with the options of the search (--layout, --labels, --rate …), "
-                    f"{CURE}"
+                    f"{bank.rate_hint(machine)}read it with the options of the search (--layout, --labels, --rate, "
+                    f"--skip-broken …), {CURE}"
                 )
         return bank
 

@@ -61,6 +61,8 @@ class SearchConfig:
         _check("--keep-unseen", self.keep_unseen, MOST)
         if self.objective == NORMAL_ONLY and not self.held_out:
             raise AsdRayError("--objective normal-only injects faults into held-out clips: give --held-out above 0")
+        if self.faults and not self.held_out:
+            raise AsdRayError("--faults injects faults into held-out clips: give --held-out above 0")
         if self.objective == NORMAL_ONLY and self.checkpoint == ORACLE:
             raise AsdRayError(
                 "--checkpoint oracle chooses the epoch by labels: leave it out, or --objective normal-only"

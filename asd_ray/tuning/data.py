@@ -14,6 +14,7 @@ from asd_ray.clips.bank import Bank, ClipSet, open_bank
 from asd_ray.clips.demo import make_demo
 from asd_ray.clips.faults import FaultBank, FaultPlan, plan_faults
 from asd_ray.clips.hold_out import hold_out, set_unseen_apart
+from asd_ray.clips.progress import ProgressCallback
 from asd_ray.clips.sound_profile import SoundProfile, profiles_of
 from asd_ray.clips.table import NORMAL, TEST, TRAIN, ClipTable
 from asd_ray.detectors import Scores
@@ -69,7 +70,10 @@ class TrialData:
         self.train = _joined([part.train for part in parts])
 
     def score(self, score: Callable[[ClipSet], Scores], splits: Sequence[str] = SPLITS) -> list[BySplit]:
-        """The scores of each machine's clips by split. `score` is called once for recordings, and once for faults."""
+        """The scores of each machine's clips by split.
+
+        `score` is called once for the recordings of all machines, and once for the faults of each machine.
+        """
         by_part: list[BySplit] = [{} for _ in self.parts]
         places: dict[int, list[tuple[int, str, ClipSet]]] = {}  # the clips of each bank
         for n, part in enumerate(self.parts):
@@ -151,14 +155,19 @@ class DataSource:
     @property
     def bank(self) -> Bank:
         if self._bank is None:
-            self._bank = open_bank(
-                self._table_here(),
-                rate=self.rate,
-                channel=self.channel,
-                cache=self.cache,
-                skip_broken=self.skip_broken,
-            )
+            self._bank = self.open(self._table_here())
         return self._bank
+
+    def open(self, table: ClipTable, progress: ProgressCallback | None = None) -> Bank:
+        """The bank of a table of this dataset, decoded as this source says; broken clips are left out if it says so."""
+        return open_bank(
+            table,
+            rate=self.rate,
+            channel=self.channel,
+            cache=self.cache,
+            progress=progress,
+            skip_broken=self.skip_broken,
+        )
 
     def use(self, bank: Bank) -> None:
         """Take a bank that is open already: the search opens it with a progress bar."""

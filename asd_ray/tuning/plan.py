@@ -52,10 +52,8 @@ def before_decoding(
 ) -> tuple[Reasons, ClipTable]:
     """What names and rate alone rule out, and the table without the machines that have nothing left to search."""
     clips = _clips_by_group(config, table.frame, rate)
-    too_few = {machines: _too_few_held_out(machines, config, table.frame) for machines in clips}
-    known = {(machines, family.name): too_few[machines] for machines in clips for family in families}
-    known = {study: reason for study, reason in known.items() if reason}
-    reasons = unsuited(clips, families, spaces_of(config, families), rate, known)
+    too_few = _with_too_few_held_out(clips, config, families, table.frame)
+    reasons = unsuited(clips, families, spaces_of(config, families), rate, too_few)
     machines = _machines_left(config, families, reasons)
     return reasons, table if len(machines) == len(config.machines) else table.of_machines(machines)
 
@@ -90,10 +88,12 @@ def make_plan(
 ) -> Plan:
     """The studies of a search, each rebuilt from the ledger. A study that another search has locked is left to it.
 
-    `known` is what `before_decoding` found; the lengths of the decoded clips may rule out more.
+    `known` is what `before_decoding` found; the lengths of the decoded clips, and the loss of broken ones, may rule out
+    more.
     """
     spaces = spaces_of(config, families)
     clips = _clips_by_group(config, source.bank.frame.assign(samples=source.bank.lengths), source.rate)
+    known = {**(known or {}), **_with_too_few_held_out(clips, config, families, source.bank.frame)}
     reasons = unsuited(clips, families, spaces, source.rate, known)
     machines_left = _machines_left(config, families, reasons)
     notes = [*_notes_of_groups(config), *notes_of_resources(config, families)]
@@ -246,6 +246,14 @@ def objective_of(machines: Sequence[str], config: SearchConfig, frame: pd.DataFr
             "leave the option out"
         )
     return objective
+
+
+def _with_too_few_held_out(
+    clips: Mapping[Group, StudyClips], config: SearchConfig, families: Sequence[Family], frame: pd.DataFrame
+) -> Reasons:
+    """The studies whose trials cannot be compared by injected faults, each with the reason."""
+    reasons = {machines: _too_few_held_out(machines, config, frame) for machines in clips}
+    return {(machines, family.name): why for machines, why in reasons.items() if why for family in families}
 
 
 def _too_few_held_out(machines: Sequence[str], config: SearchConfig, frame: pd.DataFrame) -> str:

@@ -103,7 +103,7 @@ def _job(record: TrialRecord, own: Mapping[str, Family], source: DataSource, ref
         hint = source.bank.rate_hint(record.machine) if record.machine in source.bank.fingerprints else ""
         raise AsdRayError(
             f"{record.name} was trained on other clips of {record.machine} than {source.table.place} holds: {hint}name "
-            "the dataset of the search, with the same --rate, --channel, --layout and --split-seed"
+            "the dataset of the search, with the same --rate, --channel, --layout, --split-seed and --skip-broken"
         )
     settings = replace(record.settings, held_out=0.0) if refit else record.settings
     params = dict(record.params)

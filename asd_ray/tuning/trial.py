@@ -42,7 +42,7 @@ class Fitted:
     """A trained detector's scores of every clip, one verdict per machine, and its state if the trial keeps one."""
 
     scores: list[BySplit]  # of each machine
-    verdicts: list[Verdict]
+    verdicts: list[Verdict]  # of each machine; none where nothing is chosen by them
     state: bytes | None = None
 
     @property
@@ -59,6 +59,7 @@ class _Attempt:
     source: DataSource
     device: torch.device
     keep_from: float = NEVER  # the objective from which its state is kept
+    compared: bool = True  # with other trials; if not, it is judged only where verdicts choose its epoch
     started: float = field(default_factory=time.perf_counter)
     epochs: int = 0
     intermediate: dict[int, float] = field(default_factory=dict)
@@ -219,11 +220,11 @@ def _fit_and_score(
         epoch = attempt.epochs = progress.epoch
         losses[epoch] = progress.losses
         if epoch in checkpoint_epochs:
-            fitted = _score_all(detector, data)
+            fitted = _score_all(detector, data, judged=True)
             if best is None or fitted.objective > best[1].objective:
                 best = epoch, _with_state(attempt, detector, data, params, fitted)
         event: EpochsDone | None = None
-        if epoch in rung_epochs and epoch != spec.epochs:
+        if attempt.compared and epoch in rung_epochs and epoch != spec.epochs:
             value = _objective(data.judge(data.score(_checked(detector), data.judged_splits)))
             attempt.intermediate[epoch] = value
             event = RungReached(
@@ -235,7 +236,7 @@ def _fit_and_score(
             yield event
             reported, losses = time.perf_counter(), {}
     if best is None:
-        return _with_state(attempt, detector, data, params, _score_all(detector, data))
+        return _with_state(attempt, detector, data, params, _score_all(detector, data, attempt.compared))
     attempt.extra["checkpoint_epoch"] = best[0]
     return best[1]
 
@@ -248,9 +249,9 @@ def _checkpoint_epochs(spec: TrialSpec) -> set[int]:
     return {*range(step, spec.epochs + 1, step), spec.epochs}
 
 
-def _score_all(detector: Detector, data: TrialData) -> Fitted:
+def _score_all(detector: Detector, data: TrialData, judged: bool) -> Fitted:
     scores = data.score(_checked(detector))
-    return Fitted(scores, data.judge(scores))
+    return Fitted(scores, data.judge(scores) if judged else [])
 
 
 def _checked(detector: Detector) -> Callable[[ClipSet], Scores]:
@@ -264,7 +265,7 @@ def _with_state(
 
     The scores are those of this moment, so the state must be taken before training goes on.
     """
-    if fitted.objective < attempt.keep_from:
+    if attempt.keep_from != ALWAYS and fitted.objective < attempt.keep_from:
         return fitted
     try:
         state = saved_state(detector, attempt.spec, params, attempt.source, data, data.tables(fitted.scores))
@@ -281,10 +282,13 @@ def _objective(verdicts: Sequence[Verdict]) -> float:
 
 
 def learn_again(spec: TrialSpec, family: Family, source: DataSource, device: torch.device) -> Learned:
-    """Train a stored trial once more: its state, and its scores of each machine. Nothing is written."""
+    """Train a stored trial once more: its state, and its scores of each machine. Nothing is written.
+
+    It is compared with no other trial. So it needs no injected faults, and no held-out clips.
+    """
     threads, before = max(1, min(int(spec.resources.cpu), THREADS)), torch.get_num_threads()
     torch.set_num_threads(threads)
-    attempt = _Attempt(spec, family, source, device, ALWAYS)
+    attempt = _Attempt(spec, family, source, device, ALWAYS, compared=False)
     try:
         with threadpool_limits(threads):
             data = source.trial(spec.machines, spec.settings)

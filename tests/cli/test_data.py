@@ -93,6 +93,19 @@ def test_bank_names_all_broken_clips_and_exits_2(dataset: Make, capsys: pytest.C
     assert "dev_data/pump/train" in error
 
 
+def test_bank_leaves_broken_clips_out_and_so_does_the_next_command(
+    dataset: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = dataset()
+    broken = next((root / "dev_data/fan/train").iterdir())
+    broken.write_bytes(b"")
+    assert main(["bank", str(root), "--skip-broken"]) == 0
+    out = capsys.readouterr().out
+    assert "13 clips of 1 machine" in out
+    assert f"{broken.name}: left out: " in out
+    assert out.endswith(f"next: asd-ray search fan --data {root} --skip-broken\n")
+
+
 def test_the_demo_set_goes_through_the_same_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "demo"
     assert main(["demo", str(folder), "--size", "tiny", "--machine", "fan"]) == 0

@@ -12,7 +12,7 @@ from asd_ray.ensembling import scores_of
 from asd_ray.ledger.states import States
 
 from ..tuning.conftest import record
-from .conftest import SmallRun, space_file
+from .conftest import SMALL, SmallRun, space_file
 
 
 @pytest.fixture
@@ -93,3 +93,17 @@ def test_a_detector_of_several_machines_is_bundled_for_one(tmp_path: Path) -> No
     again = run.bundle("pump", tmp_path / "again.bundle", data=data, serial=True)
     for file in files[:4]:
         assert again.score(file).score == pytest.approx(stored[file.name], rel=1e-4, abs=1e-4)
+
+
+def test_broken_clips_that_a_search_left_out_are_left_out_again(small: SmallRun, tmp_path: Path) -> None:
+    """By its bundle and by the sounds of its report."""
+    shutil.copytree(small.data.root, tmp_path / "broken")
+    next((tmp_path / "broken" / "dev_data" / "fan" / "train").glob("*.wav")).write_bytes(b"no sound")
+    data, run = Dataset(tmp_path / "broken", cache=tmp_path / "cache", skip_broken=True), Run(tmp_path / "run")
+    space = space_file(tmp_path, "twfr_gmm", SMALL["twfr_gmm"])
+    options = {"spaces": {"twfr_gmm": space}, "trials": 1, "keep_states": "none", "serial": True, "quiet": True}
+    run.search(data, families="twfr_gmm", **options)
+    run.ensemble("fan", ["label_free"], percentile=60.0, threshold="empirical")
+    run.bundle("fan", tmp_path / "b", data=data, serial=True)
+    assert "trained again, with the scores of the search" in (tmp_path / "b" / "MODEL_CARD.md").read_text()
+    assert "<audio controls" in Path(run.report(tmp_path / "page", data).page).read_text()

@@ -174,6 +174,7 @@ def test_faults_are_scored_by_a_search_with_labels_that_asks_for_them(root: Path
 BAD = [
     ({"objective": "best"}, "labels or normal-only"),
     ({"objective": "normal-only", "held_out": 0.0}, "held_out above 0"),
+    ({"faults": True, "held_out": 0.0}, "faults injects faults into held-out clips"),
     ({"objective": "normal-only", "checkpoint": "oracle"}, "chooses the epoch by labels"),
     ({"objective": "normal-only", "held_out": 0.05}, "normal clips of fan are held out"),
     ({"keep_unseen": 1.0}, "from 0 to 0.9"),
@@ -199,6 +200,15 @@ def test_broken_clips_are_left_out_by_name(root: Path, tmp_path: Path, capsys: p
     assert f"{broken.name}: left out: " in (printed.out + printed.err).replace("\n", "")
     assert broken.name not in set(run.scores(run.best("fan"))["clip"])
     assert len(data.bank()) == 39
+
+
+def test_clips_are_held_out_of_those_that_can_be_read(root: Path, tmp_path: Path) -> None:
+    for i in range(3):
+        (root / f"fan/train/section_00_source_train_normal_{i:04d}_vel_{i}.wav").write_bytes(b"no sound")
+    data = Dataset(root, cache=tmp_path / "cache", skip_broken=True)
+    options: Any = {"families": [Peak], "trials": 1, "objective": "normal-only", "serial": True, "quiet": True}
+    with pytest.raises(AsdRayError, match="3 of 13 normal clips of fan are held out"):
+        Run(tmp_path / "run").search(data, held_out=0.25, **options)
 
 
 def test_only_broken_clips_of_a_machine_are_an_error(root: Path, tmp_path: Path) -> None:

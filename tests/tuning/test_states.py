@@ -11,7 +11,9 @@ import pytest
 from asd_ray.detectors.state_file import from_bytes
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
-from asd_ray.ledger.states import States
+from asd_ray.ledger.states import States, scores_digest
+from asd_ray.tuning.judge import LabelJudge
+from asd_ray.tuning.restoring import restore
 from asd_ray.tuning.search import Search, run_serially
 from asd_ray.tuning.spec import ORACLE
 from asd_ray.tuning.state_policy import ALWAYS, NEVER, StatePolicy
@@ -85,6 +87,22 @@ def test_with_checkpoint_oracle_the_state_is_of_the_best_epoch(bench: Any) -> No
     content = States(bench.ledger).read("tiny", record.trial)
     assert content is not None
     assert from_bytes(content, "x")[0] == {"weight": 1.0}
+    again = restore(bench.ledger, [record], bench.source, serial=True)[record.trial]
+    state, about = from_bytes(again.state, "x")
+    assert (state, again.same) == ({"weight": 1.0}, True)
+    assert about["scores"] == {"fan": scores_digest(again.scores)}
+
+
+def test_a_trial_that_is_trained_again_is_not_judged(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.search(bench.study(1))
+    (record,) = bench.records
+
+    def refuse(self: LabelJudge, scores: Any) -> None:
+        raise AssertionError("nothing is chosen by this verdict")
+
+    monkeypatch.setattr(LabelJudge, "__call__", refuse)
+    again = restore(bench.ledger, [record], bench.source, serial=True)[record.trial]
+    assert again.same
 
 
 def test_a_halved_batch_is_in_the_state(bench: Any) -> None:

@@ -91,6 +91,8 @@ def print_search(table: ClipTable, args: argparse.Namespace) -> None:
     for name, default in SEARCH_OPTIONS.items():
         if getattr(args, name) != default:
             words += [f"--{name.replace('_', '-')}", getattr(args, name)]
+    if getattr(args, "skip_broken", False):  # of `data bank`; `data check` has no such option
+        words.append("--skip-broken")
     say(f"next: {typed(*words)}")
 
 

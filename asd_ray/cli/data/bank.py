@@ -24,6 +24,9 @@ EXAMPLES = (
 def add_bank(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = subparser(actions, "bank", "decode a dataset once per node, for all later runs", EXAMPLES)
     dataset_options(command)
+    command.add_argument(
+        "--skip-broken", action="store_true", help="leave out clips that cannot be read, with a warning for each"
+    )
     command.add_argument("--verify", action="store_true", help="read all samples back and compare their digests")
     command.set_defaults(act=_bank)
 
@@ -35,7 +38,13 @@ def _bank(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     with progress_bar("decoding") as progress:
         bank = open_bank(
-            table, rate=args.rate, channel=args.channel, cache=args.cache, progress=progress, workers=args.workers
+            table,
+            rate=args.rate,
+            channel=args.channel,
+            cache=args.cache,
+            progress=progress,
+            workers=args.workers,
+            skip_broken=args.skip_broken,
         )
     _print_bank(bank, time.perf_counter() - start)
     if args.verify:

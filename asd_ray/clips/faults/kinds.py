@@ -1,7 +1,7 @@
 """The kinds of faults that can be injected into a normal clip. Each is a function of the wave and of an amount.
 
-An amount lies between 0 (hardly there) and 1 (plain to hear). What it means differs by kind, so amounts are calibrated
-for each machine, see `calibrate`.
+An amount lies between 0 (hardly there) and 1 (easy to hear). What it means differs by kind, so plan.py calibrates
+amounts for each machine.
 """
 
 from __future__ import annotations
