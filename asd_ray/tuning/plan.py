@@ -117,11 +117,8 @@ def make_plan(
         _check_same_data(machine, records[machine], source.bank, ledger)
         _check_same_unseen(machine, records[machine], config.keep_unseen, ledger)
 
-    prior = Prior(config.prior, ledger.layout)
-    first = {
-        (machines, family.name): prior.suggestions(machines, family.name, spaces[family.name])
-        for machines, family in pairs
-    }
+    prior = Prior(config.prior, {machine: source.bank.fingerprints[machine] for machine in machines_left})
+    first = {(machines, family.name): prior.suggestions(family.name, spaces[family.name]) for machines, family in pairs}
     plan.notes += prior.lines(first.values())
 
     def studies(retry: Mapping[str, Sequence[TrialRecord]]) -> list[Study]:
