@@ -33,7 +33,7 @@ class Judge(Protocol):
 
     splits: tuple[str, ...]  # it needs the scores of these
     notes: list[str]
-    cells: str  # what the objective is the mean of
+    phrase: str  # what the objective is, for people
 
     def __call__(self, scores: Mapping[str, Scores]) -> Verdict:
         """`scores` are by split; each has the same variants."""
@@ -49,7 +49,8 @@ class LabelJudge:
 
     def __init__(self, machine: str, test: pd.DataFrame, year: int | None) -> None:
         clips = evaluable_clips(machine, test, year)
-        self.rows, self.year, self.notes, self.cells = clips.rows, clips.year, clips.notes, clips.cells
+        self.rows, self.year, self.notes = clips.rows, clips.year, clips.notes
+        self.phrase = f"harmonic mean of {clips.cells} on the labelled test clips"
         self._clips = test.iloc[self.rows].reset_index(drop=True)
 
     def __call__(self, scores: Mapping[str, Scores]) -> Verdict:
@@ -65,7 +66,10 @@ class FaultJudge:
     """How well held-out normal clips are told from the same clips with an injected fault. No label is read."""
 
     splits: tuple[str, ...] = ("held_out", "fault")
-    cells = "AUC and pAUC, the median over kinds of injected faults"
+    phrase = (
+        "median over kinds of injected faults of the harmonic mean of AUC and pAUC, between held-out normal clips and "
+        "such clips with a fault"
+    )
 
     def __init__(self, held_out: pd.DataFrame, faults: pd.DataFrame) -> None:
         self._held_out, self._faults = held_out[["clip", "id"]], faults[["clip", "id"]]

@@ -40,7 +40,7 @@ LEAST_HELD_OUT = 4  # clips of a machine, for a search by normal sound alone
 class Plan:
     studies: list[Study] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    # objective -> what it is the mean of -> machines
+    # objective -> what it is, in words -> machines
     objectives: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     elsewhere: list[str] = field(default_factory=list)  # studies that another search has locked
     left_out: list[str] = field(default_factory=list)  # what cannot succeed: one line per reason
@@ -109,7 +109,7 @@ def make_plan(
                 source.plan_faults(machine, config.held_out)
             judge = source.machine(machine, settings).judge
             plan.notes += judge.notes
-            plan.objectives.setdefault(settings.objective, {}).setdefault(judge.cells, []).append(machine)
+            plan.objectives.setdefault(settings.objective, {}).setdefault(judge.phrase, []).append(machine)
     pairs = [pair for pair in itertools.product(clips, families) if (pair[0], pair[1].name) not in reasons]
     pairs = _locked(plan, locks, pairs)
     records = {machine: ledger.records(machine) for machine in machines_left}
@@ -117,11 +117,8 @@ def make_plan(
         _check_same_data(machine, records[machine], source.bank, ledger)
         _check_same_unseen(machine, records[machine], config.keep_unseen, ledger)
 
-    prior = Prior(config.prior, ledger.layout)
-    first = {
-        (machines, family.name): prior.suggestions(machines, family.name, spaces[family.name])
-        for machines, family in pairs
-    }
+    prior = Prior(config.prior, {machine: source.bank.fingerprints[machine] for machine in machines_left})
+    first = {(machines, family.name): prior.suggestions(family.name, spaces[family.name]) for machines, family in pairs}
     plan.notes += prior.lines(first.values())
 
     def studies(retry: Mapping[str, Sequence[TrialRecord]]) -> list[Study]:

@@ -52,14 +52,20 @@ class Observation:
 
 
 class Prior:
-    """The trials of the runs that a search names with --prior. `notes` say what of them is not used, and why."""
+    """The trials of the runs that a search names with --prior. `notes` say what of them is not used, and why.
 
-    def __init__(self, runs: Iterable[str], own: RunLayout) -> None:
+    Trials of a machine that is searched are never used, whatever their run: labels that this search must not see, since
+    they are kept unseen or since it goes by normal sound alone, may have chosen their settings.
+    """
+
+    def __init__(self, runs: Iterable[str], searched: Mapping[str, str]) -> None:
+        """`searched`: machine -> the fingerprint of its clips, for all machines of the search."""
         self.notes: list[str] = []
-        self.runs: list[str] = []  # those that have trials
-        self._own = _where(own)
+        self.runs: list[str] = []  # those that have trials of other machines
+        self._searched = dict(searched)
+        self._searched_clips = {clips: machine for machine, clips in searched.items() if clips}
         self._records: list[tuple[str, TrialRecord]] = []
-        self._observed: dict[str, dict[Place, list[Observation]]] = {}
+        self._portfolios: dict[str, list[Suggestion]] = {}  # by family
         for run in dict.fromkeys(runs):
             self._read(run)
 
@@ -71,22 +77,33 @@ class Prior:
             self.notes.append(f"--prior {run} is not used: {error}")
             return
         where = _where(ledger.layout)
-        if records:
+        own = {record.machine: reason for record in records if (reason := self._reason_against(record))}
+        self.notes += [f"--prior: {machine} of {run} is left out: {reason}" for machine, reason in sorted(own.items())]
+        others = [record for record in records if record.machine not in own]
+        if others:
             self.runs.append(run)
-            self._records += [(where, record) for record in records]
-        else:
+            self._records += [(where, record) for record in others]
+        elif not records:
             self.notes.append(
                 f"--prior {run} is not used: it has no trials of a search yet; name the folder or s3:// address of a "
                 "run (asd-ray ledger ls RUN lists its trials), and machines before --prior"
             )
 
-    def suggestions(self, machines: Sequence[str], family: str, space: Space, size: int = SIZE) -> list[Suggestion]:
-        """The portfolio of one study, without trials of its own machines in its own run."""
-        if family not in self._observed:
-            self._observed[family] = self._observe(family, space)
-        places = self._observed[family].items()
-        others = {place: seen for place, seen in places if place[0] != self._own or place[1] not in machines}
-        return portfolio(others, size)
+    def _reason_against(self, record: TrialRecord) -> str:
+        """Why no trial of the record's machine is used; "" if they are."""
+        if record.machine in self._searched:
+            return "it is the machine that is searched"
+        if same := self._searched_clips.get(record.data_fingerprint):
+            return f"its clips are those of {same}, which is searched"
+        if together := sorted(self._searched.keys() & set(record.machines)):
+            return f"it was trained together with {', '.join(together)}, which this command searches"
+        return ""
+
+    def suggestions(self, family: str, space: Space) -> list[Suggestion]:
+        """The portfolio of the studies of a family."""
+        if family not in self._portfolios:
+            self._portfolios[family] = portfolio(self._observe(family, space))
+        return self._portfolios[family]
 
     def lines(self, portfolios: Iterable[Collection[Suggestion]]) -> list[str]:
         """What the plan says, once the portfolio of every study is known."""

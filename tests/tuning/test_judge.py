@@ -47,7 +47,9 @@ def test_the_cells_are_those_of_the_year(year: int | None, used: int | None, cel
     drawn = scores(FULL, "a")
     verdict = judged(judge, drawn)
     assert judge.year == used
-    assert text in judge.cells
+    assert judge.phrase.startswith("harmonic mean of ")
+    assert judge.phrase.endswith(" on the labelled test clips")
+    assert text in judge.phrase
     assert set(verdict.parts) == {f"{i}/{cell}" for i in ("00", "01") for cell in cells}
     assert verdict.objective == pytest.approx(hmean(list(verdict.parts.values())))
     assert verdict.objective == objective(FULL, drawn["a"][None], used)[0]
@@ -121,6 +123,24 @@ def test_without_labels_the_best_variant_is_that_which_tells_faults_from_normal_
     assert verdict.objective > 0.95
     turned = FaultJudge(held_out, faults)({"held_out": {"x": normal["far"]}, "fault": {"x": -faulty["far"]}})
     assert turned.objective < 0.05
+
+
+def test_the_phrase_of_the_faults_says_what_the_value_is() -> None:
+    """The median over kinds of the harmonic mean: not a harmonic mean of medians."""
+    held_out = pd.DataFrame({"clip": [f"n{i}.wav" for i in range(20)], "id": "00"})
+    kinds = ("tone", "click", "speed")
+    faults = pd.concat([held_out.assign(clip=held_out["clip"] + f"~{kind}~0") for kind in kinds])
+    rng = np.random.default_rng(0)
+    normal = rng.normal(size=20)
+    by_kind = [rng.normal(size=20) + shift for shift in (0.5, 1.0, 2.0)]
+    judge = FaultJudge(held_out, faults)
+    verdict = judge({"held_out": {"x": normal}, "fault": {"x": np.concatenate(by_kind)}})
+    alone = [
+        FaultJudge(held_out, faults[at * 20 : (at + 1) * 20])({"held_out": {"x": normal}, "fault": {"x": of_kind}})
+        for at, of_kind in enumerate(by_kind)
+    ]
+    assert verdict.objective == pytest.approx(np.median([one.objective for one in alone]))
+    assert judge.phrase.startswith("median over kinds of injected faults of the harmonic mean of AUC and pAUC")
 
 
 def test_ids_of_other_levels_do_not_change_the_value_of_faults() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 
 from asd_ray import Dataset, Run
 from asd_ray.families import Space
@@ -202,15 +204,26 @@ def test_the_trials_of_a_prior_are_none_of_the_study(bench: Any) -> None:
     assert study.best in bench.records
 
 
-def test_only_the_own_machines_of_the_own_run_are_left_out(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_machine_that_is_searched_is_left_out_of_every_run(ledger: Ledger, tmp_path: Path) -> None:
+    """By its name, by its clips, and where it was trained together with others."""
     other = Ledger(tmp_path / "other")
     for at in (ledger, other):
         for machine, x in (("fan", 0.9), ("pump", 0.5)):
             at.commit(stored(machine, x, 0.8, status="complete"), scores_of(machine))
-    own = Prior([ledger.layout.root], ledger.layout)
-    assert [each.name for each in own.suggestions(["fan"], "tiny", SPACE)] == ["pump-tiny-x050"]
-    both = Prior([ledger.layout.root, other.layout.root], ledger.layout)
-    assert {each.name for each in both.suggestions(["fan"], "tiny", SPACE)} == {"pump-tiny-x050", "fan-tiny-x090"}
+    other.commit(stored("renamed", 0.8, 0.8, data_fingerprint="clips of fan"), scores_of("renamed"))
+    other.commit(stored("valve", 0.7, 0.8, machines=("fan", "valve")), scores_of("valve"))
+    runs = [str(one.layout.root) for one in (ledger, other)]
+    prior = Prior(runs, {"fan": "clips of fan"})
+    assert {each.name for each in prior.suggestions("tiny", SPACE)} == {"pump-tiny-x050"}
+    assert prior.notes == [
+        f"--prior: fan of {runs[0]} is left out: it is the machine that is searched",
+        f"--prior: fan of {runs[1]} is left out: it is the machine that is searched",
+        f"--prior: renamed of {runs[1]} is left out: its clips are those of fan, which is searched",
+        f"--prior: valve of {runs[1]} is left out: it was trained together with fan, which this command searches",
+    ]
+    nothing = Prior(runs, {"fan": "clips of fan", "pump": "", "valve": ""})
+    assert (nothing.runs, nothing.suggestions("tiny", SPACE)) == ([], [])
+    assert nothing.lines([[]]) == nothing.notes
 
 
 def scores_of(machine: str) -> Any:
@@ -238,8 +251,12 @@ def spaces(folder: Path, choices: str = "0.0, 1.0") -> dict[str, Path]:
 
 @pytest.fixture
 def of_pump(two_machines: DataSource, tmp_path: Path, tiny: str) -> tuple[Dataset, Run, dict[str, Any]]:
-    """A run of five trials of pump, and how to search fan."""
-    data = Dataset(two_machines.table.root, cache=two_machines.cache)
+    """A run of five trials of pump, and how to search fan, which has other clips."""
+    root = shutil.copytree(two_machines.table.root, tmp_path / "two")
+    clip = next((root / "dev_data" / "pump" / "train").iterdir())
+    samples, rate = soundfile.read(clip)
+    soundfile.write(clip, samples[::-1], rate, subtype="PCM_16")
+    data = Dataset(root, cache=two_machines.cache)
     how: dict[str, Any] = {"families": tiny, "spaces": spaces(tmp_path), "serial": True}
     run = Run(tmp_path / "pump")
     run.search(data, "pump", trials=5, quiet=True, **how)
@@ -258,6 +275,20 @@ def test_a_search_with_a_prior(of_pump: Any, tmp_path: Path, capsys: pytest.Capt
     assert run.search(data, "fan", trials=3, prior=[pump], quiet=True, **how).ended == 0
     assert run.search(data, "fan", trials=5, prior=[str(pump.layout.root)], quiet=True, **how).ended == 2
     assert sum("prior" in record.extra for record in run.ledger.records()) == 4
+
+
+@pytest.mark.parametrize("blind", [{"keep_unseen": 0.5}, {"objective": "normal-only", "held_out": 0.4}])
+def test_labels_of_the_machine_itself_do_not_come_in_by_a_prior(
+    blind: dict[str, Any], of_pump: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another run searched the same machine by all its labels, which this search must not see."""
+    data, pump, how = of_pump
+    run = Run(tmp_path / "new")
+    run.search(data, "pump", trials=3, prior=pump, **blind, **how)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"pump of {pump.layout.root} is left out: it is the machine that is searched" in said
+    assert len(run.ledger.records()) == 3
+    assert not any("prior" in record.extra for record in run.ledger.records())
 
 
 def test_without_a_prior_nothing_changes(of_pump: Any, tmp_path: Path) -> None:

@@ -61,8 +61,8 @@ class SearchConsole:
         cap = f", at most {config.epochs_cap} epochs each (--epochs-cap)" if config.epochs_cap else ""
         studies = ", ".join(study.name for study in plan.studies)
         self.line(f"{len(plan.studies)} studies of {config.trials} trials{cap}: {studies}")
-        for objective, machines_by_cells in plan.objectives.items():
-            self._objective(objective, machines_by_cells, of_several=len(plan.objectives) > 1)
+        for objective, machines_by_phrase in plan.objectives.items():
+            self._objective(objective, machines_by_phrase, of_several=len(plan.objectives) > 1)
         if config.keep_unseen:
             self.line(
                 f"{config.keep_unseen:.0%} of the labelled test clips are set aside (--keep-unseen): no trial and no "
@@ -83,20 +83,15 @@ class SearchConsole:
                     "of another version of the class do not count here"
                 )
 
-    def _objective(self, objective: str, machines_by_cells: Mapping[str, Sequence[str]], of_several: bool) -> None:
-        cells = " or ".join(sorted(machines_by_cells))
-        names = sorted(machine for machines in machines_by_cells.values() for machine in machines)
+    def _objective(self, objective: str, machines_by_phrase: Mapping[str, Sequence[str]], of_several: bool) -> None:
+        phrases = " or ".join(sorted(machines_by_phrase))
+        names = sorted(machine for machines in machines_by_phrase.values() for machine in machines)
         of = f" of {', '.join(names)}" if of_several else ""
         if objective == LABELS:
-            self.screen.print(
-                f"objective{of}: harmonic mean of {cells} on the labelled test clips. Protocol oracle: these labels "
-                "choose parameters and variants, so the numbers are optimistic"
-            )
+            meaning = "Protocol oracle: these labels choose parameters and variants, so the numbers are optimistic"
         else:
-            self.screen.print(
-                f"objective{of}: harmonic mean of {cells}, between held-out normal clips and such clips with a "
-                "fault. No label is read; how well real anomalies are found is not measured"
-            )
+            meaning = "No label is read; how well real anomalies are found is not measured"
+        self.screen.print(f"objective{of}: {phrases}. {meaning}")
 
     def line(self, text: str) -> None:
         self.screen.print(as_arguments(text) if self._of_library else text)
