@@ -17,8 +17,6 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 COLUMNS = ["clip", "id", "domain"]  # of the clips that a criterion may read
 NO_FAULTS = "no candidate was scored on injected faults: search into a new --run with --faults or by normal sound alone"
-    "no candidate was scored on injected faults: search into a new --run with --faults or --objective normal-only"
-)
 
 
 @dataclass(frozen=True)
