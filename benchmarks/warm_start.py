@@ -35,7 +35,7 @@ from asd_ray.families import Family, Space, family
 from asd_ray.families.drawing import draw, paper_draw
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning import prior
-from asd_ray.tuning.prior import Observation, Place
+from asd_ray.tuning.prior import Observation, Origin
 
 PRIOR_TRIALS = 20  # of each other machine
 Array = npt.NDArray[np.float64]
@@ -127,7 +127,7 @@ def search(
     space: Space,
     paper: dict[str, Any],
     machine: Machine,
-    others: Mapping[Place, list[Observation]],
+    others: Mapping[Origin, list[Observation]],
     seed: int,
 ) -> list[float]:
     """The best value after each trial."""
@@ -163,7 +163,9 @@ def _with_prior(
     return both
 
 
-def prior_of(machines: Mapping[str, Machine], left_out: str, space: Space, seed: int) -> dict[Place, list[Observation]]:
+def prior_of(
+    machines: Mapping[str, Machine], left_out: str, space: Space, seed: int
+) -> dict[Origin, list[Observation]]:
     """A few trials of all machines but one, with the paper's of each."""
     pick = np.random.default_rng([seed, len(left_out)])
     records: list[tuple[str, TrialRecord]] = []

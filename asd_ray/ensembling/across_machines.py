@@ -250,4 +250,4 @@ def _choices(ledger: Ledger, notes: list[str]) -> Iterator[MachineChoice]:
             candidates = load(ledger, machine, final.recipe.by, only=final.candidates.all, drop=True)
             yield MachineChoice.of(candidates, ensembles)
         except AsdRayError as error:
-            notes.append(f"cross_machine does without {machine} of {ledger.layout.root}: {error}")
+            notes.append(f"cross_machine is measured without {machine} of {ledger.layout.root}: {error}")

@@ -178,6 +178,8 @@ def load(
     A candidate without scores of the clips that standardise is left out and named; these are the clips that most
     candidates share. A candidate that lacks test clips is an error, or with `drop` it is left out, too.
     """
+    from asd_ray.ledger.record import LABELS, ORACLE
+
     records = {record.trial: record for record in ledger.records(machine) if record.status == "complete"}
     _one_dataset(ledger, machine, list(records.values()))
     asked = None if only is None else {(trial, variant) for trial, those in only.items() for variant in those}
@@ -219,8 +221,8 @@ def load(
         machine,
         frame.assign(
             paper=np.array([record.paper for record in own]),
-            peeked=np.array([bool(record.settings and record.settings.checkpoint == "oracle") for record in own]),
-            guided=np.array([bool(record.settings and record.settings.objective == "labels") for record in own]),
+            peeked=np.array([bool(record.settings and record.settings.checkpoint == ORACLE) for record in own]),
+            guided=np.array([bool(record.settings and record.settings.objective == LABELS) for record in own]),
             params=pd.Series([record.params for record in own], dtype=object),
         ),
         test.clips,
@@ -234,19 +236,19 @@ def load(
         tuple(left_out),
         ledger.layout.root,
         _targets(records.values()),
-        objective=objective_of(records.values()),
+        objective=objective_of_search(records.values()),
         faults=_faults(ledger, machine, asked, [pairs[row] for row in usable]),
         table_of=lru_cache(64)(lambda trial, split: ledger.scores(records[trial], [split])),
         unseen=unseen_clips(ledger, machine, [pairs[row] for row in usable], test.clips["clip"].tolist()),
     )
 
 
-def objective_of(records: Iterable[TrialRecord]) -> str:
+def objective_of_search(records: Iterable[TrialRecord]) -> str:
     """normal-only if no searched trial was compared by labels, else labels; imported systems may have seen some."""
     from asd_ray.ledger.record import LABELS, NORMAL_ONLY
-    from asd_ray.ledger.units import objective_of as of_record
+    from asd_ray.ledger.units import objective_of
 
-    return NORMAL_ONLY if set(map(of_record, records)) == {NORMAL_ONLY} else LABELS
+    return NORMAL_ONLY if set(map(objective_of, records)) == {NORMAL_ONLY} else LABELS
 
 
 def _has_test(ledger: Ledger, machine: str) -> bool:

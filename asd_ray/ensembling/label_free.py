@@ -11,7 +11,7 @@ import numpy.typing as npt
 from asd_ray.ensembling import criteria
 from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.criteria import Criterion, Evidence
-from asd_ray.ensembling.criteria.consensus import weights_of
+from asd_ray.ensembling.criteria.consensus import consensus_weights
 from asd_ray.ensembling.criteria.injected_faults import InjectedFaults
 from asd_ray.ensembling.fault_scorer import FaultScorer
 from asd_ray.ensembling.greedy import Selection, greedy
@@ -94,7 +94,7 @@ def _selection(recipe: Recipe, candidates: Candidates) -> Selection:
     if recipe.select == "label_free_top_k":
         return _equal(budget.chosen(_one_per_trial(order, candidates), recipe.k))
     if recipe.select == "label_free_consensus":
-        weights = weights_of(values)
+        weights = consensus_weights(values)
         members = budget.chosen([row for row in order if weights[row] > 0], recipe.size)
         return Selection(tuple(members), tuple(float(weights[row]) for row in members))
     return _greedy(recipe, candidates, np.array(order, np.intp))

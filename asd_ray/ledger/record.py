@@ -65,6 +65,7 @@ EXTRA = Fields({**{name: SHAPES[name] for name in ONCE_EXTRA}, "known_facts": Wh
 
 LABELS, NORMAL_ONLY = "labels", "normal-only"  # what the trials of a study are compared by
 OBJECTIVES = (LABELS, NORMAL_ONLY)
+LAST, ORACLE = "last", "oracle"  # whose scores are kept: the last epoch's, or those of the best epoch by test labels
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Settings:
     year: int | None = None
     held_out: float = 0.1
     epochs_cap: int | None = None
-    checkpoint: str = "last"
+    checkpoint: str = LAST
     objective: str = LABELS
     unseen: float = 0.0  # the share of labelled test clips that no choice sees
 

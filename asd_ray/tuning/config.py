@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from asd_ray._rules import ABOVE_0, AMOUNT, COUNT, DURATION, GIB, MOST, SEED, SHARE, Rule
 from asd_ray.errors import AsdRayError
 from asd_ray.families import Family, Space
-from asd_ray.ledger.record import NORMAL_ONLY, OBJECTIVES
-from asd_ray.tuning.spec import LAST, ORACLE
+from asd_ray.ledger.record import LAST, NORMAL_ONLY, OBJECTIVES, ORACLE
 from asd_ray.tuning.state_policy import DEFAULT, StatePolicy
 
 LOCAL = "local"

@@ -15,13 +15,13 @@ from asd_ray.clips.table import NORMAL, TRAIN, ClipTable
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.families import Family, Space
 from asd_ray.ledger import Ledger, Settings, TrialRecord, trial_hash
-from asd_ray.ledger.record import LABELS, NORMAL_ONLY
+from asd_ray.ledger.record import LABELS, NORMAL_ONLY, ORACLE
 from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.family_choice import notes_of_resources, resources_of, spaces_of
 from asd_ray.tuning.prior import Prior
-from asd_ray.tuning.spec import ORACLE, group_name
+from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.study import Study, study_name
 from asd_ray.tuning.suiting import (
     Reasons,
@@ -222,12 +222,12 @@ def settings_of(machines: Sequence[str], config: SearchConfig, source: DataSourc
         held_out=config.held_out,
         epochs_cap=config.epochs_cap,
         checkpoint=config.checkpoint,
-        objective=objective_of(machines, config, source.bank.frame),
+        objective=chosen_objective(machines, config, source.bank.frame),
         unseen=config.keep_unseen,
     )
 
 
-def objective_of(machines: Sequence[str], config: SearchConfig, frame: pd.DataFrame) -> str:
+def chosen_objective(machines: Sequence[str], config: SearchConfig, frame: pd.DataFrame) -> str:
     """What the trials of a study are compared by: labels if every machine has them, unless the user named another."""
     missing = {machine: reason for machine in machines if (reason := reason_without_labels(frame, machine))}
     if config.objective == LABELS and missing:
@@ -255,7 +255,7 @@ def _with_too_few_held_out(
 
 def _too_few_held_out(machines: Sequence[str], config: SearchConfig, frame: pd.DataFrame) -> str:
     """Why trials of these machines cannot be compared by injected faults; "" if they can, or if labels compare them."""
-    if objective_of(machines, config, frame) != NORMAL_ONLY:
+    if chosen_objective(machines, config, frame) != NORMAL_ONLY:
         return ""
     for machine in machines:
         train = frame[(frame["machine"] == machine) & (frame["split"] == TRAIN) & (frame["label"] == NORMAL)]

@@ -24,7 +24,7 @@ WIDTH = 0.15  # of the kernel, as a share of a parameter's range
 UNKNOWN = 0.05  # the weight of the middle rank, which counts where a machine has no trial near a setting
 
 Array = npt.NDArray[np.float64]
-Place = tuple[str, str, str]  # run, machine and settings: values are compared only within one
+Origin = tuple[str, str, str]  # run, machine and settings: values are compared only within one
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Observation:
 
     draw: Draw
     name: str
-    value: float  # its rank among the trials of its place: 0 is the worst, 1 the best
+    value: float  # its rank among the trials of its origin: 0 is the worst, 1 the best
     paper: bool
     complete: bool
 
@@ -107,7 +107,7 @@ class Prior:
 
     def lines(self, portfolios: Iterable[Collection[Suggestion]]) -> list[str]:
         """What the plan says, once the portfolio of every study is known."""
-        sizes = [len(each) for each in portfolios]
+        sizes = [len(suggestions) for suggestions in portfolios]
         if not any(sizes):
             return self.notes
         begin = (
@@ -116,7 +116,7 @@ class Prior:
         )
         return [begin, *self.notes]
 
-    def _observe(self, family: str, space: Space) -> dict[Place, list[Observation]]:
+    def _observe(self, family: str, space: Space) -> dict[Origin, list[Observation]]:
         records = [(where, record) for where, record in self._records if record.family == family]
         if self.runs and not records:
             self.notes.append(
@@ -138,34 +138,34 @@ def _where(layout: RunLayout) -> str:
     return layout.base if layout.is_s3 else os.path.realpath(layout.base)
 
 
-def observations(records: Iterable[tuple[str, TrialRecord]], space: Space) -> dict[Place, list[Observation]]:
-    """The trials of each place that `space` can draw, with their ranks among all trials of the place.
+def observations(records: Iterable[tuple[str, TrialRecord]], space: Space) -> dict[Origin, list[Observation]]:
+    """The trials of each origin that `space` can draw, with their ranks among all trials of the origin.
 
-    Ranks make places comparable whose machines differ in difficulty, or whose objectives have other units. A pruned
+    Ranks make origins comparable whose machines differ in difficulty, or whose objectives have other units. A pruned
     trial counts as worse than every complete one. A failed trial says nothing.
     """
-    by_place: dict[Place, list[TrialRecord]] = {}
+    by_origin: dict[Origin, list[TrialRecord]] = {}
     for where, record in records:
         is_valued = record.status == "pruned" or (record.status == "complete" and record.objective is not None)
         if is_valued:
             settings = json.dumps(record.settings.to_dict() if record.settings else {}, sort_keys=True)
-            by_place.setdefault((where, record.machine, settings), []).append(record)
-    observed: dict[Place, list[Observation]] = {}
-    for place, own in by_place.items():
+            by_origin.setdefault((where, record.machine, settings), []).append(record)
+    observed: dict[Origin, list[Observation]] = {}
+    for origin, own in by_origin.items():
         values = [-math.inf if record.status == "pruned" else float(record.objective or 0.0) for record in own]
         ranks = (rankdata(values) - 0.5) / len(own)
         for record, rank in zip(own, ranks, strict=True):
             if (drawn := redraw(space, record.params)) is not None:
                 is_complete = record.status == "complete"
                 seen = Observation(drawn, record.name, float(rank), record.paper, is_complete)
-                observed.setdefault(place, []).append(seen)
+                observed.setdefault(origin, []).append(seen)
     return observed
 
 
-def portfolio(observed: Mapping[Place, Sequence[Observation]], size: int = SIZE) -> list[Suggestion]:
+def portfolio(observed: Mapping[Origin, Sequence[Observation]], size: int = SIZE) -> list[Suggestion]:
     """A few settings of which at least one is good on each machine, the best on average first.
 
-    Greedy: each next setting is the one that raises the mean over the places of the best value of the set most. The
+    Greedy: each next setting is the one that raises the mean over the origins of the best value of the set most. The
     set begins with the paper's setting, which every study tries anyway.
     """
     everything = [seen for own in observed.values() for seen in own]

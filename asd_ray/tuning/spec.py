@@ -10,7 +10,6 @@ from asd_ray.families import Family, Resources
 from asd_ray.ledger import Settings, trial_hash
 from asd_ray.ledger.record import NORMAL_ONLY
 
-LAST, ORACLE = "last", "oracle"  # whose scores are kept: the last epoch's, or those of the best epoch by test labels
 REDUCTION = 3  # one in three of the trials that reach a rung goes on
 
 

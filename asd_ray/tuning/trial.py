@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import Context, Detector, Family, Scores
 from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.ledger.record import ORACLE
 from asd_ray.tuning.contract import checked_progress, checked_scores, front_end_hash
 from asd_ray.tuning.data import BySplit, DataSource, TrialData
 from asd_ray.tuning.device import device_name, free, is_out_of_memory, peak_mb, reset_peak
@@ -26,7 +27,7 @@ from asd_ray.tuning.judge import Verdict
 from asd_ray.tuning.ledger_view import joint_record
 from asd_ray.tuning.recording import commit, records_of
 from asd_ray.tuning.saving import saved_state
-from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
+from asd_ray.tuning.spec import TrialSpec, rungs
 from asd_ray.tuning.state_policy import ALWAYS, NEVER
 
 THREADS = 1024  # more only wait for each other, and torch takes no number beyond 32 bits

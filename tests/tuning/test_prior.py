@@ -53,7 +53,7 @@ def stored(machine: str, x: float, objective: float | None, **fields: Any) -> Tr
 def prior_of(values: dict[str, dict[float, float]], size: int = 5, **fields: Any) -> list[float]:
     """The x of the portfolio of machines with these values of x."""
     records = [("run", stored(name, x, value, **fields)) for name, of in values.items() for x, value in of.items()]
-    return [each.suggested["x"] for each in portfolio(observations(records, SPACE), size)]
+    return [suggestion.suggested["x"] for suggestion in portfolio(observations(records, SPACE), size)]
 
 
 def test_a_setting_that_is_good_on_every_machine_comes_first() -> None:
@@ -80,7 +80,7 @@ def test_machines_count_alike_whatever_the_size_of_their_values() -> None:
 def test_the_papers_setting_is_not_in_the_portfolio_but_counts_as_tried() -> None:
     values = {0.0: 0.7, 0.5: 0.8, 0.75: 0.9}
     records = [("run", stored("fan", x, value, paper=x == 0.75)) for x, value in values.items()]
-    assert [each.suggested["x"] for each in portfolio(observations(records, SPACE))] == [0.5, 0.0]
+    assert [suggestion.suggested["x"] for suggestion in portfolio(observations(records, SPACE))] == [0.5, 0.0]
 
 
 def test_a_pruned_trial_is_worse_than_any_complete_one_and_is_never_tried() -> None:
@@ -89,7 +89,7 @@ def test_a_pruned_trial_is_worse_than_any_complete_one_and_is_never_tried() -> N
     records += [("run", stored("fan", 0.5, None, status="failed", error="no"))]
     (own,) = observations(records, SPACE).values()
     assert [(seen.value, seen.complete) for seen in own] == [(0.625, True), (0.875, True), (0.25, False), (0.25, False)]
-    assert {each.suggested["x"] for each in portfolio(observations(records, SPACE))} == {0.0, 0.1}
+    assert {suggestion.suggested["x"] for suggestion in portfolio(observations(records, SPACE))} == {0.0, 0.1}
 
 
 def test_values_of_other_settings_are_ranked_apart() -> None:
@@ -99,8 +99,8 @@ def test_values_of_other_settings_are_ranked_apart() -> None:
         dataclasses.replace(stored("fan", x, 1.0 - x), settings=Settings(fingerprint="fan", objective="normal-only"))
         for x in (0.3, 0.4)
     ]
-    places = observations([("run", record) for record in labels + blind], SPACE)
-    assert [[seen.value for seen in own] for own in places.values()] == [[0.25, 0.75], [0.75, 0.25]]
+    by_origin = observations([("run", record) for record in labels + blind], SPACE)
+    assert [[seen.value for seen in own] for own in by_origin.values()] == [[0.25, 0.75], [0.75, 0.25]]
 
 
 def test_choices_and_parameters_that_only_some_settings_have() -> None:
@@ -214,7 +214,7 @@ def test_a_machine_that_is_searched_is_left_out_of_every_run(ledger: Ledger, tmp
     other.commit(stored("valve", 0.7, 0.8, machines=("fan", "valve")), scores_of("valve"))
     runs = [str(one.layout.root) for one in (ledger, other)]
     prior = Prior(runs, {"fan": "clips of fan"})
-    assert {each.name for each in prior.suggestions("tiny", SPACE)} == {"pump-tiny-x050"}
+    assert {suggestion.name for suggestion in prior.suggestions("tiny", SPACE)} == {"pump-tiny-x050"}
     assert prior.notes == [
         f"--prior: fan of {runs[0]} is left out: it is the machine that is searched",
         f"--prior: fan of {runs[1]} is left out: it is the machine that is searched",

@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_info
 from asd_ray.errors import StorageError
 from asd_ray.families import Resources
 from asd_ray.ledger import Ledger
+from asd_ray.ledger.record import ORACLE
 from asd_ray.tuning.search import ATTEMPTS, Search, run_serially
-from asd_ray.tuning.spec import ORACLE
 from asd_ray.tuning.study import Study
 from asd_ray.tuning.watch._base import Watcher
 

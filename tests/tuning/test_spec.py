@@ -8,7 +8,8 @@ import pytest
 
 from asd_ray.families import FAMILIES, Resources
 from asd_ray.ledger import Settings, trial_hash
-from asd_ray.tuning.spec import ORACLE, TrialSpec, rungs
+from asd_ray.ledger.record import ORACLE
+from asd_ray.tuning.spec import TrialSpec, rungs
 
 
 def spec(**changes: Any) -> TrialSpec:

@@ -11,11 +11,11 @@ import pytest
 from asd_ray.detectors.state_file import from_bytes
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
+from asd_ray.ledger.record import ORACLE
 from asd_ray.ledger.states import States, scores_digest
 from asd_ray.tuning.judge import LabelJudge
 from asd_ray.tuning.restoring import restore
 from asd_ray.tuning.search import Search, run_serially
-from asd_ray.tuning.spec import ORACLE
 from asd_ray.tuning.state_policy import ALWAYS, NEVER, StatePolicy
 from asd_ray.tuning.watch._base import Watcher
 

@@ -13,7 +13,7 @@ import pytest
 from asd_ray.detectors import Family
 from asd_ray.errors import AsdRayError
 from asd_ray.families import Resources
-from asd_ray.tuning.spec import ORACLE
+from asd_ray.ledger.record import ORACLE
 from asd_ray.tuning.study import STATES, Study
 
 

@@ -31,7 +31,7 @@ class Consensus:
         return evidence.remembered(self.name, _values)
 
 
-def weights_of(values: Floats) -> Floats:
+def consensus_weights(values: Floats) -> Floats:
     """The weight of each candidate in the consensus, from its correlation."""
     return np.asarray(np.maximum(values, 0.0) ** POWER)
 
@@ -44,5 +44,5 @@ def _values(evidence: Evidence) -> Floats:
         correlation = units @ unit_rows((weights @ ranks)[None])[0]
         if not (correlation > 0).any():
             break
-        weights = weights_of(correlation)
+        weights = consensus_weights(correlation)
     return np.asarray(correlation)

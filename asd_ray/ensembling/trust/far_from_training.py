@@ -1,4 +1,4 @@
-"""Members whose scores of held-out clips lie far from those of training clips: they know their training clips by heart.
+"""Members whose scores of held-out clips lie far from those of training clips: they fit training clips too closely.
 
 Measured by the share of pairs in which the held-out clip scores higher than a training clip of the same id, 0.5 where
 the two are alike. Domains and takes differ a little between the two in good detectors as well, hence the limit.
@@ -43,7 +43,7 @@ def warnings(ensemble: Ensemble, members: Candidates) -> Iterator[TrustWarning]:
     yield TrustWarning(
         NAME,
         f"Held-out normal clips score above training clips in most pairs of {names}{more}; 50 % would be alike. "
-        f"Such a member knows its training clips by heart. {CONSEQUENCES[source]}",
+        f"Such a member fits its training clips better than other normal clips. {CONSEQUENCES[source]}",
         {"members": len(far), "highest": float(shares.max())},
     )
 

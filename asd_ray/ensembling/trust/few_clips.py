@@ -45,7 +45,7 @@ def _of_classes(ensemble: Ensemble, members: Candidates) -> Iterator[TrustWarnin
             f"{_clips(anomalies, 'anomalous')} each"
         )
     one = f"one anomaly more or less moves the AUC of an id by up to {1 / anomalies:.2f}"
-    tenth = f"pAUC looks at the loudest {100 * MAX_FPR:g} % of the normal clips, {_share(MAX_FPR * normals)}"
+    tenth = f"pAUC looks at the {100 * MAX_FPR:g} % of the normal clips that score highest, {_share(MAX_FPR * normals)}"
     why = [one] * (anomalies < ANOMALIES) + [tenth] * (normals < NORMALS)
     yield TrustWarning(NAME, f"{which}: {', and '.join(why)}.", {"ids": len(few), NORMAL: normals, ANOMALY: anomalies})
 
