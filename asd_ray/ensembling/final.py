@@ -77,7 +77,8 @@ def _claim(final: Ensemble) -> str:
     if gain.better:
         return "; better than the best single detector (corrected for the number of recipes tried)"
     against = ", ".join(f"{protocol} {value:+.4f}" for protocol, value in final.disagreeing.items())
-    return f"; better than the best single detector by crossval alone: not under {against}" if against else ""
+    against = f"not under {against}" if against else f"not shown under {final.headline_protocol}"
+    return f"; better than the best single detector by crossval alone: {against}"
 
 
 def store(

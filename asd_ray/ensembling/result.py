@@ -183,13 +183,13 @@ class Ensemble(Part):
         """The gain over the best single detector, under the headline's protocol.
 
         `better` is the claim that all of the numbers support. It is False for an upper bound, against a single detector
-        that was chosen by the measured clips, and where any forecast is `disagreeing`. The best of several recipes is
-        better only if it still is when corrected for their number.
+        that was chosen by the measured clips, where the headline's own interval reaches 0, and where any forecast is
+        `disagreeing`. The best of several recipes is better only if it still is when corrected for their number.
         """
         metric = self.headline
         if metric is None:
             return None
-        better = metric.gain.better if self.corrected is None else self.corrected
+        better = metric.gain.better and self.corrected is not False
         allowed = self.forecasts and metric.single.protocol != "oracle" and not self.disagreeing
         return replace(metric.gain, better=better and allowed, better_as_best=self.corrected)
 
