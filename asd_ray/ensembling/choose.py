@@ -17,6 +17,7 @@ from asd_ray.ensembling.on_faults import fault_values_of
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.recipe_file import find_recipe, is_file_name, shipped_recipes
 from asd_ray.ensembling.requirements import CannotFollow
+from asd_ray.ensembling.unmeasured import lack
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import hmean
 
@@ -119,7 +120,7 @@ def choose(
 def _against_labels(candidates: Candidates) -> str:
     """Why recipes that choose by labels are not followed unless they are named; "" if they are."""
     if not candidates.labelled:
-        return "there are no anomalies"
+        return lack(candidates.clips)
     if candidates.normal_only:
         return "the search was normal-only; to use labels from here on, name such a recipe: --recipe NAME"
     return ""

@@ -209,11 +209,19 @@ def test_normal_test_clips_alone_measure_nothing(few: Candidates) -> None:
         build(only, Recipe("r", "greedy"), QUICK)
 
 
-@pytest.mark.parametrize("label", ["anomaly"])
-@pytest.mark.parametrize("select", ["greedy", "label_free"])
-def test_one_class_only_is_refused(few: Candidates, label: str, select: str) -> None:
-    with pytest.raises(AsdRayError, match="fan: no id has normal and anomalous test clips"):
-        build(replace(few, clips=few.clips.assign(label=label)), Recipe("r", select), QUICK)
+@pytest.mark.parametrize("apart", [False, True])
+def test_anomalies_without_normal_clips_of_their_id_measure_nothing(few: Candidates, apart: bool) -> None:
+    """Such a machine is searched by normal sound alone, so it must have an ensemble as well."""
+    ids = few.clips["id"].unique()
+    labels = np.where(few.clips["id"] == ids[0], "normal", "anomaly") if apart else "anomaly"
+    clips = few.clips.assign(label=labels)
+    assert len(ids) > 1
+    ensemble = build(replace(few, clips=clips), Recipe("label_free", "label_free"), QUICK)
+    assert not ensemble.metrics
+    what = "normal clips and anomalies have different ids" if apart else "all test clips are anomalies"
+    assert f"not measured: no id has both normal clips and anomalies; {what}" in ensemble.notes
+    with pytest.raises(AsdRayError, match=f"and no id has both normal clips and anomalies \\({what}\\)"):
+        build(replace(few, clips=clips), Recipe("r", "greedy"), QUICK)
 
 
 def test_constant_scores_are_left_out_and_named(few: Candidates) -> None:
