@@ -19,7 +19,7 @@ def with_nested(final: Ensemble, compared: Sequence[Ensemble], builder: Builder)
         return final
     recipes = [ensemble.recipe for ensemble in sorted(compared, key=lambda ensemble: ensemble.name)]
     entries = [(builder.evaluation(recipe), recipe) for recipe in recipes]
-    if not NESTED.possible(entries):
+    if not NESTED.possible(entries, builder.config):
         return final
     measurement = NESTED.measure(entries, builder.config)
     return with_measurement(
