@@ -108,7 +108,8 @@ def choose(
         reasons = "\n  ".join(dict.fromkeys(recipe.reason for recipe in skipped))
         raise AsdRayError(f"{machine}: no recipe can be followed:\n  {reasons}")
     comparison = store(ledger, builder, ensembles, every=recipes is None, by_user=final)
-    without_labels = not comparison.final.metrics or builder.candidates(comparison.final.recipe.by).normal_only
+    own = builder.candidates(ensembles[0].recipe.by)  # those of a final ensemble that stays may be lost
+    without_labels = not comparison.final.metrics or own.normal_only
     return replace(
         comparison,
         skipped=tuple(dict.fromkeys(skipped)),
