@@ -64,9 +64,7 @@ def print_warnings(out: Console, ensemble: Ensemble, word: str = "warning") -> N
 
 def _measure_of(ensemble: Ensemble) -> str:
     if not ensemble.metrics:
-        from asd_ray.ensembling.unmeasured import NOT_MEASURED
-
-        return NOT_MEASURED
+        return ensemble.not_measured
     name = {"hmean": "harmonic mean of AUC and pAUC", "auc": "AUC", "pauc": "pAUC"}[ensemble.config.maximise]
     return f"{name} of the test clips"
 

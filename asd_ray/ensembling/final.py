@@ -17,7 +17,6 @@ from asd_ray.ensembling.ensemble_file import FINAL, intact, stamped, stored, wri
 from asd_ray.ensembling.of_final import with_nested
 from asd_ray.ensembling.preference import preference
 from asd_ray.ensembling.result import DatasetInfo, Ensemble, Tried
-from asd_ray.ensembling.unmeasured import NOT_MEASURED
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.setting_aside import move_to_free_place
 
@@ -65,7 +64,7 @@ def _how_chosen(final: Ensemble) -> str:
         return f"chosen by a user (--final) of {recipes} recipes"
     if by == "order":
         order = f"the first of {recipes} recipes in a fixed order, as no label may choose"
-        return order if final.metrics else f"{order}; {NOT_MEASURED}"
+        return order if final.metrics else f"{order}; {final.not_measured}"
     return f"the best of {recipes} recipes by {by}"
 
 

@@ -18,6 +18,7 @@ from asd_ray.ensembling.schema import problem
 from asd_ray.ensembling.standardise import Standardiser, Statistics
 from asd_ray.ensembling.threshold import Threshold
 from asd_ray.ensembling.trust_warning import TrustWarning
+from asd_ray.ensembling.unmeasured import said_in
 from asd_ray.errors import AsdRayError
 
 FORMAT = "asd_ray-ensemble/1"
@@ -172,6 +173,11 @@ class Ensemble(Part):
     def headline(self) -> Metric | None:
         """The number that stands for the ensemble: a forecast if there is one; None if nothing was measured."""
         return self.metrics[self.headline_protocol] if self.headline_protocol else None
+
+    @property
+    def not_measured(self) -> str:
+        """What stands where its numbers would; "" if it was measured."""
+        return "" if self.metrics else said_in(self.notes)
 
     @property
     def forecasts(self) -> bool:

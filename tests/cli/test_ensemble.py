@@ -250,11 +250,12 @@ def test_without_test_labels_there_are_decisions_and_no_numbers(
     run = make_run(tmp_path / "run", test_label="unknown")
     message = refused("fan", "--run", run, "--recipe", "greedy")
     assert (
-        "there are no anomalies (the test clips have no labels); choose without labels: --recipe label_free" in message
+        "there are no known anomalies (the test clips have no labels); choose without labels: --recipe label_free"
+        in message
     )
     output = said("fan", "--run", run, "--recipe", "label_free")
-    assert " families; not measured: there are no anomalies\n" in output
-    assert "note: not measured: there are no anomalies; the test clips have no labels" in output
+    assert " families; not measured: there are no known anomalies\n" in output
+    assert "note: not measured: there are no known anomalies; the test clips have no labels" in output
     assert "oracle:" not in output
     assert json.loads((run / "ensembles/fan/final.json").read_text())["metrics"] == {}
 

@@ -187,7 +187,7 @@ def test_without_test_labels_label_free_gives_decisions_and_no_metrics(few: Cand
     assert not ensemble.metrics
     assert ensemble.members
     assert np.isfinite(ensemble.threshold.value)
-    assert "not measured: there are no anomalies; the test clips have no labels" in ensemble.notes
+    assert "not measured: there are no known anomalies; the test clips have no labels" in ensemble.notes
 
 
 def test_without_test_labels_every_other_recipe_names_the_cure(few: Candidates) -> None:
@@ -195,8 +195,8 @@ def test_without_test_labels_every_other_recipe_names_the_cure(few: Candidates) 
     with pytest.raises(AsdRayError) as raised:
         build(unlabelled, Recipe("greedy", "greedy"), QUICK)
     assert str(raised.value) == (
-        "fan: recipe greedy chooses by labels of test clips, and there are no anomalies (the test clips have no "
-        "labels); choose without labels: --recipe label_free"
+        "fan: recipe greedy chooses by labels of test clips, and there are no known anomalies (the test clips have "
+        "no labels); choose without labels: --recipe label_free"
     )
 
 

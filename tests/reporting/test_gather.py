@@ -243,7 +243,7 @@ def test_unlabelled_clips_have_scores_and_no_numbers(tmp_path: Path) -> None:
     fill(ledger, "fan", trials=2, label_of_test="unknown")
     choose(tmp_path / "run", "label_free", machines=("fan",))
     facts = gather(ledger)
-    assert "ensembles were chosen without labels, and not measured: there are no anomalies" in facts["labels"]
+    assert "ensembles were chosen without labels, and not measured: there are no known anomalies" in facts["labels"]
     (row,) = facts["summary"]["rows"]
     assert (row["forecast"], row["oracle"], row["gain"]) == (None, None, None)
     machine = facts["machines"]["fan"]
