@@ -277,7 +277,7 @@ class Run:
         drop: bool = False,
         final: bool = False,
         families: Sequence[type] = (),
-        others: Sequence[str | Path | Run] = (),
+        others: Run | str | Path | Sequence[Run | str | Path] = (),
         **config: Any,
     ) -> Comparison:
         """Choose as `ensemble` does and return everything that was compared.
@@ -287,7 +287,7 @@ class Run:
         `recipes` are names of shipped ones, files, or `Recipe` objects; without them all shipped ones are followed, and
         those that the candidates do not allow are skipped. `by` is the split whose scores standardise, and
         `standardise` the unit, such as "rank", both in place of each recipe's own. `drop` leaves out candidates that
-        lack test clips. `final` makes the best of `recipes` the final one in any case. `others` are runs whose machines
+        lack test clips. `final` makes the best of `recipes` the final one in any case. `others` is a run or several whose machines
         choose for the protocol cross_machine, with the other machines of this run. `config` are fields of
         `EnsembleConfig`, such as ``maximise="auc"``. With ``infer_limit=0.05`` or ``"50ms"`` members are chosen so that
         the ensemble scores 10 s of sound within that time on this computer, in one thread of its CPU; `families` are
@@ -304,6 +304,7 @@ class Run:
         settings = EnsembleConfig(**config)
         if recipes is not None:
             recipes = [recipes] if isinstance(recipes, str | Path | Recipe) else list(recipes)
+        learned_from = [Run(root).ledger.require() for root in _roots(others)]
         timer = None
         if settings.infer_limit is not None:
             from asd_ray.deploy.costs import Stopwatch
@@ -321,8 +322,7 @@ class Run:
                 final=final,
                 timer=timer,
             )
-            runs = [run if isinstance(run, Run) else Run(run) for run in others]
-            return across_machines(self.ledger, [comparison], [run.ledger.require() for run in runs])[0]
+            return across_machines(self.ledger, [comparison], learned_from)[0]
 
     def ensembles(self, machine: str | None = None) -> dict[str, dict[str, Ensemble]]:
         """The stored ensembles: machine -> name of the recipe, or "final" -> ensemble."""

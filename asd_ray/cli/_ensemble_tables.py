@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say
@@ -64,9 +64,7 @@ def print_warnings(out: Console, ensemble: Ensemble, word: str = "warning") -> N
 
 def _measure_of(ensemble: Ensemble) -> str:
     if not ensemble.metrics:
-        from asd_ray.ensembling.unmeasured import NOT_MEASURED
-
-        return NOT_MEASURED
+        return ensemble.not_measured
     name = {"hmean": "harmonic mean of AUC and pAUC", "auc": "AUC", "pauc": "pAUC"}[ensemble.config.maximise]
     return f"{name} of the test clips"
 
@@ -107,6 +105,21 @@ def _forecasts(final: Ensemble) -> str:
     return ", ".join(f"{name} {metric.value:.4f} ({_span(metric.interval)})" for name, metric in metrics.items())
 
 
+def _optimism(finals: Mapping[str, Ensemble]) -> str:
+    """Which of these ensembles a mean of the numbers that may choose flatters, in brackets; "" for none."""
+    by_number = ("crossval", "label_free")  # the latter in files of early versions
+    picked = [machine for machine, final in finals.items() if final.tried and final.tried.chosen_by in by_number]
+    if not picked:
+        return ""
+    if len(picked) == len(finals):
+        which = "each ensemble was"
+    elif len(picked) == 1:
+        which = f"the ensemble of {picked[0]} was"
+    else:
+        which = f"the ensembles of {', '.join(picked)} were"
+    return f" (optimistic: {which} picked by this number)"
+
+
 def print_comparisons(compared: Sequence[Comparison], printed: Collection[str] = ()) -> None:
     """The final ensembles of all machines. `printed` are the notes that `print_machine` has printed."""
     from asd_ray._console import console
@@ -133,7 +146,7 @@ def print_comparisons(compared: Sequence[Comparison], printed: Collection[str] =
     for protocol in shown:
         if protocol.name in means:
             biased = protocol.forecasts and protocol.name in protocols.CHOICE
-            how = " (optimistic: each ensemble was picked by this number)" if biased else ""
+            how = _optimism(finals) if biased else ""
             say(f"{protocol.name}: harmonic mean over {len(finals)} machines {means[protocol.name]:.4f}{how}")
     for protocol in shown:
         say(f"{protocol.name}: {protocol.sentence}.")

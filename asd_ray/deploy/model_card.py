@@ -10,7 +10,6 @@ from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.result import Ensemble
 from asd_ray.ensembling.threshold import Threshold
 from asd_ray.ensembling.trust import false_alarms
-from asd_ray.ensembling.unmeasured import NOT_MEASURED
 from asd_ray.metrics import FalseAlarmRate
 
 SPLITS = {"held_out": "held-out", "train": "training", "test": "test"}  # which normal clips units are learned from
@@ -122,7 +121,7 @@ def _numbers(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
     yield "## Numbers"
     yield ""
     if not len(ensemble.metrics):
-        yield f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]}. How well it finds real faults is not known."
+        yield f"{_sentence(ensemble.not_measured)} How well it finds real faults is not known."
         return
     tried = ensemble.candidates.tried
     yield f"On labelled test clips of {_text(ensemble.dataset.name)}; {tried} candidates were tried."

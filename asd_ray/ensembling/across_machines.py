@@ -33,7 +33,7 @@ from asd_ray.ensembling.ensemble_file import FINAL, intact, stamped, stored, wri
 from asd_ray.ensembling.evaluation_set import EvaluationSet
 from asd_ray.ensembling.final import Comparison
 from asd_ray.ensembling.greedy import Selection
-from asd_ray.ensembling.of_final import with_measurement
+from asd_ray.ensembling.of_final import warned, with_measurement
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.errors import AsdRayError
 
@@ -207,12 +207,15 @@ def _measure(
     if best is None:
         return None, "no recipe has an ensemble on every other machine"
     try:
-        candidates = load(ledger, final.machine, best.recipe.by, only=best.candidates.all, drop=True)
+        candidates, own_candidates = (
+            load(ledger, final.machine, each.recipe.by, only=each.candidates.all, drop=True) for each in (best, final)
+        )
     except AsdRayError as error:
         return None, str(error)
     again = measured(candidates, final, best, others)
     if again is None:
         return None, "no setting of the other machines is among this machine's candidates"
+    again = warned(again, own_candidates)
     write(ledger, again, final=True)
     return stamped(again), ""
 

@@ -18,7 +18,7 @@ from asd_ray.ensembling.budget import Budget
 from asd_ray.ensembling.costs import Costs
 from asd_ray.ensembling.unseen import UnseenClips, unseen_clips
 from asd_ray.errors import AsdRayError
-from asd_ray.metrics import EvaluableClips, evaluable_clips
+from asd_ray.metrics import EvaluableClips, can_evaluate, evaluable_clips
 
 if TYPE_CHECKING:
     from asd_ray.ledger import CandidateMatrix, Ledger, TrialRecord
@@ -133,8 +133,8 @@ class Candidates:
 
     @property
     def labelled(self) -> bool:
-        """Whether a test clip is known to be an anomaly. Without one nothing can be measured."""
-        return bool((self.clips["label"] == "anomaly").any())
+        """Whether an id has known normal and anomalous test clips. Without such an id nothing can be measured."""
+        return can_evaluate(self.clips)
 
     @property
     def normal_only(self) -> bool:

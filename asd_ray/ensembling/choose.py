@@ -17,6 +17,7 @@ from asd_ray.ensembling.on_faults import fault_values_of
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.recipe_file import find_recipe, is_file_name, shipped_recipes
 from asd_ray.ensembling.requirements import CannotFollow
+from asd_ray.ensembling.unmeasured import lack
 from asd_ray.errors import AsdRayError
 from asd_ray.metrics import hmean
 
@@ -107,7 +108,8 @@ def choose(
         reasons = "\n  ".join(dict.fromkeys(recipe.reason for recipe in skipped))
         raise AsdRayError(f"{machine}: no recipe can be followed:\n  {reasons}")
     comparison = store(ledger, builder, ensembles, every=recipes is None, by_user=final)
-    without_labels = not comparison.final.metrics or builder.candidates(comparison.final.recipe.by).normal_only
+    own = builder.candidates(ensembles[0].recipe.by)  # those of a final ensemble that stays may be lost
+    without_labels = not comparison.final.metrics or own.normal_only
     return replace(
         comparison,
         skipped=tuple(dict.fromkeys(skipped)),
@@ -119,7 +121,7 @@ def choose(
 def _against_labels(candidates: Candidates) -> str:
     """Why recipes that choose by labels are not followed unless they are named; "" if they are."""
     if not candidates.labelled:
-        return "there are no anomalies"
+        return lack(candidates.clips)
     if candidates.normal_only:
         return "the search was normal-only; to use labels from here on, name such a recipe: --recipe NAME"
     return ""

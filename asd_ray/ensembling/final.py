@@ -14,10 +14,9 @@ from asd_ray._terminal import typed
 from asd_ray.ensembling import bootstrap, protocols
 from asd_ray.ensembling.build import Builder
 from asd_ray.ensembling.ensemble_file import FINAL, intact, stamped, stored, write
-from asd_ray.ensembling.of_final import with_nested
+from asd_ray.ensembling.of_final import warned, with_nested
 from asd_ray.ensembling.preference import preference
 from asd_ray.ensembling.result import DatasetInfo, Ensemble, Tried
-from asd_ray.ensembling.unmeasured import NOT_MEASURED
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.setting_aside import move_to_free_place
 
@@ -65,7 +64,7 @@ def _how_chosen(final: Ensemble) -> str:
         return f"chosen by a user (--final) of {recipes} recipes"
     if by == "order":
         order = f"the first of {recipes} recipes in a fixed order, as no label may choose"
-        return order if final.metrics else f"{order}; {NOT_MEASURED}"
+        return order if final.metrics else f"{order}; {final.not_measured}"
     return f"the best of {recipes} recipes by {by}"
 
 
@@ -77,7 +76,8 @@ def _claim(final: Ensemble) -> str:
     if gain.better:
         return "; better than the best single detector (corrected for the number of recipes tried)"
     against = ", ".join(f"{protocol} {value:+.4f}" for protocol, value in final.disagreeing.items())
-    return f"; better than the best single detector by crossval alone: not under {against}" if against else ""
+    against = f"not under {against}" if against else f"not shown under {final.headline_protocol}"
+    return f"; better than the best single detector by crossval alone: {against}"
 
 
 def store(
@@ -125,7 +125,7 @@ def store(
         best = current
     else:
         notes += [f"final.json was {current.name}, {unlike}; it was replaced"] if current and unlike else []
-        best = with_nested(best, pool, builder)
+        best = warned(with_nested(best, pool, builder), builder.candidates(best.recipe.by))
         write(ledger, best, final=True)
     path = ledger.layout.url(ledger.layout.ensemble_file(machine, FINAL))
     own = tuple(sorted((ensemble for ensemble in compared if ensemble.name in new), key=key))

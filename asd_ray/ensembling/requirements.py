@@ -15,7 +15,7 @@ from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.label_free import criterion_lacking, criterion_of, without_labels
 from asd_ray.ensembling.recipe import Recipe, Slot
 from asd_ray.ensembling.slots import fits, slot_rows
-from asd_ray.ensembling.unmeasured import why_unmeasured
+from asd_ray.ensembling.unmeasured import lack, what_they_are
 from asd_ray.errors import AsdRayError, unknown
 
 
@@ -40,8 +40,8 @@ def lacking(recipe: Recipe, candidates: Candidates) -> str:
     """A message on what is missing and how to get it; "" if nothing is missing."""
     if recipe.uses_labels and not candidates.labelled:
         return (
-            f"recipe {recipe.stem} chooses by labels of test clips, and there are no anomalies "
-            f"({why_unmeasured(candidates.clips).partition('; ')[2]}); choose without labels: --recipe label_free"
+            f"recipe {recipe.stem} chooses by labels of test clips, and {lack(candidates.clips)} "
+            f"({what_they_are(candidates.clips)}); choose without labels: --recipe label_free"
         )
     if recipe.combine[0] in TRANSDUCTIVE and not len(candidates.clips):
         return f"recipe {recipe.stem} ranks scores among test clips, and there are none; combine by mean instead"

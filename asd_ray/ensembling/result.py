@@ -18,6 +18,7 @@ from asd_ray.ensembling.schema import problem
 from asd_ray.ensembling.standardise import Standardiser, Statistics
 from asd_ray.ensembling.threshold import Threshold
 from asd_ray.ensembling.trust_warning import TrustWarning
+from asd_ray.ensembling.unmeasured import said_in
 from asd_ray.errors import AsdRayError
 
 FORMAT = "asd_ray-ensemble/1"
@@ -174,6 +175,11 @@ class Ensemble(Part):
         return self.metrics[self.headline_protocol] if self.headline_protocol else None
 
     @property
+    def not_measured(self) -> str:
+        """What stands where its numbers would; "" if it was measured."""
+        return "" if self.metrics else said_in(self.notes)
+
+    @property
     def forecasts(self) -> bool:
         """Whether the headline is a forecast and not an upper bound."""
         return self.headline_protocol is not None and protocols.find(self.headline_protocol).forecasts
@@ -183,13 +189,13 @@ class Ensemble(Part):
         """The gain over the best single detector, under the headline's protocol.
 
         `better` is the claim that all of the numbers support. It is False for an upper bound, against a single detector
-        that was chosen by the measured clips, and where any forecast is `disagreeing`. The best of several recipes is
-        better only if it still is when corrected for their number.
+        that was chosen by the measured clips, where the headline's own interval reaches 0, and where any forecast is
+        `disagreeing`. The best of several recipes is better only if it still is when corrected for their number.
         """
         metric = self.headline
         if metric is None:
             return None
-        better = metric.gain.better if self.corrected is None else self.corrected
+        better = metric.gain.better and self.corrected is not False
         allowed = self.forecasts and metric.single.protocol != "oracle" and not self.disagreeing
         return replace(metric.gain, better=better and allowed, better_as_best=self.corrected)
 

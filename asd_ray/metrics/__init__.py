@@ -4,7 +4,7 @@ from asd_ray.metrics.cells import Cells, cells_batch, objective
 from asd_ray.metrics.curve import MAX_FPR, auc, auc_batch, mauc, pauc, pauc_batch
 from asd_ray.metrics.decisions import Detection, detection, f1
 from asd_ray.metrics.editions import EDITIONS, Edition
-from asd_ray.metrics.evaluable import EvaluableClips, evaluable_clips
+from asd_ray.metrics.evaluable import EvaluableClips, can_evaluate, evaluable_clips
 from asd_ray.metrics.false_alarms import FalseAlarmRate
 from asd_ray.metrics.ground_truth import read_truth
 from asd_ray.metrics.jackknife import Jackknife, jackknife
@@ -27,6 +27,7 @@ __all__ = [
     "auc_batch",
     "cells_batch",
     "detection",
+    "can_evaluate",
     "evaluable_clips",
     "f1",
     "hmean",

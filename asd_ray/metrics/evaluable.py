@@ -49,6 +49,12 @@ def evaluable_clips(machine: str, test: pd.DataFrame, year: int | None) -> Evalu
     return EvaluableClips(rows, of_year, notes)
 
 
+def can_evaluate(test: pd.DataFrame) -> bool:
+    """Whether `evaluable_clips` finds clips: an id has normal and anomalous ones."""
+    labelled = test[test["label"].isin((NORMAL, ANOMALY))]
+    return any(_fills(rows, PER_ID) for _, rows in labelled.groupby("id"))
+
+
 def _rule_for(machine: str, test: pd.DataFrame, year: int | None) -> tuple[int | None, CellRule, list[str]]:
     """The year, its rule and notes; year None where the rule is that of machines of no year."""
     if year is None:

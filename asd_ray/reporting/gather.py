@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from asd_ray._terminal import typed
 from asd_ray.ensembling import Ensemble, protocols, stored
 from asd_ray.ensembling.ensemble_file import FINAL
-from asd_ray.ensembling.unmeasured import NOT_MEASURED
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.ledger.record import NORMAL_ONLY
 from asd_ray.ledger.units import objective_of
@@ -111,6 +110,7 @@ def summary(finals: Mapping[str, Ensemble], on_faults: Mapping[str, Facts | None
             "families": sorted({member.family for member in final.members}),
             "tried": final.candidates.tried,
             "measured": bool(final.metrics),
+            "not_measured": final.not_measured,
             "on_faults": own["value"] if (own := (on_faults or {}).get(machine)) else None,
             **headline_facts(final),
         }
@@ -124,7 +124,7 @@ def unlike(rows: Sequence[Facts]) -> str:
     """The reason why the rows have no mean over machines; "" if they have one."""
     unmeasured = [row["machine"] for row in rows if not row.get("measured", True)]
     if unmeasured and len(unmeasured) < len(rows):
-        return f"No mean over machines: {', '.join(unmeasured)} not measured, as there are no anomalies."
+        return f"No mean over machines: {', '.join(unmeasured)} cannot be measured."
     for key, difference in (
         ("maximise", "they maximise different measures"),
         ("year", "their cells are of several years"),
@@ -192,8 +192,9 @@ def label_sentence(records: Sequence[TrialRecord], finals: Mapping[str, Ensemble
             + f", their parameters were searched {' or '.join(ways)}" * bool(ways)
         )
     if unmeasured:
+        reasons = ", or ".join(dict.fromkeys(finals[machine].not_measured for machine in unmeasured))
         which = "" if len(unmeasured) == len(finals) else f" of {', '.join(unmeasured)}"
-        parts.append(f"ensembles{which} were chosen without labels, and {NOT_MEASURED}")
+        parts.append(f"ensembles{which} were chosen without labels, and {reasons}")
     if len(searched) < len(records):
         parts.append("how imported systems used labels is not known")
     by_protocol: dict[str, list[Ensemble]] = {}

@@ -76,6 +76,9 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         gained=bool(gains),
         forecasts=sum(gain["protocol"] in forecasting for gain in gains),
         cost_rows=cost_rows(facts),
+        not_measured=", or ".join(
+            dict.fromkeys(row["not_measured"] for row in facts["summary"]["rows"] if not row["measured"])
+        ),
         unmeasured=[row["machine"] for row in facts["summary"]["rows"] if not row["measured"]],
     )
 

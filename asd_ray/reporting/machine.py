@@ -16,7 +16,7 @@ from asd_ray.ensembling.mistakes import mistakes
 from asd_ray.ensembling.on_faults import FaultScores, OnFaults
 from asd_ray.ensembling.threshold import SOURCES
 from asd_ray.ensembling.trust import warnings_of
-from asd_ray.ensembling.unmeasured import NOT_MEASURED, why_unmeasured
+from asd_ray.ensembling.unmeasured import not_measured, why_unmeasured
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.schema import LABELS
 from asd_ray.reporting.curves import histograms, roc_curves
@@ -53,7 +53,7 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
         "recipes": recipes(alike, fault_scores),
         "older": older,
         "clips": {label: many for label in LABELS if (many := int((candidates.clips["label"] == label).sum()))},
-        "cells": candidates.judged.cells if candidates.labelled else NOT_MEASURED,
+        "cells": candidates.judged.cells if candidates.labelled else not_measured(candidates.clips),
         "unmeasured": "" if candidates.labelled else why_unmeasured(candidates.clips),
         "searched_on_faults": candidates.normal_only,
         "on_faults": _on_faults(fault_scores, final),

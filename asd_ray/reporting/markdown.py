@@ -9,7 +9,6 @@ from typing import Any
 from asd_ray._terminal import visible
 from asd_ray.ensembling import Ensemble
 from asd_ray.ensembling.mistakes import Mistakes
-from asd_ray.ensembling.unmeasured import NOT_MEASURED
 from asd_ray.ledger.record import NORMAL_ONLY
 from asd_ray.ledger.units import MEANING
 from asd_ray.reporting.leaderboard import differing
@@ -70,7 +69,7 @@ def _summary(summary: Mapping[str, Any]) -> Iterator[str]:
 def _row(machine: str, recipe: str, members: str, row: Mapping[str, Any], maximised: Collection[str]) -> list[str]:
     """A row with a column of intervals after each measure that some row maximises."""
     own, best, gain = row["forecast"] or {}, row["oracle"] or {}, row["gain"] or {}
-    cells = [machine, recipe, members, row["protocol"] or (DASH if row.get("measured", True) else NOT_MEASURED)]
+    cells = [machine, recipe, members, row["protocol"] or row.get("not_measured") or DASH]
     for name in SHORT:
         cells.append(number(own.get(name)))
         if name in maximised:
@@ -106,7 +105,12 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
     )
     if not final.metrics:
         rows = (
-            [row["recipe"] + " (chosen)" * row["chosen"], str(row["members"]), NOT_MEASURED, number(row["on_faults"])]
+            [
+                row["recipe"] + " (chosen)" * row["chosen"],
+                str(row["members"]),
+                final.not_measured,
+                number(row["on_faults"]),
+            ]
             for row in facts["recipes"]
         )
         yield from table(("recipe", "members", "test clips", "injected faults"), rows)

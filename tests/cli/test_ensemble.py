@@ -15,9 +15,13 @@ import pandas as pd
 import pytest
 
 from asd_ray._console import Console
+from asd_ray.cli._ensemble_tables import print_comparisons
 from asd_ray.cli._types import infer_limit
 from asd_ray.ensemble import main
+from asd_ray.ensembling import Comparison
+from asd_ray.ensembling.result import Tried
 from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
+from tests.ensembling.conftest import make_ensemble, make_metric
 
 QUICK = ("--folds", "2", "--repeats", "1")
 FAMILIES = ("idnn", "group_made")
@@ -246,11 +250,12 @@ def test_without_test_labels_there_are_decisions_and_no_numbers(
     run = make_run(tmp_path / "run", test_label="unknown")
     message = refused("fan", "--run", run, "--recipe", "greedy")
     assert (
-        "there are no anomalies (the test clips have no labels); choose without labels: --recipe label_free" in message
+        "there are no known anomalies (the test clips have no labels); choose without labels: --recipe label_free"
+        in message
     )
     output = said("fan", "--run", run, "--recipe", "label_free")
-    assert " families; not measured: there are no anomalies\n" in output
-    assert "note: not measured: there are no anomalies; the test clips have no labels" in output
+    assert " families; not measured: there are no known anomalies\n" in output
+    assert "note: not measured: there are no known anomalies; the test clips have no labels" in output
     assert "oracle:" not in output
     assert json.loads((run / "ensembles/fan/final.json").read_text())["metrics"] == {}
 
@@ -437,3 +442,26 @@ def test_json_of_the_command_has_the_warnings(run: Path, said: Callable[..., str
     printed = json.loads(said("fan", "--run", run, "--recipe", "best_single", "--json", *QUICK))
     warnings = printed["machines"]["fan"]["warnings"]
     assert {"name", "sentence", "numbers"} == set(warnings[0])
+
+
+@pytest.mark.parametrize(
+    ("ways", "said"),
+    [
+        (("crossval", "crossval", "crossval"), " (optimistic: each ensemble was picked by this number)"),
+        (("crossval", "order", "user"), " (optimistic: the ensemble of fan was picked by this number)"),
+        (("crossval", "order", "crossval"), " (optimistic: the ensembles of fan, valve were picked by this number)"),
+        (("user", "order", "order"), ""),
+    ],
+)
+def test_a_mean_is_optimistic_only_where_its_number_picked(
+    ways: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make_ensemble(crossval=make_metric(0.8), oracle=make_metric(0.8))
+    finals = [
+        replace(made, machine=machine, tried=Tried(3, way))
+        for machine, way in zip(("fan", "pump", "valve"), ways, strict=True)
+    ]
+    print_comparisons([Comparison(final.machine, final, "", (), 0, ()) for final in finals])
+    lines = capsys.readouterr().out.splitlines()
+    assert f"crossval: harmonic mean over 3 machines 0.8000{said}" in lines
+    assert "oracle: harmonic mean over 3 machines 0.8000" in lines

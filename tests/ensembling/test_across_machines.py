@@ -12,11 +12,13 @@ import pytest
 
 from asd_ray.ensembling import Ensemble, EnsembleConfig, Recipe, across_machines, build, choose, finals, verify
 from asd_ray.ensembling.across_machines import MachineChoice, best_recipe, best_setting, carried_over, measured
-from asd_ray.ensembling.candidates import Candidates
+from asd_ray.ensembling.candidates import Candidates, load
 from asd_ray.ensembling.ensemble_file import FINAL
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
+from asd_ray.ensembling.of_final import warned
 from asd_ray.ensembling.protocols import CROSS_MACHINE, measure
 from asd_ray.ensembling.standardise import Standardiser
+from asd_ray.ensembling.trust import warnings_of
 from asd_ray.ledger import Ledger
 from tests.ensembling.conftest import FAMILIES, make_candidates, make_clips, make_ledger, make_scores
 from tests.hostile import Verbs
@@ -174,3 +176,27 @@ def test_what_does_not_carry_over_is_a_note(tmp_path: Path) -> None:
     choose(ledger, "pump", ["top_k"], CONFIG, final=True)
     [comparison] = across_machines(ledger, compared[:1])
     assert comparison.notes[-1] in (reason, "no cross_machine: no recipe has an ensemble on every other machine")
+
+
+def test_the_warnings_look_at_the_numbers_of_the_final_ensemble(ledger: Ledger) -> None:
+    """Few clips, so that nested has numbers that the recipe's own ensemble lacks."""
+    compared = [choose(ledger, machine, ["best_single", "top_k"], CONFIG) for machine in ("fan", "pump")]
+    for comparison in [*compared, *across_machines(ledger, compared)]:
+        final = comparison.final
+        members = load(ledger, final.machine, final.recipe.by, only=final.candidates.all)
+        place = {pair: row for row, pair in enumerate(members.pairs)}
+        own = members.take([place[member.pair] for member in final.members])
+        assert "nested" in final.metrics
+        assert final.warnings == warnings_of(final, own)
+
+
+def test_a_number_that_is_added_is_warned_of() -> None:
+    candidates = make_candidates()
+    final = build(candidates, TOP, CONFIG)
+    assert final.warnings is not None
+    perfect = replace(final.metrics["crossval"], value=1.0, interval=(1.0, 1.0))
+    metrics = replace(final.metrics, by_protocol={**final.metrics.by_protocol, "nested": perfect})
+    again = warned(replace(final, metrics=metrics), candidates)
+    assert again.warnings is not None
+    assert not any("nested" in warning.sentence for warning in final.warnings)
+    assert any("nested" in warning.sentence for warning in again.warnings)

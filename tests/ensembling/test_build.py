@@ -187,7 +187,7 @@ def test_without_test_labels_label_free_gives_decisions_and_no_metrics(few: Cand
     assert not ensemble.metrics
     assert ensemble.members
     assert np.isfinite(ensemble.threshold.value)
-    assert "not measured: there are no anomalies; the test clips have no labels" in ensemble.notes
+    assert "not measured: there are no known anomalies; the test clips have no labels" in ensemble.notes
 
 
 def test_without_test_labels_every_other_recipe_names_the_cure(few: Candidates) -> None:
@@ -195,8 +195,8 @@ def test_without_test_labels_every_other_recipe_names_the_cure(few: Candidates) 
     with pytest.raises(AsdRayError) as raised:
         build(unlabelled, Recipe("greedy", "greedy"), QUICK)
     assert str(raised.value) == (
-        "fan: recipe greedy chooses by labels of test clips, and there are no anomalies (the test clips have no "
-        "labels); choose without labels: --recipe label_free"
+        "fan: recipe greedy chooses by labels of test clips, and there are no known anomalies (the test clips have "
+        "no labels); choose without labels: --recipe label_free"
     )
 
 
@@ -209,11 +209,19 @@ def test_normal_test_clips_alone_measure_nothing(few: Candidates) -> None:
         build(only, Recipe("r", "greedy"), QUICK)
 
 
-@pytest.mark.parametrize("label", ["anomaly"])
-@pytest.mark.parametrize("select", ["greedy", "label_free"])
-def test_one_class_only_is_refused(few: Candidates, label: str, select: str) -> None:
-    with pytest.raises(AsdRayError, match="fan: no id has normal and anomalous test clips"):
-        build(replace(few, clips=few.clips.assign(label=label)), Recipe("r", select), QUICK)
+@pytest.mark.parametrize("apart", [False, True])
+def test_anomalies_without_normal_clips_of_their_id_measure_nothing(few: Candidates, apart: bool) -> None:
+    """Such a machine is searched by normal sound alone, so it must have an ensemble as well."""
+    ids = few.clips["id"].unique()
+    labels = np.where(few.clips["id"] == ids[0], "normal", "anomaly") if apart else "anomaly"
+    clips = few.clips.assign(label=labels)
+    assert len(ids) > 1
+    ensemble = build(replace(few, clips=clips), Recipe("label_free", "label_free"), QUICK)
+    assert not ensemble.metrics
+    what = "normal clips and anomalies have different ids" if apart else "all test clips are anomalies"
+    assert f"not measured: no id has both normal clips and anomalies; {what}" in ensemble.notes
+    with pytest.raises(AsdRayError, match=f"and no id has both normal clips and anomalies \\({what}\\)"):
+        build(replace(few, clips=clips), Recipe("r", "greedy"), QUICK)
 
 
 def test_constant_scores_are_left_out_and_named(few: Candidates) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from asd_ray.ensembling.choose import over_machines, skipped_notes
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 from asd_ray.metrics import hmean
+from asd_ray.run import Run
 from tests.ensembling.conftest import FAMILIES, SMALL, make_ledger
 
 CONFIG = EnsembleConfig(repeats=1, folds=2, draws=20)
@@ -112,3 +114,26 @@ def test_a_unit_takes_the_place_of_each_recipes_own(ledger: Ledger) -> None:
     assert own["label_free.mean"] == "z"
     with pytest.raises(AsdRayError, match="unknown way to standardise 'zed'"):
         choose(ledger, "fan", ["top_k"], CONFIG, standardise="zed")
+
+
+def test_the_other_runs_are_one_or_several_and_opened_before_anything_is_written(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    other = make_ledger(tmp_path / "other", SMALL, "valve")
+    choose(other, "valve", ["top_k"], CONFIG)
+    run, options = Run(ledger.layout.root), {"repeats": 1, "folds": 2, "draws": 20}
+    with pytest.raises(AsdRayError, match="absent"):
+        run.compare("fan", ["top_k"], others=[other.layout.root, tmp_path / "absent"], **options)
+    assert not run.ensembles()
+    for others in (other.layout.root, Path(other.layout.root), Run(other.layout.root), [other.layout.root]):
+        final = run.compare("fan", ["top_k"], others=others, **options).final
+        assert final.notes[-1].endswith("chosen by the labels of valve")
+
+
+def test_a_final_ensemble_of_lost_scores_stays_and_is_no_error(ledger: Ledger, tmp_path: Path) -> None:
+    choose(ledger, "fan", ["best_single"], CONFIG, by="train")
+    less = make_ledger(tmp_path / "less", SMALL, "fan", splits=("held_out", "test"))
+    shutil.copytree(Path(ledger.layout.root) / "ensembles", tmp_path / "less" / "ensembles")
+    comparison = choose(less, "fan", ["top_k"], CONFIG, by="held_out")
+    assert comparison.final.recipe.by == "train"
+    assert any("its candidates are no longer in the ledger" in note for note in comparison.notes)

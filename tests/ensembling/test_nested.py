@@ -97,9 +97,20 @@ def test_candidates_that_a_recipe_may_need_stay_in_the_pool(monkeypatch: pytest.
 
 def test_it_needs_a_choice_and_clips_for_folds_inside_folds() -> None:
     evaluation = EvaluationSet.of(make_candidates(), Standardiser())
-    assert not NESTED.possible([(evaluation, ALL_MEANS[0])])
-    assert NESTED.possible([(evaluation, ALL_MEANS[0]), (evaluation, ALL_MEANS[2])])
+    assert not NESTED.possible([(evaluation, ALL_MEANS[0])], CONFIG)
+    assert NESTED.possible([(evaluation, ALL_MEANS[0]), (evaluation, ALL_MEANS[2])], CONFIG)
     few = EvaluationSet.of(make_candidates(per=2), Standardiser())
-    assert not NESTED.possible([(few, ALL_MEANS[0]), (few, ALL_MEANS[2])])
+    assert not NESTED.possible([(few, ALL_MEANS[0]), (few, ALL_MEANS[2])], CONFIG)
     least = EvaluationSet.of(make_candidates(per=3), Standardiser())
-    assert 0 < NESTED.measure([(least, ALL_MEANS[0]), (least, ALL_MEANS[2])], EnsembleConfig()).value <= 1
+    entries = [(least, ALL_MEANS[0]), (least, ALL_MEANS[2])]
+    assert NESTED.possible(entries, EnsembleConfig())
+    assert 0 < NESTED.measure(entries, EnsembleConfig()).value <= 1
+
+
+@pytest.mark.parametrize(("per", "folds", "possible"), [(3, 2, False), (3, 3, True), (4, 2, True), (2, 5, False)])
+def test_every_fold_leaves_clips_for_the_folds_inside(per: int, folds: int, possible: bool) -> None:
+    evaluation = EvaluationSet.of(make_candidates(per=per), Standardiser())
+    entries, config = [(evaluation, recipe) for recipe in ALL_MEANS[:2]], replace(CONFIG, folds=folds)
+    assert NESTED.possible(entries, config) == possible
+    if possible:
+        assert 0 < NESTED.measure(entries, config).value <= 1

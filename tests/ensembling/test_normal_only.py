@@ -70,23 +70,27 @@ def test_constant_scores_of_normal_clips_are_left_out(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("test", "what"), [("none", "the machine has no test clips"), ("unknown", "the test clips have no labels")]
+    ("test", "lack", "what"),
+    [
+        ("none", "there are no anomalies", "the machine has no test clips"),
+        ("unknown", "there are no known anomalies", "the test clips have no labels"),
+    ],
 )
-def test_only_recipes_without_labels_are_followed(tmp_path: Path, test: str, what: str) -> None:
+def test_only_recipes_without_labels_are_followed(tmp_path: Path, test: str, lack: str, what: str) -> None:
     ledger = of(tmp_path, test)
     comparison = choose(ledger, "fan", config=QUICK)
     assert {ensemble.recipe.uses_labels for ensemble in comparison.ensembles} == {False}
     assert comparison.final.headline is None
-    assert f"not measured: there are no anomalies; {what}" in comparison.final.notes
+    assert f"not measured: {lack}; {what}" in comparison.final.notes
     assert comparison.final.tried is not None
     assert comparison.final.tried.chosen_by == "order"
-    assert comparison.summary.endswith("in a fixed order, as no label may choose; not measured: there are no anomalies")
+    assert comparison.summary.endswith(f"in a fixed order, as no label may choose; not measured: {lack}")
     named = [skipped.recipe for skipped in comparison.skipped if skipped.by_labels]
     assert len(named) == len(set(named))
     assert {"greedy", "best_single", "top_k"} <= set(named)
     notes = skipped_notes([comparison])
     assert sum("not followed, as they choose by labels" in note for note in notes) == 1
-    assert "(there are no anomalies)" in notes[0]
+    assert f"({lack})" in notes[0]
     assert set(comparison.on_faults) == {ensemble.name for ensemble in comparison.ensembles}
 
 

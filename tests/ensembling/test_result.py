@@ -13,6 +13,7 @@ import pytest
 
 from asd_ray.ensembling import Comparison, Ensemble, EnsembleConfig, build, protocols, read, verify, write
 from asd_ray.ensembling._part import Part
+from asd_ray.ensembling.metric import Gain
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
@@ -195,6 +196,19 @@ def test_one_forecast_below_the_best_single_takes_the_claim_away(against: str) -
     assert said.endswith(f"; better than the best single detector by crossval alone: not under {against} -0.0040")
     worse_when_best = replace(below, gain=replace(below.gain, value=0.1))
     assert make_ensemble(crossval=make_metric(better_as_best=False), **{against: worse_when_best}).disagreeing == {}
+
+
+@pytest.mark.parametrize("headline", ["unseen", "nested"])
+def test_a_headline_whose_own_interval_reaches_0_is_not_better(headline: str) -> None:
+    unsure = make_metric()
+    unsure = replace(unsure, gain=Gain(0.02, (-0.01, 0.05), False))
+    ensemble = make_ensemble(crossval=make_metric(better_as_best=True), **{headline: unsure})
+    assert ensemble.gain == Gain(0.02, (-0.01, 0.05), False, better_as_best=True)
+    said = Comparison("fan", ensemble, "", (), 0, ()).summary
+    assert said.endswith(f"; better than the best single detector by crossval alone: not shown under {headline}")
+    agreeing = make_ensemble(crossval=make_metric(better_as_best=True), **{headline: make_metric()})
+    assert agreeing.gain is not None
+    assert agreeing.gain.better
 
 
 def test_a_replaced_number_is_noticed_by_verify(small: Ledger) -> None:

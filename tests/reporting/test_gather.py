@@ -168,9 +168,11 @@ def test_only_a_forecast_is_better_and_the_best_of_several_if_that_is_allowed_fo
     assert not better(oracle=make_metric())
     assert better(oracle=make_metric(), crossval=make_metric())
     assert not better(crossval=make_metric(better_as_best=False))
-    assert better(crossval=make_metric(better=False, better_as_best=True))
+    assert better(crossval=make_metric(better_as_best=True))
     assert not better(label_free=make_metric(), crossval=make_metric(better_as_best=False), oracle=make_metric())
     assert not better(label_free=make_metric(against="oracle"))
+    unsure = make_metric(better=False)
+    assert not better(crossval=make_metric(better_as_best=True), unseen=unsure)
     worse = make_metric()
     worse = replace(worse, gain=replace(worse.gain, value=-0.004))
     assert not better(crossval=make_metric(better_as_best=True), cross_id=worse)
@@ -241,7 +243,7 @@ def test_unlabelled_clips_have_scores_and_no_numbers(tmp_path: Path) -> None:
     fill(ledger, "fan", trials=2, label_of_test="unknown")
     choose(tmp_path / "run", "label_free", machines=("fan",))
     facts = gather(ledger)
-    assert "ensembles were chosen without labels, and not measured: there are no anomalies" in facts["labels"]
+    assert "ensembles were chosen without labels, and not measured: there are no known anomalies" in facts["labels"]
     (row,) = facts["summary"]["rows"]
     assert (row["forecast"], row["oracle"], row["gain"]) == (None, None, None)
     machine = facts["machines"]["fan"]

@@ -23,6 +23,8 @@ from asd_ray.reporting.write import contents
 from tests.reporting.conftest import KINDS, choose, fill, fill_normal_only
 from tests.reporting.test_submission import CLIPS, clips_of
 
+NOT_KNOWN = "not measured: there are no known anomalies"
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -78,14 +80,14 @@ def test_labels_that_the_search_did_not_read_measure_afterwards(facts: Any) -> N
     assert rows["valve"]["on_faults"] == pytest.approx(facts["machines"]["valve"]["on_faults"]["value"])
     assert (rows["fan"]["measured"], rows["fan"]["forecast"]) == (False, None)
     assert rows["ToyCar"]["on_faults"] is None
-    assert facts["summary"]["apart"] == "No mean over machines: fan, pump not measured, as there are no anomalies."
+    assert facts["summary"]["apart"] == "No mean over machines: fan, pump cannot be measured."
     assert facts["summary"]["over_machines"]["forecast"] is None
 
 
 def test_the_sentence_on_labels_names_both_ways(facts: Any) -> None:
     searched = "searched with the labels of the test clips or without labels, by faults injected into normal clips"
     assert searched in facts["labels"]
-    assert f"ensembles of fan, pump were chosen without labels, and {NOT_MEASURED}" in facts["labels"]
+    assert f"ensembles of fan, pump were chosen without labels, and {NOT_MEASURED}, or {NOT_KNOWN}" in facts["labels"]
 
 
 def test_every_form_says_what_was_not_measured(files: dict[str, str]) -> None:
@@ -98,6 +100,10 @@ def test_every_form_says_what_was_not_measured(files: dict[str, str]) -> None:
     own = markdown[markdown.index("## fan") : markdown.index("## pump")]
     assert NOT_MEASURED in own
     assert "### Injected faults" in own
+    unlabelled = page[page.index('id="machine-pump"') : page.index('id="machine-valve"')]
+    assert NOT_MEASURED not in unlabelled
+    assert f"AUC and pAUC {NOT_KNOWN}." in unlabelled
+    assert NOT_KNOWN in markdown[markdown.index("## pump") : markdown.index("## valve")]
     assert "| tone |" in own
     assert "not measured" in files["fan-leaderboard.csv"]
 

@@ -29,6 +29,7 @@ from asd_ray.ensembling.slots import slot_rows
 
 REPEATS = 1  # of the folds
 INNER = 3  # folds inside a fold, drawn once
+LEAST = 2  # clips of each id, domain and label that folds inside a fold need
 POOL = 100  # best candidates that the crossval inside a fold takes its members from
 POOL_OF_GROUP = 10  # best candidates of each family, and of each slot of a recipe, that are always among them
 
@@ -40,9 +41,14 @@ class Nested:
     sentence = "chosen on folds of the test clips, the recipe included, and measured on the fold left out"
     forecasts = True
 
-    def possible(self, entries: Sequence[Entry]) -> bool:
-        """Whether there are recipes to choose from, and clips enough for folds inside folds."""
-        return len(entries) > 1 and fewest_clips(entries[0][0].scorer) > 2
+    def possible(self, entries: Sequence[Entry], config: EnsembleConfig) -> bool:
+        """Whether there are recipes to choose from, and clips enough for folds inside folds.
+
+        The other clips of each fold are at least `LEAST` of each id, domain and label.
+        """
+        fewest = fewest_clips(entries[0][0].scorer)
+        left_out = -(-fewest // min(config.folds, fewest))  # rounded up
+        return len(entries) > 1 and fewest - left_out >= LEAST
 
     def measure(self, entries: Sequence[Entry], config: EnsembleConfig) -> Measurement:
         """The number of choosing among these recipes, the first of equals. All have the same labelled clips."""
