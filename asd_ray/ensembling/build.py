@@ -57,8 +57,8 @@ def build(
 ) -> Ensemble:
     """The ensemble of a recipe that combines in one way.
 
-    `single` holds the measurements of the best single candidate, and `evaluation` the candidates' scores in the recipe's
-    unit. By default they are computed here.
+    `single` holds the measurements of the best single candidate, and `evaluation` the candidates' scores in the unit of
+    the recipe. By default they are computed here.
     """
     candidates = without_constants(candidates)
     if config.infer_limit is not None and candidates.costs is None:
