@@ -32,9 +32,12 @@ def resampled(scores: npt.ArrayLike, scorer: CellScorer, *, draws: int = DRAWS, 
     Each value is the mean over repeats. The same seed draws the same clips, so values of two ensembles are paired.
     Clips stay in their stratum, so every draw has the scorer's labels and all draws are scored as one batch.
     """
-    rows = np.asarray(scores, np.float64)
-    at = draws_of(scorer, draws, seed)
-    return np.asarray(np.mean([scorer(row[at]) for row in rows], axis=0))
+    return values_of(scores, scorer, draws_of(scorer, draws, seed))
+
+
+def values_of(scores: npt.ArrayLike, scorer: CellScorer, at: npt.NDArray[np.intp]) -> Floats:
+    """Values of `scores` [repeats, clips], the mean over repeats for each draw; `at` is [draws, clips]."""
+    return np.asarray(np.mean([scorer(row[at]) for row in np.asarray(scores, np.float64)], axis=0))
 
 
 def draws_of(scorer: CellScorer, draws: int, seed: int) -> npt.NDArray[np.intp]:
@@ -56,9 +59,11 @@ def cautious_interval(
     scores: npt.ArrayLike, value: float, scorer: CellScorer, *, draws: int = DRAWS, seed: int = 0, level: float = LEVEL
 ) -> tuple[float, float]:
     """The interval of `value`, which `scorer` gives `scores` [repeats, clips]; it is not of width zero at 0 or 1."""
-    rows = np.asarray(scores, np.float64)
-    at = unrecorded_draws(scorer, draws, seed)
-    values = np.mean([scorer(row[at]) for row in rows], axis=0)
+    return around(value, values_of(scores, scorer, unrecorded_draws(scorer, draws, seed)), level)
+
+
+def around(value: float, values: Floats, level: float = LEVEL) -> tuple[float, float]:
+    """The interval of `value`, from values of `unrecorded_draws`."""
     low, high = interval(values - values.mean() + value, level)
     return max(0.0, min(low, value)), min(1.0, max(high, value))
 

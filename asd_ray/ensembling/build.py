@@ -49,11 +49,16 @@ SHOWN = 3  # names in a note on candidates without costs
 
 
 def build(
-    candidates: Candidates, recipe: Recipe, config: EnsembleConfig, single: Mapping[str, Measurement] | None = None
+    candidates: Candidates,
+    recipe: Recipe,
+    config: EnsembleConfig,
+    single: Mapping[str, Measurement] | None = None,
+    evaluation: EvaluationSet | None = None,
 ) -> Ensemble:
     """The ensemble of a recipe that combines in one way.
 
-    `single` holds the measurements of the best single candidate. By default they are computed here.
+    `single` holds the measurements of the best single candidate, and `evaluation` the candidates' scores in the unit of
+    the recipe. By default they are computed here.
     """
     candidates = without_constants(candidates)
     if config.infer_limit is not None and candidates.costs is None:
@@ -61,7 +66,8 @@ def build(
     check(recipe, candidates)
     if not candidates.labelled:
         return _unmeasured(candidates, recipe, config)
-    evaluation = EvaluationSet.of(candidates, recipe.standardise, config.maximise)
+    if evaluation is None:
+        evaluation = EvaluationSet.of(candidates, recipe.standardise, config.maximise)
     by_protocol = measurements(evaluation, recipe, config)
     single = measurements(evaluation, best_single(recipe), config) if single is None else single
     selection = by_protocol["label_free" if "label_free" in by_protocol else "oracle"].selections[0]
@@ -133,7 +139,10 @@ class Builder:
     def __call__(self, recipe: Recipe) -> Ensemble:
         candidates = self.candidates(recipe.by)
         check(recipe, candidates)
-        ensemble = build(candidates, recipe, self.config, self.single(recipe) if candidates.labelled else None)
+        if candidates.labelled:
+            ensemble = build(candidates, recipe, self.config, self.single(recipe), self.evaluation(recipe))
+        else:
+            ensemble = build(candidates, recipe, self.config)
         if self._timer is None:
             return ensemble
         return within_limit(ensemble, candidates, self._timer, lambda fewer: build(fewer, recipe, self.config))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,7 @@ class EvaluationSet:
     scorer: CellScorer
     scores: Floats  # [candidates, labelled clips]
     budget: Budget  # of the candidates
+    _known: dict[Hashable, Any] = field(default_factory=dict, init=False, compare=False, repr=False)  # see remembered
 
     @classmethod
     def of(cls, candidates: Candidates, standardiser: Standardiser, maximise: str = "hmean") -> EvaluationSet:
@@ -39,6 +42,19 @@ class EvaluationSet:
         scorer = CellScorer(clips, judged.year, maximise)
         scores = statistics(candidates.scores[:, judged.rows], clips)
         return cls(candidates, statistics, judged.rows, scorer, scores, candidates.budget)
+
+    def remembered(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """A result that several recipes or protocols ask for, computed once."""
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]
+
+    def alone(self, clips: Mask) -> Floats:
+        """The value of each candidate alone, by some of the clips."""
+        key = "alone", clips.tobytes()
+        if clips.all():
+            return np.asarray(self.remembered(key, lambda: self.scorer(self.scores)))
+        return np.asarray(self.remembered(key, lambda: self.scorer.of(clips)(self.scores[:, clips])))
 
     @property
     def ids(self) -> npt.NDArray[np.str_]:

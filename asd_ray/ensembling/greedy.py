@@ -48,13 +48,15 @@ def greedy(
     fraction: float = 0.5,
     seed: int = 0,
     budget: Budget | None = None,
+    alone: Floats | None = None,
 ) -> Selection:
     """Select from `scores` [candidates, clips], which are standardised; `how` is mean or max.
 
     The `pool` candidates that are best alone take part. With several `bags`, each bag has `fraction` of them.
+    `alone` is the scorer's value of each candidate, if it is known.
     """
     budget = budget or Budget.of([""] * len(scores), None, math.inf)
-    alone, room = scorer(scores).round(DIGITS), budget.room()
+    alone, room = (scorer(scores) if alone is None else alone).round(DIGITS), budget.room()
     best = np.argsort(-alone, kind="stable")
     best = best[room[best]][:pool]
     if bags == 1:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from asd_ray.ensembling import bootstrap, protocols
+from asd_ray.ensembling.cell_scorer import CellScorer
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.evaluation_set import EvaluationSet
 from asd_ray.ensembling.metric import Gain, Metric, Metrics, Single
@@ -15,6 +16,7 @@ from asd_ray.ensembling.protocols import Measurement
 from asd_ray.ensembling.recipe import Recipe
 
 Floats = npt.NDArray[np.float64]
+Draw = Callable[[CellScorer, int, int], npt.NDArray[np.intp]]
 
 
 def measurements(evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConfig) -> dict[str, Measurement]:
@@ -43,14 +45,14 @@ def metrics_of(
     for protocol, measurement in by_protocol.items():
         against = single.get(protocol) or single.get("crossval") or single["oracle"]
         own, theirs = (
-            bootstrap.resampled(scores, measurement.scorer, draws=config.draws, seed=config.seed)
+            _values(evaluation, bootstrap.draws_of, scores, measurement.scorer, config)
             for scores in (measurement.scores, against.scores)
         )
         gains[protocol] = own - theirs
         cells = measurement.cells
         metrics[protocol] = Metric(
             measurement.value,
-            _interval(measurement, own, config),
+            _interval(evaluation, measurement, own, config),
             {name: value for name, value in cells.items() if "/" in name},
             cells["auc"],
             cells["pauc"],
@@ -64,12 +66,24 @@ def metrics_of(
     return Metrics(metrics, metrics["oracle"].value - metrics["crossval"].value if both else None), gains
 
 
-def _interval(measurement: Measurement, resampled: Floats, config: EnsembleConfig) -> tuple[float, float]:
+def _interval(
+    evaluation: EvaluationSet, measurement: Measurement, resampled: Floats, config: EnsembleConfig
+) -> tuple[float, float]:
     if config.rules == 1:
         return bootstrap.interval(resampled)
-    return bootstrap.cautious_interval(
-        measurement.scores, measurement.value, measurement.scorer, draws=config.draws, seed=config.seed
-    )
+    draws = _values(evaluation, bootstrap.unrecorded_draws, measurement.scores, measurement.scorer, config)
+    return bootstrap.around(measurement.value, draws)
+
+
+def _values(
+    evaluation: EvaluationSet, draw: Draw, scores: Floats, scorer: CellScorer, config: EnsembleConfig
+) -> Floats:
+    """The values of the draws, kept with the evaluation: protocols share scores, recipes the best single candidate."""
+    # The scorer is kept as well, so that its id stays its own.
+    key = draw.__name__, id(scorer), config.draws, config.seed
+    _, at = evaluation.remembered(key, lambda: (scorer, draw(scorer, config.draws, config.seed)))
+    values: Floats = evaluation.remembered((*key, scores.tobytes()), lambda: bootstrap.values_of(scores, scorer, at))
+    return values
 
 
 def _single(evaluation: EvaluationSet, measurement: Measurement) -> Single:

@@ -32,11 +32,12 @@ def select(
     *,
     seed: int = 0,
     budget: Budget | None = None,
+    alone: Floats | None = None,
 ) -> Selection:
     """Select from `table`, one row per candidate, by standardised `scores`. Only the scorer's clips are used.
 
     Candidates for which the `budget` has no time left are skipped. `requirements.check` reports recipes whose fixed
-    members do not fit.
+    members do not fit. `alone` is the scorer's value of each candidate, if it is known.
     """
     if not recipe.uses_labels:
         raise AsdRayError(f"recipe {recipe.name} uses no label; its members are those of label_free.without_labels")
@@ -53,8 +54,9 @@ def select(
             fraction=recipe.fraction,
             seed=seed,
             budget=budget,
+            alone=alone,
         )
-    alone = scorer(scores).round(DIGITS)
+    alone = (scorer(scores) if alone is None else alone).round(DIGITS)
     if recipe.select == "optuna_weights":
         from asd_ray.ensembling.optuna_weights import weighted
 

@@ -4,7 +4,8 @@ AUC counts the pairs of an anomaly and a normal clip that are in order. Here eac
 difference, so the value has a gradient, and Adam climbs it from equal weights in `STEPS` steps. pAUC takes the pairs
 with the highest tenth of the normal clips. The sigmoid's width is a share of the spread of the ensemble's scores.
 
-Weights are rounded to thousandths, so that processors that round differently choose alike.
+Weights are rounded to thousandths, so that processors that round differently choose alike. Where there are so many that
+the largest is below a hundredth, they are rounded to its second digit.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ STEPS = 150
 WIDTH = 0.35  # of the sigmoid, in standard deviations of the ensemble's scores
 RATE = 0.1  # Adam's
 SMALLEST = 0.02  # share of the largest weight; a member below it is left out
+FARTHEST = 350.0  # widths from the mean score; clips farther out count as if they were there
 LEAST = 1e-6  # of a cell, so that the harmonic mean exists
 
 
@@ -41,7 +43,7 @@ def smooth_weights(scores: Floats, scorer: CellScorer, members: Sequence[int]) -
 
 
 def weights_of(scores: Floats, scorer: CellScorer) -> Floats:
-    """The weight of each row of `scores`, a whole number of thousandths."""
+    """The weight of each row of `scores`."""
     smooth = SmoothValue.of(scorer)
     exponents = np.zeros(len(scores))
     mean, square = np.zeros_like(exponents), np.zeros_like(exponents)
@@ -53,7 +55,8 @@ def weights_of(scores: Floats, scorer: CellScorer) -> Floats:
         exponents += RATE * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-9)
     weights = _softmax(exponents)
     weights[weights < SMALLEST * weights.max()] = 0.0
-    return np.asarray((weights / weights.sum()).round(3))
+    weights /= weights.sum()
+    return np.asarray(weights.round(max(3, math.ceil(-math.log10(weights.max())) + 1)))
 
 
 @dataclass(frozen=True)
@@ -74,17 +77,20 @@ class SmoothValue:
         """The gradient of the harmonic mean of all cells by `weights`."""
         together = weights @ scores
         width = WIDTH * (float(together.std()) or 1.0)
+        # The exponential of a difference is a product, so each clip needs one. No product of two overflows.
+        exponents = np.clip((together - together.mean()) / width, -FARTHEST, FARTHEST)
+        rising, falling = np.exp(exponents), np.exp(-exponents)
         values, by_clip = np.empty(len(self.cells)), np.zeros((len(self.cells), len(together)))
         for number, (anomalies, normals, highest, is_pauc) in enumerate(self.cells):
             if highest < len(normals):
                 normals = normals[np.argpartition(-together[normals], highest - 1)[:highest]]
-            differences = together[anomalies][:, None] - together[normals]
-            shares = 0.5 + 0.5 * np.tanh(differences / (2 * width))  # a sigmoid that cannot overflow
+            shares = 1 / (1 + falling[anomalies, None] * rising[normals])  # the sigmoid of the difference
             steep = 0.5 / (1 - MAX_FPR / 2) if is_pauc else 1.0  # McClish's scale, in which chance is 0.5
             values[number] = 0.5 + steep * (shares.mean() - MAX_FPR / 2) if is_pauc else shares.mean()
-            slopes = steep * shares * (1 - shares) / (width * shares.size)
-            by_clip[number, anomalies] = slopes.sum(axis=1)
-            by_clip[number, normals] = -slopes.sum(axis=0)
+            slopes = shares * (1 - shares)
+            by_pair = steep / (width * shares.size)
+            by_clip[number, anomalies] = by_pair * slopes.sum(axis=1)
+            by_clip[number, normals] = -by_pair * slopes.sum(axis=0)
         values = np.maximum(values, LEAST)
         hmean = len(values) / (1 / values).sum()
         return np.asarray(scores @ (hmean**2 / len(values) / values**2 @ by_clip))

@@ -2,7 +2,7 @@
 
 Scores of many candidates are counted together. A row is sorted once, as integers whose low two bits hold the clip's
 group. This is exact unless two clips of different groups agree in the upper 62 bits (a tie, or nearly one). Such
-rows are detected by comparing neighbours, and counted again by binary search.
+rows are detected by comparing neighbours, and counted again with their ties.
 """
 
 from __future__ import annotations
@@ -70,13 +70,28 @@ def count(scores: Floats, group: npt.NDArray[np.int8]) -> Pairs:
     if not len(doubtful):
         return Pairs(below, below, normals)
     upto = below.copy()
-    columns = [np.flatnonzero(group == number) for number in (*range(groups), ANOMALY)]
-    for row in doubtful:
-        *of_normals, of_anomalies = (np.sort(scores[row, of_group]) for of_group in columns)
-        for number, sorted_scores in enumerate(of_normals):
-            below[row, number] = sorted_scores.searchsorted(of_anomalies, "left")
-            upto[row, number] = sorted_scores.searchsorted(of_anomalies, "right")
+    below[doubtful], upto[doubtful] = _count_with_ties(scores[doubtful], group, groups)
     return Pairs(below, upto, normals)
+
+
+def _count_with_ties(scores: Floats, group: npt.NDArray[np.int8], groups: int) -> tuple[Ints, Ints]:
+    """For each anomaly, the normals of each group that score lower, and those that score lower or equal."""
+    order = np.argsort(scores, axis=1)
+    ordered, of_group = np.take_along_axis(scores, order, axis=1), group[order]
+    rows, clips = ordered.shape
+    new, places = ordered[:, 1:] != ordered[:, :-1], np.arange(clips)
+    first, last = np.zeros((rows, clips), np.int64), np.full((rows, clips), clips - 1)
+    first[:, 1:] = np.maximum.accumulate(np.where(new, places[1:], 0), axis=1)  # of the scores equal to this one
+    last[:, :-1] = np.minimum.accumulate(np.where(new, places[:-1], clips - 1)[:, ::-1], axis=1)[:, ::-1]
+    anomalies = np.nonzero(of_group == ANOMALY)
+    first, last = first[anomalies].reshape(rows, -1), last[anomalies].reshape(rows, -1)
+    below, upto = (np.empty((rows, groups, first.shape[1]), np.int64) for _ in range(2))
+    for number in range(groups):
+        upto_place = np.zeros((rows, clips + 1), np.int64)
+        np.cumsum(of_group == number, axis=1, out=upto_place[:, 1:])
+        below[:, number] = np.take_along_axis(upto_place, first, axis=1)
+        upto[:, number] = np.take_along_axis(upto_place, last + 1, axis=1)
+    return below, upto
 
 
 def _sorted_groups(scores: Floats, group: npt.NDArray[np.int8]) -> Ints:

@@ -50,6 +50,21 @@ def test_the_slope_is_that_of_small_differences(maximise: str) -> None:
     assert len(smooth.cells) == {"hmean": 6, "auc": 4, "pauc": 2}[maximise]
 
 
+def test_many_equal_candidates_keep_their_weights() -> None:
+    """A thousandth is more than each of 2,500 equal weights."""
+    clips = make_clips(5)
+    weights = weights_of(np.repeat(make_scores(clips, (1.0,), 3), 2500, axis=0), CellScorer(clips, 2022))
+    np.testing.assert_allclose(weights, 1 / 2500, rtol=0.1)
+
+
+def test_scores_that_lie_very_far_apart_do_not_overflow() -> None:
+    clips = make_clips(10)
+    scores = np.asarray(make_scores(clips, (1.0, 0.5), 5), np.float64)
+    scores[:, 0] = 1e6
+    with np.errstate(all="raise", under="ignore"):
+        assert np.isfinite(SmoothValue.of(CellScorer(clips, 2022)).slope(scores, np.array([0.5, 0.5]))).all()
+
+
 def test_on_fresh_clips_it_is_hardly_ever_below_greedy(candidates: Callable[..., Candidates]) -> None:
     rng, gains = np.random.default_rng(0), []
     for seed in range(8):

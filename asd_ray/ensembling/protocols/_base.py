@@ -94,14 +94,20 @@ def select_whole(evaluation: EvaluationSet, recipe: Recipe, config: EnsembleConf
     if not recipe.uses_labels:
         return without_labels(recipe, evaluation.candidates)
     table, budget = evaluation.candidates.table, evaluation.budget
-    return select(recipe, table, evaluation.scores, evaluation.scorer, seed=config.seed, budget=budget)
+
+    def chosen() -> Selection:
+        alone = evaluation.alone(evaluation.all_clips)
+        return select(recipe, table, evaluation.scores, evaluation.scorer, seed=config.seed, budget=budget, alone=alone)
+
+    whole: Selection = evaluation.remembered(("whole", repr(recipe), config.seed), chosen)
+    return whole
 
 
 def select_without(evaluation: EvaluationSet, recipe: Recipe, left_out: Mask, seed: int) -> Selection:
     """Choose members by the other clips: neither labels nor scores of those left out are used."""
     table, budget, others = evaluation.candidates.table, evaluation.budget, ~left_out
     scores, scorer = evaluation.scores[:, others], evaluation.scorer.of(others)
-    return select(recipe, table, scores, scorer, seed=seed, budget=budget)
+    return select(recipe, table, scores, scorer, seed=seed, budget=budget, alone=evaluation.alone(others))
 
 
 def _measurement(

@@ -97,7 +97,7 @@ def _without_labels(evaluation: EvaluationSet, recipe: Recipe, config: EnsembleC
 def _sub(evaluation: EvaluationSet, recipes: Sequence[Recipe], clips: Mask) -> EvaluationSet:
     """The best candidates, by these clips alone, on these clips alone."""
     scores, scorer, table = evaluation.scores[:, clips], evaluation.scorer.of(clips), evaluation.candidates.table
-    alone: Floats = scorer(scores)
+    alone: Floats = evaluation.alone(clips)
     families = table["family"].to_numpy()
     groups = [np.flatnonzero(families == family) for family in dict.fromkeys(families)]
     groups += [rows for recipe in recipes for rows in slot_rows(recipe, table)]

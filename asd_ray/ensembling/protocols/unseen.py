@@ -34,5 +34,6 @@ class Unseen:
         clips = unseen.clips.iloc[judged.rows].reset_index(drop=True)
         scores = evaluation.statistics.take(members)(unseen.scores(members)[:, judged.rows], clips)
         together = combine(scores, recipe.combine[0], selection.weights)
-        scorer = CellScorer(clips, judged.year, evaluation.scorer.maximise)
+        maximise = evaluation.scorer.maximise
+        scorer: CellScorer = evaluation.remembered(self.name, lambda: CellScorer(clips, judged.year, maximise))
         return measurement_of(self.name, together[None], scorer, [selection])

@@ -30,10 +30,11 @@ CONSEQUENCES = {  # where the threshold comes from -> what follows
 
 
 def warnings(ensemble: Ensemble, members: Candidates) -> Iterator[TrustWarning]:
-    splits = members.of_split("train"), members.of_split("held_out")
-    if splits[0] is None or splits[1] is None:
+    training = members.of_split("train")
+    held_out = members.of_split("held_out") if training is not None else None
+    if training is None or held_out is None:
         return
-    shares = higher_shares(splits[0], splits[1])
+    shares = higher_shares(training, held_out)
     far = [] if shares is None else np.flatnonzero(shares >= FAR).tolist()
     if shares is None or not far:
         return
