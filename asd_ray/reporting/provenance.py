@@ -80,6 +80,7 @@ def _searches(records: Sequence[TrialRecord]) -> list[dict[str, Any]]:
         names = ("year",) if record.source == "import" else ("year", "held_out", "epochs_cap", "checkpoint")
         shown += [(name, settings[name]) for name in names if name in settings]
         shown += [("objective", NORMAL_ONLY)] if settings.get("objective") == NORMAL_ONLY else []
+        shown += [("unseen", settings["unseen"])] if settings.get("unseen") else []
         if len(record.machines) > 1:
             shown.append(("jointly", ", ".join(record.machines)))
         counts[tuple(shown)] = counts.get(tuple(shown), 0) + 1
