@@ -289,9 +289,9 @@ class Run:
         `standardise` the unit, such as "rank", both in place of each recipe's own. `drop` leaves out candidates that
         lack test clips. `final` makes the best of `recipes` the final one in any case. `others` is a run or several,
         whose machines choose for the protocol cross_machine, with the other machines of this run. `config` are fields
-        of `EnsembleConfig`, such as ``maximise="auc"``. With ``infer_limit=0.05`` or ``"50ms"`` members are chosen so that
-        the ensemble scores 10 s of sound within that time on this computer, in one thread of its CPU; `families` are
-        then classes of your own that cannot be imported by name.
+        of `EnsembleConfig`, such as ``maximise="auc"``. With ``infer_limit=0.05`` or ``"50ms"`` members are chosen so
+        that the ensemble scores 10 s of sound within that time on this computer, in one thread of its CPU; `families`
+        are then classes of your own that cannot be imported by name.
         """
         from asd_ray.ensembling import EnsembleConfig, Recipe, across_machines, choose
 

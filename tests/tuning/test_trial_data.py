@@ -61,7 +61,7 @@ def test_a_machine_without_clips_to_train_on_is_judged_too(data: TrialData) -> N
 
 
 def test_a_detector_that_gives_faults_other_variants_is_refused(two_machines: DataSource) -> None:
-    faulty = dataclasses.replace(two_machines)
+    faulty = dataclasses.replace(two_machines, faults={})
     faulty.plan_faults("fan", 0.3)
     data = faulty.trial(["fan"], Settings(fingerprint="f", year=2022, held_out=0.3))
     names = iter("ab")
@@ -70,7 +70,7 @@ def test_a_detector_that_gives_faults_other_variants_is_refused(two_machines: Da
 
 
 def test_faults_are_scored_and_stored_as_a_split_of_their_own(two_machines: DataSource) -> None:
-    faulty = dataclasses.replace(two_machines)
+    faulty = dataclasses.replace(two_machines, faults={})
     faulty.plan_faults("fan", 0.3)
     settings = Settings(fingerprint="f", year=2022, held_out=0.3, objective="normal-only")
     data = faulty.trial(["fan"], settings)
