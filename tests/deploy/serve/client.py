@@ -83,7 +83,7 @@ class Server:
         started = self.processes
         os.killpg(self.program.pid, number) if group else self.program.send_signal(number)
         status = self.program.wait(PATIENCE)
-        return status, psutil.wait_procs(started, timeout=10)[1]
+        return status, psutil.wait_procs(started, timeout=PATIENCE)[1]
 
 
 def free_port() -> int:
