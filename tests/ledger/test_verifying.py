@@ -139,7 +139,7 @@ def test_rows_that_do_not_fit_their_record_are_found(filled: Ledger, trial, chan
 
 def test_a_newer_version_and_a_foreign_file_are_problems_but_stay(filled: Ledger, trial) -> None:
     path = path_of(filled, trial(2)[0])
-    rewrite_metadata(path, {SCHEMA_KEY: b"2"})
+    rewrite_metadata(path, {SCHEMA_KEY: b"3"})
     notes = path.with_name("notes.txt")
     notes.write_text("mine")
     report = verify(Ledger(filled.layout))

@@ -23,7 +23,7 @@ import pytest
 
 from asd_ray._console import Console
 from asd_ray.errors import AsdRayError
-from asd_ray.ledger import RunLayout
+from asd_ray.ledger import RunLayout, Settings
 from asd_ray.storage import heartbeat
 from asd_ray.storage.open_files import open_files
 from asd_ray.storage.s3_files import S3Files
@@ -268,6 +268,7 @@ def one_study() -> Any:
     study = SimpleNamespace(name="fan-ae", seed=0, wanted=9, running=0, missing=9, exhausted=False, best=None)
     study.mean_seconds = 0.0
     study.count = lambda status=None: 0
+    study.settings = Settings()
     return SimpleNamespace(studies=[study], running={}, ended=0, stopping="", error="")
 
 
