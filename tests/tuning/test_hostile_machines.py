@@ -38,7 +38,7 @@ def test_one_machine_that_cannot_be_searched_is_left_out_in_a_line(
     verbs: Verbs, tmp_path: Path, asked: tuple[str, ...]
 ) -> None:
     root = machines(tmp_path / "data", "press", "a b", "ünit")
-    machines(root, "lone", parts=("train/normal",))
+    machines(root, "lone", parts=("test/normal", "test/abnormal"))
     answer = verbs("search", *asked, "--data", root, "--run", tmp_path / "run", *QUICK)
     assert answer.status == 0, answer
     assert {record.machine for record in Ledger(tmp_path / "run").records()} == {"press"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -223,18 +225,14 @@ def test_only_broken_clips_of_a_machine_are_an_error(root: Path, tmp_path: Path)
         Dataset(root, cache=tmp_path / "cache", skip_broken=True).bank()
 
 
+@pytest.mark.timeout(300)
 def test_a_normal_only_search_runs_on_ray(root: Path, tmp_path: Path) -> None:
-    """The faults that the driver planned reach the workers."""
-    run = Run(tmp_path / "run")
-    run.search(
-        Dataset(root, cache=tmp_path / "cache"),
-        families=["twfr_gmm"],
-        trials=2,
-        objective="normal-only",
-        held_out=0.4,
-        dashboard=False,
-        quiet=True,
-        cpus=2,
-    )
+    """The faults that the driver planned reach the workers. Ray is started once per process, so it has its own."""
+    words = ["search", "fan", "--data", root, "--run", tmp_path / "run", "--families", "twfr_gmm", "--trials", "2"]
+    words += ["--objective", "normal-only", "--held-out", "0.4", "--cpus", "2", "--no-dashboard"]
+    command = [sys.executable, "-m", "asd_ray", *map(str, words), "--cache", str(tmp_path / "cache")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert ended.returncode == 0, ended.stderr
     serial = search(root, tmp_path / "serial", families=["twfr_gmm"], trials=2, objective="normal-only")
-    assert run.trials()["objective"].tolist() == pytest.approx(serial.trials()["objective"].tolist(), abs=1e-6)
+    on_ray = Run(tmp_path / "run").trials()["objective"].tolist()
+    assert on_ray == pytest.approx(serial.trials()["objective"].tolist(), abs=1e-6)

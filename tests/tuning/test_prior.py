@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -331,11 +334,16 @@ def test_the_command_takes_several_runs() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_search_with_a_prior_on_ray(of_pump: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_with_a_prior_on_ray(of_pump: Any, tmp_path: Path) -> None:
+    """In a process of its own: Ray is started once per process."""
     data, pump, how = of_pump
-    monkeypatch.setenv("PYTHONPATH", str(HERE))
-    run = Run(tmp_path / "fan")
-    run.search(data, "fan", trials=4, prior=pump, cpus=1, dashboard=False, quiet=True, **{**how, "serial": False})
-    records = sorted(run.ledger.records(), key=lambda record: record.number)
+    words = ["search", "fan", "--data", data.root, "--run", tmp_path / "fan", "--families", how["families"]]
+    words += [word for name, path in how["spaces"].items() for word in ("--space", f"{name}={path}")]
+    words += ["--trials", "4", "--prior", pump.layout.root, "--cpus", "1", "--no-dashboard", "--cache", data.cache]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])])}
+    command = [sys.executable, "-m", "asd_ray", *map(str, words)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    assert ended.returncode == 0, ended.stderr
+    records = sorted(Run(tmp_path / "fan").ledger.records(), key=lambda record: record.number)
     assert [record.paper for record in records] == [True, False, False, False]
     assert sum("prior" in record.extra for record in records) == 3
