@@ -302,8 +302,7 @@ class Run:
         if "infer_limit" in config:
             config["infer_limit"] = short_seconds_of(config["infer_limit"])
         settings = EnsembleConfig(**config)
-        if recipes is not None:
-            recipes = [recipes] if isinstance(recipes, str | Path | Recipe) else list(recipes)
+        named = [recipes] if isinstance(recipes, str | Path | Recipe) else recipes
         learned_from = [Run(root).ledger.require() for root in _roots(others)]
         timer = None
         if settings.infer_limit is not None:
@@ -311,17 +310,8 @@ class Run:
 
             timer = Stopwatch(self.ledger, machine, families)
         with for_python():
-            comparison = choose(
-                self.ledger,
-                machine,
-                recipes,
-                settings,
-                by=by,
-                standardise=standardise,
-                drop=drop,
-                final=final,
-                timer=timer,
-            )
+            how: dict[str, Any] = {"by": by, "standardise": standardise, "drop": drop, "final": final, "timer": timer}
+            comparison = choose(self.ledger, machine, named, settings, **how)
             return across_machines(self.ledger, [comparison], learned_from)[0]
 
     def ensembles(self, machine: str | None = None) -> dict[str, dict[str, Ensemble]]:

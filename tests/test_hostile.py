@@ -14,7 +14,7 @@ import pytest
 
 from asd_ray.ledger import Ledger
 
-from .cli.test_ensemble import make_run
+from .cli.ensemble.conftest import make_run
 from .deploy.conftest import SmallRun, small
 from .hostile import Verbs, bounded
 

@@ -21,7 +21,7 @@ from asd_ray._console import Console, flagged, several_lines
 from asd_ray._terminal import say, say_json, typed, visible
 from asd_ray.errors import listing
 from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
-from tests.cli.test_ensemble import make_run
+from tests.cli.ensemble.conftest import make_run
 from tests.hostile import Answer, Verbs, unharmed
 
 PACKAGE = Path(__file__).parents[1] / "asd_ray"

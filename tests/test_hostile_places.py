@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from asd_ray.clips.demo import make_demo
 from asd_ray.ensemble import main as ensemble
-from tests.cli.test_ensemble import make_run
+from tests.cli.ensemble.conftest import make_run
 from tests.hostile import Verbs, bounded, unharmed
 
 

@@ -13,9 +13,9 @@ What carries over from the other machines, and nothing else:
 3. The best single detector, with which the ensemble is compared: the setting with the best mean value on the other
    machines, of those that this machine and all others have.
 
-This machine's scores are standardised by its own normal clips. Its labels only measure. Its trials were searched with
-its labels all the same, but a setting is taken because of its value elsewhere, or because a paper has it. Trials whose
-epoch was chosen by test labels (``--checkpoint oracle``) are not taken.
+This machine's scores are standardised by its own normal clips. Its labels choose none of these. But a search by labels
+chose which settings were tried on it, and so which candidates a recipe without labels finds. Such an ensemble has a
+note on that. Trials whose epoch was chosen by test labels (``--checkpoint oracle``) are not taken.
 """
 
 from __future__ import annotations
@@ -183,12 +183,13 @@ def across_machines(
     own, notes = _compared(ledger), list[str]()
     wanted = [each.machine for each in comparisons if each.machine in own and not _is_limited(own[each.machine][FINAL])]
     learned = [choice for run in (ledger, *others) for choice in _choices(run, notes)] if wanted else []
-    measured_ones = []
+    measured_ones: list[Comparison] = []
     for comparison in comparisons:
         again, reason = None, ""
         if comparison.machine in wanted:
             again, reason = _measure(ledger, own[comparison.machine], learned)
-        reasons = (*comparison.notes, *notes, *([f"no cross_machine: {reason}"] if reason else []))
+        of_runs = notes if not measured_ones else []  # they are no machine's own, so the first of them has them
+        reasons = (*comparison.notes, *of_runs, *([f"no cross_machine: {reason}"] if reason else []))
         measured_ones.append(replace(comparison, final=again or comparison.final, notes=reasons))
     return measured_ones
 

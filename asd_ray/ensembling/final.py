@@ -150,9 +150,12 @@ def _comparable(
 
 
 def _unlike(ensemble: Ensemble, builder: Builder) -> str:
-    """The reason why a stored ensemble cannot be compared with new ones; "" if it can."""
+    """The reason why a stored ensemble cannot be compared with new ones; "" if it can.
+
+    One of an earlier version has other rules and can: it is built again, see `_again`.
+    """
     theirs, ours = asdict(ensemble.config), asdict(builder.config)
-    if other := [f"{name} {theirs[name]}" for name in ours if theirs[name] != ours[name]]:
+    if other := [f"{name} {theirs[name]}" for name in ours if theirs[name] != ours[name] and name != "rules"]:
         return f"chosen with other options ({', '.join(other)})"
     if ensemble.inference and ensemble.inference.costs.computer != builder.computer:
         return f"its time was measured on another computer ({ensemble.inference.costs.computer})"
@@ -180,8 +183,8 @@ def _kept_apart(ensemble: Ensemble, ensembles: Sequence[Ensemble]) -> Ensemble:
 
 
 def _again(ensemble: Ensemble, builder: Builder) -> Ensemble:
-    """The stored ensemble. A file of an earlier version lacks values for the comparison, so it is built again."""
-    if intact(ensemble):
+    """The stored ensemble. One of an earlier version has no checksum, or other rules, so it is built again."""
+    if intact(ensemble) and ensemble.config == builder.config:
         return ensemble
     return replace(builder(ensemble.recipe), recipe_source=ensemble.recipe_source or "")
 

@@ -134,7 +134,6 @@ class _ActiveSearch:
     def _plan(self, locks: StudyLocks) -> Plan:
         import torch
 
-        from asd_ray.clips.bank import open_bank
         from asd_ray.tuning.family_choice import choose_families
         from asd_ray.tuning.plan import before_decoding, make_plan
 
@@ -144,14 +143,7 @@ class _ActiveSearch:
         families, without_gpu = choose_families(config.families, has_gpu)
         unsuited, source.table = before_decoding(config, families, source.table, source.rate)
         with self.console.decoding() as progress:
-            bank = open_bank(
-                source.table,
-                rate=source.rate,
-                channel=source.channel,
-                cache=source.cache,
-                progress=progress,
-                skip_broken=source.skip_broken,
-            )
+            bank = source.open(source.table, progress)
         for problem in bank.table.problems[len(source.table.problems) :]:
             self.console.warn(problem)
         source.table = bank.table

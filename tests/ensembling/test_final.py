@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from asd_ray.ensembling import Ensemble, read, verify
+from asd_ray.ensembling import Ensemble, EnsembleConfig, choose, read, verify
 from asd_ray.ensembling.ensemble_file import CHECKSUM
 from asd_ray.ensembling.result import Tried
 from asd_ray.ledger import Ledger
@@ -167,6 +167,17 @@ def test_two_files_of_one_name_in_two_folders_are_kept_apart(root: Path, run: Ru
         run("--recipe", f"{folder}/mine.toml")
     assert len(names(root)) == 3
     run("--recipe", "a/mine.toml", "--recipe", "b/mine.toml", status=2)
+
+
+def test_ensembles_of_earlier_rules_are_built_anew_and_compared(root: Path, run: Run) -> None:
+    earlier = EnsembleConfig(folds=2, repeats=1, rules=1)
+    choose(Ledger(root), "fan", ["best_single", "top_k"], earlier)
+    assert final(root).config.rules == 1
+    answer = run("--recipe", "worst.toml")
+    assert "other options" not in answer.out
+    assert final(root).config.rules == EnsembleConfig().rules
+    assert final(root).tried.recipes == 4
+    assert {read(path).config.rules for path in (root / "ensembles/fan").glob("*.json")} == {EnsembleConfig().rules}
 
 
 @pytest.mark.parametrize("lacks", [(CHECKSUM,), (CHECKSUM, "resampled_gains", "tried")], ids=len)

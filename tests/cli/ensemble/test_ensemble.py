@@ -10,94 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
-from asd_ray._console import Console
-from asd_ray.cli._ensemble_tables import print_comparisons
 from asd_ray.cli._types import infer_limit
 from asd_ray.ensemble import main
-from asd_ray.ensembling import Comparison
-from asd_ray.ensembling.result import Tried
-from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
-from tests.ensembling.conftest import make_ensemble, make_metric
-
-QUICK = ("--folds", "2", "--repeats", "1")
-FAMILIES = ("idnn", "group_made")
-
-
-def make_run(root: Path, machine: str = "fan", splits: tuple[str, ...] = ("held_out", "test"), **record: Any) -> Path:
-    """Two trials of each of two families, on 32 test clips; `test_label` may take the place of the labels."""
-    test_label = record.pop("test_label", None)
-    rows = [
-        (
-            f"{split}_{each}_{label}_{number:02d}.wav",
-            each,
-            "source",
-            split,
-            test_label if split == "test" and test_label else label,
-        )
-        for split in splits
-        for each in ("00", "02")
-        for label in (("normal", "anomaly") if split == "test" else ("normal",))
-        for number in range(8)
-    ]
-    clips = pd.DataFrame(rows, columns=["clip", "id", "domain", "split", "label"])
-    loud = clips["clip"].str.contains("anomaly").to_numpy()
-    for seed, (family, number) in enumerate((family, number) for family in FAMILIES for number in (0, 1)):
-        noise = np.random.default_rng([seed, len(machine)]).normal(size=len(clips))
-        fields: dict[str, Any] = {
-            "trial": trial_hash(machine=machine, family=family, number=number, other=repr(record)),
-            "name": f"{machine}-{family}-{number:04d}",
-            "machine": machine,
-            "family": family,
-            "number": number,
-            "dataset": "demo",
-            "data_fingerprint": "f0f0f0f0",
-            "settings": Settings(),
-            "paper": number == 0,
-        }
-        Ledger(root).commit(
-            TrialRecord(**(fields | record)), long_scores(clips, {"mse": noise + (1 + seed / 4) * loud})
-        )
-    return root
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return make_run(tmp_path / "run")
-
-
-@pytest.fixture
-def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """What a command prints that ends well."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def act(*words: object) -> str:
-        assert main([*map(str, words)]) == 0
-        return capsys.readouterr().out
-
-    return act
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """The message of a command that ends with status 2."""
-
-    def act(*words: object, status: int = 2) -> str:
-        expected = status
-        try:
-            status = main([*map(str, words)])
-        except SystemExit as error:  # argparse's own
-            status = error.code
-        assert status == expected
-        printed = capsys.readouterr()
-        assert printed.out == ""
-        assert "Traceback" not in printed.err
-        return printed.err
-
-    return act
+from asd_ray.ledger import Ledger, TrialRecord, trial_hash
+from tests.cli.ensemble.conftest import QUICK, make_run
 
 
 def test_by_default_every_recipe_that_can_be_followed(run: Path, said: Callable[..., str]) -> None:
@@ -244,22 +162,6 @@ def test_imported_systems_are_standardised_by_their_test_clips_and_flagged(
     assert "rebuilt from" in said("--verify", run / "ensembles/fan/final.json")
 
 
-def test_without_test_labels_there_are_decisions_and_no_numbers(
-    tmp_path: Path, said: Callable[..., str], refused: Callable[..., str]
-) -> None:
-    run = make_run(tmp_path / "run", test_label="unknown")
-    message = refused("fan", "--run", run, "--recipe", "greedy")
-    assert (
-        "there are no known anomalies (the test clips have no labels); choose without labels: --recipe label_free"
-        in message
-    )
-    output = said("fan", "--run", run, "--recipe", "label_free")
-    assert " families; not measured: there are no known anomalies\n" in output
-    assert "note: not measured: there are no known anomalies; the test clips have no labels" in output
-    assert "oracle:" not in output
-    assert json.loads((run / "ensembles/fan/final.json").read_text())["metrics"] == {}
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -301,25 +203,6 @@ def test_two_datasets_in_one_run_are_refused(tmp_path: Path, refused: Callable[.
     run = make_run(make_run(tmp_path / "run"), data_fingerprint="abcabcabc", dataset="mimii")
     message = refused("fan", "--run", run)
     assert "are of 2 datasets, demo (f0f0f0f0) and mimii (abcabcab); their clips differ" in message
-
-
-def test_normal_test_clips_alone_measure_nothing(tmp_path: Path, said: Callable[..., str]) -> None:
-    run = make_run(tmp_path / "run", test_label="normal")
-    output = said("fan", "--run", run)
-    assert "note: not measured: there are no anomalies; all test clips are normal" in output
-    assert output.count("not followed, as they choose by labels: ") == 1
-    assert "label_free.mean, the first of 2 recipes in a fixed order, as no label may choose" in output
-
-
-def test_anomalies_alone_measure_nothing(tmp_path: Path, said: Callable[..., str]) -> None:
-    """A test set without normal clips has no AUC, so recipes that use no label choose, and labels are not asked."""
-    run = make_run(tmp_path / "run", test_label="anomaly")
-    output = said("fan", "--run", run)
-    assert "not measured: no id has both normal clips and anomalies" in " ".join(output.split())
-    assert "oracle:" not in output
-    final = json.loads((run / "ensembles/fan/final.json").read_text())
-    assert final["metrics"] == {}
-    assert final["recipe"]["name"].startswith("label_free")
 
 
 def test_the_run_is_the_one_in_runs_unless_named(
@@ -410,62 +293,3 @@ def test_what_left_out_a_candidate_can_be_verified_still(run: Path, said: Callab
 )
 def test_a_limit_is_a_time_with_or_without_a_unit(text: str, seconds: float) -> None:
     assert infer_limit(text) == seconds
-
-
-@pytest.fixture
-def in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asd_ray._console.console", lambda **options: Console(width=80))
-
-
-def test_warnings_stand_below_the_table_in_80_columns(
-    run: Path, in_80_columns: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["fan", "--run", str(run), "--recipe", "best_single", *QUICK]) == 0
-    output = capsys.readouterr().out
-    final = json.loads((run / "ensembles" / "fan" / "final.json").read_text())
-    assert {warning["name"] for warning in final["warnings"]} == {"few_clips", "false_alarms"}
-    words = " ".join(output.split())
-    for warning in final["warnings"]:
-        assert f"warning: {warning['sentence']}" in words
-    paragraphs = output[output.index("  warning: ") : output.index("fan: best_single, the best of 1 recipes")]
-    assert all(line.startswith("  ") and len(line.rstrip()) <= 80 for line in paragraphs.splitlines())
-
-
-def test_warnings_of_a_final_ensemble_that_was_stored_before_are_shown_with_its_name(
-    run: Path, said: Callable[..., str]
-) -> None:
-    said("fan", "--run", run, *QUICK)
-    output = said("fan", "--run", run, "--recipe", "label_free", *QUICK)
-    final = json.loads((run / "ensembles" / "fan" / "final.json").read_text())
-    assert not final["recipe"]["name"].startswith("label_free")
-    name = final["recipe"]["name"]
-    assert f"warning about the final ensemble, {name}: {final['warnings'][0]['sentence'][:40]}" in output
-
-
-def test_json_of_the_command_has_the_warnings(run: Path, said: Callable[..., str]) -> None:
-    printed = json.loads(said("fan", "--run", run, "--recipe", "best_single", "--json", *QUICK))
-    warnings = printed["machines"]["fan"]["warnings"]
-    assert {"name", "sentence", "numbers"} == set(warnings[0])
-
-
-@pytest.mark.parametrize(
-    ("ways", "said"),
-    [
-        (("crossval", "crossval", "crossval"), " (optimistic: each ensemble was picked by this number)"),
-        (("crossval", "order", "user"), " (optimistic: the ensemble of fan was picked by this number)"),
-        (("crossval", "order", "crossval"), " (optimistic: the ensembles of fan, valve were picked by this number)"),
-        (("user", "order", "order"), ""),
-    ],
-)
-def test_a_mean_is_optimistic_only_where_its_number_picked(
-    ways: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    made = make_ensemble(crossval=make_metric(0.8), oracle=make_metric(0.8))
-    finals = [
-        replace(made, machine=machine, tried=Tried(3, way))
-        for machine, way in zip(("fan", "pump", "valve"), ways, strict=True)
-    ]
-    print_comparisons([Comparison(final.machine, final, "", (), 0, ()) for final in finals])
-    lines = capsys.readouterr().out.splitlines()
-    assert f"crossval: harmonic mean over 3 machines 0.8000{said}" in lines
-    assert "oracle: harmonic mean over 3 machines 0.8000" in lines
