@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 
 from asd_ray.ensembling import criteria
 from asd_ray.ensembling.build import without_constants
-from asd_ray.ensembling.candidates import Candidates, Faults, load
+from asd_ray.ensembling.candidates import AlteredClips, Candidates, load
 from asd_ray.ensembling.criteria import CRITERIA, Criterion, Evidence
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
 from asd_ray.ensembling.greedy import Selection
@@ -224,7 +224,7 @@ def _large() -> Candidates:
         }
     )
     test, normal = (clips(count, [f"{number}.wav" for number in range(count)]) for count in (CLIPS, NORMALS))
-    faults = Faults(clips(FAULTS, names), scores((levels + 1) / 2))
+    faults = AlteredClips(clips(FAULTS, names), scores((levels + 1) / 2))
     return Candidates(
         "fan",
         frame,

@@ -46,11 +46,14 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Faults:
-    """The scores of normal clips with an injected fault. A candidate of an earlier version has none: NaN throughout."""
+class AlteredClips:
+    """The scores of altered held-out clips. A candidate of an earlier version has none: NaN throughout."""
 
-    clips: pd.DataFrame  # clip, id, domain; a clip's name says the fault
+    clips: pd.DataFrame  # clip, id, domain; a clip's name says how it is altered
     scores: npt.NDArray[np.float32]  # [candidates, clips]
+
+    def take(self, rows: npt.NDArray[Any]) -> AlteredClips:
+        return replace(self, scores=self.scores[rows])
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ class Candidates:
     costs: Costs | None = None  # of every candidate's trial, where the time of an ensemble is limited
     limit: float = math.inf  # seconds that the costs of an ensemble's members may add up to
     objective: str = "labels"  # what the search compared its trials by: labels, or normal-only
-    faults: Faults | None = None  # None if no candidate was scored on injected faults
+    faults: AlteredClips | None = None  # None if no candidate was scored on injected faults
+    crops: AlteredClips | None = None  # halves of clips; None if no candidate was scored on them
     unseen: UnseenClips | None = None  # labelled clips that were set aside; only for measuring
     memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)  # results, by name
     # trial, split -> the long table of its scores: splits that only some questions about an ensemble's members need
@@ -95,7 +99,8 @@ class Candidates:
             table=self.table.iloc[at].reset_index(drop=True),
             scores=self.scores[at],
             normal_scores=self.normal_scores[at],
-            faults=self.faults and replace(self.faults, scores=self.faults.scores[at]),
+            faults=self.faults and self.faults.take(at),
+            crops=self.crops and self.crops.take(at),
             unseen=self.unseen and self.unseen.take(np.arange(len(self))[at]),
         )
 
@@ -237,7 +242,8 @@ def load(
         ledger.layout.root,
         _targets(records.values()),
         objective=objective_of_search(records.values()),
-        faults=_faults(ledger, machine, asked, [pairs[row] for row in usable]),
+        faults=_altered(ledger, machine, "fault", asked, [pairs[row] for row in usable]),
+        crops=_altered(ledger, machine, "crop", asked, [pairs[row] for row in usable]),
         table_of=lru_cache(64)(lambda trial, split: ledger.scores(records[trial], [split])),
         unseen=unseen_clips(ledger, machine, [pairs[row] for row in usable], test.clips["clip"].tolist()),
     )
@@ -298,19 +304,19 @@ def _normals(ledger: Ledger, machine: str, by: str, asked: set[tuple[str, str]] 
         raise AsdRayError(_without_normals(machine, by)) from error
 
 
-def _faults(
-    ledger: Ledger, machine: str, asked: set[tuple[str, str]] | None, pairs: Sequence[tuple[str, str]]
-) -> Faults | None:
-    """The scores of injected faults of the candidates `pairs`, over the clips that most of them share."""
-    scored = {entry.record.trial for entry in ledger.entries(machine) if entry.splits.get("fault") is not None}
+def _altered(
+    ledger: Ledger, machine: str, split: str, asked: set[tuple[str, str]] | None, pairs: Sequence[tuple[str, str]]
+) -> AlteredClips | None:
+    """The scores of altered clips of the candidates `pairs`, over the clips that most of them share."""
+    scored = {entry.record.trial for entry in ledger.entries(machine) if entry.splits.get(split) is not None}
     if not scored & {trial for trial, _ in pairs}:
         return None
-    found = _matrix(ledger, machine, "fault", asked, "drop")
+    found = _matrix(ledger, machine, split, asked, "drop")
     place = {pair: row for row, pair in enumerate(_pairs(found.candidates))}
     scores = np.full((len(pairs), len(found.clips)), np.nan, np.float32)
     rows = [row for row, pair in enumerate(pairs) if pair in place]
     scores[rows] = found.scores[[place[pairs[row]] for row in rows]]
-    return Faults(found.clips[["clip", "id", "domain"]], scores)
+    return AlteredClips(found.clips[["clip", "id", "domain"]], scores)
 
 
 def _matrix(

@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-SCHEMA_VERSION = 2  # of files with the splits of LATER; all others are written as version 1, which older versions read
+SCHEMA_VERSION = 3  # the newest; a file is written as the oldest version that has its splits, for older readers
 COLUMNS = ("clip", "id", "domain", "split", "label", "variant", "score")  # of the tables that users write and read
 STORED = ("trial", *COLUMNS)  # with `trial`, for pandas or DuckDB over the whole folder
 CLIP_COLUMNS = ("clip", "id", "domain", "label")
-LATER = ("unseen", "fault")  # splits of version 2: clips that no choice sees, and normal clips with an injected fault
+# split -> the version that brought it. Clips that no choice sees, normal clips with an injected fault, halves of normal
+# clips.
+LATER = {"unseen": 2, "fault": 2, "crop": 3}
 SPLITS = ("train", "held_out", "test", *LATER)
 DOMAINS = ("source", "target", "")
 LABELS = ("normal", "anomaly", "unknown")

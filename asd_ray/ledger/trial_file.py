@@ -128,7 +128,7 @@ def encode(trials: Iterable[tuple[TrialRecord, dict[str, Any]]]) -> Any:
         text = json.dumps(descriptions)
         if len(text) > MOST_RECORDS:
             raise AsdRayError(f"the records of {len(descriptions)} trials take {len(text)} bytes, over {MOST_RECORDS}")
-        version = SCHEMA_VERSION if any(split in LATER for each in descriptions for split in each["splits"]) else 1
+        version = max([1, *(LATER.get(split, 1) for each in descriptions for split in each["splits"])])
         writer.add_key_value_metadata({SCHEMA_KEY: str(version), TRIALS_KEY: text})
     return sink.getvalue()
 

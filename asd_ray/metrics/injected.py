@@ -1,4 +1,7 @@
-"""How well scores tell normal clips with an injected fault from normal ones: it stands in for the metric of labels."""
+"""How well scores tell normal clips with an injected fault from normal ones: it stands in for the metric of labels.
+
+Here are also the names of altered clips in the ledger: with a fault, and halves.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,21 @@ LEAST = 5  # normal clips that an id needs for its own unit
 def fault_name(source: str, kind: str, level: int) -> str:
     """The name of the clip that is `source` with a fault of this kind and level."""
     return SEPARATOR.join((source, kind, str(level)))
+
+
+def crop_name(source: str, half: int) -> str:
+    """The name of a half of the clip `source`: 0 for the first, 1 for the second."""
+    return SEPARATOR.join((source, "crop", str(half)))
+
+
+def crop_sources(names: pd.Series) -> npt.NDArray[np.str_]:
+    """The clips that halves are of, from their names."""
+    return names.str.rsplit(SEPARATOR, n=2).str[0].to_numpy().astype(str)
+
+
+def crop_halves(names: pd.Series) -> npt.NDArray[np.intp]:
+    """0 for first halves, 1 for second ones; from their names."""
+    return names.str.rsplit(SEPARATOR, n=1).str[1].to_numpy().astype(np.intp)
 
 
 def fault_kinds(names: pd.Series) -> npt.NDArray[np.str_]:

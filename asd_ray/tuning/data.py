@@ -12,7 +12,7 @@ import pandas as pd
 
 from asd_ray.clips.bank import Bank, ClipSet, open_bank
 from asd_ray.clips.demo import make_demo
-from asd_ray.clips.faults import FaultBank, FaultPlan, plan_faults
+from asd_ray.clips.faults import AlteredBank, FaultPlan, SourceClips, crops_of, plan_faults
 from asd_ray.clips.hold_out import hold_out, set_unseen_apart
 from asd_ray.clips.progress import ProgressCallback
 from asd_ray.clips.sound_profile import SoundProfile, profiles_of
@@ -28,7 +28,7 @@ from asd_ray.storage.places import make_folder
 from asd_ray.tuning.faults import TrialFailed
 from asd_ray.tuning.judge import FaultJudge, Judge, LabelJudge, Verdict
 
-SPLITS = ("test", "unseen", "held_out", "train", "fault")  # in the order in which a machine's scores are stored
+SPLITS = ("test", "unseen", "held_out", "train", "fault", "crop")  # in the order in which a machine's scores are stored
 BySplit = dict[str, Scores]
 
 
@@ -72,7 +72,7 @@ class TrialData:
     def score(self, score: Callable[[ClipSet], Scores], splits: Sequence[str] = SPLITS) -> list[BySplit]:
         """The scores of each machine's clips by split.
 
-        `score` is called once for the recordings of all machines, and once for the faults of each machine.
+        `score` is called once for the recordings of all machines, and once for the altered clips of each machine.
         """
         by_part: list[BySplit] = [{} for _ in self.parts]
         places: dict[int, list[tuple[int, str, ClipSet]]] = {}  # the clips of each bank
@@ -211,15 +211,21 @@ class DataSource:
                     "bring the same dataset to every node, or a folder that all of them share"
                 )
             test, unseen = set_unseen_apart(test, settings.unseen)
-            faults = FaultBank(self.faults.get(machine, FaultPlan(())), held_out).clips
+            faults, crops = self._altered(machine, held_out)
             judge: Judge
             if settings.objective == NORMAL_ONLY:
                 judge = FaultJudge(held_out.frame, faults.frame)
             else:
                 judge = LabelJudge(machine, test.frame, settings.year)
-            clips = {"test": test, "unseen": unseen, "held_out": held_out, "train": train, "fault": faults}
-            self._machines[key] = MachineData(clips, judge)
+            normal = {"held_out": held_out, "train": train, "fault": faults, "crop": crops}
+            self._machines[key] = MachineData({"test": test, "unseen": unseen, **normal}, judge)
         return self._machines[key]
+
+    def _altered(self, machine: str, held_out: ClipSet) -> tuple[ClipSet, ClipSet]:
+        """Held-out clips with faults, and halves of held-out clips; none if no faults are planned."""
+        sources, faults = SourceClips(held_out), self.faults.get(machine, FaultPlan(())).faults
+        bank = AlteredBank(sources, (*faults, *(crops_of(sources) if faults else ())))
+        return bank.clips(0, len(faults)), bank.clips(len(faults))
 
     def plan_faults(self, machine: str, held_out: float) -> None:
         """Plan the faults of a machine, once, on the computer that starts the search."""

@@ -1,6 +1,9 @@
-"""The clips of a fault plan in the place of a bank. A clip is made when it is read, and not stored."""
+"""Altered clips in the place of a bank: with a fault, or cropped. A clip is made when it is read, and not stored."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -8,40 +11,53 @@ import xxhash
 
 from asd_ray.clips.audio import Samples
 from asd_ray.clips.bank import ClipSet
-from asd_ray.clips.faults.plan import VERSION, FaultPlan
-from asd_ray.clips.table import ANOMALY
-from asd_ray.metrics.injected import fault_name
+from asd_ray.clips.faults.plan import VERSION
+from asd_ray.clips.faults.sources import SourceClips
 
 
-class FaultBank:
+class Altered(Protocol):
+    """A clip that is made from a held-out clip."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    def samples(self, sources: SourceClips) -> Samples:
+        """As long as the source."""
+
+
+class AlteredBank:
     """`ClipSet` takes it as it takes a `Bank`.
 
-    `frame` has the columns of the sources, with the label anomaly. The digest is of the source and of the fault: it
-    lets features be cached.
+    `frame` has the columns of the sources, with names and labels of its own. The digest is of the source and of how it
+    is altered: it lets features be cached.
     """
 
-    def __init__(self, plan: FaultPlan, held_out: ClipSet) -> None:
-        self._sources, self._faults = held_out, plan.faults
-        self.decoding = held_out.bank.decoding
-        names = held_out.frame["clip"].tolist()
-        place = {name: row for row, name in enumerate(names)}
-        self._rows = np.array([place[fault.source] for fault in plan.faults], np.intp)
-        self.lengths: npt.NDArray[np.int64] = held_out.lengths[self._rows]
-        self.frame = held_out.frame.iloc[self._rows].reset_index(drop=True)
-        digests = zip(self.frame["digest"], plan.faults, strict=True)
-        self.frame = self.frame.assign(
-            clip=[fault_name(fault.source, fault.kind, fault.level) for fault in plan.faults],
-            label=ANOMALY,
-            digest=[xxhash.xxh3_128_hexdigest(f"{source} {VERSION} {fault}".encode()) for source, fault in digests],
+    def __init__(self, sources: SourceClips, altered: Sequence[Altered]) -> None:
+        self._sources, self._altered = sources, altered
+        clips = sources.clips
+        self.decoding = clips.bank.decoding
+        rows = np.array([sources.place(one.source) for one in altered], np.intp)
+        self.lengths: npt.NDArray[np.int64] = clips.lengths[rows]
+        frame = clips.frame.iloc[rows].reset_index(drop=True)
+        digests = zip(frame["digest"], altered, strict=True)
+        self.frame = frame.assign(
+            clip=[one.name for one in altered],
+            label=[one.label for one in altered],
+            digest=[xxhash.xxh3_128_hexdigest(f"{source} {VERSION} {one}".encode()) for source, one in digests],
         )
 
     def __len__(self) -> int:
-        return len(self._faults)
+        return len(self._altered)
 
     def samples(self, row: int) -> Samples:
-        source = self._sources.samples(int(self._rows[row]))
-        return self._faults[row].samples(source, self.decoding.rate)
+        return self._altered[row].samples(self._sources)
 
-    @property
-    def clips(self) -> ClipSet:
-        return ClipSet(self, np.arange(len(self)))
+    def clips(self, start: int = 0, end: int | None = None) -> ClipSet:
+        """Some of the altered clips, in their order."""
+        return ClipSet(self, np.arange(len(self))[start:end])

@@ -1,11 +1,12 @@
 """The kinds of faults that can be injected into a normal clip. Each is a function of the wave and of an amount.
 
 An amount lies between 0 (hardly there) and 1 (easy to hear). What it means differs by kind, so plan.py calibrates
-amounts for each machine.
+amounts for each machine. Two kinds take a second sound: another machine's, or another clip's.
 """
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 
 import numpy as np
@@ -20,13 +21,31 @@ from asd_ray.clips.resampling import resample
 Wave = npt.NDArray[np.float64]
 Draw = np.random.Generator
 Kind = Callable[[Wave, int, float, Draw], Wave]  # wave, rate in Hz, amount, random stream
-FOREIGN_SECONDS = 2.0  # of another machine's sound; it is repeated
+FOREIGN, SPLICE = "foreign", "splice"  # the kinds that take a second sound
+SPLICE_SECONDS = 0.25  # of each part of another clip
+FOREIGN_SECONDS = 2.0  # of another machine; they are repeated
 
 
-def inject(kind: str, samples: Samples, rate: int, amount: float, draw: Draw) -> Samples:
-    """`samples` with a fault."""
-    faulty = KINDS[kind](samples.astype(np.float64), rate, amount, draw)
-    return np.clip(np.rint(faulty), -32768, 32767).astype(np.int16)
+def inject(kind: str, samples: Samples, rate: int, amount: float, draw: Draw, other: Samples | None = None) -> Samples:
+    """`samples` with a fault. The kinds of `WITH_OTHER` take the sound `other`; the others do not look at it."""
+    wave: Wave = samples.astype(np.float64)
+    faulty: Wave
+    if kind in WITH_OTHER:
+        assert other is not None
+        faulty = WITH_OTHER[kind](wave, other.astype(np.float64), rate, amount, draw)
+    else:
+        faulty = ALONE[kind](wave, rate, amount, draw)
+    return typing.cast("Samples", np.clip(np.rint(faulty), -32768, 32767).astype(np.int16))
+
+
+def sound_of_machine(name: str, rate: int, draw: Draw) -> Samples:
+    """Two seconds of a healthy synthetic machine of the demo set."""
+    machine = MACHINES[name]
+    conditions = machine.conditions(str(draw.choice(DOMAINS)))
+    condition = conditions[int(draw.integers(len(conditions)))]
+    samples = int(FOREIGN_SECONDS * DEMO_RATE)
+    sound = record(machine, int(draw.integers(IDS)), condition, samples, HEALTHY, draw)
+    return sound if rate == DEMO_RATE else resample(sound, DEMO_RATE, rate)
 
 
 def _tone(wave: Wave, rate: int, amount: float, draw: Draw) -> Wave:
@@ -109,19 +128,6 @@ def _speed(wave: Wave, rate: int, amount: float, draw: Draw) -> Wave:
     return _read(wave, np.arange(len(wave)) * ratio)
 
 
-def _foreign(wave: Wave, rate: int, amount: float, draw: Draw) -> Wave:
-    """Another machine beside it: one of the synthetic machines of the demo set."""
-    machine = MACHINES[str(draw.choice(sorted(MACHINES)))]
-    domain = str(draw.choice(DOMAINS))
-    conditions = machine.conditions(domain)
-    condition = conditions[int(draw.integers(len(conditions)))]
-    other = record(machine, int(draw.integers(IDS)), condition, int(FOREIGN_SECONDS * DEMO_RATE), HEALTHY, draw)
-    other = other if rate == DEMO_RATE else resample(other, DEMO_RATE, rate)
-    start = int(draw.integers(len(other)))
-    repeated = np.resize(np.roll(other.astype(np.float64), -start), len(wave))
-    return wave + _scaled(repeated, _level(wave, amount))
-
-
 def _reversal(wave: Wave, rate: int, amount: float, draw: Draw) -> Wave:
     """A part of the clip runs backwards: the spectrum stays, and the order of events does not."""
     length = max(2, int(amount * len(wave)))
@@ -131,7 +137,22 @@ def _reversal(wave: Wave, rate: int, amount: float, draw: Draw) -> Wave:
     return turned
 
 
-KINDS: dict[str, Kind] = {
+def _foreign(wave: Wave, other: Wave, rate: int, amount: float, draw: Draw) -> Wave:
+    """Another machine beside it."""
+    return wave + _scaled(_repeated(other, len(wave), draw), _level(wave, amount))
+
+
+def _splice(wave: Wave, other: Wave, rate: int, amount: float, draw: Draw) -> Wave:
+    """Short parts are replaced by parts of another clip, with soft ends. The amount is the share that is replaced."""
+    length = max(2, min(int(SPLICE_SECONDS * rate), len(wave)))
+    window = np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 0.25
+    share = np.zeros(len(wave))  # of the other clip, at each sample
+    for start in draw.integers(0, len(wave) - length + 1, max(1, round(amount * len(wave) / length))).tolist():
+        share[start : start + length] = np.maximum(share[start : start + length], window)
+    return np.asarray(wave * (1 - share) + _repeated(other, len(wave), draw) * share)
+
+
+ALONE: dict[str, Kind] = {
     "tone": _tone,
     "harmonics": _harmonics,
     "impacts": _impacts,
@@ -143,9 +164,15 @@ KINDS: dict[str, Kind] = {
     "hiss": _hiss,
     "dropouts": _dropouts,
     "speed": _speed,
-    "foreign": _foreign,
     "reversal": _reversal,
 }
+WITH_OTHER = {FOREIGN: _foreign, SPLICE: _splice}
+KINDS = (*ALONE, *WITH_OTHER)
+
+
+def _repeated(sound: Wave, length: int, draw: Draw) -> Wave:
+    """So many samples of a sound, from a random place on, over and over."""
+    return np.resize(np.roll(sound, -int(draw.integers(len(sound)))), length)
 
 
 def _rms(wave: Wave) -> float:

@@ -17,10 +17,14 @@ import numpy.typing as npt
 
 from asd_ray.clips.audio import Samples
 from asd_ray.clips.bank import ClipSet
-from asd_ray.clips.faults.kinds import KINDS, inject
+from asd_ray.clips.demo.machines import MACHINES
+from asd_ray.clips.faults.kinds import FOREIGN, KINDS, SPLICE, inject, sound_of_machine
 from asd_ray.clips.faults.reference import SECONDS, Reference
+from asd_ray.clips.faults.sources import SourceClips
+from asd_ray.clips.table import ANOMALY
+from asd_ray.metrics.injected import fault_name
 
-VERSION = 1  # rises when the same plan gives other sounds, or the same clips give another plan
+VERSION = 2  # rises when the same plan gives other sounds, or the same clips give another plan
 TARGETS = (0.65, 0.8, 0.95)  # AUC of the reference detector at the three levels
 GRID = tuple(round(0.08 * step, 2) for step in range(1, 13))  # amounts; few, so that all computers choose the same
 PROBES = 10  # clips that a kind is calibrated on
@@ -36,13 +40,25 @@ class InjectedFault:
     kind: str
     level: int  # from 0, the hardest to hear
     amount: float
+    other: str  # where the second sound is from: the name of a synthetic machine, or of a held-out clip
+
+    label = ANOMALY
 
     @property
-    def seed(self) -> int:
-        return zlib.crc32(f"{self.source} {self.kind} {self.level}".encode())
+    def name(self) -> str:
+        return fault_name(self.source, self.kind, self.level)
 
-    def samples(self, source: Samples, rate: int) -> Samples:
-        return inject(self.kind, source, rate, self.amount, np.random.default_rng(self.seed))
+    def samples(self, sources: SourceClips, seconds: float | None = None) -> Samples:
+        """The clip with the fault, or its first `seconds`."""
+        draw = np.random.default_rng(zlib.crc32(f"{self.source} {self.kind} {self.level}".encode()))
+        source, other = sources.samples(self.source), None
+        if seconds is not None:
+            source = source[: int(seconds * sources.rate)]
+        if self.kind == FOREIGN:
+            other = sound_of_machine(self.other, sources.rate, draw)
+        elif self.kind == SPLICE:
+            other = sources.samples(self.other)
+        return inject(self.kind, source, sources.rate, self.amount, draw, other)
 
 
 @dataclass(frozen=True)
@@ -59,48 +75,51 @@ def plan_faults(train: ClipSet, held_out: ClipSet) -> FaultPlan:
     """The plan for held-out clips; `train` are the clips that detectors learn from. It is the same on all computers."""
     if not len(held_out):
         return FaultPlan(())
-    amounts = _amounts(train, held_out)
-    names = held_out.frame["clip"].tolist()
-    sources = [names[row] for row in _spread(held_out)]
+    sources = SourceClips(held_out)
+    amounts, order = _amounts(train, sources), sources.in_turn()
     faults, at = [], 0
     for kind in KINDS:
         for level, amount in enumerate(amounts[kind]):
             for _ in range(PER_LEVEL):
-                faults.append(InjectedFault(sources[at % len(sources)], kind, level, amount))
+                faults.append(_fault(sources, order[at % len(order)], kind, level, amount, at))
                 at += 1
-    unique = {(fault.source, fault.kind, fault.level): fault for fault in faults}  # fewer clips than PER_LEVEL
+    unique = {fault.name: fault for fault in faults}  # fewer clips than PER_LEVEL
     return FaultPlan(tuple(unique.values()))
 
 
-def _spread(clips: ClipSet) -> list[int]:
-    """Rows in an order that takes ids and domains in turn."""
-    turn = clips.frame.groupby(["id", "domain"]).cumcount()
-    return [int(row) for row in np.lexsort((clips.frame["id"], turn))]
+def _fault(sources: SourceClips, position: int, kind: str, level: int, amount: float, number: int) -> InjectedFault:
+    """A fault of the clip at `position`. `number` picks the second sound, if the kind takes one."""
+    other = ""
+    if kind == FOREIGN:
+        own = str(sources.clips.frame["machine"].iloc[position]).lower()
+        machines = sorted(name for name in MACHINES if name.lower() != own)
+        other = machines[number % len(machines)]
+    elif kind == SPLICE:
+        other = sources.another(position, number)
+    return InjectedFault(sources.names[position], kind, level, amount, other)
 
 
-def _amounts(train: ClipSet, held_out: ClipSet) -> Mapping[str, tuple[float, ...]]:
+def _amounts(train: ClipSet, sources: SourceClips) -> Mapping[str, tuple[float, ...]]:
     """Kind -> the amount of each level. Every id has a reference detector of its own."""
-    rate, ids = train.rate, train.frame["id"].to_numpy()
+    rate, ids, held_out = train.rate, train.frame["id"].to_numpy(), sources.clips
     step = max(1, len(train) // LEARNED)
     references = {
         id: Reference([train.samples(int(row)) for row in np.flatnonzero(ids == id)[::step]], rate)
         for id in sorted(set(ids))
     }
-    probes, own = _spread(held_out)[:PROBES], held_out.frame["id"].to_numpy()
+    own = held_out.frame["id"].to_numpy()
     known = [row for row in range(len(held_out)) if own[row] in references]
-    probes = [row for row in probes if own[row] in references]
+    probes = [row for row in sources.in_turn()[:PROBES] if own[row] in references]
     normal = np.array([references[own[row]].score(held_out.samples(row)) for row in known])
-    names = held_out.frame["clip"].tolist()
 
     @cache  # the three levels ask for the same amounts
     def auc(kind: str, amount: float) -> float:
-        faulty = [
-            references[own[row]].score(
-                InjectedFault(names[row], kind, 0, amount).samples(_start(held_out.samples(row), rate), rate)
-            )
-            for row in probes
+        faults = [_fault(sources, row, kind, 0, amount, number) for number, row in enumerate(probes)]
+        scores = [
+            references[own[row]].score(fault.samples(sources, SECONDS))  # as much as the reference looks at
+            for row, fault in zip(probes, faults, strict=True)
         ]
-        return _share_above(np.array(faulty), normal)
+        return _share_above(np.array(scores), normal)
 
     return {kind: tuple(_smallest(kind, target, auc) for target in TARGETS) for kind in KINDS}
 
@@ -115,11 +134,6 @@ def _smallest(kind: str, target: float, auc: Callable[[str, float], float]) -> f
         else:
             low = middle + 1
     return GRID[low]
-
-
-def _start(samples: Samples, rate: int) -> Samples:
-    """As much as the reference detector looks at."""
-    return samples[: int(SECONDS * rate)]
 
 
 def _share_above(faulty: npt.NDArray[np.float64], normal: npt.NDArray[np.float64]) -> float:

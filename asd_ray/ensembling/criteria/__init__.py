@@ -6,6 +6,7 @@ from asd_ray.ensembling.criteria._base import Criterion, Evidence
 from asd_ray.ensembling.criteria.borda import Borda
 from asd_ray.ensembling.criteria.centrality import Centrality
 from asd_ray.ensembling.criteria.consensus import Consensus
+from asd_ray.ensembling.criteria.crop_stability import CropStability
 from asd_ray.ensembling.criteria.fault_consensus import FaultConsensus
 from asd_ray.ensembling.criteria.fault_levels import FaultLevels
 from asd_ray.ensembling.criteria.injected_faults import InjectedFaults
@@ -18,7 +19,14 @@ __all__ = ["CRITERIA", "Criterion", "Evidence", "find", "reason_against", "satur
 BY_FAULTS: tuple[Criterion, ...] = (InjectedFaults(), FaultLevels(), FaultConsensus())
 # Consensus and centrality follow the majority, also where it is wrong: on several machines they rank upside down. So
 # they have no part in the aggregate; see docs/criteria.md.
-CRITERIA: tuple[Criterion, ...] = (*BY_FAULTS, Consensus(), Stability(), Centrality(), Borda(BY_FAULTS))
+CRITERIA: tuple[Criterion, ...] = (
+    *BY_FAULTS,
+    Consensus(),
+    Stability(),
+    CropStability(),
+    Centrality(),
+    Borda(BY_FAULTS),
+)
 
 
 def find(name: str) -> Criterion:

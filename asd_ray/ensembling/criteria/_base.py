@@ -25,8 +25,8 @@ class Evidence:
 
     Scores are [candidates, clips] and finite. `normal` are held-out normal clips; there are none where other clips
     standardise. `faults` are normal clips with an injected fault; there are none if no trial scored them, and
-    rows of 0 for single candidates without such scores, see `scored`. `unlabelled` are test clips, of
-    which nobody knows whether they are normal.
+    rows of 0 for single candidates without such scores, see `scored`. `crops` are halves of held-out clips; rows of NaN
+    for candidates without such scores. `unlabelled` are test clips, of which nobody knows whether they are normal.
     """
 
     table: pd.DataFrame  # one row per candidate: trial, variant, name, family, seed, paper, params …
@@ -37,6 +37,8 @@ class Evidence:
     unlabelled: Floats
     unlabelled_clips: pd.DataFrame
     scored: Mask  # candidates whose faults were scored; all of them if there are no faults
+    crops: Floats
+    crop_clips: pd.DataFrame
     _known: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)  # see remembered
 
     @classmethod
@@ -52,9 +54,21 @@ class Evidence:
             faults, fault_clips = np.array(candidates.faults.scores, np.float64), candidates.faults.clips[COLUMNS]
             scored = np.asarray(np.isfinite(faults).all(axis=1))
             faults[~scored] = 0.0
-        unlabelled = np.asarray(candidates.scores, np.float64)
-        clips = candidates.clips[COLUMNS]
-        return cls(candidates.table, normal, normal_clips, faults, fault_clips, unlabelled, clips, scored)
+        crops, crop_clips = _nothing(count)
+        if candidates.crops is not None:
+            crops, crop_clips = np.asarray(candidates.crops.scores, np.float64), candidates.crops.clips[COLUMNS]
+        return cls(
+            candidates.table,
+            normal,
+            normal_clips,
+            faults,
+            fault_clips,
+            np.asarray(candidates.scores, np.float64),
+            candidates.clips[COLUMNS],
+            scored,
+            crops,
+            crop_clips,
+        )
 
     def __len__(self) -> int:
         return len(self.table)

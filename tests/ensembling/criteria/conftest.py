@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from asd_ray.ensembling.candidates import Candidates, Faults
+from asd_ray.ensembling.candidates import AlteredClips, Candidates
 from asd_ray.ensembling.criteria import Evidence
 from asd_ray.metrics.injected import fault_levels
 from tests.ensembling.conftest import IDS, make_clips, make_fault_clips, make_table
@@ -61,7 +61,7 @@ def simulate(
         "demo",
         "f0",
         2022,
-        faults=Faults(faults[columns], parts[2]) if len(faults) else None,
+        faults=AlteredClips(faults[columns], parts[2]) if len(faults) else None,
     )
 
 
