@@ -223,15 +223,15 @@ def test_rows_that_are_broken_under_a_good_footer_are_named_when_asked_for(
 
 def test_a_file_of_a_newer_version_says_upgrade(filled: Ledger, trial, caplog: pytest.LogCaptureFixture) -> None:
     record, scores = trial(2)
-    rewrite_metadata(path_of(filled, record), {SCHEMA_KEY: b"3"})
+    rewrite_metadata(path_of(filled, record), {SCHEMA_KEY: b"4"})
     ledger = Ledger(filled.layout)
     assert len(ledger.records()) == 5
-    assert any("newer asd_ray (schema 3, this one reads 2); upgrade asd_ray" in each for each in caplog.messages)
+    assert any("newer asd_ray (schema 4, this one reads 3); upgrade asd_ray" in each for each in caplog.messages)
     with pytest.raises(AsdRayError, match="upgrade asd_ray"):
         ledger.commit(record, scores)
 
 
-@pytest.mark.parametrize(("split", "schema"), [("held_out", b"1"), ("unseen", b"2"), ("fault", b"2")])
+@pytest.mark.parametrize(("split", "schema"), [("held_out", b"1"), ("unseen", b"2"), ("fault", b"2"), ("crop", b"3")])
 def test_only_files_with_new_splits_need_a_new_version(filled: Ledger, trial, split: str, schema: bytes) -> None:
     record, scores = trial(50)
     scores = scores.drop_duplicates(["variant", "clip"]).assign(split=split)

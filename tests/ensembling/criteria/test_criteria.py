@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from asd_ray.ensembling import criteria
 from asd_ray.ensembling.criteria import CRITERIA, Evidence
 from asd_ray.errors import AsdRayError
+from asd_ray.metrics.injected import crop_name
 from tests.ensembling.criteria.conftest import QUALITY, hide_labels, rank_correlation, simulate
 
 Make = Callable[..., Evidence]
@@ -54,8 +56,35 @@ def test_stability_ranks_settings_by_how_alike_their_seeds_are(evidence_of: Make
     assert rank_correlation(values[::2], QUALITY[::2]) > 0.8
 
 
+def with_crops(evidence: Evidence, clips: int = 30) -> Evidence:
+    """Halves of clips, in a mixed order. What a good candidate hears is the same in both halves of a clip."""
+    draw = np.random.default_rng(6)
+    names = [crop_name(f"{clip:02d}.wav", half) for clip in range(clips) for half in (0, 1)]
+    frame = pd.DataFrame(
+        {"clip": names, "id": [f"{clip % 2:02d}" for clip in range(clips) for _ in (0, 1)], "domain": ""}
+    )
+    heard = np.repeat(draw.normal(size=(len(evidence), clips)), 2, axis=1)
+    scores = np.array(QUALITY)[:, None] * heard + draw.normal(size=heard.shape)
+    order = draw.permutation(len(frame))
+    return replace(evidence, crops=scores[:, order], crop_clips=frame.iloc[order])
+
+
+def test_crop_stability_ranks_candidates_by_how_alike_both_halves_are(evidence_of: Make) -> None:
+    criterion = criteria.find("crop_stability")
+    assert "halves" in criterion.reason_against(evidence_of())
+    evidence = with_crops(evidence_of())
+    assert criteria.reason_against(criterion, evidence) == ""
+    values = criterion.values(evidence)
+    assert rank_correlation(values, QUALITY) > 0.8
+    assert values[-1] > 0.6
+    lacking = evidence.crops.copy()
+    lacking[3] = np.nan
+    assert np.flatnonzero(np.isnan(criterion.values(replace(evidence, crops=lacking)))).tolist() == [3]
+    assert "4 clips or more, and there are 3" in criterion.reason_against(with_crops(evidence_of(), 3))
+
+
 def test_every_criterion_was_measured_here() -> None:
-    assert {criterion.name for criterion in CRITERIA} == {*LEAST, "stability"}
+    assert {criterion.name for criterion in CRITERIA} == {*LEAST, "stability", "crop_stability"}
     assert all(criterion.sentence for criterion in CRITERIA)
     assert {c.name for c in CRITERIA if c.transductive} == {"consensus", "fault_consensus", "borda"}
 
