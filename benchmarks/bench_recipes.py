@@ -3,8 +3,9 @@
     python -m benchmarks.bench_recipes RUN[:MACHINE,MACHINE] … [--recipe NAME] [--standardise HOW] [--repeats 3]
 
 A value is the harmonic mean over machines of the crossval values, each the harmonic mean of the AUC and pAUC cells of
-its year; members are chosen inside the folds only. A run that has only test scores, such as one of imported systems, is
-standardised by these. `python -m benchmarks recipes` measures the speed instead.
+its year; members are chosen inside the folds only. The row `nested` has the number of the whole procedure: in each
+fold, the other clips choose one of these recipes and its members. A run that has only test scores, such as one of
+imported systems, is standardised by these. `python -m benchmarks recipes` measures the speed instead.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from asd_ray.ensembling.candidates import Candidates, load, only_test_scores
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.evaluation_set import EvaluationSet
 from asd_ray.ensembling.protocols import measure
+from asd_ray.ensembling.protocols.nested import Nested
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.recipe_file import find_recipe
 from asd_ray.ensembling.standardise import HOW
@@ -41,22 +43,32 @@ def values_of(
     ways = [way for name in names for way in find_recipe(name).ways()]
     return {
         run: {
-            (way.name, unit): float(hmean([_crossval(machine, way, unit, config) for machine in machines]))
-            for way in ways
+            (name, unit): float(hmean([values[name] for values in by_machine]))
             for unit in units
+            for by_machine in [[_values(machine, ways, unit, config) for machine in machines]]
+            for name in by_machine[0]
         }
         for run, machines in runs.items()
     }
 
 
-def _crossval(candidates: Candidates, recipe: Recipe, unit: str, config: EnsembleConfig) -> float:
+def _values(candidates: Candidates, ways: Sequence[Recipe], unit: str, config: EnsembleConfig) -> dict[str, float]:
+    """The value of each recipe on one machine, and that of choosing among them."""
+    entries = [_entry(candidates, way, unit, config) for way in ways]
+    values = {way.name: measure(*entry, "crossval", config).value for way, entry in zip(ways, entries, strict=True)}
+    if Nested().possible(entries, config):
+        values[Nested.name] = Nested().measure(entries, config).value
+    return values
+
+
+def _entry(candidates: Candidates, recipe: Recipe, unit: str, config: EnsembleConfig) -> tuple[EvaluationSet, Recipe]:
     standardise = replace(recipe.standardise, how=unit)
     own = replace(recipe, by=candidates.by, standardise=standardise)
-    return measure(EvaluationSet.of(candidates, standardise, config.maximise), own, "crossval", config).value
+    return EvaluationSet.of(candidates, standardise, config.maximise), own
 
 
 def table(found: Mapping[str, Values], units: Sequence[str]) -> str:
-    """Recipes by units, one group of columns for each run; the best of each run is bold."""
+    """Recipes by units, one group of columns for each run; the best recipe of each run is bold."""
     head = ["recipe", *(f"{run}: {unit}" for run in found for unit in units)]
     lines = [f"| {' | '.join(head)} |", f"|---{'|---:' * (len(head) - 1)}|"]
     names = list(dict.fromkeys(name for values in found.values() for name, _ in values))
@@ -65,7 +77,8 @@ def table(found: Mapping[str, Values], units: Sequence[str]) -> str:
         for values in found.values():
             for unit in units:
                 shown = f"{values[name, unit]:.4f}"
-                cells.append(f"**{shown}**" if values[name, unit] == max(values.values()) else shown)
+                best = max(value for (other, _), value in values.items() if other != Nested.name)
+                cells.append(f"**{shown}**" if values[name, unit] == best else shown)
         lines.append(f"| {' | '.join([name, *cells])} |")
     return "\n".join(lines)
 
@@ -105,7 +118,9 @@ def run() -> Iterator[_timing.Row]:
     ways = {name: find_recipe(name).ways()[0] for name in RECIPES}
     config = EnsembleConfig()
     spent = {
-        name: _timing.seconds(lambda way=way: _crossval(candidates, way, way.standardise.how, config))  # type: ignore[misc]
+        name: _timing.seconds(
+            lambda way=way: measure(*_entry(candidates, way, way.standardise.how, config), "crossval", config)  # type: ignore[misc]
+        )
         for name, way in ways.items()
     }
     for name in RECIPES:

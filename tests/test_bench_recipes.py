@@ -23,7 +23,7 @@ def test_every_recipe_is_measured_in_every_unit(run: Path, capsys: pytest.Captur
     printed = capsys.readouterr()
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.out.splitlines()]
     assert lines[0] == ["recipe", "run: z", "run: rank"]
-    assert [line[0] for line in lines[2:]] == ["best_single", "top_k.mean", "top_k.max"]
+    assert [line[0] for line in lines[2:]] == ["best_single", "top_k.mean", "top_k.max", "nested"]
     assert all(0 < float(cell.strip("*")) < 1 for line in lines[2:] for cell in line[1:])
     assert "run pump: 6 candidates" in printed.err
 
@@ -36,6 +36,11 @@ def test_machines_may_be_named_and_test_scores_alone_standardise_themselves(run:
     assert imported.by == "test"
 
 
-def test_the_best_of_each_run_is_bold() -> None:
-    found = {"one": {("a", "z"): 0.5, ("b", "z"): 0.75}, "two": {("a", "z"): 0.9, ("b", "z"): 0.8}}
-    assert table(found, ["z"]).splitlines()[2:] == ["| a | 0.5000 | **0.9000** |", "| b | **0.7500** | 0.8000 |"]
+def test_the_best_recipe_of_each_run_is_bold() -> None:
+    one = {("a", "z"): 0.5, ("b", "z"): 0.75, ("nested", "z"): 0.9}
+    two = {("a", "z"): 0.9, ("b", "z"): 0.8, ("nested", "z"): 0.8}
+    assert table({"one": one, "two": two}, ["z"]).splitlines()[2:] == [
+        "| a | 0.5000 | **0.9000** |",
+        "| b | **0.7500** | 0.8000 |",
+        "| nested | 0.9000 | 0.8000 |",
+    ]
