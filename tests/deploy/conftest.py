@@ -27,7 +27,7 @@ def space_file(folder: Path, family: str, params: dict[str, Any]) -> Path:
 
 @dataclass(frozen=True)
 class SmallRun:
-    """A run of two families on a fan with two ids, its final ensemble of all variants, and its bundle."""
+    """A run of two families on a fan with two ids, and the bundle of its ensemble of all variants."""
 
     data: Dataset
     run: Run
@@ -50,7 +50,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     run = Run(folder / "run")
     spaces = {family: space_file(folder, family, params) for family, params in SMALL.items()}
     run.search(data, "fan", families=list(SMALL), spaces=spaces, trials=1, serial=True, quiet=True)
-    run.ensemble("fan", ["label_free", "best_single", "best_per_family"], percentile=80.0)
-    run.bundle("fan", folder / "fan.bundle", recipe="label_free.mean")
+    every = folder / "every.toml"
+    every.write_text('select = "label_free"\nvariants = "all"\n')
+    run.ensemble("fan", [str(every), "label_free", "best_single", "best_per_family"], percentile=80.0)
+    run.bundle("fan", folder / "fan.bundle", recipe="every")
     torch.set_num_threads(threads)
     return SmallRun(data, run, folder / "fan.bundle")

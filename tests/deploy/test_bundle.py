@@ -46,7 +46,9 @@ def test_scores_of_a_bundle_are_those_of_the_ledger(name: str, tmp_path: Path, o
     run.search(data, "fan", families=name, spaces={name: space}, trials=1, serial=True, quiet=True, held_out=HELD_OUT)
     (record,) = run.records()
     assert record.status == "complete", record.error
-    ensemble = run.ensemble("fan", "label_free")
+    every = tmp_path / "every.toml"
+    every.write_text('select = "label_free"\nvariants = "all"\n')
+    ensemble = run.ensemble("fan", str(every))
     bundle = run.bundle("fan", tmp_path / "fan.bundle", recipe=ensemble.name)
     variants = {member.variant for member in bundle.members}
     variants |= {text.split(" ")[1] for text in ensemble.candidates.left_out}  # one score for all clips

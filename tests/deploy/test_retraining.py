@@ -25,13 +25,13 @@ def without_states(small: SmallRun, tmp_path: Path) -> Run:
 
 def test_without_states_the_dataset_is_needed(without_states: Run, tmp_path: Path) -> None:
     with pytest.raises(AsdRayError, match=r"the search kept no state of fan-idnn-0000, fan-twfr_gmm-0000.*data"):
-        without_states.bundle("fan", tmp_path / "b", recipe="label_free.mean")
+        without_states.bundle("fan", tmp_path / "b", recipe="every")
     assert not (tmp_path / "b").exists()
 
 
 def test_trained_again_the_members_give_the_same_scores(small: SmallRun, without_states: Run, tmp_path: Path) -> None:
     data = Dataset(small.data.root, cache=tmp_path / "cache")
-    bundle = without_states.bundle("fan", tmp_path / "b", recipe="label_free.mean", data=data, serial=True)
+    bundle = without_states.bundle("fan", tmp_path / "b", recipe="every", data=data, serial=True)
     for clip in small.clips[:4]:
         assert bundle.score(clip, id="00").score == pytest.approx(small.load().score(clip, id="00").score, rel=1e-4)
     assert "trained again, with the scores of the search" in (tmp_path / "b" / "MODEL_CARD.md").read_text()
@@ -48,7 +48,7 @@ def test_other_scores_are_said_and_the_units_are_computed_anew(
     before = [small.load().score(clip, id="00").score for clip in clips]
     monkeypatch.setattr(IDNN, "score", lambda self, clips: {k: v + 3.0 for k, v in score(self, clips).items()})
     data = Dataset(small.data.root, cache=tmp_path / "cache")
-    bundle = without_states.bundle("fan", tmp_path / "b", recipe="label_free.mean", data=data, serial=True)
+    bundle = without_states.bundle("fan", tmp_path / "b", recipe="every", data=data, serial=True)
     card = (tmp_path / "b" / "MODEL_CARD.md").read_text()
     assert "its scores differ from those of the search by up to" in card
     after = [bundle.score(clip, id="00").score for clip in clips]  # the shift is in the units, too
@@ -59,7 +59,7 @@ def test_refit_trains_on_all_normal_clips_and_says_whose_numbers_it_has(small: S
     data = Dataset(small.data.root, cache=tmp_path / "cache")
     with pytest.raises(AsdRayError, match="trains every member anew, which needs the clips"):
         small.run.bundle("fan", tmp_path / "b", refit_all=True)
-    bundle = small.run.bundle("fan", tmp_path / "b", recipe="label_free.mean", data=data, refit_all=True, serial=True)
+    bundle = small.run.bundle("fan", tmp_path / "b", recipe="every", data=data, refit_all=True, serial=True)
     assert bundle.profiles[""].clips == 12
     assert small.load().profiles[""].clips < 12
     assert bundle.threshold == small.load().threshold
