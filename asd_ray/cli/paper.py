@@ -46,7 +46,7 @@ def _show(args: argparse.Namespace) -> int:
     if args.paper is None or args.list:
         if args.paper or args.table is not None or args.csv or args.markdown:
             raise AsdRayError(
-                "the list of papers takes no other argument; to see a table: asd-ray paper liu2022 --table 2"
+                "the list of papers takes no other argument; for a table: asd-ray paper liu2022 --table 2"
             )
         return _list()
     paper = find(args.paper)

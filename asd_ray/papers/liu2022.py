@@ -18,7 +18,7 @@ LAST_EPOCH = "the authors take the best epoch on test clips, a run here the last
 OWN = {"protocol": BEST_EPOCH, "jointly": True, "additional": MACHINES, "differs": LAST_EPOCH}
 GIVEN = "numbers as given by Liu et al."
 
-# Rows that are not the authors' own system stand in two tables; so do the two of STgram-MFN, in three.
+# By printed name. Most systems stand in two or three tables.
 SYSTEMS: dict[str, dict[str, Any]] = {
     "IDNN": {"protocol": UNSAID, "differs": GIVEN, "members": (Member("idnn", ("mean",)),)},
     "MobileNetV2": {

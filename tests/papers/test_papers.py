@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def variants_by_setting() -> dict[tuple[str, str], set[str]]:
 @pytest.mark.parametrize(("name", "head"), variants_by_setting())
 def test_a_family_gives_the_variants_that_rows_name(name: str, head: str, tmp_path: Path) -> None:
     setup = SETUPS.get(name, {})
-    quickest = {"epochs": 1, "steps": 1, "hop": 64, "batch_size": 64, "warps": 0}
+    quickest = {"epochs": 1, "steps": 1, "hop": 64, "batch_size": 64, "warps": 0, "backends": ""}
     smaller = {**setup.get("smaller", {}), **quickest, **({"head": head} if head else {})}
     workspace = Workspace(tmp_path, setup.get("seconds", 1.0), smaller=smaller)
     scores = workspace.fitted(family(name)).score(workspace.bank("plain").select(split="test"))
@@ -211,3 +212,17 @@ def test_the_overview_counts_rows_and_those_that_can_be_run() -> None:
     assert counts["jiang2023", "1"] == (8, 5)
     assert counts["baseline2025", "none known"] == (0, 0)
     assert len(counts) == len(TABLES) + 1
+
+
+def test_the_page_has_every_paper_and_its_example_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "papers.md").read_text()
+    named = set(re.findall(r"(?m)^\| `(\w+)`(?: … `(\w+)`)? \|", page))
+    baselines = {f"baseline{year}" for year in range(2020, 2026)}
+    assert {first for first, _ in named} | baselines == set(PAPERS)
+    assert ("baseline2020", "baseline2025") in named
+    (block,) = re.findall(r"(?ms)^```python\n(.*?)^```$", page)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert names["row"].values["fan"] == (91.30, 86.73)
+    assert names["table"].measures[0].value({"00/auc": 0.9, "02/auc": 0.8}) == pytest.approx(85)
+    assert average("mean", [94.04, 91.94]) == pytest.approx(92.99)
