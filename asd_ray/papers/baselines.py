@@ -9,31 +9,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from asd_ray.papers import official
 from asd_ray.papers.measure import AUC, PAUC, Measure
 from asd_ray.papers.paper import Paper
 from asd_ray.papers.row import Member, PaperRow, numbers
 from asd_ray.papers.table import PaperTable
 
-PROTOCOL = "single detector, settings of the organisers; last epoch"
 BOTH = ("auc_source", "auc_target")
 OFFICIAL_2021 = Measure("official score", (*BOTH, "pauc_source", "pauc_target"), "hmean")
 OFFICIAL = Measure("official score", (*BOTH, "pauc"), "hmean")
-CLASSIFIER = {"channels": 3, "mix": "none", "warps": 0, "lr": 1e-5, "test_hop": 1}
-IMAGES = "the official program does not standardise images, and holds out the last tenth of them"
 
 
 def _total(name: str, *average: float, **of: Any) -> PaperRow:
     """A row of which only the number over all machines is known."""
-    return PaperRow(name, {}, PROTOCOL, average, **of)
+    return PaperRow(name, {}, official.PROTOCOL, average, **of)
 
 
 def _autoencoder(*average: float) -> PaperRow:
-    member = Member("autoencoder", ("mse",), {"edition": "2021", "batch_size": 512})
-    return _total("Autoencoder", *average, members=(member,))
+    return _total("Autoencoder", *average, members=(official.AUTOENCODER_2021,))
 
 
-def _mobilenet(variant: str, *average: float) -> PaperRow:
-    return _total("MobileNetV2", *average, members=(Member("id_classifier", (variant,), CLASSIFIER),), differs=IMAGES)
+def _mobilenet(member: Member, *average: float) -> PaperRow:
+    return _total("MobileNetV2", *average, members=(member,), differs=official.DIFFERS)
 
 
 def _either(average: float) -> PaperRow:
@@ -71,8 +68,8 @@ BASELINE_2020 = _paper(
             PaperRow(
                 "Autoencoder",
                 numbers(MACHINES_2020, "80.09/67.22 72.68/60.66 65.16/52.59 72.59/60.00 84.99/66.93 66.46/50.60"),
-                PROTOCOL,
-                members=(Member("autoencoder", ("mse",), {"edition": "2020", "batch_size": 512}),),
+                official.PROTOCOL,
+                members=(official.AUTOENCODER_2020,),
             ),
         ),
     ),
@@ -87,8 +84,7 @@ BASELINE_2021 = _paper(
         2021,
         (Measure("AUC", BOTH, "hmean"), Measure("pAUC", ("pauc_source", "pauc_target"), "hmean")),
         _autoencoder(62.01, 53.43),
-        # the program of 2021 computes another score than the intended one
-        _mobilenet("log_odds_2021", 59.24, 55.95),
+        _mobilenet(official.MOBILENET_2021, 59.24, 55.95),
     ),
     _totals("evaluation", "Official score", 2021, (OFFICIAL_2021,), _either(56.38)),
 )
@@ -106,7 +102,7 @@ BASELINE_2022 = _paper(
             Measure("pAUC", ("pauc",), "hmean"),
         ),
         _autoencoder(68.6, 43.7, 53.8),
-        _mobilenet("log_odds", 64.1, 47.7, 56.3),
+        _mobilenet(official.MOBILENET_2022, 64.1, 47.7, 56.3),
     ),
     _totals("evaluation", "Official score", 2022, (OFFICIAL,), _either(54.02)),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asd_ray.papers import official
 from asd_ray.papers.measure import Measure
 from asd_ray.papers.paper import Paper
 from asd_ray.papers.row import Member, PaperRow, numbers
@@ -31,15 +32,9 @@ TABLE_1 = PaperTable(
                 "59.12/51.96/52.27 57.26/45.90/51.52 60.58/59.94/57.14 70.75/48.22/56.9 69.21/56.19/56.03"
                 " 65.15/38.23/54.67 67.09/57.22/62.42",
             ),
-            "single detector, settings of the organisers; last epoch",
-            members=(
-                Member(
-                    "id_classifier",
-                    ("log_odds",),
-                    {"channels": 3, "mix": "none", "warps": 0, "lr": 1e-5, "test_hop": 1},
-                ),
-            ),
-            differs="the official program does not standardise images, and holds out the last tenth of them",
+            official.PROTOCOL,
+            members=(official.MOBILENET_2022,),
+            differs=official.DIFFERS,
         ),
         PaperRow(
             "ST-gram + MobileNetV3",

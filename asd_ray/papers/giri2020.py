@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from asd_ray.papers import official
 from asd_ray.papers.measure import AUC, PAUC
 from asd_ray.papers.paper import Paper
 from asd_ray.papers.row import Member, PaperRow, numbers
@@ -61,7 +62,7 @@ TABLE_1 = PaperTable(
             numbers(MACHINES, "78.77/67.58 72.53/60.43 65.83/52.45 72.89/59.99 84.76/66.53 66.28/50.98"),
             "single detector, mean of 10 runs",
             system="Autoencoder baseline",
-            members=(Member("autoencoder", ("mse",), {"edition": "2020", "batch_size": 512}),),
+            members=(official.AUTOENCODER_2020,),
         ),
         _system(
             1,

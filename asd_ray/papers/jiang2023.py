@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from asd_ray.papers import official
 from asd_ray.papers.measure import Measure
 from asd_ray.papers.paper import Paper
 from asd_ray.papers.row import Member, PaperRow, numbers
@@ -56,21 +57,15 @@ TABLE_1 = PaperTable(
             "54.80 58.47 63.07 57.99 51.06",
             56.80,
             system="Official-1, autoencoder baseline",
-            members=(Member("autoencoder", ("mse",), {"edition": "2021", "batch_size": 512}),),
+            members=(official.AUTOENCODER_2021,),
         ),
         _row(
             "Official-2",
             "59.18 57.20 59.89 50.17 54.26",
             55.90,
             system="Official-2, MobileNetV2 baseline",
-            members=(
-                Member(
-                    "id_classifier",
-                    ("log_odds",),
-                    {"channels": 3, "mix": "none", "warps": 0, "lr": 1e-5, "test_hop": 1},
-                ),
-            ),
-            differs="the official program does not standardise images, and holds out the last tenth of them",
+            members=(official.MOBILENET_2022,),
+            differs=official.DIFFERS,
         ),
         _row(
             "AnoGAN",

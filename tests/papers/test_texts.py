@@ -55,7 +55,7 @@ def has_head(lines: Sequence[str], names: Sequence[str], above: int) -> bool:
     return any(pattern.search(plain(line)) for line in lines[above - 3 : above])
 
 
-@pytest.mark.parametrize(("key", "number"), BY_ROWS, ids=" ".join)
+@pytest.mark.parametrize(("key", "number"), BY_ROWS, ids=map(" ".join, BY_ROWS))
 def test_a_row_of_ours_is_a_row_of_the_text(key: str, number: str) -> None:
     table, lines = find(key).table(number), lines_of(BY_ROWS[key, number])
     places = []
@@ -67,7 +67,7 @@ def test_a_row_of_ours_is_a_row_of_the_text(key: str, number: str) -> None:
     assert has_head(lines, table.machines, places[0])
 
 
-@pytest.mark.parametrize(("key", "number"), BY_MACHINES, ids=" ".join)
+@pytest.mark.parametrize(("key", "number"), BY_MACHINES, ids=map(" ".join, BY_MACHINES))
 def test_a_machine_of_ours_is_a_row_of_the_text(key: str, number: str) -> None:
     table, lines = find(key).table(number), lines_of(BY_MACHINES[key, number])
     places = [
