@@ -33,7 +33,7 @@ from asd_ray.metrics.injected import fault_name
 from benchmarks import _timing
 
 Floats = npt.NDArray[np.float64]
-PAPERS = Recipe("papers' settings", "label_free")
+PAPERS = Recipe("papers' settings", "label_free", variants="paper")
 NOT_USED = "–"
 
 
@@ -58,9 +58,10 @@ def outcomes(candidates: Candidates, top: int = 5, where: str = "") -> list[Outc
         return Outcome(way, where, correlation, value, best - value)
 
     found = [outcome("best candidate (all labels)", best), outcome("random candidate", float(truth.mean()))]
-    paper = candidates.table["paper"].to_numpy(bool)
-    if paper.any():
-        found.append(outcome("papers' settings, single", float(truth[paper].mean())))
+    papers = without_labels(PAPERS, candidates)
+    if papers.members:
+        single = np.average(truth[list(papers.members)], weights=papers.weights)
+        found.append(outcome("papers' settings, single", float(single)))
     for criterion in CRITERIA:
         if criteria.reason_against(criterion, evidence):
             found.append(Outcome(f"best by {criterion.name}", where))

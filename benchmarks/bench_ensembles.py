@@ -33,7 +33,7 @@ from asd_ray.ensembling.protocols import measure
 from asd_ray.ensembling.recipe_file import find_recipe
 from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
 from asd_ray.metrics import MAX_FPR, hmean
-from asd_ray.metrics.injected import fault_name
+from asd_ray.metrics.injected import crop_name, fault_name
 from benchmarks._timing import Row, compare, seconds
 
 CANDIDATES = int(os.environ.get("ASD_RAY_BENCH_CANDIDATES", "5000"))
@@ -175,6 +175,13 @@ def _faults() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).assign(split="fault", label="anomaly")
 
 
+def _crops() -> pd.DataFrame:
+    """Both halves of 20 held-out clips."""
+    sources = _clips(20, "crop")
+    parts = [sources.assign(clip=[crop_name(clip, half) for clip in sources["clip"]]) for half in (0, 1)]
+    return pd.concat(parts, ignore_index=True)
+
+
 def _scores(rng: np.random.Generator, count: int, clips: pd.DataFrame) -> Any:
     """Scores of candidates of unequal strength. Half of their noise is shared, so their errors are correlated."""
     anomalous = (clips["label"] == "anomaly").to_numpy()
@@ -202,7 +209,7 @@ def made_up_candidates(count: int, clips: int, seed: int) -> Candidates:
 
 def _commit(ledger: Ledger, candidates: int, clips: int) -> None:
     rng = np.random.default_rng(0)
-    parts = [_clips(clips, "test"), _clips(NORMALS, "held_out"), _clips(UNSEEN, "unseen"), _faults()]
+    parts = [_clips(clips, "test"), _clips(NORMALS, "held_out"), _clips(UNSEEN, "unseen"), _faults(), _crops()]
     frame = pd.concat(parts, ignore_index=True)
     for number in range(candidates // VARIANTS):
         record = TrialRecord(

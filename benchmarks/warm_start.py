@@ -38,6 +38,7 @@ from asd_ray.tuning import prior
 from asd_ray.tuning.prior import Observation, Origin
 
 PRIOR_TRIALS = 20  # of each other machine
+GP_SEEDS = 3  # at most: its proposals are slow
 Array = npt.NDArray[np.float64]
 Params = Mapping[str, Any]
 
@@ -89,6 +90,11 @@ def tpe(seed: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
 
 
+def tpe_of_auto_sampler(seed: int) -> optuna.samplers.BaseSampler:
+    """What OptunaHub's AutoSampler takes for spaces with choices or conditions, and all of ours have choices."""
+    return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True, warn_independent_sampling=False)
+
+
 def plain_tpe(seed: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(seed=seed)
 
@@ -112,10 +118,11 @@ def ways(size: int) -> list[Way]:
         Way("warm, random", (5, 10, 20), random, size),
         Way("TPE that learns of the prior", (5, 10, 20), tpe, 0, True),
         Way("warm, TPE that learns of the prior", (5, 10, 20), tpe, size, True),
+        Way("cold, AutoSampler's TPE", (5, 10, 20, 40, 60), tpe_of_auto_sampler),
         Way("cold, TPE of one parameter at a time", (5, 10, 20, 40, 60), plain_tpe),
         Way("cold, random", (5, 10, 20, 40, 60), random),
-        Way("cold, GP", (5, 10, 20, 40), gp, seeds=2),
-        Way("warm, GP", (5, 10, 20), gp, size, seeds=2),
+        Way("cold, GP", (5, 10, 20, 40), gp, seeds=GP_SEEDS),
+        Way("warm, GP", (5, 10, 20), gp, size, seeds=GP_SEEDS),
     ]
     if importlib.util.find_spec("cmaes"):
         found.append(Way("cold, CMA-ES", (5, 10, 20, 40, 60), cma_es))

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asd_ray.ensembling.evaluation_set import EvaluationSet
+from asd_ray.ensembling.standardise import Standardiser
 from benchmarks.bench_criteria import Outcome, candidates_of, main, outcomes, table
 from tests.ensembling.conftest import SMALL, make_ledger
 from tests.ensembling.criteria.conftest import simulate
@@ -53,6 +55,20 @@ def test_the_papers_settings_are_those_of_the_table() -> None:
     single, mean = own["papers' settings, single"], own["ensemble of papers' settings, mean"]
     assert single.value == pytest.approx(mean.value)
     assert single.value < own["random candidate"].value
+
+
+def test_a_family_counts_once_and_by_its_papers_own_score() -> None:
+    """The mean score of IDNN, and both scores of AEGAN-AD, which has no single one."""
+    candidates = simulate(per=40)
+    family = ["idnn"] * 2 + ["aegan_ad"] * 2 + ["stgram"] * 8
+    trial = ["a", "a", "b", "b", *"cdefghij"]
+    variant = ["max", "mean", "D_lof", "D_cos"] + ["nll_margin"] * 8
+    table = candidates.table.assign(trial=trial, family=family, variant=variant, paper=[True] * 4 + [False] * 8)
+    own = {outcome.way: outcome for outcome in outcomes(replace(candidates, table=table))}
+    evaluation = EvaluationSet.of(candidates, Standardiser())
+    truth = evaluation.scorer(evaluation.scores)
+    single = own["papers' settings, single"].value
+    assert single == pytest.approx((truth[1] + (truth[2] + truth[3]) / 2) / 2)
 
 
 def test_the_table_has_the_means_over_machines_and_marks_what_was_not_used() -> None:

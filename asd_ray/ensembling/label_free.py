@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,10 @@ from asd_ray.ensembling.fault_scorer import FaultScorer
 from asd_ray.ensembling.greedy import Selection, greedy
 from asd_ray.ensembling.recipe import BY_CRITERION, Recipe, Slot
 from asd_ray.ensembling.slots import fits
+from asd_ray.ledger.paper_variants import papers_own
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -101,19 +106,30 @@ def _selection(recipe: Recipe, candidates: Candidates) -> Selection:
 
 
 def _papers_settings(recipe: Recipe, candidates: Candidates, allowed: Mask) -> Selection:
-    """The paper's setting of each family, with all its seeds and variants. All families have the same total weight.
+    """The paper's setting of each family, with all its seeds. All families have the same total weight.
 
-    If the recipe has slots, they name the families and variants.
+    The recipe's `variants` says whether all scores of such a trial are members, or the one that its paper reports. If
+    the recipe has slots, they name the families; a slot that names variants has these.
     """
     table = candidates.table
+    own = _papers_own(table) if recipe.variants == "paper" else np.ones(len(table), bool)
     slots = recipe.slots or tuple(Slot(family) for family in sorted(set(table["family"])))
     paper = table["paper"].to_numpy(bool) & allowed
     weights: dict[int, float] = {}
     for slot in slots:
-        rows = np.flatnonzero(fits(slot, table) & paper)
+        rows = np.flatnonzero(fits(slot, table) & paper & (own | bool(slot.variants)))
         for row in rows:
             weights[int(row)] = 1 / len(rows)
     return Selection(tuple(weights), tuple(weights.values()))
+
+
+def _papers_own(table: pd.DataFrame) -> Mask:
+    """A mask of the candidates whose score is the one that their paper reports."""
+    variants: dict[str, set[str]] = {}
+    rows = list(zip(table["trial"], table["family"], table["variant"], strict=True))
+    for trial, _, variant in rows:
+        variants.setdefault(trial, set()).add(variant)
+    return np.array([variant in papers_own(family, variants[trial]) for trial, family, variant in rows], bool)
 
 
 def _greedy(recipe: Recipe, candidates: Candidates, order: npt.NDArray[np.intp]) -> Selection:

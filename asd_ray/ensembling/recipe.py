@@ -16,6 +16,7 @@ BY_CRITERION = ("label_free_best", "label_free_top_k", "label_free_consensus")  
 LABEL_FREE = ("label_free", *BY_CRITERION, "label_free_greedy")
 SELECT = ("best", "slots", "best_per_family", "top_k", "greedy", "smooth_weights", "optuna_weights", *LABEL_FREE)
 COMBINED_BY_STEPS = ("mean", "max")  # the ways that greedy selection supports
+VARIANTS = ("all", "paper")  # of the papers' settings
 MOST = {"k": 10**6, "size": 10**6, "pool": 10**6, "bags": 1000, "trials": 10_000}  # so that choosing ends
 
 
@@ -54,7 +55,7 @@ class Recipe:
     greedy      forward selection with replacement: `size`, `pool`, `bags`, `fraction`
     smooth_weights   weights of the `k` best candidates that maximise a smooth form of AUC and pAUC
     optuna_weights   weights of the best candidates of the `k` best trials, by `trials` of Optuna
-    label_free  without labels: the paper's setting of each family (or of `slots`), all its variants
+    label_free  without labels: the paper's setting of each family (or of `slots`), with `variants`
     label_free_best, label_free_top_k   the best candidate, or the best of the `k` best trials, by the `criterion`
     label_free_consensus   the `size` best candidates by the `criterion`, weighted by the 4th power of its value
     label_free_greedy      forward selection by injected faults: `size`, `pool`
@@ -73,6 +74,8 @@ class Recipe:
     by: str = "held_out"  # the split whose scores standardise: held_out, train or test
     standardise: Standardiser = field(default_factory=Standardiser)
     criterion: str = ""  # for label_free_best, _top_k and _consensus: a name of the table in `criteria`
+    # for label_free: all variants of a trial, the rule of earlier versions, or only the score that its paper reports
+    variants: str = "all"
 
     def __post_init__(self) -> None:
         if self.select not in SELECT:
@@ -98,6 +101,10 @@ class Recipe:
             criteria.find(self.criterion)
         elif self.criterion:
             raise AsdRayError(f"only {', '.join(BY_CRITERION)} choose by a criterion; remove criterion")
+        if self.variants not in VARIANTS:
+            raise unknown("choice of variants", self.variants, VARIANTS)
+        if self.variants != "all" and self.select != "label_free":
+            raise AsdRayError(f'only label_free reads variants, but select is "{self.select}"; remove variants')
         if self.select == "slots" and not self.slots:
             raise AsdRayError('select = "slots" needs [[slots]] with a family each')
 
@@ -113,9 +120,8 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         stored = asdict(self) | {"combine": list(self.combine), "slots": [slot.to_json() for slot in self.slots]}
-        if not self.criterion:
-            del stored["criterion"]  # files of earlier versions, and their checksums, are without it
-        return stored
+        absent = {"criterion": "", "variants": "all"}  # files of earlier versions, and their checksums, lack these
+        return {name: value for name, value in stored.items() if name not in absent or value != absent[name]}
 
     @property
     def uses_labels(self) -> bool:

@@ -110,6 +110,7 @@ _TYPES: dict[str, _Type] = {
     "slots": list,
     "by": str,
     "criterion": str,
+    "variants": str,
     "standardise": dict,
     "fraction": (int, float),
 }

@@ -58,7 +58,7 @@ INTERVAL = Items((Number(-1, 1),) * 2)
 SLOT = object_of(family=TEXT, variants=ListOf(TEXT), params=DictOf(Anything()))
 STANDARDISE = object_of(how=TEXT, per=TEXT, floor=SHARE)
 RECIPE = object_of(
-    {"criterion": TEXT},
+    {"criterion": TEXT, "variants": TEXT},
     name=FileName(),
     select=TEXT,
     combine=Items((TEXT,)),

@@ -16,7 +16,7 @@ from asd_ray.ledger.record import NORMAL_ONLY
 from asd_ray.ledger.units import MEANING
 from asd_ray.reporting import charts, text
 from asd_ray.reporting.importances import EVALUATOR
-from asd_ray.reporting.leaderboard import differing
+from asd_ray.reporting.leaderboard import differing, setting_of
 from asd_ray.reporting.machine import beside_headline
 from asd_ray.reporting.media import Media
 from asd_ray.reporting.svg import colour
@@ -57,6 +57,7 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         "most": MOST,
         "beside_headline": beside_headline,
         "forecast_protocols": forecasting,
+        "setting_of": setting_of,
         "sentences": {protocol.name: protocol.sentence for protocol in protocols.every()},
         "generator": GENERATOR,
         "short_names": text.SHORT,

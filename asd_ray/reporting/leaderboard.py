@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from asd_ray.ensembling import Candidates
+from asd_ray.ledger.paper_variants import PAPER_VARIANTS
 from asd_ray.metrics import cells_batch, hmean
 
 
@@ -29,6 +30,7 @@ def leaderboard(
     chosen, rows = set(members), []
     for rank, row in enumerate(order.tolist(), 1):
         candidate = table[row]
+        own_scores = PAPER_VARIANTS.get(candidate["family"], ())
         rows.append(
             {
                 "rank": rank,
@@ -40,6 +42,7 @@ def leaderboard(
                 "cells": dict(zip(names, cells[row].tolist(), strict=True)) if names else {},
                 "seconds": None if np.isnan(candidate["seconds"]) else float(candidate["seconds"]),
                 "paper": bool(candidate["paper"]),
+                "paper_score": bool(candidate["paper"] and candidate["variant"] in own_scores),
                 "seed": int(candidate["seed"]),
                 "trial": candidate["trial"],
                 "member": (candidate["trial"], candidate["variant"]) in chosen,
@@ -64,6 +67,11 @@ def differing(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         }
         for row in rows
     }
+
+
+def setting_of(row: Mapping[str, Any]) -> str:
+    """The mark of a row with its paper's setting; "" for other rows. Its other variants are not the paper's score."""
+    return ("paper's setting and score" if row["paper_score"] else "paper's setting") if row["paper"] else ""
 
 
 def _judged(candidates: Candidates) -> tuple[list[str], Any, dict[str, Any]]:

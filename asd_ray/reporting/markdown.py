@@ -11,7 +11,7 @@ from asd_ray.ensembling import Ensemble
 from asd_ray.ensembling.mistakes import Mistakes
 from asd_ray.ledger.record import NORMAL_ONLY
 from asd_ray.ledger.units import MEANING
-from asd_ray.reporting.leaderboard import differing
+from asd_ray.reporting.leaderboard import differing, setting_of
 from asd_ray.reporting.machine import beside_headline
 from asd_ray.reporting.media import Media
 from asd_ray.reporting.text import DASH, MEASURES, SHORT, count, number, percent, settings, short, signed, span
@@ -128,7 +128,7 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
             ("candidate", "variant", "AUC", "pAUC", "hmean", "seconds", "parameters"),
             (
                 [row["name"], row["variant"], number(row["auc"]), number(row["pauc"]), number(row["hmean"]),
-                 number(row["seconds"], 1), "paper's setting" if row["paper"] else settings(others[row["trial"]])]
+                 number(row["seconds"], 1), setting_of(row) or settings(others[row["trial"]])]
                 for row in board["rows"][:BEST]
             ),
             left=2,

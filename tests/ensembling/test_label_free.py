@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from asd_ray.ensembling import EnsembleConfig, build, find_recipe
+from asd_ray.ensembling import EnsembleConfig, build, find_recipe, read, verify, write
 from asd_ray.ensembling.candidates import Candidates, load
 from asd_ray.ensembling.fault_scorer import FaultScorer
 from asd_ray.ensembling.label_free import criterion_lacking, criterion_notes, without_labels
@@ -16,6 +17,7 @@ from asd_ray.ensembling.requirements import check
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
+from tests.ensembling.conftest import make_ledger
 from tests.ensembling.criteria.conftest import QUALITY, hide_labels, simulate
 
 BEST = len(QUALITY) - 1
@@ -64,6 +66,46 @@ def test_the_papers_settings_weigh_each_family_the_same(candidates: Candidates) 
     given = replace(candidates, table=candidates.table.assign(paper=paper))
     selection = without_labels(Recipe("r", "label_free"), given)
     assert dict(zip(selection.members, selection.weights, strict=True)) == {1: 1.0, 0: 0.5, 3: 0.5, 2: 1.0}
+
+
+def test_each_family_counts_by_its_papers_own_score(candidates: Candidates) -> None:
+    """Two seeds of idnn, of which one lacks the paper's score; a family of which the paper has none; a user's own."""
+    family = ["idnn"] * 4 + ["aegan_ad"] * 2 + ["mine"] * 2 + ["group_made"] * 2 + ["stgram", "idnn"]
+    variant = ["mean", "max", "max", "least", "D_lof", "D_cos", "near", "far", "middle", "all", "nll_margin", "mean"]
+    trial = [*"aabbccddeefg"]
+    paper = [True] * 11 + [False]
+    table = candidates.table.assign(trial=trial, family=family, variant=variant, paper=paper)
+    given = replace(candidates, table=table)
+    chosen = without_labels(Recipe("r", "label_free", variants="paper"), given)
+    weights = dict(zip(chosen.members, chosen.weights, strict=True))
+    third = pytest.approx(1 / 3)
+    assert weights == {0: third, 2: third, 3: third, 4: 0.5, 5: 0.5, 6: 0.5, 7: 0.5, 9: 1.0, 10: 1.0}
+    assert sorted(without_labels(Recipe("r", "label_free"), given).members) == [*range(11)]
+    asked = Recipe("r", "label_free", slots=(Slot("idnn", ("max",)), Slot("group_made")), variants="paper")
+    assert without_labels(asked, given).members == (1, 2, 9)
+
+
+def test_the_choice_of_variants_is_stored_only_where_it_is_not_that_of_earlier_versions() -> None:
+    assert "variants" not in Recipe("r", "label_free").to_json()
+    shipped = find_recipe("label_free")
+    assert shipped.to_json()["variants"] == "paper"
+    assert Recipe.from_json(shipped.to_json()) == shipped
+    with pytest.raises(AsdRayError, match="unknown choice of variants 'papers'; did you mean 'paper'"):
+        Recipe("r", "label_free", variants="papers")
+    with pytest.raises(AsdRayError, match='only label_free reads variants, but select is "top_k"; remove variants'):
+        Recipe("r", "top_k", variants="paper")
+
+
+def test_an_ensemble_of_the_former_rule_is_rebuilt_by_it(tmp_path: Path) -> None:
+    """The shipped recipe of earlier versions had no `variants`, and its ensembles have all of them as members."""
+    ledger = make_ledger(tmp_path / "run", {"idnn": [{"lr": 0.1}]}, variants=("mean", "max"))
+    candidates, config = load(ledger, "fan"), EnsembleConfig(repeats=1, folds=2, draws=50)
+    for recipe, members in ((Recipe("label_free", "label_free"), 2), (find_recipe("label_free").ways()[0], 1)):
+        path = write(ledger, build(candidates, recipe, config))
+        assert ('"variants": "paper"' in Path(path).read_text()) == (members == 1)
+        stored = read(path)
+        assert len(stored.members) == members
+        assert max(verify(ledger, stored).values()) == 0.0
 
 
 def test_the_best_and_the_best_of_each_trial(candidates: Candidates) -> None:

@@ -117,6 +117,8 @@ def test_a_users_own_file_works_alike(mine: Path) -> None:
         ('select = "slots"\n[[slots]]\nfamily = "idnn"\nvariants = "mse"', "variants of a slot must be a list but is"),
         ('select = "slots"\n[[slots]]\nfamily = "idnn"\nvariants = [1]', 'must be texts such as ["mse"] but are [1]'),
         ('select = "slots"\n[[slots]]\nfamily = "idnn"\nparams = 3', "params of a slot must be a table but is 3"),
+        ('select = "label_free"\nvariants = ["mse"]', "variants must be text but is ['mse']"),
+        ('select = "label_free"\nvariants = "own"', "unknown choice of variants 'own'"),
         ('select = "best"\nstandardise = "z"', "standardise must be a table but is 'z'"),
         ('select = "best"\n[standardise]\nhw = "z"', "unknown field of standardise 'hw'; did you mean 'how'?"),
         ('select = "best"\n[standardise]\nhow = "zed"', "unknown way to standardise 'zed'"),

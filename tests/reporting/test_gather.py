@@ -14,8 +14,10 @@ from asd_ray.ledger import Ledger
 from asd_ray.metrics import auc, hmean
 from asd_ray.reporting import gather
 from asd_ray.reporting.gather import as_json, unlike
+from asd_ray.reporting.leaderboard import leaderboard, setting_of
 from asd_ray.reporting.machine import headline_facts
-from tests.ensembling.conftest import make_ensemble, make_metric
+from asd_ray.reporting.write import contents
+from tests.ensembling.conftest import make_candidates, make_ensemble, make_metric, make_table
 from tests.reporting.conftest import choose, fill
 
 
@@ -93,6 +95,21 @@ def test_the_leaderboard_is_every_candidate_best_first(facts: Any) -> None:
     assert best["hmean"] == pytest.approx(hmean(list(best["cells"].values())))
     members = {member.pair for member in facts["machines"]["fan"]["final"].members}
     assert {(row["trial"], row["variant"]) for row in board["rows"] if row["member"]} == members
+
+
+def test_the_leaderboard_marks_the_papers_own_score(facts: Any) -> None:
+    """A setting of the paper with another score is not the paper's method."""
+    table = make_table(3).assign(family=["idnn", "idnn", "mine"], variant=["mean", "max", "mean"], seconds=1.0, seed=0)
+    candidates = replace(make_candidates(per=4), table=table.assign(paper=[True, True, True]))
+    rows = sorted(leaderboard(candidates, "hmean", [])["rows"], key=lambda row: row["trial"])
+    assert [setting_of(row) for row in rows] == ["paper's setting and score", "paper's setting", "paper's setting"]
+    assert setting_of({**rows[0], "paper": False, "paper_score": False}) == ""
+    fan = facts["machines"]["fan"]
+    first, *others = fan["leaderboard"]["rows"]
+    board = {**fan["leaderboard"], "rows": [{**first, "paper": True, "paper_score": True}, *others]}
+    texts = dict(contents({**facts, "machines": {"fan": {**fan, "leaderboard": board}}}))
+    assert "paper&#39;s setting and score</td>" in texts["report.html"]
+    assert "| paper's setting and score |" in texts["report.md"]
 
 
 def test_the_chosen_recipe_comes_first(facts: Any) -> None:
