@@ -28,6 +28,7 @@ VERBS = {  # verb -> (module that has `main(argv)`, what it does)
     "submission": ("asd_ray.cli.submission", "write or check the official submission files of a DCASE year"),
     "verify": ("asd_ray.cli.verify", "check every file of a run: its ledger, and its ensembles against the ledger"),
     "ledger": ("asd_ray.cli.ledger", "list, show, verify, import, export, compact or forget stored trials"),
+    "paper": ("asd_ray.cli.paper", "show the tables of published papers, and which of their rows can be run here"),
     "conformance": ("asd_ray.cli.conformance", "check that your own detector keeps to the contract"),
 }
 

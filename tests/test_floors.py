@@ -23,7 +23,8 @@ FLOORS = {
     "tuning": {"storage", "clips", "features", "families", "detectors", "metrics", "ledger"},
     "ensembling": {"storage", "metrics", "ledger"},
     "deploy": {"storage", "clips", "features", "families", "detectors", "metrics", "ledger", "ensembling"},
-    "reporting": {"storage", "families", "ensembling", "metrics", "ledger"},
+    "papers": {"metrics", "ledger", "families"},
+    "reporting": {"storage", "families", "ensembling", "metrics", "ledger", "papers"},
 }
 TOP = {"cli"}  # stands on all of them
 ENTRIES = {"__main__.py", "detectors/conformance.py"}  # of ``python -m``: they call cli/
@@ -39,6 +40,7 @@ NEVER = {  # floor -> packages that it must not import, not even inside a functi
     "tuning": {"torchaudio"},
     "ensembling": {"torch", "torchaudio", "ray", "soundfile"},
     "deploy": {"ray", "optuna", "torchaudio"},
+    "papers": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
     "reporting": {"torch", "torchaudio", "ray", "soundfile"},
 }
 ALLOWED = {"deploy/serve": {"ray"}}  # folder -> packages that it may import although its floor must not
@@ -180,6 +182,7 @@ def test_torchaudio_is_imported_in_one_place() -> None:
         ("asd_ray.tuning.watch.status", "torch ray optuna pandas"),
         ("asd_ray.tuning.watch.status_file", "torch ray optuna pandas"),
     ]
+    + [("asd_ray.paper", "torch ray optuna pandas numpy"), ("asd_ray.papers.liu2022", "torch ray optuna pandas numpy")]
     + [("asd_ray.clips.scan", "torch ray optuna"), ("asd_ray.__main__", "torch ray optuna pandas numpy")],
 )
 def test_what_must_start_quickly_loads_nothing_heavy(module: str, heavy: str) -> None:

@@ -29,6 +29,7 @@ ACTIONS = {
     "submission": ["write", "check"],
     "verify": [],
     "ledger": ["ls", "show", "verify", "export", "import", "compact", "forget"],
+    "paper": [],
     "conformance": [],
 }
 HELPS = [[verb, *action] for verb, actions in ACTIONS.items() for action in [[], *([a] for a in actions)]]
@@ -40,7 +41,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_verb_is_tried() -> None:
     assert set(ACTIONS) == set(VERBS)
-    assert len(HELPS) == 28
+    assert len(HELPS) == 29
 
 
 @pytest.mark.parametrize("words", HELPS, ids=" ".join)

@@ -1,0 +1,103 @@
+"""The tables that ``asd-ray paper`` prints, 80 columns wide."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from asd_ray._console import console, several_lines
+
+if TYPE_CHECKING:
+    from asd_ray._console import Console
+    from asd_ray.papers import Paper, PaperRow, PaperTable
+
+WIDTH = 80  # of output that is no terminal
+DASH = "-"
+SHORT = {"development": "dev", "evaluation": "eval"}
+
+
+def print_overview(records: Iterable[Mapping[str, Any]]) -> None:
+    """One line per table of every paper."""
+    table = Table("paper", "by", "table", "data", box=None, pad_edge=False)
+    table.add_column("rows", justify="right")
+    table.add_column(several_lines("can be", "run"), justify="right")
+    for record in records:
+        data = f"{record['dataset']} {SHORT[record['split']]}" if "dataset" in record else DASH
+        counts = str(record["rows"]), str(record["can be run"])
+        table.add_row(record["paper"], record["by"], record["table"], data, *counts)
+    console(WIDTH).print(table)
+
+
+def print_tables(paper: Paper, tables: Sequence[PaperTable]) -> None:
+    screen = console(WIDTH)
+    screen.print(f"{paper.authors}: {paper.title}. {paper.venue} {paper.year}.", style="bold")
+    if paper.note:
+        screen.print(paper.note)
+    for table in tables:
+        screen.print()
+        screen.print(f"Table {table.number}: {table.title}. {table.dataset}, {table.split} set, in %.", style="bold")
+        if table.note:
+            screen.print(table.note)
+        _print_numbers(screen, table)
+        _print_rows(screen, table)
+
+
+def _print_numbers(screen: Console, table: PaperTable) -> None:
+    """One block per measure: with all measures side by side, a line would not fit."""
+    from asd_ray.papers.measure import RULES
+
+    averages = [several_lines(*RULES[table.rule].removeprefix("arithmetic ").split())] if table.rule else []
+    blocks = range(len(table.measures)) if table.machines else [None]  # totals alone fit into one block
+    for at in blocks:
+        block = Table(box=None, pad_edge=False)
+        block.add_column("" if at is None else table.measures[at].name)
+        heads = [measure.name for measure in table.measures] if at is None else map(_head, table.machines)
+        for head in [*heads, *(averages if at is not None else [])]:
+            block.add_column(head, justify="right")
+        for row in table.rows:
+            values = row.average if at is None else [row.values[machine][at] for machine in table.machines]
+            if at is not None and averages:
+                values = [*values, *row.average[at : at + 1]]
+            block.add_row(row.name, *(f"{value:.{table.decimals}f}" for value in values))
+        screen.print()
+        screen.print(block)
+
+
+def _head(machine: str) -> Any:
+    """A machine as the head of a column, ToyConveyor on two lines."""
+    return several_lines(*re.findall(r"Toy|(?:(?!Toy).)+", machine))
+
+
+def _print_rows(screen: Console, table: PaperTable) -> None:
+    """How to get each row here, and what the paper did otherwise."""
+    lines = Table("row", "here", "in the paper", box=None, pad_edge=False)
+    for row in table.rows:
+        lines.add_row(row.name, here(row), row.protocol)
+    screen.print()
+    screen.print(lines)
+
+
+def here(row: PaperRow) -> str:
+    """The settings of a row and how a run differs, or why it cannot be run."""
+    if not row.can_run:
+        return f"cannot be run: {row.cannot}"
+    words = [row.settings, "trained jointly" if row.jointly else "", row.differs]
+    return "; ".join(word for word in words if word)
+
+
+def markdown_lines(table: PaperTable) -> Iterator[str]:
+    """The lines of the table in Markdown: words first, then the numbers."""
+    from asd_ray.reporting.markdown import table as markdown_table
+
+    machines = [f"{machine} {measure.name}" for machine in table.machines for measure in table.measures]
+    averages = [f"average {measure.name}" for measure in table.measures] if table.rule else []
+    rows = (
+        [row.name, here(row), row.protocol]
+        + [f"{value:.{table.decimals}f}" for machine in table.machines for value in row.values[machine]]
+        + [f"{value:.{table.decimals}f}" for value in row.average]
+        for row in table.rows
+    )
+    return markdown_table(("row", "here", "in the paper", *machines, *averages), rows, left=3)

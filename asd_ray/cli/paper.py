@@ -1,0 +1,96 @@
+"""``asd-ray paper``: the tables of published papers, and the settings that give their rows here."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from asd_ray._terminal import say
+from asd_ray.cli._arguments import parser
+from asd_ray.cli._next import say_next
+from asd_ray.cli._run import run
+from asd_ray.errors import AsdRayError
+
+if TYPE_CHECKING:
+    from asd_ray.papers import Paper, PaperTable
+
+EXAMPLES = (
+    "asd-ray paper --list",
+    "asd-ray paper liu2022 --table 2",
+    "asd-ray paper jiang2023",
+    "asd-ray paper kim2021 --table II --csv > kim.csv",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    command = parser(
+        "paper",
+        "Show the published numbers of a paper, and for each row the family and the settings that give it here, or\n"
+        "why it cannot be run. Without a paper, list all papers and tables.",
+        EXAMPLES,
+    )
+    add = command.add_argument
+    add("paper", nargs="?", metavar="PAPER", help="a paper's key such as liu2022; without --table, all its tables")
+    add("--list", action="store_true", help="list the papers, their tables, and how many rows can be run here")
+    add("--table", metavar="NUMBER", help="only this table, by its number in the paper, such as 2 or II")
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="print one table as CSV")
+    form.add_argument("--markdown", action="store_true", help="print one table as Markdown")
+    return run(command, _show, argv)
+
+
+def _show(args: argparse.Namespace) -> int:
+    from asd_ray.papers import find
+
+    if args.paper is None or args.list:
+        if args.paper or args.table is not None or args.csv or args.markdown:
+            raise AsdRayError(
+                "the list of papers takes no other argument; for a table: asd-ray paper liu2022 --table 2"
+            )
+        return _list()
+    paper = find(args.paper)
+    tables = list(paper.tables) if args.table is None else [paper.table(args.table)]
+    if args.csv or args.markdown:
+        _print_for_files(paper, tables, args.markdown)
+        return 0
+    _print(paper, tables)
+    return 0
+
+
+def _list() -> int:
+    from asd_ray.cli._paper_tables import print_overview
+    from asd_ray.papers import overview
+
+    print_overview(overview())
+    say_next("paper", "liu2022", "--table", "2")
+    return 0
+
+
+def _print_for_files(paper: Paper, tables: Sequence[PaperTable], markdown: bool) -> None:
+    """One table on standard output, as CSV or Markdown."""
+    if len(tables) != 1:
+        if not tables:
+            raise AsdRayError(f"{paper.key} has no table: {paper.note}")
+        numbers = ", ".join(table.number for table in tables)
+        raise AsdRayError(f"{paper.key} has the tables {numbers}; choose one with --table")
+    if markdown:
+        from asd_ray.cli._paper_tables import markdown_lines
+
+        say("\n".join(markdown_lines(tables[0])), lines=True)
+    else:
+        from asd_ray._csv import csv_text
+
+        say(csv_text(tables[0].records()).removesuffix("\n"), lines=True)
+
+
+def _print(paper: Paper, tables: Sequence[PaperTable]) -> None:
+    from asd_ray.cli._paper_tables import print_tables
+
+    print_tables(paper, tables)
+    rows = [row for table in tables for row in table.runnable if row.is_paper_setting]
+    if not rows:
+        say_next("paper", "--list")
+    else:  # the authors' own system is the last row
+        where = "--jointly" if rows[-1].jointly else "MACHINE"
+        say_next("search", where, "--families", *rows[-1].families, "--trials", 1)
