@@ -55,7 +55,7 @@ def test_the_search_compares_by_injected_faults(searched: Run) -> None:
     assert best.settings is not None
     assert best.settings.objective == "normal-only"
     assert set(searched.trials()["unit"]) == {"faults"}
-    assert set(searched.scores(best)["split"]) == {"train", "held_out", "fault"}
+    assert set(searched.scores(best)["split"]) == {"train", "held_out", "fault", "crop"}
 
 
 def test_the_final_ensemble_says_what_was_not_measured(searched: Run) -> None:
