@@ -75,10 +75,14 @@ def spaces_of(config: SearchConfig, families: Sequence[Family]) -> Mapping[str, 
     return config.spaces or spaces_by_family((), families, config.fixed_params)
 
 
-def check_fixed_params(config: SearchConfig, families: Sequence[Family]) -> None:
-    """Raise if a fixed value applies to none of these families, those that are left once the GPUs are known."""
+def check_fixed_params(config: SearchConfig, families: Sequence[Family], without_gpu: Sequence[str]) -> None:
+    """Raise if a fixed value applies only to families that are left out because there is no GPU."""
     spaces = spaces_of(config, families)
-    fixed_by_family(config.fixed_params, {each.name: spaces[each.name] for each in families})
+    try:
+        fixed_by_family(config.fixed_params, {each.name: spaces[each.name] for each in families})
+    except AsdRayError as error:
+        names = ", ".join(without_gpu)
+        raise AsdRayError(f"{error}\nleft out, since they want a GPU: {names}; include them with --families") from error
 
 
 def resources_of(each: Family, config: SearchConfig, has_gpu: bool) -> Resources:

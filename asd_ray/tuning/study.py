@@ -77,7 +77,7 @@ class Study:
         self.best: TrialRecord | None = None
         self.ended = 0  # trials that this command ran
         self._reasons: Counter[str] = Counter()  # why trials that this command ran failed
-        # trial hash -> a trial without files for some of its machines or for all, or the first setting where it was pruned
+        # trial hash -> a trial without files for some of its machines or for all, or a pruned one of the first setting
         self._partial: dict[str, TrialSpec] = {}
         self._to_retry = {record.trial for record in retry}  # hashes of stored failures that are still to run again
         self._numbers: set[int] = set()

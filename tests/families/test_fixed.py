@@ -20,7 +20,7 @@ PAPER: dict[str, Any] = {
     "mix": False,
     "order": None,
     "share": 1,
-    "norm": "batch",
+    "norm": "all",
 }
 
 
@@ -29,7 +29,7 @@ def draw_some(trial: Any) -> dict[str, Any]:
         "kind": trial.suggest_categorical("kind", ["flat", "deep"]),
         "lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True),
         "share": trial.suggest_float("share", 0.0, 1.0),
-        "norm": trial.suggest_categorical("norm", ["batch", None]),
+        "norm": trial.suggest_categorical("norm", ["all", None]),
     }
     if params["kind"] == "deep":
         params["depth"] = trial.suggest_int(name="depth", low=4, high=64)
@@ -170,7 +170,7 @@ def test_the_space_sees_the_fixed_value() -> None:
 def test_the_first_draw_is_the_papers_with_the_fixed_values() -> None:
     first = first_draw(fixed(kind="deep", lr=0.5))
     assert first.params == {**PAPER, "kind": "deep", "lr": 0.5}
-    assert first.suggested == {"share": 1, "norm": "batch", "depth": 8}
+    assert first.suggested == {"share": 1, "norm": "all", "depth": 8}
     assert first_draw(SPACE).params == PAPER
 
 
@@ -189,8 +189,8 @@ def test_a_fixed_value_that_papers_values_do_not_suit_has_a_cure() -> None:
     with pytest.raises(AsdRayError) as raised:
         first_draw(space)
     assert str(raised.value) == (
-        "with --set kind='deep': mine.py: PAPER['depth'] = 2 is out of the range 4 … 64 of space(); widen it; or give this "
-        "parameter a value by --set, too"
+        "with --set kind='deep': mine.py: PAPER['depth'] = 2 is out of the range 4 … 64 of space(); widen it; or give "
+        "this parameter a value by --set, too"
     )
     assert first_draw(Space("mine.py", space.paper, draw_some, {"kind": "deep", "depth": 2})).params["depth"] == 2
 
