@@ -267,11 +267,12 @@ class Study:
             if same is not None:
                 self._of_others[record.trial] = record
             return
-        if record.status == "pruned" and record.seed == self.seed and self._is_first(record.params):
+        was_draw = record.status == "pruned" and not record.paper  # no first setting is pruned
+        if was_draw and record.seed == self.seed and self._is_first(record.params):
             self._partial[record.trial] = same[0]
             return
         self._study.add_trial(same[1])
-        self._keep(replace(record, paper=same[0].paper))
+        self._keep(record if record.paper == same[0].paper else replace(record, paper=same[0].paper))
         self.unversioned += not record.version and not self.family.is_shipped
 
     def _counts(self, record: TrialRecord) -> bool:
