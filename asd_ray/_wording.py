@@ -10,7 +10,8 @@ from asd_ray.errors import AsdRayError
 
 OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
 COMMAND = re.compile(r"\b(?:asd-ray|pip|python) .*")  # to the end of its line: it stays as a shell takes it
-ARGUMENTS = {"space": "spaces", "run": "Run", "recipe": "recipes"}  # whose names differ from the options'
+# options whose arguments have other names
+ARGUMENTS = {"space": "spaces", "run": "Run", "recipe": "recipes", "set": "fixed_params"}
 
 
 def as_arguments(text: str) -> str:

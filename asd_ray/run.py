@@ -62,6 +62,7 @@ class Run:
         *,
         families: str | type | Sequence[str | type] = (),
         spaces: Mapping[str, str | Path] | None = None,
+        fixed_params: Mapping[str, Any] | None = None,
         trials: int | None = None,
         epochs_cap: int | None = None,
         seed: int = 0,
@@ -89,7 +90,9 @@ class Run:
         """Search families and their parameters for machines. Called again, it runs what is missing.
 
         `families` are names, ``"package.module:Class"``, or classes of your own, also of a notebook's cell; none means
-        all that suit this computer. `spaces` maps a family's name to a search space file. `trials` is the number per
+        all that suit this computer. `spaces` maps a family's name to a search space file. `fixed_params`, such as
+        ``{"stgram.inputs": "tgram", "epochs": 50}``, have the same value in every trial of the families that take
+        them, and Optuna does not draw them; such trials are a study of their own. `trials` is the number per
         machine and family, with those that are stored (default: 20; of the demo set 8 of at most 20 epochs each).
         `time` and `trial_time` are seconds, or text such as "30m". `keep_states` says whose learned states are stored:
         "best:3" of each machine and family and the paper's, "all" or "none". ``serial=True`` runs every trial in this
@@ -111,6 +114,7 @@ class Run:
         config = SearchConfig(
             machines=listed(machines),
             families=[families] if isinstance(families, str | type) else list(families),
+            fixed_params={} if fixed_params is None else fixed_params,
             trials=default_trials(data.is_demo) if trials is None else trials,
             epochs_cap=default_epochs_cap(data.is_demo) if epochs_cap is None else epochs_cap,
             seed=seed,

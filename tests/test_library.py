@@ -216,6 +216,8 @@ def test_a_search_of_the_library_and_one_of_the_command_are_the_same(
         ({"address": "ray://head:10001", "serial": False}, "for a cluster use asd-ray search"),
         ({"log_level": "loud"}, "log_level must be one of debug, info, warning, error"),
         ({"spaces": {"idnn": "my.py"}}, "spaces idnn=my.py: name its family: spaces FAMILY=FILE"),
+        ({"fixed_params": {"lr": 1}}, "fixed_params lr: unknown parameter 'lr'; did you mean 'r'"),
+        ({"fixed_params": [1]}, "fixed_params takes names and values, such as "),
         ({"families": [int]}, "family builtins:int lacks RESOURCES, fit, score, state, load of the contract"),
         ({"families": [Loudness(None)]}, "give a family's name or a class, not .*Loudness object"),
     ],

@@ -32,6 +32,14 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         help="Python file with a search space to use instead of the shipped one; it is run as code",
     )
     to.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="[FAMILY.]NAME=VALUE",
+        help="fix a parameter: every trial has this value, and Optuna does not draw it; such trials are a study of "
+        "their own",
+    )
+    to.add_argument(
         "--checkpoint",
         choices=("last", "oracle"),
         default="last",

@@ -24,6 +24,7 @@ EXAMPLES = [
     "asd-ray search --data dcase2023t2/ --time 8h         # all machines of the dataset",
     "asd-ray search fan pump --data d/ --families autoencoder,idnn,my.module:MyDetector",
     "asd-ray search fan --data d/ --families idnn --space my_idnn.py --serial",
+    "asd-ray search fan --data d/ --families stgram --set head=softmax  # the same in every trial",
     "asd-ray search --data recordings/                    # only normal/ folders: compared by injected faults",
     "asd-ray search fan --data dcase2023t2/ --keep-unseen 0.5  # half of the labels measure the final ensemble once",
     "asd-ray search fan --data s3://b/d --run s3://b/r --address auto  # on the head of a cluster, see cluster.yaml",
@@ -94,12 +95,14 @@ def _run(args: argparse.Namespace, session: Session) -> int:
 
 
 def _config(args: argparse.Namespace) -> SearchConfig:
+    from asd_ray.families.fixed import read_settings
     from asd_ray.tuning.config import SearchConfig, default_epochs_cap, default_trials
 
     is_demo = args.data is None
     return SearchConfig(
         machines=args.machines,
         families=args.families,
+        fixed_params=read_settings(args.set),
         jointly=args.jointly,
         trials=args.trials or default_trials(is_demo),
         epochs_cap=args.epochs_cap or default_epochs_cap(is_demo),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -66,14 +66,31 @@ class PaperTrial(FixedTrial):
         return value.item() if hasattr(value, "item") else value
 
 
+class PartialFixedTrial:
+    """An Optuna trial in which some parameters are fixed: their value is returned, and Optuna does not draw them."""
+
+    def __init__(self, trial: optuna.trial.BaseTrial, fixed: Mapping[str, Any]) -> None:
+        self._trial, self._fixed = trial, fixed
+
+    def __getattr__(self, attribute: str) -> Any:
+        value = getattr(self._trial, attribute)
+        return self._suggest(value) if attribute.startswith("suggest_") else value
+
+    def _suggest(self, suggest: Callable[..., Any]) -> Callable[..., Any]:
+        def suggest_unless_fixed(name: str, *args: Any, **options: Any) -> Any:
+            return self._fixed[name] if name in self._fixed else suggest(name, *args, **options)
+
+        return suggest_unless_fixed
+
+
 class _Broken(Exception):
     """A rule of search spaces is broken; the message names it."""
 
 
 def draw(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
-    """The parameters of one trial: PAPER, with the values that `space` draws."""
+    """The parameters of one trial: PAPER, with the values that `space` draws and those that are fixed."""
     try:
-        drawn = space.space(trial)
+        drawn = space.space(PartialFixedTrial(trial, space.fixed) if space.fixed else trial)
     except _Broken as error:
         raise AsdRayError(f"{space.path}: {error}") from error
     except (KeyboardInterrupt, AsdRayError):
@@ -89,15 +106,20 @@ def draw(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
     if strange:
         raise AsdRayError(f"{space.path}: space() gives {strange[0]!r}, which PAPER does not have; add it there")
     _check_values(space, "space() gives", drawn)
-    return {**space.paper, **drawn}
+    return {**space.paper, **drawn, **space.fixed}
 
 
 @dataclass(frozen=True)
 class Draw:
     """One draw of a search space."""
 
-    params: dict[str, Any]  # PAPER, and what the space drew instead
-    distributions: dict[str, BaseDistribution]  # of the parameters that the space suggested
+    params: dict[str, Any]  # PAPER, and what the space drew instead or what is fixed
+    distributions: dict[str, BaseDistribution]  # of the parameters that the space suggested, none of them fixed
+
+    @property
+    def suggested(self) -> dict[str, Any]:
+        """The parameters that the space suggested."""
+        return {name: self.params[name] for name in self.distributions}
 
 
 def redraw(space: Space, params: Mapping[str, Any]) -> Draw | None:
@@ -115,8 +137,29 @@ def redraw(space: Space, params: Mapping[str, Any]) -> Draw | None:
     return Draw(drawn, fixed.distributions) if drawn == params else None
 
 
+def first_draw(space: Space) -> Draw:
+    """The setting that a search tries first: the paper's, with the values that are fixed.
+
+    AsdRayError if the space cannot draw it, because PAPER's values do not suit a fixed one.
+    """
+    trial = PaperTrial({**space.paper, **space.fixed})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Optuna only warns about a choice that it cannot store
+        try:
+            drawn = draw(space, trial)
+        except AsdRayError as error:
+            if not space.fixed:
+                raise
+            given = ", ".join(f"{name}={shown(value)}" for name, value in space.fixed.items())
+            raise AsdRayError(f"with --set {given}: {error}; or give this parameter a value by --set, too") from error
+    return Draw(drawn, trial.distributions)
+
+
 def paper_draw(space: Space, family: Family) -> dict[str, Any]:
-    """The paper's values of the suggested parameters. AsdRayError if the space cannot draw the paper's setting."""
+    """The paper's values of the suggested parameters, whatever is fixed.
+
+    AsdRayError if the space cannot draw the paper's setting.
+    """
     _check_values(space, "PAPER has", space.paper)
     strange = sorted(set(space.paper) - family.parameters)
     if strange:
@@ -124,36 +167,39 @@ def paper_draw(space: Space, family: Family) -> dict[str, Any]:
             f"{space.path}: PAPER has {strange[0]!r}, which {family.identity} does not take; it takes "
             f"{', '.join(sorted(family.parameters))}"
         )
-    fixed = PaperTrial(space.paper)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # Optuna only warns about a choice that it cannot store
-        drawn = draw(space, fixed)
-    if drawn != space.paper:
-        wrong = sorted(name for name in drawn if drawn[name] != space.paper[name])
+    first = first_draw(replace(space, fixed={}))
+    if first.params != space.paper:
+        wrong = sorted(name for name, value in first.params.items() if value != space.paper[name])
         raise AsdRayError(
             f"{space.path}: with PAPER's values space() returns another {wrong[0]!r}; suggest each parameter under its "
             "own name"
         )
-    return {name: space.paper[name] for name in fixed.distributions}
+    return first.suggested
 
 
 def _check_values(space: Space, what: str, values: dict[Any, Any]) -> None:
     for name, value in values.items():
         if not isinstance(name, str) or not name:
             raise AsdRayError(f"{space.path}: {what} the name {shown(name)}; names of parameters are text")
-        plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
-        is_finite = not isinstance(plain, float) or math.isfinite(plain)
-        if (
-            not (plain is None or isinstance(plain, bool | int | float | str))
-            or not is_finite
-            or not _is_stored(name, plain)
-        ):
-            raise AsdRayError(
-                f"{space.path}: {what} {shown(name)} = {shown(plain)}; a parameter is a finite number below 1e300, "
-                "short text, True, False or None"
-            )
-        if name == "epochs" and not (isinstance(plain, int | float) and plain == int(plain) and 1 <= plain <= EPOCHS):
-            raise AsdRayError(f"{space.path}: {what} 'epochs' = {shown(plain)}; give a whole number from 1")
+        if cure := value_fault(name, value):
+            raise AsdRayError(f"{space.path}: {what} {shown(name)} = {shown(plain_value(value))}; {cure}")
+
+
+def plain_value(value: Any) -> Any:
+    """A number of numpy as Python's own; any other value as it is."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+
+
+def value_fault(name: str, value: Any) -> str:
+    """Why a value cannot be that of a parameter, as a cure; "" if it can."""
+    plain = plain_value(value)
+    is_finite = not isinstance(plain, float) or math.isfinite(plain)
+    is_scalar = plain is None or isinstance(plain, bool | int | float | str)
+    if not is_scalar or not is_finite or not _is_stored(name, plain):
+        return "a parameter is a finite number below 1e300, short text, True, False or None"
+    if name == "epochs" and not (isinstance(plain, int | float) and plain == int(plain) and 1 <= plain <= EPOCHS):
+        return "give a whole number from 1"
+    return ""
 
 
 def _is_stored(name: str, value: Any) -> bool:

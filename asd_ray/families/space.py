@@ -7,7 +7,7 @@ import inspect
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,11 +20,12 @@ LARGEST = 1 << 20  # bytes of a search space file
 
 @dataclass(frozen=True)
 class Space:
-    """The paper's own setting, and a function that draws other ones."""
+    """The paper's own setting, and a function that draws other ones. `fixed` values are the same in every draw."""
 
     path: str
     paper: dict[str, Any]
     space: Callable[[Any], dict[str, Any]]  # takes an Optuna trial, returns the parameters that differ from `paper`
+    fixed: dict[str, Any] = field(default_factory=dict)  # by --set; they replace those of `paper` and of `space`
 
 
 def load_space(path: Path) -> Space:

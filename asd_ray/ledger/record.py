@@ -63,6 +63,7 @@ ONCE_EXTRA = ("paper", "machines", "target", "node", "settings")
 EXTRA = Fields({**{name: SHAPES[name] for name in ONCE_EXTRA}, "known_facts": Whole()})
 
 
+FIXED = "fixed_params"  # in `extra`: the values that the trial's study fixes (--set); such trials are another study
 LABELS, NORMAL_ONLY = "labels", "normal-only"  # what the trials of a study are compared by
 OBJECTIVES = (LABELS, NORMAL_ONLY)
 LAST, ORACLE = "last", "oracle"  # whose scores are kept: the last epoch's, or those of the best epoch by test labels

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from asd_ray._names import check_name
 from asd_ray.errors import AsdRayError
 from asd_ray.families import FAMILIES, Family, Resources, Space, family
-from asd_ray.families.drawing import paper_draw
+from asd_ray.families.drawing import first_draw, paper_draw
+from asd_ray.families.fixed import fixed_by_family
 from asd_ray.tuning.config import SearchConfig
 
 
@@ -41,8 +44,13 @@ def _check_names(families: Sequence[Family]) -> None:
         targets[each.name] = each.target
 
 
-def spaces_by_family(texts: Sequence[str], families: Sequence[Family]) -> dict[str, Space]:
-    """The checked space of each family: its own, or the file of a text such as ``idnn=my_space.py``."""
+def spaces_by_family(
+    texts: Sequence[str], families: Sequence[Family], fixed_params: Mapping[str, Any] | None = None
+) -> dict[str, Space]:
+    """The checked space of each family: its own, or the file of a text such as ``idnn=my_space.py``.
+
+    Each has the values of `fixed_params` that apply to its family.
+    """
     names = [each.name for each in families]
     files: dict[str, Path] = {}
     for text in texts:
@@ -55,12 +63,26 @@ def spaces_by_family(texts: Sequence[str], families: Sequence[Family]) -> dict[s
     spaces = {each.name: each.search_space(files.get(each.name)) for each in families}
     for each in families:
         paper_draw(spaces[each.name], each)
+    fixed = fixed_by_family(fixed_params or {}, spaces)
+    spaces = {name: replace(space, fixed=fixed[name]) for name, space in spaces.items()}
+    for space in spaces.values():
+        first_draw(space)
     return spaces
 
 
 def spaces_of(config: SearchConfig, families: Sequence[Family]) -> Mapping[str, Space]:
     """Those of the configuration, else each family's own."""
-    return config.spaces or spaces_by_family((), families)
+    return config.spaces or spaces_by_family((), families, config.fixed_params)
+
+
+def check_fixed_params(config: SearchConfig, families: Sequence[Family], without_gpu: Sequence[str]) -> None:
+    """Raise if a fixed value applies only to families that are left out because there is no GPU."""
+    spaces = spaces_of(config, families)
+    try:
+        fixed_by_family(config.fixed_params, {each.name: spaces[each.name] for each in families})
+    except AsdRayError as error:
+        names = ", ".join(without_gpu)
+        raise AsdRayError(f"{error}\nleft out, since they want a GPU: {names}; include them with --families") from error
 
 
 def resources_of(each: Family, config: SearchConfig, has_gpu: bool) -> Resources:

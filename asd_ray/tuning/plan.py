@@ -14,6 +14,7 @@ from asd_ray.clips.searchable import reason_without_labels
 from asd_ray.clips.table import NORMAL, TRAIN, ClipTable
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.families import Family, Space
+from asd_ray.families.drawing import first_draw
 from asd_ray.ledger import Ledger, Settings, TrialRecord, trial_hash
 from asd_ray.ledger.record import LABELS, NORMAL_ONLY, ORACLE
 from asd_ray.storage.study_locks import StudyLocks
@@ -65,10 +66,10 @@ def unsuited(
     rate: int,
     known: Reasons | None = None,
 ) -> Reasons:
-    """The `known` reasons, and those that the paper's settings show. Raise if nothing is left to search."""
+    """The `known` reasons, and those that the first setting of each space shows. Raise if nothing is left to search."""
     reasons = dict(known or {})
     for family in families:
-        reason_for = reason_against(family, spaces[family.name].paper, rate)
+        reason_for = reason_against(family, first_draw(spaces[family.name]).params, rate)
         for machines, own in clips.items():
             if (machines, family.name) not in reasons and (reason := reason_for(own)):
                 reasons[machines, family.name] = reason

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from asd_ray.errors import AsdRayError
 from asd_ray.families import Space
-from asd_ray.families.drawing import Draw, redraw
+from asd_ray.families.drawing import Draw, first_draw, redraw
 from asd_ray.ledger import Ledger, RunLayout, TrialRecord
 
 SIZE = 5  # settings of a portfolio, by the replay in docs/search.md: no worse than 3 or 10
@@ -43,7 +43,7 @@ class Observation:
     draw: Draw
     name: str
     value: float  # its rank among the trials of its origin: 0 is the worst, 1 the best
-    paper: bool
+    first: bool  # whether it is the setting that every study tries first
     complete: bool
 
     @property
@@ -129,7 +129,7 @@ class Prior:
         if used < fits:
             self.notes.append(
                 f"--prior: {fits - used} of {fits} trials of {family} are of another search space and are not used; "
-                f"search with the --space of that run to use them"
+                f"search with the --space{' and the --set' if space.fixed else ''} of that run to use them"
             )
         return observed
 
@@ -150,6 +150,7 @@ def observations(records: Iterable[tuple[str, TrialRecord]], space: Space) -> di
         if is_valued:
             settings = json.dumps(record.settings.to_dict() if record.settings else {}, sort_keys=True)
             by_origin.setdefault((where, record.machine, settings), []).append(record)
+    first = first_draw(space).params  # flags of stored trials are of the PAPER of their time
     observed: dict[Origin, list[Observation]] = {}
     for origin, own in by_origin.items():
         values = [-math.inf if record.status == "pruned" else float(record.objective or 0.0) for record in own]
@@ -157,7 +158,7 @@ def observations(records: Iterable[tuple[str, TrialRecord]], space: Space) -> di
         for record, rank in zip(own, ranks, strict=True):
             if (drawn := redraw(space, record.params)) is not None:
                 is_complete = record.status == "complete"
-                seen = Observation(drawn, record.name, float(rank), record.paper, is_complete)
+                seen = Observation(drawn, record.name, float(rank), drawn.params == first, is_complete)
                 observed.setdefault(origin, []).append(seen)
     return observed
 
@@ -166,7 +167,7 @@ def portfolio(observed: Mapping[Origin, Sequence[Observation]], size: int = SIZE
     """A few settings of which at least one is good on each machine, the best on average first.
 
     Greedy: each next setting is the one that raises the mean over the origins of the best value of the set most. The
-    set begins with the paper's setting, which every study tries anyway.
+    set begins with the first setting, the paper's, which every study tries anyway.
     """
     everything = [seen for own in observed.values() for seen in own]
     candidates = list({seen.key: seen for seen in everything if seen.complete}.values())
@@ -176,7 +177,7 @@ def portfolio(observed: Mapping[Origin, Sequence[Observation]], size: int = SIZE
     of_set = np.zeros(values.shape[1])
     left = []
     for row, candidate in enumerate(candidates):
-        if candidate.paper:
+        if candidate.first:
             of_set = np.maximum(of_set, values[row])
         else:
             left.append(row)
@@ -187,8 +188,7 @@ def portfolio(observed: Mapping[Origin, Sequence[Observation]], size: int = SIZE
         row = left.pop(best)
         of_set = np.maximum(of_set, values[row])
         seen = candidates[row]
-        suggested = {name: seen.draw.params[name] for name in seen.draw.distributions}
-        chosen.append(Suggestion(seen.draw.params, suggested, seen.name))
+        chosen.append(Suggestion(seen.draw.params, seen.draw.suggested, seen.name))
     return chosen
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.ledger import Ledger, TrialRecord
+from asd_ray.ledger.record import FIXED
 from asd_ray.ledger.states import States
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.events import Outcome
@@ -29,7 +30,8 @@ def records_of(
     **fields: Any,
 ) -> list[TrialRecord]:
     """One record for each machine of a trial. `per_machine` has the fields that differ between them."""
-    extra = {**fields.pop("extra", {}), **({"prior": spec.prior} if spec.prior else {})}
+    origin = {"prior": spec.prior, FIXED: spec.fixed}
+    extra = {**fields.pop("extra", {}), **{name: value for name, value in origin.items() if value}}
     return [
         TrialRecord(
             trial=spec.hash,

@@ -49,7 +49,8 @@ class Session:
         families, _ = choose_families(config.families, has_gpu=True)
         for family in families:
             family.check()
-        config = replace(config, spaces=spaces_by_family(spaces, families))  # loaded once: a user's file is code
+        # loaded once: a user's file is code
+        config = replace(config, spaces=spaces_by_family(spaces, families, config.fixed_params))
         if run is not None:
             layout = RunLayout(run)  # refuses what can be no run
             if not runtime.address.startswith(CLIENT):  # else it is the cluster's
@@ -134,13 +135,14 @@ class _ActiveSearch:
     def _plan(self, locks: StudyLocks) -> Plan:
         import torch
 
-        from asd_ray.tuning.family_choice import choose_families
+        from asd_ray.tuning.family_choice import check_fixed_params, choose_families
         from asd_ray.tuning.plan import before_decoding, make_plan
 
         source, config = self.source, self.config
         has_gpu = torch.cuda.is_available() if self.cluster is None else self.cluster.capacity.gpu > 0
         source.table = source.table.of_machines(config.machines)
         families, without_gpu = choose_families(config.families, has_gpu)
+        check_fixed_params(config, families, without_gpu)
         unsuited, source.table = before_decoding(config, families, source.table, source.rate)
         with self.console.decoding() as progress:
             bank = source.open(source.table, progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from asd_ray.families import Family, Resources
@@ -33,6 +33,7 @@ class TrialSpec:
     paper: bool = False
     resources: Resources = Resources()
     prior: str = ""  # the trial of another study that had these parameters, where they came from --prior
+    fixed: dict[str, Any] = field(default_factory=dict)  # the values that its study fixes; no part of its identity
 
     @property
     def name(self) -> str:
@@ -41,10 +42,7 @@ class TrialSpec:
     @property
     def effective_params(self) -> dict[str, Any]:
         """The parameters that the detector gets: epochs are limited by the cap."""
-        cap = self.settings.epochs_cap
-        if cap is None or "epochs" not in self.params:
-            return dict(self.params)
-        return {**self.params, "epochs": min(int(self.params["epochs"]), cap)}
+        return effective(self.params, self.settings)
 
     @property
     def epochs(self) -> int | None:
@@ -89,6 +87,14 @@ class TrialSpec:
         machines, settings = tuple(values["machines"]), Settings(**values["settings"])
         resources = Resources(**values["resources"])
         return cls(**{**values, "machines": machines, "settings": settings, "resources": resources})
+
+
+def effective(params: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Parameters with epochs that are limited by the cap of the settings."""
+    cap = settings.epochs_cap
+    if cap is None or "epochs" not in params:
+        return dict(params)
+    return {**params, "epochs": min(int(params["epochs"]), cap)}
 
 
 def group_name(machines: Sequence[str]) -> str:

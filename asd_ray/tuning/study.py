@@ -17,12 +17,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from asd_ray.detectors import Family
 from asd_ray.families import Resources, Space
-from asd_ray.families.drawing import draw, paper_draw, redraw
+from asd_ray.families.drawing import draw, first_draw, paper_draw, redraw
 from asd_ray.ledger import Settings, TrialRecord
+from asd_ray.ledger.record import FIXED
 from asd_ray.tuning.halving import Halving
 from asd_ray.tuning.ledger_view import whole_and_partial
 from asd_ray.tuning.prior import Suggestion
-from asd_ray.tuning.spec import TrialSpec, group_name
+from asd_ray.tuning.spec import TrialSpec, effective, group_name
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 ATTEMPTS = 60  # draws in a row of parameters that were tried already, after which a space counts as exhausted
@@ -36,8 +37,12 @@ def study_name(machines: Sequence[str], family: Family) -> str:
 class Study:
     """Asks Optuna for trials and tells it how they ended. `wanted` counts every stored trial of this seed.
 
-    `records` are all that the ledger holds of its machines; records of other studies are ignored. Trials of `retry`
-    count as not stored, even if `records` has them: they run first, and keep their numbers.
+    Its first setting is the paper's, with the values that `space` fixes. It runs to its end, even where `wanted` trials
+    are stored or where it was pruned as a draw, as after a change of PAPER.
+
+    `records` are all that the ledger holds of its machines; records of other studies are ignored. A study with other
+    fixed values is another study; of its trials only one with this study's first setting counts here, and none runs
+    again. Trials of `retry` count as not stored, even if `records` has them: they run first, and keep their numbers.
     """
 
     def __init__(
@@ -63,14 +68,16 @@ class Study:
         self.given_up = False  # no node can run its trials
         self.records: dict[str, TrialRecord] = {}  # trial hash -> a stored trial of this study
         self.unversioned = 0  # stored trials of a user's class by version 0.1, which did not record the class's version
-        self.incompatible = 0  # stored trials of these machines and this family with other settings or of another space
+        # stored trials of these machines and this family with other settings, other fixed values or of another space
+        self.incompatible = 0
+        self._of_others: dict[str, TrialRecord] = {}  # those that this study may draw: trial hash -> record
         # stored trials of this seed by status; kept up to date, because it is read very often
         self._of_status: Counter[str] = Counter()
         self._timed, self._seconds = 0, 0.0  # number of trials that did not fail, and their seconds in all
         self.best: TrialRecord | None = None
         self.ended = 0  # trials that this command ran
         self._reasons: Counter[str] = Counter()  # why trials that this command ran failed
-        # trial hash -> a trial without files for some of its machines, or for all
+        # trial hash -> a trial without files for some of its machines or for all, or a pruned one of the first setting
         self._partial: dict[str, TrialSpec] = {}
         self._to_retry = {record.trial for record in retry}  # hashes of stored failures that are still to run again
         self._numbers: set[int] = set()
@@ -78,7 +85,8 @@ class Study:
         self._asked: dict[str, optuna.trial.Trial] = {}  # trial hash -> the Optuna trial of a running trial
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(direction="maximize", study_name=self.name, pruner=Halving())
-        self._paper = paper_draw(space, family)
+        paper_draw(space, family)  # raises if the space cannot draw the paper's setting
+        self._first_draw = first_draw(space)
         whole, partial = whole_and_partial(records, self.machines, family.name)
         for record in whole:
             if record.trial not in self._to_retry:
@@ -86,10 +94,11 @@ class Study:
         for record in [*retry, *(record for record in partial if record.trial not in self._to_retry)]:
             self._add_partial(record)
         self._to_retry &= self._partial.keys()
-        self._paper_asked = any(r.seed == seed and r.paper for r in self.records.values())
-        self._first = list(first)
+        self._first_trial = self._spec(0, self._first_draw.params).hash
+        self._first_asked = self._first_trial in self.records
+        self._suggestions = list(first)
         tried = sum(r.seed == seed and "prior" in r.extra for r in self.records.values())
-        self._first_left = max(0, len(first) - tried)  # a prior that has grown does not add to what was tried
+        self._suggestions_left = max(0, len(first) - tried)  # a prior that has grown does not add to what was tried
 
     @property
     def name(self) -> str:
@@ -122,8 +131,10 @@ class Study:
     @property
     def missing(self) -> int:
         """How many more trials may be started."""
+        if self.exhausted or self.given_up:
+            return 0
         retries = len(self._to_retry - self._asked.keys())  # failures beyond `wanted` stay stored, and count
-        return 0 if self.exhausted or self.given_up else max(retries, self.wanted - self.count() - self.running)
+        return max(retries, int(not self._first_asked), self.wanted - self.count() - self.running)
 
     def failures_to_retry(self) -> list[TrialRecord]:
         """The stored failures of this seed that can run again within `wanted` trials, those of the lowest numbers."""
@@ -132,7 +143,7 @@ class Study:
         return sorted(failed, key=lambda record: record.number)[: max(0, count)]
 
     def ask(self) -> TrialSpec | None:
-        """The next trial that is neither stored nor running; the paper's setting first. None: nothing new to try.
+        """The next trial that is neither stored nor running; the first setting first. None: nothing new to try.
 
         Trials that are stored for only some of their machines come before all others and keep their numbers. The
         sampler gets a new seed for every number, so a search that was killed continues as if it had not been killed.
@@ -140,21 +151,22 @@ class Study:
         """
         for spec in self._partial.values():
             if spec.hash not in self._asked:
+                self._first_asked |= spec.hash == self._first_trial
                 return self._ask_partial(spec)
         number = next(n for n in range(len(self._numbers) + 1) if n not in self._numbers)
         for attempt in range(ATTEMPTS):
-            paper = not self._paper_asked
+            is_first = not self._first_asked
             self._study.sampler = self._sampler(number, attempt)
-            suggestion = None if paper else self._next_suggestion(number)
-            if paper:
-                self._paper_asked = True
-                self._study.enqueue_trial(self._paper)
+            suggestion = None if is_first else self._next_suggestion(number)
+            if is_first:
+                self._first_asked = True
+                self._study.enqueue_trial(self._first_draw.suggested)
             elif suggestion is not None:
                 self._study.enqueue_trial(suggestion.suggested)
             trial = self._study.ask()
-            spec = self._spec(number, draw(self.space, trial), paper, suggestion.name if suggestion else "")
+            spec = self._spec(number, draw(self.space, trial), suggestion.name if suggestion else "")
             trial.set_user_attr("epochs", spec.epochs)
-            known = self.records.get(spec.hash)
+            known = self.records.get(spec.hash) or self._of_others.get(spec.hash)
             if known is not None and known.status == "complete":
                 self._study.tell(trial, known.objective)
             elif known is not None or spec.hash in self._asked or self.unsuited(spec.effective_params):
@@ -168,12 +180,12 @@ class Study:
 
     def _next_suggestion(self, number: int) -> Suggestion | None:
         """The next setting from a prior that is neither stored nor running and that suits the machine."""
-        while self._first and self._first_left:
-            suggestion = self._first.pop(0)
-            spec = self._spec(number, suggestion.params, False)
-            is_known = spec.hash in self.records or spec.hash in self._asked
+        while self._suggestions and self._suggestions_left:
+            suggestion = self._suggestions.pop(0)
+            spec = self._spec(number, suggestion.params)
+            is_known = any(spec.hash in trials for trials in (self.records, self._of_others, self._asked))
             if not is_known and not self.unsuited(spec.effective_params):
-                self._first_left -= 1
+                self._suggestions_left -= 1
                 return suggestion
         return None
 
@@ -186,12 +198,12 @@ class Study:
         return spec
 
     def report(self, spec: TrialSpec, epoch: int, value: float) -> bool:
-        """Pass a value at a rung to Optuna. Returns whether the trial must stop; the paper's setting never must."""
+        """Pass a value at a rung to Optuna. Returns whether the trial must stop; the first setting never must."""
         trial = self._asked.get(spec.hash)
         if trial is None:
             return False
         trial.report(value, epoch)
-        return not spec.paper and trial.should_prune()
+        return spec.hash != self._first_trial and trial.should_prune()
 
     def tell(self, spec: TrialSpec, record: TrialRecord) -> None:
         """The trial has ended and is stored."""
@@ -211,7 +223,15 @@ class Study:
         if spec.hash not in self._partial:
             self._numbers.discard(spec.number)
 
-    def _spec(self, number: int, params: dict[str, Any], paper: bool, prior: str = "") -> TrialSpec:
+    def _is_papers(self, params: dict[str, Any]) -> bool:
+        """Whether a trial with these parameters is that of PAPER. A stored flag is of the PAPER of its time."""
+        return effective(params, self.settings) == effective(self.space.paper, self.settings)
+
+    def _is_first(self, params: dict[str, Any]) -> bool:
+        """Whether a trial with these parameters is that of the first setting."""
+        return effective(params, self.settings) == effective(self._first_draw.params, self.settings)
+
+    def _spec(self, number: int, params: dict[str, Any], prior: str = "") -> TrialSpec:
         spec = TrialSpec(
             machines=self.machines,
             family=self.family.name,
@@ -221,9 +241,10 @@ class Study:
             seed=self.seed,
             settings=self.settings,
             version=self._version,
-            paper=paper,
+            paper=self._is_papers(params),
             resources=self.resources,
             prior=prior,
+            fixed=dict(self.space.fixed),
         )
         spec = replace(spec, front_end=self._front_end(spec.effective_params))
         return replace(spec, stored_as=self._older.get(spec.own_hash, ""))
@@ -238,15 +259,28 @@ class Study:
             return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
 
     def _add_stored(self, record: TrialRecord) -> None:
-        """Add a stored trial, if this study could have drawn it."""
+        """Add a stored trial, if it is of this study."""
         self._numbers.add(record.number)
         same = self._recognised(record)
-        if same is None:
+        if same is None or not self._counts(record):
             self.incompatible += 1
+            if same is not None:
+                self._of_others[record.trial] = record
+            return
+        was_draw = record.status == "pruned" and not record.paper  # no first setting is pruned
+        if was_draw and record.seed == self.seed and self._is_first(record.params):
+            self._partial[record.trial] = same[0]
             return
         self._study.add_trial(same[1])
-        self._keep(record)
+        self._keep(record if record.paper == same[0].paper else replace(record, paper=same[0].paper))
         self.unversioned += not record.version and not self.family.is_shipped
+
+    def _counts(self, record: TrialRecord) -> bool:
+        """Whether a trial that this study could have drawn counts here: not if a study with other fixed values drew it.
+
+        One with the first setting counts whoever drew it.
+        """
+        return record.extra.get(FIXED, {}) == self.space.fixed or self._is_first(record.params)
 
     def _keep(self, record: TrialRecord) -> None:
         self.records[record.trial] = record
@@ -262,7 +296,7 @@ class Study:
         """Add a trial that is stored for some of its machines. It keeps its number and runs again if of this seed."""
         self._numbers.add(record.number)
         same = self._recognised(record)
-        if same is not None and record.seed == self.seed:
+        if same is not None and record.seed == self.seed and self._counts(record):
             self._partial[record.trial] = same[0]
 
     def _recognised(self, record: TrialRecord) -> tuple[TrialSpec, FrozenTrial] | None:
@@ -271,8 +305,9 @@ class Study:
         if drawn is None:
             return None
         try:
-            spec = self._spec(record.number, drawn.params, record.paper, str(record.extra.get("prior", "")))
-            same = self._same_trial(record, replace(spec, seed=record.seed))
+            spec = self._spec(record.number, drawn.params, str(record.extra.get("prior", "")))
+            spec = replace(spec, seed=record.seed, fixed=record.extra.get(FIXED, {}))
+            same = self._same_trial(record, spec)
             if same is None:
                 return None
             return same, create_trial(

@@ -134,6 +134,35 @@ def test_a_space_file_that_cannot_serve_is_refused_before_anything_is_made(
     assert not {each.name for each in tmp_path.iterdir()} - {"mine.py"}  # no demo set
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--set", "frames"], "--set frames: give [FAMILY.]NAME=VALUE, such as head=softmax"),
+        (["--set", "frame=7"], "--set frame: unknown parameter 'frame'; did you mean 'frames'? known: batch_size, "),
+        (["--set", "stgram.lr=1"], "--set stgram.lr: this command searches idnn, not stgram; name it with --families"),
+        (["--set", "lr=fast"], "--set lr='fast': lr of idnn is a number; PAPER has 0.001"),
+        (["--set", "lr=1", "--set", "lr=2"], "--set lr=2: lr has a value already, 1; give one"),
+    ],
+    ids=" ".join,
+)
+def test_a_value_that_cannot_be_fixed_is_refused_before_anything_is_made(
+    refused: Callable[..., str], tmp_path: Path, words: list[str], told: str
+) -> None:
+    assert told in refused("fan", "--families", "idnn", *words)
+    assert list(tmp_path.iterdir()) == []  # no demo set
+
+
+def test_a_value_of_a_family_that_is_left_out_without_a_gpu_is_refused(
+    refused: Callable[..., str], dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    message = refused("fan", "--data", dataset(), "--serial", "--set", "stgram.inputs=tgram")
+    assert "--set stgram.inputs: this command searches autoencoder, idnn, twfr_gmm, not stgram; name it with" in message
+    message = refused("fan", "--data", dataset(), "--serial", "--set", "inputs=tgram")
+    assert "--set inputs: unknown parameter 'inputs'; known: " in message
+    assert "\nleft out, since they want a GPU: aegan_ad, " in message
+
+
 @pytest.mark.parametrize("share", ["0.6", "-0.1"])
 def test_a_held_out_share_out_of_bounds_is_refused(
     refused: Callable[..., str], dataset: Callable[..., Path], share: str

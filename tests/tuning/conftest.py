@@ -43,9 +43,10 @@ class Bench:
         space: Callable[[Any], dict[str, Any]] | None = None,
         seed: int = 0,
         settings: dict[str, Any] | None = None,
+        fixed: dict[str, Any] | None = None,
         **paper: Any,
     ) -> Study:
-        """A study as `make_plan` makes it. `paper` changes values of the paper's setting."""
+        """A study as `make_plan` makes it, with `fixed` values. `paper` changes values of the paper's setting."""
 
         def default(trial: Any) -> dict[str, Any]:
             return {"x": trial.suggest_float("x", 0.0, 1.0)}
@@ -53,7 +54,7 @@ class Bench:
         return Study(
             ["fan"],
             Family("tiny", "families_for_tests:Tiny"),
-            Space("space_for_tests.py", PAPER | paper, space or default),
+            Space("space_for_tests.py", PAPER | paper, space or default, fixed or {}),
             self.settings(**(settings or {})),
             resources=Resources(),
             seed=seed,

@@ -80,9 +80,10 @@ def test_machines_count_alike_whatever_the_size_of_their_values() -> None:
     assert prior_of({"fan": easy, "pump": hard, "valve": hard}, 1) == prior_of({"fan": hard, "pump": hard}, 1) == [0.6]
 
 
-def test_the_papers_setting_is_not_in_the_portfolio_but_counts_as_tried() -> None:
+@pytest.mark.parametrize("flagged", [0.75, 0.5], ids=["PAPER", "an older PAPER"])
+def test_the_papers_setting_is_not_in_the_portfolio_but_counts_as_tried(flagged: float) -> None:
     values = {0.0: 0.7, 0.5: 0.8, 0.75: 0.9}
-    records = [("run", stored("fan", x, value, paper=x == 0.75)) for x, value in values.items()]
+    records = [("run", stored("fan", x, value, paper=x == flagged)) for x, value in values.items()]
     assert [suggestion.suggested["x"] for suggestion in portfolio(observations(records, SPACE))] == [0.5, 0.0]
 
 
@@ -107,7 +108,7 @@ def test_values_of_other_settings_are_ranked_apart() -> None:
 
 
 def test_choices_and_parameters_that_only_some_settings_have() -> None:
-    paper = {"kind": "a", "depth": 8}
+    paper = {"kind": "b", "depth": 8}
     space = Space("space_for_tests.py", paper, two_kinds)
     values = [({"kind": "b", "depth": 64}, 0.9), ({"kind": "b", "depth": 2}, 0.4), ({"kind": "a", "depth": 8}, 0.6)]
     records = [
@@ -117,7 +118,7 @@ def test_choices_and_parameters_that_only_some_settings_have() -> None:
     ]
     first, second, third = portfolio(observations(records, space))
     assert (first.suggested, first.params) == ({"kind": "b", "depth": 64}, {"kind": "b", "depth": 64})
-    assert (second.suggested, second.params) == ({"kind": "a"}, paper)
+    assert (second.suggested, second.params) == ({"kind": "a"}, {"kind": "a", "depth": 8})
     assert third.suggested == {"kind": "b", "depth": 2}
 
 

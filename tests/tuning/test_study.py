@@ -58,6 +58,38 @@ def test_the_papers_setting_is_never_pruned(bench: Any) -> None:
     assert study.report(other, 3, -2.0)
 
 
+def test_a_changed_paper_runs_although_the_wanted_trials_are_stored(bench: Any) -> None:
+    bench.search(bench.study(3))
+    changed = bench.study(3, x=0.25)
+    assert changed.missing == 1
+    assert bench.search(changed).ended == 1
+    assert [(record.params["x"], record.paper) for record in bench.records[::3]] == [(0.75, True), (0.25, True)]
+    again = bench.study(3, x=0.25)
+    assert (again.count(), again.missing) == (4, 0)
+    assert [record.params["x"] for record in again.records.values() if record.paper] == [0.25]
+    assert [record.params["x"] for record in bench.study(3).records.values() if record.paper] == [0.75]
+
+
+def test_a_changed_paper_that_is_stored_as_a_draw_is_not_run_again(bench: Any) -> None:
+    bench.search(bench.study(3))
+    x = bench.records[1].params["x"]
+    changed = bench.study(3, x=x)
+    assert changed.missing == 0
+    assert [record.params["x"] for record in changed.records.values() if record.paper] == [x]
+
+
+def test_a_changed_paper_that_was_pruned_as_a_draw_runs_to_its_end(bench: Any) -> None:
+    bench.search(bench.study(8))
+    pruned = next(record for record in bench.records if record.status == "pruned")
+    changed = bench.study(8, x=pruned.params["x"])
+    assert (changed.count(), changed.missing) == (7, 1)
+    assert bench.search(changed).ended == 1
+    ended = next(record for record in bench.records if record.trial == pruned.trial)
+    assert (ended.status, ended.number, ended.paper) == ("complete", pruned.number, True)
+    assert len(bench.records) == 8
+    assert bench.study(8, x=pruned.params["x"]).missing == 0
+
+
 def test_a_study_rebuilt_from_the_ledger_is_the_study_that_ran(bench: Any) -> None:
     ran = bench.search(bench.study(12, space=two_parameters, behaviour="raises")).studies[0]
     rebuilt = bench.study(12, space=two_parameters, behaviour="raises")

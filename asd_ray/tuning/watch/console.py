@@ -10,6 +10,7 @@ from asd_ray._progress import progress_bar
 from asd_ray._terminal import say, typed
 from asd_ray._wording import as_arguments
 from asd_ray.clips.table import ClipTable
+from asd_ray.families.user_code import shown
 from asd_ray.ledger.record import LABELS
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.plan import Plan
@@ -61,6 +62,9 @@ class SearchConsole:
         cap = f", at most {config.epochs_cap} epochs each (--epochs-cap)" if config.epochs_cap else ""
         studies = ", ".join(study.name for study in plan.studies)
         self.line(f"{len(plan.studies)} studies of {config.trials} trials{cap}: {studies}")
+        if config.fixed_params:
+            values = ", ".join(f"{name}={shown(value)}" for name, value in config.fixed_params.items())
+            self.line(f"the same in every trial (--set): {values}")
         for objective, machines_by_phrase in plan.objectives.items():
             self._objective(objective, machines_by_phrase, of_several=len(plan.objectives) > 1)
         if config.keep_unseen:

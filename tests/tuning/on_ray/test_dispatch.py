@@ -89,6 +89,18 @@ def test_a_larger_number_of_trials_runs_the_difference(start: Begin, ledger: Led
     assert "0 trials run now, 43 in all" in finish(start("Loud", "--trials", "43"))
 
 
+def test_a_fixed_value_is_a_study_of_its_own_that_resumes(start: Begin, ledger: Ledger, tmp_path: Path) -> None:
+    finish(start("Loud", "--trials", "2"))
+    fixed = ["--trials", "3", "--set", "loud.epochs=2"]
+    assert "3 trials run now, 3 in all" in finish(start("Loud", *fixed))
+    assert "0 trials run now, 3 in all" in finish(start("Loud", *fixed))
+    records = ledger.records()
+    assert [(record.params["epochs"], record.epochs) for record in records] == [(1, 1)] * 2 + [(2, 2)] * 3
+    assert [record.params["x"] for record in records if record.number in (0, 2)] == [0.5, 0.5]
+    assert [record.paper for record in records] == [True] + 4 * [False]
+    assert fits(tmp_path)["Loud 0.5"] == 2  # the x of PAPER, in each of the studies
+
+
 def test_a_trial_whose_worker_is_killed_runs_once_more(start: Begin, ledger: Ledger) -> None:
     finish(start("DiesOnce", "--trials", "4"))
     assert statuses(ledger.records()) == {("dies_once", "complete"): 4}
