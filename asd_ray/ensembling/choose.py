@@ -114,7 +114,7 @@ def choose(
         comparison,
         skipped=tuple(dict.fromkeys(skipped)),
         standardised_by_test=by_test,
-        on_faults=fault_values_of(ledger, machine, comparison.ensembles) if without_labels else {},
+        on_faults=fault_values_of(ledger, own, comparison.ensembles) if without_labels else {},
     )
 
 
