@@ -68,7 +68,7 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
         "mistakes": mistakes(candidates, ensembles),
         "counts": {},
         "notes": [*final.notes, *_file_notes(ledger, final)],
-        "warnings": final.warnings if final.warnings is not None else warnings_of(final, members),
+        "warnings": final.warnings if final.warnings is not None else warnings_of(final, candidates),
         "threshold": final.threshold.description or _threshold_of_before(final),
     }
     if candidates.labelled:

@@ -26,10 +26,9 @@ from asd_ray.ensembling.across_machines import MachineChoice, best_recipe, best_
 from asd_ray.ensembling.candidates import Candidates, load
 from asd_ray.ensembling.ensemble_file import FINAL
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
-from asd_ray.ensembling.of_final import warned
 from asd_ray.ensembling.protocols import CROSS_MACHINE, measure
 from asd_ray.ensembling.standardise import Standardiser
-from asd_ray.ensembling.trust import warnings_of
+from asd_ray.ensembling.trust import warnings_of, with_warnings
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 from asd_ray.run import Run
@@ -235,11 +234,9 @@ def test_the_warnings_look_at_the_numbers_of_the_final_ensemble(ledger: Ledger) 
     compared = [choose(ledger, machine, ["best_single", "top_k"], CONFIG) for machine in ("fan", "pump")]
     for comparison in [*compared, *across_machines(ledger, compared)]:
         final = comparison.final
-        members = load(ledger, final.machine, final.recipe.by, only=final.candidates.all)
-        place = {pair: row for row, pair in enumerate(members.pairs)}
-        own = members.take([place[member.pair] for member in final.members])
         assert "nested" in final.metrics
-        assert final.warnings == warnings_of(final, own)
+        candidates = load(ledger, final.machine, final.recipe.by, only=final.candidates.all)
+        assert final.warnings == warnings_of(final, candidates)
 
 
 def test_a_number_that_is_added_is_warned_of() -> None:
@@ -248,7 +245,7 @@ def test_a_number_that_is_added_is_warned_of() -> None:
     assert final.warnings is not None
     perfect = replace(final.metrics["crossval"], value=1.0, interval=(1.0, 1.0))
     metrics = replace(final.metrics, by_protocol={**final.metrics.by_protocol, "nested": perfect})
-    again = warned(replace(final, metrics=metrics), candidates)
+    again = with_warnings(replace(final, metrics=metrics), candidates)
     assert again.warnings is not None
     assert not any("nested" in warning.sentence for warning in final.warnings)
     assert any("nested" in warning.sentence for warning in again.warnings)
