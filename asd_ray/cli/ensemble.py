@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "asd-ray ensemble fan --run runs/demo",
-    "asd-ray ensemble --run runs/demo                      (every machine of the run, every recipe)",
+    "asd-ray ensemble --run runs/demo                 # every machine, every recipe",
     "asd-ray ensemble fan --run runs/demo --recipe greedy --recipe mine.toml --maximise auc",
     "asd-ray ensemble fan --run runs/demo --infer-limit 50ms",
     "asd-ray ensemble --verify runs/demo/ensembles/fan/final.json --run runs/demo",
