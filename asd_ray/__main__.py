@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from asd_ray import __version__
@@ -50,8 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if not argv or argv[0] in ("-h", "--help"):
         say("usage: asd-ray <verb> …        (the same as python -m asd_ray.<verb> …)\n\nverbs:", lines=True)
+        width = max(40, shutil.get_terminal_size().columns - 2)  # as wide as the help of a verb
         for verb, (_, summary) in VERBS.items():
-            say(f"  {verb:<12} {summary}")
+            say(textwrap.fill(f"  {verb:<12} {summary}", width, subsequent_indent=15 * " "), lines=True)
         say(f"\n{EXAMPLES}", lines=True)
         return 0
     verb, *rest = argv

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asd_ray._rules import seconds_of, short_seconds_of
+from asd_ray._rules import seconds_of
 from asd_ray._wording import for_python
 from asd_ray.dataset import Dataset, listed
 from asd_ray.errors import AsdRayError, unknown
@@ -32,9 +31,12 @@ if TYPE_CHECKING:
 
     from asd_ray.deploy.bundle import Bundle
     from asd_ray.ensembling import Comparison, Ensemble, Recipe
+    from asd_ray.ensembling.costs import Timer
     from asd_ray.reporting import Report
     from asd_ray.tuning.result import SearchResult
     from asd_ray.tuning.session import Session
+
+    Recipes = str | Path | Recipe | Sequence[str | Path | Recipe]
 
 FIRST = ("trial", "name", "machine", "family", "number", "seed", "status", "objective", "variant", "epochs", "seconds")
 LAST = ("version", "paper", "source", "device", "node", "created", "error")
@@ -166,9 +168,7 @@ class Run:
         """The trials of all stored ensembles: a search keeps their states."""
         from asd_ray.ensembling import stored
 
-        by_machine = stored(self.ledger).ensembles.values()
-        ensembles = [ensemble for own in by_machine for ensemble in own.values()]
-        return {member.trial for ensemble in ensembles for member in ensemble.members}
+        return stored(self.ledger).trials
 
     # -- what is stored ------------------------------------------------------------------------------------------
 
@@ -261,20 +261,29 @@ class Run:
 
     # -- ensembles and the report --------------------------------------------------------------------------------
 
-    def ensemble(
-        self, machine: str, recipes: str | Path | Recipe | Sequence[str | Path | Recipe] | None = None, **options: Any
-    ) -> Ensemble:
+    def ensemble(self, machine: str, recipes: Recipes | None = None, **options: Any) -> Ensemble:
         """Choose by every recipe, store each ensemble, return the final one: the best of these and of those stored.
 
         ``ensemble.headline.value`` is the number to quote, ``ensemble.gain.better`` the claim that holds. `options` are
-        those of `compare`.
+        those of `compare_all`. For several machines call `ensemble_all`: in a loop the first machine has no number
+        under cross_machine.
         """
         return self.compare(machine, recipes, **options).final
 
-    def compare(
+    def ensemble_all(
+        self, machines: str | Sequence[str] = (), recipes: Recipes | None = None, **options: Any
+    ) -> dict[str, Ensemble]:
+        """The final ensemble of each machine, by default of all, as `ensemble` chooses it; cross_machine follows."""
+        return {machine: own.final for machine, own in self.compare_all(machines, recipes, **options).items()}
+
+    def compare(self, machine: str, recipes: Recipes | None = None, **options: Any) -> Comparison:
+        """Choose as `ensemble` does and return all that was compared: `ensembles`, best first, `notes`, `skipped`."""
+        return self.compare_all([machine], recipes, **options)[machine]
+
+    def compare_all(
         self,
-        machine: str,
-        recipes: str | Path | Recipe | Sequence[str | Path | Recipe] | None = None,
+        machines: str | Sequence[str] = (),
+        recipes: Recipes | None = None,
         *,
         by: str | None = None,
         standardise: str | None = None,
@@ -283,10 +292,8 @@ class Run:
         families: Sequence[type] = (),
         others: Run | str | Path | Sequence[Run | str | Path] = (),
         **config: Any,
-    ) -> Comparison:
-        """Choose as `ensemble` does and return everything that was compared.
-
-        The result has `ensembles`, the best first, `final`, `notes` and `skipped` recipes.
+    ) -> dict[str, Comparison]:
+        """Choose as `ensemble_all` does and return all that was compared: machine -> comparison.
 
         `recipes` are names of shipped ones, files, or `Recipe` objects; without them all shipped ones are followed, and
         those that the candidates do not allow are skipped. `by` is the split whose scores standardise, and
@@ -296,27 +303,26 @@ class Run:
         of `EnsembleConfig`, such as ``maximise="auc"``. With ``infer_limit=0.05`` or ``"50ms"`` members are chosen so
         that the ensemble scores 10 s of sound within that time on this computer, in one thread of its CPU; `families`
         are then classes of your own that cannot be imported by name.
+
+        A machine for which nothing can be chosen is an AsdRayError, raised when the others are chosen and stored.
         """
-        from asd_ray.ensembling import EnsembleConfig, Recipe, across_machines, choose
+        from asd_ray.ensembling import EnsembleConfig, Recipe, choose_all
 
         self.ledger.require()
-        self.ledger.check_known(machine, None)
-        if strange := sorted(config.keys() - {field.name for field in fields(EnsembleConfig)}):
-            raise unknown("field of EnsembleConfig", strange[0], [field.name for field in fields(EnsembleConfig)])
-        if "infer_limit" in config:
-            config["infer_limit"] = short_seconds_of(config["infer_limit"])
-        settings = EnsembleConfig(**config)
         named = [recipes] if isinstance(recipes, str | Path | Recipe) else recipes
         learned_from = [Run(root).ledger.require() for root in _roots(others)]
-        timer = None
-        if settings.infer_limit is not None:
-            from asd_ray.deploy.costs import Stopwatch
 
-            timer = Stopwatch(self.ledger, machine, families)
+        def timer_of(machine: str) -> Timer:
+            from asd_ray.deploy.costs import Stopwatch  # it imports torch
+
+            return Stopwatch(self.ledger, machine, families)
+
+        how: dict[str, Any] = {"by": by, "standardise": standardise, "drop": drop, "final": final, "timer_of": timer_of}
         with for_python():
-            how: dict[str, Any] = {"by": by, "standardise": standardise, "drop": drop, "final": final, "timer": timer}
-            comparison = choose(self.ledger, machine, named, settings, **how)
-            return across_machines(self.ledger, [comparison], learned_from)[0]
+            settings = EnsembleConfig.of(**config)
+            found = choose_all(self.ledger, listed(machines), named, settings, others=learned_from, **how)
+            found.check()
+        return dict(found.of_machine)
 
     def ensembles(self, machine: str | None = None) -> dict[str, dict[str, Ensemble]]:
         """The stored ensembles: machine -> name of the recipe, or "final" -> ensemble."""

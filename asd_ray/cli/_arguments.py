@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import re
+import textwrap
 from collections.abc import Sequence
 from typing import NoReturn
 
 from asd_ray import __version__
 from asd_ray._terminal import visible
 
-RUN = "the run's folder, or s3://bucket/folder[?endpoint_override=http://host:port]"
+RUN = "the run's folder, or s3://bucket/folder[?endpoint_override=URL]"
+WIDTH = 80  # of the examples; the other text is as wide as the terminal
+EXAMPLES = "examples:"
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Breaks the lines of a description, but keeps those of the examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith(EXAMPLES):
+            return super()._fill_text(text, width, indent)
+        return textwrap.fill(" ".join(text.split()), width, initial_indent=indent, subsequent_indent=indent)
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,7 +38,7 @@ def parser(verb: str, description: str, examples: Sequence[str]) -> argparse.Arg
         prog=f"asd-ray {verb}",
         description=description,
         epilog=epilog(examples),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     command.add_argument("--version", action="version", version=f"asd_ray {__version__}")
     command.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -41,7 +54,7 @@ def subparser(
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
         epilog=epilog(examples),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     command.add_argument(
         "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
@@ -50,4 +63,21 @@ def subparser(
 
 
 def epilog(examples: Sequence[str]) -> str:
-    return "examples:\n" + "\n".join(f"  {line}" for line in examples)
+    return "\n".join([EXAMPLES, *(line for example in examples for line in _lines(example))])
+
+
+def _lines(example: str) -> list[str]:
+    """An example that is too wide has its comment above it, and is continued in further lines as a shell takes them."""
+    command, _, comment = (part.strip() for part in example.partition("  # "))
+    whole = f"  {command}  # {comment}" if comment else f"  {command}"
+    if len(whole) <= WIDTH:
+        return [whole]
+    lines = [""]
+    for part in re.split(r" (?=--|\| |&& )", command):
+        if lines[-1] and len(f"      {lines[-1]} {part} \\") > WIDTH:
+            lines.append(part)
+        else:
+            lines[-1] = f"{lines[-1]} {part}".strip()
+    first, *others = lines
+    continued = " \\\n      ".join([f"  {first}", *others]).split("\n")
+    return [*([f"  # {comment}"] if comment else []), *continued]

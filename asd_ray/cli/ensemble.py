@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "asd-ray ensemble fan --run runs/demo",
-    "asd-ray ensemble --run runs/demo                      (every machine of the run, every recipe)",
+    "asd-ray ensemble --run runs/demo                 # every machine, every recipe",
     "asd-ray ensemble fan --run runs/demo --recipe greedy --recipe mine.toml --maximise auc",
     "asd-ray ensemble fan --run runs/demo --infer-limit 50ms",
     "asd-ray ensemble --verify runs/demo/ensembles/fan/final.json --run runs/demo",
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _ensemble(args: argparse.Namespace) -> int:
-    from asd_ray.ensembling import EnsembleConfig, across_machines, choose, find_ways
+    from asd_ray.ensembling import Comparison, EnsembleConfig, choose_all
     from asd_ray.ledger import Ledger
 
     if args.verify is not None:
@@ -115,50 +115,41 @@ def _ensemble(args: argparse.Namespace) -> int:
     if args.final and args.recipe is None:
         raise AsdRayError("--final makes the best of --recipe the final ensemble; name a recipe: --recipe NAME --final")
     ledger = Ledger(only_run() if args.run is None else args.run).require()
-    machines = args.machines or sorted({record.machine for record in ledger.records()})
-    for machine in machines:
-        ledger.check_known(machine, None)
-    others = [Ledger(run).require() for run in args.others]
-    config = EnsembleConfig(
-        maximise=args.maximise,
-        folds=args.folds,
-        repeats=args.repeats,
-        seed=args.seed,
-        threshold=args.threshold,
-        percentile=args.percentile,
-        infer_limit=args.infer_limit,
-    )
-    recipes = None if args.recipe is None else find_ways(args.recipe)
-    compared, failed = [], []
-    for machine in machines:
-        try:
-            comparison = choose(
-                ledger,
-                machine,
-                recipes,
-                config,
-                by=args.by,
-                standardise=args.standardise,
-                drop=args.missing == "drop",
-                final=args.final,
-                timer=None if args.infer_limit is None else _timer(ledger, machine),
-            )
-        except AsdRayError as error:  # the other machines are still chosen
-            failed.append(str(error))
-            continue
-        compared.append(comparison)
+    notes: set[str] = set()
+
+    def show(comparison: Comparison) -> None:
+        notes.update(comparison.notes)
         if not args.json:
             print_machine(comparison)
-    notes = {note for comparison in compared for note in comparison.notes}
-    compared = across_machines(ledger, compared, others)
+
+    found = choose_all(
+        ledger,
+        args.machines,
+        args.recipe,
+        EnsembleConfig(
+            maximise=args.maximise,
+            folds=args.folds,
+            repeats=args.repeats,
+            seed=args.seed,
+            threshold=args.threshold,
+            percentile=args.percentile,
+            infer_limit=args.infer_limit,
+        ),
+        others=[Ledger(run).require() for run in args.others],
+        timer_of=lambda machine: _timer(ledger, machine),
+        shown=show,
+        by=args.by,
+        standardise=args.standardise,
+        drop=args.missing == "drop",
+        final=args.final,
+    )
     if args.json:
-        finals = {comparison.machine: comparison.final.to_json() for comparison in compared}
+        finals = {machine: final.to_json() for machine, final in found.finals.items()}
         say_json({"format": "asd_ray-ensembles/1", "machines": finals})
-    elif compared:
-        print_comparisons(compared, notes)
+    elif found.of_machine:
+        print_comparisons([*found.of_machine.values()], notes)
         say(f"next: {typed('asd-ray', 'report', '--run', ledger.layout.root)}")
-    if failed:
-        raise AsdRayError("\n".join(failed))
+    found.check()
     return 0
 
 

@@ -17,6 +17,7 @@ from asd_ray.errors import AsdRayError, listing
 
 UNSEARCHABLE = "cannot be searched"  # the start of the rule of every problem that excludes a machine
 NO_LABELS = "trials are compared by injected faults"  # the start of the rule for machines without labelled anomalies
+NO_TEST = "if you have recordings of faults, add them to measure detectors (abnormal/, or DCASE's test/ folder)"
 
 
 def unsearchable(frame: pd.DataFrame) -> list[Problem]:
@@ -81,7 +82,7 @@ def _missing_labels(rows: pd.DataFrame) -> tuple[str, str] | None:
     tested = rows[rows["split"] == TEST]
     test = Counter(tested["label"])
     if not test:
-        return "it has no test clips", "add its test/ folder; without it, detectors can score but not be measured"
+        return "it has no test clips", NO_TEST
     if not test[NORMAL] and not test[ANOMALY]:
         return "no test clip has a label", "add the label list of the evaluation set, below the folder or with --labels"
     for label in (NORMAL, ANOMALY):

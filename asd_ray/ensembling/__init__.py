@@ -1,6 +1,7 @@
 """Ensembles: candidates are standardised, chosen by a recipe, and measured under every protocol."""
 
 from asd_ray.ensembling.across_machines import across_machines
+from asd_ray.ensembling.all_machines import Comparisons, choose_all
 from asd_ray.ensembling.build import Builder, build
 from asd_ray.ensembling.candidates import Candidates, load
 from asd_ray.ensembling.choose import choose, find_ways
@@ -22,6 +23,7 @@ __all__ = [
     "Builder",
     "Candidates",
     "Comparison",
+    "Comparisons",
     "Ensemble",
     "EnsembleConfig",
     "Gain",
@@ -35,6 +37,7 @@ __all__ = [
     "across_machines",
     "build",
     "choose",
+    "choose_all",
     "combine",
     "finals",
     "find_recipe",

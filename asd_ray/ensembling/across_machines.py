@@ -33,8 +33,9 @@ from asd_ray.ensembling.ensemble_file import FINAL, intact, stamped, stored, wri
 from asd_ray.ensembling.evaluation_set import EvaluationSet
 from asd_ray.ensembling.final import Comparison
 from asd_ray.ensembling.greedy import Selection
-from asd_ray.ensembling.of_final import warned, with_measurement
+from asd_ray.ensembling.of_final import with_measurement
 from asd_ray.ensembling.recipe import Recipe
+from asd_ray.ensembling.trust import with_warnings
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def _measure(
     again = measured(candidates, final, best, others)
     if again is None:
         return None, "no setting of the other machines is among this machine's candidates"
-    again = warned(again, own_candidates)
+    again = with_warnings(again, own_candidates)
     write(ledger, again, final=True)
     return stamped(again), ""
 

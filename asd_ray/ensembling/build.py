@@ -85,7 +85,7 @@ def build(
         notes=(*ensemble.notes, *candidates.judged.notes, *_fold_notes(evaluation, config), *_unseen_notes(candidates)),
         resampled_gains=tuple(gains["crossval"].tolist()) if "crossval" in gains else None,
     )
-    return with_warnings(measured, candidates.take(list(selection.members)))
+    return with_warnings(measured, candidates)
 
 
 class Builder:
@@ -202,7 +202,7 @@ def _unmeasured(candidates: Candidates, recipe: Recipe, config: EnsembleConfig) 
     selection = without_labels(recipe, candidates)
     ensemble = _described(candidates, recipe, config, selection, statistics)
     unmeasured = replace(ensemble, notes=(*ensemble.notes, why_unmeasured(candidates.clips)))
-    return with_warnings(unmeasured, candidates.take(list(selection.members)))
+    return with_warnings(unmeasured, candidates)
 
 
 class _Name(TypedDict):

@@ -14,7 +14,7 @@ from asd_ray.errors import unknown
 from asd_ray.metrics import Cells, hmean
 
 Floats = npt.NDArray[np.float64]
-Places = npt.NDArray[np.int64]
+ClipPositions = npt.NDArray[np.int64]
 MAXIMISE = ("hmean", "auc", "pauc")
 DIGITS = 6  # values are rounded to these before they are compared, so that rounding errors decide nothing
 
@@ -46,7 +46,7 @@ class CellScorer:
         cells = dict(zip(self._cells.names, values, strict=True))
         return cells | means(cells)
 
-    def pairs(self) -> Iterator[tuple[Places, Places, bool]]:
+    def clips_of_cells(self) -> Iterator[tuple[ClipPositions, ClipPositions, bool]]:
         """The clips of each cell that is maximised: its anomalies, its normal clips, and whether it is a pAUC."""
         for ranked in self._cells.ranked:
             if self.maximise != "pauc":

@@ -84,8 +84,7 @@ def choose(
     test clips, which are an error otherwise. `final` makes the best of `recipes` the final one, even if a stored one is
     better. `timer` measures the candidates for `infer_limit` of `config`; see `asd_ray.deploy.costs`.
     """
-    if final and recipes is None:
-        raise AsdRayError("final makes the best of the named recipes the final ensemble; name a recipe")
+    check_final(recipes, final)
     by_test = by is None and only_test_scores(ledger, machine)
     split = "test" if by_test else by
     builder = Builder(ledger, machine, config or EnsembleConfig(), drop=drop, timer=timer)
@@ -114,8 +113,13 @@ def choose(
         comparison,
         skipped=tuple(dict.fromkeys(skipped)),
         standardised_by_test=by_test,
-        on_faults=fault_values_of(ledger, machine, comparison.ensembles) if without_labels else {},
+        on_faults=fault_values_of(ledger, own, comparison.ensembles) if without_labels else {},
     )
+
+
+def check_final(recipes: Sequence[Named] | None, final: bool) -> None:
+    if final and recipes is None:
+        raise AsdRayError("final makes the best of the named recipes the final ensemble; name a recipe")
 
 
 def _against_labels(candidates: Candidates) -> str:

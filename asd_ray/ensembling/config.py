@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from asd_ray._rules import INFER_LIMIT
+from asd_ray._rules import INFER_LIMIT, short_seconds_of
 from asd_ray.ensembling import bootstrap
 from asd_ray.ensembling.cell_scorer import MAXIMISE
 from asd_ray.ensembling.threshold import HOW, PERCENTILE
@@ -50,6 +50,14 @@ class EnsembleConfig:
             raise AsdRayError(f"percentile must be above 0 and below 100 but got {self.percentile}")
         if self.infer_limit is not None and (wrong := INFER_LIMIT.problem(self.infer_limit)):
             raise AsdRayError(f"infer_limit {wrong}")
+
+    @classmethod
+    def of(cls, **settings: Any) -> Self:
+        """The config of settings as a user gives them: ``infer_limit`` may be "50ms"."""
+        names = [field.name for field in fields(cls)]
+        if strange := sorted(settings.keys() - set(names)):
+            raise unknown("field of EnsembleConfig", strange[0], names)
+        return cls(**{name: short_seconds_of(v) if name == "infer_limit" else v for name, v in settings.items()})
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:

@@ -28,6 +28,12 @@ class Stored:
     ensembles: dict[str, dict[str, Ensemble]]  # machine -> recipe's name (or "final") -> ensemble
     unreadable: dict[str, dict[str, str]]  # machine -> file's name -> reason
 
+    @property
+    def trials(self) -> set[str]:
+        """The trials of all members."""
+        ensembles = [ensemble for own in self.ensembles.values() for ensemble in own.values()]
+        return {member.trial for ensemble in ensembles for member in ensemble.members}
+
 
 def write(ledger: Ledger, ensemble: Ensemble, *, final: bool = False) -> str:
     """Write to the run's folder of ensembles, completely or not at all; returns the path."""

@@ -14,9 +14,10 @@ from asd_ray._terminal import typed
 from asd_ray.ensembling import bootstrap, protocols
 from asd_ray.ensembling.build import Builder
 from asd_ray.ensembling.ensemble_file import FINAL, intact, stamped, stored, write
-from asd_ray.ensembling.of_final import warned, with_nested
+from asd_ray.ensembling.of_final import with_nested
 from asd_ray.ensembling.preference import preference
 from asd_ray.ensembling.result import DatasetInfo, Ensemble, Tried
+from asd_ray.ensembling.trust import with_warnings
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.setting_aside import move_to_free_place
 
@@ -125,7 +126,7 @@ def store(
         best = current
     else:
         notes += [f"final.json was {current.name}, {unlike}; it was replaced"] if current and unlike else []
-        best = warned(with_nested(best, pool, builder), builder.candidates(best.recipe.by))
+        best = with_warnings(with_nested(best, pool, builder), builder.candidates(best.recipe.by))
         write(ledger, best, final=True)
     path = ledger.layout.url(ledger.layout.ensemble_file(machine, FINAL))
     own = tuple(sorted((ensemble for ensemble in compared if ensemble.name in new), key=key))

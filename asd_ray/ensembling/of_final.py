@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from asd_ray.ensembling.build import Builder
-from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.evaluation_set import EvaluationSet
 from asd_ray.ensembling.measuring import metrics_of
 from asd_ray.ensembling.protocols import NESTED, Measurement
 from asd_ray.ensembling.result import Ensemble
-from asd_ray.ensembling.trust import with_warnings
 
 
 def with_nested(final: Ensemble, compared: Sequence[Ensemble], builder: Builder) -> Ensemble:
@@ -27,12 +25,6 @@ def with_nested(final: Ensemble, compared: Sequence[Ensemble], builder: Builder)
     return with_measurement(
         final, builder.evaluation(final.recipe), measurement, builder.single(final.recipe), builder.config
     )
-
-
-def warned(final: Ensemble, candidates: Candidates) -> Ensemble:
-    """The final ensemble with the warnings about all of its numbers; `candidates` are those it was chosen from."""
-    place = {pair: row for row, pair in enumerate(candidates.pairs)}
-    return with_warnings(final, candidates.take([place[member.pair] for member in final.members]))
 
 
 def with_measurement(

@@ -19,6 +19,7 @@ from asd_ray.ensembling.result import Ensemble
 from asd_ray.metrics.injected import fault_aucs, fault_values
 
 if TYPE_CHECKING:
+    from asd_ray.ensembling.candidates import Candidates
     from asd_ray.ledger import CandidateMatrix, Ledger
 
 Pair = tuple[str, str]  # trial and variant
@@ -36,8 +37,30 @@ class FaultScores:
     fault_clips: pd.DataFrame
 
     @classmethod
-    def of(cls, ledger: Ledger, machine: str) -> FaultScores | None:
-        """Those of all candidates that have scores of all clips; None where the search stored none."""
+    def of(cls, ledger: Ledger, candidates: Candidates) -> FaultScores | None:
+        """Those of all candidates that have scores of all clips; None where the search stored none.
+
+        Candidates that held-out clips standardise bring these scores along. For others the ledger is read, and then the
+        scores are those of all candidates of the machine.
+        """
+        return cls._loaded(candidates) if candidates.by == "held_out" else cls._read(ledger, candidates.machine)
+
+    @classmethod
+    def _loaded(cls, candidates: Candidates) -> FaultScores | None:
+        altered = candidates.faults
+        rows = np.array([], int) if altered is None else np.flatnonzero(np.isfinite(altered.scores).all(axis=1))
+        if altered is None or not len(rows) or not len(altered.clips):
+            return None
+        return cls(
+            tuple(candidates.pairs[row] for row in rows.tolist()),
+            candidates.normal_scores[rows].astype(float),
+            candidates.normal,
+            altered.scores[rows].astype(float),
+            altered.clips,
+        )
+
+    @classmethod
+    def _read(cls, ledger: Ledger, machine: str) -> FaultScores | None:
         from asd_ray.ledger import candidate_matrix
 
         splits = [entry.splits for entry in ledger.entries(machine) if entry.record.status == "complete"]
@@ -96,9 +119,9 @@ class OnFaults:
         return cls(value, tuple(members), {kind: tuple(each.tolist()) for kind, each in aucs.items()})
 
 
-def fault_values_of(ledger: Ledger, machine: str, ensembles: Sequence[Ensemble]) -> dict[str, float]:
+def fault_values_of(ledger: Ledger, candidates: Candidates, ensembles: Sequence[Ensemble]) -> dict[str, float]:
     """Name of an ensemble -> its value on injected faults, of those that have one."""
-    scores = FaultScores.of(ledger, machine)
+    scores = FaultScores.of(ledger, candidates)
     measured = {} if scores is None else {ensemble.name: OnFaults.of(scores, ensemble) for ensemble in ensembles}
     return {name: found.value for name, found in measured.items() if found is not None}
 

@@ -68,7 +68,7 @@ class SmoothValue:
     @classmethod
     def of(cls, scorer: CellScorer) -> SmoothValue:
         cells = []
-        for anomalies, normals, is_pauc in scorer.pairs():
+        for anomalies, normals, is_pauc in scorer.clips_of_cells():
             highest = max(1, math.ceil(MAX_FPR * len(normals))) if is_pauc else len(normals)
             cells.append((anomalies, normals, highest, is_pauc))
         return cls(tuple(cells))

@@ -44,7 +44,7 @@ class UnseenClips:
 
     def scores(self, rows: Sequence[int]) -> npt.NDArray[np.float32]:
         """The scores of some candidates, [rows, clips]."""
-        return self._matrix.scores[self._places[list(rows)]][:, self._shared]
+        return self._matrix.scores[self._rows[list(rows)]][:, self._shared]
 
     def judged(self, year: int | None) -> EvaluableClips:
         """The clips that count, as `Candidates.judged`; an AsdRayError if there are none."""
@@ -70,14 +70,14 @@ class UnseenClips:
         return self.read()
 
     @cached_property
-    def _places(self) -> npt.NDArray[np.intp]:
+    def _rows(self) -> npt.NDArray[np.intp]:
         table = self._matrix.candidates
         place = {pair: row for row, pair in enumerate(zip(table["trial"], table["variant"], strict=True))}
         return np.array([place[pair] for pair in self.pairs], np.intp)
 
     @cached_property
     def _shared(self) -> npt.NDArray[np.intp]:
-        return np.flatnonzero(np.isfinite(self._matrix.scores[self._places]).all(axis=0))
+        return np.flatnonzero(np.isfinite(self._matrix.scores[self._rows]).all(axis=0))
 
 
 def unseen_clips(ledger: Ledger, machine: str, pairs: Sequence[Pair], seen: Sequence[str]) -> UnseenClips | None:

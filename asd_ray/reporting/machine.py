@@ -39,7 +39,7 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
     own = final.statistics.learned(final.recipe.standardise)
     scores, weights = own(members.scores, members.clips), [member.weight for member in final.members]
     alike, older = of_one_choice(ensembles)
-    fault_scores = None if candidates.labelled and not candidates.normal_only else FaultScores.of(ledger, machine)
+    fault_scores = None if candidates.labelled and not candidates.normal_only else FaultScores.of(ledger, candidates)
     on_faults = fault_scores.values() if fault_scores else None
     board = leaderboard(candidates, final.config.maximise, [member.pair for member in final.members], on_faults)
     shown_clips, shown_scores, which = members.clips, scores, "test clips"
@@ -68,7 +68,7 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
         "mistakes": mistakes(candidates, ensembles),
         "counts": {},
         "notes": [*final.notes, *_file_notes(ledger, final)],
-        "warnings": final.warnings if final.warnings is not None else warnings_of(final, members),
+        "warnings": final.warnings if final.warnings is not None else warnings_of(final, candidates),
         "threshold": final.threshold.description or _threshold_of_before(final),
     }
     if candidates.labelled:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from asd_ray.__main__ import VERBS, main
+from asd_ray.cli._arguments import epilog
 from asd_ray.ledger import Ledger
 
 ACTIONS = {
@@ -49,9 +51,38 @@ def test_every_help_ends_with_examples(words: list[str], capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as raised:
         main([*words, "--help"])
     assert raised.value.code == 0
-    examples = capsys.readouterr().out.rpartition("examples:\n")[2].splitlines()
+    text = capsys.readouterr().out.rpartition("examples:\n")[2]
+    examples = [line for line in text.replace(" \\\n     ", "").splitlines() if not line.startswith("  # ")]
     assert examples
     assert all(re.match(rf"  (?:.* \| )?asd-ray {words[0]} ", line) for line in examples)
+
+
+@pytest.mark.parametrize("words", [[], *HELPS], ids=" ".join)
+def test_every_help_fits_into_80_columns(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with contextlib.suppress(SystemExit):
+        main([*words, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 10
+    assert [line for line in lines if len(line) > 80] == []
+
+
+def test_a_wide_example_is_continued_as_a_shell_takes_it() -> None:
+    wide = (
+        "arecord -t raw -f S16_LE -r 48000 -c 1 -D hw:1,0 | asd-ray watch fan.bundle - --rate 48000 --mqtt broker/fan"
+    )
+    lines = epilog([f"{wide}  # of a microphone", "asd-ray watch fan.bundle sound/       # short"]).splitlines()
+    assert lines == [
+        "examples:",
+        "  # of a microphone",
+        "  arecord -t raw -f S16_LE -r 48000 -c 1 -D hw:1,0 \\",
+        "      | asd-ray watch fan.bundle - --rate 48000 --mqtt broker/fan",
+        "  asd-ray watch fan.bundle sound/  # short",
+    ]
+    typed = "echo " + "\n".join(lines[2:4]).replace("|", "'|'")
+    assert subprocess.run(["sh", "-c", typed], capture_output=True, text=True).stdout.split() == wide.split()
 
 
 @pytest.mark.parametrize("verb", VERBS)

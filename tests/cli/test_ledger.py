@@ -173,7 +173,8 @@ def test_every_help_ends_with_examples(capsys: pytest.CaptureFixture[str]) -> No
         with pytest.raises(SystemExit) as left:
             main([*arguments, "--help"])
         assert left.value.code == 0
-        last = capsys.readouterr().out.rstrip().rpartition("examples:\n")[2].splitlines()
+        text = capsys.readouterr().out.rstrip().rpartition("examples:\n")[2]
+        last = text.replace(" \\\n     ", "").splitlines()
         assert all(line.startswith("  asd-ray ledger ") for line in last)
         assert last
 

@@ -113,6 +113,15 @@ def test_a_machine_without_labels_is_searched_by_normal_sound_alone(
     assert why in notes
 
 
+def test_normal_sound_alone_is_no_mistake_to_correct(tmp_path: Path, record: Make) -> None:
+    root = folder(tmp_path / "data", record, "press/normal/a.wav", "press/normal/b.wav")
+    [note] = [text for text in messages(checked(root), "note") if "injected faults" in text]
+    assert note == (
+        "press: trials are compared by injected faults: it has no test clips; if you have recordings of faults, "
+        "add them to measure detectors (abnormal/, or DCASE's test/ folder)"
+    )
+
+
 def test_an_evaluation_set_without_labels_does_not_stop_the_others(dataset: Make, record: Make) -> None:
     root = dataset(clips=3)
     record(root / "eval_data/Vacuum/train/section_00_source_train_normal_0001_.wav")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asd_ray.ensembling import Ensemble, EnsembleConfig, Recipe, across_machines, build, choose, finals, verify
+from asd_ray.ensembling import (
+    Ensemble,
+    EnsembleConfig,
+    Recipe,
+    across_machines,
+    build,
+    choose,
+    choose_all,
+    finals,
+    verify,
+)
 from asd_ray.ensembling.across_machines import MachineChoice, best_recipe, best_setting, carried_over, measured
 from asd_ray.ensembling.candidates import Candidates, load
 from asd_ray.ensembling.ensemble_file import FINAL
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
-from asd_ray.ensembling.of_final import warned
 from asd_ray.ensembling.protocols import CROSS_MACHINE, measure
 from asd_ray.ensembling.standardise import Standardiser
-from asd_ray.ensembling.trust import warnings_of
+from asd_ray.ensembling.trust import warnings_of, with_warnings
+from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
+from asd_ray.run import Run
 from tests.ensembling.conftest import FAMILIES, make_candidates, make_clips, make_ledger, make_scores
 from tests.hostile import Verbs
 
@@ -153,6 +165,45 @@ def test_the_command_measures_all_machines_of_a_run(ledger: Ledger, verbs: Verbs
     assert f"cross_machine: {CROSS_MACHINE.sentence}." in output
 
 
+def test_one_call_for_all_machines_gives_each_what_the_command_gives(
+    ledger: Ledger, tmp_path: Path, verbs: Verbs
+) -> None:
+    shutil.copytree(ledger.layout.root, tmp_path / "typed")
+    run = Run(ledger.layout.root)
+    chosen = run.ensemble_all(recipes=["top_k", "label_free"], folds=2, repeats=1)
+    assert list(chosen) == ["fan", "pump"]
+    words = ("--run", tmp_path / "typed", "--recipe", "top_k", "--recipe", "label_free", "--folds", "2")
+    verbs("ensemble", *words, "--repeats", "1")
+    by_command = finals(Ledger(tmp_path / "typed"))
+    for machine, final in chosen.items():
+        assert "cross_machine" in final.metrics
+        assert final == run.ensembles(machine)[machine]["final"]
+        assert final.metrics == by_command[machine].metrics
+    compared = run.compare_all(["pump", "pump"], "top_k", folds=2, repeats=1)
+    assert [comparison.earlier for comparison in compared.values()] == [2]
+
+
+def test_a_machine_that_fails_stops_no_other(tmp_path: Path, ledger: Ledger) -> None:
+    make_ledger(tmp_path / "run", machine="valve", splits=("train", "test"))
+    make_ledger(tmp_path / "run", machine="gearbox", splits=("train", "test"))
+    shown: list[str] = []
+    found = choose_all(
+        ledger, (), ["top_k"], CONFIG, by="held_out", shown=lambda comparison: shown.append(comparison.machine)
+    )
+    assert shown == list(found.of_machine) == list(found.finals) == ["fan", "pump"]
+    assert all("cross_machine" in final.metrics for final in found.finals.values())
+    assert list(found.failed) == ["gearbox", "valve"]
+    with pytest.raises(AsdRayError, match="gearbox: no candidate has scores of held_out(.|\n)*valve: no candidate"):
+        found.check()
+    run = Run(ledger.layout.root)
+    with pytest.raises(AsdRayError, match="^valve: no candidate has scores of held_out clips.*; use by train"):
+        run.compare_all(["valve", "fan"], "top_k", by="held_out", folds=2, repeats=1)
+    with pytest.raises(AsdRayError, match="unknown machine 'pumpe'; did you mean 'pump'"):
+        run.ensemble_all(["fan", "pumpe"])
+    with pytest.raises(AsdRayError, match="final makes the best of the named recipes the final ensemble"):
+        run.ensemble_all(final=True)
+
+
 def test_a_machine_of_the_same_name_of_another_run_has_no_say(ledger: Ledger, tmp_path: Path) -> None:
     alone = make_ledger(tmp_path / "alone", strength=0.6)
     [comparison] = across_machines(alone, [choose(alone, "fan", ["top_k"], CONFIG)])
@@ -183,11 +234,9 @@ def test_the_warnings_look_at_the_numbers_of_the_final_ensemble(ledger: Ledger) 
     compared = [choose(ledger, machine, ["best_single", "top_k"], CONFIG) for machine in ("fan", "pump")]
     for comparison in [*compared, *across_machines(ledger, compared)]:
         final = comparison.final
-        members = load(ledger, final.machine, final.recipe.by, only=final.candidates.all)
-        place = {pair: row for row, pair in enumerate(members.pairs)}
-        own = members.take([place[member.pair] for member in final.members])
         assert "nested" in final.metrics
-        assert final.warnings == warnings_of(final, own)
+        candidates = load(ledger, final.machine, final.recipe.by, only=final.candidates.all)
+        assert final.warnings == warnings_of(final, candidates)
 
 
 def test_a_number_that_is_added_is_warned_of() -> None:
@@ -196,7 +245,7 @@ def test_a_number_that_is_added_is_warned_of() -> None:
     assert final.warnings is not None
     perfect = replace(final.metrics["crossval"], value=1.0, interval=(1.0, 1.0))
     metrics = replace(final.metrics, by_protocol={**final.metrics.by_protocol, "nested": perfect})
-    again = warned(replace(final, metrics=metrics), candidates)
+    again = with_warnings(replace(final, metrics=metrics), candidates)
     assert again.warnings is not None
     assert not any("nested" in warning.sentence for warning in final.warnings)
     assert any("nested" in warning.sentence for warning in again.warnings)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from asd_ray.ensembling import EnsembleConfig, Recipe, Standardiser, build, load, verify
 from asd_ray.ensembling.deciding import ranks_among
 from asd_ray.ensembling.result import Ensemble
-from asd_ray.ledger import Ledger
+from asd_ray.ledger import Ledger, TrialRecord
 
 Make = Callable[..., Ledger]
 QUICK = EnsembleConfig(repeats=1, folds=2, draws=20)
@@ -98,6 +99,29 @@ def test_a_normal_clip_is_ranked_as_if_it_were_one_more_test_clip() -> None:
     clips = np.array([[0.0, 2.5, 2.0], [5.0, 25.0, 50.0]])
     assert ranks_among(clips, others, [1.0, 1.0]) == pytest.approx([0.0, 0.5, (1.5 / 4 + 1) / 2])
     assert ranks_among(clips, others, [1.0, 0.0]) == pytest.approx([0.0, 0.5, 1.5 / 4])
+
+
+def test_rows_are_those_of_one_variant_and_are_read_once(ledger_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = ledger_of(per=6)
+    read: list[str] = []
+    scores = ledger.scores
+
+    def counted(record: TrialRecord, splits: Sequence[str]) -> pd.DataFrame:
+        read.append(record.trial)
+        return scores(record, splits)
+
+    monkeypatch.setattr(ledger, "scores", counted)
+    members = load(ledger, "fan", "test").take([0, 1, 3])
+    found = members.of_split("held_out")
+    again = members.of_split("held_out")
+    assert found is not None
+    assert again is not None
+    np.testing.assert_array_equal(found[1], again[1])
+    assert read == [trial for trial, _ in members.pairs]
+    assert members.rows_of is not None
+    rows = members.rows_of(*members.pairs[0], "held_out")
+    assert set(rows["variant"]) == {members.pairs[0][1]}
+    assert len(rows) == len(found[0])
 
 
 def test_of_split_reads_the_members_alone_and_in_their_order(ledger_of: Make) -> None:

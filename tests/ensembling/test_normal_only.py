@@ -149,7 +149,7 @@ def test_imported_or_labelled_trials_make_the_search_one_by_labels(tmp_path: Pat
 
 
 def test_an_ensemble_of_one_has_the_value_of_its_member(ledger: Ledger) -> None:
-    scores = FaultScores.of(ledger, "fan")
+    scores = FaultScores.of(ledger, load(ledger, "fan"))
     assert scores is not None
     for row in range(8):
         ensemble = single(ledger, row)
@@ -159,8 +159,33 @@ def test_an_ensemble_of_one_has_the_value_of_its_member(ledger: Ledger) -> None:
         assert found.value == pytest.approx(scores.values()[ensemble.members[0].pair], abs=1e-12)
 
 
+def test_loaded_candidates_give_the_scores_that_the_ledger_has(ledger: Ledger) -> None:
+    candidates = load(ledger, "fan")
+    loaded = FaultScores.of(Ledger("runs/nowhere"), candidates)  # nothing is read again
+    read = FaultScores.of(ledger, replace(candidates, by="train"))
+    assert loaded is not None
+    assert read is not None
+    assert loaded.pairs == read.pairs
+    assert np.array_equal(loaded.normal, read.normal)
+    assert np.array_equal(loaded.faults, read.faults)
+    assert loaded.values() == read.values()
+    for ensemble in choose(ledger, "fan", config=QUICK).ensembles:
+        assert OnFaults.of(loaded, ensemble) == OnFaults.of(read, ensemble)
+
+
+def test_a_candidate_without_scores_of_faults_is_left_out(ledger: Ledger) -> None:
+    candidates = load(ledger, "fan")
+    assert candidates.faults is not None
+    lacking = candidates.faults.scores.copy()
+    lacking[3] = np.nan
+    scores = FaultScores.of(ledger, replace(candidates, faults=replace(candidates.faults, scores=lacking)))
+    assert scores is not None
+    assert scores.pairs == tuple(pair for row, pair in enumerate(candidates.pairs) if row != 3)
+    assert np.isfinite(list(scores.values().values())).all()
+
+
 def test_values_are_those_that_the_search_compares(ledger: Ledger) -> None:
-    scores = FaultScores.of(ledger, "fan")
+    scores = FaultScores.of(ledger, load(ledger, "fan"))
     assert scores is not None
     own = fault_values(scores.normal, scores.normal_clips, scores.faults, scores.fault_clips)
     assert list(scores.values().values()) == own.tolist()
@@ -169,7 +194,7 @@ def test_values_are_those_that_the_search_compares(ledger: Ledger) -> None:
 
 
 def test_a_louder_kind_of_fault_has_a_higher_auc(ledger: Ledger) -> None:
-    scores = FaultScores.of(ledger, "fan")
+    scores = FaultScores.of(ledger, load(ledger, "fan"))
     assert scores is not None
     found = OnFaults.of(scores, single(ledger, 7))
     assert found is not None
@@ -178,8 +203,8 @@ def test_a_louder_kind_of_fault_has_a_higher_auc(ledger: Ledger) -> None:
 
 def test_members_without_scores_of_faults_have_no_value(ledger: Ledger, ledger_of: Callable[..., Any]) -> None:
     older = ledger_of(machine="pump", splits=("train", "held_out"))  # of an earlier version
-    assert FaultScores.of(older, "pump") is None
-    scores = FaultScores.of(ledger, "fan")
+    assert FaultScores.of(older, load(older, "pump")) is None
+    scores = FaultScores.of(ledger, load(ledger, "fan"))
     assert scores is not None
     ensemble = single(ledger)
     stranger = replace(ensemble, members=(replace(ensemble.members[0], trial="tother"),))

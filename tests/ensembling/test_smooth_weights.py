@@ -28,6 +28,17 @@ def test_planted_weights_are_found() -> None:
     np.testing.assert_allclose(weights / weights.sum(), strength / strength.sum(), atol=0.06)
 
 
+@pytest.mark.parametrize(("maximise", "kinds"), [("hmean", {False, True}), ("auc", {False}), ("pauc", {True})])
+def test_the_clips_of_cells_are_anomalies_and_normal_clips_of_one_id(maximise: str, kinds: set[bool]) -> None:
+    clips = make_clips(10)
+    cells = list(CellScorer(clips, 2022, maximise).clips_of_cells())
+    assert {is_pauc for _, _, is_pauc in cells} == kinds
+    for anomalies, normals, _ in cells:
+        assert set(clips["label"].iloc[anomalies]) == {"anomaly"}
+        assert set(clips["label"].iloc[normals]) == {"normal"}
+        assert clips["id"].iloc[[*anomalies, *normals]].nunique() == 1
+
+
 @pytest.mark.parametrize("maximise", ["hmean", "auc", "pauc"])
 def test_the_slope_is_that_of_small_differences(maximise: str) -> None:
     clips = make_clips(10)

@@ -14,7 +14,7 @@ import pytest
 from asd_ray.ensembling import Ensemble, EnsembleConfig, Recipe, build, choose, load, read
 from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.threshold import Threshold
-from asd_ray.ensembling.trust import RULES, TrustWarning, false_alarms, few_clips, warnings_of
+from asd_ray.ensembling.trust import RULES, RULES_OF_CHOICE, TrustWarning, false_alarms, few_clips, warnings_of
 from asd_ray.ensembling.trust.far_from_training import higher_shares
 from asd_ray.ensembling.verifying import verify
 from asd_ray.errors import AsdRayError
@@ -36,7 +36,8 @@ def of(ensemble: Ensemble, name: str) -> list[TrustWarning]:
 
 
 def test_names_of_rules_are_unique_and_sentences_are_sentences(candidates: Callable[..., Candidates]) -> None:
-    assert len({rule.NAME for rule in RULES}) == len(RULES) == 6
+    rules = (*RULES, *RULES_OF_CHOICE)
+    assert len({rule.NAME for rule in rules}) == len(rules) == 7
     ensemble = made(candidates(strength=(9.0, -1.0), per=4), Recipe("pair", "top_k", k=2))
     assert ensemble.warnings
     for warning in ensemble.warnings:

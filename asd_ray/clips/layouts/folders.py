@@ -28,15 +28,15 @@ class Folders:
     expected = "normal/any-name.wav and abnormal/any-name.wav, below <machine>/ or <machine>/<id>/"
 
     def claims(self, tree: Tree) -> int:
-        return sum(place(file, tree.root.name) is not None for file in tree.audio)
+        return sum(meaning_of(file, tree.root.name) is not None for file in tree.audio)
 
     def name_clips(self, tree: Tree, *, split_seed: int) -> Named:
         named = Named()
         drawn: dict[tuple[str, str], list[Member]] = defaultdict(list)
         fixed: list[Clip] = []
-        places = {file: place(file, tree.root.name) for file in tree.audio}
-        whole_names = _ids_by_whole_name([known for known in places.values() if known is not None], named)
-        for file, known in places.items():
+        meanings = {file: meaning_of(file, tree.root.name) for file in tree.audio}
+        whole_names = _ids_by_whole_name([known for known in meanings.values() if known is not None], named)
+        for file, known in meanings.items():
             if known is None:
                 named.misnamed.append(file)
                 continue
@@ -57,7 +57,7 @@ class Folders:
         return named
 
 
-class Place(NamedTuple):
+class FolderMeaning(NamedTuple):
     """What the folders above a file mean."""
 
     machine: str
@@ -67,7 +67,7 @@ class Place(NamedTuple):
     unit: tuple[str, ...]  # the folders from the root to the unit (one machine, or one id of it)
 
 
-def place(file: File, root_name: str) -> Place | None:
+def meaning_of(file: File, root_name: str) -> FolderMeaning | None:
     """The meaning of the folders above a file; None if the last one is no label."""
     parts = [root_name, *file.folders]
     if parts[-1].lower() not in LABEL_FOLDERS or len(parts) < 2:
@@ -75,19 +75,19 @@ def place(file: File, root_name: str) -> Place | None:
     label = LABEL_FOLDERS[parts.pop().lower()]
     split = parts.pop().lower() if len(parts) > 1 and parts[-1].lower() in (TRAIN, TEST) else ""
     if len(parts) == 1:  # the root is the machine
-        return Place(parts[0], ONLY_ID, split, label, (*parts,))
+        return FolderMeaning(parts[0], ONLY_ID, split, label, (*parts,))
     number = _ID.fullmatch(parts[-1])
     if number is not None:
-        return Place(parts[-2], number[1].zfill(2), split, label, (*parts,))
+        return FolderMeaning(parts[-2], number[1].zfill(2), split, label, (*parts,))
     if len(parts) == 2:  # root / machine
-        return Place(parts[-1], ONLY_ID, split, label, (*parts,))
-    return Place(parts[-2], parts[-1], split, label, (*parts,))
+        return FolderMeaning(parts[-1], ONLY_ID, split, label, (*parts,))
+    return FolderMeaning(parts[-2], parts[-1], split, label, (*parts,))
 
 
-def _ids_by_whole_name(places: Iterable[Place], named: Named) -> dict[tuple[str, ...], str]:
+def _ids_by_whole_name(meanings: Iterable[FolderMeaning], named: Named) -> dict[tuple[str, ...], str]:
     """Unit folder -> its whole name as id, for folders of one machine with the same number, as unit_1 and unit_01."""
     same_id: dict[tuple[tuple[str, ...], str], set[tuple[str, ...]]] = defaultdict(set)
-    for known in places:
+    for known in meanings:
         same_id[known.unit[:-1], known.id].add(known.unit)
     ids: dict[tuple[str, ...], str] = {}
     for (above, id), units in same_id.items():

@@ -14,18 +14,19 @@ from asd_ray.ensembling.criteria.saturation import saturation
 from asd_ray.ensembling.criteria.stability import Stability
 from asd_ray.errors import unknown
 
-__all__ = ["CRITERIA", "Criterion", "Evidence", "find", "reason_against", "saturation"]
+__all__ = ["CRITERIA", "Criterion", "Evidence", "find", "reason_against", "saturation", "uses_faults"]
 
 BY_FAULTS: tuple[Criterion, ...] = (InjectedFaults(), FaultLevels(), FaultConsensus())
 # Consensus and centrality follow the majority, also where it is wrong: on several machines they rank upside down. So
 # they have no part in the aggregate; see docs/criteria.md.
+BORDA: Criterion = Borda(BY_FAULTS)
 CRITERIA: tuple[Criterion, ...] = (
     *BY_FAULTS,
     Consensus(),
     Stability(),
     CropStability(),
     Centrality(),
-    Borda(BY_FAULTS),
+    BORDA,
 )
 
 
@@ -34,6 +35,11 @@ def find(name: str) -> Criterion:
         if criterion.name == name:
             return criterion
     raise unknown("criterion", name, [criterion.name for criterion in CRITERIA])
+
+
+def uses_faults(criterion: Criterion) -> bool:
+    """Whether its values rest on injected faults."""
+    return criterion in (*BY_FAULTS, BORDA)
 
 
 def reason_against(criterion: Criterion, evidence: Evidence) -> str:

@@ -24,7 +24,7 @@ class Borda:
         self.transductive = any(criterion.transductive for criterion in criteria)
 
     def reason_against(self, evidence: Evidence) -> str:
-        if not self._places(evidence):
+        if not self._places_by_criterion(evidence):
             names = ", ".join(criterion.name for criterion in self._criteria)
             return f"none of {names} can be used"
         return ""
@@ -32,9 +32,9 @@ class Borda:
     def values(self, evidence: Evidence) -> Floats:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a candidate that no criterion judges stays NaN
-            return np.asarray(np.nanmedian(self._places(evidence), axis=0))
+            return np.asarray(np.nanmedian(self._places_by_criterion(evidence), axis=0))
 
-    def _places(self, evidence: Evidence) -> list[Floats]:
+    def _places_by_criterion(self, evidence: Evidence) -> list[Floats]:
         """For each criterion that can be used, the place of each candidate: 1 for the best, 0 for the worst."""
         places = []
         for criterion in self._criteria:

@@ -8,6 +8,7 @@ from asd_ray.ensembling.criteria._base import Floats
 
 CEILING, EQUAL = 0.99, 0.005
 SHARE = 0.9  # of the candidates
+SATURATES = "it saturates: "
 
 
 def saturation(values: Floats) -> str:
@@ -21,8 +22,8 @@ def saturation(values: Floats) -> str:
     if len(known) == 1:
         return ""
     if (known > CEILING).mean() >= SHARE:
-        return f"it saturates: {(known > CEILING).mean():.0%} of the candidates are above {CEILING}"
+        return f"{SATURATES}{(known > CEILING).mean():.0%} of the candidates are above {CEILING}"
     low, high = np.quantile(known, [(1 - SHARE) / 2, (1 + SHARE) / 2])
     if high - low < EQUAL:
-        return f"it saturates: {SHARE:.0%} of the candidates lie within {EQUAL} of each other"
+        return f"{SATURATES}{SHARE:.0%} of the candidates lie within {EQUAL} of each other"
     return ""

@@ -125,4 +125,6 @@ class SearchConsole:
             self.screen.print(f"ended early ({result.stopped}): {result.missing} trials are missing; {again} to go on")
         elif not result.failure:
             command = typed("asd-ray", "ensemble", *result.machines, "--run", result.run)
-            self.screen.print(f"next: {f'run.ensemble({result.machines[0]!r})' if self._of_library else command}")
+            [first, *others] = result.machines
+            call = f"run.ensemble_all({result.machines!r})" if others else f"run.ensemble({first!r})"
+            self.screen.print(f"next: {call if self._of_library else command}")

@@ -199,15 +199,18 @@ def test_every_series_has_a_run_tag_and_none_names_a_trial(served: Served) -> No
 def test_the_grafana_file_uses_only_existing_metrics(served: Served) -> None:
     from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
 
+    on_faults = f"ray_{prometheus.ON_FAULTS[0]}"  # of searches by normal sound alone
     known = {sample.name for sample in served.samples} | {f"ray_{name}" for name in METRICS_GAUGES}  # GPUs' too
+    known |= {on_faults}
     tags = {tag for sample in served.samples for tag in sample.tags} | {"GpuIndex"}
     board = json.loads((shipped("dashboards") / "grafana.json").read_text())
     variables = {each["name"] for each in board["templating"]["list"]}
     asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     asked += [each["definition"] for each in board["templating"]["list"] if each["type"] == "query"]
     names = {name for expression in asked for name in re.findall(r"\bray_\w+", expression)}
-    assert len(asked) == 19
+    assert len(asked) == 21
     assert names <= known
+    assert on_faults in names
     assert {f"ray_{name}" for name, *_ in (prometheus.BEST, prometheus.TRIALS, prometheus.CLIPS_PER_SECOND)} <= names
     assert {f"ray_{name}_total" for name, *_ in (prometheus.EPOCHS, prometheus.CLIPS)} | {
         "ray_asd_ray_busy_share"
@@ -216,8 +219,14 @@ def test_the_grafana_file_uses_only_existing_metrics(served: Served) -> None:
     assert {name for text in asked for name in re.findall(r"\$(\w+)", text)} <= variables
     legends = [target["legendFormat"] for panel in board["panels"] for target in panel["targets"]]
     assert {tag for text in legends for tag in re.findall(r"{{(\w+)}}", text)} <= tags
-    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"]) == 15
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"]) == 17
     assert all(panel["datasource"]["uid"] == "${datasource}" for panel in board["panels"])
+    places = [panel["gridPos"] for panel in board["panels"]]
+    squares = [
+        (x, y) for at in places for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])
+    ]
+    assert len(set(squares)) == len(squares)  # no panel lies on another
+    assert max(x for x, _ in squares) == 23
 
 
 @pytest.fixture(scope="module")
