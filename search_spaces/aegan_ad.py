@@ -1,7 +1,8 @@
 """AEGAN-AD: Jiang et al., "Unsupervised Anomaly Detection and Localization of Machine Audio", ICASSP 2023.
 
-PAPER is its setting for DCASE 2022. Norm, matching and beta1 differ by machine there; PAPER has the values of most
-machines. The same holds for first_norm: bearing, fan and ToyCar had none there, but all machines of DCASE 2020 did.
+PAPER is the authors' setting for slider in DCASE 2022, which has the defaults of their code. Their other machines
+differ: bearing, fan and ToyCar have first_norm off, ToyCar beta1 0, and gearbox norm "batch" and matching "mean_std".
+`asd-ray paper jiang2023` shows the setting of each machine. In DCASE 2020 all machines had first_norm.
 """
 
 from typing import Any

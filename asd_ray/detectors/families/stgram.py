@@ -1,8 +1,9 @@
 """STgram-MFN: a classifier of machine ids on a log-mel spectrogram and one learned from the wave.
 
 Liu, Guan, Zhu, Wang, "Anomalous Sound Detection Using Spectral-Temporal Information Fusion", ICASSP 2022. Later
-settings: Cho, "Unsupervised Anomalous Sound Detection Using STgram with Mixup", DCASE 2022; Choi, Choi, "Noisy-ArcMix:
-Additive Noisy Angular Margin Loss Combined with Mixup for Anomalous Sound Detection", 2023 (TASTgram).
+settings: Cho, "Self-Supervised Learning Methods Using ST-gram for Anomaly Machine Sound Detection", DCASE 2022; Choi,
+Choi, "Noisy-ArcMix: Additive Noisy Angular Margin Loss Combined with Mixup for Anomalous Sound Detection", 2023
+(TASTgram).
 
 One-dimensional convolutions learn from the wave what a spectrogram loses (the Tgram). It and the log-mel spectrogram
 (the Sgram) are the two input channels of MobileFaceNet. ArcFace learns to tell all ids of all machines apart by its
