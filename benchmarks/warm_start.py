@@ -92,7 +92,7 @@ def tpe(seed: int) -> optuna.samplers.BaseSampler:
 
 def tpe_of_auto_sampler(seed: int) -> optuna.samplers.BaseSampler:
     """What OptunaHub's AutoSampler takes for spaces with choices or conditions, and all of ours have choices."""
-    return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True, warn_independent_sampling=False)
+    return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
 
 
 def plain_tpe(seed: int) -> optuna.samplers.BaseSampler:
