@@ -47,9 +47,18 @@ def print_machine(comparison: Comparison) -> None:
         out.print(f"  ms: the whole ensemble for 10 s of sound, in one thread of {best.inference.costs.computer}")
     if on_faults:
         out.print("  faults: value on normal clips with injected faults, which is no forecast for real faults")
-    notes = [note for ensemble in comparison.ensembles for note in ensemble.notes]
-    for note in dict.fromkeys([*notes, *comparison.notes]):
+    for note in dict.fromkeys([*_notes_of_recipes(comparison), *comparison.notes]):
         out.print(f"  note: {note}", style="dim")
+
+
+def _notes_of_recipes(comparison: Comparison) -> list[str]:
+    """The notes of all ensembles. One that not all of them have begins with the names of those that do."""
+    names: dict[str, list[str]] = {}
+    for ensemble in comparison.ensembles:
+        for note in dict.fromkeys(ensemble.notes):
+            names.setdefault(note, []).append(ensemble.name)
+    every = len(comparison.ensembles)
+    return [note if len(own) == every else f"{', '.join(own)}: {note}" for note, own in names.items()]
 
 
 def print_warnings(out: Console, ensemble: Ensemble, word: str = "warning") -> None:

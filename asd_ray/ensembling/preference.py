@@ -5,12 +5,12 @@ from __future__ import annotations
 from asd_ray.ensembling.result import Ensemble
 
 # Names of ensembles; all others come later. The order is that of what they reached on real machines when all labels
-# were hidden: docs/criteria.md. Where the first cannot be followed, as without test clips, the next one is the final.
+# were hidden: docs/criteria.md. Where the first cannot be followed, the next one is the final.
 DEFAULT_ORDER = (
-    "label_free_consensus",
-    "label_free_best",
     "label_free_top_k",
+    "label_free_consensus",
     "label_free_greedy",
+    "label_free_best",
     "label_free.mean",
     "label_free.min",
 )
