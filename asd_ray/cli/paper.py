@@ -88,9 +88,9 @@ def _print(paper: Paper, tables: Sequence[PaperTable]) -> None:
     from asd_ray.cli._paper_tables import print_tables
 
     print_tables(paper, tables)
-    rows = [row for table in tables for row in table.runnable if row.is_paper_setting]
-    if not rows:
+    last = next((row for table in reversed(tables) for row in reversed(table.runnable)), None)
+    if last is None or not last.is_paper_setting or not last.values:
         say_next("paper", "--list")
-    else:  # the authors' own system is the last row
-        where = "--jointly" if rows[-1].jointly else "MACHINE"
-        say_next("search", where, "--families", *rows[-1].families, "--trials", 1)
+    else:
+        where = "--jointly" if last.jointly else next(iter(last.values))
+        say_next("search", where, "--families", *last.families, "--trials", 1)

@@ -321,11 +321,17 @@ def _normals(ledger: Ledger, machine: str, by: str, asked: set[tuple[str, str]] 
 def _altered(
     ledger: Ledger, machine: str, split: str, asked: set[tuple[str, str]] | None, pairs: Sequence[tuple[str, str]]
 ) -> AlteredClips | None:
-    """The scores of altered clips of the candidates `pairs`, over the clips that most of them share."""
+    """The scores of altered clips of the candidates `pairs`, over the clips that all who have such scores share.
+
+    If that is less than half of the clips that most of them have, the others count as without such scores.
+    """
     scored = {entry.record.trial for entry in ledger.entries(machine) if entry.splits.get(split) is not None}
     if not scored & {trial for trial, _ in pairs}:
         return None
     found = _matrix(ledger, machine, split, asked, "drop")
+    if {pair for pair in pairs if pair[0] in scored} - set(_pairs(found.candidates)):
+        shared = _matrix(ledger, machine, split, set(pairs), "drop")
+        found = shared if 2 * len(shared.clips) >= len(found.clips) else found
     place = {pair: row for row, pair in enumerate(_pairs(found.candidates))}
     scores = np.full((len(pairs), len(found.clips)), np.nan, np.float32)
     rows = [row for row, pair in enumerate(pairs) if pair in place]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from asd_ray.ensembling.candidates import load, year_of
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
+from tests.ensembling.conftest import make_ledger
 
 Make = Callable[..., Ledger]
 
@@ -231,3 +233,23 @@ def test_one_without_all_test_clips_stops_or_is_left_out_and_named(ledger_of: Ca
     left = load(ledger, "fan", drop=True)
     assert len(left) == len(whole)
     assert tuple(map(str, left.left_out)) == ("fan-idnn-0009 (test scores of other clips)",)
+
+
+@pytest.mark.parametrize(("kept", "judged"), [(0.7, 3), (0.2, 2)])
+def test_trials_with_faults_of_another_plan_are_compared_by_the_faults_of_both(
+    tmp_path: Path, kept: float, judged: int
+) -> None:
+    """If both have too few in common, the trials of the plan that fewer have count as without scores of faults."""
+    ledger = make_ledger(tmp_path / "run", {"idnn": [{"lr": 0.1}, {"lr": 0.2}]}, splits=("held_out", "test", "fault"))
+    record = ledger.records()[0]
+    scores = ledger.scores(record).astype({"clip": str})
+    faults = scores.index[scores["split"] == "fault"]
+    names = scores.loc[faults, "clip"].drop_duplicates().tolist()
+    renamed = {name: name.replace("~", "~of_another_plan_") for name in names[round(kept * len(names)) :]}
+    scores["clip"] = scores["clip"].replace(renamed)
+    ledger.commit(replace(record, trial=trial_hash(number="another"), name="fan-idnn-0002", number=2), scores)
+    candidates = load(ledger, "fan")
+    assert candidates.faults is not None
+    assert len(candidates.faults.clips) == len(names) - (judged == 3) * len(renamed)
+    known = np.isfinite(candidates.faults.scores).all(axis=1)
+    assert candidates.table["trial"][known].nunique() == judged

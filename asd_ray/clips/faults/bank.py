@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +22,10 @@ class Altered(Protocol):
     def source(self) -> str: ...
 
     @property
+    def other(self) -> str:
+        """The name of a second clip that the sound is made of; "" or another word if there is none."""
+
+    @property
     def name(self) -> str: ...
 
     @property
@@ -34,8 +38,8 @@ class Altered(Protocol):
 class AlteredBank:
     """`ClipSet` takes it as it takes a `Bank`.
 
-    `frame` has the columns of the sources, with names and labels of its own. The digest is of the source and of how it
-    is altered: it lets features be cached.
+    `frame` has the columns of the sources, with names and labels of its own. The digest is of the clips that the sound
+    is made of and of how: it lets features be cached.
     """
 
     def __init__(self, sources: SourceClips, altered: Sequence[Altered]) -> None:
@@ -45,11 +49,11 @@ class AlteredBank:
         rows = np.array([sources.place(one.source) for one in altered], np.intp)
         self.lengths: npt.NDArray[np.int64] = clips.lengths[rows]
         frame = clips.frame.iloc[rows].reset_index(drop=True)
-        digests = zip(frame["digest"], altered, strict=True)
+        of_clip = dict(zip(sources.names, clips.frame["digest"], strict=True))
         self.frame = frame.assign(
             clip=[one.name for one in altered],
             label=[one.label for one in altered],
-            digest=[xxhash.xxh3_128_hexdigest(f"{source} {VERSION} {one}".encode()) for source, one in digests],
+            digest=[_digest(one, of_clip) for one in altered],
         )
 
     def __len__(self) -> int:
@@ -61,3 +65,8 @@ class AlteredBank:
     def clips(self, start: int = 0, end: int | None = None) -> ClipSet:
         """Some of the altered clips, in their order."""
         return ClipSet(self, np.arange(len(self))[start:end])
+
+
+def _digest(one: Altered, of_clip: Mapping[str, str]) -> str:
+    sounds = [of_clip[one.source], *([of_clip[one.other]] if one.other in of_clip else [])]
+    return xxhash.xxh3_128_hexdigest(f"{' '.join(sounds)} {VERSION} {one}".encode())

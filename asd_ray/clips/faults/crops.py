@@ -22,6 +22,7 @@ class Crop:
     half: int  # 0 or 1
 
     label = NORMAL
+    other = ""
 
     @property
     def name(self) -> str:
@@ -29,9 +30,8 @@ class Crop:
 
     def samples(self, sources: SourceClips) -> Samples:
         whole = sources.samples(self.source)
-        middle = max(1, len(whole) // 2)
-        half = whole[:middle] if self.half == 0 or len(whole) < 2 else whole[middle:]
-        return np.resize(half, len(whole))
+        middle = len(whole) // 2
+        return np.resize(whole[middle:] if self.half else whole[:middle], len(whole))
 
 
 def crops_of(sources: SourceClips) -> tuple[Crop, ...]:

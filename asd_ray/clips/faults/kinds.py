@@ -21,9 +21,9 @@ from asd_ray.clips.resampling import resample
 Wave = npt.NDArray[np.float64]
 Draw = np.random.Generator
 Kind = Callable[[Wave, int, float, Draw], Wave]  # wave, rate in Hz, amount, random stream
-FOREIGN, SPLICE = "foreign", "splice"  # the kinds that take a second sound
+OTHER_MACHINE, SPLICE = "other_machine", "splice"  # the kinds that take a second sound
 SPLICE_SECONDS = 0.25  # of each part of another clip
-FOREIGN_SECONDS = 2.0  # of another machine; they are repeated
+MACHINE_SECONDS = 2.0  # of another machine; they are repeated
 
 
 def inject(kind: str, samples: Samples, rate: int, amount: float, draw: Draw, other: Samples | None = None) -> Samples:
@@ -43,7 +43,7 @@ def sound_of_machine(name: str, rate: int, draw: Draw) -> Samples:
     machine = MACHINES[name]
     conditions = machine.conditions(str(draw.choice(DOMAINS)))
     condition = conditions[int(draw.integers(len(conditions)))]
-    samples = int(FOREIGN_SECONDS * DEMO_RATE)
+    samples = int(MACHINE_SECONDS * DEMO_RATE)
     sound = record(machine, int(draw.integers(IDS)), condition, samples, HEALTHY, draw)
     return sound if rate == DEMO_RATE else resample(sound, DEMO_RATE, rate)
 
@@ -137,14 +137,14 @@ def _reversal(wave: Wave, rate: int, amount: float, draw: Draw) -> Wave:
     return turned
 
 
-def _foreign(wave: Wave, other: Wave, rate: int, amount: float, draw: Draw) -> Wave:
+def _other_machine(wave: Wave, other: Wave, rate: int, amount: float, draw: Draw) -> Wave:
     """Another machine beside it."""
     return wave + _scaled(_repeated(other, len(wave), draw), _level(wave, amount))
 
 
 def _splice(wave: Wave, other: Wave, rate: int, amount: float, draw: Draw) -> Wave:
     """Short parts are replaced by parts of another clip, with soft ends. The amount is the share that is replaced."""
-    length = max(2, min(int(SPLICE_SECONDS * rate), len(wave)))
+    length = min(int(SPLICE_SECONDS * rate), len(wave))
     window = np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 0.25
     share = np.zeros(len(wave))  # of the other clip, at each sample
     for start in draw.integers(0, len(wave) - length + 1, max(1, round(amount * len(wave) / length))).tolist():
@@ -166,12 +166,12 @@ ALONE: dict[str, Kind] = {
     "speed": _speed,
     "reversal": _reversal,
 }
-WITH_OTHER = {FOREIGN: _foreign, SPLICE: _splice}
+WITH_OTHER = {OTHER_MACHINE: _other_machine, SPLICE: _splice}
 KINDS = (*ALONE, *WITH_OTHER)
 
 
 def _repeated(sound: Wave, length: int, draw: Draw) -> Wave:
-    """So many samples of a sound, from a random place on, over and over."""
+    """`length` samples of a sound that starts at a random place and is repeated."""
     return np.resize(np.roll(sound, -int(draw.integers(len(sound)))), length)
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from asd_ray.clips.audio import Samples
 from asd_ray.clips.bank import ClipSet
 from asd_ray.clips.demo.machines import MACHINES
-from asd_ray.clips.faults.kinds import FOREIGN, KINDS, SPLICE, inject, sound_of_machine
+from asd_ray.clips.faults.kinds import KINDS, OTHER_MACHINE, SPLICE, inject, sound_of_machine
 from asd_ray.clips.faults.reference import SECONDS, Reference
 from asd_ray.clips.faults.sources import SourceClips
 from asd_ray.clips.table import ANOMALY
@@ -54,7 +54,7 @@ class InjectedFault:
         source, other = sources.samples(self.source), None
         if seconds is not None:
             source = source[: int(seconds * sources.rate)]
-        if self.kind == FOREIGN:
+        if self.kind == OTHER_MACHINE:
             other = sound_of_machine(self.other, sources.rate, draw)
         elif self.kind == SPLICE:
             other = sources.samples(self.other)
@@ -90,7 +90,7 @@ def plan_faults(train: ClipSet, held_out: ClipSet) -> FaultPlan:
 def _fault(sources: SourceClips, position: int, kind: str, level: int, amount: float, number: int) -> InjectedFault:
     """A fault of the clip at `position`. `number` picks the second sound, if the kind takes one."""
     other = ""
-    if kind == FOREIGN:
+    if kind == OTHER_MACHINE:
         own = str(sources.clips.frame["machine"].iloc[position]).lower()
         machines = sorted(name for name in MACHINES if name.lower() != own)
         other = machines[number % len(machines)]

@@ -10,14 +10,18 @@ Floats = npt.NDArray[np.float64]
 
 
 def ranks_per_id(scores: Floats, clips: pd.DataFrame) -> Floats:
-    """Ranks among the clips of the same id, from 0 to 1; equal scores share the mean of their ranks."""
+    """Ranks among the clips of the same id, from 0 to 1; equal scores share the mean of their ranks.
+
+    The only clip of an id has the middle rank, which says nothing: with any other, its id would count as a rank.
+    """
     import scipy.stats  # slow to import
 
     ids = clips["id"].to_numpy().astype(str)
-    ranks = np.empty(scores.shape)
+    ranks = np.full(scores.shape, 0.5)
     for id in np.unique(ids):
         own = ids == id
-        ranks[:, own] = (scipy.stats.rankdata(scores[:, own], axis=1) - 1) / max(1, int(own.sum()) - 1)
+        if own.sum() > 1:
+            ranks[:, own] = (scipy.stats.rankdata(scores[:, own], axis=1) - 1) / (own.sum() - 1)
     return ranks
 
 

@@ -46,12 +46,12 @@ def _few_clips(ensemble: Ensemble, candidates: Candidates) -> Iterator[TrustWarn
     if len(clips) >= LEAST_ALL and not few:
         return
     of_ids = [f"{many} of id {id}" for id, many in few.items()][:SHOWN]
-    more = [f"as few of {len(few) - SHOWN} more ids"] * (len(few) > SHOWN)
+    more = [f"and fewer than {LEAST} of each of {len(few) - SHOWN} more ids"] * (len(few) > SHOWN)
     yield TrustWarning(
         NAME,
         f"Few held-out clips to inject faults into: {', '.join([f'{len(clips)} of the machine', *of_ids, *more])}. "
         f"Values on injected faults, by which {' and '.join(uses)}, then depend on single clips and saturate easily. "
-        "A search that holds out more clips helps.",
+        "Search again with a larger --held-out (0.5 at most).",
         {"clips": len(clips), "fewest": min(counts.values()), "ids": len(few)},
     )
 

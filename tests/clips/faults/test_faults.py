@@ -146,8 +146,8 @@ def test_features_of_faults_are_cached(plan: FaultPlan, parts: tuple[ClipSet, Cl
     assert len(list((tmp_path / "features").glob("*.feat"))) == 1
 
 
-def test_a_foreign_machine_is_never_the_machine_itself(plan: FaultPlan) -> None:
-    others = {fault.other for fault in plan.faults if fault.kind == "foreign"}
+def test_the_other_machine_is_never_the_machine_itself(plan: FaultPlan) -> None:
+    others = {fault.other for fault in plan.faults if fault.kind == "other_machine"}
     assert others == {"ToyCar", "pump", "slider", "valve"}
 
 
@@ -187,3 +187,15 @@ def test_crops_are_both_halves_of_a_clip_played_twice(parts: tuple[ClipSet, Clip
     assert crops[0].source == crops[1].source
     assert np.array_equal(first, np.concatenate([whole[:middle], whole[:middle]]))
     assert np.array_equal(second, np.concatenate([whole[middle:], whole[middle:]]))
+
+
+def test_the_digest_of_a_splice_is_of_both_clips(plan: FaultPlan, parts: tuple[ClipSet, ClipSet]) -> None:
+    """The feature cache goes by it: a corrected recording with an old name must not get the features of the old one."""
+    spliced = next(fault for fault in plan.faults if fault.kind == "splice")
+    before, corrected = SourceClips(parts[1]), SourceClips(parts[1])
+    frame = parts[1].frame.copy()
+    frame.loc[frame["clip"] == spliced.other, "digest"] = "another"
+    corrected.clips = ClipSet(parts[1].bank, parts[1].rows)
+    corrected.clips.__dict__["frame"] = frame
+    digests = [AlteredBank(sources, [spliced]).frame["digest"].iloc[0] for sources in (before, corrected)]
+    assert digests[0] != digests[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,8 @@ def test_crop_stability_ranks_candidates_by_how_alike_both_halves_are(evidence_o
 def test_every_criterion_was_measured_here() -> None:
     assert {criterion.name for criterion in CRITERIA} == {*LEAST, "stability", "crop_stability"}
     assert all(criterion.sentence for criterion in CRITERIA)
+    page = (Path(__file__).parents[3] / "docs/criteria.md").read_text()
+    assert all(f"| `{criterion.name}` |" in page for criterion in CRITERIA)
     assert {c.name for c in CRITERIA if c.transductive} == {"consensus", "fault_consensus", "borda"}
 
 
@@ -208,3 +211,13 @@ def test_a_candidate_of_an_earlier_version_has_no_value() -> None:
 def test_an_unknown_criterion_is_named() -> None:
     with pytest.raises(AsdRayError, match="unknown criterion 'consensu'; did you mean 'consensus'"):
         criteria.find("consensu")
+
+
+def test_a_single_clip_of_an_id_says_nothing_about_stability(evidence_of: Make) -> None:
+    """Its rank would be 0 in both halves, and look like agreement."""
+    evidence = with_crops(evidence_of())
+    ids = np.where(evidence.crop_clips["clip"].str.startswith("00"), "alone", "others")
+    deaf = np.repeat(evidence.crops[:1, :1], evidence.crops.shape[1], axis=1)
+    scores = np.concatenate([deaf, evidence.crops[1:]])
+    lonely = replace(evidence, crops=scores, crop_clips=evidence.crop_clips.assign(id=ids))
+    assert criteria.find("crop_stability").values(lonely)[0] == 0
