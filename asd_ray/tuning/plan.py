@@ -45,7 +45,7 @@ class Plan:
     objectives: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     elsewhere: list[str] = field(default_factory=list)  # studies that another search has locked
     left_out: list[str] = field(default_factory=list)  # what cannot succeed: one line per reason
-    again: list[TrialRecord] = field(default_factory=list)  # stored failures of each machine that will run again
+    again: list[TrialRecord] = field(default_factory=list)  # stored trials of each machine that will run again
 
 
 def before_decoding(
@@ -142,11 +142,14 @@ def make_plan(
         ]
 
     plan.studies = studies({})
+    again = {study.name: study.pruned_first for study in plan.studies}
+    plan.notes += _notes_of_pruned_first(plan.studies, ledger)
     if config.retry_failed:
         retry = {study.name: study.failures_to_retry() for study in plan.studies}
-        plan.again = _failures_of(plan.studies, retry, itertools.chain.from_iterable(records.values()))
+        again = {name: [*again[name], *retry[name]] for name in again}
         plan.notes.append(_note_of_retries(plan.studies, sum(map(len, retry.values())), ledger))
         plan.studies = studies(retry)
+    plan.again = _to_run_again(plan.studies, again, itertools.chain.from_iterable(records.values()))
     return plan
 
 
@@ -163,17 +166,26 @@ def _locked(plan: Plan, locks: StudyLocks, pairs: Sequence[tuple[Group, Family]]
     return free
 
 
-def _failures_of(
-    studies: Sequence[Study], retry: Mapping[str, Sequence[TrialRecord]], records: Iterator[TrialRecord]
+def _to_run_again(
+    studies: Sequence[Study], again: Mapping[str, Sequence[TrialRecord]], records: Iterator[TrialRecord]
 ) -> list[TrialRecord]:
-    """The stored failures of each machine that these studies will run again."""
+    """The records of each machine of the trials that these studies will run again; a complete one stays."""
     keys = {
         (machine, study.family.name, record.trial)
         for study in studies
         for machine in study.machines
-        for record in retry[study.name]
+        for record in again[study.name]
     }
-    return [r for r in records if r.status == "failed" and (r.machine, r.family, r.trial) in keys]
+    return [r for r in records if r.status != "complete" and (r.machine, r.family, r.trial) in keys]
+
+
+def _notes_of_pruned_first(studies: Sequence[Study], ledger: Ledger) -> Iterator[str]:
+    for study in studies:
+        for record in study.pruned_first:
+            yield (
+                f"{study.name}: {record.name} was pruned as a draw and is the first setting now, so it runs again; its "
+                f"file is set aside, in {ledger.layout.url(ledger.layout.set_aside)}"
+            )
 
 
 def _note_of_retries(studies: Sequence[Study], count: int, ledger: Ledger) -> str:

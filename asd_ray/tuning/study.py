@@ -79,6 +79,7 @@ class Study:
         self._reasons: Counter[str] = Counter()  # why trials that this command ran failed
         # trial hash -> a trial without files for some of its machines or for all, or a pruned one of the first setting
         self._partial: dict[str, TrialSpec] = {}
+        self.pruned_first: list[TrialRecord] = []  # that pruned one, whose files must be set aside before it runs again
         self._to_retry = {record.trial for record in retry}  # hashes of stored failures that are still to run again
         self._numbers: set[int] = set()
         self._older: dict[str, str] = {}  # hash of a trial -> its hash in an earlier version of asd_ray
@@ -270,6 +271,7 @@ class Study:
         was_draw = record.status == "pruned" and not record.paper  # no first setting is pruned
         if was_draw and record.seed == self.seed and self._is_first(record.params):
             self._partial[record.trial] = same[0]
+            self.pruned_first.append(record)
             return
         self._study.add_trial(same[1])
         self._keep(record if record.paper == same[0].paper else replace(record, paper=same[0].paper))
