@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -46,6 +46,8 @@ class Plan:
     elsewhere: list[str] = field(default_factory=list)  # studies that another search has locked
     left_out: list[str] = field(default_factory=list)  # what cannot succeed: one line per reason
     again: list[TrialRecord] = field(default_factory=list)  # stored trials of each machine that will run again
+    # stored trials of each machine whose mark as the paper's setting must change, as they should be
+    remarked: list[TrialRecord] = field(default_factory=list)
 
 
 def before_decoding(
@@ -150,6 +152,8 @@ def make_plan(
         plan.notes.append(_note_of_retries(plan.studies, sum(map(len, retry.values())), ledger))
         plan.studies = studies(retry)
     plan.again = _to_run_again(plan.studies, again, itertools.chain.from_iterable(records.values()))
+    plan.remarked = _remarked(plan.studies, itertools.chain.from_iterable(records.values()), plan.again)
+    plan.notes += _notes_of_marks(plan.remarked)
     return plan
 
 
@@ -177,6 +181,37 @@ def _to_run_again(
         for record in again[study.name]
     }
     return [r for r in records if r.status != "complete" and (r.machine, r.family, r.trial) in keys]
+
+
+def _remarked(
+    studies: Sequence[Study], records: Iterator[TrialRecord], again: Sequence[TrialRecord]
+) -> list[TrialRecord]:
+    """The records whose mark as the paper's setting is of an earlier PAPER, with the right mark.
+
+    A pruned one is left out: that it has no mark shows that it was pruned as a draw.
+    """
+    papers = {
+        (machine, study.family.name, trial): is_paper
+        for study in studies
+        for machine in study.machines
+        for trial, is_paper in study.papers.items()
+    }
+    set_aside = {(r.machine, r.family, r.trial) for r in again}
+    stored = [(r, papers.get((r.machine, r.family, r.trial), r.paper)) for r in records if r.status != "pruned"]
+    return [
+        replace(r, paper=is_paper)
+        for r, is_paper in stored
+        if is_paper != r.paper and (r.machine, r.family, r.trial) not in set_aside
+    ]
+
+
+def _notes_of_marks(remarked: Sequence[TrialRecord]) -> Iterator[str]:
+    if remarked:
+        gain = sum(record.paper for record in remarked)
+        yield (
+            f"PAPER has changed: {gain} stored trials are marked as the paper's setting now, and "
+            f"{len(remarked) - gain} no longer; their scores stay as they are"
+        )
 
 
 def _notes_of_pruned_first(studies: Sequence[Study], ledger: Ledger) -> Iterator[str]:
