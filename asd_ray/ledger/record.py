@@ -102,7 +102,7 @@ class TrialRecord:
     name: str  # for people: fan-autoencoder-0007; the system's name for an import
     machine: str
     family: str
-    number: int = 0  # in the study; 0 is the paper's setting
+    number: int = 0  # the lowest free one of its machines and family; most often 0 is the paper's setting
     params: dict[str, Any] = field(default_factory=dict)  # flat: name -> number, text, boolean or None
     seed: int = 0
     status: str = "complete"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 
 from asd_ray.errors import AsdRayError
+from asd_ray.ledger import TrialRecord
+from asd_ray.ledger.record import FIXED
 from asd_ray.ledger.states import States
 from asd_ray.storage.files import Stored
 from asd_ray.tuning.state_policy import StatePolicy
@@ -27,7 +29,7 @@ class StateKeeper:
         if not self.policy.best:  # all stay; or no state is written, and older ones are not this search's business
             return []
         files = self.states.of_family(study.family.name)
-        there = files.keys() & study.records.keys()
+        there = {trial for trial, record in study.records.items() if trial in files and _is_own(record, study)}
         self._kept[study.name] = set(there)
         self._trim(study)
         return [files[trial] for trial in sorted(there - self._kept[study.name])]
@@ -35,7 +37,7 @@ class StateKeeper:
     def ended(self, study: Study, trial: str) -> None:
         """A trial has ended, and may have stored its state if it is complete."""
         record = study.records.get(trial)
-        if self.policy.best and record is not None and record.status == "complete":
+        if self.policy.best and record is not None and record.status == "complete" and _is_own(record, study):
             self._kept.setdefault(study.name, set()).add(trial)
             self._trim(study)
 
@@ -46,3 +48,11 @@ class StateKeeper:
             with contextlib.suppress(AsdRayError):
                 self.states.remove(study.family.name, trial)
                 kept.discard(trial)
+
+
+def _is_own(record: TrialRecord, study: Study) -> bool:
+    """Whether this study drew the trial. One of a study with other fixed values may count here, too, but is not ours.
+
+    Its state may be among the best of that study.
+    """
+    return bool(record.extra.get(FIXED, {}) == study.space.fixed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -45,7 +45,9 @@ class Plan:
     objectives: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     elsewhere: list[str] = field(default_factory=list)  # studies that another search has locked
     left_out: list[str] = field(default_factory=list)  # what cannot succeed: one line per reason
-    again: list[TrialRecord] = field(default_factory=list)  # stored failures of each machine that will run again
+    again: list[TrialRecord] = field(default_factory=list)  # stored trials of each machine that will run again
+    # stored trials of each machine whose mark as the paper's setting must change, as they should be
+    remarked: list[TrialRecord] = field(default_factory=list)
 
 
 def before_decoding(
@@ -142,11 +144,16 @@ def make_plan(
         ]
 
     plan.studies = studies({})
+    again = {study.name: study.pruned_first for study in plan.studies}
+    plan.notes += _notes_of_pruned_first(plan.studies, ledger)
     if config.retry_failed:
         retry = {study.name: study.failures_to_retry() for study in plan.studies}
-        plan.again = _failures_of(plan.studies, retry, itertools.chain.from_iterable(records.values()))
+        again = {name: [*again[name], *retry[name]] for name in again}
         plan.notes.append(_note_of_retries(plan.studies, sum(map(len, retry.values())), ledger))
         plan.studies = studies(retry)
+    plan.again = _to_run_again(plan.studies, again, itertools.chain.from_iterable(records.values()))
+    plan.remarked = _remarked(plan.studies, itertools.chain.from_iterable(records.values()), plan.again)
+    plan.notes += _notes_of_marks(plan.remarked)
     return plan
 
 
@@ -163,17 +170,57 @@ def _locked(plan: Plan, locks: StudyLocks, pairs: Sequence[tuple[Group, Family]]
     return free
 
 
-def _failures_of(
-    studies: Sequence[Study], retry: Mapping[str, Sequence[TrialRecord]], records: Iterator[TrialRecord]
+def _to_run_again(
+    studies: Sequence[Study], again: Mapping[str, Sequence[TrialRecord]], records: Iterator[TrialRecord]
 ) -> list[TrialRecord]:
-    """The stored failures of each machine that these studies will run again."""
+    """The records of each machine of the trials that these studies will run again; a complete one stays."""
     keys = {
         (machine, study.family.name, record.trial)
         for study in studies
         for machine in study.machines
-        for record in retry[study.name]
+        for record in again[study.name]
     }
-    return [r for r in records if r.status == "failed" and (r.machine, r.family, r.trial) in keys]
+    return [r for r in records if r.status != "complete" and (r.machine, r.family, r.trial) in keys]
+
+
+def _remarked(
+    studies: Sequence[Study], records: Iterator[TrialRecord], again: Sequence[TrialRecord]
+) -> list[TrialRecord]:
+    """The records whose mark as the paper's setting is of an earlier PAPER, with the right mark.
+
+    A pruned one is left out: that it has no mark shows that it was pruned as a draw.
+    """
+    papers = {
+        (machine, study.family.name, trial): is_paper
+        for study in studies
+        for machine in study.machines
+        for trial, is_paper in study.papers.items()
+    }
+    set_aside = {(r.machine, r.family, r.trial) for r in again}
+    stored = [(r, papers.get((r.machine, r.family, r.trial), r.paper)) for r in records if r.status != "pruned"]
+    return [
+        replace(r, paper=is_paper)
+        for r, is_paper in stored
+        if is_paper != r.paper and (r.machine, r.family, r.trial) not in set_aside
+    ]
+
+
+def _notes_of_marks(remarked: Sequence[TrialRecord]) -> Iterator[str]:
+    if remarked:
+        gain = sum(record.paper for record in remarked)
+        yield (
+            f"PAPER has changed: {gain} stored trials are marked as the paper's setting now, and "
+            f"{len(remarked) - gain} no longer; their scores stay as they are"
+        )
+
+
+def _notes_of_pruned_first(studies: Sequence[Study], ledger: Ledger) -> Iterator[str]:
+    for study in studies:
+        for record in study.pruned_first:
+            yield (
+                f"{study.name}: {record.name} was pruned as a draw and is the first setting now, so it runs again; its "
+                f"file is set aside, in {ledger.layout.url(ledger.layout.set_aside)}"
+            )
 
 
 def _note_of_retries(studies: Sequence[Study], count: int, ledger: Ledger) -> str:

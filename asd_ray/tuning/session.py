@@ -119,6 +119,7 @@ class _ActiveSearch:
 
     def search(self) -> SearchResult:
         from asd_ray.ledger.forgetting import forget
+        from asd_ray.ledger.marking import correct_marks
 
         check_run(self.ledger.layout)
         locks = StudyLocks(self.ledger.layout)
@@ -128,6 +129,8 @@ class _ActiveSearch:
                 self._preflight(self.cluster, plan)
             if plan.again:
                 forget(self.ledger, plan.again)
+            if plan.remarked:
+                correct_marks(self.ledger, plan.remarked)
             return self._run(plan)
         finally:
             locks.release()

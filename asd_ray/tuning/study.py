@@ -79,6 +79,9 @@ class Study:
         self._reasons: Counter[str] = Counter()  # why trials that this command ran failed
         # trial hash -> a trial without files for some of its machines or for all, or a pruned one of the first setting
         self._partial: dict[str, TrialSpec] = {}
+        self.pruned_first: list[TrialRecord] = []  # that pruned one, whose files must be set aside before it runs again
+        # trial hash -> whether a stored trial of this space has the parameters of PAPER, whatever its mark says
+        self.papers: dict[str, bool] = {}
         self._to_retry = {record.trial for record in retry}  # hashes of stored failures that are still to run again
         self._numbers: set[int] = set()
         self._older: dict[str, str] = {}  # hash of a trial -> its hash in an earlier version of asd_ray
@@ -270,6 +273,7 @@ class Study:
         was_draw = record.status == "pruned" and not record.paper  # no first setting is pruned
         if was_draw and record.seed == self.seed and self._is_first(record.params):
             self._partial[record.trial] = same[0]
+            self.pruned_first.append(record)
             return
         self._study.add_trial(same[1])
         self._keep(record if record.paper == same[0].paper else replace(record, paper=same[0].paper))
@@ -310,6 +314,7 @@ class Study:
             same = self._same_trial(record, spec)
             if same is None:
                 return None
+            self.papers[record.trial] = same.paper
             return same, create_trial(
                 state=STATES[record.status],
                 value=record.objective if record.status == "complete" else None,

@@ -200,8 +200,13 @@ def test_jointly_over_one_machine_is_noted(said: Callable[..., str]) -> None:
 def test_stored_trials_that_do_not_count_are_told(said: Callable[..., str]) -> None:
     said("fan", "--trials", "1")
     told = said("fan", "--trials", "1", "--held-out", "0.2")
-    other = "1 stored trials of other settings, of another search space or of another version of the class"
-    assert f"note: fan-twfr_gmm: {other} do not count here" in told
+    reasons = (
+        "of other settings, with other fixed values (--set), of other injected faults, of another search space or of "
+        "another version of the class"
+    )
+    assert f"note: fan-twfr_gmm: 1 stored trials {reasons} do not count here" in told
+    told = said("fan", "--trials", "1", "--set", "components=1")
+    assert f"note: fan-twfr_gmm: 2 stored trials {reasons} do not count here" in told
 
 
 def test_help_answers_without_torch_ray_or_optuna(python: Callable[..., subprocess.Popen[str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
+from asd_ray.ledger.forgetting import forget
 from asd_ray.search import main
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.search import Search, run_serially
@@ -171,6 +173,31 @@ def test_only_failures_that_run_again_are_set_aside(
     enough = verbs(*options, "--trials", 2, "--retry-failed")
     assert "--retry-failed changes nothing: without the failed ones there are enough trials" in enough.out
     assert "0 trials run now, 5 in all" in enough.out
+
+
+def test_a_pruned_first_setting_that_fails_when_it_runs_again_is_stored_as_failed(
+    verbs: Verbs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    families = drawn(tmp_path, monkeypatch, "Uv", "if FAILS: raise ValueError('not yet')")
+    path = tmp_path / "modules" / "uv_m.py"
+    path.write_text("FAILS = False\n" + path.read_text())
+    options = ("search", "fan", "--data", folder, "--run", "r", "--serial", "--families", families)
+    assert verbs(*options, "--trials", 2).status == 0
+    ledger = Ledger("r")
+    draw = ledger.records()[1]
+    forget(ledger, [draw])
+    ledger.commit(replace(draw, status="pruned", objective=None, objective_parts={}, variant=""))
+    path.write_text(path.read_text().replace("FAILS = False", "FAILS = True"))
+    monkeypatch.delitem(sys.modules, "uv_m")
+    fixed = (*options, "--trials", 1, "--set", f"x={draw.params['x']!r}")
+    answer = verbs.refused(*fixed, status=1, words=("every trial of fan-uv failed (1 ran)",))
+    assert f"note: fan-uv: {draw.name} was pruned as a draw and is the first setting now" in answer.out
+    assert "1 trials run now" in answer.out
+    assert stored()["fan"] == [(0, "complete", True), (1, "failed", False)]
+    again = verbs.refused(*fixed, status=1, words=("every trial of fan-uv failed (1 stored before)",))
+    assert "0 trials run now" in again.out
+    aside = list((tmp_path / "r" / "ledger_set_aside").rglob("*.pruned.parquet"))
+    assert [each.name.partition(".")[0] for each in aside] == [draw.trial]
 
 
 def test_a_search_that_is_refused_before_its_first_trial_sets_no_failure_aside(

@@ -32,6 +32,7 @@ def test_studies_with_and_without_a_fixed_value_have_their_own_trials(bench: Any
     for fixed in (first, second):
         assert bench.search(bench.study(5, space=two_parameters, fixed=fixed)).ended == 5
     before = bench.records
+    assert (before[5].number, before[5].params["x"]) == (5, 0.75), "each study begins with the first setting"
     assert sum(record.extra.get("fixed_params") == {"epochs": 3} for record in before) == 5
     assert [record.paper for record in before].count(True) == 1
     for fixed in (first, second):

@@ -181,6 +181,28 @@ def test_states_of_members_of_ensembles_stay(bench: Any) -> None:
     assert kept(bench) == best(bench, 1) | members
 
 
+def test_a_study_with_fixed_values_leaves_the_states_of_another_study(bench: Any) -> None:
+    """The trial with x .6 and 3 epochs counts in both studies; only the one that drew it may remove its state."""
+
+    def space_of(*values: float) -> Any:
+        return lambda trial: {
+            "x": trial.suggest_categorical("x", values),
+            "epochs": trial.suggest_categorical("epochs", [3, 9]),
+        }
+
+    bench.search(bench.study(9, space=space_of(0.6), x=0.6), keep=StatePolicy.parse("best:3"))
+    first = {record.trial for record in bench.records}
+    assert len(first) == 2
+    assert kept(bench) == first
+    fixed = {"space": space_of(0.6, 0.95), "x": 0.6, "fixed": {"epochs": 3}}
+    bench.search(bench.study(2, **fixed), keep=StatePolicy.parse("best:1"))
+    (own,) = [record.trial for record in bench.records if record.params["x"] == 0.95]
+    assert bench.study(2, **fixed).best.trial == own
+    assert kept(bench) == {*first, own}
+    Search([bench.study(2, **fixed)], bench.source, bench.ledger, keep=StatePolicy.parse("best:1")).begin()
+    assert kept(bench) == {*first, own}
+
+
 def test_a_state_that_cannot_be_removed_is_no_error(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(self: States, *which: str) -> None:
         raise AsdRayError("cannot be removed")
