@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,9 @@ from asd_ray._wording import for_python
 from asd_ray.dataset import Dataset, listed
 from asd_ray.errors import AsdRayError, unknown
 from asd_ray.ledger import Ledger, RunLayout, TrialRecord
-from asd_ray.ledger.record import OBJECTIVES
+from asd_ray.ledger.finding import best_trial, trial_named
 from asd_ray.ledger.schema import SPLITS
-from asd_ray.ledger.units import by_objective, unit_of
+from asd_ray.ledger.trial_table import trial_table
 from asd_ray.tuning.config import (
     CLIENT,
     INTERRUPTED,
@@ -32,14 +32,12 @@ if TYPE_CHECKING:
     from asd_ray.deploy.bundle import Bundle
     from asd_ray.ensembling import Comparison, Ensemble, Recipe
     from asd_ray.ensembling.costs import Timer
+    from asd_ray.experiments import PaperResult
     from asd_ray.reporting import Report
     from asd_ray.tuning.result import SearchResult
     from asd_ray.tuning.session import Session
 
     Recipes = str | Path | Recipe | Sequence[str | Path | Recipe]
-
-FIRST = ("trial", "name", "machine", "family", "number", "seed", "status", "objective", "variant", "epochs", "seconds")
-LAST = ("version", "paper", "source", "device", "node", "created", "error")
 
 
 class Run:
@@ -154,13 +152,49 @@ class Run:
             raise KeyboardInterrupt
         return result
 
+    def paper(
+        self,
+        key: str,
+        table: str,
+        data: Dataset | str | Path,
+        machines: str | Sequence[str] = (),
+        *,
+        rows: str | Sequence[str] = (),
+        epochs_cap: int | None = None,
+        seeds: int = 1,
+        held_out: float = 0.1,
+        serial: bool = False,
+        cpus: int | None = None,
+        quiet: bool = False,
+    ) -> PaperResult:
+        """Train the rows of a published table, such as ``run.paper("liu2022", "2", data)``, and compare the numbers.
+
+        `rows` are printed names, by default all that can be run. Each seed from 0 to `seeds` - 1 trains every row. The
+        trials are those of `search`; called again, it trains only what is missing. Other arguments are as in `search`.
+        """
+        from asd_ray._paper_run import PaperRun
+
+        dataset = data if isinstance(data, Dataset) else Dataset(data)
+        cap = default_epochs_cap(dataset.is_demo) if epochs_cap is None else epochs_cap
+        runtime = Runtime(serial=serial, cpus=cpus, command=f"{self!r}.paper({key!r}, {table!r})")
+        asked_for = PaperRun(key, table, listed(machines), listed(rows), cap, seeds, held_out, runtime)
+        run = partial(self.run_session, quiet=quiet, of_library=True, is_part=True)
+        with for_python():
+            return asked_for.run(dataset, self.ledger, run)
+
     def run_session(
-        self, session: Session, data: Dataset, *, quiet: bool = False, of_library: bool = False
+        self,
+        session: Session,
+        data: Dataset,
+        *,
+        quiet: bool = False,
+        of_library: bool = False,
+        is_part: bool = False,
     ) -> SearchResult:
-        """Run a search that was checked: the shared part of `search` and the command ``asd-ray search``."""
+        """Run a search that was checked: the shared part of `search`, `paper` and the command ``asd-ray search``."""
         from asd_ray.tuning.watch.console import SearchConsole
 
-        console = SearchConsole(quiet=quiet, of_library=of_library)
+        console = SearchConsole(quiet=quiet, of_library=of_library, is_part=is_part)
         console.dataset(data.table, session.config.machines or data.machines)
         return session.of_searchable(data.table).run(data.source(), self.layout.root, console, self._members)
 
@@ -183,15 +217,7 @@ class Run:
 
         The column `unit` names the objective: "hmean" of AUC and pAUC, or "faults", the value on injected faults.
         """
-        import pandas as pd
-
-        rows = []
-        for record in self.records(machine, family):
-            row = {name: getattr(record, name) for name in FIRST}
-            row |= {f"params_{name}": value for name, value in record.params.items()}
-            rows.append(row | {"unit": unit_of(record)} | {name: getattr(record, name) for name in LAST})
-        params = sorted({name for row in rows for name in row if name.startswith("params_")})
-        return pd.DataFrame(rows, columns=[*FIRST, *params, "unit", *LAST])
+        return trial_table(self.records(machine, family))
 
     def best(
         self, machine: str | None = None, family: str | None = None, *, objective: str | None = None
@@ -201,33 +227,11 @@ class Run:
         Values by labels and by injected faults cannot be compared. Where there are both, `objective` says which trials
         are meant: "labels" or "normal-only".
         """
-        if objective is not None and objective not in OBJECTIVES:
-            raise unknown("objective", objective, OBJECTIVES)
-        complete = [r for r in self.records(machine, family) if r.status == "complete" and r.objective is not None]
-        if not complete:
-            raise AsdRayError(
-                f"{self.layout.root}: no complete trial with an objective; search first, or look at the statuses in "
-                "run.trials()"
-            )
-        groups = by_objective(complete)
-        if objective is None and len(groups) > 1:
-            raise AsdRayError(
-                f"{self.layout.root}: some trials were compared by labels and some by injected faults, so none is the "
-                'best of all; name a machine, or objective="labels" or "normal-only"'
-            )
-        if objective is not None and objective not in groups:
-            raise AsdRayError(f"{self.layout.root}: no complete trial was compared by the objective {objective}")
-        return max(groups[objective or next(iter(groups))], key=lambda record: record.objective or 0.0)
+        return best_trial(self.records(machine, family), self.layout.root, objective)
 
     def trial(self, name: str, machine: str | None = None) -> TrialRecord:
         """The trial of a name, such as fan-idnn-0003, or of a hash. One of several machines needs `machine` as well."""
-        matches = [record for record in self.records(machine) if name in (record.name, record.trial)]
-        if not matches:
-            raise AsdRayError(f"{self.layout.root}: no trial {name!r}; run.trials() lists all")
-        if len(matches) > 1:
-            names = ", ".join(f"{record.trial} of {record.machine}" for record in matches)
-            raise AsdRayError(f"{self.layout.root}: {name!r} may be any of {names}; give the hash and machine=…")
-        return matches[0]
+        return trial_named(self.records(machine), self.layout.root, name)
 
     def scores(
         self,
