@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from asd_ray._rules import COUNT
-from asd_ray.dataset import Dataset
 from asd_ray.errors import AsdRayError
 from asd_ray.papers import find
-from asd_ray.tuning.config import INTERRUPTED, Runtime, SearchConfig
+from asd_ray.tuning.config import INTERRUPTED, Runtime, SearchConfig, default_epochs_cap
 from asd_ray.tuning.environment import check_environment, check_packages
 
 if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used
     from asd_ray.experiments import PaperResult, Training
     from asd_ray.ledger import Ledger
+    from asd_ray.tuning.data import DataSource
     from asd_ray.tuning.result import SearchResult
     from asd_ray.tuning.session import Session
-
-
-class RunSession(Protocol):
-    """`Run.run_session`, with what it prints decided."""
-
-    def __call__(self, session: Session, data: Dataset) -> SearchResult: ...
 
 
 @dataclass(frozen=True)
@@ -39,14 +33,18 @@ class PaperRun:
     held_out: float
     runtime: Runtime
 
-    def run(self, data: Dataset, ledger: Ledger, run_session: RunSession) -> PaperResult:
-        """Raise KeyboardInterrupt after a Ctrl-C; what is stored counts when it is called again."""
+    def run(self, data: DataSource, ledger: Ledger, run_session: Callable[[Session], SearchResult]) -> PaperResult:
+        """Train what is missing by `run_session`, and compare.
+
+        Raise KeyboardInterrupt after a Ctrl-C; what is stored counts when it is called again.
+        """
         if problem := COUNT.problem(self.seeds):
             raise AsdRayError(f"--seeds {problem}")
         paper = find(self.key)
         table = paper.table(self.table)
         check_packages(serial=self.runtime.serial)  # before the next import, which needs them
-        self._config.check()
+        config = self._config(data.is_demo)
+        config.check()
         check_environment(data.cache, self.runtime.address, serial=self.runtime.serial)
         from asd_ray.experiments import Conditions, Experiment, plan_table, reproduce
 
@@ -55,23 +53,23 @@ class PaperRun:
         )
 
         def search(training: Training, seed: int) -> None:
-            session = self._session(training, seed, ledger.layout.root)
-            if run_session(session, data).stopped == INTERRUPTED:
+            session = self._session(config, training, seed, ledger.layout.root)
+            if run_session(session).stopped == INTERRUPTED:
                 raise KeyboardInterrupt
 
-        conditions = Conditions(self.epochs_cap, self.held_out, data.table.year)
+        conditions = Conditions(config.epochs_cap, self.held_out, data.table.year)
         experiment = Experiment(paper, table, plan, self.seeds, conditions, data.is_demo)
         return reproduce(experiment, data.table, ledger, search)
 
-    @property
-    def _config(self) -> SearchConfig:
-        return SearchConfig(trials=1, epochs_cap=self.epochs_cap, held_out=self.held_out)
+    def _config(self, is_demo: bool) -> SearchConfig:
+        cap = default_epochs_cap(is_demo) if self.epochs_cap is None else self.epochs_cap
+        return SearchConfig(trials=1, epochs_cap=cap, held_out=self.held_out)
 
-    def _session(self, training: Training, seed: int, run: str) -> Session:
+    def _session(self, config: SearchConfig, training: Training, seed: int, run: str) -> Session:
         from asd_ray.tuning.session import Session
 
         config = replace(
-            self._config,
+            config,
             machines=training.machines,
             families=[training.family],
             fixed_params=training.fixed_params,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,12 +175,11 @@ class Run:
         from asd_ray._paper_run import PaperRun
 
         dataset = data if isinstance(data, Dataset) else Dataset(data)
-        cap = default_epochs_cap(dataset.is_demo) if epochs_cap is None else epochs_cap
         runtime = Runtime(serial=serial, cpus=cpus, command=f"{self!r}.paper({key!r}, {table!r})")
-        asked_for = PaperRun(key, table, listed(machines), listed(rows), cap, seeds, held_out, runtime)
-        run = partial(self.run_session, quiet=quiet, of_library=True, is_part=True)
+        named, how = (listed(machines), listed(rows)), {"quiet": quiet, "of_library": True, "is_part": True}
         with for_python():
-            return asked_for.run(dataset, self.ledger, run)
+            asked_for = PaperRun(key, table, *named, epochs_cap, seeds, held_out, runtime)
+            return asked_for.run(dataset.source(), self.ledger, lambda one: self.run_session(one, dataset, **how))
 
     def run_session(
         self,

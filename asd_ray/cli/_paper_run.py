@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say
@@ -71,7 +70,9 @@ def run_table(args: argparse.Namespace, command: str) -> int:
     data = named_dataset(args)
     run = Run(args.run or f"runs/{data.name}")
     quiet = args.csv or args.markdown
-    result = asked_for.run(data, run.ledger, partial(run.run_session, quiet=quiet, is_part=True))
+    result = asked_for.run(
+        data.source(), run.ledger, lambda session: run.run_session(session, data, quiet=quiet, is_part=True)
+    )
     if args.markdown:
         from asd_ray.cli._paper_results import markdown_lines
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from asd_ray.clips.table import NORMAL, TEST, TRAIN, ClipTable
+from asd_ray.clips.table import ANOMALY, NORMAL, TEST, TRAIN, ClipTable
 from asd_ray.experiments.measuring import Conditions, Measured, ids_of
 from asd_ray.experiments.plan import PlannedRow
 from asd_ray.papers import PaperRow, PaperTable
 
+LEAST = 160  # labelled test clips of an id; every id of the official development sets has more
 Results = Mapping[str, Mapping[int, Measured]]  # machine -> seed -> what was measured
 
 
@@ -34,8 +35,8 @@ def _choices(row: PaperRow, results: Results) -> Iterator[str]:
     further = sum(len(member.alternatives) for member in row.members)
     if further:
         yield (
-            f"each classifier has the setting of PAPER alone; the {further} further augmentations that the authors "
-            "combined by test labels are not run"
+            f"each classifier has one combination of augmentations; the {further} further ones that the authors chose "
+            "from by test labels are not run"
         )
     count = max((len(member.variants_on(machine)) for member in row.members for machine in results), default=1)
     if count > 1:
@@ -74,17 +75,24 @@ def _additional(table: PaperTable, planned: PlannedRow, frame: pd.DataFrame, yea
 def of_all(
     table: PaperTable, clips: ClipTable, results: Sequence[Results], conditions: Conditions, is_demo: bool
 ) -> Iterator[str]:
-    """What differs for all rows: the data and the split of it."""
+    """What holds for all rows: how labels were used here, the data and the split of it."""
+    yield "ours: the row's setting after its last epoch; test labels measure, and choose nothing but what a row names"
     if is_demo:
         yield f"the sound is the synthetic demo set, not {table.dataset}: the numbers cannot be compared"
     elif clips.year != table.year:
         yield f"the table is of {table.dataset}; this dataset is read as {clips.layout}: the numbers cannot be compared"
     counts = {machine: each.clips for own in results for machine, of in own.items() for each in of.values()}
-    test = clips.frame[clips.frame["split"] == TEST]
+    test = clips.frame[(clips.frame["split"] == TEST) & clips.frame["label"].isin((NORMAL, ANOMALY))]
+    few = []
     for machine in counts:
-        expected = set(ids_of(table, machine, clips.year))
-        if missing := sorted(expected - set(test.loc[test["machine"] == machine, "id"])):
+        per_id = test.loc[test["machine"] == machine, "id"].value_counts().to_dict()
+        expected = ids_of(table, machine, clips.year)
+        if missing := [id for id in expected if id not in per_id]:
             yield f"{machine}: the dataset lacks test clips of id {', '.join(missing)}, which the paper averages, too"
+        if any(per_id.get(id, LEAST) < LEAST for id in expected):
+            few.append(machine)
+    if few:
+        yield f"the dataset has fewer test clips than {table.dataset}, at most a part of it: {', '.join(few)}"
     if counts:
         yield "test clips that ours are of: " + ", ".join(f"{machine} {count}" for machine, count in counts.items())
     if conditions.held_out:

@@ -115,16 +115,19 @@ def _machines(table: PaperTable, clips: ClipTable, machines: Sequence[str]) -> t
     for machine in machines:
         if machine not in known:
             raise unknown(f"machine of table {table.number}", machine, known)
-    reasons = {machine: str(problem.rule) for machine, problem in unsearchable_reasons(clips).items()}
-    reasons |= {machine: "it is not in this dataset" for machine in known if machine not in clips.machines}
     asked_for = [machine for machine in known if not machines or machine in machines]
-    present = [machine for machine in asked_for if machine not in reasons]
+    missing = [machine for machine in asked_for if machine not in clips.machines]
+    reasons = {name: problem.rule for name, problem in unsearchable_reasons(clips).items() if name in asked_for}
+    present = [machine for machine in asked_for if machine not in reasons and machine not in missing]
+    lines = [f"{machine}: {reason}" for machine, reason in reasons.items()]
+    if missing:
+        lines.insert(0, f"{', '.join(missing)}: not in this dataset")
     if not present:
         raise AsdRayError(
-            f"{clips.place} has none of the machines {', '.join(asked_for)} of table {table.number}; it has "
-            f"{', '.join(clips.machines)}"
+            f"{clips.place}: none of the machines {', '.join(asked_for)} of table {table.number} can be run; the "
+            f"dataset has {', '.join(clips.machines)}"
         )
-    return present, [f"{machine}: {reasons[machine]}" for machine in asked_for if machine in reasons]
+    return present, lines
 
 
 def _plan_row(
