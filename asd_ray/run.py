@@ -358,16 +358,9 @@ class Run:
         data = data if data is None or isinstance(data, Dataset) else Dataset(data)
         with for_python():
             ensemble = ensemble_of(self.ledger.require(), machine, recipe)
-            written = write_bundle(
-                self.ledger,
-                ensemble,
-                out or f"{machine}.bundle",
-                None if data is None else data.source,
-                refit=refit_all,
-                families=families,
-                serial=serial,
-                address=address,
-            )
+            source = None if data is None else data.source
+            how: dict[str, Any] = {"families": families, "serial": serial, "address": address}
+            written = write_bundle(self.ledger, ensemble, out or f"{machine}.bundle", source, refit=refit_all, **how)
             for note in written.notes:
                 warnings.warn(f"{machine}: {note}", stacklevel=2)
             return Bundle.load(written.folder, families=families)
