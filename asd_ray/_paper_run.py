@@ -31,6 +31,7 @@ class PaperRun:
     epochs_cap: int | None
     seeds: int
     held_out: float
+    retry_failed: bool
     runtime: Runtime
 
     def run(self, data: DataSource, ledger: Ledger, run_session: Callable[[Session], SearchResult]) -> PaperResult:
@@ -63,7 +64,7 @@ class PaperRun:
 
     def _config(self, is_demo: bool) -> SearchConfig:
         cap = default_epochs_cap(is_demo) if self.epochs_cap is None else self.epochs_cap
-        return SearchConfig(trials=1, epochs_cap=cap, held_out=self.held_out)
+        return SearchConfig(trials=1, epochs_cap=cap, held_out=self.held_out, retry_failed=self.retry_failed)
 
     def _session(self, config: SearchConfig, training: Training, seed: int, run: str) -> Session:
         from asd_ray.tuning.session import Session

@@ -163,6 +163,7 @@ class Run:
         epochs_cap: int | None = None,
         seeds: int = 1,
         held_out: float = 0.1,
+        retry_failed: bool = False,
         serial: bool = False,
         cpus: int | None = None,
         quiet: bool = False,
@@ -178,7 +179,7 @@ class Run:
         runtime = Runtime(serial=serial, cpus=cpus, command=f"{self!r}.paper({key!r}, {table!r})")
         named, how = (listed(machines), listed(rows)), {"quiet": quiet, "of_library": True, "is_part": True}
         with for_python():
-            asked_for = PaperRun(key, table, *named, epochs_cap, seeds, held_out, runtime)
+            asked_for = PaperRun(key, table, *named, epochs_cap, seeds, held_out, retry_failed, runtime)
             return asked_for.run(dataset.source(), self.ledger, lambda one: self.run_session(one, dataset, **how))
 
     def run_session(

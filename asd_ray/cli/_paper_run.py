@@ -14,7 +14,7 @@ from asd_ray.errors import AsdRayError
 if TYPE_CHECKING:
     from asd_ray.papers import Paper, PaperTable
 
-OPTIONS = ("run", "row", "machine", "seeds", "epochs_cap", "held_out", "serial", "cpus")  # that need --data
+NEED_DATA = ("run", "row", "machine", "seeds", "epochs_cap", "held_out", "retry_failed", "serial", "cpus")
 
 
 def add_run_options(command: argparse.ArgumentParser) -> None:
@@ -27,6 +27,7 @@ def add_run_options(command: argparse.ArgumentParser) -> None:
     add("--seeds", type=positive, metavar="N", help="train each row N times, with the seeds 0 … N-1 (default 1)")
     add("--epochs-cap", type=positive, metavar="N", help="train at most N epochs, for a first look")
     add("--held-out", type=float, metavar="P", help="share of normal clips held out of training (default 0.1)")
+    add("--retry-failed", action="store_true", help="run failed trials again; their files are set aside, not deleted")
     add("--serial", action="store_true", help="in this process, without Ray: for debugging")
     add("--cpus", type=positive, metavar="N", help="number of CPUs for the private Ray (default: all)")
     add_reading_options(command)
@@ -34,7 +35,7 @@ def add_run_options(command: argparse.ArgumentParser) -> None:
 
 def refuse_run_options(args: argparse.Namespace) -> None:
     """Raise if an option of a run is given without a dataset."""
-    for name in OPTIONS:
+    for name in NEED_DATA:
         if getattr(args, name) not in (None, False, []):
             raise AsdRayError(f"--{name.replace('_', '-')} is for running a table: give the dataset with --data, too")
 
@@ -63,10 +64,17 @@ def run_table(args: argparse.Namespace, command: str) -> int:
         raise AsdRayError("name a paper to run, such as: asd-ray paper liu2022 --table 2 --data DIR")
     paper = find(args.paper)
     table = one_table(paper, list(paper.tables) if args.table is None else [paper.table(args.table)])
-    held_out = 0.1 if args.held_out is None else args.held_out
-    runtime = Runtime(serial=args.serial, cpus=args.cpus, command=command)
-    seeds = args.seeds or 1
-    asked_for = PaperRun(paper.key, table.number, args.machine, args.row, args.epochs_cap, seeds, held_out, runtime)
+    asked_for = PaperRun(
+        key=paper.key,
+        table=table.number,
+        machines=args.machine,
+        rows=args.row,
+        epochs_cap=args.epochs_cap,
+        seeds=args.seeds or 1,
+        held_out=0.1 if args.held_out is None else args.held_out,
+        retry_failed=args.retry_failed,
+        runtime=Runtime(serial=args.serial, cpus=args.cpus, command=command),
+    )
     data = named_dataset(args)
     run = Run(args.run or f"runs/{data.name}")
     quiet = args.csv or args.markdown
@@ -79,7 +87,10 @@ def run_table(args: argparse.Namespace, command: str) -> int:
         say("\n".join(markdown_lines(result)), lines=True)
     elif args.csv:
         from asd_ray._csv import csv_text
+        from asd_ray.cli._paper_results import remarks
 
+        for line in remarks(result):
+            say(line, error=True)
         say(csv_text(result.records()).removesuffix("\n"), lines=True)
     else:
         from asd_ray.cli._paper_results import print_result

@@ -79,7 +79,7 @@ def stored_trial(ledger: Ledger, training: Training, machine: str, seed: int, co
         return complete[0]
     if found:
         why = " ".join(found[0].error.split()) or found[0].status
-        raise AsdRayError(f"trial {found[0].name} did not end well: {why}")
+        raise AsdRayError(f"trial {found[0].name} did not end well: {why}; --retry-failed runs it again")
     raise AsdRayError(f"no trial of {training.family} with this setting and seed {seed} is stored")
 
 

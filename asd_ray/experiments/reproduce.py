@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from asd_ray.clips.table import ClipTable
@@ -13,7 +13,7 @@ from asd_ray.experiments.plan import PlannedRow, TablePlan, Training
 from asd_ray.experiments.result import AVERAGE, Number, PaperResult, numbers_of
 from asd_ray.ledger import Ledger
 from asd_ray.metrics import EDITIONS
-from asd_ray.papers import Paper, PaperTable
+from asd_ray.papers import Paper, PaperRow, PaperTable
 
 Search = Callable[[Training, int], object]  # trains one setting with one seed, or finds that it is stored
 Results = dict[str, dict[int, Measured]]  # machine -> seed -> what was measured
@@ -40,20 +40,19 @@ def reproduce(experiment: Experiment, clips: ClipTable, ledger: Ledger, search: 
     for seed in range(experiment.seeds):
         for training in plan.trainings:
             search(training, seed)
-    results: dict[str, Results] = {}
     left_out = list(plan.left_out)
+    results: dict[str, Results] = {}
+    differs: dict[str, tuple[str, ...]] = {}
     for planned in plan.planned:
-        results[planned.row.name], reasons = _measured(experiment, planned, ledger)
+        found, reasons = _measured(experiment, planned, ledger)
+        of_row = differences.of_row(table, planned, found, clips.frame, experiment.conditions)
+        results[planned.row.name] = found
+        differs[planned.row.name] = (*of_row, *_part(experiment, found))
         left_out += reasons
-    of_row = {
-        planned.row.name: tuple(
-            differences.of_row(table, planned, results[planned.row.name], clips.frame, experiment.conditions)
-        )
-        for planned in plan.planned
-    }
-    numbers, notes = _numbers(experiment, results)
-    of_all = differences.of_all(table, clips, list(results.values()), experiment.conditions, experiment.is_demo)
-    return PaperResult(experiment.paper, table, ledger.layout.root, numbers, of_row, tuple(left_out), (*of_all, *notes))
+    numbers = [each for row in plan.rows for each in _numbers(experiment, row, results.get(row.name, {}))]
+    notes = differences.of_all(table, clips, list(results.values()), experiment.conditions, experiment.is_demo)
+    run = ledger.layout.root
+    return PaperResult(experiment.paper, table, run, tuple(numbers), differs, tuple(left_out), tuple(notes))
 
 
 def _measured(experiment: Experiment, planned: PlannedRow, ledger: Ledger) -> tuple[Results, list[str]]:
@@ -71,22 +70,23 @@ def _measured(experiment: Experiment, planned: PlannedRow, ledger: Ledger) -> tu
     return results, reasons
 
 
-def _numbers(experiment: Experiment, results: Mapping[str, Results]) -> tuple[tuple[Number, ...], list[str]]:
-    """All numbers, and a note on averages over a part of the machines."""
-    table = experiment.table
+def _numbers(experiment: Experiment, row: PaperRow, results: Results) -> Iterator[Number]:
+    ours = {machine: {seed: each.values for seed, each in of.items()} for machine, of in results.items()}
+    return numbers_of(experiment.table, row, ours, _averaged(experiment.table, results))
+
+
+def _averaged(table: PaperTable, results: Results) -> list[str]:
+    """The machines that the table averages; where it prints totals alone, those of its edition."""
+    if table.machines:
+        return list(table.machines)
     edition = EDITIONS[table.year]
-    of_edition = edition.development if table.split == "development" else edition.evaluation
-    others = {machine for own in results.values() for machine in own} - set(of_edition)
-    machines = table.machines or (*of_edition, *sorted(others))
-    numbers: list[Number] = []
-    parts: dict[str, list[str]] = {}  # machines, in words -> rows
-    for row in experiment.plan.rows:
-        own = results.get(row.name, {})
-        ours = {machine: {seed: each.values for seed, each in of.items()} for machine, of in own.items()}
-        numbers += numbers_of(table, row, ours, machines)
-        has = [machine for machine in machines if machine in ours]
-        if has and has != list(machines) and table.rule:
-            parts.setdefault(", ".join(has), []).append(row.name)
-    beside = "the published one beside it, too" if table.machines else "the published one is over all"
-    notes = [f"the {AVERAGE} of {', '.join(rows)} is over {has} alone; {beside}" for has, rows in parts.items()]
-    return tuple(numbers), notes
+    machines = edition.development if table.split == "development" else edition.evaluation
+    return list(dict.fromkeys((*machines, *results)))
+
+
+def _part(experiment: Experiment, results: Results) -> Iterator[str]:
+    """A note, if ours is averaged over a part of the machines."""
+    table, has = experiment.table, [name for name in _averaged(experiment.table, results) if name in results]
+    if table.rule and has and has != _averaged(table, results):
+        beside = "the published one beside it, too" if table.machines else "the published one is over all"
+        yield f"the {AVERAGE} is over {', '.join(has)} alone; {beside}"

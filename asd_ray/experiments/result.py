@@ -69,6 +69,7 @@ class PaperResult:
                 "spread": each.spread,
                 "seeds": len(each.ours),
                 "differs": "; ".join(self.differs.get(each.row, ())),
+                "notes": "; ".join(self.notes),
             }
 
     def frame(self) -> pd.DataFrame:

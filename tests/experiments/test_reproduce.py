@@ -69,9 +69,13 @@ def test_a_row_with_parameters_of_its_own_from_the_command_line(
     words = ["paper", "jiang2023", "--table", "1", "--row", "Official-1", "Du", "--machine", "fan"]
     words += ["--data", str(folder), "--run", run.layout.root, "--epochs-cap", "1", "--serial"]
     assert main([*words, "--csv"]) == 0
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    printed = capsys.readouterr()
+    rows = list(csv.DictReader(io.StringIO(printed.out)))
+    assert "left out: Du: another team's submission" in printed.err
     [fan] = [row for row in rows if row["machine"] == "fan" and row["row"] == "Official-1"]
     assert float(fan["difference"]) == pytest.approx(float(fan["ours"]) - 58.47)
+    assert "the average is over fan alone; the published one beside it, too" in fan["differs"]
+    assert "fewer test clips than dcase2022" in fan["notes"]
     [record] = run.records()
     assert (record.params["edition"], record.params["batch_size"], record.paper) == ("2021", 512, False)
 
