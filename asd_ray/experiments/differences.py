@@ -57,6 +57,8 @@ def _epochs(planned: PlannedRow, cap: int | None) -> Iterator[str]:
 
 def _additional(table: PaperTable, planned: PlannedRow, frame: pd.DataFrame, year: int | None) -> Iterator[str]:
     """Whether the additional training clips, which are of other ids, were learned from."""
+    if year != table.year:
+        return
     train = frame[(frame["split"] == TRAIN) & (frame["label"] == NORMAL)]
     lacking, beyond = [], []
     for machine in planned.machines:
