@@ -13,9 +13,9 @@ from asd_ray._wording import for_python
 from asd_ray.dataset import Dataset, listed
 from asd_ray.errors import AsdRayError, unknown
 from asd_ray.ledger import Ledger, RunLayout, TrialRecord
-from asd_ray.ledger.record import OBJECTIVES
+from asd_ray.ledger.finding import best_trial, trial_named
 from asd_ray.ledger.schema import SPLITS
-from asd_ray.ledger.units import by_objective, unit_of
+from asd_ray.ledger.trial_table import trial_table
 from asd_ray.tuning.config import (
     CLIENT,
     INTERRUPTED,
@@ -32,14 +32,12 @@ if TYPE_CHECKING:
     from asd_ray.deploy.bundle import Bundle
     from asd_ray.ensembling import Comparison, Ensemble, Recipe
     from asd_ray.ensembling.costs import Timer
+    from asd_ray.experiments import PaperResult
     from asd_ray.reporting import Report
     from asd_ray.tuning.result import SearchResult
     from asd_ray.tuning.session import Session
 
     Recipes = str | Path | Recipe | Sequence[str | Path | Recipe]
-
-FIRST = ("trial", "name", "machine", "family", "number", "seed", "status", "objective", "variant", "epochs", "seconds")
-LAST = ("version", "paper", "source", "device", "node", "created", "error")
 
 
 class Run:
@@ -154,13 +152,49 @@ class Run:
             raise KeyboardInterrupt
         return result
 
+    def paper(
+        self,
+        key: str,
+        table: str,
+        data: Dataset | str | Path,
+        machines: str | Sequence[str] = (),
+        *,
+        rows: str | Sequence[str] = (),
+        epochs_cap: int | None = None,
+        seeds: int = 1,
+        held_out: float = 0.1,
+        retry_failed: bool = False,
+        serial: bool = False,
+        cpus: int | None = None,
+        quiet: bool = False,
+    ) -> PaperResult:
+        """Train the rows of a published table, such as ``run.paper("liu2022", "2", data)``, and compare the numbers.
+
+        `rows` are printed names, by default all that can be run. Each seed from 0 to `seeds` - 1 trains every row. The
+        trials are those of `search`; called again, it trains only what is missing. Other arguments are as in `search`.
+        """
+        from asd_ray._paper_run import PaperRun
+
+        dataset = data if isinstance(data, Dataset) else Dataset(data)
+        runtime = Runtime(serial=serial, cpus=cpus, command=f"{self!r}.paper({key!r}, {table!r})")
+        named, how = (listed(machines), listed(rows)), {"quiet": quiet, "of_library": True, "is_part": True}
+        with for_python():
+            asked_for = PaperRun(key, table, *named, epochs_cap, seeds, held_out, retry_failed, runtime)
+            return asked_for.run(dataset.source(), self.ledger, lambda one: self.run_session(one, dataset, **how))
+
     def run_session(
-        self, session: Session, data: Dataset, *, quiet: bool = False, of_library: bool = False
+        self,
+        session: Session,
+        data: Dataset,
+        *,
+        quiet: bool = False,
+        of_library: bool = False,
+        is_part: bool = False,
     ) -> SearchResult:
-        """Run a search that was checked: the shared part of `search` and the command ``asd-ray search``."""
+        """Run a search that was checked: the shared part of `search`, `paper` and the command ``asd-ray search``."""
         from asd_ray.tuning.watch.console import SearchConsole
 
-        console = SearchConsole(quiet=quiet, of_library=of_library)
+        console = SearchConsole(quiet=quiet, of_library=of_library, is_part=is_part)
         console.dataset(data.table, session.config.machines or data.machines)
         return session.of_searchable(data.table).run(data.source(), self.layout.root, console, self._members)
 
@@ -183,15 +217,7 @@ class Run:
 
         The column `unit` names the objective: "hmean" of AUC and pAUC, or "faults", the value on injected faults.
         """
-        import pandas as pd
-
-        rows = []
-        for record in self.records(machine, family):
-            row = {name: getattr(record, name) for name in FIRST}
-            row |= {f"params_{name}": value for name, value in record.params.items()}
-            rows.append(row | {"unit": unit_of(record)} | {name: getattr(record, name) for name in LAST})
-        params = sorted({name for row in rows for name in row if name.startswith("params_")})
-        return pd.DataFrame(rows, columns=[*FIRST, *params, "unit", *LAST])
+        return trial_table(self.records(machine, family))
 
     def best(
         self, machine: str | None = None, family: str | None = None, *, objective: str | None = None
@@ -201,33 +227,11 @@ class Run:
         Values by labels and by injected faults cannot be compared. Where there are both, `objective` says which trials
         are meant: "labels" or "normal-only".
         """
-        if objective is not None and objective not in OBJECTIVES:
-            raise unknown("objective", objective, OBJECTIVES)
-        complete = [r for r in self.records(machine, family) if r.status == "complete" and r.objective is not None]
-        if not complete:
-            raise AsdRayError(
-                f"{self.layout.root}: no complete trial with an objective; search first, or look at the statuses in "
-                "run.trials()"
-            )
-        groups = by_objective(complete)
-        if objective is None and len(groups) > 1:
-            raise AsdRayError(
-                f"{self.layout.root}: some trials were compared by labels and some by injected faults, so none is the "
-                'best of all; name a machine, or objective="labels" or "normal-only"'
-            )
-        if objective is not None and objective not in groups:
-            raise AsdRayError(f"{self.layout.root}: no complete trial was compared by the objective {objective}")
-        return max(groups[objective or next(iter(groups))], key=lambda record: record.objective or 0.0)
+        return best_trial(self.records(machine, family), self.layout.root, objective)
 
     def trial(self, name: str, machine: str | None = None) -> TrialRecord:
         """The trial of a name, such as fan-idnn-0003, or of a hash. One of several machines needs `machine` as well."""
-        matches = [record for record in self.records(machine) if name in (record.name, record.trial)]
-        if not matches:
-            raise AsdRayError(f"{self.layout.root}: no trial {name!r}; run.trials() lists all")
-        if len(matches) > 1:
-            names = ", ".join(f"{record.trial} of {record.machine}" for record in matches)
-            raise AsdRayError(f"{self.layout.root}: {name!r} may be any of {names}; give the hash and machine=…")
-        return matches[0]
+        return trial_named(self.records(machine), self.layout.root, name)
 
     def scores(
         self,
@@ -355,16 +359,9 @@ class Run:
         data = data if data is None or isinstance(data, Dataset) else Dataset(data)
         with for_python():
             ensemble = ensemble_of(self.ledger.require(), machine, recipe)
-            written = write_bundle(
-                self.ledger,
-                ensemble,
-                out or f"{machine}.bundle",
-                None if data is None else data.source,
-                refit=refit_all,
-                families=families,
-                serial=serial,
-                address=address,
-            )
+            source = None if data is None else data.source
+            how: dict[str, Any] = {"families": families, "serial": serial, "address": address}
+            written = write_bundle(self.ledger, ensemble, out or f"{machine}.bundle", source, refit=refit_all, **how)
             for note in written.notes:
                 warnings.warn(f"{machine}: {note}", stacklevel=2)
             return Bundle.load(written.folder, families=families)

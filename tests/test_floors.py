@@ -24,6 +24,7 @@ FLOORS = {
     "ensembling": {"storage", "metrics", "ledger"},
     "deploy": {"storage", "clips", "features", "families", "detectors", "metrics", "ledger", "ensembling"},
     "papers": {"metrics", "ledger", "families"},
+    "experiments": {"clips", "families", "metrics", "ledger", "tuning", "ensembling", "papers"},
     "reporting": {"storage", "families", "ensembling", "metrics", "ledger", "papers"},
 }
 TOP = {"cli"}  # stands on all of them
@@ -41,6 +42,7 @@ NEVER = {  # floor -> packages that it must not import, not even inside a functi
     "ensembling": {"torch", "torchaudio", "ray", "soundfile"},
     "deploy": {"ray", "optuna", "torchaudio"},
     "papers": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
+    "experiments": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
     "reporting": {"torch", "torchaudio", "ray", "soundfile"},
 }
 ALLOWED = {"deploy/serve": {"ray"}}  # folder -> packages that it may import although its floor must not

@@ -26,8 +26,11 @@ def add_reading_options(to: argparse.ArgumentParser) -> None:
 
 def dataset_of(args: argparse.Namespace) -> Dataset | None:
     """The dataset of --data; None without it."""
-    if args.data is None:
-        return None
+    return None if args.data is None else named_dataset(args)
+
+
+def named_dataset(args: argparse.Namespace) -> Dataset:
+    """The dataset of --data, which must be given."""
     from asd_ray.dataset import Dataset
 
     return Dataset(

@@ -47,14 +47,12 @@ def print_tables(paper: Paper, tables: Sequence[PaperTable]) -> None:
 
 def _print_numbers(screen: Console, table: PaperTable) -> None:
     """One block per measure: with all measures side by side, a line would not fit."""
-    from asd_ray.papers.measure import RULES
-
-    averages = [several_lines(*RULES[table.rule].removeprefix("arithmetic ").split())] if table.rule else []
+    averages = [average_head(table)] if table.rule else []
     blocks = range(len(table.measures)) if table.machines else [None]  # totals alone fit into one block
     for at in blocks:
         block = Table(box=None, pad_edge=False)
         block.add_column("" if at is None else table.measures[at].name)
-        heads = [measure.name for measure in table.measures] if at is None else map(_head, table.machines)
+        heads = [measure.name for measure in table.measures] if at is None else map(machine_head, table.machines)
         for head in [*heads, *(averages if at is not None else [])]:
             block.add_column(head, justify="right")
         for row in table.rows:
@@ -66,7 +64,14 @@ def _print_numbers(screen: Console, table: PaperTable) -> None:
         screen.print(block)
 
 
-def _head(machine: str) -> Any:
+def average_head(table: PaperTable) -> Any:
+    """The rule by which the table averages machines, as the head of a column."""
+    from asd_ray.papers.measure import RULES
+
+    return several_lines(*RULES[table.rule].removeprefix("arithmetic ").split())
+
+
+def machine_head(machine: str) -> Any:
     """A machine as the head of a column, ToyConveyor on two lines."""
     return several_lines(*re.findall(r"Toy|(?:(?!Toy).)+", machine))
 

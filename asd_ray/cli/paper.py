@@ -1,14 +1,17 @@
-"""``asd-ray paper``: the tables of published papers, and the settings that give their rows here."""
+"""``asd-ray paper``: the tables of published papers, the settings that give their rows here, and a run of them."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import parser
 from asd_ray.cli._next import say_next
+from asd_ray.cli._paper_run import add_run_options, one_table, refuse_run_options, run_table
 from asd_ray.cli._run import run
 from asd_ray.errors import AsdRayError
 
@@ -20,6 +23,8 @@ EXAMPLES = (
     "asd-ray paper liu2022 --table 2",
     "asd-ray paper jiang2023",
     "asd-ray paper kim2021 --table II --csv > kim.csv",
+    "asd-ray paper liu2022 --table 2 --data dcase2020t2/ --run runs/liu  # run it",
+    "asd-ray paper liu2022 --table 2 --data dcase2020t2/ --row IDNN --machine fan pump --seeds 3",
 )
 
 
@@ -27,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = parser(
         "paper",
         "Show the published numbers of a paper, and for each row the family and the settings that give it here, or\n"
-        "why it cannot be run. Without a paper, list all papers and tables.",
+        "why it cannot be run. Without a paper, list all papers and tables. With --data, train the rows on a dataset\n"
+        "and show our numbers beside the published ones. To resume, run the same command again.",
         EXAMPLES,
     )
     add = command.add_argument
@@ -37,7 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     form = command.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print one table as CSV")
     form.add_argument("--markdown", action="store_true", help="print one table as Markdown")
-    return run(command, _show, argv)
+    add_run_options(command)
+    return run(command, lambda args: _act(args, sys.argv[1:] if argv is None else argv), argv)
+
+
+def _act(args: argparse.Namespace, argv: Sequence[str]) -> int:
+    if args.data is None:
+        refuse_run_options(args)
+        return _show(args)
+    return run_table(args, shlex.join(["asd-ray", "paper", *argv]))
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -69,19 +83,15 @@ def _list() -> int:
 
 def _print_for_files(paper: Paper, tables: Sequence[PaperTable], markdown: bool) -> None:
     """One table on standard output, as CSV or Markdown."""
-    if len(tables) != 1:
-        if not tables:
-            raise AsdRayError(f"{paper.key} has no table: {paper.note}")
-        numbers = ", ".join(table.number for table in tables)
-        raise AsdRayError(f"{paper.key} has the tables {numbers}; choose one with --table")
+    table = one_table(paper, tables)
     if markdown:
         from asd_ray.cli._paper_tables import markdown_lines
 
-        say("\n".join(markdown_lines(tables[0])), lines=True)
+        say("\n".join(markdown_lines(table)), lines=True)
     else:
         from asd_ray._csv import csv_text
 
-        say(csv_text(tables[0].records()).removesuffix("\n"), lines=True)
+        say(csv_text(table.records()).removesuffix("\n"), lines=True)
 
 
 def _print(paper: Paper, tables: Sequence[PaperTable]) -> None:

@@ -22,11 +22,14 @@ from asd_ray.tuning.watch.board import Board, leaderboard
 class SearchConsole:
     """Each method is called once, in this order; with `quiet` none prints anything but what went wrong."""
 
-    def __init__(self, *, quiet: bool = False, of_library: bool = False) -> None:
-        """`of_library`: the search was started from Python, so what comes next is named as Python."""
+    def __init__(self, *, quiet: bool = False, of_library: bool = False, is_part: bool = False) -> None:
+        """`of_library`: the search was started from Python, so what comes next is named as Python.
+
+        `is_part`: another search or a table follows, so nothing that comes next is named.
+        """
         self.screen: Console = console(140, soft_wrap=True)
         self.screen.quiet = quiet
-        self.quiet, self._of_library = quiet, of_library
+        self.quiet, self._of_library, self._is_part = quiet, of_library, is_part
 
     def note(self, text: object) -> None:
         self.line(f"note: {text}")
@@ -114,7 +117,7 @@ class SearchConsole:
             if study.exhausted:
                 self.note(f"{study.name} has no untried parameters left; its space is small")
         self.screen.print(f"{result.ended} trials run now, {result.stored} in all. The run is in {result.run}")
-        if not self._of_library:
+        if not self._of_library and not self._is_part:
             self.screen.print(f"every trial: {typed('asd-ray', 'ledger', 'ls', result.run, '--sort', 'objective')}")
         if result.failure:
             failure = as_arguments(result.failure) if self._of_library else f"asd-ray search: {result.failure}"
@@ -124,7 +127,7 @@ class SearchConsole:
         if result.stopped:
             again = "call run.search again" if self._of_library else "run the same command"
             self.screen.print(f"ended early ({result.stopped}): {result.missing} trials are missing; {again} to go on")
-        elif not result.failure:
+        elif not result.failure and not self._is_part:
             command = typed("asd-ray", "ensemble", *result.machines, "--run", result.run)
             [first, *others] = result.machines
             call = f"run.ensemble_all({result.machines!r})" if others else f"run.ensemble({first!r})"

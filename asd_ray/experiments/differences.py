@@ -1,0 +1,101 @@
+"""In which points a run here differs from the protocol of a paper's row, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pandas as pd
+
+from asd_ray.clips.table import ANOMALY, NORMAL, TEST, TRAIN, ClipTable
+from asd_ray.experiments.measuring import Conditions, Measured, ids_of
+from asd_ray.experiments.plan import PlannedRow
+from asd_ray.papers import PaperRow, PaperTable
+
+LEAST = 160  # labelled test clips of an id; every id of the official development sets has more
+Results = Mapping[str, Mapping[int, Measured]]  # machine -> seed -> what was measured
+
+
+def of_row(
+    table: PaperTable, planned: PlannedRow, results: Results, frame: pd.DataFrame, conditions: Conditions
+) -> Iterator[str]:
+    """What differs for one row that was run."""
+    row = planned.row
+    yield f"in the paper: {row.protocol}"
+    if row.differs:
+        yield row.differs
+    yield from _choices(row, results)
+    yield from _epochs(planned, conditions.epochs_cap)
+    machines = table.machines or planned.machines
+    if row.jointly and len(planned.machines) < len(machines):
+        yield f"one model for {len(planned.machines)} machines; the paper has {len(machines)}"
+    yield from _additional(table, planned, frame, conditions.year)
+
+
+def _choices(row: PaperRow, results: Results) -> Iterator[str]:
+    further = sum(len(member.alternatives) for member in row.members)
+    if further:
+        yield (
+            f"each classifier has one combination of augmentations; the {further} further ones that the authors chose "
+            "from by test labels are not run"
+        )
+    count = max((len(member.variants_on(machine)) for member in row.members for machine in results), default=1)
+    if count > 1:
+        own = [
+            f"{machine} {'/'.join(sorted({' '.join(each.variants) for each in of_seed.values()}))}"
+            for machine, of_seed in results.items()
+            if any(len(member.variants_on(machine)) > 1 for member in row.members)
+        ]
+        yield f"the best of {count} scores, by test labels, as in the paper: {', '.join(own)}"
+
+
+def _epochs(planned: PlannedRow, cap: int | None) -> Iterator[str]:
+    for own in planned.members:
+        for name, epochs in dict.fromkeys((each.family, each.setting.get("epochs")) for each in own):
+            if cap is not None and epochs is not None and epochs > cap:
+                yield f"{name} trained for at most {cap} epochs in place of {epochs}"
+
+
+def _additional(table: PaperTable, planned: PlannedRow, frame: pd.DataFrame, year: int | None) -> Iterator[str]:
+    """Whether the additional training clips, which are of other ids, were learned from."""
+    if year != table.year:
+        return
+    train = frame[(frame["split"] == TRAIN) & (frame["label"] == NORMAL)]
+    lacking, beyond = [], []
+    for machine in planned.machines:
+        ids = ids_of(table, machine, year)
+        has_more = bool(ids) and bool(set(train.loc[train["machine"] == machine, "id"]) - set(ids))
+        if machine in planned.row.additional and not has_more:
+            lacking.append(machine)
+        elif machine not in planned.row.additional and has_more:
+            beyond.append(machine)
+    if lacking:
+        yield f"the paper also trains on the additional training clips of {', '.join(lacking)}; this dataset has none"
+    if beyond:
+        yield f"here the additional training clips of {', '.join(beyond)} are trained on, too"
+
+
+def of_all(
+    table: PaperTable, clips: ClipTable, results: Sequence[Results], conditions: Conditions, is_demo: bool
+) -> Iterator[str]:
+    """What holds for all rows: how labels were used here, the data and the split of it."""
+    yield "ours: the row's setting after its last epoch; test labels measure, and choose nothing but what a row names"
+    if is_demo:
+        yield f"the sound is the synthetic demo set, not {table.dataset}: the numbers cannot be compared"
+    elif clips.year != table.year:
+        yield f"the table is of {table.dataset}; this dataset is read as {clips.layout}: the numbers cannot be compared"
+    counts = {machine: each.clips for own in results for machine, of in own.items() for each in of.values()}
+    test = clips.frame[(clips.frame["split"] == TEST) & clips.frame["label"].isin((NORMAL, ANOMALY))]
+    few = []
+    for machine in counts:
+        per_id = test.loc[test["machine"] == machine, "id"].value_counts().to_dict()
+        expected = ids_of(table, machine, clips.year)
+        if missing := [id for id in expected if id not in per_id]:
+            yield f"{machine}: the dataset lacks test clips of id {', '.join(missing)}, which the paper averages, too"
+        if any(per_id.get(id, LEAST) < LEAST for id in expected):
+            few.append(machine)
+    if few:
+        yield f"the dataset has fewer test clips than {table.dataset}, at most a part of it: {', '.join(few)}"
+    if counts:
+        yield "test clips that ours are of: " + ", ".join(f"{machine} {count}" for machine, count in counts.items())
+    if conditions.held_out:
+        yield f"{conditions.held_out:.0%} of the normal training clips are held out (--held-out 0 trains on all)"

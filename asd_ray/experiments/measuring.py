@@ -1,0 +1,137 @@
+"""The numbers of a row from stored trials: its scores, combined as the row says, and the measures of the table."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from asd_ray.ensembling.combine import combine
+from asd_ray.ensembling.standardise import Standardiser
+from asd_ray.errors import AsdRayError
+from asd_ray.experiments.plan import PlannedRow, Training
+from asd_ray.families import family
+from asd_ray.ledger import Ledger, Settings, TrialRecord
+from asd_ray.ledger.record import LAST
+from asd_ray.metrics import EDITIONS, cells_batch, evaluable_clips
+from asd_ray.papers import PaperRow, PaperTable
+from asd_ray.tuning.spec import effective
+
+PAPERS_OWN = Standardiser("z", "id", floor=0.0)  # Giri et al. have no least deviation
+Floats = npt.NDArray[np.float64]
+OfVariant = dict[tuple[str, str], pd.DataFrame]  # (split, variant) -> rows of the ledger, sorted by clip
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What all trials of an experiment share; other trials of the run do not count."""
+
+    epochs_cap: int | None = None
+    held_out: float = 0.1
+    year: int | None = None  # of the dataset
+
+
+@dataclass(frozen=True)
+class Measured:
+    values: tuple[float, ...]  # one per measure of the table, in per cent
+    variants: tuple[str, ...]  # of each member
+    clips: int  # test clips that were measured
+
+
+def measure(
+    ledger: Ledger, table: PaperTable, planned: PlannedRow, machine: str, seed: int, conditions: Conditions
+) -> Measured:
+    """The numbers of one machine and seed. AsdRayError says why there are none.
+
+    Where the authors took the best of several variants, each is measured, and the best one by test labels counts here,
+    too.
+    """
+    records = [stored_trial(ledger, each, machine, seed, conditions) for each in planned.trainings_of(machine)]
+    scores = [_by_variant(ledger, record) for record in records]
+    candidates = [
+        _measure_variants(table, planned.row, machine, scores, variants, conditions)
+        for variants in itertools.product(*(member.variants_on(machine) for member in planned.row.members))
+    ]
+    return max(candidates, key=lambda candidate: sum(candidate.values))
+
+
+def stored_trial(ledger: Ledger, training: Training, machine: str, seed: int, conditions: Conditions) -> TrialRecord:
+    """The complete trial of this setting and seed, whichever search stored it. AsdRayError if there is none."""
+    wanted = effective(training.setting, Settings(epochs_cap=conditions.epochs_cap))
+    version = family(training.family).version
+    found = [
+        record
+        for record in ledger.records(machine, training.family)
+        if record.seed == seed
+        and frozenset(record.machines) == training.trained_with(machine)
+        and record.version in ("", version)
+        and record.settings is not None
+        and record.settings.held_out == conditions.held_out
+        and (record.settings.checkpoint, record.settings.unseen) == (LAST, 0.0)
+        and effective(record.params, record.settings) == wanted
+    ]
+    complete = [record for record in found if record.status == "complete"]
+    if complete:
+        return complete[0]
+    if found:
+        why = " ".join(found[0].error.split()) or found[0].status
+        raise AsdRayError(f"trial {found[0].name} did not end well: {why}; --retry-failed runs it again")
+    raise AsdRayError(f"no trial of {training.family} with this setting and seed {seed} is stored")
+
+
+def ids_of(table: PaperTable, machine: str, year: int | None) -> tuple[str, ...]:
+    """The ids that the table is about, if the dataset is of its year; () if all ids of the dataset count."""
+    if year != table.year:
+        return ()
+    edition = EDITIONS[table.year]
+    return (edition.development if table.split == "development" else edition.evaluation).get(machine, ())
+
+
+def _by_variant(ledger: Ledger, record: TrialRecord) -> OfVariant:
+    rows = ledger.scores(record, ("train", "test"))
+    groups = rows.sort_values("clip").groupby(["split", "variant"])
+    return {(str(split), str(variant)): own.reset_index(drop=True) for (split, variant), own in groups}
+
+
+def _measure_variants(
+    table: PaperTable,
+    row: PaperRow,
+    machine: str,
+    members: Sequence[OfVariant],
+    variants: tuple[str, ...],
+    conditions: Conditions,
+) -> Measured:
+    clips, scores = _stacked(row, members, variants, "test")
+    if len(members) > 1:
+        if row.standardise == "train":
+            normal_clips, normal = _stacked(row, members, variants, "train")
+            scores = PAPERS_OWN.learn(normal, normal_clips)(scores, clips)
+        scores = combine(scores, row.combine, clips=clips["clip"].tolist())[None]
+    ids = ids_of(table, machine, conditions.year)
+    if ids:
+        kept = clips["id"].isin(ids).to_numpy()
+        clips, scores = clips[kept].reset_index(drop=True), scores[:, kept]
+    evaluable = evaluable_clips(machine, clips, table.year)
+    measured = clips.iloc[evaluable.rows].reset_index(drop=True)
+    names, values = cells_batch(measured, scores[:, evaluable.rows], evaluable.year)
+    cells = dict(zip(names, values[0].tolist(), strict=True))
+    return Measured(tuple(each.value(cells) for each in table.measures), variants, len(measured))
+
+
+def _stacked(
+    row: PaperRow, members: Sequence[OfVariant], variants: Sequence[str], split: str
+) -> tuple[pd.DataFrame, Floats]:
+    """The clips of a split, and the scores [members, clips]."""
+    frames = []
+    for stored, variant in zip(members, variants, strict=True):
+        if (split, variant) not in stored:
+            raise AsdRayError(f"{row.name}: a stored trial has no {split} scores of the variant {variant}")
+        frames.append(stored[split, variant])
+    first = frames[0]
+    if any(frame["clip"].tolist() != first["clip"].tolist() for frame in frames):
+        raise AsdRayError(f"{row.name}: its members scored different {split} clips; choose another run")
+    return first, np.stack([frame["score"].to_numpy(np.float64) for frame in frames])

@@ -1,0 +1,160 @@
+"""From a published table and a dataset to the searches that give its rows, and what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from asd_ray.clips.searchable import unsearchable_reasons
+from asd_ray.clips.table import ClipTable
+from asd_ray.errors import AsdRayError, unknown
+from asd_ray.families import Space, family
+from asd_ray.families.drawing import first_draw
+from asd_ray.papers import Member, PaperRow, PaperTable
+from asd_ray.tuning.family_choice import spaces_by_family
+from asd_ray.tuning.suiting import StudyClips, reason_against
+
+
+@dataclass(frozen=True)
+class Training:
+    """One setting of a family and the machines that are trained with it: one search per seed."""
+
+    family: str
+    params: Mapping[str, Any]  # only what differs from the family's PAPER
+    machines: tuple[str, ...]
+    jointly: bool = False  # one model for all of the machines
+
+    @property
+    def fixed_params(self) -> dict[str, Any]:
+        """The parameters as `Run.search` takes them."""
+        return {f"{self.family}.{name}": value for name, value in self.params.items()}
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """All parameters of its trials."""
+        return first_draw(self._space).params
+
+    def trained_with(self, machine: str) -> frozenset[str]:
+        """All machines that the model of this machine learns from."""
+        return frozenset(self.machines if self.jointly else (machine,))
+
+    def reasons_against(self, frame: pd.DataFrame, rate: int, held_out: float) -> dict[str, str]:
+        """Machine -> why its trial cannot succeed, as far as that is known before training."""
+        ask = reason_against(family(self.family), self.setting, rate)
+        groups = [self.machines] if self.jointly else [(machine,) for machine in self.machines]
+        reasons = {group: ask(StudyClips.of(frame, group, held_out, rate)) for group in groups}
+        return {machine: reason for group, reason in reasons.items() if reason for machine in group}
+
+    @property
+    def _space(self) -> Space:
+        return spaces_by_family((), [family(self.family)], self.fixed_params)[self.family]
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    row: PaperRow
+    machines: tuple[str, ...]  # on which every member can be trained
+    members: tuple[tuple[Training, ...], ...]  # for each member of the row, one training per setting
+
+    def trainings_of(self, machine: str) -> list[Training]:
+        """The training of each member that gives the scores of this machine."""
+        return [next(each for each in own if machine in each.machines) for own in self.members]
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    rows: tuple[PaperRow, ...]  # those that were asked for
+    planned: tuple[PlannedRow, ...]  # those of them that can be run
+    left_out: tuple[str, ...]  # one line per row or machine, with the reason
+
+    @property
+    def trainings(self) -> list[Training]:
+        """Each training once, although several rows may have the same member."""
+        trainings: list[Training] = []
+        for planned in self.planned:
+            trainings += [each for own in planned.members for each in own if each not in trainings]
+        return trainings
+
+
+def plan_table(
+    table: PaperTable,
+    clips: ClipTable,
+    *,
+    rate: int,
+    held_out: float,
+    machines: Sequence[str] = (),
+    rows: Sequence[str] = (),
+) -> TablePlan:
+    """What to search for the rows of these names on these machines; by default for all. Nothing is trained.
+
+    AsdRayError if a name is unknown, or if no row can be run on any machine.
+    """
+    asked_for = tuple(table.row(name) for name in dict.fromkeys(rows)) or table.rows
+    present, left_out = _machines(table, clips, machines)
+    planned = []
+    for row in asked_for:
+        if row.cannot:
+            left_out.append(f"{row.name}: {row.cannot}")
+            continue
+        found, reasons = _plan_row(row, present, clips.frame, rate, held_out)
+        left_out += reasons
+        if found is not None:
+            planned.append(found)
+    if not planned:
+        lines = "\n".join(f"  {line}" for line in left_out)
+        raise AsdRayError(f"no row of table {table.number} can be run on {clips.place}:\n{lines}")
+    return TablePlan(asked_for, tuple(planned), tuple(left_out))
+
+
+def _machines(table: PaperTable, clips: ClipTable, machines: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The machines that can be run, and a line for each that cannot. A table without machines takes the dataset's."""
+    known = table.machines or tuple(clips.machines)
+    for machine in machines:
+        if machine not in known:
+            raise unknown(f"machine of table {table.number}", machine, known)
+    asked_for = [machine for machine in known if not machines or machine in machines]
+    missing = [machine for machine in asked_for if machine not in clips.machines]
+    reasons = {name: problem.rule for name, problem in unsearchable_reasons(clips).items() if name in asked_for}
+    present = [machine for machine in asked_for if machine not in reasons and machine not in missing]
+    lines = [f"{machine}: {reason}" for machine, reason in reasons.items()]
+    if missing:
+        lines.insert(0, f"{', '.join(missing)}: not in this dataset")
+    if not present:
+        raise AsdRayError(
+            f"{clips.place}: none of the machines {', '.join(asked_for)} of table {table.number} can be run; the "
+            f"dataset has {', '.join(clips.machines)}"
+        )
+    return present, lines
+
+
+def _plan_row(
+    row: PaperRow, machines: Sequence[str], frame: pd.DataFrame, rate: int, held_out: float
+) -> tuple[PlannedRow | None, list[str]]:
+    unsuited: dict[str, list[str]] = {}  # reason -> machines
+    for member in row.members:
+        for training in _trainings(row, member, machines):
+            for machine, reason in training.reasons_against(frame, rate, held_out).items():
+                unsuited.setdefault(f"{member.family}: {reason}", []).append(machine)
+    lines = [f"{row.name} on {', '.join(named)}: {reason}" for reason, named in unsuited.items()]
+    left = [machine for machine in machines if not any(machine in named for named in unsuited.values())]
+    if not left:
+        return None, lines
+    members = tuple(tuple(_trainings(row, member, left)) for member in row.members)
+    return PlannedRow(row, tuple(left), members), lines
+
+
+def _trainings(row: PaperRow, member: Member, machines: Sequence[str]) -> Iterator[Training]:
+    """One training per setting, in the order of the machines."""
+    groups: list[tuple[dict[str, Any], list[str]]] = []
+    for machine in machines:
+        params = member.params_on(machine)
+        same = next((named for other, named in groups if other == params), None)
+        if same is None:
+            groups.append((params, [machine]))
+        else:
+            same.append(machine)
+    for params, named in groups:
+        yield Training(member.family, params, tuple(named), row.jointly)
