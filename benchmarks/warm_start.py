@@ -96,7 +96,7 @@ def tpe_of_auto_sampler(seed: int) -> optuna.samplers.BaseSampler:
 
 
 def plain_tpe(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.TPESampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed, multivariate=False)
 
 
 def gp(seed: int) -> optuna.samplers.BaseSampler:
