@@ -10,8 +10,10 @@ import pytest
 from asd_ray import AsdRayError, Dataset, Run
 from asd_ray.ensembling import choose
 from asd_ray.ledger import Ledger, verify
+from asd_ray.ledger.forgetting import forget
 from asd_ray.search import main
 from asd_ray.tuning.data import DataSource
+from asd_ray.tuning.search import Search, run_serially
 
 
 def two_parameters(trial: Any) -> dict[str, Any]:
@@ -97,6 +99,22 @@ def test_a_pruned_draw_that_is_the_first_setting_runs_to_its_end_and_counts_in_b
     ended = next(record for record in bench.records if record.trial == pruned.trial)
     assert (ended.status, ended.number, ended.extra.get("fixed_params")) == ("complete", pruned.number, None)
     assert bench.study(1, fixed=fixed).missing == bench.study(8).missing == 0
+
+
+def test_a_dead_worker_does_not_end_a_pruned_first_setting_that_runs_again(bench: Any) -> None:
+    bench.search(bench.study(8))
+    pruned = next(record for record in bench.records if record.status == "pruned")
+    study = bench.study(1, fixed={"x": pruned.params["x"]})
+    assert study.pruned_first == [pruned]
+    forget(bench.ledger, study.pruned_first)
+    search = Search([study], bench.source, bench.ledger)
+    run = search.next()
+    assert run is not None
+    search.lost(run)
+    assert not search.over, "its second attempt"
+    run_serially(search)
+    ended = next(record for record in bench.records if record.trial == pruned.trial)
+    assert (ended.status, ended.number) == ("complete", pruned.number)
 
 
 @pytest.fixture
