@@ -7,6 +7,8 @@ the stored trials, stands for the machine: it gives the value of any setting. Th
 its predictions with the values that it did not learn from. A warm search of one machine takes its prior from the trials
 of all others: 20 of each, drawn anew for each seed.
 
+With --pruning, a second forest gives the value at the first rung, and trials are pruned by it as a search prunes them.
+
 Regret is the value of the best stored setting less that of the best setting found, both by the forest. 0.010 is one
 point of the objective.
 """
@@ -35,6 +37,7 @@ from asd_ray.families import Family, Space, family
 from asd_ray.families.drawing import draw, paper_draw
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning import prior
+from asd_ray.tuning.halving import Halving
 from asd_ray.tuning.prior import Observation, Origin
 
 PRIOR_TRIALS = 20  # of each other machine
@@ -56,11 +59,20 @@ class Machine:
         unseen = cross_val_predict(forest, rows, self.values, cv=KFold(10, shuffle=True, random_state=0))
         self.correlation = float(spearmanr(unseen, self.values).statistic)
         self._trees = [tree.tree_ for tree in forest.fit(rows, self.values).estimators_]
+        self._rung_trees, self.rung = [], 0  # of the value at the first rung, if all trials have one
+        if all(record.intermediate for record in records):
+            self.rung = min(records[0].intermediate)
+            at_rung = [record.intermediate[self.rung] for record in records]
+            self._rung_trees = [tree.tree_ for tree in forest.fit(rows, at_rung).estimators_]
         self.best = max(self.value(record.params) for record in records)
 
     def value(self, params: Params) -> float:
         row = self._row(params).astype(np.float32)[None]
         return float(np.mean([tree.predict(row)[0] for tree in self._trees]))
+
+    def value_at_rung(self, params: Params) -> float:
+        row = self._row(params).astype(np.float32)[None]
+        return float(np.mean([tree.predict(row)[0] for tree in self._rung_trees]))
 
     def _row(self, params: Params) -> Array:
         """Numbers as they are, and one column for each choice of a category."""
@@ -136,11 +148,12 @@ def search(
     machine: Machine,
     others: Mapping[Origin, list[Observation]],
     seed: int,
+    pruning: bool,
 ) -> list[float]:
-    """The best value after each trial."""
+    """The best value of a complete trial after each trial. The first setting is never pruned."""
     first = [each.suggested for each in prior.portfolio(others, way.size)] if way.size else []
     prior_trials = [seen for own in others.values() for seen in own] if way.observed else []
-    study = optuna.create_study(direction="maximize", sampler=way.sampler(seed))
+    study = optuna.create_study(direction="maximize", sampler=way.sampler(seed), pruner=Halving())
     found: list[float] = []
     for begin in [paper, *first]:
         study.enqueue_trial(begin)
@@ -148,7 +161,14 @@ def search(
         if prior_trials and len(found) > len(first):
             study = _with_prior(way, study, prior_trials, found, seed * 1000 + len(found))
         trial = study.ask()
-        value = machine.value(draw(space, trial))
+        params = draw(space, trial)
+        if pruning and machine.rung:
+            trial.report(machine.value_at_rung(params), machine.rung)
+            if found and trial.should_prune():
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                found.append(-np.inf)
+                continue
+        value = machine.value(params)
         study.tell(trial, value)
         found.append(value)
     return list(np.maximum.accumulate(found))
@@ -195,7 +215,9 @@ def machines_of(ledger: Ledger, name: str, least: int) -> dict[str, Machine]:
     return found
 
 
-def replay(ledger: Ledger, names: Sequence[str], chosen: Sequence[Way], seeds: int, least: int) -> pd.DataFrame:
+def replay(
+    ledger: Ledger, names: Sequence[str], chosen: Sequence[Way], seeds: int, least: int, pruning: bool
+) -> pd.DataFrame:
     rows = []
     for name in names:
         known: Family = family(name)
@@ -214,7 +236,7 @@ def replay(ledger: Ledger, names: Sequence[str], chosen: Sequence[Way], seeds: i
                 for way in chosen:
                     if seed < way.seeds:
                         began = time.perf_counter()
-                        best = search(way, space, paper, machine, others, seed)
+                        best = search(way, space, paper, machine, others, seed, pruning)
                         seconds = time.perf_counter() - began
                         regrets = {at: machine.best - best[at - 1] for at in way.trials}
                         rows += [(name, of, way.name, seed, at, value, seconds) for at, value in regrets.items()]
@@ -230,6 +252,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--without", help="leave out the ways whose names contain this")
     made.add_argument("--sizes", default=str(prior.SIZE), metavar="N,N", help="of the portfolio")
     made.add_argument("--least", type=int, default=40, help="trials of a machine that counts")
+    made.add_argument("--pruning", action="store_true", help="not for the ways that learn of the prior")
     args = made.parse_args(argv)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -245,7 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for way in chosen
         if way.name == "warm, TPE"
     ]
-    frame = replay(ledger, names, chosen, args.seeds, args.least)
+    frame = replay(ledger, names, chosen, args.seeds, args.least, args.pruning)
     per_family = frame.pivot_table(index="way", columns=["family", "trials"], values="regret", sort=False)
     overall = frame.pivot_table(index="way", columns="trials", values="regret", sort=False)
     error = frame.groupby(["way", "trials"])["regret"].sem().unstack()
