@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from asd_ray.ledger import Ledger, compact, verify
+from asd_ray.ledger import SCHEMA_VERSION, Ledger, compact, verify
 from asd_ray.ledger.trial_file import SCHEMA_KEY, TRIALS_KEY
 
 _spec = importlib.util.spec_from_file_location("broken_files", Path(__file__).with_name("test_store.py"))
@@ -139,7 +139,7 @@ def test_rows_that_do_not_fit_their_record_are_found(filled: Ledger, trial, chan
 
 def test_a_newer_version_and_a_foreign_file_are_problems_but_stay(filled: Ledger, trial) -> None:
     path = path_of(filled, trial(2)[0])
-    rewrite_metadata(path, {SCHEMA_KEY: b"3"})
+    rewrite_metadata(path, {SCHEMA_KEY: str(SCHEMA_VERSION + 1).encode()})
     notes = path.with_name("notes.txt")
     notes.write_text("mine")
     report = verify(Ledger(filled.layout))
