@@ -127,6 +127,8 @@ def run_trial(
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # what a detector raises, SystemExit too, ends this trial and not the search
+            if hasattr(error, "ray_terminate_msg"):
+                raise  # Ray ends this worker, which says nothing about the trial
             yield _outcome_of_error(attempt, ledger, error)
             return
         results = [

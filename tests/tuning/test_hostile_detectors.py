@@ -181,6 +181,15 @@ def test_the_traceback_of_an_exit_is_stored_and_its_line_is_named(trial: Trial) 
     assert f"{Path(__file__).name}:" in record.error
 
 
+def test_a_worker_that_ray_ends_stores_no_failure(trial: Trial, bench: Any) -> None:
+    """Ray raises SystemExit in whatever runs when a worker has to go. The trial can run elsewhere, or later."""
+    ended = SystemExit(0)
+    ended.ray_terminate_msg = "The process receives a SIGTERM."  # type: ignore[attr-defined]
+    with pytest.raises(SystemExit):
+        trial(raising(ended))
+    assert bench.records == []
+
+
 @pytest.mark.parametrize("error", [ValueError("x" * 40_000_000), AsdRayError("x" * 40_000_000)])
 def test_long_exceptions_are_shortened_in_the_record(trial: Trial, error: Exception) -> None:
     _, record = trial(raising(error))
