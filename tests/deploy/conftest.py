@@ -18,6 +18,16 @@ SMALL = {
 }
 
 
+def make_normal_sound(folder: Path) -> Path:
+    """A dataset of a fan with nothing but normal sound: sound/fan/unit_00/normal and unit_01/normal."""
+    Workspace(folder).bank("plain")
+    for clip in sorted((folder / "plain/dev_data/fan/train").glob("*.wav")):
+        target = folder / "sound/fan" / f"unit_{clip.name.split('_')[1]}" / "normal" / clip.name[-14:]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        clip.rename(target)
+    return folder / "sound"
+
+
 def space_file(folder: Path, family: str, params: dict[str, Any]) -> Path:
     """A search space whose paper's setting is small."""
     path = folder / f"{family}.py"

@@ -10,20 +10,15 @@ import soundfile
 
 from asd_ray import AsdRayError, Bundle, Dataset, Run
 from asd_ray.cli.score import main as score
-from asd_ray.conformance.workspace import Workspace
 from asd_ray.ensembling.unmeasured import NOT_MEASURED
-from tests.deploy.conftest import SMALL, space_file
+from tests.deploy.conftest import SMALL, make_normal_sound, space_file
 
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A search of fan/unit_0/normal and fan/unit_1/normal, its ensembles, its report and its bundle."""
+    """A search of normal sound alone, its ensembles, its report and its bundle."""
     folder = tmp_path_factory.mktemp("normal_only")
-    Workspace(folder).bank("plain")
-    for clip in sorted((folder / "plain" / "dev_data" / "fan" / "train").glob("*.wav")):
-        target = folder / "sound" / "fan" / f"unit_{clip.name.split('_')[1]}" / "normal" / clip.name[-14:]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        clip.rename(target)
+    make_normal_sound(folder)
     spaces = {family: space_file(folder, family, params) for family, params in SMALL.items()}
     run = Run(folder / "run")
     run.search(
