@@ -282,7 +282,7 @@ class Study:
     def _counts(self, record: TrialRecord) -> bool:
         """Whether a trial that this study could have drawn counts here: not if a study with other fixed values drew it.
 
-        One with the first setting counts whoever drew it.
+        One with the first setting counts, whichever study drew it.
         """
         return record.extra.get(FIXED, {}) == self.space.fixed or self._is_first(record.params)
 
