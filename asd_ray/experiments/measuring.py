@@ -17,7 +17,7 @@ from asd_ray.experiments.plan import PlannedRow, Training
 from asd_ray.families import family
 from asd_ray.ledger import Ledger, Settings, TrialRecord
 from asd_ray.ledger.record import LAST
-from asd_ray.metrics import EDITIONS, cells_batch, evaluable_clips
+from asd_ray.metrics import cells_batch, evaluable_clips
 from asd_ray.papers import PaperRow, PaperTable
 from asd_ray.tuning.spec import effective
 
@@ -85,10 +85,7 @@ def stored_trial(ledger: Ledger, training: Training, machine: str, seed: int, co
 
 def ids_of(table: PaperTable, machine: str, year: int | None) -> tuple[str, ...]:
     """The ids that the table is about, if the dataset is of its year; () if all ids of the dataset count."""
-    if year != table.year:
-        return ()
-    edition = EDITIONS[table.year]
-    return (edition.development if table.split == "development" else edition.evaluation).get(machine, ())
+    return table.official_ids.get(machine, ()) if year == table.year else ()
 
 
 def _by_variant(ledger: Ledger, record: TrialRecord) -> OfVariant:

@@ -118,6 +118,9 @@ def _machines(table: PaperTable, clips: ClipTable, machines: Sequence[str]) -> t
     asked_for = [machine for machine in known if not machines or machine in machines]
     missing = [machine for machine in asked_for if machine not in clips.machines]
     reasons = {name: problem.rule for name, problem in unsearchable_reasons(clips).items() if name in asked_for}
+    if clips.year == table.year and not table.machines:  # its totals are over the machines of its set
+        of_set = f"not a machine of the {table.split} set of {table.dataset}"
+        reasons |= {machine: of_set for machine in asked_for if machine not in table.official_ids}
     present = [machine for machine in asked_for if machine not in reasons and machine not in missing]
     lines = [f"{machine}: {reason}" for machine, reason in reasons.items()]
     if missing:

@@ -12,7 +12,6 @@ from asd_ray.experiments.measuring import Conditions, Measured, measure
 from asd_ray.experiments.plan import PlannedRow, TablePlan, Training
 from asd_ray.experiments.result import AVERAGE, Number, PaperResult, numbers_of
 from asd_ray.ledger import Ledger
-from asd_ray.metrics import EDITIONS
 from asd_ray.papers import Paper, PaperRow, PaperTable
 
 Search = Callable[[Training, int], object]  # trains one setting with one seed, or finds that it is stored
@@ -79,9 +78,7 @@ def _averaged(table: PaperTable, results: Results) -> list[str]:
     """The machines that the table averages; where it prints totals alone, those of its edition."""
     if table.machines:
         return list(table.machines)
-    edition = EDITIONS[table.year]
-    machines = edition.development if table.split == "development" else edition.evaluation
-    return list(dict.fromkeys((*machines, *results)))
+    return list(dict.fromkeys((*table.official_ids, *results)))
 
 
 def _part(experiment: Experiment, results: Results) -> Iterator[str]:

@@ -25,6 +25,7 @@ class Number:
     measure: str
     published: float | None
     ours: tuple[float, ...] = ()  # one per seed
+    same_machines: bool = True  # False for an average of ours over a part of the machines of the published one
 
     @property
     def mean(self) -> float | None:
@@ -32,8 +33,10 @@ class Number:
 
     @property
     def difference(self) -> float | None:
-        """Ours minus the published number."""
-        return None if self.mean is None or self.published is None else self.mean - self.published
+        """Ours minus the published number; None for averages over different machines."""
+        if self.mean is None or self.published is None or not self.same_machines:
+            return None
+        return self.mean - self.published
 
     @property
     def spread(self) -> float | None:
@@ -82,7 +85,7 @@ def numbers_of(table: PaperTable, row: PaperRow, ours: Ours, machines: Sequence[
     """The numbers of a row. `machines` are those that the published average is over.
 
     If ours lacks some of them, the average is over the others alone, and so is the published one beside it. Where the
-    paper prints totals alone, the published average stays that of all machines.
+    paper prints totals alone, the published average stays that of all machines, and there is no difference.
     """
     averaged = [machine for machine in machines if ours.get(machine)]
     is_part = bool(averaged) and averaged != list(machines)
@@ -98,4 +101,5 @@ def numbers_of(table: PaperTable, row: PaperRow, ours: Ours, machines: Sequence[
             else:
                 published = row.average[at] if row.average else None
             own = tuple(average(table.rule, [ours[machine][seed][at] for machine in averaged]) for seed in seeds)
-            yield Number(row.name, AVERAGE, measure.name, published, own)
+            same = not is_part or bool(row.values)
+            yield Number(row.name, AVERAGE, measure.name, published, own, same)

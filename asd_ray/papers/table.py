@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,14 @@ class PaperTable:
     def year(self) -> int:
         """The DCASE year of the dataset."""
         return int(self.dataset.removeprefix("dcase"))
+
+    @property
+    def official_ids(self) -> Mapping[str, tuple[str, ...]]:
+        """Machine -> ids of the official set that was scored."""
+        from asd_ray.metrics import EDITIONS
+
+        edition = EDITIONS[self.year]
+        return edition.development if self.split == "development" else edition.evaluation
 
     @property
     def runnable(self) -> tuple[PaperRow, ...]:

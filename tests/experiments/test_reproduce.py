@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,19 @@ def test_joint_rows_take_all_machines_of_the_dataset_at_once(data: Dataset) -> N
     assert (training.machines, training.jointly) == (("fan", "valve"), True)
     assert training.setting["head"] == "softmax"
     assert training.trained_with("fan") == {"fan", "valve"}
+
+
+def test_totals_leave_out_machines_of_another_set(data: Dataset) -> None:
+    """A table of the evaluation set prints totals alone; a machine of the development set has no part in them."""
+    frame = data.table.frame
+    renamed = data.table.with_frame(frame.assign(machine=frame["machine"].replace({"valve": "press"})))
+    table = find("baseline2022").table("development")
+    plan = plan_table(table, renamed, rate=data.rate, held_out=0.1)
+    assert "press: not a machine of the development set of dcase2022" in plan.left_out
+    assert {each.machines for each in plan.trainings} == {("fan",)}
+    another_year = dataclasses.replace(renamed, year=2021)
+    every = plan_table(table, another_year, rate=data.rate, held_out=0.1)
+    assert {each.machines for each in every.trainings} == {("fan", "press")}
 
 
 def test_a_family_that_does_not_suit_the_clips_is_left_out_with_the_reason(data: Dataset) -> None:

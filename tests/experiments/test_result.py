@@ -64,3 +64,6 @@ def test_totals_stay_those_of_all_machines() -> None:
     found = list(numbers_of(TOTALS, row, {"fan": {0: (60.0, 50.0, 55.0)}}, ("fan", "valve")))
     assert [(each.machine, each.published) for each in found[:2]] == [("fan", None), (AVERAGE, 68.6)]
     assert found[1].ours == (60.0,)
+    assert found[1].difference is None, "the averages are over different machines"
+    whole = {machine: {0: (60.0, 50.0, 55.0)} for machine in ("fan", "valve")}
+    assert list(numbers_of(TOTALS, row, whole, ("fan", "valve")))[2].difference == pytest.approx(60.0 - 68.6)
