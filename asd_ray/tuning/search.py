@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from asd_ray._log import LOGGER, line
+from asd_ray._signals import acting_thread
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.ledger.states import States
@@ -290,21 +291,26 @@ def _share_done(study: Study) -> float:
 def interruptible(search: Search, say: Callable[[str], None]) -> Iterator[None]:
     """Ctrl-C once: running trials are finished, and no new one starts. Ctrl-C twice: KeyboardInterrupt at once."""
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if search.stopping == "Ctrl-C":
-            raise KeyboardInterrupt
-        search.stopping = "Ctrl-C"
+    def say_it(number: int) -> None:
         count = len(search.running)
         say(f"stopping: {count} running trial{'s' * (count != 1)} will be finished; Ctrl-C again to stop now")
 
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set a handler
         yield
         return
-    before = signal.signal(signal.SIGINT, on_signal)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with acting_thread(say_it) as tell:
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            if search.stopping == "Ctrl-C":
+                raise KeyboardInterrupt
+            search.stopping = "Ctrl-C"
+            tell(number)
+
+        before = signal.signal(signal.SIGINT, on_signal)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 def run_serially(search: Search) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from asd_ray._signals import acting_thread
 from asd_ray._terminal import say
 from asd_ray.deploy.watch.delivery import Delivery, Receiver
 from asd_ray.deploy.watch.events import Event
@@ -72,17 +73,19 @@ def stopped_by_signals(watch: Watch) -> Iterator[None]:
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        watch.stop(signal.Signals(number).name)
-        restore()
-
     def restore() -> None:
         for each, handler in before.items():
             signal.signal(each, handler)
 
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        restore()
+    with acting_thread(lambda number: watch.stop(signal.Signals(number).name)) as tell:
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            tell(number)
+            restore()
+
+        for number in before:
+            signal.signal(number, stop)
+        try:
+            yield
+        finally:
+            restore()
