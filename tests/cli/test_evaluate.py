@@ -2,7 +2,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -152,9 +151,7 @@ def test_scores_alone_will_do_if_asked(tmp_path, capsys):
 def test_help_answers_at_once_and_ends_with_examples():
     """Neither pandas nor scikit-learn is imported before there is something to score."""
     code = "import sys, asd_ray.evaluate as e\ntry: e.main(['-h'])\nfinally: print(list(sys.modules), file=sys.stderr)"
-    started = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert time.monotonic() - started < 5  # a bound for a busy machine; what counts is what was imported
     assert not {"pandas", "numpy", "sklearn", "scipy", "torch", "ray"} & set(eval(done.stderr))
     assert "examples:\n  asd-ray evaluate --year 2020" in done.stdout
 

@@ -115,7 +115,7 @@ def test_a_folder_is_watched_until_a_signal(place: Path, tmp_path: Path) -> None
     assert process.stdout is not None
     lines = [json.loads(process.stdout.readline()) for _ in range(5)]
     process.send_signal(signal.SIGTERM)
-    *_, stopped = (json.loads(line) for line in process.communicate(timeout=30)[0].splitlines())
+    *_, stopped = (json.loads(line) for line in process.communicate(timeout=120)[0].splitlines())
     kinds = sorted((line["event"], line.get("name")) for line in lines[1:])
     assert kinds == [("unreadable", "broken.wav"), *[("window", f"{n}.wav") for n in range(3)]]
     assert (stopped["reason"], stopped["files"], process.returncode) == ("SIGTERM", 3, 0)

@@ -17,6 +17,7 @@ class HttpReceiver:
     port: int = 0  # 0: any that is free
     status: int = 200
     delay: float = 0.0
+    held: threading.Event | None = None  # no answer before it is set
     location: str = ""
     confirmed: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -34,6 +35,8 @@ class HttpReceiver:
                 receiver.methods.add(self.command)
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 time.sleep(receiver.delay)
+                if receiver.held:
+                    receiver.held.wait(60)
                 self.send_response(receiver.status)
                 if receiver.location:
                     self.send_header("Location", receiver.location)
@@ -60,7 +63,7 @@ class HttpReceiver:
             thread.join()
 
 
-def eventually(condition: Any, seconds: float = 20.0) -> None:
+def eventually(condition: Any, seconds: float = 60.0) -> None:
     """Wait until `condition()` holds; fail after `seconds`."""
     limit = time.monotonic() + seconds
     while not condition():

@@ -53,7 +53,7 @@ def line(process: subprocess.Popen[bytes]) -> dict[str, Any]:
 
 
 def rest(process: subprocess.Popen[bytes]) -> list[dict[str, Any]]:
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=120)
     return [json.loads(text) for text in out.splitlines()]
 
 
@@ -145,7 +145,7 @@ def test_what_cannot_be_sent_at_the_end_waits_for_the_next_watch(start: Start, t
     receiver = HttpReceiver(status=500)
     with receiver.running() as url:
         process = start(webhook=url, spool=str(tmp_path))
-        _, err = process.communicate(noise(2.0).tobytes(), timeout=30)
+        _, err = process.communicate(noise(2.0).tobytes(), timeout=120)
     assert process.returncode == 0
     assert b"it answered 500" in err
     assert b"2 events could not be sent yet" in err
