@@ -62,7 +62,8 @@ class Candidates:
     """Every candidate of one machine, over the same clips.
 
     `table` has one row per candidate: trial, variant, name, family, …, paper (whether it has its paper's setting),
-    params, peeked (whether its epoch was chosen by test labels), guided (whether its search was led by test labels).
+    epochs (how many it trained), params, peeked (whether its epoch was chosen by test labels), guided (whether its
+    search was led by test labels).
     `normal` holds the clips whose scores standardise: normal clips of the training data or held-out ones; where `by`
     is "test", the test clips themselves, without their labels.
     """
@@ -226,6 +227,7 @@ def load(
         machine,
         frame.assign(
             paper=np.array([record.paper for record in own]),
+            epochs=np.array([record.epochs for record in own]),
             peeked=np.array([bool(record.settings and record.settings.checkpoint == ORACLE) for record in own]),
             guided=np.array([bool(record.settings and record.settings.objective == LABELS) for record in own]),
             params=pd.Series([record.params for record in own], dtype=object),

@@ -22,25 +22,38 @@ MOST = {"k": 10**6, "size": 10**6, "pool": 10**6, "bags": 1000, "trials": 10_000
 
 @dataclass(frozen=True)
 class Slot:
-    """Candidates of a family, of some variants and with some parameters. The best of them becomes a member."""
+    """Candidates of a family, of some variants and with some parameters. The best `size` of them become members."""
 
     family: str
     variants: tuple[str, ...] = ()  # empty: all variants
     params: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 1  # fewer where there are fewer
+    distinct: tuple[str, ...] = ()  # parameters; no two members have the same values of all of these
+    paper: bool = False  # only one trial, with its paper's setting; see `slots`
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= MOST["size"]:
+            least = "at least 1" if self.size < 1 else f"at most {MOST['size']}"
+            raise AsdRayError(f"size of a slot must be {least} but is {str(self.size)[:40]}")
+        if self.distinct and self.size == 1:
+            raise AsdRayError("distinct of a slot keeps its members apart, but its size is 1; give it size = 2 or more")
 
     def __str__(self) -> str:
-        conditions = [f"{name} {value!r}" for name, value in self.params.items()]
+        conditions = ["its paper's setting"] if self.paper else []
+        conditions += [f"{name} {value!r}" for name, value in self.params.items()]
         conditions += [f"variant {' or '.join(self.variants)}"] if self.variants else []
         return self.family + (f" ({', '.join(conditions)})" if conditions else "")
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Read an ensemble file's value or a TOML table. An unknown field raises a TypeError."""
-        variants, params = stored.get("variants", ()), stored.get("params", {})
-        return cls(**{**stored, "variants": tuple(variants), "params": dict(params)})
+        lists = {name: tuple(stored.get(name, ())) for name in ("variants", "distinct")}
+        return cls(**{**stored, **lists, "params": dict(stored.get("params", {}))})
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"variants": list(self.variants)}
+        stored = asdict(self) | {"variants": list(self.variants), "distinct": list(self.distinct)}
+        absent = {"size": 1, "distinct": [], "paper": False}  # as in a recipe's
+        return {name: value for name, value in stored.items() if name not in absent or value != absent[name]}
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class Recipe:
 
     select      what it chooses, and the fields that it reads
     best        the best single candidate (of `slots`, where there are some)
-    slots       the best candidate of each of `slots`
+    slots       the best candidate of each of `slots`, or the best `size` of a slot
     best_per_family  the best candidate of each family
     top_k       the `k` best candidates
     greedy      forward selection with replacement: `size`, `pool`, `bags`, `fraction`
@@ -107,6 +120,8 @@ class Recipe:
             raise AsdRayError(f'only label_free reads variants, but select is "{self.select}"; remove variants')
         if self.select == "slots" and not self.slots:
             raise AsdRayError('select = "slots" needs [[slots]] with a family each')
+        if self.select != "slots" and any(slot.size > 1 for slot in self.slots):
+            raise AsdRayError(f'only select = "slots" takes several members of a slot, but it is "{self.select}"')
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:

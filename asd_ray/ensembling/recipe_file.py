@@ -114,7 +114,14 @@ _TYPES: dict[str, _Type] = {
     "standardise": dict,
     "fraction": (int, float),
 }
-_SLOT: dict[str, _Type] = {"family": str, "variants": list, "params": dict}
+_SLOT: dict[str, _Type] = {
+    "family": str,
+    "variants": list,
+    "params": dict,
+    "size": int,
+    "distinct": list,
+    "paper": bool,
+}
 _STANDARDISE: dict[str, _Type] = {"how": str, "per": str, "floor": (int, float)}
 
 
@@ -146,9 +153,11 @@ def _problems(table: Mapping[str, Any]) -> list[str]:
 
 
 def _slot_problems(slot: Mapping[str, Any]) -> list[str]:
-    problems, variants, params = [], slot.get("variants"), slot.get("params")
-    if isinstance(variants, list) and not all(isinstance(name, str) for name in variants):
-        problems.append(f'variants of a slot must be texts such as ["mse"] but are {_shown(variants)}')
+    problems, params = [], slot.get("params")
+    for field, example in (("variants", "mse"), ("distinct", "lr")):
+        names = slot.get(field)
+        if isinstance(names, list) and not all(isinstance(name, str) for name in names):
+            problems.append(f'{field} of a slot must be texts such as ["{example}"] but are {_shown(names)}')
     for name, value in params.items() if isinstance(params, dict) else ():
         for item in value if isinstance(value, list) else [value]:
             if not isinstance(item, str | int | float) or (isinstance(item, float) and not math.isfinite(item)):
@@ -170,12 +179,13 @@ def _type_problems(table: Mapping[str, Any], types: Mapping[str, _Type], kind: s
         if name in types
         else str(unknown(kind, name[:60], types))
         for name, value in table.items()
-        if name not in types or not isinstance(value, types[name]) or isinstance(value, bool)
+        if name not in types or not isinstance(value, types[name]) or isinstance(value, bool) != (types[name] is bool)
     ]
 
 
 def _called(kind: _Type) -> str:
     names = {str: "text", list: "a list", dict: "a table", int: "a whole number", float: "a number"}
+    names[bool] = "true or false"
     return " or ".join(names[one] for one in (kind if isinstance(kind, tuple) else (kind,)))
 
 

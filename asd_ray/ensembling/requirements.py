@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from asd_ray._shipped import shipped
-from asd_ray.ensembling.candidates import CONSTANT, TEST_OTHERS, Candidates, LeftOut
+from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.combine import TRANSDUCTIVE
 from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.label_free import criterion_lacking, criterion_of, without_labels
-from asd_ray.ensembling.recipe import Recipe, Slot
-from asd_ray.ensembling.slots import fits, slot_rows
+from asd_ray.ensembling.recipe import Recipe
+from asd_ray.ensembling.slots import slot_rows
+from asd_ray.ensembling.unfilled import reasons_of, slots_lacking
 from asd_ray.ensembling.unmeasured import lack, what_they_are
-from asd_ray.errors import AsdRayError, unknown
+from asd_ray.errors import AsdRayError
 
 
 class CannotFollow(AsdRayError):
@@ -53,11 +52,9 @@ def lacking(recipe: Recipe, candidates: Candidates) -> str:
             f"no candidate scores 10 s of sound within {in_ms(budget.limit)} on this computer; the fastest is "
             f"{candidates.table['name'].iat[cheapest]} with {in_ms(least)}: {_larger_limit(least)}"
         )
-    unfilled = [slot for slot in recipe.slots if not fits(slot, candidates.table).any()]
-    needed = unfilled if recipe.select == "slots" or len(unfilled) == len(recipe.slots) else []
     start = f"recipe {recipe.stem}"
-    if needed:
-        return f"{start} {_slots_lacking(needed, candidates)}"
+    if reason := slots_lacking(recipe, candidates):
+        return f"{start} {reason}"
     if reason := criterion_lacking(recipe, candidates):
         return f"{start} {reason}"
     if recipe.uses_labels or without_labels(recipe, candidates).members:
@@ -74,7 +71,7 @@ def lacking(recipe: Recipe, candidates: Candidates) -> str:
         )
     return (
         f"{start} needs a complete trial with the papers' settings, and the ledger has none"
-        f"{_reasons(candidates.left_out)}; run: {candidates.search()}, or choose another recipe"
+        f"{reasons_of(candidates.left_out)}; run: {candidates.search()}, or choose another recipe"
     )
 
 
@@ -111,60 +108,3 @@ def _too_slow(recipe: Recipe, candidates: Candidates) -> str:
 
 def _larger_limit(seconds: float) -> str:
     return f"use --infer-limit {math.ceil(seconds * 1050)}ms or more, or search faster settings"
-
-
-def _slots_lacking(needed: Sequence[Slot], candidates: Candidates) -> str:
-    reasons = [(slot, _slot_lacking(slot, candidates)) for slot in needed]
-    not_run = [slot for slot, reason in reasons if not reason]
-    parts = [reason for _, reason in reasons if reason]
-    if not_run:
-        families = list(dict.fromkeys(slot.family for slot in not_run))
-        slots = "; ".join(map(str, not_run))
-        parts.append(f"needs {slots}, which no complete trial has; run: {candidates.search(families)}")
-    return "; and ".join(parts)
-
-
-def _slot_lacking(slot: Slot, candidates: Candidates) -> str:
-    """The reason why no candidate fits a slot, with its cure; "" if no such trial was run."""
-    own = candidates.table[candidates.table["family"] == slot.family]
-    left_out = [candidate for candidate in candidates.left_out if candidate.family == slot.family]
-    if left_out and (own.empty or any(candidate.variant in slot.variants for candidate in left_out)):
-        return f"needs {slot}, whose candidates cannot be used{_reasons(left_out)}; {_cure(left_out[0], candidates)}"
-    if own.empty:
-        known = {path.stem for path in shipped("search_spaces").glob("*.py")} | set(candidates.table["family"])
-        if slot.family not in known:
-            return (
-                f"has an {unknown('family', slot.family[:60], known)}; a family of your own has the name that asd-ray "
-                "ledger ls shows, once it was searched"
-            )
-        return ""
-    if slot.variants and not own["variant"].isin(slot.variants).any():
-        variants = ", ".join(sorted(set(own["variant"])))
-        return f"needs {slot}, but the variants of {slot.family} are {variants}; name one of these"
-    parameters = {name for params in own["params"] for name in params}
-    if strange := sorted(set(slot.params) - parameters):
-        known_parameters = ", ".join(sorted(parameters)) or "none"
-        return f"needs {slot}, but no trial of {slot.family} has a parameter {strange[0]}; known: {known_parameters}"
-    return ""
-
-
-def _cure(left_out: LeftOut, candidates: Candidates) -> str:
-    search = candidates.search([left_out.family])
-    if left_out.reason == CONSTANT:
-        return f"constant scores cannot be standardised: the detector learned nothing; search other settings: {search}"
-    if left_out.reason == TEST_OTHERS:
-        search = replace(candidates, run="").search([left_out.family], "--run")
-        return f"their clips are those of another dataset; search in a separate run: {search} OTHER_RUN"
-    return f"standardise by other clips: --by {'held_out' if candidates.by == 'train' else 'train'}"
-
-
-def _reasons(left_out: Sequence[LeftOut]) -> str:
-    """`` (constant scores: fan-idnn-0000 mse and 3 more)``"""
-    names_of: dict[str, list[str]] = {}
-    for candidate in left_out:
-        names_of.setdefault(candidate.reason, []).append(f"{candidate.name} {candidate.variant}".strip())
-    parts = [
-        f"{reason}: {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-        for reason, names in names_of.items()
-    ]
-    return f" ({'; '.join(parts)})" if parts else ""

@@ -55,7 +55,12 @@ class FileName:
 NAMED: dict[str, Shape] = {"name": TEXT, "family": TEXT, "variant": TEXT}
 MEANS: dict[str, Shape] = {"auc": SHARE, "pauc": SHARE, "hmean": SHARE}
 INTERVAL = Items((Number(-1, 1),) * 2)
-SLOT = object_of(family=TEXT, variants=ListOf(TEXT), params=DictOf(Anything()))
+SLOT = object_of(
+    {"size": COUNT, "distinct": ListOf(TEXT), "paper": Flag()},
+    family=TEXT,
+    variants=ListOf(TEXT),
+    params=DictOf(Anything()),
+)
 STANDARDISE = object_of(how=TEXT, per=TEXT, floor=SHARE)
 RECIPE = object_of(
     {"criterion": TEXT, "variants": TEXT},

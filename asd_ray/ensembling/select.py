@@ -14,7 +14,7 @@ from asd_ray.ensembling.cell_scorer import DIGITS, CellScorer
 from asd_ray.ensembling.combine import combine
 from asd_ray.ensembling.greedy import Selection, greedy
 from asd_ray.ensembling.recipe import Recipe
-from asd_ray.ensembling.slots import fits, slot_rows
+from asd_ray.ensembling.slots import fits, kept_apart, slot_rows
 from asd_ray.ensembling.smooth_weights import smooth_weights
 from asd_ray.errors import AsdRayError
 
@@ -78,12 +78,7 @@ def _members(recipe: Recipe, table: pd.DataFrame, alone: Floats, budget: Budget)
     if recipe.select == "top_k":
         return budget.chosen(np.argsort(-alone, kind="stable").tolist(), recipe.k)
     if recipe.select == "slots":
-        groups = slot_rows(recipe, table)
-        members: list[int] = []
-        for at, rows in enumerate(groups):
-            room = budget.room(members, groups[at + 1 :])
-            members.append(_best(alone, rows[room[rows]]))
-        return members
+        return _of_slots(recipe, table, alone, budget)
     families = table["family"].to_numpy().astype(str)
     own = dict[str, int]()
     room = budget.room()
@@ -92,6 +87,24 @@ def _members(recipe: Recipe, table: pd.DataFrame, alone: Floats, budget: Budget)
             own[families[row]] = int(row)
             room = budget.room(own.values())
     return list(own.values())
+
+
+def _of_slots(recipe: Recipe, table: pd.DataFrame, alone: Floats, budget: Budget) -> list[int]:
+    """The best candidate of each slot in their order; then the further members of each, as far as time is left."""
+    groups, members = slot_rows(recipe, table), list[int]()
+    for at, rows in enumerate(groups):
+        room = budget.room(members, groups[at + 1 :])
+        members.append(_best(alone, rows[room[rows]]))
+    firsts = tuple(members)
+    for slot, rows, first in zip(recipe.slots, groups, firsts, strict=True):
+        keys, room = kept_apart(slot, table), budget.room(members)
+        taken = {keys[first]}
+        for row in rows[np.argsort(-alone[rows], kind="stable")].tolist():
+            if len(taken) < slot.size and room[row] and keys[row] not in taken:
+                taken.add(keys[row])
+                members.append(row)
+                room = budget.room(members)
+    return members
 
 
 def _equally_weighted(members: list[int], scores: Floats, scorer: CellScorer, how: str) -> Selection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Rows = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
 
 
 def slot_rows(recipe: Recipe, table: pd.DataFrame) -> list[Rows]:
@@ -20,11 +22,40 @@ def slot_rows(recipe: Recipe, table: pd.DataFrame) -> list[Rows]:
     return [np.flatnonzero(fits(slot, table)) for slot in recipe.slots]
 
 
-def fits(slot: Slot, table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def fits(slot: Slot, table: pd.DataFrame) -> Mask:
     """A mask of the candidates that a slot allows."""
     allowed = (table["family"] == slot.family).to_numpy(copy=True)
     if slot.variants:
         allowed &= table["variant"].isin(slot.variants).to_numpy()
     for name, value in slot.params.items():
         allowed &= np.array([params.get(name) == value for params in table["params"]], bool)
-    return allowed
+    return allowed & _of_one_paper_trial(allowed, table) if slot.paper else allowed
+
+
+def _of_one_paper_trial(allowed: Mask, table: pd.DataFrame) -> Mask:
+    """A mask of one trial with the paper's setting, among the `allowed` ones.
+
+    Such a setting may have been trained with several seeds, or shortened by --epochs-cap. The longest training counts,
+    and of equal ones the lowest number. No label decides.
+    """
+    rows = np.flatnonzero(allowed & table["paper"].to_numpy(bool))
+    if not len(rows):
+        return np.zeros(len(table), bool)
+    epochs, numbers, trials = (table[name].to_numpy() for name in ("epochs", "number", "trial"))
+    first = min(rows, key=lambda row: (-epochs[row], numbers[row]))
+    return np.asarray(trials == trials[first])
+
+
+def kept_apart(slot: Slot, table: pd.DataFrame) -> list[Hashable]:
+    """A key for each candidate. No two members of a slot have the same one."""
+    if not slot.distinct:
+        return list(range(len(table)))
+    return [tuple(params.get(name) for name in slot.distinct) for params in table["params"]]
+
+
+def best_of_each(slot: Slot, table: pd.DataFrame, order: Sequence[int]) -> list[int]:
+    """Of candidates in an order, the first of each key of `kept_apart`."""
+    keys, first = kept_apart(slot, table), dict[Hashable, int]()
+    for row in order:
+        first.setdefault(keys[row], int(row))
+    return list(first.values())

@@ -73,6 +73,7 @@ def make_table(count: int, families: Sequence[str] = ("idnn", "group_made")) -> 
             "family": [families[i % len(families)] for i in range(count)],
             "number": [*range(count)],
             "paper": [i < len(families) for i in range(count)],
+            "epochs": [0] * count,
             "peeked": [False] * count,
             "guided": [True] * count,
             "params": pd.Series([{"lr": 10.0**-i} for i in range(count)], dtype=object),

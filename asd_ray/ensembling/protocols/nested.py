@@ -16,6 +16,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,8 +25,11 @@ from asd_ray.ensembling.evaluation_set import EvaluationSet, Mask, ensemble_scor
 from asd_ray.ensembling.greedy import Selection
 from asd_ray.ensembling.protocols._base import Floats, Measurement, measure_whole, measurement_of, select_without
 from asd_ray.ensembling.protocols.crossval import CrossVal, fewest_clips, folds_of
-from asd_ray.ensembling.recipe import Recipe
-from asd_ray.ensembling.slots import slot_rows
+from asd_ray.ensembling.recipe import Recipe, Slot
+from asd_ray.ensembling.slots import Rows, best_of_each, slot_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REPEATS = 1  # of the folds
 INNER = 3  # folds inside a fold, drawn once
@@ -100,8 +104,11 @@ def _sub(evaluation: EvaluationSet, recipes: Sequence[Recipe], clips: Mask) -> E
     alone: Floats = evaluation.alone(clips)
     families = table["family"].to_numpy()
     groups = [np.flatnonzero(families == family) for family in dict.fromkeys(families)]
-    groups += [rows for recipe in recipes for rows in slot_rows(recipe, table)]
     best = [np.argsort(-alone, kind="stable")[:POOL]]
+    for recipe in recipes:
+        own = slot_rows(recipe, table)
+        groups += own
+        best += [_of_slot(slot, table, rows, alone) for slot, rows in zip(recipe.slots, own, strict=True)]
     best += [rows[np.argsort(-alone[rows], kind="stable")[:POOL_OF_GROUP]] for rows in groups]
     rows = np.unique(np.concatenate(best))
     return EvaluationSet(
@@ -112,3 +119,9 @@ def _sub(evaluation: EvaluationSet, recipes: Sequence[Recipe], clips: Mask) -> E
         scores[rows],
         evaluation.budget.take(rows),
     )
+
+
+def _of_slot(slot: Slot, table: pd.DataFrame, rows: Rows, alone: Floats) -> Rows:
+    """The best candidates of a slot that may be members together."""
+    order = rows[np.argsort(-alone[rows], kind="stable")].tolist()
+    return np.array(best_of_each(slot, table, order)[: max(POOL_OF_GROUP, slot.size)], np.intp)
