@@ -19,14 +19,22 @@ from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_has
 from asd_ray.metrics.injected import fault_name
 
 IDS = ("00", "02")
+IMAGES = {"channels": 1, "frames": 64, "hop": 8, "test_hop": 8}
+DENSITY = {"frames": 5, "hidden": 128, "bottleneck": 32, "components": 10, "order": "middle"}
 FAMILIES: dict[str, list[dict[str, Any]]] = {  # all that the shipped recipes ask for
     "id_classifier": [
-        {"net": "mobilenet_v2", "head": "softmax"},
-        {"net": "mobilenet_v2", "head": "arcface"},
-        {"net": "resnet50", "head": "softmax"},
+        {"net": "mobilenet_v2", "head": "softmax", "mix": "both", "warps": 2, **IMAGES},
+        {"net": "mobilenet_v2", "head": "arcface", "mix": "both", "warps": 2, **IMAGES},
+        {"net": "resnet50", "head": "softmax", "mix": "both", "warps": 2, **IMAGES},
+        {"net": "mobilenet_v2", "head": "softmax", "mix": "before", "warps": 2, **IMAGES},
     ],
-    "group_made": [{"lr": 1e-3}, {"lr": 1e-4}],
-    "aegan_ad": [{"lr": 2e-4}],
+    "group_made": [{**DENSITY, "lr": 1e-3}, {**DENSITY, "lr": 1e-4}],
+    "aegan_ad": [{"lr": 2e-4}, {"lr": 1e-4}],
+}
+VARIANTS = {  # of these families
+    "id_classifier": ("probability", "nll"),
+    "group_made": ("all", "middle"),
+    "aegan_ad": ("D_maha", "G_z_cos_max"),
 }
 
 SMALL: dict[str, list[dict[str, Any]]] = {"idnn": [{"lr": 0.1}, {"lr": 0.2}], "group_made": [{"lr": 0.3}]}
@@ -103,7 +111,7 @@ def make_ledger(
     families: Mapping[str, Sequence[Mapping[str, Any]]] = SMALL,
     machine: str = "fan",
     per: int = 6,
-    variants: Sequence[str] = ("mse", "nll"),
+    variants: Sequence[str] | Mapping[str, Sequence[str]] = ("mse", "nll"),
     splits: Sequence[str] = ("train", "held_out", "test"),
     labels: str = "known",
     year: int | None = 2022,
@@ -113,6 +121,7 @@ def make_ledger(
 ) -> Ledger:
     """A trial for each set of parameters, the first of a family being its paper's setting.
 
+    `variants` are those of every family, or of each one.
     `change` may put other scores in the place of (family, number, variant)'s.
     """
     ledger = Ledger(run)
@@ -124,8 +133,9 @@ def make_ledger(
     for family, settings in families.items():
         for number, params in enumerate(settings):
             seed += 1
-            levels = [strength if strength is not None else 0.3 + 0.4 * (seed % 3)] * len(variants)
-            drawn = dict(zip(variants, make_scores(clips, levels, seed), strict=True))
+            own = variants[family] if isinstance(variants, Mapping) else variants
+            levels = [strength if strength is not None else 0.3 + 0.4 * (seed % 3)] * len(own)
+            drawn = dict(zip(own, make_scores(clips, levels, seed), strict=True))
             trial = TrialRecord(
                 **{  # type: ignore[arg-type]
                     "trial": trial_hash(machine=machine, family=family, number=number, other=repr(record)),
@@ -176,7 +186,8 @@ def ledger_of(tmp_path: Path) -> Callable[..., Ledger]:
 def all_families(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """With what all shipped recipes ask for; of DCASE 2020's cells. Not to be added to."""
     splits = ("train", "held_out", "test", "fault")
-    return make_ledger(tmp_path_factory.mktemp("families") / "run", FAMILIES, year=2020, splits=splits)
+    run = tmp_path_factory.mktemp("families") / "run"
+    return make_ledger(run, FAMILIES, variants=VARIANTS, year=2020, splits=splits)
 
 
 @pytest.fixture(scope="session")

@@ -133,6 +133,7 @@ def test_times_are_shown_in_ms(seconds: float, text: str) -> None:
 # -- ways to select --------------------------------------------------------------------------------------------------
 
 SLOTS = (Slot("idnn"), Slot("group_made"))
+MORE = (Slot("idnn", size=3), Slot("group_made"))
 WAYS = [
     # recipe, limit in ms, members; alone the order is 1, 4, 2, 5, 3, 0
     (Recipe("r", "best"), 10, [1]),
@@ -146,6 +147,10 @@ WAYS = [
     (Recipe("r", "slots", slots=SLOTS), 15, [4, 1]),
     (Recipe("r", "slots", slots=SLOTS), 10, [4, 5]),
     (Recipe("r", "slots", slots=SLOTS), 5, [2, 5]),
+    (Recipe("r", "slots", slots=MORE), 18, [4, 1, 2, 0]),
+    (Recipe("r", "slots", slots=MORE), 17, [4, 1, 2]),
+    (Recipe("r", "slots", slots=MORE), 16, [4, 1, 0]),  # further members after the first of every slot
+    (Recipe("r", "slots", slots=MORE), 10, [4, 5, 2]),
 ]
 
 

@@ -47,10 +47,11 @@ def test_every_shipped_recipe_is_followed_where_its_families_are(name: str, all_
         for slot, member in zip(recipe.slots, ensemble.members, strict=False):
             assert member.family == slot.family
             assert dict(slot.params).items() <= member.params.items()
+            assert not slot.variants or member.variant in slot.variants
 
 
 def test_numbers_are_those_of_scikit_learn_on_scores_put_together_by_hand(all_families: Ledger) -> None:
-    """System 2 of Giri et al.: z by the training clips of each id, mean, AUC and pAUC of each id."""
+    """System 2 of Giri et al.: z by the training clips of each id, mean of all members, AUC and pAUC of each id."""
     ensemble = build(load(all_families, "fan", "train"), find_recipe("giri_system_2").ways()[0], QUICK)
     together = 0.0
     for member in ensemble.members:
@@ -60,16 +61,55 @@ def test_numbers_are_those_of_scikit_learn_on_scores_put_together_by_hand(all_fa
         train = rows[rows["split"] == "train"].groupby("id")["score"]
         test = rows[rows["split"] == "test"].set_index("clip").sort_index()
         z = (test["score"] - test["id"].map(train.mean())) / test["id"].map(train.apply(lambda x: np.std(x.to_numpy())))
-        together = together + z / 2
+        together = together + z / 3
     cells = {}
     for each, here in test.assign(score=together).groupby("id"):
         cells[f"{each}/auc"] = roc_auc_score(here["label"] == "anomaly", here["score"])
         cells[f"{each}/pauc"] = roc_auc_score(here["label"] == "anomaly", here["score"], max_fpr=0.1)
     expected = ensemble.metrics["oracle"]
-    assert [member.family for member in ensemble.members] == ["id_classifier", "group_made"]
+    assert [(member.family, member.variant, member.params.get("mix")) for member in ensemble.members] == [
+        ("id_classifier", "probability", "both"),
+        ("group_made", "all", None),
+        ("id_classifier", "probability", "before"),
+    ]
     assert expected.cells == pytest.approx(cells, abs=1e-6)  # scores are float32
     assert expected.value == pytest.approx(4 / sum(1 / value for value in cells.values()), abs=1e-6)
     assert expected.auc == pytest.approx(2 / sum(1 / cells[f"{each}/auc"] for each in ("00", "02")), abs=1e-6)
+
+
+def test_giris_systems_have_no_least_deviation(few: Candidates) -> None:
+    """Where the scores of an id hardly differ, their own deviation counts; most other recipes have a floor."""
+    calm = (few.normal["id"] == "02").to_numpy()
+    few = replace(few, normal_scores=np.where(calm, few.normal_scores / 1000, few.normal_scores))
+
+    def scale_of(name: str) -> float:
+        ensemble = build(few, Recipe("r", "best", standardise=find_recipe(name).standardise), QUICK)
+        [scales], [member] = ensemble.statistics.scale, ensemble.members
+        own.append(few.normal_scores[few.table["trial"].tolist().index(member.trial), calm].astype(float).std())
+        return scales[ensemble.statistics.groups.index("02")]
+
+    own: list[float] = []
+    assert scale_of("giri_system_2") == pytest.approx(own[0])
+    assert scale_of("best_single") > 20 * own[0]
+
+
+def test_aegan_best_score_is_of_one_training(few: Candidates) -> None:
+    """Not of the better trial with another setting, nor of a better one with another seed."""
+    table = few.table.assign(
+        family="aegan_ad", trial=["one", "two", "other", "one"], variant=["a", "a", "a", "b"], number=[3, 4, 0, 3]
+    )
+    [recipe] = find_recipe("aegan_best_score").ways()
+
+    def chosen(**columns: Any) -> list[tuple[str, str]]:
+        given = replace(few, table=table.assign(**columns))
+        return [(member.trial, member.variant) for member in build(given, recipe, QUICK).members]
+
+    assert chosen(paper=[True, True, False, True]) == [("one", "a")]
+    assert chosen(paper=[True, True, False, True], epochs=[60, 60, 60, 60]) == [("one", "a")]
+    assert chosen(paper=[True, True, False, True], epochs=[2, 60, 60, 2]) == [("two", "a")]  # 2: --epochs-cap
+    assert chosen(paper=[False, False, True, False]) == [("other", "a")]
+    with pytest.raises(AsdRayError, match=r"needs aegan_ad \(its paper's setting\), which no complete trial has; run"):
+        chosen(paper=[False] * 4)
 
 
 def test_oracle_and_crossval_stand_side_by_side_with_gap_interval_and_gain(few: Candidates) -> None:

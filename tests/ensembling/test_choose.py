@@ -63,20 +63,25 @@ def test_a_recipe_that_cannot_be_followed_is_one_line_for_all_machines(ledger: L
     notes = skipped_notes(compared)
     root = ledger.layout.root
     assert [note for note in notes if "aegan_best_score" in note] == [
-        "fan: recipe aegan_best_score needs aegan_ad, which no complete trial has; run: asd-ray search --families "
-        f"aegan_ad --run {root}"
+        "fan: recipe aegan_best_score needs aegan_ad (its paper's setting), which no complete trial has; run: asd-ray "
+        f"search --families aegan_ad --run {root}"
     ]
     [giri] = [note for note in notes if "giri_system_2" in note]
-    assert giri.startswith("recipe giri_system_2 needs id_classifier (net 'mobilenet_v2', head 'softmax'), which no")
-    assert giri.endswith(f"; run: asd-ray search --families id_classifier --run {root}")
-    assert len([note for note in notes if "label_free" not in note]) == 4
+    wanted = "id_classifier (net 'mobilenet_v2', head 'softmax', channels 1, frames 64, hop 8, test_hop 8, variant prob"
+    assert giri.startswith("recipe giri_system_2 needs group_made (frames 5, ")
+    assert "variant all), but the variants of group_made are mse, nll; name one of these; and needs " in giri
+    assert f"; and needs {wanted}ability), which no complete trial has; run: " in giri
+    images = "--set channels=1 --set frames=64 --set hop=8 --set test_hop=8"
+    settings = f"--set net=mobilenet_v2 --set head=softmax {images}"
+    assert giri.endswith(f"; run: asd-ray search --families id_classifier {settings} --run {root}")
+    assert len([note for note in notes if "label_free" not in note]) == 5  # of the papers' systems
     [alone] = [note for note in skipped_notes(compared[:1]) if "aegan" in note]
     assert alone.startswith("recipe aegan_best_score needs aegan_ad")
     assert alone.endswith(f"run: asd-ray search fan --families aegan_ad --run {root}")
 
 
 def test_a_recipe_that_was_named_must_be_followed(ledger: Ledger) -> None:
-    with pytest.raises(AsdRayError, match="^fan: recipe aegan_best_score needs aegan_ad, which no complete trial has"):
+    with pytest.raises(AsdRayError, match="^fan: recipe aegan_best_score needs aegan_ad .*, which no complete"):
         choose(ledger, "fan", ["aegan_best_score"], CONFIG)
 
 

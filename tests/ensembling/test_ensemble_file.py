@@ -31,6 +31,7 @@ RECIPES = (
     Recipe("greedy_max", "greedy", ("max",), size=4, by="train"),
     Recipe("bagged", "greedy", size=4, bags=3),
     Recipe("slots", "slots", ("median",), (Slot("idnn", ("nll",)), Slot("group_made", params={"lr": 0.3}))),
+    Recipe("several", "slots", ("max",), (Slot("idnn", size=2, distinct=("lr",)), Slot("group_made", paper=True))),
     Recipe("ranked", "top_k", standardise=Standardiser("rank", "id_domain")),
     Recipe("robust", "best_per_family", ("rank_mean",), standardise=Standardiser("robust", "machine")),
     Recipe("optuna_weights", "optuna_weights", trials=6),

@@ -90,6 +90,18 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (SLOT + SLOT.partition("\n")[2], ("slot idnn stands twice",)),
         (SLOT + "variants = [1]", ("variants of a slot must be texts",)),
         (SLOT + 'variants = "mse"', ("variants of a slot must be a list but is 'mse'",)),
+        (SLOT + "distinct = [1]", ('distinct of a slot must be texts such as ["lr"] but are [1]',)),
+        (SLOT + 'distinct = "lr"', ("distinct of a slot must be a list but is 'lr'",)),
+        (SLOT + 'distinct = ["lr"]', ("distinct of a slot keeps its members apart, but its size is 1",)),
+        (SLOT + "size = true", ("size of a slot must be a whole number but is True",)),
+        (SLOT + "size = 0", ("size of a slot must be at least 1 but is 0",)),
+        (SLOT + "size = 10000000000", ("size of a slot must be at most 1000000 but is 10000000000",)),
+        (SLOT + "paper = 1", ("paper of a slot must be true or false but is 1",)),
+        (SLOT + "paper = true\nsize = true", ("size of a slot must be a whole number but is True",)),
+        (
+            SLOT.replace("slots", "best", 1) + "size = 2",
+            ('only select = "slots" takes several members of a slot, but it is "best"',),
+        ),
         (SLOT + "weight = nan", ("unknown field of a slot 'weight'",)),
         (SLOT + "params = {lr = nan}", ("params of a slot must be texts, finite numbers", "lr is nan")),
         (SLOT + "params = {lr = 1979-05-27}", ("lr is datetime.date(1979, 5, 27)",)),
@@ -198,7 +210,9 @@ def test_a_huge_greedy_recipe_ends(root: Path, tmp_path: Path, verbs: Verbs) -> 
         (Slot("stgram"), "needs stgram, which no complete trial has; run: asd-ray search fan --families stgram"),
         (Slot("idnn", ("mes",)), "needs idnn (variant mes), but the variants of idnn are mse; name one of these"),
         (Slot("idnn", params={"rate": 1}), "but no trial of idnn has a parameter rate; known: lr"),
-        (Slot("idnn", params={"lr": 7}), "needs idnn (lr 7), which no complete trial has; run: asd-ray search fan"),
+        (Slot("idnn", params={"lr": 7}), "run: asd-ray search fan --families idnn --set lr=7"),
+        (Slot("idnn", size=2, distinct=("mix",)), "but no trial of idnn has a parameter mix; known: lr"),
+        (Slot("stgram", params={"net": "1e5", "on": True}), """--set 'net="1e5"' --set on=true"""),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -206,7 +220,7 @@ def test_a_slot_that_nothing_fits_is_told_the_true_reason(slot: Slot, message: s
     with pytest.raises(AsdRayError) as raised:
         check(Recipe("mine", "slots", slots=(slot,)), make_candidates())
     assert message in str(raised.value)
-    assert ("asd-ray search" in str(raised.value)) == ("no complete trial" in message)
+    assert ("asd-ray search" in str(raised.value)) == ("no complete trial has" in str(raised.value))
 
 
 @pytest.mark.parametrize(
@@ -237,7 +251,8 @@ def test_constant_scores_are_the_reason_that_is_given(tmp_path: Path, verbs: Ver
 
     make_ledger(tmp_path / "run", change=change)
     words = (
-        "giri_system_4 needs group_made, whose candidates cannot be used (constant scores: fan-group_made-0000 mse",
+        "giri_system_4 needs group_made (frames 5, ",
+        "whose candidates cannot be used (constant scores: fan-group_made-0000 mse",
     )
     verbs.refused("ensemble", "fan", "--run", tmp_path / "run", "--recipe", "giri_system_4", words=words)
 
@@ -284,6 +299,9 @@ def test_any_text_is_a_recipe_or_one_message(
             st.sampled_from(("idnn", "group_made", "stgram", "x")),
             st.sampled_from(((), ("mse",), ("y",))),
             st.sampled_from(({}, {"lr": 1.0}, {"z": None})),
+            st.integers(1, 3),
+            st.just(()),
+            st.booleans(),
         ),
         max_size=3,
     ),

@@ -11,7 +11,9 @@ from asd_ray.ensembling import EnsembleConfig, Recipe
 from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
 from asd_ray.ensembling.protocols import NESTED, measure, nested
+from asd_ray.ensembling.protocols._base import select_whole
 from asd_ray.ensembling.protocols.crossval import folds_of
+from asd_ray.ensembling.recipe import Slot
 from asd_ray.ensembling.standardise import Standardiser
 from tests.ensembling.conftest import make_candidates, make_clips, make_scores
 from tests.ensembling.test_protocols import spoilt
@@ -93,6 +95,21 @@ def test_candidates_that_a_recipe_may_need_stay_in_the_pool(monkeypatch: pytest.
     assert set(sub.candidates.table["family"]) == {"idnn", "group_made"}
     assert len(sub.candidates) == 4
     assert sub.scores.shape == (4, len(evaluation.rows))
+
+
+def test_further_members_of_a_slot_stay_in_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best of each value that `distinct` keeps apart, though others are better."""
+    monkeypatch.setattr(nested, "POOL", 1)
+    monkeypatch.setattr(nested, "POOL_OF_GROUP", 2)
+    strength = [2.0, 1.9, 1.8, 1.7, 0.1, 0.9, 0.3]
+    candidates = make_candidates(strength, per=60, families=("idnn",))
+    params = [{"mix": name} for name in "aaaaabc"]
+    given = replace(candidates, table=candidates.table.assign(params=params))
+    evaluation = EvaluationSet.of(given, Standardiser())
+    slot = Slot("idnn", size=3, distinct=("mix",))
+    sub = nested._sub(evaluation, [Recipe("r", "slots", slots=(slot,))], evaluation.all_clips)
+    assert sorted(each["mix"] for each in sub.candidates.table["params"]) == ["a", "a", "b", "c"]
+    assert select_whole(sub, Recipe("r", "slots", slots=(slot,)), CONFIG).members == (0, 2, 3)
 
 
 def test_it_needs_a_choice_and_clips_for_folds_inside_folds() -> None:

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from asd_ray._shipped import shipped
 from asd_ray.ensembling.recipe import Recipe, Slot
 from asd_ray.ensembling.recipe_file import find_recipe, read_recipe, shipped_recipes
+from asd_ray.ensembling.slots import fits
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.errors import AsdRayError
+from asd_ray.ledger.paper_variants import PAPER_VARIANTS
 
 SHIPPED = {
     "aegan_best_score": "aegan_best_score",
@@ -63,6 +68,41 @@ def test_what_the_papers_systems_are_made_of() -> None:
     assert all(find_recipe(f"giri_system_{n}").by == "train" for n in range(1, 5))
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_giris_systems_take_what_the_report_fixes(number: int) -> None:
+    """Their parameters are those of PAPER, without what the report leaves open; a slot refuses other ones."""
+    recipe = find_recipe(f"giri_system_{number}")
+    assert recipe.standardise == Standardiser("z", "id", floor=0.0)
+    for slot in recipe.slots:
+        paper = runpy.run_path(str(shipped("search_spaces") / f"{slot.family}.py"))["PAPER"]
+        assert slot.variants == PAPER_VARIANTS[slot.family]
+        assert not {"batch_size", "epochs", "scale", "margin", "mix", "warps"} & set(slot.params)
+        assert {**paper, **slot.params, "net": 0, "head": 0} == {**paper, "net": 0, "head": 0}
+        classifier = slot.family == "id_classifier"
+        assert (slot.size, slot.distinct) == ((3, ("mix", "warps")) if classifier else (1, ()))
+        fitting = {**paper, **slot.params}
+        others = [{**fitting, name: "other"} for name in slot.params]
+        table = pd.DataFrame(
+            {
+                "family": slot.family,
+                "variant": [*slot.variants, "middle", *slot.variants * len(others)],
+                "params": [fitting, fitting, *others],
+            }
+        )
+        assert np.flatnonzero(fits(slot, table)).tolist() == [0]
+
+
+def test_what_earlier_versions_did_not_store_is_left_out() -> None:
+    """So that the checksums of their files stay."""
+    assert Slot("idnn", ("mse",), {"lr": 1}).to_json() == {"family": "idnn", "variants": ["mse"], "params": {"lr": 1}}
+    every = Slot("idnn", size=2, distinct=("lr",), paper=True)
+    assert every.to_json() == {
+        **{"family": "idnn", "variants": [], "params": {}},
+        **{"size": 2, "distinct": ["lr"], "paper": True},
+    }
+    assert Slot.from_json(every.to_json()) == every
+
+
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
     return tmp_path / "mine.toml"
@@ -73,13 +113,14 @@ def test_a_users_own_file_works_alike(mine: Path) -> None:
         'select = "slots"\ncombine = "median"\nby = "train"\n'
         '[standardise]\nhow = "robust"\nper = "id_domain"\nfloor = 0\n'
         '[[slots]]\nfamily = "idnn"\nvariants = ["mse"]\nparams = { frames = 5 }\n'
+        'size = 2\ndistinct = ["lr", "mix"]\npaper = true\n'
     )
     result = find_recipe(str(mine))
     assert result == Recipe(
         "mine",
         "slots",
         ("median",),
-        (Slot("idnn", ("mse",), {"frames": 5}),),
+        (Slot("idnn", ("mse",), {"frames": 5}, 2, ("lr", "mix"), paper=True),),
         by="train",
         standardise=Standardiser("robust", "id_domain", 0),
     )

@@ -52,6 +52,30 @@ def test_two_slots_that_one_candidate_fills_make_one_member(evaluation: Evaluati
     assert members(evaluation, Recipe("r", "slots", slots=(Slot("idnn"), Slot("idnn")))) == (4,)
 
 
+def test_a_slot_may_have_several_members_after_the_first_of_each_slot(evaluation: EvaluationSet) -> None:
+    both = (Slot("idnn", size=2), Slot("group_made", size=9))
+    assert members(evaluation, Recipe("r", "slots", slots=both)) == (4, 1, 2, 5, 3)
+    chosen = select(Recipe("r", "slots", slots=both), evaluation.candidates.table, evaluation.scores, evaluation.scorer)
+    assert chosen.weights == (1.0,) * 5
+
+
+def test_no_two_members_of_a_slot_have_the_same_values_of_its_distinct_parameters(evaluation: EvaluationSet) -> None:
+    """Alone the order is 1, 4, 2, 5, 3, 0."""
+    own = {1: ("a", 0), 4: ("a", 0), 2: ("a", 1), 5: ("b", 0), 3: ("a", 1), 0: ("b", 1)}
+    params = [{"mix": own[row][0], "warps": own[row][1]} for row in range(6)]
+    table = evaluation.candidates.table.assign(family="idnn", params=params)
+
+    def chosen(size: int, *distinct: str) -> tuple[int, ...]:
+        recipe = Recipe("r", "slots", slots=(Slot("idnn", size=size, distinct=distinct),))
+        return select(recipe, table, evaluation.scores, evaluation.scorer).members
+
+    assert chosen(3) == (1, 4, 2)
+    assert chosen(3, "mix", "warps") == (1, 2, 5)
+    assert chosen(9, "mix", "warps") == (1, 2, 5, 0)  # fewer than 9
+    assert chosen(9, "mix") == (1, 5)
+    assert chosen(2, "warps") == (1, 2)
+
+
 def test_best_per_family_is_the_best_of_each_best_first(evaluation: EvaluationSet) -> None:
     assert members(evaluation, Recipe("r", "best_per_family")) == (1, 4)
 
@@ -109,13 +133,46 @@ def test_slots_say_which_variants_and_parameters_are_meant() -> None:
     assert fits(Slot("aegan_ad", params={"net": "y"}), table).tolist() == [False] * 4
 
 
+def test_a_slot_at_its_papers_setting_takes_one_training() -> None:
+    table = pd.DataFrame(
+        {
+            "family": ["aegan_ad"] * 5 + ["idnn"],
+            "trial": ["short", "short", "second", "first", "other", "x"],
+            "variant": ["a", "b", "a", "a", "b", "a"],
+            "params": [{"lr": 1}] * 6,
+            "paper": [True] * 4 + [False, True],
+            "epochs": [2, 2, 60, 60, 90, 99],
+            "number": [0, 0, 7, 5, 1, 0],
+        }
+    )
+    assert np.flatnonzero(fits(Slot("aegan_ad", paper=True), table)).tolist() == [3]
+    assert np.flatnonzero(fits(Slot("aegan_ad", ("b",), paper=True), table)).tolist() == [1]
+    assert np.flatnonzero(fits(Slot("aegan_ad", paper=True), table[:2])).tolist() == [0, 1]
+    assert not fits(Slot("aegan_ad", params={"lr": 2}, paper=True), table).any()
+
+
+def test_the_advised_searches_fix_what_the_run_does_not_have(evaluation: EvaluationSet) -> None:
+    params = [{"net": "m", "head": "s", "hop": 8}, {"net": "r", "head": "a", "hop": 8}] * 3
+    table = evaluation.candidates.table.assign(family="id_classifier", params=params)
+    given = replace(evaluation.candidates, table=table)
+    pins = {"net": "m", "head": "a", "hop": 8}
+    slots = [Slot("id_classifier", params=pins), Slot("idnn", params={"hop": 8}), Slot("id_classifier")]
+    slots += [Slot("id_classifier", params={**pins, "net": "r", "head": "s"}), Slot("id_classifier", ("mse",), pins)]
+    with pytest.raises(AsdRayError) as raised:
+        check(Recipe("r", "slots", slots=tuple(slots)), given)
+    assert str(raised.value).partition("has; run: ")[2] == (
+        "asd-ray search fan --families id_classifier,idnn --set id_classifier.net=m --set id_classifier.head=a "
+        "--set idnn.hop=8 and asd-ray search fan --families id_classifier --set net=r --set head=s"
+    )
+
+
 def test_a_recipe_says_which_family_it_lacks_and_how_to_search_it(evaluation: EvaluationSet) -> None:
     lacking = (Slot("stgram"), Slot("idnn"), Slot("flow_aff", params={"flow": "glow"}))
     with pytest.raises(AsdRayError) as raised:
         check(Recipe("mine.max", "slots", slots=lacking), evaluation.candidates)
     assert str(raised.value) == (
         "fan: recipe mine needs stgram; flow_aff (flow 'glow'), which no complete trial has; "
-        "run: asd-ray search fan --families stgram,flow_aff"
+        "run: asd-ray search fan --families stgram,flow_aff --set flow_aff.flow=glow"
     )
     check(Recipe("mine", "slots", slots=(Slot("idnn"),)), evaluation.candidates)
 
