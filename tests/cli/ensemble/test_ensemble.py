@@ -167,7 +167,10 @@ def test_imported_systems_are_standardised_by_their_test_clips_and_flagged(
         (["fan", "--recipe", "gredy"], "unknown recipe 'gredy'; did you mean 'greedy'?"),
         (["fan", "--recipe", "nowhere.toml"], "nowhere.toml: no such file; shipped recipes: aegan_best_score, "),
         (["fan", "--recipe", "giri_system_4"], "no candidate has scores of train clips"),
-        (["fan", "--recipe", "giri_system_1", "--by", "held_out"], "recipe giri_system_1 needs id_classifier (net"),
+        (
+            ["fan", "--recipe", "giri_system_1", "--by", "held_out"],
+            "and needs id_classifier (net 'mobilenet_v2', head 'soft",
+        ),
         (
             ["fan", "--recipe", "greedy", "--recipe", "greedy"],
             "two recipes would be called greedy.mean; name it once, or rename its file",
