@@ -4,6 +4,7 @@ from asd_ray.features._base import FrontEnd
 from asd_ray.features.cache import FeatureCache
 from asd_ray.features.direct import DirectFeatures, FeatureSource
 from asd_ray.features.extract import Features, extract
+from asd_ray.features.faster import FasterLogMel
 from asd_ray.features.framing import Windows, images, per_clip, vectors, windows_of
 from asd_ray.features.presets import KINDS, PRESETS, front_end
 from asd_ray.features.raw import Raw
@@ -14,6 +15,7 @@ __all__ = [
     "PRESETS",
     "Complex",
     "DirectFeatures",
+    "FasterLogMel",
     "FeatureCache",
     "FeatureSource",
     "Features",

@@ -19,7 +19,7 @@ FULL_SCALE = 32768.0  # int16 samples become floats in [-1, 1), as soundfile, li
 
 @dataclass(frozen=True, kw_only=True)
 class FrontEnd:
-    """Base of the four kinds of front end. It has no state and no device: it computes on the device of its input.
+    """Base of all kinds of front end. It has no state and no device: it computes on the device of its input.
 
     `seconds` cuts every clip to that length. With ``short="repeat"`` shorter clips are repeated up to it, for nets with
     a fixed input length. Without `seconds`, features are as long as their clips.

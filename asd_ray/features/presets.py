@@ -9,10 +9,11 @@ from typing import Any
 
 from asd_ray.errors import unknown
 from asd_ray.features._base import FrontEnd
+from asd_ray.features.faster import FasterLogMel
 from asd_ray.features.raw import Raw
 from asd_ray.features.spectral import Complex, LogMel, Magnitude
 
-KINDS: dict[str, type[FrontEnd]] = {kind.KIND: kind for kind in (LogMel, Magnitude, Complex, Raw)}
+KINDS: dict[str, type[FrontEnd]] = {kind.KIND: kind for kind in (LogMel, FasterLogMel, Magnitude, Complex, Raw)}
 
 _EPSILON = sys.float_info.epsilon  # the baselines' floor: -156.5 dB
 _torchaudio_mel = partial(LogMel, scale="htk", norm=None, pad_mode="reflect")

@@ -20,7 +20,7 @@ MAX_PADDING = 16  # longest transform per window length; a longer transform fill
 
 @dataclass(frozen=True, kw_only=True)
 class Spectral(FrontEnd):
-    """What the three kinds of spectrum share: a periodic Hann window, and frames as in librosa.stft and torch.stft."""
+    """What all kinds of spectrum share: a periodic Hann window, and frames as in librosa.stft and torch.stft."""
 
     n_fft: int = 1024
     win_length: int | None = None  # None = n_fft

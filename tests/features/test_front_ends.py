@@ -12,7 +12,7 @@ import torch
 
 from asd_ray._torchaudio import transforms
 from asd_ray.errors import AsdRayError
-from asd_ray.features import KINDS, PRESETS, Complex, FrontEnd, LogMel, Magnitude, Raw, front_end
+from asd_ray.features import KINDS, PRESETS, Complex, FasterLogMel, FrontEnd, LogMel, Magnitude, Raw, front_end
 
 EPSILON = float(np.finfo(np.float64).eps)
 DECIBEL = 1e-3  # largest allowed difference to librosa and torchaudio
@@ -181,7 +181,7 @@ def test_a_preset_survives_json(name: str) -> None:
 
 
 def test_every_shipped_preset_is_tested() -> None:
-    assert set(KINDS) == {"log_mel", "magnitude", "complex", "raw"}
+    assert set(KINDS) == {"log_mel", "faster_log_mel", "magnitude", "complex", "raw"}
     assert set(PRESETS) - set(REFERENCES) == {"raw", "raw_10s"}
     assert len(PRESETS) == 11
 
@@ -213,3 +213,33 @@ def test_a_clip_too_short_for_one_frame_is_an_error(name: str) -> None:
         PRESETS[name](torch.zeros(2, 400))
     with pytest.raises(AsdRayError, match=r"takes \[clips, samples\]"):
         PRESETS[name](torch.zeros(400))
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.9, 1.1, 1.2, 2.0])
+@pytest.mark.parametrize("samples", [32_000, 31_999])
+def test_faster_sound_has_higher_tones_and_fewer_frames(speed: float, samples: int) -> None:
+    def tones(hertz: list[float], count: int) -> torch.Tensor:
+        at = torch.arange(count, dtype=torch.float64) / 16_000
+        return sum(0.1 * torch.sin(2 * torch.pi * each * at) for each in hertz)[None].float()
+
+    low = [1000.0, 2345.0, 3210.0]
+    faster = FasterLogMel.of(PRESETS["baseline"], speed)
+    given = faster(tones(low, samples))[0]
+    wanted = PRESETS["baseline"](tones([each * speed for each in low], faster.resampled(samples)))[0]
+    assert given.shape == wanted.shape == (faster.frames(samples), 128)
+    loud = wanted[5:-5] > wanted.max() - 40
+    assert loud.sum() > 100
+    assert (given - wanted)[5:-5][loud].abs().max() < 0.1
+    assert front_end(faster.to_dict()) == faster
+
+
+def test_at_its_own_speed_sound_is_unchanged() -> None:
+    noise = torch.from_numpy(factory_noise())[None]
+    given, wanted = FasterLogMel.of(PRESETS["baseline"], 1.0)(noise), PRESETS["baseline"](noise)
+    assert (given - wanted).abs().max() < DECIBEL
+
+
+@pytest.mark.parametrize("change", [{"speed": 0.2}, {"speed": 5}, {"seconds": 10}])
+def test_impossible_speeds_are_refused(change: dict[str, float]) -> None:
+    with pytest.raises(AsdRayError, match="of FasterLogMel must be"):
+        FasterLogMel(**change)

@@ -10,10 +10,12 @@ import torch
 
 from asd_ray.clips.bank import Bank
 from asd_ray.detectors import Context, Scores
-from asd_ray.detectors.families.id_classifier import IdClassifier, _Augmentation
+from asd_ray.detectors.families.id_classifier import IdClassifier, _Augmentation, _FasterImages, _WarpedImages
+from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.classifier import VARIANTS, Classifier
 from asd_ray.detectors.parts.heads import ArcFace, Softmax
 from asd_ray.errors import AsdRayError
+from asd_ray.features import FasterLogMel, windows_of
 
 MakeBank = Callable[[dict[str, npt.NDArray[np.floating]]], Bank]
 SMALL: dict[str, Any] = {"epochs": 1, "batch_size": 8, "frames": 32}
@@ -56,6 +58,7 @@ def test_every_setting_changes_the_scores(context: Context, bank: Bank) -> None:
         {"mix": "before", "warps": 0},
         {"mix": "after", "warps": 0},
         {"mix": "none", "warps": 1},
+        {"mix": "none", "warps": 1, "warp": "time"},
         {"mix": "none", "warps": 0, "channels": 3},
         {"mix": "none", "warps": 0, "net": "resnet50"},
         {"mix": "none", "warps": 0, "head": "arcface"},
@@ -81,9 +84,10 @@ def test_test_hop_sets_the_hop_of_scoring(context: Context, bank: Bank) -> None:
 
 
 def test_a_batch_is_mixed_and_its_proportions_are_returned(context: Context) -> None:
-    changed = _Augmentation(IdClassifier(context, mix="after", warps=2), 3, 16)
-    images, labels = torch.randn(200, 1, 16, 8), torch.arange(200) % 3
-    mixed, first, second, weights = changed(images, labels)
+    owner, positions = IdClassifier(context, mix="after", warps=2, frames=32), torch.arange(200)
+    perturbed = _WarpedImages(owner, torch.randn(200 * 32, 16), windows_of([32] * 200, 32))
+    images, labels = perturbed(positions, None), positions % 3
+    mixed, first, second, weights = _Augmentation(owner, 3, perturbed)(positions, labels)
     assert set(first.tolist()) == set(range(9))
     assert torch.equal(first % 3, labels)
     whole = weights == 1
@@ -96,12 +100,32 @@ def test_a_batch_is_mixed_and_its_proportions_are_returned(context: Context) -> 
 
 
 def test_without_augmentation_a_batch_is_unchanged(context: Context) -> None:
-    changed = _Augmentation(IdClassifier(context, mix="none", warps=0), 3, 16)
-    images, labels = torch.randn(20, 1, 16, 8), torch.arange(20) % 3
-    mixed, first, second, weights = changed(images, labels)
-    assert torch.equal(mixed, images)
+    owner, positions = IdClassifier(context, mix="none", warps=0, frames=32), torch.arange(20)
+    perturbed = _WarpedImages(owner, torch.randn(20 * 32, 16), windows_of([32] * 20, 32))
+    mixed, first, second, weights = _Augmentation(owner, 3, perturbed)(positions, positions % 3)
+    assert torch.equal(mixed, perturbed(positions, None))
     assert torch.equal(first, second)
     assert weights.tolist() == [1] * 20
+
+
+def test_faster_sound_is_taken_at_the_same_share_of_its_clip(context: Context, bank_of: MakeBank) -> None:
+    """Clips whose noise becomes 10 dB louder in their middle: so do the images of every speed."""
+    noise = np.random.default_rng(0).normal(0, 0.01, (4, 64_000))
+    noise[:, 32_000:] *= 10**0.5
+    bank = bank_of({f"fan/train/section_00_source_train_normal_{i:04d}": wave for i, wave in enumerate(noise)})
+    owner = IdClassifier(context, warp="time", warps=4, frames=32, hop=1)
+    train = bank.select(split="train")
+    frames, windows = training.frames_of(owner.front_end, train, 32, context)
+    faster, positions = _FasterImages(owner, train, frames, windows), torch.arange(len(windows))
+    _, first_wave = next(iter(train.take([0]).batches(1)))
+    loudness = [faster(positions, torch.full_like(positions, number)).mean((1, 2, 3)) for number in range(5)]
+    assert torch.equal(loudness[0], faster(positions, None).mean((1, 2, 3)))
+    for number, speed in enumerate((1.1, 0.9, 1.2, 0.8), 1):
+        alone = FasterLogMel.of(owner.front_end, speed)(torch.from_numpy(first_wave))[0]
+        image = faster(positions[:1], torch.tensor([number]))[0, 0].T
+        assert torch.allclose(image[:, :64], alone[:32, :64], atol=0.01)  # above, slow sound is but rounding errors
+        correlation = torch.corrcoef(torch.stack([loudness[0], loudness[number]]))[0, 1]
+        assert correlation > 0.95
 
 
 def test_attributes_are_the_classes_if_there_is_one_id(context: Context, bank: Bank) -> None:
@@ -124,6 +148,8 @@ def test_one_class_needs_warps(context: Context, bank: Bank) -> None:
     [
         ({"net": "vgg"}, "net of IdClassifier must be one of mobilenet_v2, resnet50 but got 'vgg'"),
         ({"mix": "never"}, "mix of IdClassifier must be one of none, before, after, both"),
+        ({"warp": "mel"}, "warp of IdClassifier must be one of image, time but got 'mel'"),
+        ({"warp": "time", "warps": 11}, 'warps of IdClassifier must be at most 10 for warp="time"'),
         ({"warps": -1}, "warps of IdClassifier must be a whole number of at least 0"),
         ({"backends": "knnn"}, "unknown backend 'knnn'; did you mean 'knn'"),
         ({"channels": 2}, "channels of IdClassifier must be 1 or 3"),
