@@ -18,7 +18,7 @@ from asd_ray.ensembling.fault_scorer import FaultScorer
 from asd_ray.ensembling.greedy import Selection, greedy
 from asd_ray.ensembling.recipe import BY_CRITERION, Recipe, Slot
 from asd_ray.ensembling.slots import fits
-from asd_ray.ledger.paper_variants import papers_own
+from asd_ray.ledger.paper_variants import SETTINGS_BY_LABELS, papers_own
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,10 +67,10 @@ def evidence_on(candidates: Candidates) -> Evidence:
 
 
 def criterion_notes(recipe: Recipe, candidates: Candidates) -> list[str]:
-    """What a reader must know of a choice by a criterion; empty for other recipes."""
+    """What a reader must know of a choice by a criterion or by the papers' settings; empty for recipes with labels."""
     criterion = criterion_of(recipe)
     if criterion is None:
-        return []
+        return _notes_of_papers(recipe, candidates) if recipe.select == "label_free" else []
     notes = [f"chosen by the criterion {criterion.name}: it prefers what {criterion.sentence}"]
     if criterion.transductive and len(candidates.clips):
         notes.append("transductive choice: the criterion looks at scores of the test clips (not at their labels)")
@@ -123,8 +123,21 @@ def _papers_settings(recipe: Recipe, candidates: Candidates, allowed: Mask) -> S
     return Selection(tuple(weights), tuple(weights.values()))
 
 
+def _notes_of_papers(recipe: Recipe, candidates: Candidates) -> list[str]:
+    """One note per member family whose authors chose the setting of this machine with its test labels."""
+    members = candidates.table["family"].iloc[list(without_labels(recipe, candidates).members)]
+    return [
+        f"the authors of {family} chose its setting of each machine with test labels of DCASE {candidates.year}"
+        for family in sorted(set(members))
+        if candidates.year in SETTINGS_BY_LABELS.get(family, ())
+    ]
+
+
 def _papers_own(table: pd.DataFrame) -> Mask:
-    """A mask of the candidates whose score is the one that their paper reports."""
+    """A mask of the candidates whose score is the one that their paper reports.
+
+    If a paper names the score of each machine, which its authors chose with test labels, all scores count.
+    """
     variants: dict[str, set[str]] = {}
     rows = list(zip(table["trial"], table["family"], table["variant"], strict=True))
     for trial, _, variant in rows:

@@ -29,8 +29,13 @@ class Training:
 
     @property
     def fixed_params(self) -> dict[str, Any]:
-        """The parameters as `Run.search` takes them."""
-        return {f"{self.family}.{name}": value for name, value in self.params.items()}
+        """The parameters as `Run.search` takes them, among them those of PAPER that PAPER_OF has for some machine.
+
+        A row's params differ from PAPER, but the search of a machine would begin with what PAPER_OF has for it.
+        """
+        space = family(self.family).search_space()
+        plain = {name: space.paper[name] for own in space.on_each() for name in own.differing}
+        return {f"{self.family}.{name}": value for name, value in {**plain, **self.params}.items()}
 
     @property
     def setting(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,11 +24,14 @@ STEP = 1e-8  # tolerance as a share of a step, as in Optuna
 
 
 class PaperTrial(FixedTrial):
-    """Gives PAPER's values as suggestions, and raises for a value that the space could not have drawn."""
+    """Gives the paper's values as suggestions, and raises for a value that the space could not have drawn.
 
-    def __init__(self, paper: dict[str, Any]) -> None:
+    `differing` are those of them that `origin` has, a part of PAPER_OF; PAPER has the others.
+    """
+
+    def __init__(self, paper: dict[str, Any], differing: Collection[str] = (), origin: str = "") -> None:
         super().__init__(paper)
-        self._paper = paper
+        self._paper, self._differing, self._origin = paper, differing, origin
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
@@ -43,21 +46,24 @@ class PaperTrial(FixedTrial):
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         value = self._value(name)
         if isinstance(choices, list | tuple) and choices and value not in choices:
-            raise _Broken(f"PAPER[{name!r}] = {value!r} is none of {', '.join(map(repr, choices))}; add it to them")
+            raise _Broken(f"{self._name(name)} = {value!r} is none of {', '.join(map(repr, choices))}; add it to them")
         return super().suggest_categorical(name, choices)
 
     def _must_lie_within(self, name: str, low: float, high: float, step: float | None) -> None:
         value = self._value(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _Broken(f"PAPER[{name!r}] = {value!r} is not a number, but space() suggests one")
+            raise _Broken(f"{self._name(name)} = {value!r} is not a number, but space() suggests one")
         if low <= high and not low <= value <= high:
-            raise _Broken(f"PAPER[{name!r}] = {value:g} is out of the range {low:g} … {high:g} of space(); widen it")
+            raise _Broken(f"{self._name(name)} = {value:g} is out of the range {low:g} … {high:g} of space(); widen it")
         steps = (value - low) / step if step else 0.0
         if low <= high and abs(steps - round(steps)) > STEP:
             raise _Broken(
-                f"PAPER[{name!r}] = {value:g} is not a multiple of the step {step:g} from {low:g}; change the range of "
-                "space()"
+                f"{self._name(name)} = {value:g} is not a multiple of the step {step:g} from {low:g}; change the range "
+                "of space()"
             )
+
+    def _name(self, name: str) -> str:
+        return f"{self._origin if name in self._differing else 'PAPER'}[{name!r}]"
 
     def _value(self, name: str) -> Any:
         if name not in self._paper:
@@ -138,11 +144,12 @@ def redraw(space: Space, params: Mapping[str, Any]) -> Draw | None:
 
 
 def first_draw(space: Space) -> Draw:
-    """The setting that a search tries first: the paper's, with the values that are fixed.
+    """The setting that a search tries first: the paper's on the study's machine, with the values that are fixed.
 
-    AsdRayError if the space cannot draw it, because PAPER's values do not suit a fixed one.
+    AsdRayError if the space cannot draw it, because the paper's values do not suit a fixed one.
     """
-    trial = PaperTrial({**space.paper, **space.fixed})
+    differing = space.differing.keys() - space.fixed.keys()
+    trial = PaperTrial({**space.setting, **space.fixed}, differing, space.origin)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Optuna only warns about a choice that it cannot store
         try:
@@ -156,10 +163,11 @@ def first_draw(space: Space) -> Draw:
 
 
 def paper_draw(space: Space, family: Family) -> dict[str, Any]:
-    """The paper's values of the suggested parameters, whatever is fixed.
+    """PAPER's values of the suggested parameters, whatever is fixed.
 
-    AsdRayError if the space cannot draw the paper's setting.
+    AsdRayError if the space cannot draw the paper's setting, or the one that PAPER_OF has for some machine.
     """
+    space = replace(space, fixed={}, differing={}, origin="")
     _check_values(space, "PAPER has", space.paper)
     strange = sorted(set(space.paper) - family.parameters)
     if strange:
@@ -167,14 +175,46 @@ def paper_draw(space: Space, family: Family) -> dict[str, Any]:
             f"{space.path}: PAPER has {strange[0]!r}, which {family.identity} does not take; it takes "
             f"{', '.join(sorted(family.parameters))}"
         )
-    first = first_draw(replace(space, fixed={}))
+    first = first_draw(space)
     if first.params != space.paper:
         wrong = sorted(name for name, value in first.params.items() if value != space.paper[name])
         raise AsdRayError(
             f"{space.path}: with PAPER's values space() returns another {wrong[0]!r}; suggest each parameter under its "
             "own name"
         )
+    for own in space.on_each():
+        _check_differing(own)
     return first.suggested
+
+
+def _check_differing(space: Space) -> None:
+    """Raise if the space cannot draw the setting of its machine.
+
+    Each parameter that differs must be one that space() suggests. Trials of the machine with other values would have
+    no draw otherwise, among them the stored ones with those of PAPER.
+    """
+    where, origin = space.path, space.origin
+    _check_values(space, f"{origin} has", space.differing)
+    for name, value in space.differing.items():
+        if name not in space.paper:
+            raise AsdRayError(f"{where}: {origin} has {name!r}, which PAPER does not have; add it there")
+        value, paper = plain_value(value), plain_value(space.paper[name])
+        if None not in (value, paper) and type(value) is not type(paper):
+            raise AsdRayError(
+                f"{where}: {origin}[{name!r}] = {value!r} is of another type than {paper!r} in PAPER; write it as there"
+            )
+    first = first_draw(space)
+    wrong = sorted(name for name, value in first.params.items() if value != space.setting[name])
+    if wrong and wrong[0] in first.distributions:
+        raise AsdRayError(
+            f"{where}: with the values of {origin} space() returns another {wrong[0]!r}; suggest each parameter under "
+            "its own name"
+        )
+    if wrong:
+        raise AsdRayError(
+            f"{where}: {origin} has {wrong[0]!r}, which space() does not suggest there; suggest it, with the values of "
+            "PAPER and PAPER_OF"
+        )
 
 
 def _check_values(space: Space, what: str, values: dict[Any, Any]) -> None:

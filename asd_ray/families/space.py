@@ -1,4 +1,4 @@
-"""A family's search space: PAPER and space(trial) of a Python file, or of a user's class or module."""
+"""A family's search space: PAPER, PAPER_OF and space(trial) of a Python file, or of a user's class or module."""
 
 from __future__ import annotations
 
@@ -6,26 +6,52 @@ import importlib.util
 import inspect
 import stat
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from asd_ray.errors import AsdRayError
-from asd_ray.families.user_code import explained
+from asd_ray.families.user_code import explained, shown
 
 LARGEST = 1 << 20  # bytes of a search space file
+FIRST_YEAR = 2020  # of DCASE Task 2 on anomalous sound
 
 
 @dataclass(frozen=True)
 class Space:
-    """The paper's own setting, and a function that draws other ones. `fixed` values are the same in every draw."""
+    """The paper's own setting, and a function that draws other ones. `fixed` values are the same in every draw.
+
+    A paper may have other settings on some machines. `on` gives the space of a study, which knows those of its machine.
+    """
 
     path: str
     paper: dict[str, Any]
     space: Callable[[Any], dict[str, Any]]  # takes an Optuna trial, returns the parameters that differ from `paper`
-    fixed: dict[str, Any] = field(default_factory=dict)  # by --set; they replace those of `paper` and of `space`
+    fixed: dict[str, Any] = field(default_factory=dict)  # by --set; they replace those of `setting` and of `space`
+    # year of the dataset's edition -> machine -> the parameters that differ from `paper` there
+    paper_of: Mapping[int, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    differing: dict[str, Any] = field(default_factory=dict)  # those of the study's machine
+    origin: str = ""  # where they are written, such as ``PAPER_OF[2022]['fan']``
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """The paper's setting on the study's machine: all parameters."""
+        return {**self.paper, **self.differing}
+
+    def on(self, machines: Sequence[str], year: int | None) -> Space:
+        """The space of a study. Studies of several machines and other years have the plain PAPER."""
+        machine = machines[0] if len(machines) == 1 else ""
+        own = self.paper_of.get(year, {}).get(machine) if year is not None else None
+        if own is None:
+            return replace(self, differing={}, origin="")
+        return replace(self, differing=dict(own), origin=f"PAPER_OF[{year}][{machine!r}]")
+
+    def on_each(self) -> Iterator[Space]:
+        """The space on every machine that PAPER_OF has."""
+        for year, machines in self.paper_of.items():
+            yield from (self.on([machine], year) for machine in machines)
 
 
 def load_space(path: Path) -> Space:
@@ -36,10 +62,11 @@ def load_space(path: Path) -> Space:
 def space_of_class(cls: type, module: ModuleType, where: str) -> Space:
     """The space of a user's own class: its attributes PAPER and space, else those of `module`.
 
-    A class with `space` and without `PAPER` has its default parameters as PAPER.
+    A class with `space` and without `PAPER` has its default parameters as PAPER. It may have PAPER_OF, too.
     """
     if hasattr(cls, "space"):
-        return _from_names({"PAPER": getattr(cls, "PAPER", _defaults(cls)), "space": cls.space}, where)
+        names = {"PAPER": getattr(cls, "PAPER", _defaults(cls)), "space": cls.space}
+        return _from_names({**names, "PAPER_OF": getattr(cls, "PAPER_OF", {})}, where)
     return _from_names(vars(module), where)
 
 
@@ -52,7 +79,32 @@ def _from_names(names: dict[str, Any], where: str) -> Space:
     paper, space = names.get("PAPER"), names.get("space")
     if not isinstance(paper, dict) or not callable(space):
         raise AsdRayError(f"{where}: a search space needs PAPER = {{…}} (the paper's setting) and def space(trial)")
-    return Space(where, dict(paper), space)
+    return Space(where, dict(paper), space, paper_of=_paper_of(names.get("PAPER_OF", {}), where))
+
+
+def _paper_of(given: Any, where: str) -> dict[int, dict[str, dict[str, Any]]]:
+    """PAPER_OF, of which the shape is checked here. `paper_draw` checks the parameters."""
+    cure = 'write PAPER_OF = {2022: {"fan": {"lr": 0.001}}}'
+    if not isinstance(given, dict):
+        raise AsdRayError(f"{where}: PAPER_OF is {shown(given)} and must be a dictionary; {cure}")
+    for year, machines in given.items():
+        if isinstance(year, bool) or not isinstance(year, int) or year < FIRST_YEAR:
+            raise AsdRayError(
+                f"{where}: PAPER_OF has the key {shown(year)}, which must be the year of an edition of DCASE Task 2, "
+                f"{FIRST_YEAR} or later; {cure}"
+            )
+        if not isinstance(machines, dict):
+            raise AsdRayError(f"{where}: PAPER_OF[{year}] is {shown(machines)} and must be a dictionary; {cure}")
+        for machine, own in machines.items():
+            if not isinstance(machine, str) or not machine:
+                raise AsdRayError(
+                    f"{where}: PAPER_OF[{year}] has the key {shown(machine)}, no name of a machine; {cure}"
+                )
+            if not isinstance(own, dict):
+                raise AsdRayError(
+                    f"{where}: PAPER_OF[{year}][{machine!r}] is {shown(own)} and must be a dictionary; {cure}"
+                )
+    return {year: {machine: dict(own) for machine, own in machines.items()} for year, machines in given.items()}
 
 
 def _run_file(path: Path) -> ModuleType:

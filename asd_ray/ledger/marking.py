@@ -1,4 +1,4 @@
-"""Correct which stored trials are marked as the paper's setting, after a change of PAPER. Nothing else changes."""
+"""Correct which stored trials are marked as the paper's setting, after a change of a space file. No more changes."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from collections.abc import Collection
 
 # Family -> variants. Empty: the paper has no single score, and all variants count. A user's own family is not here.
 PAPER_VARIANTS: dict[str, tuple[str, ...]] = {
-    # Jiang et al. report the best of the 19 scores for each machine, chosen by test labels: no single one.
+    # Jiang et al. report the best of the 19 scores for each machine, chosen by test labels: no single one. For the
+    # machines of 2022 they say which, see PAPER_VARIANTS_OF.
     "aegan_ad": (),
     # The loss is the paper's. It is about images and has no clips; the mean over a clip's windows is our choice.
     "anogan": ("loss_mean",),
@@ -35,11 +36,32 @@ PAPER_VARIANTS: dict[str, tuple[str, ...]] = {
     "stgram": ("nll_margin",),
     "twfr_gmm": ("gmm",),
 }
+# Family -> year of the dataset's edition -> machine -> variants, where the paper names those of a machine.
+PAPER_VARIANTS_OF: dict[str, dict[int, dict[str, tuple[str, ...]]]] = {
+    "aegan_ad": {
+        2022: {
+            "bearing": ("G_z_1_sum",),
+            "fan": ("G_z_cos_min",),
+            "gearbox": ("G_z_cos_min",),
+            "slider": ("D_lof",),
+            "ToyCar": ("G_z_1_sum",),
+        }
+    }
+}
+# Family -> editions. On the development sets of these, the authors chose the setting of each machine with test labels.
+SETTINGS_BY_LABELS: dict[str, tuple[int, ...]] = {"aegan_ad": (2020, 2022)}
 
 
-def papers_own(family: str, variants: Collection[str]) -> frozenset[str]:
+def paper_variants(family: str, machine: str = "", year: int | None = None) -> tuple[str, ...]:
+    """The variants that the family's paper reports; () if it has no single score. A machine may have its own."""
+    of_machines = PAPER_VARIANTS_OF.get(family, {}).get(year, {}) if year is not None else {}
+    return of_machines.get(machine) or PAPER_VARIANTS.get(family, ())
+
+
+def papers_own(family: str, variants: Collection[str], machine: str = "", year: int | None = None) -> frozenset[str]:
     """Those of a trial's variants that its paper reports.
 
-    All of them if no single score is known, or if the trial has none of those that the paper reports.
+    All of them if no single score is known, or if the trial has none of those that the paper reports. Leave machine
+    and year out where no label may choose: the authors chose the scores of single machines with test labels.
     """
-    return frozenset(PAPER_VARIANTS.get(family, ())) & frozenset(variants) or frozenset(variants)
+    return frozenset(paper_variants(family, machine, year)) & frozenset(variants) or frozenset(variants)

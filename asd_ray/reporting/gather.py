@@ -66,7 +66,7 @@ def gather(ledger: Ledger) -> Facts:
         "best_of_families": best_of_families(finals, machines),
         "machines": machines,
         "families": families(records),
-        "published": comparison(machines),
+        "published": comparison(machines, records),
         "provenance": provenance(ledger, records, machines),
     }
 

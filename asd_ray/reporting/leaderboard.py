@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from asd_ray.ensembling import Candidates
-from asd_ray.ledger.paper_variants import PAPER_VARIANTS
+from asd_ray.ledger.paper_variants import paper_variants
 from asd_ray.metrics import cells_batch, hmean
 
 
@@ -30,7 +30,7 @@ def leaderboard(
     chosen, rows = set(members), []
     for rank, row in enumerate(order.tolist(), 1):
         candidate = table[row]
-        own_scores = PAPER_VARIANTS.get(candidate["family"], ())
+        own_scores = paper_variants(candidate["family"], candidates.machine, candidates.year)
         rows.append(
             {
                 "rank": rank,

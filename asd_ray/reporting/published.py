@@ -6,14 +6,16 @@ machine and ids, with about as many test clips. Other runs have no such table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from asd_ray.ensembling import Ensemble, protocols
+from asd_ray.ledger import TrialRecord
 from asd_ray.metrics import EDITIONS
 from asd_ray.papers import Measure, find
 from asd_ray.papers.row import Numbers
+from asd_ray.reporting.own_papers import rows_of_papers
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,11 @@ TABLES = (
 )
 
 
-def comparison(machines: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+def comparison(machines: Mapping[str, Mapping[str, Any]], records: Sequence[TrialRecord] = ()) -> dict[str, Any] | None:
     """The table for a run's machines, with the run's own rows; None if nothing matches.
 
-    `machines` maps names to `machine_facts`.
+    `machines` maps names to `machine_facts`. The run's rows are its ensembles and, from `records`, its trials with the
+    papers' settings, each by the score that its paper reports.
     """
     for table in TABLES:
         matching = [name for name, facts in machines.items() if _same_clips(table, name, facts)]
@@ -71,6 +74,8 @@ def comparison(machines: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | No
                 for protocol in protocols.HEADLINE
                 if (values := {m: v for m in matching if (v := _own(table, machines[m], protocol))})
             ]  # fmt: skip
+            boards = {machine: machines[machine]["leaderboard"]["rows"] for machine in matching}
+            rows += rows_of_papers(boards, records, table.measures)
             rows += [
                 {
                     "system": row.system,

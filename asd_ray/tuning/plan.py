@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -56,7 +56,7 @@ def before_decoding(
     """What names and rate alone rule out, and the table without the machines that have nothing left to search."""
     clips = _clips_by_group(config, table.frame, rate)
     too_few = _with_too_few_held_out(clips, config, families, table.frame)
-    reasons = unsuited(clips, families, spaces_of(config, families), rate, too_few)
+    reasons = unsuited(clips, families, spaces_of(config, families), rate, table.year, too_few)
     machines = _machines_left(config, families, reasons)
     return reasons, table if len(machines) == len(config.machines) else table.of_machines(machines)
 
@@ -66,14 +66,18 @@ def unsuited(
     families: Sequence[Family],
     spaces: Mapping[str, Space],
     rate: int,
+    year: int | None,
     known: Reasons | None = None,
 ) -> Reasons:
-    """The `known` reasons, and those that the first setting of each space shows. Raise if nothing is left to search."""
+    """The `known` reasons, and those that the first setting of each study shows. Raise if nothing is left to search."""
     reasons = dict(known or {})
     for family in families:
-        reason_for = reason_against(family, first_draw(spaces[family.name]).params, rate)
+        reason_for: dict[str, Callable[[StudyClips], str]] = {}  # by where the first setting is written
         for machines, own in clips.items():
-            if (machines, family.name) not in reasons and (reason := reason_for(own)):
+            space = spaces[family.name].on(machines, year)
+            if space.origin not in reason_for:
+                reason_for[space.origin] = reason_against(family, first_draw(space).params, rate)
+            if (machines, family.name) not in reasons and (reason := reason_for[space.origin](own)):
                 reasons[machines, family.name] = reason
     if all((machines, family.name) in reasons for machines in clips for family in families):
         raise AsdRayError(f"nothing is left to search:\n{listing(reason_lines(reasons))}")
@@ -97,7 +101,7 @@ def make_plan(
     spaces = spaces_of(config, families)
     clips = _clips_by_group(config, source.bank.frame.assign(samples=source.bank.lengths), source.rate)
     known = {**(known or {}), **_with_too_few_held_out(clips, config, families, source.bank.frame)}
-    reasons = unsuited(clips, families, spaces, source.rate, known)
+    reasons = unsuited(clips, families, spaces, source.rate, source.table.year, known)
     machines_left = _machines_left(config, families, reasons)
     notes = [*_notes_of_groups(config), *notes_of_resources(config, families)]
     plan = Plan(notes=notes, left_out=reason_lines(reasons))
@@ -121,7 +125,8 @@ def make_plan(
         _check_same_unseen(machine, records[machine], config.keep_unseen, ledger)
 
     prior = Prior(config.prior, {machine: source.bank.fingerprints[machine] for machine in machines_left})
-    first = {(machines, family.name): prior.suggestions(family.name, spaces[family.name]) for machines, family in pairs}
+    space_of = {(group, each.name): spaces[each.name].on(group, source.table.year) for group, each in pairs}
+    first = {(group, name): prior.suggestions(name, space) for (group, name), space in space_of.items()}
     plan.notes += prior.lines(first.values())
 
     def studies(retry: Mapping[str, Sequence[TrialRecord]]) -> list[Study]:
@@ -129,7 +134,7 @@ def make_plan(
             Study(
                 machines,
                 family,
-                spaces[family.name],
+                space_of[machines, family.name],
                 of_group[machines],
                 resources=resources_of(family, config, has_gpu),
                 seed=config.seed,
@@ -186,7 +191,7 @@ def _to_run_again(
 def _remarked(
     studies: Sequence[Study], records: Iterator[TrialRecord], again: Sequence[TrialRecord]
 ) -> list[TrialRecord]:
-    """The records whose mark as the paper's setting is of an earlier PAPER, with the right mark.
+    """The records whose mark as the paper's setting is of an earlier PAPER or PAPER_OF, with the right mark.
 
     A pruned one is left out: that it has no mark shows that it was pruned as a draw.
     """
@@ -209,7 +214,7 @@ def _notes_of_marks(remarked: Sequence[TrialRecord]) -> Iterator[str]:
     if remarked:
         gain = sum(record.paper for record in remarked)
         yield (
-            f"PAPER has changed: {gain} stored trials are marked as the paper's setting now, and "
+            f"the paper's setting has changed: {gain} stored trials are marked with it now, and "
             f"{len(remarked) - gain} no longer; their scores stay as they are"
         )
 

@@ -65,7 +65,8 @@ class Prior:
         self._searched = dict(searched)
         self._searched_clips = {clips: machine for machine, clips in searched.items() if clips}
         self._records: list[tuple[str, TrialRecord]] = []
-        self._portfolios: dict[str, list[Suggestion]] = {}  # by family
+        # by family and by where the first setting is written
+        self._portfolios: dict[tuple[str, str], list[Suggestion]] = {}
         for run in dict.fromkeys(runs):
             self._read(run)
 
@@ -100,21 +101,22 @@ class Prior:
         return ""
 
     def suggestions(self, family: str, space: Space) -> list[Suggestion]:
-        """The portfolio of the studies of a family."""
-        if family not in self._portfolios:
-            self._portfolios[family] = portfolio(self._observe(family, space))
-        return self._portfolios[family]
+        """The portfolio of the studies of a family that have the same first setting."""
+        key = family, space.origin
+        if key not in self._portfolios:
+            self._portfolios[key] = portfolio(self._observe(family, space))
+        return self._portfolios[key]
 
     def lines(self, portfolios: Iterable[Collection[Suggestion]]) -> list[str]:
         """What the plan says, once the portfolio of every study is known."""
         sizes = [len(suggestions) for suggestions in portfolios]
         if not any(sizes):
-            return self.notes
+            return list(dict.fromkeys(self.notes))
         begin = (
             f"--prior: {sum(size > 0 for size in sizes)} of {len(sizes)} studies try up to {max(sizes)} settings "
             f"after the paper's that were good in {', '.join(self.runs)}"
         )
-        return [begin, *self.notes]
+        return [begin, *dict.fromkeys(self.notes)]
 
     def _observe(self, family: str, space: Space) -> dict[Origin, list[Observation]]:
         records = [(where, record) for where, record in self._records if record.family == family]

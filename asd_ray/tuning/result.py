@@ -8,6 +8,8 @@ from typing import Any, Self
 
 from asd_ray.ledger import TrialRecord
 
+RECORDS = ("best", "paper", "paper_score")
+
 
 @dataclass(frozen=True)
 class StudyResult:
@@ -23,15 +25,17 @@ class StudyResult:
     exhausted: bool  # whether its space has no untried parameters left
     best: TrialRecord | None = field(repr=False)
     paper: TrialRecord | None = field(repr=False)  # the trial of the paper's setting and of this search's seed
+    # the same trial, by the score that the paper reports instead of the best one; None if it has no single score
+    paper_score: TrialRecord | None = field(repr=False, default=None)
 
     def to_json(self) -> dict[str, Any]:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
-        records = {name: values[name] and values[name].to_dict() for name in ("best", "paper")}
+        records = {name: values[name] and values[name].to_dict() for name in RECORDS}
         return {**values, "machines": list(self.machines), **records}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        records = {name: stored[name] and TrialRecord.from_dict(stored[name]) for name in ("best", "paper")}
+        records = {name: TrialRecord.from_dict(stored[name]) if stored.get(name) else None for name in RECORDS}
         return cls(**{**stored, "machines": tuple(stored["machines"]), **records})
 
 

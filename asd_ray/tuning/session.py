@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from asd_ray.tuning.ray_settings import import_ray
 
 if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so that wrong arguments are refused at once
     from asd_ray.clips.table import ClipTable
-    from asd_ray.ledger import Ledger
+    from asd_ray.ledger import Ledger, TrialRecord
     from asd_ray.tuning.data import DataSource
     from asd_ray.tuning.on_ray.cluster import Cluster
     from asd_ray.tuning.plan import Plan
@@ -178,6 +178,7 @@ class _ActiveSearch:
             self.console.line(f"Ray dashboard: {url} (it asks for the token that `ray get-auth-token` prints)")
 
     def _run(self, plan: Plan) -> SearchResult:
+        from asd_ray.tuning.paper_score import by_papers_score
         from asd_ray.tuning.search import Search, interruptible
         from asd_ray.tuning.state_policy import StatePolicy
         from asd_ray.tuning.watch.board import Board
@@ -209,8 +210,9 @@ class _ActiveSearch:
             finally:
                 search.abandon()
                 search.close()
-        console.leaderboard(search)
-        result = _result(search)
+        of_papers = by_papers_score(search.studies, self.source, self.ledger)
+        console.leaderboard(search, of_papers)
+        result = _result(search, of_papers)
         console.end(result)
         if result.error:
             raise AsdRayError(
@@ -267,10 +269,14 @@ class _ActiveSearch:
         run_on_ray(search, self.cluster, TimeLimits(self.runtime.trial_time, patience))
 
 
-def _result(search: Search) -> SearchResult:
+def _result(search: Search, of_papers: Mapping[str, TrialRecord]) -> SearchResult:
     from asd_ray.tuning.result import SearchResult, StudyResult
     from asd_ray.tuning.watch.board import failure_message
 
+    papers = {
+        study.name: next((r for r in study.records.values() if r.paper and r.seed == study.seed), None)
+        for study in search.studies
+    }
     studies = [
         StudyResult(
             name=study.name,
@@ -282,7 +288,8 @@ def _result(search: Search) -> SearchResult:
             missing=study.missing,
             exhausted=study.exhausted,
             best=study.best,
-            paper=next((r for r in study.records.values() if r.paper and r.seed == study.seed), None),
+            paper=(paper := papers[study.name]),
+            paper_score=of_papers.get(paper.trial) if paper else None,
         )
         for study in search.studies
     ]

@@ -37,8 +37,8 @@ def study_name(machines: Sequence[str], family: Family) -> str:
 class Study:
     """Asks Optuna for trials and tells it how they ended. `wanted` counts every stored trial of this seed.
 
-    Its first setting is the paper's, with the values that `space` fixes. It runs to its end, even where `wanted` trials
-    are stored or where it was pruned as a draw, as after a change of PAPER.
+    Its first setting is the paper's on its machine, with the values that `space` fixes. It runs to its end, even where
+    `wanted` trials are stored or where it was pruned as a draw, as after a change of PAPER.
 
     `records` are all that the ledger holds of its machines; records of other studies are ignored. A study with other
     fixed values is another study; of its trials only one with this study's first setting counts here, and none runs
@@ -80,7 +80,7 @@ class Study:
         # trial hash -> a trial without files for some of its machines or for all, or a pruned one of the first setting
         self._partial: dict[str, TrialSpec] = {}
         self.pruned_first: list[TrialRecord] = []  # that pruned one, whose files must be set aside before it runs again
-        # trial hash -> whether a stored trial of this space has the parameters of PAPER, whatever its mark says
+        # trial hash -> whether a stored trial of this space has the paper's parameters, whatever its mark says
         self.papers: dict[str, bool] = {}
         self._to_retry = {record.trial for record in retry}  # hashes of stored failures that are still to run again
         self._numbers: set[int] = set()
@@ -227,8 +227,8 @@ class Study:
             self._numbers.discard(spec.number)
 
     def _is_papers(self, params: dict[str, Any]) -> bool:
-        """Whether a trial with these parameters is that of PAPER. A stored flag is of the PAPER of its time."""
-        return effective(params, self.settings) == effective(self.space.paper, self.settings)
+        """Whether these are the paper's parameters on this machine. A stored flag is of the PAPER of its time."""
+        return effective(params, self.settings) == effective(self.space.setting, self.settings)
 
     def _is_first(self, params: dict[str, Any]) -> bool:
         """Whether a trial with these parameters is that of the first setting."""

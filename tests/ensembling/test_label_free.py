@@ -162,6 +162,20 @@ def test_a_candidate_without_faults_is_never_chosen_and_is_named(candidates: Can
         assert f"injected_faults has no value for {name}: never chosen" in criterion_notes(recipe, given)
 
 
+def test_no_score_is_taken_that_the_authors_chose_for_the_machine_by_labels(candidates: Candidates) -> None:
+    """On the slider of 2022 the paper names D_lof. All scores of the trial count here, and a note says what is left."""
+    variant = ["D_lof", "D_knn", "D_cos"] * 4
+    table = candidates.table.assign(family="aegan_ad", variant=variant, paper=[True] * 3 + [False] * 9)
+    recipe = Recipe("r", "label_free", variants="paper")
+    for year in (2020, 2022, 2023, None):
+        given = replace(candidates, table=table.assign(trial=[*"aaabbbcccddd"]), machine="slider", year=year)
+        assert without_labels(recipe, given).members == (0, 1, 2)
+        note = f"the authors of aegan_ad chose its setting of each machine with test labels of DCASE {year}"
+        assert criterion_notes(recipe, given) == [note] * (year in (2020, 2022))
+        idnn = replace(given, table=given.table.assign(family="idnn"))
+        assert criterion_notes(recipe, idnn) == []
+
+
 def test_a_criterion_that_saturates_stops_the_recipe() -> None:
     plain = simulate([50.0] * 12)
     assert criterion_lacking(RECIPES[1], plain).startswith("chooses by injected_faults: it saturates")

@@ -14,8 +14,11 @@ from asd_ray import AsdRayError, Dataset, Run
 from asd_ray.__main__ import main
 from asd_ray.clips.demo import make_demo
 from asd_ray.experiments import Conditions, Experiment, PaperResult, Training, plan_table, reproduce
+from asd_ray.families import family
+from asd_ray.families.drawing import first_draw
 from asd_ray.papers import Member, PaperRow, PaperTable, find
 from asd_ray.papers.measure import AUC
+from asd_ray.tuning.family_choice import spaces_by_family
 
 MISSING = "pump, slider, ToyCar, ToyConveyor: not in this dataset"
 
@@ -142,7 +145,22 @@ def test_trainings_are_shared_by_rows_and_split_by_parameters(data: Dataset) -> 
     ]
     assert {each.machines for each in plan.trainings} == {("fan", "valve")}
     norms = plan_table(find("jiang2023").table("2"), data.table, rate=data.rate, held_out=0.1, rows=["BN+LN"])
-    assert [each.fixed_params for each in norms.trainings] == [{"aegan_ad.norm": "batch", "aegan_ad.first_norm": False}]
+    (training,) = norms.trainings
+    assert training.params == {"norm": "batch", "first_norm": False}
+    # a search of fan begins with what PAPER_OF has for it, so these are fixed to the values of PAPER or of the row
+    plain = {"matching": "mean", "eta": 0.1, "beta1": 0.5, "epochs": 60}
+    given = {**plain, "norm": "batch", "first_norm": False}
+    assert training.fixed_params == {f"aegan_ad.{name}": value for name, value in given.items()}
+
+
+@pytest.mark.parametrize("year", [2020, 2022, None])
+def test_a_row_starts_from_the_plain_paper_on_every_machine_and_edition(year: int | None) -> None:
+    """Table 2 has layer norm on the gearbox, where PAPER_OF of 2022 has batch norm."""
+    training = Training("aegan_ad", {"matching": "mean_std"}, ("gearbox",))
+    own = family("aegan_ad").search_space()
+    assert training.setting == {**own.paper, "matching": "mean_std"}
+    (space,) = spaces_by_family((), [family("aegan_ad")], training.fixed_params).values()
+    assert first_draw(space.on(["gearbox"], year)).params == training.setting
 
 
 def test_joint_rows_take_all_machines_of_the_dataset_at_once(data: Dataset) -> None:

@@ -117,8 +117,18 @@ def test_an_edited_class_has_another_version(version: Callable[..., str], old: s
         ("    return x\n", "    return x + 1\n"),
         ('suggest_float("power", 1.0, 3.0)', 'suggest_float("power", 1.0, 9.0)'),
         ('PAPER = {"power": 2.0}', 'PAPER = {"power": 2.5}'),
+        ('PAPER = {"power": 2.0}', 'PAPER, PAPER_OF = {"power": 2.0}, {2022: {"fan": {"power": 1.5}}}'),
     ],
-    ids=["a comment", "a docstring", "the formatting", "another constant", "another function", "the space", "PAPER"],
+    ids=[
+        "a comment",
+        "a docstring",
+        "the formatting",
+        "another constant",
+        "another function",
+        "the space",
+        "PAPER",
+        "PAPER_OF",
+    ],
 )
 def test_what_changes_no_score_changes_no_version(version: Callable[..., str], old: str, new: str) -> None:
     assert old in SOURCE

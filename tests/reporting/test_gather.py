@@ -97,6 +97,15 @@ def test_the_leaderboard_is_every_candidate_best_first(facts: Any) -> None:
     assert {(row["trial"], row["variant"]) for row in board["rows"] if row["member"]} == members
 
 
+def test_the_leaderboard_marks_the_score_that_the_paper_took_on_the_machine() -> None:
+    table = make_table(3).assign(family="aegan_ad", variant=["D_lof", "G_z_cos_min", "D_knn"], seconds=1.0, seed=0)
+    given = replace(make_candidates(per=4), table=table.assign(paper=True))
+    for year, marked in ((2022, ["G_z_cos_min"]), (2020, []), (None, [])):
+        rows = leaderboard(replace(given, machine="gearbox", year=year), "hmean", [])["rows"]
+        assert [row["variant"] for row in rows if row["paper_score"]] == marked
+        assert all(row["paper"] for row in rows)
+
+
 def test_the_leaderboard_marks_the_papers_own_score(facts: Any) -> None:
     """A setting of the paper with another score is not the paper's method."""
     table = make_table(3).assign(family=["idnn", "idnn", "mine"], variant=["mean", "max", "mean"], seconds=1.0, seed=0)

@@ -230,6 +230,18 @@ def test_a_machine_that_is_searched_is_left_out_of_every_run(ledger: Ledger, tmp
     assert nothing.lines([[]]) == nothing.notes
 
 
+def test_the_setting_of_paper_of_is_not_suggested_where_every_study_begins_with_it(ledger: Ledger) -> None:
+    ledger.commit(stored("pump", 0.5, 0.8), scores_of("pump"))
+    ledger.commit(stored("pump", 0.4, 0.1, params={"y": 1.0}), scores_of("pump"))
+    space = dataclasses.replace(SPACE, paper_of={2022: {"fan": {"x": 0.5}}})
+    prior = Prior([str(ledger.layout.root)], {"fan": "", "valve": ""})
+    portfolios = [prior.suggestions("tiny", space.on([machine], 2022)) for machine in ("fan", "valve", "slider")]
+    assert [[suggestion.params["x"] for suggestion in own] for own in portfolios] == [[], [0.5], [0.5]]
+    lines = prior.lines(portfolios)
+    assert len(lines) == 2
+    assert "1 of 2 trials of tiny are of another search space" in lines[1]
+
+
 def scores_of(machine: str) -> Any:
     import pandas as pd
 

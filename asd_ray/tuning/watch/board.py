@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.live import Live
@@ -85,16 +85,26 @@ class Board(Watcher):
         return "" if seconds is None else f"~{duration(seconds)}"
 
 
+OWN, BEST = "paper", "paper's setting"  # by the score that the paper reports, and by the trial's best score
+CAPTION = f"{BEST}: the trial's best score; {OWN}: the score that the paper reports"
 COLUMNS = ("study", "done", "running", "pruned", "failed", "best", "time left")
 
 
-def leaderboard(studies: list[Study], console: Console) -> None:
-    """The best trials of each machine, with the paper's own settings among them, and every failure's reason."""
+def leaderboard(studies: list[Study], console: Console, by_papers_score: Mapping[str, TrialRecord]) -> None:
+    """The best trials of each machine, with the paper's own settings among them, and every failure's reason.
+
+    `by_papers_score` has trials with the paper's setting, by their hash, as judged by the score that the paper reports.
+    Such a trial has a second row if another score is its best.
+    """
     for machine in dict.fromkeys(group_name(study.machines) for study in studies):
         objective = next(s.settings.objective for s in studies if group_name(s.machines) == machine)
         records = [r for s in studies if group_name(s.machines) == machine for r in s.records.values()]
         ranked = sorted((r for r in records if r.objective is not None), key=lambda r: -(r.objective or 0))
-        shown = [(place, r) for place, r in enumerate(ranked, 1) if place <= SHOWN or r.paper]
+        shown = [(str(place), r) for place, r in enumerate(ranked, 1) if place <= SHOWN or r.paper]
+        of_papers = [(r, by_papers_score[r.trial]) for r in ranked if r.trial in by_papers_score]
+        is_own = {r.trial for r, own in of_papers if r.variant == own.variant}  # their best score is the paper's
+        shown += [("", own) for r, own in of_papers if r.trial not in is_own]
+        shown.sort(key=lambda row: -(row[1].objective or 0))
         title = f"{machine}: {len(ranked)} complete trials, protocol {PROTOCOLS[objective]}"
         table = Table(title=title, title_justify="left")
         cells = ("objective", "AUC", "pAUC") if objective == LABELS else ("faults",)
@@ -102,8 +112,10 @@ def leaderboard(studies: list[Study], console: Console) -> None:
             table.add_column(name, justify="left" if name in ("trial", "variant", "") else "right", no_wrap=True)
         for place, record in shown:
             values = [f"{record.objective:.4f}", *(_means(record) if objective == LABELS else ()), str(record.epochs)]
-            paper = "paper" if record.paper else ""
-            table.add_row(str(place), record.name, record.variant, *values, f"{record.seconds or 0:.1f}", paper)
+            paper = (OWN if not place or record.trial in is_own else BEST) if record.paper else ""
+            table.add_row(place, record.name, record.variant, *values, f"{record.seconds or 0:.1f}", paper)
+        if any(r.paper and r.trial not in is_own for r in ranked):
+            table.caption, table.caption_justify = CAPTION, "left"
         if ranked:
             console.print(table)
         shown_at_end = {(s.name, reason) for s in studies for reason in s.only_failures}  # by `failure_message`

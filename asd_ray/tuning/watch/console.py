@@ -11,6 +11,7 @@ from asd_ray._terminal import say, typed
 from asd_ray._wording import as_arguments
 from asd_ray.clips.table import ClipTable
 from asd_ray.families.user_code import shown
+from asd_ray.ledger import TrialRecord
 from asd_ray.ledger.record import LABELS
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.plan import Plan
@@ -109,8 +110,8 @@ class SearchConsole:
         with board.shown(search):
             yield
 
-    def leaderboard(self, search: Search) -> None:
-        leaderboard(search.studies, self.screen)
+    def leaderboard(self, search: Search, by_papers_score: Mapping[str, TrialRecord]) -> None:
+        leaderboard(search.studies, self.screen, by_papers_score)
 
     def end(self, result: SearchResult) -> None:
         for study in result.studies:

@@ -9,6 +9,7 @@ import pytest
 
 from asd_ray._console import Console
 from asd_ray._shapes import fault
+from asd_ray.ledger import TrialRecord
 from asd_ray.storage.heartbeat import Beat
 from asd_ray.tuning.search import Search
 from asd_ray.tuning.study import Study
@@ -74,7 +75,7 @@ def test_no_time_left_is_shown_before_a_trial_has_ended(bench: Any) -> None:
 def test_the_leaderboard_ranks_trials_and_lists_failures(bench: Any) -> None:
     study = bench.search(bench.study(8, space=lambda t: {"x": t.suggest_float("x", 0, 1)}, behaviour="raises")).studies
     console = Console(file=io.StringIO(), width=200)
-    leaderboard(study, console)
+    leaderboard(study, console, {})
     text = console.file.getvalue()  # type: ignore[attr-defined]
     complete = [record for record in bench.records if record.status == "complete"]
     failed = [record for record in bench.records if record.status == "failed"]
@@ -84,7 +85,7 @@ def test_the_leaderboard_ranks_trials_and_lists_failures(bench: Any) -> None:
     first = next(line for line in text.splitlines() if line.startswith("│ 1 "))
     assert best.name in first
     assert f"{best.objective:.4f}" in first
-    assert next(line for line in text.splitlines() if "fan-tiny-0000" in line).rstrip(" │").endswith("paper")
+    assert next(line for line in text.splitlines() if "fan-tiny-0000" in line).rstrip(" │").endswith("paper's setting")
     assert f"failed: {len(failed)} trials, {failed[0].name} the first: ValueError: no such thing as a fan, " in text
 
 
@@ -93,7 +94,7 @@ def test_values_on_injected_faults_are_marked(bench: Any) -> None:
     assert study.best is not None
     assert f"best {study.best.objective:.4f} level (faults)" in printed(search, 2)
     console = Console(file=io.StringIO(), width=200)
-    leaderboard([study], console)
+    leaderboard([study], console, {})
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "fan: 1 complete trials, protocol label_free" in text
     head = next(line for line in text.splitlines() if "variant" in line)
@@ -110,3 +111,38 @@ def test_a_status_file_names_the_objective_and_older_ones_are_of_labels(bench: A
     del row["objective"]
     assert not fault(status.STUDY, row)
     assert status._reported_row(beat, row).best.endswith(" level")
+
+
+def shown(study: Study, by_papers_score: dict[str, TrialRecord]) -> list[list[str]]:
+    """The cells of the leaderboard's rows, and its caption as the last row."""
+    console = Console(file=io.StringIO(), width=200)
+    leaderboard([study], console, by_papers_score)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
+    return [*rows, [lines[-1].strip()]]
+
+
+def test_the_papers_own_score_has_a_row_beside_the_best_score_of_its_trial(bench: Any) -> None:
+    study = bench.search(bench.study(2)).studies[0]
+    first = bench.records[0]
+    own = dataclasses.replace(first, variant="own", objective=0.0123, objective_parts={"00/auc": 0.2, "00/pauc": 0.1})
+    rows = shown(study, {first.trial: own})
+    ((best, *_), (paper, *_)) = ([row for row in rows if row[-1] == mark] for mark in ("paper's setting", "paper"))
+    assert best[1:4] == ["fan-tiny-0000", first.variant, f"{first.objective:.4f}"]
+    assert paper[:6] == ["", "fan-tiny-0000", "own", "0.0123", "0.2000", "0.1000"]
+    assert rows.index(paper) == 2, "below both trials, which are better"
+    assert rows[-1] == ["paper's setting: the trial's best score; paper: the score that the paper reports"]
+
+
+def test_one_row_is_enough_where_the_best_score_is_the_papers(bench: Any) -> None:
+    study = bench.search(bench.study(2)).studies[0]
+    first = bench.records[0]
+    rows = shown(study, {first.trial: first})
+    assert [row[1] for row in rows if row[-1] == "paper"] == ["fan-tiny-0000"]
+    assert len(rows) == 3, "two trials and the last line of the table, which has no caption"
+    assert "paper's setting" not in str(rows)
+
+
+def test_a_trial_of_a_paper_without_a_single_score_is_only_its_setting(bench: Any) -> None:
+    rows = shown(bench.search(bench.study(2)).studies[0], {})
+    assert [row[-1] for row in rows if row[1:2] == ["fan-tiny-0000"]] == ["paper's setting"]
