@@ -106,7 +106,7 @@ def draw(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
     if strange:
         raise AsdRayError(f"{space.path}: space() gives {strange[0]!r}, which PAPER does not have; add it there")
     _check_values(space, "space() gives", drawn)
-    return {**space.paper, **drawn, **space.fixed}
+    return space.complete(drawn)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -132,6 +133,11 @@ class Family:
         except (TypeError, ValueError) as error:
             raise self._breaks_the_contract(f"has an __init__ without arguments ({error})") from error
         return frozenset(name for name, one in arguments if one.kind is inspect.Parameter.KEYWORD_ONLY)
+
+    @property
+    def weights(self) -> Mapping[str, tuple[str, ...]]:
+        """Parameter -> those of its values whose net may start from pretrained weights that the user brings."""
+        return getattr(self.detector, "WEIGHTS", {})
 
     def search_space(self, path: str | Path | None = None) -> Space:
         """The space of the file `path`; by default that of the shipped file, of a user's class, or of its module."""

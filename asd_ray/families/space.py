@@ -14,6 +14,7 @@ from typing import Any
 
 from asd_ray.errors import AsdRayError
 from asd_ray.families.user_code import explained
+from asd_ray.families.weights import PARAMETER
 
 LARGEST = 1 << 20  # bytes of a search space file
 
@@ -26,6 +27,17 @@ class Space:
     paper: dict[str, Any]
     space: Callable[[Any], dict[str, Any]]  # takes an Optuna trial, returns the parameters that differ from `paper`
     fixed: dict[str, Any] = field(default_factory=dict)  # by --set; they replace those of `paper` and of `space`
+    # Parameter -> its value -> the user's weights from which such a trial starts, as the parameter `pretrained` names
+    # them. Other trials do not have that parameter, so they keep the hashes of earlier versions.
+    weights: dict[str, dict[Any, str]] = field(default_factory=dict)
+
+    def complete(self, drawn: dict[str, Any]) -> dict[str, Any]:
+        """All parameters of a trial, from what `space` returned."""
+        params = {**self.paper, **drawn, **self.fixed}
+        for parameter, names in self.weights.items():
+            if name := names.get(params.get(parameter)):
+                params[PARAMETER] = name
+        return params
 
 
 def load_space(path: Path) -> Space:
