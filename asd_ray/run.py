@@ -63,6 +63,7 @@ class Run:
         families: str | type | Sequence[str | type] = (),
         spaces: Mapping[str, str | Path] | None = None,
         fixed_params: Mapping[str, Any] | None = None,
+        weights: Mapping[str, str | Path] | None = None,
         trials: int | None = None,
         epochs_cap: int | None = None,
         seed: int = 0,
@@ -92,11 +93,12 @@ class Run:
         `families` are names, ``"package.module:Class"``, or classes of your own, also of a notebook's cell; none means
         all that suit this computer. `spaces` maps a family's name to a search space file. `fixed_params`, such as
         ``{"stgram.inputs": "tgram", "epochs": 50}``, have the same value in every trial of the families that take
-        them, and Optuna does not draw them; such trials are a study of their own. `trials` is the number per
-        machine and family, with those that are stored (default: 20; of the demo set 8 of at most 20 epochs each).
-        `time` and `trial_time` are seconds, or text such as "30m". `keep_states` says whose learned states are stored:
-        "best:3" of each machine and family and the paper's, "all" or "none". ``serial=True`` runs every trial in this
-        process, without Ray.
+        them, and Optuna does not draw them; such trials are a study of their own. `weights`, such as
+        ``{"mobilenet_v3": "file.pt"}``, names pretrained weights of a net, which starts at random without them.
+        `trials` is the number per machine and family, with those that are stored (default: 20; of the demo set 8 of at
+        most 20 epochs each). `time` and `trial_time` are seconds, or text such as "30m". `keep_states` says whose
+        learned states are stored: "best:3" of each machine and family and the paper's, "all" or "none".
+        ``serial=True`` runs every trial in this process, without Ray.
 
         `objective` is what trials are compared by: "labels" of test clips, or "normal-only", which injects faults into
         held-out normal clips and reads no label. By default it is "labels" for the machines that have them. With
@@ -115,6 +117,7 @@ class Run:
             machines=listed(machines),
             families=[families] if isinstance(families, str | type) else list(families),
             fixed_params={} if fixed_params is None else fixed_params,
+            weights={net: str(path) for net, path in (weights or {}).items()},
             trials=default_trials(data.is_demo) if trials is None else trials,
             epochs_cap=default_epochs_cap(data.is_demo) if epochs_cap is None else epochs_cap,
             seed=seed,

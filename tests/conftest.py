@@ -27,8 +27,9 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the user's cache."""
+    """No test reads or fills the user's cache, or starts from the user's weights."""
     monkeypatch.setenv("ASD_RAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("ASD_RAY_WEIGHTS", raising=False)
 
 
 @pytest.fixture(scope="session")

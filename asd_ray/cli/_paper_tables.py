@@ -88,7 +88,7 @@ def _print_rows(screen: Console, table: PaperTable) -> None:
 def here(row: PaperRow) -> str:
     """The settings of a row and how a run differs, or why it cannot be run."""
     if not row.can_run:
-        return f"cannot be run: {row.cannot}"
+        return f"cannot be run: {row.reason_against}"
     words = [row.settings, "trained jointly" if row.jointly else "", row.differs]
     return "; ".join(word for word in words if word)
 

@@ -40,6 +40,14 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         "their own",
     )
     to.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="NET=FILE",
+        help="pretrained weights that you bring, such as mobilenet_v3=mobilenet_v3_large.pth; also looked for in the "
+        "folder of $ASD_RAY_WEIGHTS (default: training starts at random)",
+    )
+    to.add_argument(
         "--checkpoint",
         choices=("last", "oracle"),
         default="last",

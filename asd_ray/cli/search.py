@@ -96,6 +96,7 @@ def _run(args: argparse.Namespace, session: Session) -> int:
 
 def _config(args: argparse.Namespace) -> SearchConfig:
     from asd_ray.families.fixed import read_settings
+    from asd_ray.families.weights import read_weights
     from asd_ray.tuning.config import SearchConfig, default_epochs_cap, default_trials
 
     is_demo = args.data is None
@@ -103,6 +104,7 @@ def _config(args: argparse.Namespace) -> SearchConfig:
         machines=args.machines,
         families=args.families,
         fixed_params=read_settings(args.set),
+        weights=read_weights(args.weights),
         jointly=args.jointly,
         trials=args.trials or default_trials(is_demo),
         epochs_cap=args.epochs_cap or default_epochs_cap(is_demo),
@@ -141,7 +143,8 @@ def _refuse_paths_of_another_computer(args: argparse.Namespace) -> None:
     if not args.address.startswith("ray://"):
         return
     prior = [("--prior", run) for run in args.prior]
-    for option, path in (("--data", args.data), ("--run", args.run), *prior):
+    weights = [("--weights", text.partition("=")[2]) for text in args.weights]
+    for option, path in (("--data", args.data), ("--run", args.run), *prior, *weights):
         if path is None or not path.startswith(("/", "s3://")):
             raise AsdRayError(
                 f"--address {args.address} runs the search on that cluster: name {option} as its nodes see it, an "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -29,6 +29,7 @@ class Context:
     seed: int = 0
     features: FeatureSource = field(default_factory=FeatureCache)
     rate: int = 16_000  # Hz of the clips; a preset for this rate is ``PRESETS["baseline"].at(rate)``
+    weights: Mapping[str, str] = field(default_factory=dict, compare=False)  # net -> the file of the user's weights
 
     def generator(self) -> torch.Generator:
         """A new random stream with this trial's seed. It is on the CPU, so that every device draws the same numbers."""
@@ -60,6 +61,10 @@ class Detector(Protocol):
     table of the clips that `fit` would receive, from one machine or from several trained together, with the columns
     machine, id, domain, clip and attributes. Once the clips are decoded it is called again with the column `samples`,
     their lengths at `context.rate`.
+
+    A class may also have ``WEIGHTS``, such as ``{"net": ("mobilenet_v3",)}``: the values of parameters whose net can
+    start from pretrained weights of the user. Where a user brings some, such a trial has the further parameter
+    `pretrained`, text that names them by their content, and `fit` reads them by `parts.weights.load_weights`.
 
     A class may also have ``error_map(self, clips: ClipSet) -> list[np.ndarray]``, the family's own picture of where a
     clip is anomalous: one array [frames, mels] per clip, on the frames and bands of `front_end`, finite, higher where

@@ -101,8 +101,8 @@ def plan_table(
     present, left_out = _machines(table, clips, machines)
     planned = []
     for row in asked_for:
-        if row.cannot:
-            left_out.append(f"{row.name}: {row.cannot}")
+        if reason := row.reason_against:
+            left_out.append(f"{row.name}: {reason}")
             continue
         found, reasons = _plan_row(row, present, clips.frame, rate, held_out)
         left_out += reasons

@@ -112,7 +112,7 @@ def draw(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
     if strange:
         raise AsdRayError(f"{space.path}: space() gives {strange[0]!r}, which PAPER does not have; add it there")
     _check_values(space, "space() gives", drawn)
-    return {**space.paper, **drawn, **space.fixed}
+    return space.complete(drawn)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def paper_draw(space: Space, family: Family) -> dict[str, Any]:
 
     AsdRayError if the space cannot draw the paper's setting, or the one that PAPER_OF has for some machine.
     """
-    space = replace(space, fixed={}, differing={}, origin="")
+    space = replace(space, fixed={}, differing={}, origin="", weights={})
     _check_values(space, "PAPER has", space.paper)
     strange = sorted(set(space.paper) - family.parameters)
     if strange:

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from asd_ray.families.resources import Resources
 from asd_ray.families.space import Space, load_space, space_of_class
 from asd_ray.families.table import FAMILIES, PATHS_OF_0_1
 from asd_ray.families.user_code import explained, shown
+from asd_ray.families.weights import PARAMETER
 
 METHODS = ("fit", "score", "state", "load")
 TARGET = re.compile(r"(?:[^\W\d]\w*\.)*[^\W\d]\w*:[^\W\d]\w*")
@@ -126,12 +128,18 @@ class Family:
 
     @cached_property
     def parameters(self) -> frozenset[str]:
-        """The names of the detector's parameters, without the context."""
+        """The names of the parameters that PAPER has: without the context, and without that of pretrained weights."""
         try:
             arguments = inspect.signature(self.detector.__init__).parameters.items()
         except (TypeError, ValueError) as error:
             raise self._breaks_the_contract(f"has an __init__ without arguments ({error})") from error
-        return frozenset(name for name, one in arguments if one.kind is inspect.Parameter.KEYWORD_ONLY)
+        named = {name for name, one in arguments if one.kind is inspect.Parameter.KEYWORD_ONLY}
+        return frozenset(named - {PARAMETER} if self.weights else named)
+
+    @property
+    def weights(self) -> Mapping[str, tuple[str, ...]]:
+        """Parameter -> those of its values whose net may start from pretrained weights that the user brings."""
+        return getattr(self.detector, "WEIGHTS", {})
 
     def search_space(self, path: str | Path | None = None) -> Space:
         """The space of the file `path`; by default that of the shipped file, of a user's class, or of its module."""

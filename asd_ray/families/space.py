@@ -14,6 +14,7 @@ from typing import Any
 
 from asd_ray.errors import AsdRayError
 from asd_ray.families.user_code import explained, shown
+from asd_ray.families.weights import PARAMETER
 
 LARGEST = 1 << 20  # bytes of a search space file
 FIRST_YEAR = 2020  # of DCASE Task 2 on anomalous sound
@@ -34,6 +35,9 @@ class Space:
     paper_of: Mapping[int, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     differing: dict[str, Any] = field(default_factory=dict)  # those of the study's machine
     origin: str = ""  # where they are written, such as ``PAPER_OF[2022]['fan']``
+    # Parameter -> its value -> the user's weights from which such a trial starts, as the parameter `pretrained` names
+    # them. Other trials do not have that parameter, so they keep the hashes of earlier versions.
+    weights: dict[str, dict[Any, str]] = field(default_factory=dict)
 
     @property
     def setting(self) -> dict[str, Any]:
@@ -52,6 +56,14 @@ class Space:
         """The space on every machine that PAPER_OF has."""
         for year, machines in self.paper_of.items():
             yield from (self.on([machine], year) for machine in machines)
+
+    def complete(self, drawn: dict[str, Any]) -> dict[str, Any]:
+        """All parameters of a trial, from what `space` returned."""
+        params = {**self.paper, **drawn, **self.fixed}
+        for parameter, names in self.weights.items():
+            if name := names.get(params.get(parameter)):
+                params[PARAMETER] = name
+        return params
 
 
 def load_space(path: Path) -> Space:

@@ -46,9 +46,11 @@ TABLE_1 = PaperTable(
             UNSAID,
             members=(Member("stgram", ("nll_margin",), {"net": "mobilenet_v3", "mix": "mixup"}),),
             additional=MACHINES,
-            differs=OPEN,
+            differs=f"{OPEN}, nor how weights for three colours fit two channels",
             cannot="it starts from pretrained weights of MobileNetV3 (PyTorch Image Models), which are not shipped; "
-            "stgram starts this net at random",
+            "put mobilenet_v3.safetensors, .pt or .pth into a folder and name that with $ASD_RAY_WEIGHTS; from a "
+            "random start: asd-ray search --families stgram --set net=mobilenet_v3 --set mix=mixup",
+            needs="mobilenet_v3",
         ),
         PaperRow(
             "ST-gram + MobileFaceNet",

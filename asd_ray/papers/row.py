@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from asd_ray.families.weights import weights_files
+
 Numbers = Mapping[str, tuple[float, ...]]  # machine -> one number per measure of the table, in per cent
 Params = Mapping[str, Any]
 
@@ -68,10 +70,16 @@ class PaperRow:
     additional: tuple[str, ...] = ()  # machines that were trained on the additional training clips, too
     differs: str = ""  # what a run here does otherwise, or what the paper leaves open
     cannot: str = ""  # why the row cannot be run here; "" if it can
+    needs: str = ""  # the net whose pretrained weights a user can bring; they make `cannot` void
 
     @property
     def can_run(self) -> bool:
-        return not self.cannot
+        return not self.reason_against
+
+    @property
+    def reason_against(self) -> str:
+        """Why the row cannot be run on this computer; "" if it can."""
+        return "" if self.needs and self.needs in weights_files() else self.cannot
 
     @property
     def families(self) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ class PaperTable:
                 "trained jointly": row.jointly,
                 "protocol": row.protocol,
                 "differs": row.differs,
-                "cannot": row.cannot,
+                "cannot": row.reason_against,
             }
 
     def frame(self) -> pd.DataFrame:

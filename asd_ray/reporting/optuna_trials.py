@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from asd_ray.families.family import family
 from asd_ray.families.table import FAMILIES
+from asd_ray.families.weights import PARAMETER
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -51,7 +52,8 @@ def _draws(records: Sequence[TrialRecord]) -> list[Distributions]:
     if name not in FAMILIES:
         return [{} for _ in records]
     space = family(name).search_space()
-    draws = [redraw(space, record.params) for record in records]
+    drawn = [{name: value for name, value in record.params.items() if name != PARAMETER} for record in records]
+    draws = [redraw(space, params) for params in drawn]  # pretrained weights are brought, not drawn
     return [draw.distributions if draw else {} for draw in draws]
 
 

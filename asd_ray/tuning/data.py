@@ -19,6 +19,7 @@ from asd_ray.clips.sound_profile import SoundProfile, profiles_of
 from asd_ray.clips.table import NORMAL, TEST, TRAIN, ClipTable
 from asd_ray.detectors import Scores
 from asd_ray.errors import AsdRayError
+from asd_ray.families.weights import weights_files
 from asd_ray.features import FeatureCache
 from asd_ray.ledger import Settings, long_scores
 from asd_ray.ledger.record import NORMAL_ONLY
@@ -134,6 +135,8 @@ class DataSource:
     cache: str | None = None
     is_demo: bool = False
     skip_broken: bool = False  # leave out clips that cannot be read
+    # net -> the file of the user's pretrained weights; every node needs it at this path
+    weights: dict[str, str] = field(default_factory=weights_files)
     run_id: str = ""  # the mark of the run, from Ledger.marked; "" where the search runs on this computer only
     fingerprints: dict[str, str] = field(
         default_factory=dict

@@ -12,6 +12,7 @@ from asd_ray.errors import AsdRayError
 from asd_ray.families import FAMILIES, Family, Resources, Space, family
 from asd_ray.families.drawing import first_draw, paper_draw
 from asd_ray.families.fixed import fixed_by_family
+from asd_ray.families.weights import weights_files
 from asd_ray.tuning.config import SearchConfig
 
 
@@ -45,11 +46,15 @@ def _check_names(families: Sequence[Family]) -> None:
 
 
 def spaces_by_family(
-    texts: Sequence[str], families: Sequence[Family], fixed_params: Mapping[str, Any] | None = None
+    texts: Sequence[str],
+    families: Sequence[Family],
+    fixed_params: Mapping[str, Any] | None = None,
+    weights: Mapping[str, str] | None = None,
 ) -> dict[str, Space]:
     """The checked space of each family: its own, or the file of a text such as ``idnn=my_space.py``.
 
-    Each has the values of `fixed_params` that apply to its family.
+    Each has the values of `fixed_params` that apply to its family, and the `weights` that its nets can start from: the
+    files of nets, by default those of $ASD_RAY_WEIGHTS. These are read, and refused if they are not what they must be.
     """
     names = [each.name for each in families]
     files: dict[str, Path] = {}
@@ -64,10 +69,52 @@ def spaces_by_family(
     for each in families:
         paper_draw(spaces[each.name], each)
     fixed = fixed_by_family(fixed_params or {}, spaces)
-    spaces = {name: replace(space, fixed=fixed[name]) for name, space in spaces.items()}
+    names_of = _weights_by_family(families, weights_files() if weights is None else weights)
+    spaces = {name: replace(space, fixed=fixed[name], weights=names_of[name]) for name, space in spaces.items()}
     for space in spaces.values():
         first_draw(space)
     return spaces
+
+
+def check_weights(given: Mapping[str, str], families: Sequence[Family]) -> None:
+    """Raise if weights are given for a net that no searched family has."""
+    taken = {net for each in families for nets in each.weights.values() for net in nets}
+    for net in given:
+        if net not in taken:
+            has = f"they can be given for {', '.join(sorted(taken))}" if taken else "leave the option out"
+            raise AsdRayError(
+                f"--weights {net}: {', '.join(each.name for each in families)} cannot start from weights of it; {has}"
+            )
+
+
+def _weights_by_family(families: Sequence[Family], files: Mapping[str, str]) -> dict[str, dict[str, dict[Any, str]]]:
+    """For each family `Space.weights`."""
+    names: dict[str, dict[str, dict[Any, str]]] = {each.name: {} for each in families}
+    for each in families:
+        for parameter, nets in each.weights.items():
+            if brought := [net for net in nets if net in files]:
+                from asd_ray.detectors.parts.weights import pretrained_name  # it imports torch
+
+                names[each.name][parameter] = {net: pretrained_name(net, files[net]) for net in brought}
+    return names
+
+
+def notes_of_weights(config: SearchConfig, families: Sequence[Family]) -> Iterator[str]:
+    """How nets start that could have pretrained weights, as far as this search may draw them."""
+    for each in families:
+        space = spaces_of(config, [each])[each.name]
+        first = first_draw(space).params
+        for parameter, nets in each.weights.items():
+            for net in nets:
+                if first[parameter] != net and (config.trials == 1 or parameter in space.fixed):
+                    continue
+                name = space.weights.get(parameter, {}).get(net)
+                how = (
+                    f"starts from the pretrained weights {name}"
+                    if name
+                    else (f"starts at random; --weights {net}=FILE gives it pretrained weights")
+                )
+                yield f"{each.name}: the net {net} {how}"
 
 
 def spaces_of(config: SearchConfig, families: Sequence[Family]) -> Mapping[str, Space]:

@@ -20,7 +20,7 @@ from asd_ray.ledger.record import LABELS, NORMAL_ONLY, ORACLE
 from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
-from asd_ray.tuning.family_choice import notes_of_resources, resources_of, spaces_of
+from asd_ray.tuning.family_choice import notes_of_resources, notes_of_weights, resources_of, spaces_of
 from asd_ray.tuning.prior import Prior
 from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.study import Study, study_name
@@ -103,7 +103,7 @@ def make_plan(
     known = {**(known or {}), **_with_too_few_held_out(clips, config, families, source.bank.frame)}
     reasons = unsuited(clips, families, spaces, source.rate, source.table.year, known)
     machines_left = _machines_left(config, families, reasons)
-    notes = [*_notes_of_groups(config), *notes_of_resources(config, families)]
+    notes = [*_notes_of_groups(config), *notes_of_resources(config, families), *notes_of_weights(config, families)]
     plan = Plan(notes=notes, left_out=reason_lines(reasons))
     if ruled_out := [machine for machine in config.machines if machine not in machines_left]:
         plan.left_out.append(f"nothing is left to search of {', '.join(ruled_out)}")

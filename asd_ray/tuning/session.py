@@ -43,14 +43,18 @@ class Session:
     ) -> Session:
         """Raise for whatever can be refused at once. `spaces` are texts such as ``idnn=my_space.py``."""
         check_packages(serial=runtime.serial)
-        from asd_ray.tuning.family_choice import choose_families, spaces_by_family
+        from asd_ray.families.weights import weights_files
+        from asd_ray.tuning.family_choice import check_weights, choose_families, spaces_by_family
 
         config.check()
         families, _ = choose_families(config.families, has_gpu=True)
         for family in families:
             family.check()
         # loaded once: a user's file is code
-        config = replace(config, spaces=spaces_by_family(spaces, families, config.fixed_params))
+        # on a cluster that runs the whole search, files of weights are looked for there
+        weights = {} if runtime.address.startswith(CLIENT) else weights_files(config.weights)
+        check_weights(config.weights, families)
+        config = replace(config, spaces=spaces_by_family(spaces, families, config.fixed_params, weights))
         if run is not None:
             layout = RunLayout(run)  # refuses what can be no run
             if not runtime.address.startswith(CLIENT):  # else it is the cluster's
@@ -84,6 +88,9 @@ class Session:
 
         Ctrl-C once finishes the trials that run; twice stops at once. What is stored counts in any case.
         """
+        from asd_ray.families.weights import weights_files
+
+        source.weights |= weights_files(self.config.weights)
         with ExitStack() as stack:
             cluster, dashboard = None, ""
             if not self.runtime.serial:

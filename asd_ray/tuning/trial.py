@@ -212,7 +212,8 @@ def _fit_and_score(
     attempt: _Attempt, data: TrialData, params: dict[str, Any]
 ) -> Generator[ProgressEvent, None, Fitted]:
     spec = attempt.spec
-    context = Context(attempt.device, spec.seed, attempt.source.features, attempt.source.rate)
+    source = attempt.source
+    context = Context(attempt.device, spec.seed, source.features, source.rate, source.weights)
     detector = attempt.family.detector(context, **params)
     attempt.front_end = front_end_hash(detector)
     rung_epochs, checkpoint_epochs = set(rungs(spec.epochs)), _checkpoint_epochs(spec)

@@ -203,8 +203,8 @@ def test_stored_trials_that_do_not_count_are_told(said: Callable[..., str]) -> N
     said("fan", "--trials", "1")
     told = said("fan", "--trials", "1", "--held-out", "0.2")
     reasons = (
-        "of other settings, with other fixed values (--set), of other injected faults, of another search space or of "
-        "another version of the class"
+        "of other settings, with other weights or fixed values (--set), of other injected faults, of another search "
+        "space or of another version of the class"
     )
     assert f"note: fan-twfr_gmm: 1 stored trials {reasons} do not count here" in told
     told = said("fan", "--trials", "1", "--set", "components=1")

@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from asd_ray import AsdRayError, Dataset, Run
 from asd_ray.__main__ import main
 from asd_ray.clips.demo import make_demo
+from asd_ray.detectors.parts.weights import read
 from asd_ray.experiments import Conditions, Experiment, PaperResult, Training, plan_table, reproduce
 from asd_ray.families import family
 from asd_ray.families.drawing import first_draw
 from asd_ray.papers import Member, PaperRow, PaperTable, find
 from asd_ray.papers.measure import AUC
 from asd_ray.tuning.family_choice import spaces_by_family
+
+from ..published_mobilenet_v3 import timm_state
 
 MISSING = "pump, slider, ToyCar, ToyConveyor: not in this dataset"
 
@@ -169,6 +173,23 @@ def test_joint_rows_take_all_machines_of_the_dataset_at_once(data: Dataset) -> N
     assert (training.machines, training.jointly) == (("fan", "valve"), True)
     assert training.setting["head"] == "softmax"
     assert training.trained_with("fan") == {"fan", "valve"}
+
+
+def test_a_row_that_needs_weights_can_be_run_where_they_are_brought(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, name = find("cho2022").table("1"), "ST-gram + MobileNetV3"
+    assert not table.row(name).can_run
+    torch.save(timm_state(), tmp_path / "mobilenet_v3.pth")
+    monkeypatch.setenv("ASD_RAY_WEIGHTS", str(tmp_path))
+    assert table.row(name).can_run
+    assert {record["cannot"] for record in table.records()} == {""}
+    plan = plan_table(table, data.table, rate=data.rate, held_out=0.1, rows=[name])
+    [training] = plan.trainings
+    found = read("mobilenet_v3", str(tmp_path / "mobilenet_v3.pth"))
+    assert (training.setting["net"], training.setting["pretrained"]) == ("mobilenet_v3", found.name)
+    plan = plan_table(table, data.table, rate=data.rate, held_out=0.1, rows=["ST-gram + MobileFaceNet"])
+    assert "pretrained" not in plan.trainings[0].setting
 
 
 def test_totals_leave_out_machines_of_another_set(data: Dataset) -> None:

@@ -11,15 +11,18 @@ embedding, or those of one machine. A clip that the net does not assign to its o
 
 Rows of the paper: inputs "sgram", "tgram" and "spectrum" (LogMel-, Tgram- and Spec-MFN), head "softmax" (CEE). The
 authors' later code has net "mobilefacenet_2023" and 300 epochs. Cho: mix "mixup", net "mobilefacenet_2022" or
-"mobilenet_v3", whose weights start at random here. TASTgram: inputs "sgram+tgram+attention", picture "noisy_arcmix",
-net "mobilefacenet_2023", mix "noisy_arcmix", weight_decay 0.01, anneal_after 0, batch_size 64, 300 epochs. The paper
-trains on all machines at once, as `asd-ray search --jointly` does; training per machine is said to cost 10 points.
+"mobilenet_v3", which starts from weights of ImageNet that the user brings, or else at random. TASTgram: inputs
+"sgram+tgram+attention", picture "noisy_arcmix", net "mobilefacenet_2023", mix "noisy_arcmix", weight_decay 0.01,
+anneal_after 0, batch_size 64, 300 epochs. The paper trains on all machines at once, as `asd-ray search --jointly` does;
+training per machine is said to cost 10 points.
 
 Left open, and chosen here: clips shorter than `seconds` are repeated; the linear spectrum is in dB; the proportion of a
 mixture is drawn for each clip from Beta(alpha, alpha), with alpha 0.5 also for Cho, who mixes waves and gives each
-class its own margin; the weights of the last epoch are used, where the authors take the best on test clips and Choi &
-Choi those with the lowest loss on held out clips; the learning rate falls as in the authors' later code, by a cosine
-over all epochs that starts after the first 20, down to a tenth; an embedding has unit length under ArcFace.
+class its own margin; he does not say how pretrained weights for three colours fit two channels, and here each channel
+gets their sum over the colours, divided by the number of channels; the weights of the last epoch are used, where the
+authors take the best on test clips and Choi & Choi those with the lowest loss on held out clips; the learning rate
+falls as in the authors' later code, by a cosine over all epochs that starts after the first 20, down to a tenth; an
+embedding has unit length under ArcFace.
 
 Published, AUC (pAUC) in per cent, DCASE 2020 development, best epoch on test clips, fan, pump, slider, valve, ToyCar,
 ToyConveyor: ArcFace 94.04 (88.97), 91.94 (81.75), 99.55 (97.61), 99.64 (98.44), 94.44 (87.68), 74.57 (63.60); mean
@@ -53,6 +56,7 @@ from asd_ray.detectors.parts.augment import mixed, mixing_weights
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import ArcFace, Softmax, arcmix, check_head, new_head, noisy_arcmix
 from asd_ray.detectors.parts.waves import MAX_CLIPS, Waves
+from asd_ray.detectors.parts.weights import is_pretrained_name, load_weights
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, LogMel, Magnitude, Windows
 from asd_ray.features._base import must_be
@@ -104,7 +108,8 @@ class StgramMfn:
     """A classifier of machine ids on two kinds of spectrogram; see the module for the method.
 
     `seconds` of each clip are used; `picture` is the preset of the log-mel spectrogram. The learning rate falls after
-    epoch `anneal_after`. With `weight_decay` above 0, AdamW is used instead of Adam.
+    epoch `anneal_after`. With `weight_decay` above 0, AdamW is used instead of Adam. `pretrained` names the user's
+    weights from which `net` starts, by their content; "" is a random start.
 
     Variants: `nll_margin` (head "arcface"), `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own id,
     and one for each of `backends` on its embedding.
@@ -112,6 +117,7 @@ class StgramMfn:
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
     VERSION: ClassVar[int] = 1
+    WEIGHTS: ClassVar[dict[str, tuple[str, ...]]] = {"net": ("mobilenet_v3",)}
 
     def __init__(
         self,
@@ -132,13 +138,14 @@ class StgramMfn:
         anneal_after: int = 20,
         batch_size: int = 128,
         epochs: int = 200,
+        pretrained: str = "",
     ) -> None:
         self.context = context
         self.inputs, self.picture, self.net, self.head = inputs, picture, net, head
         self.scale, self.margin, self.mix, self.alpha = scale, margin, mix, alpha
         self.seconds, self.backends = seconds, backends
         self.lr, self.weight_decay, self.anneal_after = lr, weight_decay, anneal_after
-        self.batch_size, self.epochs = batch_size, epochs
+        self.batch_size, self.epochs, self.pretrained = batch_size, epochs, pretrained
         choices = {"inputs": INPUTS, "picture": PICTURES, "net": NETS, "mix": tuple(MIXES)}
         for name, known in choices.items():
             must_be(self, name, getattr(self, name) in known, f"one of {', '.join(known)}")
@@ -146,6 +153,8 @@ class StgramMfn:
         must_be(self, "alpha", 0 < alpha < math.inf, "above 0")
         must_be(self, "seconds", 0.25 <= seconds < math.inf, "0.25 or more")
         must_be(self, "weight_decay", 0 <= weight_decay < math.inf, "0 or more")
+        is_of_net = net in self.WEIGHTS["net"] and is_pretrained_name(pretrained, net)
+        must_be(self, "pretrained", is_of_net or pretrained == "", f'the name of weights of the net {net}, or ""')
         training.check_whole(self, "anneal_after", 0)
         training.check_training_settings(self)
         classify.backends_for(backends)
@@ -170,6 +179,9 @@ class StgramMfn:
         net, head = classifier.net, classifier.head
         assert isinstance(net, Stgram)
         assert isinstance(head, ArcFace | Softmax)
+        if self.pretrained:
+            assert isinstance(net.net, MobileNetV3)
+            net.net.start_from(load_weights(self.pretrained, self.context.weights))
         waves, labels = self._waves(train), classes.labels(train.frame).to(device)
         rng, mixed_loss = np.random.default_rng(self.context.seed), MIXES[self.mix]
         optimiser = torch.optim.AdamW(classifier.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)

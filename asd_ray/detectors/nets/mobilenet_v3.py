@@ -2,12 +2,15 @@
 
 Howard et al., "Searching for MobileNetV3", ICCV 2019, in the version of PyTorch Image Models, which Cho used: squeeze
 and excitation narrows to a quarter of a block's hidden channels, the last 1×1 convolution follows the mean over the
-image and has a bias, and initial weights are normal, scaled by the outputs per group. Here training starts from random
-weights: the pretrained weights are not part of this package.
+image and has a bias, and initial weights are normal, scaled by the outputs per group. Cho started from weights of
+ImageNet. These are not part of this package: a user brings them, see `start_from`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor, nn
 
 from asd_ray.detectors.nets.blocks import (
@@ -64,3 +67,15 @@ class MobileNetV3(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.layers(images)
         return features
+
+    @torch.no_grad()
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the weights of a net with three input channels, as `mobilenet_v3_names.from_published` gives them.
+
+        Each input channel gets the sum of the first convolution's weights over the colours, divided by the number of
+        channels. So the same image in every channel gives what it gave in every colour.
+        """
+        first = next(name for name, values in self.state_dict().items() if values.dim() == 4)
+        by_colour, channels = weights[first], self.state_dict()[first].shape[1]
+        adapted = by_colour.sum(1, keepdim=True).repeat(1, channels, 1, 1) / channels
+        self.load_state_dict({**self.state_dict(), **weights, first: adapted})

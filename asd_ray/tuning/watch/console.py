@@ -87,9 +87,9 @@ class SearchConsole:
                 )
             if study.incompatible:
                 self.note(
-                    f"{study.name}: {study.incompatible} stored trials of other settings, with other fixed values "
-                    "(--set), of other injected faults, of another search space or of another version of the class do "
-                    "not count here"
+                    f"{study.name}: {study.incompatible} stored trials of other settings, with other weights or fixed "
+                    "values (--set), of other injected faults, of another search space or of another version of the "
+                    "class do not count here"
                 )
 
     def _objective(self, objective: str, machines_by_phrase: Mapping[str, Sequence[str]], of_several: bool) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,11 @@ from asd_ray.detectors import Context
 from asd_ray.detectors.families.stgram import Stgram, StgramMfn, _learning_rate_factor
 from asd_ray.detectors.nets.tgram import temporal_attention
 from asd_ray.detectors.parts.classifier import VARIANTS, WITH_MARGIN
+from asd_ray.detectors.parts.weights import read
 from asd_ray.errors import AsdRayError
 from asd_ray.features import PRESETS
+
+from ...published_mobilenet_v3 import timm_state
 
 MakeBank = Callable[[dict[str, npt.NDArray[np.floating]]], Bank]
 SMALL: dict[str, Any] = {
@@ -118,6 +123,36 @@ def test_every_setting_changes_the_scores(context: Context, bank: Bank) -> None:
     ]
     scores = [tuple(fitted(context, bank, **change).score(test)["log_odds"].round(6)) for change in changes]
     assert len(set(scores)) == len(changes)
+
+
+def test_a_net_starts_from_the_weights_that_a_trial_names_and_a_state_needs_none(
+    context: Context, bank: Bank, tmp_path: Path
+) -> None:
+    path = tmp_path / "file.pt"
+    torch.save(timm_state(), path)
+    own = read("mobilenet_v3", str(path))
+    setting = {"net": "mobilenet_v3", "inputs": "sgram+tgram", "lr": 1e-12, "epochs": 1, "pretrained": own.name}
+    detector = fitted(replace(context, weights={"mobilenet_v3": str(path)}), bank, **setting)
+    weights = net_of(detector).net.state_dict()
+    first, later = "layers.0.0.weight", "layers.1.layers.0.0.weight"
+    torch.testing.assert_close(weights[later], own.weights[later])
+    torch.testing.assert_close(weights[first], own.weights[first].sum(1, keepdim=True).expand(-1, 2, -1, -1) / 2)
+    path.unlink()
+    again = StgramMfn(context, **{**SMALL, **setting})
+    again.load(detector.state())
+    test = bank.select(split="test")
+    np.testing.assert_array_equal(again.score(test)["nll"], detector.score(test)["nll"])
+    with pytest.raises(AsdRayError, match="no file of the weights mobilenet_v3:"):
+        fitted(context, bank, **setting)
+
+
+@pytest.mark.parametrize(
+    ("net", "pretrained"),
+    [("mobilefacenet_2023", "mobilenet_v3:0123456789ab"), ("mobilenet_v3", "mobilenet_v3"), ("mobilenet_v3", "/x.pt")],
+)
+def test_weights_are_named_by_their_content_and_belong_to_the_net(net: str, pretrained: str) -> None:
+    with pytest.raises(AsdRayError, match=f"pretrained of StgramMfn must be the name of weights of the net {net}"):
+        StgramMfn(Context(), net=net, pretrained=pretrained)
 
 
 def test_waves_are_mixed_before_the_spectrogram_and_noisy_arcmix_mixes_spectrograms_too(

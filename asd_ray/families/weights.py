@@ -1,0 +1,56 @@
+"""Files of pretrained weights that a user brings: which net has one, and where it is.
+
+No weights are shipped or fetched. A file is named after its net, such as ``mobilenet_v3.safetensors``, and lies in the
+folder of $ASD_RAY_WEIGHTS; or it is named with ``asd-ray search --weights mobilenet_v3=FILE``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from asd_ray.errors import AsdRayError
+
+WEIGHTS_VARIABLE = "ASD_RAY_WEIGHTS"
+SUFFIXES = (".safetensors", ".pt", ".pth")  # of two files with the same name, the earlier suffix counts
+PARAMETER = "pretrained"  # of a trial that starts from such weights: the net and a hash of them, "mobilenet_v3:1a2b…"
+
+
+def weights_files(given: Mapping[str, str | Path] | None = None) -> dict[str, str]:
+    """Net -> the absolute path of its file: those in the folder of $ASD_RAY_WEIGHTS, replaced by the `given` ones.
+
+    AsdRayError if the folder or a given file does not exist. No file is read.
+    """
+    files: dict[str, str] = {}
+    if folder := os.environ.get(WEIGHTS_VARIABLE):
+        place = Path(folder).expanduser().absolute()
+        if not place.is_dir():
+            raise AsdRayError(
+                f"{place}: no such folder, but ${WEIGHTS_VARIABLE} names it for pretrained weights; name a folder, or "
+                "unset the variable"
+            )
+        for suffix in reversed(SUFFIXES):
+            files |= {path.stem: str(path) for path in sorted(place.glob(f"*{suffix}"))}
+    for net, path in (given or {}).items():
+        own = Path(path).expanduser().absolute()
+        if not own.is_file():
+            raise AsdRayError(
+                f"{own}: no such file, but --weights names it for {net}; name a file of pretrained weights, or leave "
+                "the option out to start at random"
+            )
+        files[net] = str(own)
+    return files
+
+
+def read_weights(texts: Sequence[str]) -> dict[str, str]:
+    """Texts such as ``mobilenet_v3=/path/file.pt`` as a dictionary."""
+    given: dict[str, str] = {}
+    for text in texts:
+        net, sign, path = text.partition("=")
+        if not (sign and net and path):
+            raise AsdRayError(f"--weights {text}: give NET=FILE, such as mobilenet_v3=/path/mobilenet_v3.pt")
+        if net in given:
+            raise AsdRayError(f"--weights {text}: {net} has a file already, {given[net]}; give one")
+        given[net] = path
+    return given

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from asd_ray.errors import AsdRayError
+from asd_ray.families import Space
+from asd_ray.families.drawing import first_draw, redraw
+from asd_ray.families.weights import read_weights, weights_files
+
+
+def test_files_are_named_after_their_net_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert weights_files() == {}
+    for name in ("a.pt", "a.safetensors", "b.pth", "b.pt", "c.txt", "d.pt"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("ASD_RAY_WEIGHTS", str(tmp_path))
+    assert weights_files({"d": tmp_path / "c.txt"}) == {
+        net: str(tmp_path / name) for net, name in (("a", "a.safetensors"), ("b", "b.pt"), ("d", "c.txt"))
+    }
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASD_RAY_WEIGHTS", "")
+    assert weights_files({"d": "d.pt"}) == {"d": str(tmp_path / "d.pt")}
+
+
+def test_what_does_not_exist_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AsdRayError, match="x.pt: no such file, but --weights names it for net; name a file"):
+        weights_files({"net": tmp_path / "x.pt"})
+    monkeypatch.setenv("ASD_RAY_WEIGHTS", str(tmp_path / "none"))
+    with pytest.raises(AsdRayError, match=r"none: no such folder, but \$ASD_RAY_WEIGHTS names it .* unset"):
+        weights_files()
+
+
+def test_texts_of_the_command_line() -> None:
+    assert read_weights(["a=/x/y=z.pt", "b=w"]) == {"a": "/x/y=z.pt", "b": "w"}
+    for texts, message in (
+        (["a"], "give NET=FILE"),
+        (["=x"], "give NET=FILE"),
+        (["a=1", "a=2"], "a has a file already, 1"),
+    ):
+        with pytest.raises(AsdRayError, match=message):
+            read_weights(texts)
+
+
+def test_only_draws_of_the_net_with_weights_have_the_parameter() -> None:
+    """All others keep the parameters, and so the hashes, that they have without weights."""
+    paper = {"net": "small", "lr": 0.1}
+    space = Space(
+        "mine.py",
+        paper,
+        lambda trial: {"net": trial.suggest_categorical("net", ["small", "large"])},
+        weights={"net": {"large": "large:123"}},
+    )
+    assert first_draw(space).params == paper
+    started = {"net": "large", "lr": 0.1, "pretrained": "large:123"}
+    found = redraw(space, started)
+    assert found is not None
+    assert (found.params, found.suggested) == (started, {"net": "large"})
+    for other in ({**started, "pretrained": "large:456"}, {"net": "large", "lr": 0.1}):
+        assert redraw(space, other) is None, "it started from other weights, or at random"
