@@ -23,6 +23,8 @@ PAPER: dict[str, Any] = {
     "epochs": 20,
 }
 
+LATER: dict[str, Any] = {"warp": "image"}  # "time" resamples the time signal
+
 
 def space(trial: Any) -> dict[str, Any]:
     head = trial.suggest_categorical("head", ["softmax", "arcface"])
@@ -35,6 +37,8 @@ def space(trial: Any) -> dict[str, Any]:
         "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
         "epochs": trial.suggest_int("epochs", 5, 40),
     }
+    if params["warps"]:
+        params["warp"] = trial.suggest_categorical("warp", ["image", "time"])
     if head == "arcface":
         params["scale"] = trial.suggest_float("scale", 10.0, 60.0)
         params["margin"] = trial.suggest_float("margin", 0.1, 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
@@ -108,7 +108,7 @@ def draw(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
         raise AsdRayError(
             f"{space.path}: space(trial) must return a dictionary of parameters but returned {type(drawn).__name__}"
         )
-    strange = sorted(map(str, set(drawn) - set(space.paper)))
+    strange = sorted(map(str, set(drawn) - set(space.known)))
     if strange:
         raise AsdRayError(f"{space.path}: space() gives {strange[0]!r}, which PAPER does not have; add it there")
     _check_values(space, "space() gives", drawn)
@@ -121,11 +121,13 @@ class Draw:
 
     params: dict[str, Any]  # PAPER, and what the space drew instead or what is fixed
     distributions: dict[str, BaseDistribution]  # of the parameters that the space suggested, none of them fixed
+    later: Mapping[str, Any] = field(default_factory=dict)  # the space's values of what `params` may not name
 
     @property
     def suggested(self) -> dict[str, Any]:
         """The parameters that the space suggested."""
-        return {name: self.params[name] for name in self.distributions}
+        values = {**self.later, **self.params}
+        return {name: values[name] for name in self.distributions}
 
 
 def redraw(space: Space, params: Mapping[str, Any]) -> Draw | None:
@@ -133,14 +135,14 @@ def redraw(space: Space, params: Mapping[str, Any]) -> Draw | None:
 
     A space that suggests nothing for them has a draw with no distributions.
     """
-    fixed = FixedTrial(dict(params))
+    fixed = FixedTrial({**space.later, **params})
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Optuna only warns of a value outside its range
             drawn = draw(space, fixed)
     except Exception:  # a space may raise anything for values that it does not know
         return None
-    return Draw(drawn, fixed.distributions) if drawn == params else None
+    return Draw(drawn, fixed.distributions, space.later) if drawn == params else None
 
 
 def first_draw(space: Space) -> Draw:
@@ -149,7 +151,7 @@ def first_draw(space: Space) -> Draw:
     AsdRayError if the space cannot draw it, because the paper's values do not suit a fixed one.
     """
     differing = space.differing.keys() - space.fixed.keys()
-    trial = PaperTrial({**space.setting, **space.fixed}, differing, space.origin)
+    trial = PaperTrial({**space.known, **space.fixed}, differing, space.origin)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Optuna only warns about a choice that it cannot store
         try:
@@ -159,7 +161,7 @@ def first_draw(space: Space) -> Draw:
                 raise
             given = ", ".join(f"{name}={shown(value)}" for name, value in space.fixed.items())
             raise AsdRayError(f"with --set {given}: {error}; or give this parameter a value by --set, too") from error
-    return Draw(drawn, trial.distributions)
+    return Draw(drawn, trial.distributions, space.later)
 
 
 def paper_draw(space: Space, family: Family) -> dict[str, Any]:
@@ -169,11 +171,12 @@ def paper_draw(space: Space, family: Family) -> dict[str, Any]:
     """
     space = replace(space, fixed={}, differing={}, origin="", weights={})
     _check_values(space, "PAPER has", space.paper)
-    strange = sorted(set(space.paper) - family.parameters)
+    _check_values(space, "LATER has", space.later)
+    strange = sorted(set(space.known) - family.parameters)
     if strange:
         raise AsdRayError(
-            f"{space.path}: PAPER has {strange[0]!r}, which {family.identity} does not take; it takes "
-            f"{', '.join(sorted(family.parameters))}"
+            f"{space.path}: {'PAPER' if strange[0] in space.paper else 'LATER'} has {strange[0]!r}, which "
+            f"{family.identity} does not take; it takes {', '.join(sorted(family.parameters))}"
         )
     first = first_draw(space)
     if first.params != space.paper:

@@ -70,9 +70,9 @@ def fixed_by_family(settings: Mapping[str, Any], spaces: Mapping[str, Space]) ->
             _must_be_searched(key, family, spaces)
             own[family][name] = _checked(key, family, name, value, spaces[family])
             continue
-        having = [each for each, space in spaces.items() if name in space.paper]
+        having = [each for each, space in spaces.items() if name in space.known]
         if not having:
-            known = {each for space in spaces.values() for each in space.paper}
+            known = {each for space in spaces.values() for each in space.known}
             raise AsdRayError(f"--set {key}: {unknown('parameter', name, known)}")
         for each in having:
             general[each][name] = _checked(key, each, name, value, spaces[each])
@@ -90,9 +90,9 @@ def _must_be_searched(key: str, family: str, spaces: Mapping[str, Space]) -> Non
 
 def _checked(key: str, family: str, name: str, value: Any, space: Space) -> Any:
     """The value in the type of the paper's value: hashes of trials tell 30 from 30.0."""
-    if name not in space.paper:
-        raise AsdRayError(f"--set {key}: {unknown(f'parameter of {family}', name, space.paper)}")
-    value, paper = plain_value(value), plain_value(space.paper[name])
+    if name not in space.known:
+        raise AsdRayError(f"--set {key}: {unknown(f'parameter of {family}', name, space.known)}")
+    value, paper = plain_value(value), plain_value(space.known[name])
     if cure := value_fault(name, value):
         raise AsdRayError(f"--set {key}={shown(value)}: {cure}")
     drawn = first_draw(replace(space, fixed={})).distributions.get(name)

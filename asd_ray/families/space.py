@@ -1,4 +1,6 @@
-"""A family's search space: PAPER, PAPER_OF and space(trial) of a Python file, or of a user's class or module."""
+"""A family's search space: PAPER and space(trial), PAPER_OF and LATER if there are any, of a Python file, or of a
+user's class or module.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +37,22 @@ class Space:
     paper_of: Mapping[int, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     differing: dict[str, Any] = field(default_factory=dict)  # those of the study's machine
     origin: str = ""  # where they are written, such as ``PAPER_OF[2022]['fan']``
+    # Parameters that later versions added, with the value that earlier trials had. A trial with this value does not
+    # name the parameter, so it keeps the hash of earlier versions.
+    later: dict[str, Any] = field(default_factory=dict)
     # Parameter -> its value -> the user's weights from which such a trial starts, as the parameter `pretrained` names
     # them. Other trials do not have that parameter, so they keep the hashes of earlier versions.
     weights: dict[str, dict[Any, str]] = field(default_factory=dict)
 
     @property
     def setting(self) -> dict[str, Any]:
-        """The paper's setting on the study's machine: all parameters."""
+        """The paper's setting on the study's machine: the parameters that its trial names."""
         return {**self.paper, **self.differing}
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """Every parameter, with its value in the paper's setting."""
+        return {**self.later, **self.setting}
 
     def on(self, machines: Sequence[str], year: int | None) -> Space:
         """The space of a study. Studies of several machines and other years have the plain PAPER."""
@@ -59,7 +69,8 @@ class Space:
 
     def complete(self, drawn: dict[str, Any]) -> dict[str, Any]:
         """All parameters of a trial, from what `space` returned."""
-        params = {**self.paper, **drawn, **self.fixed}
+        given = {**self.paper, **drawn, **self.fixed}
+        params = {name: value for name, value in given.items() if name not in self.later or value != self.later[name]}
         for parameter, names in self.weights.items():
             if name := names.get(params.get(parameter)):
                 params[PARAMETER] = name
@@ -74,11 +85,11 @@ def load_space(path: Path) -> Space:
 def space_of_class(cls: type, module: ModuleType, where: str) -> Space:
     """The space of a user's own class: its attributes PAPER and space, else those of `module`.
 
-    A class with `space` and without `PAPER` has its default parameters as PAPER. It may have PAPER_OF, too.
+    A class with `space` and without `PAPER` has its default parameters as PAPER. It may have PAPER_OF and LATER, too.
     """
     if hasattr(cls, "space"):
         names = {"PAPER": getattr(cls, "PAPER", _defaults(cls)), "space": cls.space}
-        return _from_names({**names, "PAPER_OF": getattr(cls, "PAPER_OF", {})}, where)
+        return _from_names(names | {name: getattr(cls, name, {}) for name in ("PAPER_OF", "LATER")}, where)
     return _from_names(vars(module), where)
 
 
@@ -91,7 +102,10 @@ def _from_names(names: dict[str, Any], where: str) -> Space:
     paper, space = names.get("PAPER"), names.get("space")
     if not isinstance(paper, dict) or not callable(space):
         raise AsdRayError(f"{where}: a search space needs PAPER = {{…}} (the paper's setting) and def space(trial)")
-    return Space(where, dict(paper), space, paper_of=_paper_of(names.get("PAPER_OF", {}), where))
+    later = names.get("LATER", {})
+    if not isinstance(later, dict) or later.keys() & paper.keys():
+        raise AsdRayError(f"{where}: LATER must be a dictionary of parameters that PAPER does not have")
+    return Space(where, dict(paper), space, paper_of=_paper_of(names.get("PAPER_OF", {}), where), later=dict(later))
 
 
 def _paper_of(given: Any, where: str) -> dict[int, dict[str, dict[str, Any]]]:

@@ -70,4 +70,4 @@ def test_the_paper_s_setting_of_every_family_is_a_draw_of_its_space() -> None:
         space = family(name).search_space()
         draw = redraw(space, space.paper)
         assert draw is not None, name
-        assert set(draw.distributions) <= set(space.paper)
+        assert set(draw.distributions) <= set(space.known)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,9 @@ def test_a_family_of_the_table_is_found_by_its_name(name: str) -> None:
 def test_every_family_ships_a_search_space(name: str) -> None:
     found = family(name).search_space()
     assert Path(found.path).name == f"{name}.py"
-    assert set(found.paper) == family(name).parameters
+    assert {*found.paper, *found.later} == family(name).parameters
+    defaults = inspect.signature(family(name).detector).parameters
+    assert found.later == {each: defaults[each].default for each in found.later}
 
 
 def test_every_search_space_that_ships_belongs_to_a_family() -> None:

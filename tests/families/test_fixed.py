@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -203,4 +204,4 @@ def test_every_value_that_a_shipped_space_can_draw_can_be_fixed() -> None:
             for value in {params[parameter] for params in drawn}:
                 fixed = fixed_by_family({f"{name}.{parameter}": value}, {name: space})[name]
                 assert fixed == {parameter: value}
-                assert first_draw(Space(space.path, space.paper, space.space, fixed)).params[parameter] == value
+                assert first_draw(replace(space, fixed=fixed)).params[parameter] == value
