@@ -49,7 +49,7 @@ def page(rows: int, columns: int, size: tuple[float, float], title: str) -> tupl
     width, height = columns * size[0], rows * size[1]
     figure = Figure(figsize=(width, height + 1.0), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
-    figure.suptitle("\n".join(textwrap.wrap(visible(title), round(12 * width))), fontsize=11)
+    figure.suptitle("\n".join(textwrap.wrap(visible(title), round(10 * width))), fontsize=11)
     return figure, [list(row) for row in axes]
 
 
@@ -91,9 +91,8 @@ def legend(figure: Figure, panels: Sequence[Axes]) -> None:
     entries: dict[str, Artist] = {}
     for axes in panels:
         handles, names = axes.get_legend_handles_labels()
-        entries = {**dict(zip(map(str, names), handles, strict=True)), **entries}
-    shown = sorted(entries)
-    figure.legend([entries[name] for name in shown], shown, loc="outside right upper", fontsize=8, frameon=False)
+        entries |= dict(zip(map(str, names), handles, strict=True))  # a name keeps its first place
+    figure.legend(list(entries.values()), list(entries), loc="outside right center", fontsize=8, frameon=False)
 
 
 def check_ending(path: Path) -> None:

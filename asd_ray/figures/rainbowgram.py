@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SIZE = (3.4, 2.9)  # inches of a panel
 OF_EACH = 2  # clips of each label
 HOP_SECONDS = 0.016
-DYNAMICS = 70.0  # dB below the loudest cell that are shown
+DYNAMICS = 45.0  # dB below the loudest cell that are shown
 LOWEST = 1e-9  # of a magnitude, for its logarithm
 MOST_SECONDS = 10.0  # of a clip
 
