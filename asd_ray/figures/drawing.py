@@ -29,6 +29,7 @@ DOT, CROSS = "o", "x"
 ENDINGS = (".png", ".svg")
 DPI = 150  # of a PNG, and of what is not lines and text in an SVG
 PER_INCH = 15  # letters of a caption
+NARROWEST = 5.2  # inches of a figure: room for a title and a legend
 CURE = "name another file with --out"
 
 
@@ -46,7 +47,7 @@ def page(rows: int, columns: int, size: tuple[float, float], title: str) -> tupl
     """A figure with [rows, columns] axes of `size` inches each. It belongs to no window and no global state."""
     from matplotlib.figure import Figure
 
-    width, height = columns * size[0], rows * size[1]
+    width, height = max(NARROWEST, columns * size[0]), rows * size[1]
     figure = Figure(figsize=(width, height + 1.0), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     figure.suptitle("\n".join(textwrap.wrap(visible(title), round(10 * width))), fontsize=11)
@@ -56,7 +57,7 @@ def page(rows: int, columns: int, size: tuple[float, float], title: str) -> tupl
 def set_caption(figure: Figure, lines: Sequence[str]) -> None:
     """Small lines below the axes: which trial, which clips, what differs from the paper."""
     width = round(PER_INCH * float(figure.get_size_inches()[0]))
-    wrapped = [part for line in lines for part in textwrap.wrap(visible(line), width)]
+    wrapped = [part for line in lines for part in textwrap.wrap(visible(line), width, break_on_hyphens=False)]
     figure.supxlabel(plain("\n".join(wrapped)), fontsize=7, ha="left", x=0.01)
 
 

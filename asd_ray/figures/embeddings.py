@@ -119,9 +119,13 @@ def _nets(request: Request, machine: str) -> dict[str, Chosen]:
         newest = request.run.newest(request.rows[0].members[0].family, machine)
         if newest is None:
             raise request.no_state(machine)
-        told_by = request.figure.told_by
-        nets[f"{newest.record.family}, {told_by} {newest.record.params.get(told_by)}"] = newest
+        nets[" ".join([newest.record.family, *_told(newest, request.figure.told_by)])] = newest
     return nets
+
+
+def _told(chosen: Chosen, told_by: str) -> list[str]:
+    """The value that tells a trial from those of the paper's rows, if it has one."""
+    return [f"{told_by}={chosen.record.params[told_by]}"] if told_by in chosen.record.params else []
 
 
 def _plane(request: Request, chosen: Chosen, clips: ClipSet, *, standardise: bool = False) -> Floats:

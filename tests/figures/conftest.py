@@ -30,12 +30,12 @@ class SmallRun:
         return ["--data", str(self.data.root), "--run", self.run.layout.root, "--cache", str(self.data.cache)]
 
 
-def search(small: SmallRun, family: str, folder: Path, **params: Any) -> None:
-    """Train one trial at a small setting, and keep its state."""
+def search(small: SmallRun, family: str, folder: Path, trials: int = 1, **params: Any) -> None:
+    """Train trials at a small setting, up to so many in the run, and keep their states."""
     space = folder / f"{family}.py"
     space.write_text(f"PAPER = {dict(SMALL[family], **params)!r}\n\n\ndef space(trial):\n    return {{}}\n")
     spaces = {family: space}
-    small.run.search(small.data, "fan", families=family, spaces=spaces, trials=1, serial=True, quiet=True)
+    small.run.search(small.data, "fan", families=family, spaces=spaces, trials=trials, serial=True, quiet=True)
 
 
 @pytest.fixture(scope="session")
@@ -47,5 +47,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     search(made, "aegan_ad", folder)
     search(made, "complex_net", folder)
     search(made, "stgram", folder, inputs="sgram")
+    search(made, "stgram", folder, trials=2, inputs="tgram")
     torch.set_num_threads(threads)
     return made

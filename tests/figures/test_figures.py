@@ -63,18 +63,18 @@ def test_other_ids_can_be_named(small: SmallRun) -> None:
 
 def test_by_id_has_a_colour_per_id_and_a_panel_per_net(small: SmallRun, tmp_path: Path) -> None:
     figure = paper_figure("liu2022", "2", small.run, small.data)
-    (axes,) = figure.axes
-    assert axes.get_title() == "fan, LogMel-MFN"
-    assert "fan: Tgram-MFN has no trial with a state." in caption(figure)
-    shown = points(axes)
+    assert [axes.get_title() for axes in figure.axes] == ["fan, LogMel-MFN", "fan, Tgram-MFN"]
+    shown, of_tgram = map(points, figure.axes)
+    assert shown == of_tgram
     assert set(shown) == {f"id {id}, {label}" for id in ("00", "01", "02", "03") for label in (NORMAL, ANOMALY)}
     assert len({colour for colour, _ in shown.values()}) == 4
     assert shown["id 01, normal"] == (shown["id 01, anomaly"][0], count(small, split=TEST, id="01", label=NORMAL))
 
     other = SmallRun(small.data, Run(tmp_path / "run"))
-    search(other, "stgram", tmp_path)  # inputs "sgram+tgram", which are neither row's
-    (axes,) = paper_figure("liu2022", "2", other.run, other.data).axes
-    assert axes.get_title() == "fan, stgram, inputs None"
+    search(other, "stgram", tmp_path, inputs="sgram+tgram")  # neither row's
+    figure = paper_figure("liu2022", "2", other.run, other.data)
+    assert [axes.get_title() for axes in figure.axes] == ["fan, stgram inputs=sgram+tgram"]
+    assert "fan: Tgram-MFN has no trial with a state." in caption(figure)
 
 
 def test_by_domain_is_one_map_of_training_and_test(small: SmallRun) -> None:
