@@ -25,6 +25,7 @@ FLOORS = {
     "deploy": {"storage", "clips", "features", "families", "detectors", "metrics", "ledger", "ensembling"},
     "papers": {"metrics", "ledger", "families"},
     "experiments": {"clips", "families", "metrics", "ledger", "tuning", "ensembling", "papers"},
+    "figures": {"storage", "clips", "features", "families", "detectors", "ledger", "deploy", "papers"},
     "reporting": {"storage", "families", "ensembling", "metrics", "ledger", "papers"},
 }
 TOP = {"cli"}  # stands on all of them
@@ -43,6 +44,7 @@ NEVER = {  # floor -> packages that it must not import, not even inside a functi
     "deploy": {"ray", "optuna", "torchaudio"},
     "papers": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
     "experiments": {"torch", "torchaudio", "ray", "optuna", "soundfile"},
+    "figures": {"ray", "optuna", "torchaudio"},
     "reporting": {"torch", "torchaudio", "ray", "soundfile"},
 }
 ALLOWED = {"deploy/serve": {"ray"}}  # folder -> packages that it may import although its floor must not

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import parser
 from asd_ray.cli._next import say_next
+from asd_ray.cli._paper_figures import add_figure_options, draw_figure, print_figures, refuse_figure_options
 from asd_ray.cli._paper_run import add_run_options, one_table, refuse_run_options, run_table
 from asd_ray.cli._run import run
 from asd_ray.errors import AsdRayError
@@ -25,6 +26,7 @@ EXAMPLES = (
     "asd-ray paper kim2021 --table II --csv > kim.csv",
     "asd-ray paper liu2022 --table 2 --data dcase2020t2/ --run runs/liu  # run it",
     "asd-ray paper liu2022 --table 2 --data dcase2020t2/ --row IDNN --machine fan pump --seeds 3",
+    "asd-ray paper jiang2023 --figure 3 --data dcase2022t2/ --run runs/jiang  # draw it",
 )
 
 
@@ -44,10 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     form.add_argument("--csv", action="store_true", help="print one table as CSV")
     form.add_argument("--markdown", action="store_true", help="print one table as Markdown")
     add_run_options(command)
+    add_figure_options(command)
     return run(command, lambda args: _act(args, sys.argv[1:] if argv is None else argv), argv)
 
 
 def _act(args: argparse.Namespace, argv: Sequence[str]) -> int:
+    if args.figure is not None:
+        return draw_figure(args)
+    refuse_figure_options(args)
     if args.data is None:
         refuse_run_options(args)
         return _show(args)
@@ -77,6 +83,7 @@ def _list() -> int:
     from asd_ray.papers import overview
 
     print_overview(overview())
+    print_figures()
     say_next("paper", "liu2022", "--table", "2")
     return 0
 
@@ -98,6 +105,8 @@ def _print(paper: Paper, tables: Sequence[PaperTable]) -> None:
     from asd_ray.cli._paper_tables import print_tables
 
     print_tables(paper, tables)
+    if len(tables) == len(paper.tables):
+        print_figures(paper.key)
     last = next((row for table in reversed(tables) for row in reversed(table.runnable)), None)
     if last is None or not last.is_paper_setting or not last.values:
         say_next("paper", "--list")

@@ -70,6 +70,10 @@ class Detector(Protocol):
     clip is anomalous: one array [frames, mels] per clip, on the frames and bands of `front_end`, finite, higher where
     the clip is more anomalous. `asd-ray explain --own` calls it after `fit` or `load`. Its values have the family's
     own unit.
+
+    A class may also have ``embeddings(self, clips: ClipSet) -> dict[str, np.ndarray]``: name -> [clips, dimensions],
+    finite, the representation that its scores are computed from first. The pictures of `asd_ray.figures` are drawn
+    from it, after `fit` or `load`.
     """
 
     RESOURCES: ClassVar[Resources]

@@ -52,7 +52,7 @@ def own_map(scorer: Scorer, wave: Samples, machine_id: str) -> tuple[HeatMap, tu
     weights = [sum(m.weight for m in with_map if m.detector is detector) for detector in detectors.values()]
     bank = WaveBank([wave], machine=scorer.machine, rate=scorer.rate, ids=[machine_id])
     clips = ClipSet(bank, np.arange(1))
-    maps = [_on_axes(each.error_map(clips)[0], each.front_end, wave) for each in detectors.values()]
+    maps = [on_axes(each.error_map(clips)[0], each.front_end, wave) for each in detectors.values()]
     finest = max(maps, key=lambda heat_map: heat_map.values.size)
     hz, seconds = ((edges[1:] + edges[:-1]) / 2 for edges in (finest.hz, finest.seconds))
     values = np.average([_standardised(each.at(hz, seconds)) for each in maps], 0, weights)
@@ -66,7 +66,7 @@ def _standardised(values: Floats) -> Floats:
     return np.asarray((values - median) / deviation)
 
 
-def _on_axes(values: Floats, front_end: FrontEnd, wave: Samples) -> HeatMap:
+def on_axes(values: Floats, front_end: FrontEnd, wave: Samples) -> HeatMap:
     """A map [frames, bands] with the times and frequencies of its front end."""
     if not isinstance(front_end, Spectral):
         raise AsdRayError(f"own maps need a front end of spectra but this one is {front_end.KIND}; leave out --own")

@@ -47,8 +47,8 @@ def save_picture(
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     loudest = float(spectrogram.values.max())
     largest = max(float(np.abs(heat_map.values).max()), PALE * faint) or 1.0
-    _draw(right, heat_map, "where the score comes from", MAP_COLOURS, (-largest, largest))
-    _draw(left, _thinned(spectrogram), "spectrogram", SPECTROGRAM_COLOURS, (max(loudest - DYNAMICS, -120.0), loudest))
+    draw_map(right, heat_map, "where the score comes from", MAP_COLOURS, (-largest, largest))
+    draw_map(left, thinned(spectrogram), "spectrogram", SPECTROGRAM_COLOURS, (max(loudest - DYNAMICS, -120.0), loudest))
     for number, box in enumerate(boxes, start=1):
         for axes, colour in ((left, "white"), (right, "black")):
             _box(axes, box, number, colour)
@@ -64,7 +64,8 @@ def save_picture(
     return path
 
 
-def _draw(axes: Axes, heat_map: HeatMap, title: str, colours: str, limits: tuple[float, float]) -> None:
+def draw_map(axes: Axes, heat_map: HeatMap, title: str, colours: str, limits: tuple[float, float]) -> None:
+    """Draw a map on a mel axis, with its bar of colours."""
     mesh = axes.pcolormesh(
         heat_map.seconds, heat_map.hz, heat_map.values, cmap=colours, vmin=limits[0], vmax=limits[1], rasterized=True
     )
@@ -80,7 +81,7 @@ def _draw(axes: Axes, heat_map: HeatMap, title: str, colours: str, limits: tuple
     axes.figure.colorbar(mesh, ax=axes, label=heat_map.unit, pad=0.01)
 
 
-def _thinned(heat_map: HeatMap) -> HeatMap:
+def thinned(heat_map: HeatMap) -> HeatMap:
     """The maxima of neighbouring frames, if there are more than the picture has columns."""
     step = -(-heat_map.values.shape[1] // MOST_FRAMES)
     starts = np.arange(0, heat_map.values.shape[1], step)

@@ -43,6 +43,7 @@ from asd_ray.detectors.nets import dcgan
 from asd_ray.detectors.parts import pictures, training
 from asd_ray.detectors.parts.backends import Backend, Backends, Knn, Lof, Mahalanobis, MeanCosine, targets_of
 from asd_ray.detectors.parts.error_maps import ErrorMap, WindowSums
+from asd_ray.detectors.parts.layer_statistics import layer_statistics
 from asd_ray.detectors.parts.pictures import SIZE, WINDOWS
 from asd_ray.errors import AsdRayError
 from asd_ray.families.resources import Resources
@@ -220,20 +221,36 @@ class AeganAd:
         strong. The authors subtract a mean spectrogram that changes over time, from clips of equal length; here each
         band has one mean, because clips start at any moment of the machine's cycle and differ in length.
         """
-        nets = self._fitted_nets("error_map")
         if self._mean_frame is None:
             raise AsdRayError(
                 "error_map of AeganAd needs the mean training frame, but this state was made before states had it; "
                 "train the detector again, or explain without its own map"
             )
-        frames, windows = training.frames_of(self.front_end, clips, SIZE, self.context)
-        image_at = training.images_of(self._scale(frames), SIZE)
-        sums = WindowSums(self.front_end, clips, SIZE, frames.device)
-        with torch.inference_mode():
-            for starts in torch.split(training.window_starts(windows, frames.device), WINDOWS):
-                sums.add(starts, nets.rebuild(image_at(starts).contiguous())[:, 0].transpose(1, 2))
         mean = self._mean_frame.double().cpu().numpy()
-        return [np.abs(rebuilt - mean) / 2 for rebuilt in sums.averages()]
+        return [np.abs(rebuilt - mean) / 2 for rebuilt in self._rebuilt(clips, "error_map")]
+
+    def rebuilt(self, clips: ClipSet) -> list[ErrorMap]:
+        """The clips as the generator rebuilds them, [frames, mels] each, in the decibels of `front_end`."""
+        return [self._scale.undo(values) for values in self._rebuilt(clips, "rebuilt")]
+
+    def embeddings(self, clips: ClipSet) -> Scores:
+        """For each clip the mean over its windows of the critic's features, and of the `layer_statistics`.
+
+        The layers are those of the generator that rebuilds the windows, unless it has batch norms, and those of the
+        critic of the windows themselves. Windows overlap by half, whatever `hop` is.
+        """
+        nets = self._fitted_nets("embeddings")
+        frames, windows = training.frames_of(self.front_end, clips, SIZE, self.context, SIZE // 2)
+        image_at = training.images_of(self._scale(frames), SIZE)
+        parts: dict[str, list[Tensor]] = {"features": [], "layer_statistics": []}
+        with torch.inference_mode():
+            for _, chunk in training.clip_chunks(windows, WINDOWS):
+                images = image_at(training.window_starts(chunk, frames.device)).contiguous()
+                statistics = layer_statistics(nets, lambda x: (nets.rebuild(x), nets.critic(x)), images)
+                values = nets.critic.features(images), statistics
+                for part, own in zip(parts.values(), values, strict=True):
+                    part.append(per_clip(own, chunk, "mean"))
+        return {name: training.as_scores(torch.cat(part)) for name, part in parts.items()}
 
     def state(self) -> State:
         nets = self._fitted_nets("state")
@@ -253,6 +270,17 @@ class AeganAd:
         self._scale = pictures.Scale(**state["scale"])
         mean_frame = state.get("mean_frame")  # not in the states of earlier versions, which score without it
         self._mean_frame = None if mean_frame is None else mean_frame.to(self.context.device)
+
+    def _rebuilt(self, clips: ClipSet, method: str) -> list[ErrorMap]:
+        """The rebuilt windows, scaled, averaged where they overlap: one window per frame whatever `hop` is."""
+        nets = self._fitted_nets(method)
+        frames, windows = training.frames_of(self.front_end, clips, SIZE, self.context)
+        image_at = training.images_of(self._scale(frames), SIZE)
+        sums = WindowSums(self.front_end, clips, SIZE, frames.device)
+        with torch.inference_mode():
+            for starts in torch.split(training.window_starts(windows, frames.device), WINDOWS):
+                sums.add(starts, nets.rebuild(image_at(starts).contiguous())[:, 0].transpose(1, 2))
+        return sums.averages()
 
     def _step(
         self, nets: Nets, image_at: Callable[[Tensor], Tensor], epoch_starts: Tensor, generator: torch.Generator

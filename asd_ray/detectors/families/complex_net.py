@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -131,6 +132,15 @@ class ComplexNet:
 
     def score(self, clips: ClipSet) -> Scores:
         return self._fitted.score(clips)
+
+    def embeddings(self, clips: ClipSet) -> Scores:
+        """The mean features of each clip: "total" (T of the paper), by which clips are scored, and those of the parts.
+
+        A real encoder has one part, which is called "total" as well.
+        """
+        embedding = self._fitted.embeddings(clips)["embedding"]
+        parts = 1 if self.encoder != "complex" else len(LOSSES)
+        return dict(zip(LOSSES, np.split(embedding, parts, axis=1), strict=False))
 
     def state(self) -> State:
         return self._fitted.state()

@@ -130,6 +130,10 @@ class EmbeddingKnn:
     def score(self, clips: ClipSet) -> Scores:
         return self._fitted.score(clips)
 
+    def embeddings(self, clips: ClipSet) -> Scores:
+        """The mean embedding of each clip's windows, which is the input of head and backends."""
+        return self._fitted.embeddings(clips)
+
     def state(self) -> State:
         return self._fitted.state()
 

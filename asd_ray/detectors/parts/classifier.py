@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -116,6 +117,10 @@ class Classifier:
             scores |= self._fit_backends().score(embeddings, ids_of(clips))
         return {name: training.as_scores(values) for name, values in scores.items()}
 
+    def embeddings(self, clips: ClipSet) -> npt.NDArray[np.floating]:
+        """[clips, dimensions]: the mean embedding of each clip's windows."""
+        return training.as_scores(self._scores(clips)[1])
+
     def state(self) -> State:
         return {
             "net": training.cpu_weights(self.net),
@@ -188,6 +193,9 @@ class FittedClassifier:
 
     def score(self, clips: ClipSet) -> Scores:
         return training.require_fitted(self.owner, self.classifier, "score").score(clips)
+
+    def embeddings(self, clips: ClipSet) -> dict[str, npt.NDArray[np.floating]]:
+        return {"embedding": training.require_fitted(self.owner, self.classifier, "embeddings").embeddings(clips)}
 
     def state(self) -> State:
         return training.require_fitted(self.owner, self.classifier, "state").state()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
@@ -41,6 +43,10 @@ class Scale:
         """Scale the frames in place. Silence, which has one value only, becomes 0."""
         middle, half = (self.high + self.low) / 2, (self.high - self.low) / 2
         return frames.sub_(middle).div_(half or 1.0)
+
+    def undo(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Scaled values in the unit of the frames."""
+        return (self.high + self.low) / 2 + values * ((self.high - self.low) / 2)
 
 
 class Discriminator(nn.Module):
