@@ -25,7 +25,7 @@ FLOORS = {
     "deploy": {"storage", "clips", "features", "families", "detectors", "metrics", "ledger", "ensembling"},
     "papers": {"metrics", "ledger", "families"},
     "experiments": {"clips", "families", "metrics", "ledger", "tuning", "ensembling", "papers"},
-    "reporting": {"storage", "families", "ensembling", "metrics", "ledger", "papers"},
+    "reporting": {"storage", "families", "ensembling", "metrics", "ledger", "papers", "experiments"},
 }
 TOP = {"cli"}  # stands on all of them
 ENTRIES = {"__main__.py", "detectors/conformance.py"}  # of ``python -m``: they call cli/

@@ -25,6 +25,7 @@ EXAMPLES = (
     "asd-ray paper kim2021 --table II --csv > kim.csv",
     "asd-ray paper liu2022 --table 2 --data dcase2020t2/ --run runs/liu  # run it",
     "asd-ray paper liu2022 --table 2 --data dcase2020t2/ --row IDNN --machine fan pump --seeds 3",
+    "asd-ray paper liu2022 --table 2 --data dcase2020t2/ --run runs/liu --html liu2022.html",
 )
 
 

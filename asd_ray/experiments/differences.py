@@ -52,7 +52,7 @@ def _epochs(planned: PlannedRow, cap: int | None) -> Iterator[str]:
     for own in planned.members:
         for name, epochs in dict.fromkeys((each.family, each.setting.get("epochs")) for each in own):
             if cap is not None and epochs is not None and epochs > cap:
-                yield f"{name} trained for at most {cap} epochs in place of {epochs}"
+                yield f"{name} trained for at most {cap} epoch{'s' * (cap != 1)} in place of {epochs}"
 
 
 def _additional(table: PaperTable, planned: PlannedRow, frame: pd.DataFrame, year: int | None) -> Iterator[str]:

@@ -101,6 +101,14 @@ class PaperRow:
         words = "; ".join(map(str, self.members))
         return f"{self.combine} of: {words}" if self.combine else words
 
+    @property
+    def here(self) -> str:
+        """The settings and how a run differs, or why the row cannot be run."""
+        if not self.can_run:
+            return f"cannot be run: {self.reason_against}"
+        words = [self.settings, "trained jointly" if self.jointly else "", self.differs]
+        return "; ".join(word for word in words if word)
+
 
 def numbers(machines: tuple[str, ...], text: str) -> Numbers:
     """``"94.04/88.97 91.94/81.75"``: the numbers of each machine in the order of `machines`, one per measure."""

@@ -63,7 +63,7 @@ def test_the_row_of_a_family_at_its_paper_s_setting(data: Dataset, run: Run) -> 
     assert frame.loc[("IDNN", "fan", "AUC"), "seeds"] == 2
     assert 0 < frame.loc[("IDNN", "fan", "AUC"), "ours"] < 100
     assert result.left_out == (MISSING,)
-    assert "idnn trained for at most 1 epochs in place of 100" in result.differs["IDNN"]
+    assert "idnn trained for at most 1 epoch in place of 100" in result.differs["IDNN"]
     assert any("the table is of dcase2020; this dataset is read as dcase2022" in note for note in result.notes)
 
     again = run.paper("liu2022", "2", data, **asked_for)
@@ -97,7 +97,10 @@ def test_a_row_with_parameters_of_its_own_from_the_command_line(
     assert any(line.startswith("left out: Du: another team's submission") for line in table)
     assert any(line.startswith("note: the dataset has fewer test clips than dcase2022") for line in table)
 
-    assert main([*words, "--markdown"]) == 0
+    page = folder.with_name("du.html")
+    assert main([*words, "--html", str(page), "--markdown"]) == 0
+    assert f">{float(fan['ours']):.2f}</td>" in page.read_text()
+    assert "Du: another team&#39;s submission" in page.read_text()
     assert f"| Official-1 | fan | hmean | 58.47 | {float(fan['ours']):.2f} |" in capsys.readouterr().out
 
 
@@ -226,6 +229,7 @@ def test_a_family_that_does_not_suit_the_clips_is_left_out_with_the_reason(data:
         ((), "name a paper to run"),
         (("cho2022", "--row", "ST-gram + MobileNetV3"), "ST-gram + MobileNetV3: it starts from pretrained weights"),
         (("liu2022", "--table", "2", "--held-out", "2"), "--held-out must be"),
+        (("liu2022", "--table", "2", "--html", "no/where.html"), "there is no folder no"),
     ],
 )
 def test_what_cannot_be_run_is_one_message(
