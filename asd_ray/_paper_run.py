@@ -33,6 +33,7 @@ class PaperRun:
     held_out: float
     retry_failed: bool
     runtime: Runtime
+    alternatives: bool = False  # train the further settings of members, too
 
     def run(self, data: DataSource, ledger: Ledger, run_session: Callable[[Session], SearchResult]) -> PaperResult:
         """Train what is missing by `run_session`, and compare.
@@ -50,7 +51,13 @@ class PaperRun:
         from asd_ray.experiments import Conditions, Experiment, plan_table, reproduce
 
         plan = plan_table(
-            table, data.table, rate=data.rate, held_out=self.held_out, machines=self.machines, rows=self.rows
+            table,
+            data.table,
+            rate=data.rate,
+            held_out=self.held_out,
+            machines=self.machines,
+            rows=self.rows,
+            alternatives=self.alternatives,
         )
 
         def search(training: Training, seed: int) -> None:

@@ -167,6 +167,7 @@ class Run:
         seeds: int = 1,
         held_out: float = 0.1,
         retry_failed: bool = False,
+        alternatives: bool = False,
         serial: bool = False,
         cpus: int | None = None,
         quiet: bool = False,
@@ -174,7 +175,9 @@ class Run:
         """Train the rows of a published table, such as ``run.paper("liu2022", "2", data)``, and compare the numbers.
 
         `rows` are printed names, by default all that can be run. Each seed from 0 to `seeds` - 1 trains every row. The
-        trials are those of `search`; called again, it trains only what is missing. Other arguments are as in `search`.
+        trials are those of `search`; called again, it trains only what is missing. With `alternatives` the further
+        settings from which the authors chose by test labels are trained, too, and the best ones by test labels are
+        combined. Other arguments are as in `search`.
         """
         from asd_ray._paper_run import PaperRun
 
@@ -182,7 +185,7 @@ class Run:
         runtime = Runtime(serial=serial, cpus=cpus, command=f"{self!r}.paper({key!r}, {table!r})")
         named, how = (listed(machines), listed(rows)), {"quiet": quiet, "of_library": True, "is_part": True}
         with for_python():
-            asked_for = PaperRun(key, table, *named, epochs_cap, seeds, held_out, retry_failed, runtime)
+            asked_for = PaperRun(key, table, *named, epochs_cap, seeds, held_out, retry_failed, runtime, alternatives)
             return asked_for.run(dataset.source(), self.ledger, lambda one: self.run_session(one, dataset, **how))
 
     def run_session(

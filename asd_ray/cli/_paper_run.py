@@ -15,7 +15,19 @@ if TYPE_CHECKING:
     from asd_ray.experiments import PaperResult
     from asd_ray.papers import Paper, PaperTable
 
-NEED_DATA = ("run", "html", "row", "machine", "seeds", "epochs_cap", "held_out", "retry_failed", "serial", "cpus")
+NEED_DATA = (
+    "run",
+    "html",
+    "row",
+    "machine",
+    "seeds",
+    "epochs_cap",
+    "held_out",
+    "retry_failed",
+    "alternatives",
+    "serial",
+    "cpus",
+)
 
 
 def add_run_options(command: argparse.ArgumentParser) -> None:
@@ -27,6 +39,11 @@ def add_run_options(command: argparse.ArgumentParser) -> None:
     add("--row", nargs="+", action="extend", default=[], metavar="NAME", help="only these rows, by printed name")
     add("--machine", nargs="+", action="extend", default=[], metavar="MACHINE", help="only these machines")
     add("--seeds", type=positive, metavar="N", help="train each row N times, with the seeds 0 … N-1 (default 1)")
+    add(
+        "--alternatives",
+        action="store_true",
+        help="also train the further settings from which the authors chose by test labels, and choose as they did",
+    )
     add("--epochs-cap", type=positive, metavar="N", help="train at most N epochs, for a first look")
     add("--held-out", type=float, metavar="P", help="share of normal clips held out of training (default 0.1)")
     add("--retry-failed", action="store_true", help="run failed trials again; their files are set aside, not deleted")
@@ -75,6 +92,7 @@ def run_table(args: argparse.Namespace, command: str) -> int:
         seeds=args.seeds or 1,
         held_out=0.1 if args.held_out is None else args.held_out,
         retry_failed=args.retry_failed,
+        alternatives=args.alternatives,
         runtime=Runtime(serial=args.serial, cpus=args.cpus, command=command),
     )
     if args.html is not None:

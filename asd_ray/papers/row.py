@@ -32,6 +32,10 @@ class Member:
         """What differs from the family's PAPER on this machine."""
         return {**self.params, **self.params_of.get(machine, {})}
 
+    def alternatives_on(self, machine: str) -> tuple[dict[str, Any], ...]:
+        """What differs from the family's PAPER on this machine, of each further setting."""
+        return tuple({**params, **self.params_of.get(machine, {})} for params in self.alternatives)
+
     def variants_on(self, machine: str) -> tuple[str, ...]:
         """The variant of this machine, or all those among which labels would have to choose."""
         return (self.variant_of[machine],) if machine in self.variant_of else self.variants
