@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from asd_ray._rules import COUNT
 from asd_ray.errors import AsdRayError
 from asd_ray.papers import find
-from asd_ray.tuning.config import INTERRUPTED, Runtime, SearchConfig, default_epochs_cap
+from asd_ray.tuning.config import CLIENT, INTERRUPTED, Runtime, SearchConfig, default_epochs_cap
 from asd_ray.tuning.environment import check_environment, check_packages
+from asd_ray.tuning.shared_ray import SharedRay
 
 if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used
     from asd_ray.experiments import PaperResult, Training
@@ -32,10 +33,14 @@ class PaperRun:
     seeds: int
     held_out: float
     retry_failed: bool
+    alternatives: bool  # train the further settings of members, too
+    resources: tuple[float | None, float | None, float | None]  # CPUs, GPUs and GiB of each trial; None: the family's
     runtime: Runtime
 
-    def run(self, data: DataSource, ledger: Ledger, run_session: Callable[[Session], SearchResult]) -> PaperResult:
-        """Train what is missing by `run_session`, and compare.
+    def run(
+        self, data: DataSource, ledger: Ledger, run_session: Callable[[Session, SharedRay], SearchResult]
+    ) -> PaperResult:
+        """Train what is missing by `run_session`, and compare. All searches run on one Ray.
 
         Raise KeyboardInterrupt after a Ctrl-C; what is stored counts when it is called again.
         """
@@ -43,6 +48,11 @@ class PaperRun:
             raise AsdRayError(f"--seeds {problem}")
         paper = find(self.key)
         table = paper.table(self.table)
+        if self.runtime.address.startswith(CLIENT):
+            raise AsdRayError(
+                f"--address {self.runtime.address}: the rows are searched by this process; run the command on a node "
+                "of that cluster, with --address auto"
+            )
         check_packages(serial=self.runtime.serial)  # before the next import, which needs them
         config = self._config(data.is_demo)
         config.check()
@@ -50,21 +60,38 @@ class PaperRun:
         from asd_ray.experiments import Conditions, Experiment, plan_table, reproduce
 
         plan = plan_table(
-            table, data.table, rate=data.rate, held_out=self.held_out, machines=self.machines, rows=self.rows
+            table,
+            data.table,
+            rate=data.rate,
+            held_out=self.held_out,
+            machines=self.machines,
+            rows=self.rows,
+            alternatives=self.alternatives,
         )
-
-        def search(training: Training, seed: int) -> None:
-            session = self._session(config, training, seed, ledger.layout.root)
-            if run_session(session).stopped == INTERRUPTED:
-                raise KeyboardInterrupt
 
         conditions = Conditions(config.epochs_cap, self.held_out, data.table.year)
         experiment = Experiment(paper, table, plan, self.seeds, conditions, data.is_demo)
-        return reproduce(experiment, data.table, ledger, search)
+        with SharedRay(self.runtime) as ray:
+
+            def search(training: Training, seed: int) -> None:
+                session = self._session(config, training, seed, ledger.layout.root)
+                if run_session(session, ray).stopped == INTERRUPTED:
+                    raise KeyboardInterrupt
+
+            return reproduce(experiment, data.table, ledger, search)
 
     def _config(self, is_demo: bool) -> SearchConfig:
         cap = default_epochs_cap(is_demo) if self.epochs_cap is None else self.epochs_cap
-        return SearchConfig(trials=1, epochs_cap=cap, held_out=self.held_out, retry_failed=self.retry_failed)
+        cpus, gpus, memory = self.resources
+        return SearchConfig(
+            trials=1,
+            epochs_cap=cap,
+            held_out=self.held_out,
+            retry_failed=self.retry_failed,
+            cpus_per_trial=cpus,
+            gpus_per_trial=gpus,
+            memory_per_trial=memory,
+        )
 
     def _session(self, config: SearchConfig, training: Training, seed: int, run: str) -> Session:
         from asd_ray.tuning.session import Session

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from asd_ray.reporting import Report
     from asd_ray.tuning.result import SearchResult
     from asd_ray.tuning.session import Session
+    from asd_ray.tuning.shared_ray import SharedRay
 
     Recipes = str | Path | Recipe | Sequence[str | Path | Recipe]
 
@@ -167,23 +168,48 @@ class Run:
         seeds: int = 1,
         held_out: float = 0.1,
         retry_failed: bool = False,
+        alternatives: bool = False,
+        cpus_per_trial: float | None = None,
+        gpus_per_trial: float | None = None,
+        memory_per_trial: float | None = None,
         serial: bool = False,
+        address: str = LOCAL,
         cpus: int | None = None,
+        dashboard: bool = True,
         quiet: bool = False,
     ) -> PaperResult:
         """Train the rows of a published table, such as ``run.paper("liu2022", "2", data)``, and compare the numbers.
 
         `rows` are printed names, by default all that can be run. Each seed from 0 to `seeds` - 1 trains every row. The
-        trials are those of `search`; called again, it trains only what is missing. Other arguments are as in `search`.
+        trials are those of `search`; called again, it trains only what is missing. With `alternatives` the further
+        settings from which the authors chose by test labels are trained, too, and the best ones by test labels are
+        combined. Other arguments are as in `search`.
         """
         from asd_ray._paper_run import PaperRun
 
         dataset = data if isinstance(data, Dataset) else Dataset(data)
-        runtime = Runtime(serial=serial, cpus=cpus, command=f"{self!r}.paper({key!r}, {table!r})")
-        named, how = (listed(machines), listed(rows)), {"quiet": quiet, "of_library": True, "is_part": True}
+        command = f"{self!r}.paper({key!r}, {table!r})"
+        runtime = Runtime(serial=serial, address=address, cpus=cpus, dashboard=dashboard, command=command)
+        asked_for = PaperRun(
+            key=key,
+            table=table,
+            machines=listed(machines),
+            rows=listed(rows),
+            epochs_cap=epochs_cap,
+            seeds=seeds,
+            held_out=held_out,
+            retry_failed=retry_failed,
+            alternatives=alternatives,
+            resources=(cpus_per_trial, gpus_per_trial, memory_per_trial),
+            runtime=runtime,
+        )
+        how: dict[str, Any] = {"quiet": quiet, "of_library": True, "is_part": True}
         with for_python():
-            asked_for = PaperRun(key, table, *named, epochs_cap, seeds, held_out, retry_failed, runtime)
-            return asked_for.run(dataset.source(), self.ledger, lambda one: self.run_session(one, dataset, **how))
+            return asked_for.run(
+                dataset.source(),
+                self.ledger,
+                lambda session, ray: self.run_session(session, dataset, ray=ray, **how),
+            )
 
     def run_session(
         self,
@@ -193,13 +219,17 @@ class Run:
         quiet: bool = False,
         of_library: bool = False,
         is_part: bool = False,
+        ray: SharedRay | None = None,
     ) -> SearchResult:
-        """Run a search that was checked: the shared part of `search`, `paper` and the command ``asd-ray search``."""
+        """Run a search that was checked: the shared part of `search`, `paper` and the command ``asd-ray search``.
+
+        `ray` is the Ray of several searches; without it this search has its own.
+        """
         from asd_ray.tuning.watch.console import SearchConsole
 
         console = SearchConsole(quiet=quiet, of_library=of_library, is_part=is_part)
         console.dataset(data.table, session.config.machines or data.machines)
-        return session.of_searchable(data.table).run(data.source(), self.layout.root, console, self._members)
+        return session.of_searchable(data.table).run(data.source(), self.layout.root, console, self._members, ray)
 
     def _members(self) -> set[str]:
         """The trials of all stored ensembles: a search keeps their states."""

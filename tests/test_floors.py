@@ -26,7 +26,7 @@ FLOORS = {
     "papers": {"metrics", "ledger", "families"},
     "experiments": {"clips", "families", "metrics", "ledger", "tuning", "ensembling", "papers"},
     "figures": {"storage", "clips", "features", "families", "detectors", "ledger", "deploy", "papers"},
-    "reporting": {"storage", "families", "ensembling", "metrics", "ledger", "papers"},
+    "reporting": {"storage", "families", "ensembling", "metrics", "ledger", "papers", "experiments"},
 }
 TOP = {"cli"}  # stands on all of them
 ENTRIES = {"__main__.py", "detectors/conformance.py"}  # of ``python -m``: they call cli/

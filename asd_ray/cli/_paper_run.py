@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say
 from asd_ray.cli._dataset_options import add_reading_options, named_dataset
-from asd_ray.cli._types import positive
+from asd_ray.cli._search_arguments import LOCAL, add_where_it_runs
+from asd_ray.cli._types import local_path, positive
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:
+    from asd_ray.experiments import PaperResult
     from asd_ray.papers import Paper, PaperTable
 
-NEED_DATA = ("run", "row", "machine", "seeds", "epochs_cap", "held_out", "retry_failed", "serial", "cpus")
+NEED_DATA = (
+    *("run", "html", "row", "machine", "seeds", "epochs_cap", "held_out", "retry_failed", "alternatives"),
+    *("address", "serial", "cpus", "cpus_per_trial", "gpus_per_trial", "memory_per_trial", "no_dashboard"),
+)
 
 
 def add_run_options(command: argparse.ArgumentParser) -> None:
@@ -22,21 +27,26 @@ def add_run_options(command: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--data", metavar="DIR", help="the dataset, a folder or s3://…: train the rows on it")
     add("--run", metavar="RUN", help="folder or s3://… of results (default: runs/<name of the dataset>)")
+    add("--html", type=local_path, metavar="FILE", help="also write the result to one page, such as liu2022.html")
     add("--row", nargs="+", action="extend", default=[], metavar="NAME", help="only these rows, by printed name")
     add("--machine", nargs="+", action="extend", default=[], metavar="MACHINE", help="only these machines")
     add("--seeds", type=positive, metavar="N", help="train each row N times, with the seeds 0 … N-1 (default 1)")
+    add(
+        "--alternatives",
+        action="store_true",
+        help="also train the further settings from which the authors chose by test labels, and choose as they did",
+    )
     add("--epochs-cap", type=positive, metavar="N", help="train at most N epochs, for a first look")
     add("--held-out", type=float, metavar="P", help="share of normal clips held out of training (default 0.1)")
     add("--retry-failed", action="store_true", help="run failed trials again; their files are set aside, not deleted")
-    add("--serial", action="store_true", help="in this process, without Ray: for debugging")
-    add("--cpus", type=positive, metavar="N", help="number of CPUs for the private Ray (default: all)")
+    add_where_it_runs(command)
     add_reading_options(command)
 
 
 def refuse_run_options(args: argparse.Namespace) -> None:
     """Raise if an option of a run is given without a dataset."""
     for name in NEED_DATA:
-        if getattr(args, name) not in (None, False, []):
+        if getattr(args, name) not in (None, False, [], LOCAL):
             raise AsdRayError(f"--{name.replace('_', '-')} is for running a table: give the dataset with --data, too")
 
 
@@ -73,14 +83,39 @@ def run_table(args: argparse.Namespace, command: str) -> int:
         seeds=args.seeds or 1,
         held_out=0.1 if args.held_out is None else args.held_out,
         retry_failed=args.retry_failed,
-        runtime=Runtime(serial=args.serial, cpus=args.cpus, command=command),
+        alternatives=args.alternatives,
+        resources=(args.cpus_per_trial, args.gpus_per_trial, args.memory_per_trial),
+        runtime=Runtime(
+            serial=args.serial,
+            address=args.address,
+            cpus=args.cpus,
+            dashboard=not args.no_dashboard,
+            command=command,
+        ),
     )
+    if args.html is not None:
+        from asd_ray.reporting.paper_page import check_paper_page
+
+        check_paper_page(args.html)
     data = named_dataset(args)
     run = Run(args.run or f"runs/{data.name}")
     quiet = args.csv or args.markdown
     result = asked_for.run(
-        data.source(), run.ledger, lambda session: run.run_session(session, data, quiet=quiet, is_part=True)
+        data.source(),
+        run.ledger,
+        lambda session, ray: run.run_session(session, data, quiet=quiet, is_part=True, ray=ray),
     )
+    _print_result(args, result)
+    if args.html is not None:
+        from asd_ray.reporting.paper_page import write_paper_page
+
+        write_paper_page(result, args.html)
+        if not quiet:
+            say(f"page: {args.html}")
+    return 0
+
+
+def _print_result(args: argparse.Namespace, result: PaperResult) -> None:
     if args.markdown:
         from asd_ray.cli._paper_results import markdown_lines
 
@@ -96,4 +131,3 @@ def run_table(args: argparse.Namespace, command: str) -> int:
         from asd_ray.cli._paper_results import print_result
 
         print_result(result)
-    return 0

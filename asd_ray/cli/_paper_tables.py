@@ -12,7 +12,7 @@ from asd_ray._console import console, several_lines
 
 if TYPE_CHECKING:
     from asd_ray._console import Console
-    from asd_ray.papers import Paper, PaperRow, PaperTable
+    from asd_ray.papers import Paper, PaperTable
 
 WIDTH = 80  # of output that is no terminal
 DASH = "-"
@@ -80,17 +80,9 @@ def _print_rows(screen: Console, table: PaperTable) -> None:
     """How to get each row here, and what the paper did otherwise."""
     lines = Table("row", "here", "in the paper", box=None, pad_edge=False)
     for row in table.rows:
-        lines.add_row(row.name, here(row), row.protocol)
+        lines.add_row(row.name, row.here, row.protocol)
     screen.print()
     screen.print(lines)
-
-
-def here(row: PaperRow) -> str:
-    """The settings of a row and how a run differs, or why it cannot be run."""
-    if not row.can_run:
-        return f"cannot be run: {row.reason_against}"
-    words = [row.settings, "trained jointly" if row.jointly else "", row.differs]
-    return "; ".join(word for word in words if word)
 
 
 def markdown_lines(table: PaperTable) -> Iterator[str]:
@@ -100,7 +92,7 @@ def markdown_lines(table: PaperTable) -> Iterator[str]:
     machines = [f"{machine} {measure.name}" for machine in table.machines for measure in table.measures]
     averages = [f"average {measure.name}" for measure in table.measures] if table.rule else []
     rows = (
-        [row.name, here(row), row.protocol]
+        [row.name, row.here, row.protocol]
         + [f"{value:.{table.decimals}f}" for machine in table.machines for value in row.values[machine]]
         + [f"{value:.{table.decimals}f}" for value in row.average]
         for row in table.rows

@@ -8,6 +8,7 @@ from asd_ray.cli._dataset_options import add_reading_options
 from asd_ray.cli._types import above_0, amount, duration, gib, names, positive, seed_number
 
 LOCAL = "local"
+JOINED = "local: a private Ray on this computer (default); auto or HOST:PORT: join a running Ray"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -102,13 +103,24 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="runs, also this one: settings that were good on their machines are tried first; name machines before it",
     )
+    add_where_it_runs(to, "ray://HOST:10001: run the search on that cluster while this command stays open")
+    to.add_argument(
+        "--log-level",
+        choices=LOG_LEVELS,
+        default="warning",
+        help="of log lines on standard error; info prints one line per event",
+    )
+    add_reading_options(to)
+
+
+def add_where_it_runs(to: argparse.ArgumentParser, further_address: str = "") -> None:
+    """The options of each command that searches. `further_address` is the help for what else ``--address`` may be."""
     where = to.add_argument_group("where it runs")
     where.add_argument(
         "--address",
         default=LOCAL,
         metavar="WHERE",
-        help="local: a private Ray on this computer (default); auto or HOST:PORT: join a running Ray; "
-        "ray://HOST:10001: run the search on that cluster while this command stays open",
+        help="; ".join(filter(None, (JOINED, further_address))),
     )
     where.add_argument("--serial", action="store_true", help="in this process, without Ray: for debugging")
     where.add_argument("--cpus", type=positive, metavar="N", help="number of CPUs for the private Ray (default: all)")
@@ -121,10 +133,3 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
     )
     where.add_argument("--memory-per-trial", type=gib, metavar="GIB", help="memory that Ray reserves for each trial")
     where.add_argument("--no-dashboard", action="store_true", help="start Ray without its dashboard")
-    to.add_argument(
-        "--log-level",
-        choices=LOG_LEVELS,
-        default="warning",
-        help="of log lines on standard error; info prints one line per event",
-    )
-    add_reading_options(to)

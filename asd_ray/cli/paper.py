@@ -27,6 +27,7 @@ EXAMPLES = (
     "asd-ray paper liu2022 --table 2 --data dcase2020t2/ --run runs/liu  # run it",
     "asd-ray paper liu2022 --table 2 --data dcase2020t2/ --row IDNN --machine fan pump --seeds 3",
     "asd-ray paper jiang2023 --figure 3 --data dcase2022t2/ --run runs/jiang  # draw it",
+    "asd-ray paper liu2022 --table 2 --data dcase2020t2/ --run runs/liu --html liu2022.html",
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from asd_ray.clips.table import ANOMALY, NORMAL, TEST, TRAIN, ClipTable
-from asd_ray.experiments.measuring import Conditions, Measured, ids_of
+from asd_ray.experiments.measuring import BEST, Conditions, Measured, ids_of
 from asd_ray.experiments.plan import PlannedRow
 from asd_ray.papers import PaperRow, PaperTable
 
@@ -23,6 +23,7 @@ def of_row(
     yield f"in the paper: {row.protocol}"
     if row.differs:
         yield row.differs
+    yield from _alternatives(planned, results)
     yield from _choices(row, results)
     yield from _epochs(planned, conditions.epochs_cap)
     machines = table.machines or planned.machines
@@ -31,13 +32,31 @@ def of_row(
     yield from _additional(table, planned, frame, conditions.year)
 
 
-def _choices(row: PaperRow, results: Results) -> Iterator[str]:
-    further = sum(len(member.alternatives) for member in row.members)
-    if further:
+def _alternatives(planned: PlannedRow, results: Results) -> Iterator[str]:
+    """Which settings of members with alternatives entered, or that the alternatives were not trained."""
+    further = sum(len(member.alternatives) for member in planned.row.members)
+    if further and not planned.has_alternatives:
         yield (
             f"each classifier has one combination of augmentations; the {further} further ones that the authors chose "
-            "from by test labels are not run"
+            "from by test labels are not trained (--alternatives trains them)"
         )
+    elif further:
+        yield (
+            f"the best {BEST} settings of each classifier and machine, by test labels, as in the paper; how many the "
+            f"paper took is not said: {', '.join(_chosen(planned, results))}"
+        )
+
+
+def _chosen(planned: PlannedRow, results: Results) -> Iterator[str]:
+    for machine, of_seed in results.items():
+        for seed, each in of_seed.items():
+            of = f"{machine}, seed {seed}" if len(of_seed) > 1 else machine
+            for member, trainings in zip(planned.row.members, each.chosen, strict=True):
+                if member.alternatives:
+                    yield f"{of}: {' / '.join(training.words for training in trainings)}"
+
+
+def _choices(row: PaperRow, results: Results) -> Iterator[str]:
     count = max((len(member.variants_on(machine)) for member in row.members for machine in results), default=1)
     if count > 1:
         own = [
@@ -52,7 +71,7 @@ def _epochs(planned: PlannedRow, cap: int | None) -> Iterator[str]:
     for own in planned.members:
         for name, epochs in dict.fromkeys((each.family, each.setting.get("epochs")) for each in own):
             if cap is not None and epochs is not None and epochs > cap:
-                yield f"{name} trained for at most {cap} epochs in place of {epochs}"
+                yield f"{name} trained for at most {cap} epoch{'s' * (cap != 1)} in place of {epochs}"
 
 
 def _additional(table: PaperTable, planned: PlannedRow, frame: pd.DataFrame, year: int | None) -> Iterator[str]:

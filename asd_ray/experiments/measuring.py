@@ -24,6 +24,8 @@ from asd_ray.tuning.spec import effective
 PAPERS_OWN = Standardiser("z", "id", floor=0.0)  # Giri et al. have no least deviation
 Floats = npt.NDArray[np.float64]
 OfVariant = dict[tuple[str, str], pd.DataFrame]  # (split, variant) -> rows of the ledger, sorted by clip
+Scored = tuple[Training, OfVariant]
+BEST = 3  # settings of a member with alternatives that count; Giri et al. do not say how many they took
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Measured:
     values: tuple[float, ...]  # one per measure of the table, in per cent
     variants: tuple[str, ...]  # of each member
     clips: int  # test clips that were measured
+    chosen: tuple[tuple[Training, ...], ...] = ()  # of each member: what entered, the best by test labels first
 
 
 def measure(
@@ -50,10 +53,12 @@ def measure(
     Where the authors took the best of several variants, each is measured, and the best one by test labels counts here,
     too.
     """
-    records = [stored_trial(ledger, each, machine, seed, conditions) for each in planned.trainings_of(machine)]
-    scores = [_by_variant(ledger, record) for record in records]
+    members = [
+        [(each, _by_variant(ledger, stored_trial(ledger, each, machine, seed, conditions))) for each in own]
+        for own in planned.trainings_of(machine)
+    ]
     candidates = [
-        _measure_variants(table, planned.row, machine, scores, variants, conditions)
+        _measure_variants(table, planned.row, machine, members, variants, conditions)
         for variants in itertools.product(*(member.variants_on(machine) for member in planned.row.members))
     ]
     return max(candidates, key=lambda candidate: sum(candidate.values))
@@ -98,16 +103,35 @@ def _measure_variants(
     table: PaperTable,
     row: PaperRow,
     machine: str,
-    members: Sequence[OfVariant],
+    members: Sequence[Sequence[Scored]],
     variants: tuple[str, ...],
     conditions: Conditions,
 ) -> Measured:
-    clips, scores = _stacked(row, members, variants, "test")
-    if len(members) > 1:
+    """The numbers of one variant of each member. Of a member with alternatives the best ones by test labels count."""
+    chosen = []
+    for own, variant in zip(members, variants, strict=True):
+        alone = [
+            sum(_values(table, machine, *_stacked(row, [scored], [variant], "test"), conditions)[0])
+            for _, scored in (own if len(own) > 1 else ())
+        ]
+        best = sorted(range(len(own)), key=lambda at: -alone[at])[:BEST] if alone else [0]
+        chosen.append([own[at] for at in best])
+    flat = [stored for own in chosen for _, stored in own]
+    named = [variant for own, variant in zip(chosen, variants, strict=True) for _ in own]
+    clips, scores = _stacked(row, flat, named, "test")
+    if len(flat) > 1:
         if row.standardise == "train":
-            normal_clips, normal = _stacked(row, members, variants, "train")
+            normal_clips, normal = _stacked(row, flat, named, "train")
             scores = PAPERS_OWN.learn(normal, normal_clips)(scores, clips)
         scores = combine(scores, row.combine, clips=clips["clip"].tolist())[None]
+    values, count = _values(table, machine, clips, scores, conditions)
+    return Measured(values, variants, count, tuple(tuple(training for training, _ in own) for own in chosen))
+
+
+def _values(
+    table: PaperTable, machine: str, clips: pd.DataFrame, scores: Floats, conditions: Conditions
+) -> tuple[tuple[float, ...], int]:
+    """The measures of the table, and the number of clips that they are of."""
     ids = ids_of(table, machine, conditions.year)
     if ids:
         kept = clips["id"].isin(ids).to_numpy()
@@ -116,7 +140,7 @@ def _measure_variants(
     measured = clips.iloc[evaluable.rows].reset_index(drop=True)
     names, values = cells_batch(measured, scores[:, evaluable.rows], evaluable.year)
     cells = dict(zip(names, values[0].tolist(), strict=True))
-    return Measured(tuple(each.value(cells) for each in table.measures), variants, len(measured))
+    return tuple(each.value(cells) for each in table.measures), len(measured)
 
 
 def _stacked(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,7 @@ from asd_ray.clips.table import ClipTable
 from asd_ray.errors import AsdRayError, unknown
 from asd_ray.families import Space, family
 from asd_ray.families.drawing import first_draw
-from asd_ray.papers import Member, PaperRow, PaperTable
+from asd_ray.papers import PaperRow, PaperTable
 from asd_ray.tuning.family_choice import spaces_by_family
 from asd_ray.tuning.suiting import StudyClips, reason_against
 
@@ -38,6 +38,11 @@ class Training:
         return {f"{self.family}.{name}": value for name, value in {**plain, **self.params}.items()}
 
     @property
+    def words(self) -> str:
+        """``mix=before warps=0``: what differs from the family's PAPER."""
+        return " ".join(f"{name}={value}" for name, value in self.params.items()) or "the setting of PAPER"
+
+    @property
     def setting(self) -> dict[str, Any]:
         """All parameters of its trials."""
         return first_draw(self._space).params
@@ -58,15 +63,22 @@ class Training:
         return spaces_by_family((), [family(self.family)], self.fixed_params)[self.family]
 
 
+Reasons = Callable[[Training], dict[str, str]]  # machine -> why its trial cannot succeed
+
+
 @dataclass(frozen=True)
 class PlannedRow:
     row: PaperRow
     machines: tuple[str, ...]  # on which every member can be trained
-    members: tuple[tuple[Training, ...], ...]  # for each member of the row, one training per setting
+    members: tuple[tuple[Training, ...], ...]  # for each member of the row, its trainings: one per setting
 
-    def trainings_of(self, machine: str) -> list[Training]:
-        """The training of each member that gives the scores of this machine."""
-        return [next(each for each in own if machine in each.machines) for own in self.members]
+    def trainings_of(self, machine: str) -> list[list[Training]]:
+        """The trainings of each member that give the scores of this machine: several of a member with alternatives."""
+        return [[each for each in own if machine in each.machines] for own in self.members]
+
+    @property
+    def has_alternatives(self) -> bool:
+        return any(len(own) > 1 for machine in self.machines for own in self.trainings_of(machine))
 
 
 @dataclass(frozen=True)
@@ -92,19 +104,27 @@ def plan_table(
     held_out: float,
     machines: Sequence[str] = (),
     rows: Sequence[str] = (),
+    alternatives: bool = False,
 ) -> TablePlan:
     """What to search for the rows of these names on these machines; by default for all. Nothing is trained.
+
+    With `alternatives` the further settings of members are trained, too, see `Member.alternatives`.
 
     AsdRayError if a name is unknown, or if no row can be run on any machine.
     """
     asked_for = tuple(table.row(name) for name in dict.fromkeys(rows)) or table.rows
+    if alternatives and not any(member.alternatives for row in asked_for for member in row.members):
+        raise AsdRayError(f"--alternatives: no such row of table {table.number} has further settings; leave it out")
     present, left_out = _machines(table, clips, machines)
     planned = []
     for row in asked_for:
         if reason := row.reason_against:
             left_out.append(f"{row.name}: {reason}")
             continue
-        found, reasons = _plan_row(row, present, clips.frame, rate, held_out)
+        found, reasons = _plan_row(row, present, lambda each: each.reasons_against(clips.frame, rate, held_out))
+        if found is not None and alternatives:
+            found, more = _with_alternatives(found, lambda each: each.reasons_against(clips.frame, rate, held_out))
+            reasons += more
         left_out += reasons
         if found is not None:
             planned.append(found)
@@ -138,31 +158,53 @@ def _machines(table: PaperTable, clips: ClipTable, machines: Sequence[str]) -> t
     return present, lines
 
 
-def _plan_row(
-    row: PaperRow, machines: Sequence[str], frame: pd.DataFrame, rate: int, held_out: float
-) -> tuple[PlannedRow | None, list[str]]:
+def _plan_row(row: PaperRow, machines: Sequence[str], reasons_against: Reasons) -> tuple[PlannedRow | None, list[str]]:
     unsuited: dict[str, list[str]] = {}  # reason -> machines
     for member in row.members:
-        for training in _trainings(row, member, machines):
-            for machine, reason in training.reasons_against(frame, rate, held_out).items():
+        for training in _trainings(member.family, {name: member.params_on(name) for name in machines}, row.jointly):
+            for machine, reason in reasons_against(training).items():
                 unsuited.setdefault(f"{member.family}: {reason}", []).append(machine)
     lines = [f"{row.name} on {', '.join(named)}: {reason}" for reason, named in unsuited.items()]
     left = [machine for machine in machines if not any(machine in named for named in unsuited.values())]
     if not left:
         return None, lines
-    members = tuple(tuple(_trainings(row, member, left)) for member in row.members)
+    members = tuple(
+        tuple(_trainings(member.family, {name: member.params_on(name) for name in left}, row.jointly))
+        for member in row.members
+    )
     return PlannedRow(row, tuple(left), members), lines
 
 
-def _trainings(row: PaperRow, member: Member, machines: Sequence[str]) -> Iterator[Training]:
-    """One training per setting, in the order of the machines."""
+def _with_alternatives(planned: PlannedRow, reasons_against: Reasons) -> tuple[PlannedRow, list[str]]:
+    """The row with the further settings of its members. One that does not suit a machine is left out there alone."""
+    row, lines = planned.row, []
+    members = []
+    for member, own in zip(row.members, planned.members, strict=True):
+        trainings = list(own)
+        for at in range(len(member.alternatives)):
+            params = {machine: member.alternatives_on(machine)[at] for machine in planned.machines}
+            unsuited: dict[str, str] = {}
+            for training in _trainings(member.family, params, row.jointly):
+                reasons = reasons_against(training)
+                unsuited |= reasons
+                lines += [
+                    f"{row.name} on {machine}: {member.family} with {training.words}: {reason}"
+                    for machine, reason in reasons.items()
+                ]
+            suited = {machine: own for machine, own in params.items() if machine not in unsuited}
+            trainings += _trainings(member.family, suited, row.jointly)
+        members.append(tuple(trainings))
+    return replace(planned, members=tuple(members)), lines
+
+
+def _trainings(family: str, params_of: Mapping[str, dict[str, Any]], jointly: bool) -> Iterator[Training]:
+    """One training per setting, in the order of the machines. `params_of` has the parameters of each machine."""
     groups: list[tuple[dict[str, Any], list[str]]] = []
-    for machine in machines:
-        params = member.params_on(machine)
+    for machine, params in params_of.items():
         same = next((named for other, named in groups if other == params), None)
         if same is None:
             groups.append((params, [machine]))
         else:
             same.append(machine)
     for params, named in groups:
-        yield Training(member.family, params, tuple(named), row.jointly)
+        yield Training(family, params, tuple(named), jointly)

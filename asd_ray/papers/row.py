@@ -32,6 +32,10 @@ class Member:
         """What differs from the family's PAPER on this machine."""
         return {**self.params, **self.params_of.get(machine, {})}
 
+    def alternatives_on(self, machine: str) -> tuple[dict[str, Any], ...]:
+        """What differs from the family's PAPER on this machine, of each further setting."""
+        return tuple({**params, **self.params_of.get(machine, {})} for params in self.alternatives)
+
     def variants_on(self, machine: str) -> tuple[str, ...]:
         """The variant of this machine, or all those among which labels would have to choose."""
         return (self.variant_of[machine],) if machine in self.variant_of else self.variants
@@ -100,6 +104,14 @@ class PaperRow:
         """The members in words; "" if there are none."""
         words = "; ".join(map(str, self.members))
         return f"{self.combine} of: {words}" if self.combine else words
+
+    @property
+    def here(self) -> str:
+        """The settings and how a run differs, or why the row cannot be run."""
+        if not self.can_run:
+            return f"cannot be run: {self.reason_against}"
+        words = [self.settings, "trained jointly" if self.jointly else "", self.differs]
+        return "; ".join(word for word in words if word)
 
 
 def numbers(machines: tuple[str, ...], text: str) -> Numbers:

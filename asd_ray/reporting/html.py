@@ -26,9 +26,9 @@ PAGE = Path(__file__).parent / "page"
 MOST = 200  # rows of a leaderboard on the page; its CSV has all of them
 
 
-def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
-    """The page; with `media` the clips that are most often wrong have their sounds and pictures."""
-    environment = Environment(
+def environment() -> Environment:
+    """What renders every page: names are escaped, a variable that is missing is an error, and numbers are alike."""
+    found = Environment(
         loader=FileSystemLoader(PAGE),
         autoescape=True,
         trim_blocks=True,
@@ -37,18 +37,24 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         finalize=_readable,
         extensions=["jinja2.ext.loopcontrols"],
     )
-    environment.filters |= {
+    found.filters |= {
         "number": lambda value, digits=4: text.number(_known(value), digits),
-        "signed": lambda value: text.signed(_known(value)),
+        "signed": lambda value, digits=4: text.signed(_known(value), digits),
         "span": lambda value, plus=False: text.span(_known(value), plus=plus),
         "percent": text.percent,
         "short": text.short,
         "settings": text.settings,
         "counted": text.count,
     }
+    return found
+
+
+def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
+    """The page; with `media` the clips that are most often wrong have their sounds and pictures."""
+    of_report = environment()
     maximised = {row["maximise"] for row in facts["summary"]["rows"]}
     forecasting = [name for name in protocols.HEADLINE if protocols.find(name).forecasts]
-    environment.globals |= {
+    of_report.globals |= {
         "charts": charts,
         "colour": colour,
         "differences": differing,
@@ -66,7 +72,7 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         "meaning": MEANING[NORMAL_ONLY],
     }
     gains = [row["gain"] for row in facts["summary"]["rows"] if row["gain"]]
-    return environment.get_template("report.html").render(
+    return of_report.get_template("report.html").render(
         f=facts,
         media=media,
         name=facts["run"].rstrip("/").rpartition("/")[2] or facts["run"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from asd_ray.storage.run_layout import RunLayout
 from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.config import CLIENT, INTERRUPTED, LOCAL, Runtime, SearchConfig
 from asd_ray.tuning.environment import check_environment, check_packages, check_run
-from asd_ray.tuning.ray_settings import import_ray
+from asd_ray.tuning.shared_ray import SharedRay
 
 if TYPE_CHECKING:  # torch, ray and pandas are imported where they are used, so that wrong arguments are refused at once
     from asd_ray.clips.table import ClipTable
@@ -81,25 +81,24 @@ class Session:
         run: str,
         console: SearchConsole,
         members: Callable[[], set[str]] = set,
+        ray: SharedRay | None = None,
     ) -> SearchResult:
         """Search until every study has its trials, until the time is up, or until Ctrl-C.
 
-        `members` gives the trials whose states are never removed: those of the run's ensembles.
+        `members` gives the trials whose states are never removed: those of the run's ensembles. `ray` is the Ray of
+        several searches; without it this search has its own.
 
         Ctrl-C once finishes the trials that run; twice stops at once. What is stored counts in any case.
         """
         from asd_ray.families.weights import weights_files
 
         source.weights |= weights_files(self.config.weights)
-        with ExitStack() as stack:
+        with nullcontext(ray) if ray else SharedRay(self.runtime) as joined:
             cluster, dashboard = None, ""
             if not self.runtime.serial:
-                import_ray(self.runtime.address)
-                from asd_ray.tuning.on_ray.cluster import Cluster, ray_at
+                dashboard = joined.join()
+                from asd_ray.tuning.on_ray.cluster import Cluster
 
-                dashboard = stack.enter_context(
-                    ray_at(self.runtime.address, cpus=self.runtime.cpus, dashboard=self.runtime.dashboard)
-                )
                 cluster = Cluster(self.runtime.address)
             return _ActiveSearch(self, source, run, console, cluster, dashboard, members).search()
 

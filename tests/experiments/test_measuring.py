@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from asd_ray.errors import AsdRayError
-from asd_ray.experiments import Conditions, PlannedRow, Training
+from asd_ray.experiments import Conditions, PlannedRow, Training, differences
 from asd_ray.experiments.measuring import ids_of, measure, stored_trial
 from asd_ray.families import family
 from asd_ray.ledger import Ledger, Settings, TrialRecord
@@ -119,6 +119,36 @@ def test_members_are_standardised_by_their_training_clips_and_combined(ledger: L
             values.append(auc(LABELS, combined(parts_of_id, axis=0)))
         assert found.values[0] == pytest.approx(100 * np.mean(values), abs=1e-6)
         assert found.values[0] > 75
+
+
+def test_the_best_settings_of_a_member_by_test_labels_are_combined_with_the_others(ledger: Ledger) -> None:
+    """Giri et al. combined several augmentations of each machine; the table's row has seven."""
+    row = GIRI.row("System 2, mean")
+    settings = [row.members[0].params_on("fan"), *row.members[0].alternatives_on("fan")]
+    classifiers = [training("id_classifier", **params) for params in settings]
+    gains = (0.5, 2.0, -3.0, 0.0, 3.0, -1.0, 2.5)
+    tables = [scores({"probability": (gain, 10.0**at)}) for at, gain in enumerate(gains)]
+    made = scores({"all": (1.0, 1.0)})
+    for one, table in zip([*classifiers, training("group_made")], [*tables, made], strict=True):
+        commit(ledger, one, table)
+    planned = PlannedRow(row, ("fan",), (tuple(classifiers), (training("group_made"),)))
+    assert planned.has_alternatives
+    found = measure(ledger, GIRI, planned, "fan", 0, Conditions())
+    assert found.chosen == (tuple(classifiers[at] for at in (4, 6, 1)), (training("group_made"),))
+    values = []
+    for id in ("00", "02"):
+        parts = []
+        for table in (tables[4], tables[6], tables[1], made):
+            own = table[table.id == id]
+            train = own[own.split == "train"].score.to_numpy(np.float32).astype(float)
+            test = own[own.split == "test"].score.to_numpy(np.float32).astype(float)
+            parts.append((test - train.mean()) / train.std())
+        values.append(auc(LABELS, np.mean(parts, axis=0)))
+    assert found.values[0] == pytest.approx(100 * np.mean(values), abs=1e-6)
+    of_row = " ".join(differences.of_row(GIRI, planned, {"fan": {0: found}}, made.assign(machine="fan"), Conditions()))
+    assert "the best 3 settings of each classifier and machine, by test labels, as in the paper" in of_row
+    assert "fan: mix=none / mix=after / mix=before warps=0" in of_row
+    assert "--alternatives" not in of_row
 
 
 def test_the_best_of_several_scores_is_taken_where_the_authors_took_it(ledger: Ledger) -> None:

@@ -63,7 +63,7 @@ def test_the_row_of_a_family_at_its_paper_s_setting(data: Dataset, run: Run) -> 
     assert frame.loc[("IDNN", "fan", "AUC"), "seeds"] == 2
     assert 0 < frame.loc[("IDNN", "fan", "AUC"), "ours"] < 100
     assert result.left_out == (MISSING,)
-    assert "idnn trained for at most 1 epochs in place of 100" in result.differs["IDNN"]
+    assert "idnn trained for at most 1 epoch in place of 100" in result.differs["IDNN"]
     assert any("the table is of dcase2020; this dataset is read as dcase2022" in note for note in result.notes)
 
     again = run.paper("liu2022", "2", data, **asked_for)
@@ -97,7 +97,10 @@ def test_a_row_with_parameters_of_its_own_from_the_command_line(
     assert any(line.startswith("left out: Du: another team's submission") for line in table)
     assert any(line.startswith("note: the dataset has fewer test clips than dcase2022") for line in table)
 
-    assert main([*words, "--markdown"]) == 0
+    page = folder.with_name("du.html")
+    assert main([*words, "--html", str(page), "--markdown"]) == 0
+    assert f">{float(fan['ours']):.2f}</td>" in page.read_text()
+    assert "Du: another team&#39;s submission" in page.read_text()
     assert f"| Official-1 | fan | hmean | 58.47 | {float(fan['ours']):.2f} |" in capsys.readouterr().out
 
 
@@ -148,6 +151,11 @@ def test_trainings_are_shared_by_rows_and_split_by_parameters(data: Dataset) -> 
         ("id_classifier", {"head": "arcface"}),
     ]
     assert {each.machines for each in plan.trainings} == {("fan", "valve")}
+    every = plan_table(table, data.table, rate=data.rate, held_out=0.1, alternatives=True)
+    assert len(every.trainings) == len(settings) + 3 * 6
+    assert {each.machines for each in every.trainings} == {("fan", "valve")}
+    [mobilenet, _] = every.planned[3].trainings_of("fan")  # of system 2
+    assert [each.words for each in mobilenet[:3]] == ["the setting of PAPER", "mix=before warps=0", "mix=after warps=0"]
     norms = plan_table(find("jiang2023").table("2"), data.table, rate=data.rate, held_out=0.1, rows=["BN+LN"])
     (training,) = norms.trainings
     assert training.params == {"norm": "batch", "first_norm": False}
@@ -165,6 +173,25 @@ def test_a_row_starts_from_the_plain_paper_on_every_machine_and_edition(year: in
     assert training.setting == {**own.paper, "matching": "mean_std"}
     (space,) = spaces_by_family((), [family("aegan_ad")], training.fixed_params).values()
     assert first_draw(space.on(["gearbox"], year)).params == training.setting
+
+
+def test_a_further_setting_that_does_not_suit_a_machine_is_left_out_alone(data: Dataset) -> None:
+    """With one id a classifier needs the classes that warps make."""
+    frame = data.table.frame
+    one_id = data.table.with_frame(
+        frame[(frame["machine"] != "fan") | (frame["id"] == "00")].reset_index(drop=True).assign(attributes="{}")
+    )
+    table = find("giri2020").table("1")
+    plan = plan_table(table, one_id, rate=data.rate, held_out=0.1, rows=["System 2, mean"], alternatives=True)
+    [row] = plan.planned
+    assert row.machines == ("fan", "valve")
+    settings = {machine: [each.words for each in row.trainings_of(machine)[0]] for machine in row.machines}
+    assert settings["fan"] == ["the setting of PAPER", "mix=none", "mix=before", "mix=after"]
+    assert len(settings["valve"]) == 7
+    left_out = [line for line in plan.left_out if line.startswith("System 2, mean on fan: id_classifier with ")]
+    assert [line.split(" with ")[1].split(":")[0] for line in left_out] == [
+        *("mix=before warps=0", "mix=after warps=0", "warps=0")
+    ]
 
 
 def test_joint_rows_take_all_machines_of_the_dataset_at_once(data: Dataset) -> None:
@@ -226,6 +253,8 @@ def test_a_family_that_does_not_suit_the_clips_is_left_out_with_the_reason(data:
         ((), "name a paper to run"),
         (("cho2022", "--row", "ST-gram + MobileNetV3"), "ST-gram + MobileNetV3: it starts from pretrained weights"),
         (("liu2022", "--table", "2", "--held-out", "2"), "--held-out must be"),
+        (("liu2022", "--table", "2", "--alternatives"), "no such row of table 2 has further settings"),
+        (("liu2022", "--table", "2", "--html", "no/where.html"), "there is no folder no"),
     ],
 )
 def test_what_cannot_be_run_is_one_message(
