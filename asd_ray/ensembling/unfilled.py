@@ -74,8 +74,12 @@ def _as_setting(value: Any) -> str:
 
 
 def _strange(slot: Slot, candidates: Candidates) -> list[str]:
-    """The parameters that a slot names and no trial of its family has."""
-    return sorted({*slot.params, *slot.distinct} - _parameters(slot, candidates))
+    """The parameters that a slot names and no trial of its family has.
+
+    Of `distinct`, only if there is none of them: trials of earlier versions lack parameters that were added later.
+    """
+    known = _parameters(slot, candidates)
+    return sorted({*slot.params} - known | ({*slot.distinct} if known.isdisjoint(slot.distinct) else set()))
 
 
 def _parameters(slot: Slot, candidates: Candidates) -> set[str]:

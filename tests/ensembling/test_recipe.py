@@ -76,10 +76,10 @@ def test_giris_systems_take_what_the_report_fixes(number: int) -> None:
     for slot in recipe.slots:
         paper = runpy.run_path(str(shipped("search_spaces") / f"{slot.family}.py"))["PAPER"]
         assert slot.variants == PAPER_VARIANTS[slot.family]
-        assert not {"batch_size", "epochs", "scale", "margin", "mix", "warps"} & set(slot.params)
+        assert not {"batch_size", "epochs", "scale", "margin", "mix", "warps", "warp"} & set(slot.params)
         assert {**paper, **slot.params, "net": 0, "head": 0} == {**paper, "net": 0, "head": 0}
         classifier = slot.family == "id_classifier"
-        assert (slot.size, slot.distinct) == ((3, ("mix", "warps")) if classifier else (1, ()))
+        assert (slot.size, slot.distinct) == ((3, ("mix", "warps", "warp")) if classifier else (1, ()))
         fitting = {**paper, **slot.params}
         others = [{**fitting, name: "other"} for name in slot.params]
         table = pd.DataFrame(

@@ -73,6 +73,7 @@ def test_no_two_members_of_a_slot_have_the_same_values_of_its_distinct_parameter
     assert chosen(3, "mix", "warps") == (1, 2, 5)
     assert chosen(9, "mix", "warps") == (1, 2, 5, 0)  # fewer than 9
     assert chosen(9, "mix") == (1, 5)
+    assert chosen(9, "mix", "later") == (1, 5)  # a parameter that these trials do not have yet
     assert chosen(2, "warps") == (1, 2)
 
 
