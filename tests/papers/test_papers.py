@@ -229,7 +229,7 @@ def test_the_page_has_every_paper_and_its_example_runs() -> None:
     baselines = {f"baseline{year}" for year in range(2020, 2026)}
     assert {first for first, _ in named} | baselines == set(PAPERS)
     assert ("baseline2020", "baseline2025") in named
-    block, _of_a_run = re.findall(r"(?ms)^```python\n(.*?)^```$", page)
+    block, _of_a_run, _of_a_figure = re.findall(r"(?ms)^```python\n(.*?)^```$", page)
     names: dict[str, Any] = {}
     exec(block, names)
     assert names["row"].values["fan"] == (91.30, 86.73)
