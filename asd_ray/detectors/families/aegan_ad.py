@@ -221,6 +221,7 @@ class AeganAd:
         strong. The authors subtract a mean spectrogram that changes over time, from clips of equal length; here each
         band has one mean, because clips start at any moment of the machine's cycle and differ in length.
         """
+        self._fitted_nets("error_map")
         if self._mean_frame is None:
             raise AsdRayError(
                 "error_map of AeganAd needs the mean training frame, but this state was made before states had it; "
