@@ -95,11 +95,10 @@ class Run:
         all that suit this computer. `spaces` maps a family's name to a search space file. `fixed_params`, such as
         ``{"stgram.inputs": "tgram", "epochs": 50}``, have the same value in every trial of the families that take
         them, and Optuna does not draw them; such trials are a study of their own. `weights`, such as
-        ``{"mobilenet_v3": "file.pt"}``, names pretrained weights of a net, which starts at random without them.
-        `trials` is the number per machine and family, with those that are stored (default: 20; of the demo set 8 of at
-        most 20 epochs each). `time` and `trial_time` are seconds, or text such as "30m". `keep_states` says whose
-        learned states are stored: "best:3" of each machine and family and the paper's, "all" or "none".
-        ``serial=True`` runs every trial in this process, without Ray.
+        ``{"mobilenet_v3": "file.pt"}``, are pretrained weights of nets. `trials` is the number per machine and family,
+        with those that are stored (default: 20; of the demo set 8 of at most 20 epochs each). `time` and `trial_time`
+        are seconds, or text such as "30m". `keep_states` says whose learned states are stored: "best:3" of each machine
+        and family and the paper's, "all" or "none". ``serial=True`` runs every trial in this process, without Ray.
 
         `objective` is what trials are compared by: "labels" of test clips, or "normal-only", which injects faults into
         held-out normal clips and reads no label. By default it is "labels" for the machines that have them. With
@@ -107,8 +106,7 @@ class Run:
         is chosen by them. ``faults=True`` scores injected faults, too, where labels compare trials. `prior` names runs,
         or this one: settings that were good on their machines are tried first.
 
-        Ctrl-C finishes the trials that run; a second one stops at once. Then KeyboardInterrupt is raised. Stored trials
-        are never lost.
+        Ctrl-C finishes the trials that run, a second one stops at once; then KeyboardInterrupt is raised.
         """
         if not isinstance(data, Dataset):
             data = Dataset(data)

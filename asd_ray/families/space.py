@@ -72,7 +72,7 @@ class Space:
         given = {**self.paper, **drawn, **self.fixed}
         params = {name: value for name, value in given.items() if name not in self.later or value != self.later[name]}
         for parameter, names in self.weights.items():
-            if name := names.get(params.get(parameter)):
+            if name := names.get(given.get(parameter)):
                 params[PARAMETER] = name
         return params
 

@@ -106,7 +106,7 @@ def notes_of_weights(config: SearchConfig, families: Sequence[Family]) -> Iterat
         first = first_draw(space).params
         for parameter, nets in each.weights.items():
             for net in nets:
-                if first[parameter] != net and (config.trials == 1 or parameter in space.fixed):
+                if first.get(parameter) != net and (config.trials == 1 or parameter in space.fixed):
                     continue
                 name = space.weights.get(parameter, {}).get(net)
                 how = (
