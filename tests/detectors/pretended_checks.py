@@ -1,6 +1,6 @@
-"""Every family on the pretended device, in a process of its own: ``python pretended_checks.py FOLDER`` prints JSON.
+"""Every family on the pretended device: ``python pretended_checks.py FOLDER`` prints what it found, as JSON.
 
-It is no module of tests: `test_pretended_device.py` starts it once and tests what it prints.
+`test_pretended_device.py` starts it, in a process of its own, and judges what it prints.
 """
 
 from __future__ import annotations
@@ -13,21 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
 import pretended_device
+import torch
 from conformance_setups import SETUPS
 from pretended_device import NAME, OPERATORS, WAITS
 
-from asd_ray.conformance.workspace import Workspace
+from asd_ray.clips.bank import ClipSet
+from asd_ray.conformance.workspace import Workspace, fit_on
 from asd_ray.detectors import FAMILIES, Detector, Scores
 from asd_ray.detectors.parts import training
 from asd_ray.detectors.state_file import from_bytes, to_bytes
 from asd_ray.families.family import family
 
 EPOCHS = 2
+MORE: dict[str, dict[str, Any]] = {  # settings with code of their own
+    "aegan_ad": {"norm": "batch", "matching": "mean_std"},
+    "complex_net": {"encoder": "log_mel", "mix": True},
+    "embedding_knn": {"head": "adaproj", "backends": "knn_ldn,kmeans,gmm"},
+    "flow_aff": {"flow": "glow", "glow_width": 8, "glow_steps": 2},
+    "id_classifier": {"warps": 2, "mix": "both", "head": "arcface"},
+    "stgram": {"inputs": "sgram+tgram+attention", "picture": "noisy_arcmix", "mix": "noisy_arcmix"},
+}
 
 
 def refusals() -> dict[str, str]:
@@ -74,39 +80,46 @@ def _noted(attempt: Callable[[], object]) -> list[str]:
     return [*WAITS]
 
 
-def check(name: str, folder: Path) -> dict[str, Any]:
-    """Fit, score, state and load of a family on the device, beside the same on the CPU."""
+def check(name: str, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Fit, score, state and load of a family on the device; `settings` are beside those of the conformance suite."""
     setup = {key: value for key, value in SETUPS.get(name, {}).items() if key in ("seconds", "smaller")}
-    tested = family(name)
-    found: dict[str, Any] = {}
-    detectors: dict[str, Detector] = {}
-    scores: dict[str, Scores] = {}
-    for device in (NAME, "cpu"):  # each with a cache of its own, so that the device makes its features
-        workspace = Workspace(folder / device / name, device=device, **setup)
-        train, test = (workspace.bank("plain").select(split=split) for split in ("train", "test"))
-        detector = detectors[device] = workspace.new(tested, epochs=EPOCHS)
-        OPERATORS.clear()
-        with WaitsOfSteps() as steps:
-            losses = [progress.losses for progress in detector.fit(train)]
-        scores[device] = detector.score(test)
-        if device == NAME:
-            found |= {"steps": steps.count, "waits": sorted(set(steps.waits)), "operators": OPERATORS.total()}
-            found["losses_are_numbers"] = all(isinstance(loss, float) for each in losses for loss in each.values())
-            if hasattr(detector, "error_map"):
-                found["maps"] = len(detector.error_map(test))
-            state = from_bytes(to_bytes(detector.state(), {}), name)[0]
-            loaded = workspace.new(tested, epochs=EPOCHS)
-            loaded.load(state)
-            found["loaded"] = _difference(loaded.score(test), scores[NAME])
-            on_cpu = Workspace(workspace.folder, device="cpu", **setup).new(tested, epochs=EPOCHS)
-            on_cpu.load(state)
-            found["loaded_on_cpu"] = _difference(on_cpu.score(test), scores[NAME])
-    found["trained_on_cpu"] = _difference(scores["cpu"], scores[NAME])
-    return found
+    setup["smaller"] = setup.get("smaller", {}) | settings
+    on_device, on_cpu = (Workspace(folder / device, device=device, **setup) for device in (NAME, "cpu"))
+    tested, test = family(name), on_device.bank("plain").select(split="test")
+    detector = on_device.new(tested, epochs=EPOCHS)
+    OPERATORS.clear()
+    with WaitsOfSteps() as steps:
+        losses = [progress.losses for progress in detector.fit(on_device.bank("plain").select(split="train"))]
+    scores = detector.score(test)
+    operators = OPERATORS.total()
+    state = from_bytes(to_bytes(detector.state(), {}), name)[0]
+    learned_on_cpu = fit_on(on_cpu.new(tested, epochs=EPOCHS), on_cpu.bank("plain"))
+    return {
+        "clips": len(test),
+        "steps": steps.count,
+        "waits": sorted(set(steps.waits)),
+        "operators": operators,
+        "losses_are_numbers": all(isinstance(loss, float) for each in losses for loss in each.values()),
+        "finite_maps": [bool(np.isfinite(each).all()) for each in _maps(detector, test)],
+        "differences": {
+            "loaded on the device": _difference(_loaded(on_device.new(tested), state).score(test), scores),
+            "loaded on the CPU": _difference(_loaded(on_cpu.new(tested), state).score(test), scores),
+            "learned on the CPU": _difference(learned_on_cpu.score(test), scores),
+        },
+    }
+
+
+def _loaded(detector: Detector, state: dict[str, Any]) -> Detector:
+    detector.load(state)
+    return detector
+
+
+def _maps(detector: Detector, clips: ClipSet) -> list[Any]:
+    return list(detector.error_map(clips)) if hasattr(detector, "error_map") else []
 
 
 class WaitsOfSteps:
-    """Collects the waits within steps of training, wherever a family trains in steps."""
+    """Collects the waits within steps of training, but for the first, which makes what is made once."""
 
     def __enter__(self) -> WaitsOfSteps:
         self.count, self.waits, self._original = 0, list[str](), training.run_epochs
@@ -120,8 +133,9 @@ class WaitsOfSteps:
         def watched(positions: torch.Tensor) -> dict[str, torch.Tensor]:
             WAITS.clear()
             losses = step(positions)
+            if self.count:
+                self.waits += WAITS
             self.count += 1
-            self.waits += WAITS
             return losses
 
         return self._original(nets, watched, *rest, **named)
@@ -139,12 +153,18 @@ def main(folder: Path, names: list[str]) -> None:
     torch.set_num_threads(1)
     pretended_device.register()
     report: dict[str, Any] = {"refusals": refusals(), "waits": waits(), "families": {}}
-    for name in names or FAMILIES:
+    for run in names or runs():
+        name, settings = runs()[run]
         try:
-            report["families"][name] = check(name, folder)
+            report["families"][run] = check(name, folder / run, settings)
         except Exception:
-            report["families"][name] = {"error": traceback.format_exc()}
+            report["families"][run] = {"error": traceback.format_exc()}
     print(json.dumps(report))
+
+
+def runs() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Name of a run -> its family and settings."""
+    return {name: (name, {}) for name in FAMILIES} | {f"{name}, more": (name, more) for name, more in MORE.items()}
 
 
 if __name__ == "__main__":
