@@ -26,13 +26,14 @@ from asd_ray.detectors.state_file import from_bytes, to_bytes
 from asd_ray.families.family import family
 
 EPOCHS = 2
-MORE: dict[str, dict[str, Any]] = {  # settings with code of their own
-    "aegan_ad": {"norm": "batch", "matching": "mean_std"},
-    "complex_net": {"encoder": "log_mel", "mix": True},
-    "embedding_knn": {"head": "adaproj", "backends": "knn_ldn,kmeans,gmm"},
-    "flow_aff": {"flow": "glow", "glow_width": 8, "glow_steps": 2},
-    "id_classifier": {"warps": 2, "mix": "both", "head": "arcface"},
-    "stgram": {"inputs": "sgram+tgram+attention", "picture": "noisy_arcmix", "mix": "noisy_arcmix"},
+MORE: dict[str, tuple[str, dict[str, Any]]] = {  # settings with code of their own: name -> family, parameters
+    "aegan_ad, batch norm": ("aegan_ad", {"norm": "batch", "matching": "mean_std"}),
+    "complex_net, mixed": ("complex_net", {"encoder": "log_mel", "mix": True}),
+    "embedding_knn, adaproj": ("embedding_knn", {"head": "adaproj", "backends": "knn_ldn,kmeans,gmm"}),
+    "flow_aff, glow": ("flow_aff", {"flow": "glow", "glow_width": 8, "glow_steps": 2}),
+    "id_classifier, warped": ("id_classifier", {"warps": 2, "mix": "both", "head": "arcface"}),
+    "id_classifier, resampled": ("id_classifier", {"warps": 2, "warp": "time"}),
+    "stgram, noisy": ("stgram", {"inputs": "sgram+tgram+attention", "picture": "noisy_arcmix", "mix": "noisy_arcmix"}),
 }
 
 
@@ -164,7 +165,7 @@ def main(folder: Path, names: list[str]) -> None:
 
 def runs() -> dict[str, tuple[str, dict[str, Any]]]:
     """Name of a run -> its family and settings."""
-    return {name: (name, {}) for name in FAMILIES} | {f"{name}, more": (name, more) for name, more in MORE.items()}
+    return {name: (name, {}) for name in FAMILIES} | MORE
 
 
 if __name__ == "__main__":

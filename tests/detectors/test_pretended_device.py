@@ -17,8 +17,11 @@ import pytest
 from asd_ray.detectors import FAMILIES
 
 HERE = Path(__file__).parent
-MORE = ("aegan_ad", "complex_net", "embedding_knn", "flow_aff", "id_classifier", "stgram")
-RUNS = [*FAMILIES, *(f"{name}, more" for name in MORE)]
+MORE = [
+    *("aegan_ad, batch norm", "complex_net, mixed", "embedding_knn, adaproj", "flow_aff, glow"),
+    *("id_classifier, warped", "id_classifier, resampled", "stgram, noisy"),
+]
+RUNS = [*FAMILIES, *MORE]
 ON_THE_CPU = {"twfr_gmm"}  # sorts and fits with numpy and scikit-learn; only its features are made on the device
 WITH_MAPS = {"aegan_ad", "autoencoder", "group_made", "idnn"}
 
