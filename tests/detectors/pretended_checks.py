@@ -94,7 +94,12 @@ def check(name: str, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     scores = detector.score(test)
     operators = OPERATORS.total()
     state = from_bytes(to_bytes(detector.state(), {}), name)[0]
-    learned_on_cpu = fit_on(on_cpu.new(tested, epochs=EPOCHS), on_cpu.bank("plain"))
+    others = {
+        "loaded on the device": _loaded(on_device.new(tested), state),
+        "loaded on the CPU": _loaded(on_cpu.new(tested), state),
+    }
+    if not settings:
+        others["learned on the CPU"] = fit_on(on_cpu.new(tested, epochs=EPOCHS), on_cpu.bank("plain"))
     return {
         "clips": len(test),
         "steps": steps.count,
@@ -102,11 +107,7 @@ def check(name: str, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
         "operators": operators,
         "losses_are_numbers": all(isinstance(loss, float) for each in losses for loss in each.values()),
         "finite_maps": [bool(np.isfinite(each).all()) for each in _maps(detector, test)],
-        "differences": {
-            "loaded on the device": _difference(_loaded(on_device.new(tested), state).score(test), scores),
-            "loaded on the CPU": _difference(_loaded(on_cpu.new(tested), state).score(test), scores),
-            "learned on the CPU": _difference(learned_on_cpu.score(test), scores),
-        },
+        "differences": {how: _difference(other.score(test), scores) for how, other in others.items()},
     }
 
 

@@ -80,6 +80,7 @@ def test_a_family_learns_and_scores_on_the_device(found: dict[str, Any], run: st
     assert "error" not in found, found["error"]
     assert found["operators"] > 10
     assert found["losses_are_numbers"]
+    assert len(found["differences"]) == (2 if run in MORE else 3)
     for how, by_variant in found["differences"].items():
         assert max(by_variant.values()) < 1e-3, how  # in deviations of the scores
     assert found["finite_maps"] == [True] * (found["clips"] if run.split(",")[0] in WITH_MAPS else 0)
