@@ -107,6 +107,7 @@ def check(name: str, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
         "operators": operators,
         "losses_are_numbers": all(isinstance(loss, float) for each in losses for loss in each.values()),
         "finite_maps": [bool(np.isfinite(each).all()) for each in _maps(detector, test)],
+        "finite_embeddings": [bool(np.isfinite(each).all()) for each in _embeddings(detector, test).values()],
         "differences": {how: _difference(other.score(test), scores) for how, other in others.items()},
     }
 
@@ -118,6 +119,10 @@ def _loaded(detector: Detector, state: dict[str, Any]) -> Detector:
 
 def _maps(detector: Detector, clips: ClipSet) -> list[Any]:
     return list(detector.error_map(clips)) if hasattr(detector, "error_map") else []
+
+
+def _embeddings(detector: Detector, clips: ClipSet) -> dict[str, Any]:
+    return detector.embeddings(clips) if hasattr(detector, "embeddings") else {}
 
 
 class WaitsOfSteps:

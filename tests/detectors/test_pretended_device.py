@@ -23,6 +23,7 @@ MORE = [
 ]
 RUNS = [*FAMILIES, *MORE]
 ON_THE_CPU = {"twfr_gmm"}  # sorts and fits with numpy and scikit-learn; only its features are made on the device
+WITH_EMBEDDINGS = {"aegan_ad", "complex_net", "embedding_knn", "id_classifier", "stgram"}
 WITH_MAPS = {"aegan_ad", "autoencoder", "group_made", "idnn"}
 
 
@@ -78,12 +79,15 @@ def test_the_checks_run_every_family(report: dict[str, Any]) -> None:
 @pytest.mark.parametrize("run", RUNS)
 def test_a_family_learns_and_scores_on_the_device(found: dict[str, Any], run: str) -> None:
     assert "error" not in found, found["error"]
+    family = run.split(",")[0]
     assert found["operators"] > 10
     assert found["losses_are_numbers"]
     assert len(found["differences"]) == (2 if run in MORE else 3)
     for how, by_variant in found["differences"].items():
         assert max(by_variant.values()) < 1e-3, how  # in deviations of the scores
-    assert found["finite_maps"] == [True] * (found["clips"] if run.split(",")[0] in WITH_MAPS else 0)
+    assert bool(found["finite_embeddings"]) == (family in WITH_EMBEDDINGS)
+    assert all(found["finite_embeddings"])
+    assert found["finite_maps"] == [True] * (found["clips"] if family in WITH_MAPS else 0)
 
 
 @pytest.mark.parametrize("run", [run for run in RUNS if run not in ON_THE_CPU])
