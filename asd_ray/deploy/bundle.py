@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from asd_ray._precision import full_float32
 from asd_ray.clips.audio import UnreadableClip
 from asd_ray.clips.bank import ClipSet
 from asd_ray.clips.sound_profile import SoundProfile
@@ -186,7 +187,8 @@ class Bundle:
 
     def raw_scores(self, clips: ClipSet) -> Floats:
         """The members' own scores, [members, clips]: what the ledger holds of them."""
-        by_trial = {trial: detector.score(clips) for trial, detector in self.detectors.items()}
+        with full_float32():
+            by_trial = {trial: detector.score(clips) for trial, detector in self.detectors.items()}
         self.features.forget()
         return np.stack([np.asarray(by_trial[m.trial][m.variant], np.float64) for m in self.ensemble.members])
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from asd_ray._precision import full_float32
 from asd_ray.errors import AsdRayError
 
 FULL_SCALE = 32768.0  # int16 samples become floats in [-1, 1), as soundfile, librosa and torchaudio read them
@@ -105,7 +106,7 @@ class FrontEnd:
                 f"clips of {waves.shape[1]} samples are too short for one frame of {self.KIND}; "
                 f"remove them, or use a front end with seconds=… and short='repeat'"
             )
-        with torch.no_grad():
+        with torch.no_grad(), full_float32():  # in training too, because features are stored and scored by
             block_clips = max(1, round(BLOCK / used)) if waves.device.type == "cpu" else len(waves)
             out = waves.new_empty((len(waves), self.frames(waves.shape[1]), *self.shape), dtype=torch.float32)
             for start in range(0, len(waves), block_clips):

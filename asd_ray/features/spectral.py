@@ -15,6 +15,7 @@ from asd_ray.errors import AsdRayError
 from asd_ray.features._base import FrontEnd, must_be
 
 WINDOW_LIMITS = 16, 2**18  # samples of a window at another rate: 250 Hz to 4 MHz for 1024 samples at 16 kHz
+CPU = torch.device("cpu")
 MAX_PADDING = 16  # longest transform per window length; a longer transform fills empty mel bands
 
 
@@ -73,7 +74,7 @@ class Spectral(FrontEnd):
         """Complex [clips, frames, bins]. Frames are a strided view; only their product with the window takes memory."""
         if self.center:
             waves = pad(waves[:, None], (self.n_fft // 2, self.n_fft // 2), self.pad_mode)[:, 0]
-        window = _window(self.win_length or self.n_fft, self.n_fft).to(waves.device)
+        window = _window(self.win_length or self.n_fft, self.n_fft, waves.device)
         spectrum: Tensor = torch.fft.rfft(waves.unfold(-1, self.n_fft, self.hop) * window)
         return spectrum
 
@@ -147,12 +148,12 @@ class LogMel(Spectral):
             warnings.simplefilter("ignore")  # torchaudio warns of empty bands
             return bool((self._filters().sum(0) == 0).any())
 
-    def _filters(self) -> Tensor:
+    def _filters(self, device: torch.device = CPU) -> Tensor:
         fmax = self.rate / 2 if self.fmax is None else self.fmax
-        return _mel_filters(self.bins, self.fmin, fmax, self.mels, self.rate, self.norm, self.scale)
+        return _mel_filters(self.bins, self.fmin, fmax, self.mels, self.rate, self.norm, self.scale, device)
 
     def transform(self, waves: Tensor) -> Tensor:
-        mel = self.magnitudes(waves, self.power) @ self._filters().to(waves.device)
+        mel = self.magnitudes(waves, self.power) @ self._filters(waves.device)
         mel = mel.clamp_(min=self.floor) if self.floor_rule == "max" else mel.add_(self.floor)
         decibels = mel.log10_().mul_(20.0 / self.power)
         if self.top_db is not None:
@@ -200,15 +201,18 @@ def _even(samples: float) -> int:
 
 
 @lru_cache(maxsize=32)
-def _window(length: int, n_fft: int) -> Tensor:
+def _window(length: int, n_fft: int, device: torch.device = CPU) -> Tensor:
+    """Kept on the device: nets that make their own spectra need it in every step, and sending it would wait."""
     left = (n_fft - length) // 2  # a shorter window is centred, as in librosa and torch.stft
-    return pad(torch.hann_window(length), (left, n_fft - length - left))
+    return pad(torch.hann_window(length), (left, n_fft - length - left)).to(device)
 
 
 @lru_cache(maxsize=32)
-def _mel_filters(bins: int, fmin: float, fmax: float, mels: int, rate: int, norm: str | None, scale: str) -> Tensor:
-    """The filters of torchaudio, [bins, mels]."""
+def _mel_filters(
+    bins: int, fmin: float, fmax: float, mels: int, rate: int, norm: str | None, scale: str, device: torch.device
+) -> Tensor:
+    """The filters of torchaudio, [bins, mels]; kept on the device as windows are."""
     from asd_ray._torchaudio import functional
 
     filters: Tensor = functional.melscale_fbanks(bins, fmin, fmax, mels, rate, norm, scale)
-    return filters
+    return filters.to(device)

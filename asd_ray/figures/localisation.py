@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from asd_ray._precision import full_float32
 from asd_ray.clips.bank import ClipSet
 from asd_ray.clips.table import ANOMALY, TEST
 from asd_ray.deploy.explain.own_maps import on_axes
@@ -68,7 +69,8 @@ def _located(request: Request, machine: str) -> Located:
     features = DirectFeatures()
     spectrogram = features.get(detector.front_end, clips).clip(0)
     mean, words = _mean(features.get(detector.front_end, request.training(machine)), spectrogram)
-    rebuilt = detector.rebuilt(clips)[0]
+    with full_float32():
+        rebuilt = detector.rebuilt(clips)[0]
     caption = f"{machine}: {clips.frame['clip'][0]}, {how}; mean of {words}. {chosen.caption}."
     return Located(clips, (spectrogram, rebuilt, mean, np.abs(rebuilt - mean)), detector.front_end, caption)
 

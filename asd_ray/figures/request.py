@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from asd_ray._precision import full_float32
 from asd_ray.clips.bank import Bank, ClipSet
 from asd_ray.clips.table import ANOMALY, NORMAL, TEST, TRAIN
 from asd_ray.errors import AsdRayError, unknown
@@ -127,5 +128,6 @@ def embeddings_of(chosen: Chosen, detector: object, clips: ClipSet, name: str = 
     """[clips, dimensions]: the embeddings of this name, or the first, of a detector that has them."""
     if not hasattr(detector, "embeddings"):
         raise AsdRayError(f"{chosen.record.name}: {chosen.record.family} has no embeddings to show; name another trial")
-    found = detector.embeddings(clips)
+    with full_float32():
+        found = detector.embeddings(clips)
     return np.asarray(found.get(name, next(iter(found.values()))), np.float64)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from asd_ray._precision import full_float32
 from asd_ray.detectors import Detector
 from asd_ray.detectors.state_file import to_bytes
 from asd_ray.ledger.states import scores_digest
@@ -47,4 +48,6 @@ def saved_state(
         },
         "versions": versions(),
     }
-    return to_bytes(detector.state(), about)
+    with full_float32():  # it may compute what scores are compared with
+        state = detector.state()
+    return to_bytes(state, about)

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
+from asd_ray._precision import full_float32
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import Context, Detector, Family, Scores
 from asd_ray.ledger import Ledger, TrialRecord
@@ -259,7 +260,14 @@ def _score_all(detector: Detector, data: TrialData, judged: bool) -> Fitted:
 
 
 def _checked(detector: Detector) -> Callable[[ClipSet], Scores]:
-    return lambda clips: checked_scores(detector.score(clips), len(clips))
+    """The detector's `score` in full float32, whose answer is checked."""
+
+    def score(clips: ClipSet) -> Scores:
+        with full_float32():
+            scores = detector.score(clips)
+        return checked_scores(scores, len(clips))
+
+    return score
 
 
 def _with_state(

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from asd_ray._precision import full_float32
 from asd_ray.clips.bank import ClipSet
 from asd_ray.clips.wave_bank import WaveBank
 from asd_ray.deploy.explain.heat_map import Floats, HeatMap, mel_edges
@@ -52,7 +53,8 @@ def own_map(scorer: Scorer, wave: Samples, machine_id: str) -> tuple[HeatMap, tu
     weights = [sum(m.weight for m in with_map if m.detector is detector) for detector in detectors.values()]
     bank = WaveBank([wave], machine=scorer.machine, rate=scorer.rate, ids=[machine_id])
     clips = ClipSet(bank, np.arange(1))
-    maps = [on_axes(each.error_map(clips)[0], each.front_end, wave) for each in detectors.values()]
+    with full_float32():
+        maps = [on_axes(each.error_map(clips)[0], each.front_end, wave) for each in detectors.values()]
     finest = max(maps, key=lambda heat_map: heat_map.values.size)
     hz, seconds = ((edges[1:] + edges[:-1]) / 2 for edges in (finest.hz, finest.seconds))
     values = np.average([_standardised(each.at(hz, seconds)) for each in maps], 0, weights)

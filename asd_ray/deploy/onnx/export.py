@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from asd_ray import __version__
+from asd_ray._precision import full_float32
 from asd_ray.deploy.onnx.errors import CannotExport
 from asd_ray.deploy.onnx.families import score_net
 from asd_ray.deploy.onnx.score_net import ScoreNet
@@ -38,6 +39,7 @@ class Exported:
     ids: tuple[str, ...]  # "machine/id" by the number that the input `id` takes; () if the file has no such input
 
 
+@full_float32()
 def export(detector: Detector, path: Path, variants: Sequence[str] = ()) -> Exported:
     """Write a fitted detector as an ONNX file. `variants` are the outputs, all of the detector's by default.
 

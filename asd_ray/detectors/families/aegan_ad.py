@@ -37,6 +37,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, mse_loss
 
+from asd_ray._precision import full_float32
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets import dcgan
@@ -45,6 +46,7 @@ from asd_ray.detectors.parts.backends import Backend, Backends, Knn, Lof, Mahala
 from asd_ray.detectors.parts.error_maps import ErrorMap, WindowSums
 from asd_ray.detectors.parts.layer_statistics import layer_statistics
 from asd_ray.detectors.parts.pictures import SIZE, WINDOWS
+from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.errors import AsdRayError
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, Windows, per_clip
@@ -295,7 +297,8 @@ class AeganAd:
             real = image_at(epoch_starts[positions]).contiguous()
             with training.autocast(device):
                 rebuilt = nets.rebuild(real)
-            fake, fractions = rebuilt.detach(), torch.rand((len(real), 1, 1, 1), generator=generator).to(device)
+            fake = rebuilt.detach()
+            fractions = to_device(torch.rand((len(real), 1, 1, 1), generator=generator), device)
             penalty = gradient_penalty(critic, real, fake, fractions)  # a gradient of gradients: not in bfloat16
             with training.autocast(device):
                 real_scores, fake_scores = critic(torch.cat([real, fake])).chunk(2)
@@ -325,7 +328,7 @@ class AeganAd:
             critic, data = self._fitted_nets("score").critic, self._training_data
             features = data.frames.new_empty((len(data.windows.counts), critic.width))
             image_at = training.images_of(data.frames, SIZE)
-            with torch.inference_mode():
+            with torch.inference_mode(), full_float32():  # also in `fit`, because clips are compared with them
                 for chunk, chunk_windows in training.clip_chunks(data.windows, WINDOWS):
                     window_features = critic.features(
                         image_at(training.window_starts(chunk_windows, self.context.device))

@@ -35,6 +35,7 @@ from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets import dcgan
 from asd_ray.detectors.parts import pictures, training
+from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
@@ -155,7 +156,8 @@ class AnoGan:
         def step(positions: Tensor) -> dict[str, Tensor]:
             real = image_of(positions).contiguous()
             with training.autocast(device):
-                generated = nets.generate(torch.randn((len(real), self.latent), generator=generator).to(device))
+                codes = torch.randn((len(real), self.latent), generator=generator)
+                generated = nets.generate(to_device(codes, device))
                 discriminator_loss = pictures.discriminator_loss(discriminator(real), discriminator(generated.detach()))
             training.minimise(for_discriminator, discriminator_loss)
 

@@ -27,6 +27,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from asd_ray._precision import full_float32
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets.dense import DenseNet
@@ -195,6 +196,7 @@ class TrainingVectors:
     is_target: Tensor
 
 
+@full_float32()  # also in `fit`, because clips are compared with them
 @torch.inference_mode()
 def covariances(
     net: nn.Module, vectors: TrainingVectors, frames_per_vector: int, batch_size: int, generator: torch.Generator

@@ -41,6 +41,7 @@ from asd_ray.detectors.parts import classifier as classify
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import Softmax, divergence
 from asd_ray.detectors.parts.random_windows import RandomWindows
+from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, Windows
 from asd_ray.features._base import must_be
@@ -193,7 +194,7 @@ def _mixed(images: Tensor, labels: Tensor, classes: int, generator: torch.Genera
     """Half of the images, on average, mixed with another one, and soft labels for all."""
     count = len(labels)
     proportions, draws = torch.rand(2, count, generator=generator)
-    weights = torch.where(draws < 0.5, proportions, 1).to(images.device)
-    partners = torch.randperm(count, generator=generator).to(images.device)
+    weights = to_device(torch.where(draws < 0.5, proportions, 1), images.device)
+    partners = to_device(torch.randperm(count, generator=generator), images.device)
     soft = augment.soft_labels(labels, labels[partners], weights, classes)
     return augment.mixed(images, images[partners], weights), soft

@@ -42,6 +42,7 @@ from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.augment import mixed, mixing_weights, soft_labels
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import AdaProj, SubClusterAdaCos, divergence
+from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.detectors.parts.waves import MAX_CLIPS, Waves
 from asd_ray.families.resources import Resources
 from asd_ray.features import FrontEnd, Magnitude, Windows
@@ -117,15 +118,18 @@ class EmbeddingKnn:
         classifier = self._fitted.start(classes)
         head = classifier.head
         assert isinstance(head, SubClusterAdaCos | AdaProj)
-        waves, labels = self._waves(train), classes.labels(train.frame).to(device)
+        waves, labels = self._waves(train), classes.labels(train.frame)
         optimiser, rng = _optimiser(classifier, self.lr), np.random.default_rng(self.context.seed)
 
         def losses(positions: Tensor) -> dict[str, Tensor]:
-            mixed_waves, soft_targets = self._mixed(waves(positions), labels[positions], len(classes), rng)
+            own_labels = to_device(labels[positions], device)
+            mixed_waves, soft_targets = self._mixed(waves(positions), own_labels, len(classes), rng)
             return {"train": divergence(head.logits(classifier.embed(mixed_waves), soft_targets), soft_targets)}
 
         generator = self.context.generator()
-        yield from classifier.fit(train, losses, len(train), optimiser, self.epochs, self.batch_size, generator)
+        yield from classifier.fit(
+            train, losses, len(train), optimiser, self.epochs, self.batch_size, generator, torch.device("cpu")
+        )
 
     def score(self, clips: ClipSet) -> Scores:
         return self._fitted.score(clips)
@@ -166,9 +170,9 @@ class EmbeddingKnn:
         """The waves, a part of them mixed with others, and soft labels for all."""
         count, device = len(labels), labels.device
         weights = mixing_weights(count, self.alpha, rng, device)
-        is_mixed = torch.from_numpy(rng.random(count) < self.mix).to(device)
+        is_mixed = to_device(torch.from_numpy(rng.random(count) < self.mix), device)
         weights = torch.where(is_mixed, weights, 1)
-        partners = torch.from_numpy(rng.permutation(count)).to(device)
+        partners = to_device(torch.from_numpy(rng.permutation(count)), device)
         return mixed(waves, waves[partners], weights), soft_labels(labels, labels[partners], weights, classes)
 
     def _inputs(self, clips: ClipSet) -> tuple[classify.Gather, Windows]:

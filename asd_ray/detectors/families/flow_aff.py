@@ -43,6 +43,7 @@ from asd_ray.detectors.nets.maf import MAF
 from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.random_windows import RandomWindows
+from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
@@ -137,7 +138,8 @@ class FlowAff:
             starts, own_ids = random_windows(batch, generator)
             ids_to_compare = own_ids[:, None]
             if has_affinity:
-                offsets = torch.randint(1, len(ids), (len(own_ids), 1), generator=generator).to(own_ids.device)
+                offsets = torch.randint(1, len(ids), (len(own_ids), 1), generator=generator)
+                offsets = to_device(offsets, frames.device)
                 ids_to_compare = torch.cat([ids_to_compare, (ids_to_compare + offsets) % len(ids)], 1)
             log_densities = net.log_prob(inputs_at(starts), ids_to_compare) / self._dimensions
             losses = {"nll": -log_densities[:, 0].mean()}

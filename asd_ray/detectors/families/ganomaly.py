@@ -21,8 +21,7 @@ et al. 2023: bearing 55.40, fan 53.60, gearbox 53.44, slider 63.10, ToyCar 52.48
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import ClassVar
 
@@ -161,7 +160,8 @@ class Ganomaly:
     def _step(self, nets: Nets, image_of: Callable[[Tensor], Tensor]) -> training.Step:
         """The generator is trained first, then the discriminator, on the same rebuilt images."""
         generator, discriminator = nets.generator, nets.discriminator
-        device, initial_weights = self.context.device, copy.deepcopy(discriminator.state_dict())
+        device, now = self.context.device, list(discriminator.state_dict().values())  # these share its memory
+        initial = [value.clone() for value in now]
         for_generator, for_discriminator = (
             pictures.new_adam(net.parameters(), self.lr, self.beta1) for net in (generator, discriminator)
         )
@@ -182,8 +182,7 @@ class Ganomaly:
             with training.autocast(device):
                 discriminator_loss = pictures.discriminator_loss(discriminator(real), discriminator(rebuilt.detach()))
             training.minimise(for_discriminator, discriminator_loss)
-            if float(discriminator_loss.detach()) < RESET_LOSS:
-                discriminator.load_state_dict(initial_weights)
+            reset_where(discriminator_loss < RESET_LOSS, now, initial)
             return {
                 "adversarial": adversarial,
                 "context": context,
@@ -198,3 +197,13 @@ class Ganomaly:
 
     def _fitted_nets(self, method: str) -> Generator:
         return training.require_fitted(self, self._generator, method).eval()
+
+
+@torch.no_grad()
+def reset_where(condition: Tensor, now: Sequence[Tensor], initial: Sequence[Tensor]) -> None:
+    """Give the tensors `now` their `initial` values if `condition`, one bool, holds.
+
+    Nothing asks here what it is, because the answer of a GPU would be waited for in every step.
+    """
+    for value, first in zip(now, initial, strict=True):
+        torch.where(condition, first, value, out=value)

@@ -45,6 +45,7 @@ from asd_ray.detectors.parts import augment, training
 from asd_ray.detectors.parts import classifier as classify
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import ArcFace, Softmax, arcmix, check_head, divergence, new_head
+from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FasterLogMel, LogMel, Windows
 from asd_ray.features._base import must_be
@@ -249,4 +250,4 @@ class _Augmentation:
         return mixed_images, labels, labels[partners], weights
 
     def _to_device(self, values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Tensor:
-        return torch.from_numpy(values).to(self.device)
+        return to_device(torch.from_numpy(values), self.device)

@@ -55,6 +55,7 @@ from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.augment import mixed, mixing_weights
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import ArcFace, Softmax, arcmix, check_head, new_head, noisy_arcmix
+from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.detectors.parts.waves import MAX_CLIPS, Waves
 from asd_ray.detectors.parts.weights import is_pretrained_name, load_weights
 from asd_ray.families.resources import Resources
@@ -182,7 +183,7 @@ class StgramMfn:
         if self.pretrained:
             assert isinstance(net.net, MobileNetV3)
             net.net.start_from(load_weights(self.pretrained, self.context.weights))
-        waves, labels = self._waves(train), classes.labels(train.frame).to(device)
+        waves, labels = self._waves(train), classes.labels(train.frame)
         rng, mixed_loss = np.random.default_rng(self.context.seed), MIXES[self.mix]
         optimiser = torch.optim.AdamW(classifier.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -190,10 +191,10 @@ class StgramMfn:
         )
 
         def losses(positions: Tensor) -> dict[str, Tensor]:
-            batch_waves, first = waves(positions), labels[positions]
+            batch_waves, first = waves(positions), to_device(labels[positions], device)
             if mixed_loss is None:
                 return {"train": cross_entropy(head.logits(classifier.embed(batch_waves), first), first)}
-            partners = torch.from_numpy(rng.permutation(len(positions))).to(device)
+            partners = to_device(torch.from_numpy(rng.permutation(len(positions))), device)
             weights, spectrograms = mixing_weights(len(positions), self.alpha, rng, device), None
             if self.mix == "noisy_arcmix" and self.inputs != "tgram":
                 spectrograms = net.spectrograms(batch_waves)
@@ -204,7 +205,9 @@ class StgramMfn:
             }
 
         generator = self.context.generator()
-        for progress in classifier.fit(train, losses, len(train), optimiser, self.epochs, self.batch_size, generator):
+        for progress in classifier.fit(
+            train, losses, len(train), optimiser, self.epochs, self.batch_size, generator, torch.device("cpu")
+        ):
             yield progress
             schedule.step()
 

@@ -28,7 +28,9 @@ class Tgram(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, waves: Tensor) -> Tensor:
-        spectrograms: Tensor = self.layers(self.filters(waves.unsqueeze(1)))
+        with torch.autocast(waves.device.type, enabled=False):  # bfloat16 would leave 8 of a wave's 16 bits
+            filtered = self.filters(waves.unsqueeze(1))
+        spectrograms: Tensor = self.layers(filtered)
         return spectrograms
 
 

@@ -18,12 +18,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from asd_ray.detectors.parts.transfer import to_device
+
 NEPERS = math.log(10) / 10  # natural logarithm of the power of one dB
 
 
 def mixing_weights(count: int, alpha: float, rng: np.random.Generator, device: torch.device | str = "cpu") -> Tensor:
     """[count] from Beta(alpha, alpha): uniform for 1; below 1 mostly close to 0 or 1."""
-    return torch.from_numpy(rng.beta(alpha, alpha, count).astype(np.float32)).to(device)
+    return to_device(torch.from_numpy(rng.beta(alpha, alpha, count).astype(np.float32)), device)
 
 
 def mixed(first: Tensor, second: Tensor, weights: Tensor) -> Tensor:

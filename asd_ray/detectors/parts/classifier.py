@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
+from asd_ray._precision import full_float32
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.parts import training
@@ -90,8 +91,12 @@ class Classifier:
         epochs: int,
         batch_size: int,
         generator: torch.Generator,
+        positions_on: torch.device | None = None,
     ) -> Iterator[Progress]:
-        """Train on `count` positions of samples from `train`; of the losses that `losses` returns, minimise "train"."""
+        """Train on `count` positions of samples from `train`; of the losses that `losses` returns, minimise "train".
+
+        Positions are on the device, or on `positions_on`.
+        """
 
         def step(at: Tensor) -> dict[str, Tensor]:
             values = losses(at)
@@ -99,7 +104,9 @@ class Classifier:
             return values
 
         self.train = train
-        for progress in training.run_epochs([self.net, self.head], step, count, epochs, batch_size, generator):
+        for progress in training.run_epochs(
+            [self.net, self.head], step, count, epochs, batch_size, generator, positions_on
+        ):
             self.fitted_backends = None
             yield progress
         self._fit_backends()
@@ -135,6 +142,7 @@ class Classifier:
         self.fitted_backends, self.train = self._new_backends(), None
         self.fitted_backends.load(state["banks"])
 
+    @full_float32()  # also in `fit`, for what clips are compared with
     @torch.inference_mode()
     def _scores(self, clips: ClipSet) -> tuple[dict[str, Tensor], Tensor]:
         """The mean scores of each clip's windows, and its mean embedding.

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.features import Windows
 
 
@@ -31,5 +32,6 @@ class RandomWindows:
 
     def __call__(self, positions: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The first frame of a random window for each position, and the label of its clip."""
-        fractions = torch.rand(len(positions), dtype=torch.float64, generator=generator).to(positions.device)
+        fractions = torch.rand(len(positions), dtype=torch.float64, generator=generator)
+        fractions = to_device(fractions, positions.device)
         return self._first[positions] + (fractions * self._counts[positions]).long(), self._labels[positions]

@@ -163,12 +163,19 @@ def batches(order: Tensor, size: int) -> list[Tensor]:
 
 
 def run_epochs(
-    nets: Sequence[nn.Module], step: Step, count: int, epochs: int, batch_size: int, generator: torch.Generator
+    nets: Sequence[nn.Module],
+    step: Step,
+    count: int,
+    epochs: int,
+    batch_size: int,
+    generator: torch.Generator,
+    positions_on: torch.device | None = None,
 ) -> Iterator[Progress]:
     """Train by calling `step` on batches of `count` positions; yield the mean losses after each epoch.
 
     The order of positions is new in each epoch. The nets are put into training mode before each epoch, because a call
-    of `score` in between leaves them in eval mode. The loop waits for the device once per epoch, at its end.
+    of `score` in between leaves them in eval mode. The loop waits for the device once per epoch, at its end; a `step`
+    must not wait. Positions are on the nets' device, or on `positions_on`.
     """
     if count < MIN_VECTORS:
         raise AsdRayError(
@@ -179,7 +186,7 @@ def run_epochs(
         for net in nets:
             net.train()
         sums: dict[str, Tensor] = {}
-        for batch in batches(torch.randperm(count, generator=generator).to(device), batch_size):
+        for batch in batches(torch.randperm(count, generator=generator).to(positions_on or device), batch_size):
             for name, loss in step(batch).items():
                 sums[name] = sums.get(name, 0) + loss.detach() * len(batch)
         yield Progress(epoch, {name: float(total) / count for name, total in sums.items()})

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from asd_ray.clips.bank import ClipSet
+from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.features import FrontEnd, Windows
 from asd_ray.features._base import FULL_SCALE
 from asd_ray.features.extract import frame_counts
@@ -19,7 +20,7 @@ class Waves:
 
     `front_end` must have `seconds`; shorter clips are repeated up to that length. Samples are read from the memory map
     of the bank at every call: all clips of six machines would be 23 GB of floats, and a batch of 64 takes some
-    milliseconds to read.
+    milliseconds to read. In training the positions should be on the CPU, because those on a GPU are waited for.
     """
 
     def __init__(self, clips: ClipSet, front_end: FrontEnd, device: torch.device) -> None:
@@ -30,7 +31,7 @@ class Waves:
         waves = np.empty((len(positions), self.samples), np.int16)
         for wave, position in zip(waves, positions.tolist(), strict=True):
             wave[:] = np.resize(self.clips.samples(position)[: self.samples], self.samples)
-        return torch.from_numpy(waves).to(self.device).float().mul_(1 / FULL_SCALE)
+        return to_device(torch.from_numpy(waves), self.device).float().mul_(1 / FULL_SCALE)
 
     @property
     def windows(self) -> Windows:

@@ -36,3 +36,27 @@ def test_attention_weights_frames_by_their_largest_and_mean_value(lead: tuple[in
     frame = images[..., 3]
     gate = 1 / (1 + torch.exp(-(frame.max(-1).values + frame.mean(-1))))
     assert torch.allclose(result[..., 3], frame * gate.unsqueeze(-1))
+
+
+def test_waves_keep_32_bits_under_autocast() -> None:
+    """The filters are computed in full; what follows is in bfloat16, as autocast wants it."""
+    net, waves = Tgram(5, mels=3, window=8, hop=4), torch.randn(2, 16, generator=torch.Generator().manual_seed(0))
+    filtered, outputs = list[torch.Tensor](), list[torch.Tensor]()
+    net.filters.register_forward_hook(lambda _net, _inputs, output: filtered.append(output))
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs.append(net(waves))
+    outputs.append(net(waves))
+    assert torch.equal(*filtered)
+    assert [each.dtype for each in (*filtered, *outputs)] == [*[torch.float32] * 2, torch.bfloat16, torch.float32]
+
+
+def test_stgram_embeds_small_waves_under_autocast_as_without() -> None:
+    """Of a wave around a level, bfloat16 would keep the level alone."""
+    net, draw = Tgram(5, mels=3, window=8, hop=4).eval(), torch.Generator().manual_seed(0)
+    waves = 0.5 + 1e-3 * torch.randn((2, 16), generator=draw)
+    net.filters.weight.data -= net.filters.weight.data.mean(2, keepdim=True)  # deaf to the level
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        rounded = net(waves).float()
+    with torch.no_grad():
+        exact = net(waves)
+    assert (rounded - exact).abs().max() < 0.05 * exact.abs().max()
