@@ -101,7 +101,7 @@ class Stgram(nn.Module):
             else:
                 channels.append(temporal_attention(spectrograms) if name == "attention" else spectrograms)
         images = torch.stack(channels, 1)
-        if self.training:  # convolutions train faster so; on a CPU their scoring would take half as long again
+        if self.training:  # in this format convolutions train a quarter faster; they score no faster in it
             images = images.contiguous(memory_format=torch.channels_last)
         embedding: Tensor = self.net(images)
         return normalize(embedding.float()) if self.unit else embedding

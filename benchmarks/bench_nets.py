@@ -1,0 +1,121 @@
+"""An epoch of training of every family with a convolutional net, against its net in a bare loop of plain PyTorch.
+
+Both sides see the same clips in the same batches; an epoch is one step. The reference gets its inputs ready-made: it
+reads no clips, cuts no windows, and makes no spectrograms unless they change in every step. It takes turns with asd_ray
+in another process, see `_plain_nets`. The first column of seconds is asd_ray's.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asd_ray.clips.bank import ClipSet
+from asd_ray.conformance.workspace import Workspace
+from asd_ray.detectors import Context, Detector, family
+from asd_ray.detectors.parts import training
+from asd_ray.detectors.parts.classes import Classes
+from asd_ray.detectors.parts.waves import Waves
+from asd_ray.features import FeatureCache
+from benchmarks._plain_nets import BUILDERS, Inputs, serve
+from benchmarks._timing import Row
+
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+# clips, windows in a batch (all of them: an epoch is one step), and other parameters
+CASES: dict[str, tuple[int, int, dict[str, Any]]] = {
+    "stgram": (32, 32, {}),
+    "complex_net": (8, 32, {}),
+    "id_classifier mobilenet_v2": (2, 64, {"net": "mobilenet_v2"}),
+    "id_classifier resnet50": (2, 64, {"net": "resnet50"}),
+    "embedding_knn": (32, 32, {}),
+    "aegan_ad": (2, 62, {"hop": 6}),
+    "ganomaly": (2, 48, {}),
+    "anogan": (2, 48, {}),
+    "flow_aff glow": (32, 288, {"flow": "glow"}),
+    "flow_aff maf": (8, 496, {"flow": "maf"}),
+}
+
+
+def run() -> Iterator[Row]:
+    only = os.environ.get("BENCH_NETS", ",".join(CASES)).split(",")
+    with tempfile.TemporaryDirectory() as folder:
+        bank = Workspace(Path(folder), seconds=10.0).bank("planted")
+        context = Context(features=FeatureCache(Path(folder) / "cache"))
+        train = bank.select(split="train")
+        for name in only:
+            count, batch, changes = CASES[name]
+            clips = train.take([round(i * (len(train) - 1) / (count - 1)) for i in range(count)])
+            given = {"batch_size": batch, "epochs": 10_000, **changes}
+            detector = family(name.split()[0]).detector(context, **given)
+            yield from _compared(name, detector, clips, batch)
+
+
+def _compared(name: str, detector: Detector, clips: ClipSet, batch: int) -> Iterator[Row]:
+    threads, classes = torch.get_num_threads(), Classes.from_clips(clips.frame, at_least=1)
+    inputs = _inputs(name, detector, clips, classes, batch)
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    reference = multiprocessing.get_context("spawn").Process(
+        target=serve, args=(theirs, name, inputs, len(classes), threads), daemon=True
+    )
+    reference.start()
+    ours.recv()
+    epochs, rounds, first = iter(detector.fit(clips)), [], 0.0
+    for number in range(ROUNDS + 2):  # the first two warm up
+        started = time.perf_counter(), time.process_time()
+        next(epochs)
+        mine = time.perf_counter() - started[0], time.process_time() - started[1]
+        first = first or mine[0]
+        answers = []
+        for foreach in (False, True):
+            ours.send(foreach)
+            answers.append(ours.recv())
+        if number > 1:
+            rounds.append((mine, *answers))
+    ours.send(None)
+    reference.join()
+    wall, processor = (
+        [statistics.median(side[kind] for side in sides) for sides in zip(*rounds, strict=True)] for kind in (0, 1)
+    )
+    ratio, for_each, in_processor = (
+        statistics.median(other[kind] / mine[kind] for mine, *others in rounds for other in [others[which]])
+        for which, kind in ((0, 0), (1, 0), (0, 1))
+    )
+    detail = (
+        f"{wall[0]:.2f} against {wall[1]:.2f} s a step of {batch}, {threads} threads; "
+        f"{for_each:.2f}× with Adam foreach; in processor time {in_processor:.2f}× ({processor[0]:.2f} against {processor[1]:.2f} s); "
+        f"asd_ray's first epoch {first:.2f} s; peak so far "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB"
+    )
+    yield f"an epoch of {name}", "its net in a bare loop of plain PyTorch", ratio, detail
+
+
+def _inputs(name: str, detector: Any, clips: ClipSet, classes: Classes, batch: int) -> Inputs:
+    """What the reference computes on."""
+    kind, labels, context = name.split()[0], classes.labels(clips.frame), detector.context
+    if kind in ("stgram", "embedding_knn"):
+        waves = Waves(clips, detector.front_end, context.device)(torch.arange(len(clips)))
+        spectrograms = {} if kind == "embedding_knn" else {"spectrograms": detector.front_end(waves).transpose(1, 2)}
+        return {"waves": waves, "labels": labels, **{key: value.contiguous() for key, value in spectrograms.items()}}
+    size = getattr(detector, "_size", getattr(detector, "frames", 128))
+    frames, windows = training.frames_of(detector.front_end, clips, size, context, getattr(detector, "hop", size))
+    starts, owners = training.window_starts(windows), torch.from_numpy(windows.clip)
+    if kind == "complex_net":
+        images = detector._images(frames)(starts)
+    elif name == "flow_aff maf":
+        images = training.rows_of(frames, size)(starts)
+    else:
+        images = training.images_of(frames, size)(starts)
+    images = (images - images.mean()) / images.std()
+    return {"images": images[:batch].contiguous(), "labels": labels[owners][:batch]}
+
+
+assert list(CASES) == list(BUILDERS)
