@@ -2,18 +2,20 @@
 
 Both sides see the same clips in the same batches; an epoch is one step. The reference gets its inputs ready-made: it
 reads no clips, cuts no windows, and makes no spectrograms unless they change in every step. It takes turns with asd_ray
-in another process, see `_plain_nets`. The first column of seconds is asd_ray's.
+in another process, see `_plain_nets`.
+
+BENCH_NETS chooses rows, separated by commas, and BENCH_ROUNDS how often both sides are measured. Processor time says
+more than time on the clock where other programs run.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from asd_ray.detectors.parts.waves import Waves
 from asd_ray.features import FeatureCache
 from benchmarks._plain_nets import BUILDERS, Inputs, serve
 from benchmarks._timing import Row
+
+Seconds = tuple[float, float]  # on the clock, and of the processor
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 # clips, windows in a batch (all of them: an epoch is one step), and other parameters
@@ -68,34 +72,37 @@ def _compared(name: str, detector: Detector, clips: ClipSet, batch: int) -> Iter
     )
     reference.start()
     ours.recv()
-    epochs, rounds, first = iter(detector.fit(clips)), [], 0.0
+    epochs, first = iter(detector.fit(clips)), 0.0
+    rounds: list[tuple[Seconds, ...]] = []
     for number in range(ROUNDS + 2):  # the first two warm up
         started = time.perf_counter(), time.process_time()
         next(epochs)
-        mine = time.perf_counter() - started[0], time.process_time() - started[1]
-        first = first or mine[0]
-        answers = []
+        answers = [(time.perf_counter() - started[0], time.process_time() - started[1])]
+        first = first or answers[0][0]
         for foreach in (False, True):
             ours.send(foreach)
             answers.append(ours.recv())
         if number > 1:
-            rounds.append((mine, *answers))
+            rounds.append(tuple(answers))
     ours.send(None)
     reference.join()
-    wall, processor = (
-        [statistics.median(side[kind] for side in sides) for sides in zip(*rounds, strict=True)] for kind in (0, 1)
-    )
-    ratio, for_each, in_processor = (
-        statistics.median(other[kind] / mine[kind] for mine, *others in rounds for other in [others[which]])
-        for which, kind in ((0, 0), (1, 0), (0, 1))
-    )
+    mine, unfused, _ = zip(*rounds, strict=True)
+    ratio, in_processor = (_ratio(rounds, which=1, kind=kind) for kind in (0, 1))
     detail = (
-        f"{wall[0]:.2f} against {wall[1]:.2f} s a step of {batch}, {threads} threads; "
-        f"{for_each:.2f}× with Adam foreach; in processor time {in_processor:.2f}× ({processor[0]:.2f} against {processor[1]:.2f} s); "
-        f"asd_ray's first epoch {first:.2f} s; peak so far "
-        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB"
+        f"{_median(mine, 0):.2f} against {_median(unfused, 0):.2f} s a step of {batch}, {threads} threads; "
+        f"{_ratio(rounds, which=2, kind=0):.2f}× if Adam uses foreach; in processor time {in_processor:.2f}× "
+        f"({_median(mine, 1):.2f} against {_median(unfused, 1):.2f} s); asd_ray's first epoch {first:.2f} s"
     )
     yield f"an epoch of {name}", "its net in a bare loop of plain PyTorch", ratio, detail
+
+
+def _median(sides: Sequence[Seconds], kind: int) -> float:
+    return statistics.median(side[kind] for side in sides)
+
+
+def _ratio(rounds: Sequence[Sequence[Seconds]], which: int, kind: int) -> float:
+    """The median over rounds of a reference's seconds per second of asd_ray's."""
+    return statistics.median(sides[which][kind] / sides[0][kind] for sides in rounds)
 
 
 def _inputs(name: str, detector: Any, clips: ClipSet, classes: Classes, batch: int) -> Inputs:
