@@ -34,6 +34,7 @@ from benchmarks._timing import Row
 Seconds = tuple[float, float]  # on the clock, and of the processor
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+WARM = 2  # rounds before them
 # clips, windows in a batch (all of them: an epoch is one step), and other parameters
 CASES: dict[str, tuple[int, int, dict[str, Any]]] = {
     "stgram": (32, 32, {}),
@@ -74,7 +75,7 @@ def _compared(name: str, detector: Detector, clips: ClipSet, batch: int) -> Iter
     ours.recv()
     epochs, first = iter(detector.fit(clips)), 0.0
     rounds: list[tuple[Seconds, ...]] = []
-    for number in range(ROUNDS + 2):  # the first two warm up
+    for number in range(ROUNDS + WARM):
         started = time.perf_counter(), time.process_time()
         next(epochs)
         answers = [(time.perf_counter() - started[0], time.process_time() - started[1])]
@@ -82,7 +83,7 @@ def _compared(name: str, detector: Detector, clips: ClipSet, batch: int) -> Iter
         for foreach in (False, True):
             ours.send(foreach)
             answers.append(ours.recv())
-        if number > 1:
+        if number >= WARM:
             rounds.append(tuple(answers))
     ours.send(None)
     reference.join()
