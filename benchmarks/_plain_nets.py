@@ -70,10 +70,13 @@ class _FourConvolutions(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         real, imaginary = images.chunk(2, 1)
-        parts = [
-            conv2d(x, layer.weight, **self.how) for layer in (self.real, self.imaginary) for x in (real, imaginary)
-        ]
-        return torch.cat([parts[0] - parts[3], parts[1] + parts[2]], 1)
+
+        def convolved(x: Tensor, layer: nn.Conv2d) -> Tensor:
+            return conv2d(x, layer.weight, stride=self.stride, padding=self.padding)
+
+        to_real = convolved(real, self.real) - convolved(imaginary, self.imaginary)
+        to_imaginary = convolved(real, self.imaginary) + convolved(imaginary, self.real)
+        return torch.cat([to_real, to_imaginary], 1)
 
 
 def _adam(foreach: bool, *nets: nn.Module, beta1: float = 0.9, lr: float = 1e-4) -> torch.optim.Adam:
