@@ -1,6 +1,6 @@
 """PReLU in place, for training on a CPU.
 
-PyTorch's gradient of PReLU is not vectorised: it takes as long as all other layers between two convolutions together.
+PyTorch's gradient of PReLU is not vectorised: it takes longer than batch normalisation with its gradient.
 The one here is made of vectorised kernels, image by image, so that what they pass on stays in the processor's cache.
 It needs the output of PReLU instead of its input. The next layer keeps the output anyway, and the input is overwritten,
 which saves up to a third of the memory of a training step. Results differ from PyTorch's by rounding.
