@@ -101,7 +101,10 @@ class Stgram(nn.Module):
                 channels.append(self.tgram(waves))
             else:
                 channels.append(temporal_attention(spectrograms) if name == "attention" else spectrograms)
-        embedding: Tensor = self.net(torch.stack(channels, 1))
+        images = torch.stack(channels, 1)
+        if self.training:  # in this format convolutions train a quarter faster; they score no faster in it
+            images = images.contiguous(memory_format=torch.channels_last)
+        embedding: Tensor = self.net(images)
         return normalize(embedding.float()) if self.unit else embedding
 
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
+from asd_ray.detectors.nets.prelu import PReLU
+
 MIN_SQUARE = 1e-12  # of a squared absolute value: the gradient of the root is infinite at 0
 # kernel and stride, each (frequency, time), and channels as multiples of those of the first layer
 LAYERS = (
@@ -107,7 +109,7 @@ def layers_of(width: int, *, complex_valued: bool) -> nn.Sequential:
         outputs = multiple * width
         padding = (kernel[0] - 1) // 2, (kernel[1] - 1) // 2
         layers += [convolution(inputs, outputs, kernel, stride, padding)]
-        layers += [nn.BatchNorm2d(parts * outputs), nn.PReLU(parts * outputs)]
+        layers += [nn.BatchNorm2d(parts * outputs), PReLU(parts * outputs)]
         inputs = outputs
     return nn.Sequential(*layers)
 

@@ -14,6 +14,7 @@ import math
 from torch import Tensor, nn
 
 from asd_ray.detectors.nets.blocks import InvertedResidual, conv_norm, halved, normal_by_outputs
+from asd_ray.detectors.nets.prelu import PReLU
 from asd_ray.errors import AsdRayError
 
 TABLES = {  # expansion, channels, blocks, stride of the first block
@@ -34,17 +35,17 @@ class MobileFaceNet(nn.Module):
         self.size, self.width = size, width
         channels = 64
         layers: list[nn.Module] = [
-            conv_norm(in_channels, channels, 3, 2, activation=nn.PReLU),
-            conv_norm(channels, channels, 3, groups=channels, activation=nn.PReLU),
+            conv_norm(in_channels, channels, 3, 2, activation=PReLU),
+            conv_norm(channels, channels, 3, groups=channels, activation=PReLU),
         ]
         for expansion, outputs, blocks, first_stride in TABLES[table]:
             for block in range(blocks):
                 stride = first_stride if block == 0 else 1
-                layers.append(InvertedResidual(channels, expansion * channels, outputs, 3, stride, nn.PReLU))
+                layers.append(InvertedResidual(channels, expansion * channels, outputs, 3, stride, PReLU))
                 channels = outputs
         remaining = halved(size, 1 + sum(int(math.log2(stride)) for *_, stride in TABLES[table]))
         layers += [
-            conv_norm(channels, 512, activation=nn.PReLU),
+            conv_norm(channels, 512, activation=PReLU),
             conv_norm(512, 512, remaining, groups=512),
             conv_norm(512, width),
         ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeGuard, TypeVar
 
@@ -21,6 +22,7 @@ from torch.nn.functional import mse_loss
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress
 from asd_ray.detectors.nets.dense import DenseNet, autograd_step, flatten_parameters, manual_step
+from asd_ray.detectors.parts.allocator import kept_memory
 from asd_ray.errors import AsdRayError
 from asd_ray.features import FrontEnd, Windows, vectors, windows_of
 from asd_ray.features._base import must_be
@@ -182,14 +184,15 @@ def run_epochs(
             f"training needs at least {MIN_VECTORS} vectors but got {count}; use more clips or longer ones"
         )
     device = next(nets[0].parameters()).device
-    for epoch in range(1, epochs + 1):
-        for net in nets:
-            net.train()
-        sums: dict[str, Tensor] = {}
-        for batch in batches(torch.randperm(count, generator=generator).to(positions_on or device), batch_size):
-            for name, loss in step(batch).items():
-                sums[name] = sums.get(name, 0) + loss.detach() * len(batch)
-        yield Progress(epoch, {name: float(total) / count for name, total in sums.items()})
+    with kept_memory() if device.type == "cpu" else nullcontext():
+        for epoch in range(1, epochs + 1):
+            for net in nets:
+                net.train()
+            sums: dict[str, Tensor] = {}
+            for batch in batches(torch.randperm(count, generator=generator).to(positions_on or device), batch_size):
+                for name, loss in step(batch).items():
+                    sums[name] = sums.get(name, 0) + loss.detach() * len(batch)
+            yield Progress(epoch, {name: float(total) / count for name, total in sums.items()})
 
 
 def minimise(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
