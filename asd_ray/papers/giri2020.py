@@ -23,7 +23,10 @@ AUGMENTATIONS: tuple[Mapping[str, Any], ...] = (  # beside those of PAPER: mixtu
     {"mix": "before"},
     {"mix": "after"},
 )
-OPEN = "the report does not say which combinations of augmentations each machine had; epochs and batch size are ours"
+OPEN = (
+    "the report does not say which combinations of augmentations each machine had; its section 2.2 resamples time "
+    "signals and 2.2.3 warps images: here images are warped (warp=time resamples); epochs and batch size are ours"
+)
 
 
 def _classifier(**params: Any) -> Member:
@@ -113,7 +116,7 @@ TABLE_1 = PaperTable(
         PaperRow(
             "System 4",
             numbers(MACHINES, "80.51/71.89 76.03/60.70 70.10/53.62 75.68/68.97 93.29/83.46 89.68/70.95"),
-            "single detector; how labels were used is not said",  # the sentence above is about the classifiers
+            "single detector; how labels were used is not said",  # the sentence of 2.2.3 is about the classifiers
             system="System 4, Group MADE",
             members=(GROUP_MADE,),
             differs="the report gives neither epochs nor batch size, nor whether the outer frames count",
