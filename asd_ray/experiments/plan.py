@@ -152,8 +152,8 @@ def _machines(table: PaperTable, clips: ClipTable, machines: Sequence[str]) -> t
         lines.insert(0, f"{', '.join(missing)}: not in this dataset")
     if not present:
         raise AsdRayError(
-            f"{clips.place}: none of the machines {', '.join(asked_for)} of table {table.number} can be run; the "
-            f"dataset has {', '.join(clips.machines)}"
+            f"{clips.place}: no machine of table {table.number} can be run ({'; '.join(lines)}); the dataset has "
+            f"{', '.join(clips.machines)}"
         )
     return present, lines
 

@@ -22,6 +22,8 @@ AUGMENTATIONS: tuple[Mapping[str, Any], ...] = (  # beside those of PAPER: mixtu
     {"mix": "none"},
     {"mix": "before"},
     {"mix": "after"},
+    {"warp": "time"},
+    {"mix": "none", "warp": "time"},
 )
 OPEN = (
     "the report does not say which combinations of augmentations each machine had; its section 2.2 resamples time "

@@ -248,7 +248,10 @@ def test_a_family_that_does_not_suit_the_clips_is_left_out_with_the_reason(data:
     [
         (("liu2022", "--table", "2", "--row", "IDN"), "unknown row of table 2 'IDN'; did you mean 'IDNN'"),
         (("liu2022", "--table", "2", "--machine", "fans"), "unknown machine of table 2 'fans'; did you mean 'fan'"),
-        (("liu2022", "--table", "2", "--machine", "pump"), "none of the machines pump of table 2 can be run"),
+        (
+            ("liu2022", "--table", "2", "--machine", "pump"),
+            "no machine of table 2 can be run (pump: not in this dataset)",
+        ),
         (("liu2022",), "liu2022 has the tables 2, 3, 4; choose one with --table"),
         ((), "name a paper to run"),
         (("cho2022", "--row", "ST-gram + MobileNetV3"), "ST-gram + MobileNetV3: it starts from pretrained weights"),

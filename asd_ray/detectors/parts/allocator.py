@@ -12,8 +12,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt
-DEFAULT_TRIM_THRESHOLD, DEFAULT_MMAP_MAX = 128 * 1024, 65_536
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of mallopt
+DEFAULT_MMAP_MAX = 65_536
+# glibc begins with 128 KiB for both thresholds and raises them to these values as large blocks are freed. Once mallopt
+# was called, it raises them no more.
+RAISED_MMAP_THRESHOLD, RAISED_TRIM_THRESHOLD = 32 << 20, 64 << 20
 UNLIMITED, NO_MAPS = -1, 0
 
 _lock = threading.Lock()
@@ -45,7 +48,8 @@ def _hold(change: int) -> None:
             glibc.mallopt(M_TRIM_THRESHOLD, UNLIMITED)
         elif not _holders:
             glibc.mallopt(M_MMAP_MAX, DEFAULT_MMAP_MAX)
-            glibc.mallopt(M_TRIM_THRESHOLD, DEFAULT_TRIM_THRESHOLD)
+            glibc.mallopt(M_MMAP_THRESHOLD, RAISED_MMAP_THRESHOLD)
+            glibc.mallopt(M_TRIM_THRESHOLD, RAISED_TRIM_THRESHOLD)
             glibc.malloc_trim(0)
 
 
