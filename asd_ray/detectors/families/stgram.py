@@ -229,7 +229,7 @@ class StgramMfn:
 
     def _new(self, classes: Classes) -> classify.Classifier:
         net, head = training.build_with_seed(lambda: self._modules(len(classes)), self.context)
-        if self.context.device.type == "cuda":  # on a CPU scoring would take half as long again
+        if self.context.device.type == "cuda":  # on a CPU only images are converted, in training
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return classify.Classifier(self.context, self._inputs, net, head, classes, self.backends, max_windows=MAX_CLIPS)
 
