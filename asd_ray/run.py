@@ -116,7 +116,7 @@ class Run:
             machines=listed(machines),
             families=[families] if isinstance(families, str | type) else list(families),
             fixed_params={} if fixed_params is None else fixed_params,
-            weights={net: str(path) for net, path in (weights or {}).items()},
+            weights={} if weights is None else weights,
             trials=default_trials(data.is_demo) if trials is None else trials,
             epochs_cap=default_epochs_cap(data.is_demo) if epochs_cap is None else epochs_cap,
             seed=seed,

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from asd_ray._terminal import say
 from asd_ray.cli._dataset_options import named_dataset
+from asd_ray.cli._paper_run import NEED_DATA, is_given
 from asd_ray.cli._types import local_path, seed_number
 from asd_ray.errors import AsdRayError
 
 OF_FIGURES = ("id", "trial", "clip", "out", "figure_seed")
-OF_TABLES = ("table", "row", "seeds", "epochs_cap", "held_out", "retry_failed", "serial", "cpus", "csv", "markdown")
+OF_TABLES = ("table", "csv", "markdown", *(name for name in NEED_DATA if name not in ("run", "machine")))
 
 
 def add_figure_options(command: argparse.ArgumentParser) -> None:
@@ -35,7 +36,7 @@ def refuse_figure_options(args: argparse.Namespace) -> None:
 def draw_figure(args: argparse.Namespace) -> int:
     """Draw the figure of --figure, and write it."""
     for name in OF_TABLES:
-        if getattr(args, name) not in (None, False, []):
+        if is_given(getattr(args, name)):
             raise AsdRayError(f"--{name.replace('_', '-')} is for tables; leave it out, or leave --figure out")
     if args.paper is None or args.list:
         raise AsdRayError("name a paper, such as: asd-ray paper jiang2023 --figure 3 --data DIR --run RUN")

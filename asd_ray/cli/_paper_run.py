@@ -46,8 +46,13 @@ def add_run_options(command: argparse.ArgumentParser) -> None:
 def refuse_run_options(args: argparse.Namespace) -> None:
     """Raise if an option of a run is given without a dataset."""
     for name in NEED_DATA:
-        if getattr(args, name) not in (None, False, [], LOCAL):
+        if is_given(getattr(args, name)):
             raise AsdRayError(f"--{name.replace('_', '-')} is for running a table: give the dataset with --data, too")
+
+
+def is_given(value: object) -> bool:
+    """Whether an option has another value than its default."""
+    return value is not None and value is not False and value not in ([], LOCAL)
 
 
 def one_table(paper: Paper, tables: Sequence[PaperTable]) -> PaperTable:

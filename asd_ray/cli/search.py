@@ -142,9 +142,14 @@ def _refuse_paths_of_another_computer(args: argparse.Namespace) -> None:
     """A search that runs on a cluster needs paths as its nodes see them."""
     if not args.address.startswith("ray://"):
         return
+    for text in args.weights:
+        if not text.partition("=")[2].startswith("/"):
+            raise AsdRayError(
+                f"--address {args.address} runs the search on that cluster: name the file of --weights {text} as its "
+                "nodes see it, an absolute path that every node has"
+            )
     prior = [("--prior", run) for run in args.prior]
-    weights = [("--weights", text.partition("=")[2]) for text in args.weights]
-    for option, path in (("--data", args.data), ("--run", args.run), *prior, *weights):
+    for option, path in (("--data", args.data), ("--run", args.run), *prior):
         if path is None or not path.startswith(("/", "s3://")):
             raise AsdRayError(
                 f"--address {args.address} runs the search on that cluster: name {option} as its nodes see it, an "

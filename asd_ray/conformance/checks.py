@@ -66,7 +66,7 @@ def check_unknown_parameter(tested: Family, workspace: Workspace) -> None:
 
 def check_paper(tested: Family, workspace: Workspace) -> None:
     """PAPER names every parameter, and its values are the defaults."""
-    paper = workspace.search_space(tested).paper
+    paper = workspace.search_space(tested).known
     assert set(paper) == tested.parameters, (
         f"PAPER and the class differ in parameters: {', '.join(sorted(set(paper) ^ tested.parameters))}"
     )

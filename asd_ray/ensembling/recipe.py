@@ -20,6 +20,11 @@ VARIANTS = ("all", "paper")  # of the papers' settings
 MOST = {"k": 10**6, "size": 10**6, "pool": 10**6, "bags": 1000, "trials": 10_000}  # so that choosing ends
 
 
+def _digits(number: int) -> str:
+    """A number as text; one with more digits than Python writes (TOML has hexadecimal ones) in words."""
+    return str(number) if abs(number) < 10**40 else "a number of more than 40 digits"
+
+
 @dataclass(frozen=True)
 class Slot:
     """Candidates of a family, of some variants and with some parameters. The best `size` of them become members."""
@@ -34,7 +39,7 @@ class Slot:
     def __post_init__(self) -> None:
         if not 1 <= self.size <= MOST["size"]:
             least = "at least 1" if self.size < 1 else f"at most {MOST['size']}"
-            raise AsdRayError(f"size of a slot must be {least} but is {str(self.size)[:40]}")
+            raise AsdRayError(f"size of a slot must be {least} but is {_digits(self.size)}")
         if self.distinct and self.size == 1:
             raise AsdRayError("distinct of a slot keeps its members apart, but its size is 1; give it size = 2 or more")
 
@@ -107,7 +112,7 @@ class Recipe:
         for name, most in MOST.items():
             if not 1 <= getattr(self, name) <= most:
                 least = "at least 1" if getattr(self, name) < 1 else f"at most {most}"
-                raise AsdRayError(f"{name} must be {least} but got {str(getattr(self, name))[:40]}")
+                raise AsdRayError(f"{name} must be {least} but got {_digits(getattr(self, name))}")
         if not 0 < self.fraction <= 1:
             raise AsdRayError(f"fraction must be in (0, 1] but got {self.fraction}")
         if self.select in BY_CRITERION:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_ray.ensembling.recipe import Recipe, Slot
+from asd_ray.ledger.later_params import all_params
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ def fits(slot: Slot, table: pd.DataFrame) -> Mask:
     if slot.variants:
         allowed &= table["variant"].isin(slot.variants).to_numpy()
     for name, value in slot.params.items():
-        allowed &= np.array([params.get(name) == value for params in table["params"]], bool)
+        allowed &= np.array([all_params(slot.family, params).get(name) == value for params in table["params"]], bool)
     return allowed & _of_one_paper_trial(allowed, table) if slot.paper else allowed
 
 
@@ -50,7 +51,8 @@ def kept_apart(slot: Slot, table: pd.DataFrame) -> list[Hashable]:
     """A key for each candidate. No two members of a slot have the same one."""
     if not slot.distinct:
         return list(range(len(table)))
-    return [tuple(params.get(name) for name in slot.distinct) for params in table["params"]]
+    every = [all_params(slot.family, params) for params in table["params"]]
+    return [tuple(params.get(name) for name in slot.distinct) for params in every]
 
 
 def best_of_each(slot: Slot, table: pd.DataFrame, order: Sequence[int]) -> list[int]:

@@ -13,6 +13,7 @@ from asd_ray.ensembling.candidates import CONSTANT, TEST_OTHERS, Candidates, Lef
 from asd_ray.ensembling.recipe import Recipe, Slot
 from asd_ray.ensembling.slots import fits
 from asd_ray.errors import unknown
+from asd_ray.ledger.later_params import all_params
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,11 +43,11 @@ def _searches(slots: Sequence[Slot], candidates: Candidates) -> list[str]:
     """
     commands: list[dict[str, Mapping[str, Any]]] = []  # family -> parameters to fix
     for slot in slots:
-        known = _own(slot, candidates)["params"]
+        known = _own_params(slot, candidates)
         fixed = {
             name: value
             for name, value in slot.params.items()
-            if known.empty or any(params.get(name) != value for params in known)
+            if not known or any(params.get(name) != value for params in known)
         }
         for families in commands:
             if families.setdefault(slot.family, fixed) == fixed:
@@ -74,16 +75,16 @@ def _as_setting(value: Any) -> str:
 
 
 def _strange(slot: Slot, candidates: Candidates) -> list[str]:
-    """The parameters that a slot names and no trial of its family has.
-
-    Of `distinct`, only if there is none of them: trials of earlier versions lack parameters that were added later.
-    """
-    known = _parameters(slot, candidates)
-    return sorted({*slot.params} - known | ({*slot.distinct} if known.isdisjoint(slot.distinct) else set()))
+    """The parameters that a slot names and no trial of its family has."""
+    return sorted({*slot.params, *slot.distinct} - _parameters(slot, candidates))
 
 
 def _parameters(slot: Slot, candidates: Candidates) -> set[str]:
-    return {name for params in _own(slot, candidates)["params"] for name in params}
+    return {name for params in _own_params(slot, candidates) for name in params}
+
+
+def _own_params(slot: Slot, candidates: Candidates) -> list[dict[str, Any]]:
+    return [all_params(slot.family, params) for params in _own(slot, candidates)["params"]]
 
 
 def _own(slot: Slot, candidates: Candidates) -> pd.DataFrame:

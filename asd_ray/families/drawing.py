@@ -126,8 +126,11 @@ class Draw:
     @property
     def suggested(self) -> dict[str, Any]:
         """The parameters that the space suggested."""
-        values = {**self.later, **self.params}
-        return {name: values[name] for name in self.distributions}
+        return {name: self.value(name) for name in self.distributions}
+
+    def value(self, name: str) -> Any:
+        """The value of a parameter, also of one that `params` does not name."""
+        return self.params[name] if name in self.params else self.later[name]
 
 
 def redraw(space: Space, params: Mapping[str, Any]) -> Draw | None:
@@ -199,6 +202,8 @@ def _check_differing(space: Space) -> None:
     where, origin = space.path, space.origin
     _check_values(space, f"{origin} has", space.differing)
     for name, value in space.differing.items():
+        if name in space.later:
+            raise AsdRayError(f"{where}: {origin} has {name!r}, a parameter of LATER, which PAPER_OF cannot have")
         if name not in space.paper:
             raise AsdRayError(f"{where}: {origin} has {name!r}, which PAPER does not have; add it there")
         value, paper = plain_value(value), plain_value(space.paper[name])

@@ -138,8 +138,16 @@ class Family:
 
     @property
     def weights(self) -> Mapping[str, tuple[str, ...]]:
-        """Parameter -> those of its values whose net may start from pretrained weights that the user brings."""
-        return getattr(self.detector, "WEIGHTS", {})
+        """Parameter -> those of its values whose net may start from pretrained weights that the user brings.
+
+        A user's class may have a WEIGHTS of another meaning: it counts only beside a parameter `pretrained`.
+        """
+        given = getattr(self.detector, "WEIGHTS", {})
+        if not isinstance(given, Mapping) or PARAMETER not in inspect.signature(self.detector.__init__).parameters:
+            return {}
+        if not all(isinstance(nets, tuple) and all(isinstance(net, str) for net in nets) for nets in given.values()):
+            raise self._breaks_the_contract(f'has WEIGHTS {shown(given)}; write {{"net": ("mobilenet_v3",)}}')
+        return given
 
     def search_space(self, path: str | Path | None = None) -> Space:
         """The space of the file `path`; by default that of the shipped file, of a user's class, or of its module."""

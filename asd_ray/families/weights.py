@@ -24,7 +24,7 @@ def weights_files(given: Mapping[str, str | Path] | None = None) -> dict[str, st
     """
     files: dict[str, str] = {}
     if folder := os.environ.get(WEIGHTS_VARIABLE):
-        place = Path(folder).expanduser().absolute()
+        place = Path(os.path.expanduser(folder)).absolute()
         if not place.is_dir():
             raise AsdRayError(
                 f"{place}: no such folder, but ${WEIGHTS_VARIABLE} names it for pretrained weights; name a folder, or "
@@ -32,8 +32,11 @@ def weights_files(given: Mapping[str, str | Path] | None = None) -> dict[str, st
             )
         for suffix in reversed(SUFFIXES):
             files |= {path.stem: str(path) for path in sorted(place.glob(f"*{suffix}"))}
-    for net, path in (given or {}).items():
-        own = Path(path).expanduser().absolute()
+    given = {} if given is None else given
+    if not isinstance(given, Mapping) or not all(isinstance(path, str | Path) for path in given.values()):
+        raise AsdRayError(f'weights must map nets to files, such as {{"mobilenet_v3": "file.pt"}}, not {given!r:.60}')
+    for net, path in given.items():
+        own = Path(os.path.expanduser(path)).absolute()
         if not own.is_file():
             raise AsdRayError(
                 f"{own}: no such file, but --weights names it for {net}; name a file of pretrained weights, or leave "

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_ray._precision import full_float32
+from asd_ray._terminal import visible
 from asd_ray.clips.bank import ClipSet
 from asd_ray.clips.table import ANOMALY, TEST
 from asd_ray.deploy.explain.own_maps import on_axes
@@ -51,11 +52,11 @@ def localisation(request: Request) -> Figure:
         for number, (values, name, axes) in enumerate(zip(located.rows, ROWS, column, strict=True)):
             heat_map = replace(on_axes(values, located.front_end, samples), unit="dB")
             of_row = (0.0, float(values.max()) or 1.0) if number == len(ROWS) - 1 else limits
-            draw_map(axes, heat_map, f"{machine}: {name}", SPECTROGRAM_COLOURS, of_row)
+            draw_map(axes, heat_map, plain(visible(f"{machine}: {name}")), SPECTROGRAM_COLOURS, of_row)
             axes.tick_params(labelsize=7)
             if number < len(ROWS) - 1:
                 axes.set_xlabel("")
-        lines.append(plain(located.caption))
+        lines.append(located.caption)
     set_caption(figure, [*lines, *request.notes])
     return figure
 

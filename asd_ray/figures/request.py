@@ -130,4 +130,10 @@ def embeddings_of(chosen: Chosen, detector: object, clips: ClipSet, name: str = 
         raise AsdRayError(f"{chosen.record.name}: {chosen.record.family} has no embeddings to show; name another trial")
     with full_float32():
         found = detector.embeddings(clips)
-    return np.asarray(found.get(name, next(iter(found.values()))), np.float64)
+    shown = np.asarray(found[name] if name in found else next(iter(found.values()), ()), np.float64)
+    if shown.ndim != 2 or len(shown) != len(clips) or not np.isfinite(shown).all():
+        raise AsdRayError(
+            f"{chosen.record.name}: embeddings of {chosen.record.family} must be finite numbers [clips, dimensions] of "
+            f"{len(clips)} clips, but are {list(shown.shape)}; correct its method embeddings"
+        )
+    return shown

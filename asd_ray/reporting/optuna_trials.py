@@ -27,34 +27,39 @@ _ATTRIBUTES = ("trial", "name", "variant", "protocol", "seed", "epochs", "second
 
 def as_trials(records: Sequence[TrialRecord]) -> list[FrozenTrial]:
     """Trials of one family, with the distributions of the shipped search space if it drew their parameters."""
-    drawn = _draws(records)
+    drawn, later = _draws(records)
+    values = [{**(later if own else {}), **record.params} for record, own in zip(records, drawn, strict=True)]
     names = {name for record in records for name in record.params}
     varied = [name for name in names if len({repr(record.params.get(name)) for record in records}) > 1]
     chosen = [list(own) or [n for n in record.params if n in varied or not varied]
               for record, own in zip(records, drawn, strict=True)]  # fmt: skip
     distributions = {
         name: _distribution(
-            [record.params[name] for record, own in zip(records, chosen, strict=True) if name in own],
+            [params[name] for params, own in zip(values, chosen, strict=True) if name in own],
             next((own[name] for own in drawn if name in own), None),
         )
         for name in dict.fromkeys(name for own in chosen for name in own)
     }
     return [
-        _trial(record, {name: distributions[name] for name in own}) for record, own in zip(records, chosen, strict=True)
+        _trial(record, {name: params[name] for name in own}, {name: distributions[name] for name in own})
+        for record, params, own in zip(records, values, chosen, strict=True)
     ]
 
 
-def _draws(records: Sequence[TrialRecord]) -> list[Distributions]:
-    """For each trial the distributions of the shipped search space; none if it cannot have drawn the parameters."""
+def _draws(records: Sequence[TrialRecord]) -> tuple[list[Distributions], dict[str, Any]]:
+    """For each trial the distributions of the shipped search space; none if it cannot have drawn the parameters.
+
+    And what a trial that was drawn may not name: the space's LATER.
+    """
     from asd_ray.families.drawing import redraw
 
     name = records[0].family
     if name not in FAMILIES:
-        return [{} for _ in records]
+        return [{} for _ in records], {}
     space = family(name).search_space()
     drawn = [{name: value for name, value in record.params.items() if name != PARAMETER} for record in records]
     draws = [redraw(space, params) for params in drawn]  # pretrained weights are brought, not drawn
-    return [draw.distributions if draw else {} for draw in draws]
+    return [draw.distributions if draw else {} for draw in draws], space.later
 
 
 def _distribution(values: Sequence[Any], shipped: BaseDistribution | None) -> BaseDistribution:
@@ -81,7 +86,7 @@ def _lies_in(value: Any, distribution: BaseDistribution) -> bool:
     return True
 
 
-def _trial(record: TrialRecord, distributions: Distributions) -> FrozenTrial:
+def _trial(record: TrialRecord, params: dict[str, Any], distributions: Distributions) -> FrozenTrial:
     from optuna.trial import TrialState, create_trial
 
     states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -94,7 +99,7 @@ def _trial(record: TrialRecord, distributions: Distributions) -> FrozenTrial:
     trial = create_trial(
         state=states[record.status],
         value=_value(record),
-        params={name: record.params[name] for name in distributions},
+        params=params,
         distributions=distributions,
         intermediate_values=record.intermediate,
         user_attrs=attributes,

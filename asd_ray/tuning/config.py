@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from asd_ray._rules import ABOVE_0, AMOUNT, COUNT, DURATION, GIB, MOST, SEED, SHARE, Rule
@@ -29,7 +30,7 @@ class SearchConfig:
     families: Sequence[str | type] = ()  # names, "package.module:Class" or classes; empty: all that suit the computer
     spaces: Mapping[str, Space] = field(default_factory=dict)  # of every family; empty: their own
     fixed_params: Mapping[str, Any] = field(default_factory=dict)  # --set: "[family.]name" -> its value in every trial
-    weights: Mapping[str, str] = field(default_factory=dict)  # net -> a file of pretrained weights for it
+    weights: Mapping[str, str | Path] = field(default_factory=dict)  # net -> a file of pretrained weights for it
     jointly: bool = False  # each trial learns from all the machines together
     trials: int = TRIALS  # of each machine and family, those that are stored already included
     epochs_cap: int | None = None

@@ -76,7 +76,7 @@ def spaces_by_family(
     return spaces
 
 
-def check_weights(given: Mapping[str, str], families: Sequence[Family]) -> None:
+def check_weights(given: Mapping[str, str | Path], families: Sequence[Family]) -> None:
     """Raise if weights are given for a net that no searched family has."""
     taken = {net for each in families for nets in each.weights.values() for net in nets}
     for net in given:

@@ -227,7 +227,7 @@ def _scaled(drawn: Draw, name: str) -> float:
     distribution: BaseDistribution | None = drawn.distributions.get(name)
     if distribution is None:
         return math.nan
-    value = distribution.to_internal_repr(drawn.params[name])
+    value = distribution.to_internal_repr(drawn.value(name))
     if isinstance(distribution, CategoricalDistribution):
         return value
     low, high = (float(getattr(distribution, end)) for end in ("low", "high"))

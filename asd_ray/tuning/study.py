@@ -193,7 +193,7 @@ class Study:
         return None
 
     def _ask_partial(self, spec: TrialSpec) -> TrialSpec:
-        self._study.enqueue_trial(spec.params)
+        self._study.enqueue_trial({**self.space.later, **spec.params})
         trial = self._study.ask()
         draw(self.space, trial)
         trial.set_user_attr("epochs", spec.epochs)
@@ -227,8 +227,10 @@ class Study:
             self._numbers.discard(spec.number)
 
     def _is_papers(self, params: dict[str, Any]) -> bool:
-        """Whether these are the paper's parameters on this machine. A stored flag is of the PAPER of its time."""
-        return effective(params, self.settings) == effective(self.space.setting, self.settings)
+        """Whether these are the paper's parameters on each machine. A stored flag is of the PAPER of its time."""
+        settings = [self.space.on([machine], self.settings.year).setting for machine in self.machines]
+        given = effective(params, self.settings)
+        return all(given == effective(setting, self.settings) for setting in settings)
 
     def _is_first(self, params: dict[str, Any]) -> bool:
         """Whether a trial with these parameters is that of the first setting."""
@@ -318,7 +320,7 @@ class Study:
             return same, create_trial(
                 state=STATES[record.status],
                 value=record.objective if record.status == "complete" else None,
-                params={name: record.params[name] for name in drawn.distributions},
+                params=drawn.suggested,
                 distributions=drawn.distributions,
                 intermediate_values=record.intermediate,
                 user_attrs={"epochs": same.epochs},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asd_ray import Dataset, Run
+from asd_ray import Run
 from asd_ray.__main__ import main
 from asd_ray.clips.demo import make_demo
 from asd_ray.tuning.config import Runtime
@@ -22,24 +23,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_all_searches_of_a_table_run_on_one_ray(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[dict[str, Any]] = []
-    init = ray.init
+def test_all_searches_of_a_table_run_on_one_ray(folder: Path, tmp_path: Path, python: Callable[..., Any]) -> None:
+    """In a process of its own: Ray keeps its token and settings for the life of a process."""
+    code = """
+        import sys
+        from asd_ray import Run
+        from asd_ray.tuning.on_ray._ray import ray
 
-    def counted(**how: Any) -> Any:
-        started.append(how)
-        return init(**how)
-
-    monkeypatch.setattr(ray, "init", counted)
-    run, data = Run(tmp_path / "run"), Dataset(folder, cache=tmp_path / "cache")
-    result = run.paper(
-        "liu2022", "2", data, rows="IDNN", epochs_cap=1, seeds=2, cpus=1, memory_per_trial=0.25, dashboard=False,
-        quiet=True,
-    )  # fmt: skip
-    assert [each["num_cpus"] for each in started] == [1]
-    assert not ray.is_initialized(), "it ends with the command"
-    assert len(result.number("IDNN", "fan", "AUC").ours) == 2
-    assert sorted(run.trials()["seed"]) == [0, 1]
+        started, init = [], ray.init
+        ray.init = lambda **how: (started.append(how["num_cpus"]), init(**how))[1]
+        data = Dataset(sys.argv[1], cache=sys.argv[3])
+        how = dict(epochs_cap=1, seeds=2, cpus=1, memory_per_trial=0.25, dashboard=False, quiet=True)
+        result = Run(sys.argv[2]).paper("liu2022", "2", data, rows="IDNN", **how)
+        print(started, ray.is_initialized(), len(result.number("IDNN", "fan", "AUC").ours))
+        """
+    process = python(code, folder, tmp_path / "run", tmp_path / "cache")
+    out, err = process.communicate(timeout=280)
+    assert out.splitlines()[-1:] == ["[1] False 2"], err
+    assert sorted(Run(tmp_path / "run").trials()["seed"]) == [0, 1]
 
 
 def test_ray_starts_when_the_first_search_needs_it() -> None:

@@ -152,7 +152,7 @@ def test_trainings_are_shared_by_rows_and_split_by_parameters(data: Dataset) -> 
     ]
     assert {each.machines for each in plan.trainings} == {("fan", "valve")}
     every = plan_table(table, data.table, rate=data.rate, held_out=0.1, alternatives=True)
-    assert len(every.trainings) == len(settings) + 3 * 6
+    assert len(every.trainings) == len(settings) + 3 * 8
     assert {each.machines for each in every.trainings} == {("fan", "valve")}
     [mobilenet, _] = every.planned[3].trainings_of("fan")  # of system 2
     assert [each.words for each in mobilenet[:3]] == ["the setting of PAPER", "mix=before warps=0", "mix=after warps=0"]
@@ -186,8 +186,15 @@ def test_a_further_setting_that_does_not_suit_a_machine_is_left_out_alone(data: 
     [row] = plan.planned
     assert row.machines == ("fan", "valve")
     settings = {machine: [each.words for each in row.trainings_of(machine)[0]] for machine in row.machines}
-    assert settings["fan"] == ["the setting of PAPER", "mix=none", "mix=before", "mix=after"]
-    assert len(settings["valve"]) == 7
+    assert settings["fan"] == [
+        "the setting of PAPER",
+        "mix=none",
+        "mix=before",
+        "mix=after",
+        "warp=time",
+        "mix=none warp=time",
+    ]
+    assert len(settings["valve"]) == 9
     left_out = [line for line in plan.left_out if line.startswith("System 2, mean on fan: id_classifier with ")]
     assert [line.split(" with ")[1].split(":")[0] for line in left_out] == [
         *("mix=before warps=0", "mix=after warps=0", "warps=0")

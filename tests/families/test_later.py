@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from optuna.trial import FixedTrial
 
-from asd_ray.detectors import family
+from asd_ray.detectors import FAMILIES, family
 from asd_ray.errors import AsdRayError
 from asd_ray.families.drawing import draw, first_draw, paper_draw, redraw
 from asd_ray.families.fixed import fixed_by_family
 from asd_ray.families.space import Space, load_space
+from asd_ray.ledger.later_params import LATER, all_params
 
 
 @pytest.fixture
@@ -57,3 +58,15 @@ def test_a_wrong_one_is_refused(tmp_path: Path, later: str) -> None:
 def test_a_name_that_the_family_does_not_take_is_refused(space: Space) -> None:
     with pytest.raises(AsdRayError, match="LATER has 'strength', which id_classifier does not take"):
         paper_draw(replace(space, later={**space.later, "strength": 1}), family("id_classifier"))
+
+
+def test_the_table_beside_the_ledger_has_that_of_the_search_spaces(space: Space) -> None:
+    assert {name: own for name in FAMILIES if (own := family(name).search_space().later)} == LATER
+    assert all_params("id_classifier", space.paper)["warp"] == "image"
+    assert all_params("id_classifier", {"warp": "time"}) == {"warp": "time"}
+
+
+def test_paper_of_cannot_have_it(space: Space) -> None:
+    own = replace(space, paper_of={2020: {"fan": {"warp": "time"}}})
+    with pytest.raises(AsdRayError, match="has 'warp', a parameter of LATER, which PAPER_OF cannot have"):
+        paper_draw(own, family("id_classifier"))

@@ -118,7 +118,7 @@ def test_a_member_differs_from_its_family_s_paper_setting_as_it_says(
     name: str, table: PaperTable, member: Member
 ) -> None:
     own = family(member.family)
-    paper = own.search_space().paper
+    paper = own.search_space().known
     context = Context(torch.device("cpu"), 0)
     for params in settings(member, table.machines):
         assert set(params) <= own.parameters

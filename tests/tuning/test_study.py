@@ -5,15 +5,20 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asd_ray.detectors import Family
+from asd_ray.detectors import FAMILIES, Family, family
 from asd_ray.errors import AsdRayError
 from asd_ray.families import Resources
+from asd_ray.ledger import TrialRecord
 from asd_ray.ledger.record import ORACLE
+from asd_ray.reporting.optuna_trials import as_trials
+from asd_ray.tuning.prior import observations, portfolio
+from asd_ray.tuning.spec import TrialSpec
 from asd_ray.tuning.study import STATES, Study
 
 
@@ -231,3 +236,57 @@ def test_a_space_that_raises_later_is_named(study_of: Callable[[str], Study], tm
     assert study.ask() is not None
     with pytest.raises(AsdRayError, match=r"own_space\.py: space\(trial\) raised KeyError: 'lr'"):
         study.ask()
+
+
+def stored(spec: TrialSpec, status: str = "complete") -> TrialRecord:
+    return TrialRecord(
+        trial=spec.hash,
+        name=f"fan-{spec.family}-{spec.number:04d}",
+        machine="fan",
+        machines=["fan"],
+        family=spec.family,
+        number=spec.number,
+        params=spec.params,
+        settings=spec.settings,
+        status=status,
+        epochs=spec.epochs,
+        version=spec.version,
+        front_end=spec.front_end,
+        objective=0.5 + 0.01 * spec.number if status == "complete" else None,
+        variant="x",
+        paper=spec.paper,
+    )
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_trial_that_a_family_asks_for_is_known_again(bench: Any, name: str) -> None:
+    """Also to Optuna, to a search that takes it as prior, and to the report."""
+    own = family(name)
+
+    def study(records: list[TrialRecord] | None = None) -> Study:
+        how = {"resources": Resources(), "seed": 0, "wanted": 6}
+        return Study(["fan"], own, own.search_space(), bench.settings(), records=records or [], **how)
+
+    first = study()
+    records = []
+    for _ in range(first.wanted):
+        spec = first.ask()
+        assert spec is not None
+        records.append(stored(spec))
+        first.tell(spec, records[-1])
+    again = study(records)
+    assert (len(again.records), again.incompatible, again.missing) == (6, 0, 0)
+    assert sorted(map(repr, (t.params for t in again.optuna_study.trials))) == sorted(
+        map(repr, (t.params for t in first.optuna_study.trials))
+    )
+    assert len(portfolio(observations([("run", record) for record in records], own.search_space()))) > 0
+    assert [trial.value for trial in as_trials(records)] == [record.objective for record in records]
+
+
+def test_a_joint_trial_is_the_papers_only_if_it_is_so_on_each_machine(bench: Any) -> None:
+    own = family("aegan_ad")
+    settings = replace(bench.settings(), year=2020)
+    how = {"resources": Resources(), "seed": 0, "wanted": 1}
+    joint = Study(["fan", "valve"], own, own.search_space(), settings, **how)
+    alone = Study(["valve"], own, own.search_space().on(["valve"], 2020), settings, **how)
+    assert [study.ask().paper for study in (joint, alone)] == [False, True]

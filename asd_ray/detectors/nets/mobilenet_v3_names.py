@@ -21,6 +21,7 @@ CLASSES = {"torchvision": ("classifier.3.",), "timm": ("classifier.",)}
 COUNTER = ".num_batches_tracked"  # of a normalisation; only training without momentum needs it
 # torchvision's normalisation adds more to a variance than ours and timm's. The difference is added to its variances.
 EXTRA_VARIANCE = {"torchvision": 1e-3 - 1e-5, "timm": 0.0}
+VARIANCE = ".running_var"
 SHOWN = 3  # names of a message
 
 
@@ -38,10 +39,12 @@ def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     _must_fit(tensors, style, {own: _published_shape(own, shapes[name]) for name, own in names.items()})
     weights = {name: tensors[own].detach().float().reshape(shapes[name]) for name, own in names.items()}
     for name in weights:
-        if name.endswith(".running_var"):
+        if name.endswith(VARIANCE):
             weights[name] = weights[name] + EXTRA_VARIANCE[style]
     if broken := [names[name] for name, values in weights.items() if not bool(values.isfinite().all())]:
         raise ValueError(f"not all numbers of {_first(broken)} are finite")
+    if broken := [names[name] for name in weights if name.endswith(VARIANCE) and bool((weights[name] < 0).any())]:
+        raise ValueError(f"variances are negative: {_first(broken)}")
     return weights
 
 

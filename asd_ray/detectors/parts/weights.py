@@ -48,7 +48,7 @@ def read(net: str, path: str) -> Pretrained:
     reader, expected = READERS[net]
     try:
         weights = reader(_tensors(path))
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         raise AsdRayError(f"{path}: these are not weights of {net}: {error}; give {expected}") from error
     return Pretrained(f"{net}:{_digest(weights)}", weights)
 
@@ -107,6 +107,9 @@ def _tensors(path: str) -> Mapping[str, Tensor]:
             "state dict: torch.save(net.state_dict(), path)"
         )
     tensors: Mapping[str, Tensor] = content
+    for name, values in tensors.items():
+        if values.layout is not torch.strided or values.is_nested or values.is_meta or values.is_complex():
+            raise AsdRayError(f"{path}: {name} is no dense tensor of real numbers; save the state dict of the net")
     return tensors
 
 
