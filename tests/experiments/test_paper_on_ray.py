@@ -27,7 +27,7 @@ def test_all_searches_of_a_table_run_on_one_ray(folder: Path, tmp_path: Path, py
     """In a process of its own: Ray keeps its token and settings for the life of a process."""
     code = """
         import sys
-        from asd_ray import Run
+        from asd_ray import Dataset, Run
         from asd_ray.tuning.on_ray._ray import ray
 
         started, init = [], ray.init
