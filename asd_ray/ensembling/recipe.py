@@ -21,8 +21,8 @@ MOST = {"k": 10**6, "size": 10**6, "pool": 10**6, "bags": 1000, "trials": 10_000
 
 
 def _digits(number: int) -> str:
-    """A number as text; one with more digits than Python writes (TOML has hexadecimal ones) in words."""
-    return str(number) if abs(number) < 10**40 else "a number of more than 40 digits"
+    """The first digits of a number. Python writes no number of thousands of digits, and TOML has hexadecimal ones."""
+    return str(number)[:40] if abs(number) < 10**4000 else "a number of thousands of digits"
 
 
 @dataclass(frozen=True)

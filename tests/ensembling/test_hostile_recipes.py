@@ -50,6 +50,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 ("-1", "size must be at least 1 but got -1"),
                 ("1e5", "size must be a whole number but is 100000.0"),
                 ("1_000_000_000_000_000_000", "size must be at most 1000000 but got 1000000000000000000"),
+                ("0x" + 5000 * "f", "size must be at most 1000000 but got a number of thousands of digits"),
                 ("true", "size must be a whole number but is True"),
                 ("1.5", "size must be a whole number but is 1.5"),
                 ('"3"', "size must be a whole number but is '3'"),
