@@ -116,8 +116,12 @@ def test_the_first_trial_of_a_machine_is_the_papers_on_it(search: Any, two_machi
     assert "0 trials run now, 6 in all" in search(1.0, "fan", "pump", paper_of=of_fan(two_machines, 0.25))
 
 
-def test_a_joint_study_has_the_plain_paper(search: Any, two_machines: DataSource) -> None:
+def test_a_joint_study_begins_with_the_plain_paper(search: Any, two_machines: DataSource) -> None:
+    """It is marked as the paper's setting only if it is that of each machine."""
     search(1.0, "fan", "pump", "--jointly", paper_of=of_fan(two_machines, 0.25))
+    assert [Ledger("r").records(machine)[0].params["x"] for machine in ("fan", "pump")] == [1.0, 1.0]
+    assert [marks(Ledger("r").records(machine)) for machine in ("fan", "pump")] == [[], []]
+    assert "2 stored trials" in search(1.0, "fan", "pump", "--jointly")
     assert [marks(Ledger("r").records(machine)) for machine in ("fan", "pump")] == [[1.0], [1.0]]
 
 
