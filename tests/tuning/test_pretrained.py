@@ -137,7 +137,7 @@ def test_optuna_s_table_has_the_drawn_parameters_of_trials_with_weights() -> Non
         ),
         (
             ("--address", "ray://nowhere:1", "--run", "/r", "--weights", f"{NET}=seed0.pt"),
-            "name --weights as its nodes see it, an absolute path",
+            "as its nodes see it, an absolute path that every node has",
         ),
     ],
 )
