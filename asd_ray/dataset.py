@@ -132,3 +132,8 @@ class Dataset:
 def listed(names: str | Sequence[str]) -> list[str]:
     """One name is a list of one, not of its letters."""
     return [names] if isinstance(names, str) else list(names)
+
+
+def as_dataset(data: Dataset | str | Path) -> Dataset:
+    """A dataset as it is, or that of a place."""
+    return data if isinstance(data, Dataset) else Dataset(data)

@@ -10,21 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from asd_ray._rules import seconds_of
 from asd_ray._wording import for_python
-from asd_ray.dataset import Dataset, listed
-from asd_ray.errors import AsdRayError, unknown
+from asd_ray.dataset import Dataset, as_dataset, listed
+from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger, RunLayout, TrialRecord
-from asd_ray.ledger.finding import best_trial, trial_named
+from asd_ray.ledger.finding import best_trial, scores_of_variant, trial_named
 from asd_ray.ledger.schema import SPLITS
 from asd_ray.ledger.trial_table import trial_table
-from asd_ray.tuning.config import (
-    CLIENT,
-    INTERRUPTED,
-    LOCAL,
-    Runtime,
-    SearchConfig,
-    default_epochs_cap,
-    default_trials,
-)
+from asd_ray.tuning.config import CLIENT, INTERRUPTED, LOCAL, Runtime, SearchConfig, default_epochs_cap, default_trials
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,8 +100,7 @@ class Run:
 
         Ctrl-C finishes the trials that run, a second one stops at once; then KeyboardInterrupt is raised.
         """
-        if not isinstance(data, Dataset):
-            data = Dataset(data)
+        data = as_dataset(data)
         if address.startswith(CLIENT):
             raise AsdRayError(f"address {address}: run.search() runs in this process; for a cluster use asd-ray search")
         config = SearchConfig(
@@ -133,19 +124,12 @@ class Run:
             gpus_per_trial=gpus_per_trial,
             memory_per_trial=memory_per_trial,
         )
-        runtime = Runtime(
-            serial=serial,
-            address=address,
-            cpus=cpus,
-            dashboard=dashboard,
-            time=seconds_of(time),
-            trial_time=seconds_of(trial_time),
-            log_level=log_level,
-            command=f"{self!r}.search()",
-        )
-        texts = tuple(f"{name}={path}" for name, path in (spaces or {}).items())
+        where: dict[str, Any] = {"serial": serial, "address": address, "cpus": cpus, "dashboard": dashboard}
+        limits = {"time": seconds_of(time), "trial_time": seconds_of(trial_time)}
+        runtime = Runtime(**where, **limits, log_level=log_level, command=f"{self!r}.search()")
         from asd_ray.tuning.session import Session
 
+        texts = tuple(f"{name}={path}" for name, path in (spaces or {}).items())
         with for_python():
             session = Session.check(config, runtime, run=self.layout.root, spaces=texts)
             session.check_environment(data.cache)
@@ -185,14 +169,14 @@ class Run:
         """
         from asd_ray._paper_run import PaperRun
 
-        dataset = data if isinstance(data, Dataset) else Dataset(data)
-        command = f"{self!r}.paper({key!r}, {table!r})"
-        runtime = Runtime(serial=serial, address=address, cpus=cpus, dashboard=dashboard, command=command)
+        dataset = as_dataset(data)
+        where: dict[str, Any] = {"serial": serial, "address": address, "cpus": cpus, "dashboard": dashboard}
+        runtime = Runtime(**where, command=f"{self!r}.paper({key!r}, {table!r})")
         asked_for = PaperRun(
-            key=key,
-            table=table,
-            machines=listed(machines),
-            rows=listed(rows),
+            key,
+            table,
+            listed(machines),
+            listed(rows),
             epochs_cap=epochs_cap,
             seeds=seeds,
             held_out=held_out,
@@ -201,13 +185,12 @@ class Run:
             resources=(cpus_per_trial, gpus_per_trial, memory_per_trial),
             runtime=runtime,
         )
-        how: dict[str, Any] = {"quiet": quiet, "of_library": True, "is_part": True}
+
+        def run_session(session: Session, ray: SharedRay) -> SearchResult:
+            return self.run_session(session, dataset, quiet=quiet, of_library=True, is_part=True, ray=ray)
+
         with for_python():
-            return asked_for.run(
-                dataset.source(),
-                self.ledger,
-                lambda session, ray: self.run_session(session, dataset, ray=ray, **how),
-            )
+            return asked_for.run(dataset.source(), self.ledger, run_session)
 
     def run_session(
         self,
@@ -277,22 +260,11 @@ class Run:
         Of the variant with the best objective unless another is named; ``variant="all"`` gives every variant's rows. A
         trial of several machines needs `machine`.
         """
-        splits = listed(splits)
-        for split in splits:
-            if split not in SPLITS:
-                raise unknown("split", split, SPLITS)
         if isinstance(trial, TrialRecord) and machine is None and trial.machine in trial.machines:
             record = trial
         else:
             record = self.trial(trial if isinstance(trial, str) else trial.trial, machine)
-        scores = self.ledger.scores(record, splits)
-        wanted = variant or record.variant
-        if wanted in ("", "all"):
-            return scores
-        if wanted not in set(scores["variant"]):
-            known = ", ".join(sorted(set(scores["variant"])))
-            raise AsdRayError(f"{record.name} has no variant {wanted!r}; it has {known or 'no scores'}")
-        return scores[scores["variant"] == wanted].reset_index(drop=True)
+        return scores_of_variant(self.ledger, record, variant or record.variant, listed(splits))
 
     # -- ensembles and the report --------------------------------------------------------------------------------
 
@@ -387,10 +359,9 @@ class Run:
         from asd_ray._bundling import ensemble_of, write_bundle
         from asd_ray.deploy.bundle import Bundle
 
-        data = data if data is None or isinstance(data, Dataset) else Dataset(data)
         with for_python():
             ensemble = ensemble_of(self.ledger.require(), machine, recipe)
-            source = None if data is None else data.source
+            source = None if data is None else as_dataset(data).source
             how: dict[str, Any] = {"families": families, "serial": serial, "address": address}
             written = write_bundle(self.ledger, ensemble, out or f"{machine}.bundle", source, refit=refit_all, **how)
             for note in written.notes:
@@ -418,9 +389,8 @@ class Run:
             return write_report(self.ledger.require(), out)
         from asd_ray._listening import Listener
 
-        dataset = data if isinstance(data, Dataset) else Dataset(data)
         with for_python():
-            listener = Listener(self.ledger.require(), dataset.source(), audio, device, families)
+            listener = Listener(self.ledger.require(), as_dataset(data).source(), audio, device, families)
             return write_report(self.ledger, out, listener)
 
 

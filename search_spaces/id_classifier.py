@@ -1,7 +1,8 @@
 """Classifiers of machine ids with augmented labels: Giri et al., DCASE 2020; and the official MobileNetV2 of 2021/22.
 
 PAPER is MobileNetV2 with both augmentations. The official baseline is channels 3, mix "none", warps 0, lr 1e-5,
-test_hop 1, with batch size and epochs as in PAPER.
+test_hop 1, with batch size and epochs as in PAPER. The parameter `warp` is "image" where it is not named; "time"
+resamples the time signal.
 """
 
 from typing import Any
@@ -22,8 +23,6 @@ PAPER: dict[str, Any] = {
     "batch_size": 32,
     "epochs": 20,
 }
-
-LATER: dict[str, Any] = {"warp": "image"}  # "time" resamples the time signal
 
 
 def space(trial: Any) -> dict[str, Any]:

@@ -174,12 +174,11 @@ def paper_draw(space: Space, family: Family) -> dict[str, Any]:
     """
     space = replace(space, fixed={}, differing={}, origin="", weights={})
     _check_values(space, "PAPER has", space.paper)
-    _check_values(space, "LATER has", space.later)
-    strange = sorted(set(space.known) - family.parameters)
+    strange = sorted(set(space.paper) - family.parameters)
     if strange:
         raise AsdRayError(
-            f"{space.path}: {'PAPER' if strange[0] in space.paper else 'LATER'} has {strange[0]!r}, which "
-            f"{family.identity} does not take; it takes {', '.join(sorted(family.parameters))}"
+            f"{space.path}: PAPER has {strange[0]!r}, which {family.identity} does not take; it takes "
+            f"{', '.join(sorted(family.parameters))}"
         )
     first = first_draw(space)
     if first.params != space.paper:
@@ -203,7 +202,7 @@ def _check_differing(space: Space) -> None:
     _check_values(space, f"{origin} has", space.differing)
     for name, value in space.differing.items():
         if name in space.later:
-            raise AsdRayError(f"{where}: {origin} has {name!r}, a parameter of LATER, which PAPER_OF cannot have")
+            raise AsdRayError(f"{where}: {origin} has {name!r}, which PAPER_OF cannot have: PAPER does not name it")
         if name not in space.paper:
             raise AsdRayError(f"{where}: {origin} has {name!r}, which PAPER does not have; add it there")
         value, paper = plain_value(value), plain_value(space.paper[name])

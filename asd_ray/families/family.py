@@ -7,7 +7,7 @@ import inspect
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -154,7 +154,11 @@ class Family:
         if path is None and self.is_shipped:
             path = shipped("search_spaces") / f"{self.name}.py"
         if path is not None:
-            return load_space(Path(path))
+            from asd_ray.ledger.later_params import LATER  # the ledger imports pandas
+
+            space = load_space(Path(path))
+            later = LATER.get(self.name, {}) if self.is_shipped else {}
+            return replace(space, later={name: value for name, value in later.items() if name not in space.paper})
         cls, name = self.detector, self.target.partition(":")[0]
         return space_of_class(cls, sys.modules[name] if self.own_class else self._module(name), self.target)
 

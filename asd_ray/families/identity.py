@@ -23,7 +23,7 @@ from asd_ray.families.user_code import shown
 OURS = Path(__file__).resolve().parents[1]
 LIBRARIES = tuple({Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 # What a class has that changes no score, or that Python puts there.
-NOT_CODE = {"PAPER", "PAPER_OF", "LATER", "RESOURCES", "VERSION", "space"} | {
+NOT_CODE = {"PAPER", "PAPER_OF", "RESOURCES", "VERSION", "space"} | {
     *("__abstractmethods__", "__annotations__", "__dict__", "__doc__", "__firstlineno__", "__module__", "__qualname__"),
     *("__static_attributes__", "__weakref__", "_abc_impl"),
 }

@@ -1,6 +1,4 @@
-"""A family's search space: PAPER and space(trial), PAPER_OF and LATER if there are any, of a Python file, or of a
-user's class or module.
-"""
+"""A family's search space: PAPER, PAPER_OF and space(trial) of a Python file, or of a user's class or module."""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ class Space:
     paper_of: Mapping[int, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     differing: dict[str, Any] = field(default_factory=dict)  # those of the study's machine
     origin: str = ""  # where they are written, such as ``PAPER_OF[2022]['fan']``
-    # Parameters that later versions added, with the value that earlier trials had. A trial with this value does not
-    # name the parameter, so it keeps the hash of earlier versions.
-    later: dict[str, Any] = field(default_factory=dict)
+    later: Mapping[str, Any] = field(default_factory=dict)  # `later_params.LATER` of the family, without those of PAPER
     # Parameter -> its value -> the user's weights from which such a trial starts, as the parameter `pretrained` names
     # them. Other trials do not have that parameter, so they keep the hashes of earlier versions.
     weights: dict[str, dict[Any, str]] = field(default_factory=dict)
@@ -85,11 +81,11 @@ def load_space(path: Path) -> Space:
 def space_of_class(cls: type, module: ModuleType, where: str) -> Space:
     """The space of a user's own class: its attributes PAPER and space, else those of `module`.
 
-    A class with `space` and without `PAPER` has its default parameters as PAPER. It may have PAPER_OF and LATER, too.
+    A class with `space` and without `PAPER` has its default parameters as PAPER. It may have PAPER_OF, too.
     """
     if hasattr(cls, "space"):
         names = {"PAPER": getattr(cls, "PAPER", _defaults(cls)), "space": cls.space}
-        return _from_names(names | {name: getattr(cls, name, {}) for name in ("PAPER_OF", "LATER")}, where)
+        return _from_names({**names, "PAPER_OF": getattr(cls, "PAPER_OF", {})}, where)
     return _from_names(vars(module), where)
 
 
@@ -102,10 +98,7 @@ def _from_names(names: dict[str, Any], where: str) -> Space:
     paper, space = names.get("PAPER"), names.get("space")
     if not isinstance(paper, dict) or not callable(space):
         raise AsdRayError(f"{where}: a search space needs PAPER = {{…}} (the paper's setting) and def space(trial)")
-    later = names.get("LATER", {})
-    if not isinstance(later, dict) or later.keys() & paper.keys():
-        raise AsdRayError(f"{where}: LATER must be a dictionary of parameters that PAPER does not have")
-    return Space(where, dict(paper), space, paper_of=_paper_of(names.get("PAPER_OF", {}), where), later=dict(later))
+    return Space(where, dict(paper), space, paper_of=_paper_of(names.get("PAPER_OF", {}), where))
 
 
 def _paper_of(given: Any, where: str) -> dict[int, dict[str, dict[str, Any]]]:

@@ -59,7 +59,8 @@ class StatesOfRun:
         at_setting = [record for record in of_family if _same(record.params, setting)]
         if at_setting:
             best = max(at_setting, key=lambda record: (_objective(record), record.created))
-            return Chosen(best, f"the paper's setting ({row.name})" + _cut(best, setting))
+            alone = ", trained for this machine alone" if row.jointly and len(best.machines) == 1 else ""
+            return Chosen(best, f"the paper's setting ({row.name})" + _cut(best, setting) + alone)
         if told_by:
             of_family = [record for record in of_family if record.params.get(told_by) == setting[told_by]]
         if not of_family:

@@ -1,12 +1,19 @@
-"""Find one trial among the records of a run: the best, or that of a name."""
+"""Find one trial among the records of a run, the best or that of a name, and the scores of one of its variants."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from asd_ray.errors import AsdRayError, unknown
 from asd_ray.ledger.record import OBJECTIVES, TrialRecord
+from asd_ray.ledger.schema import SPLITS
 from asd_ray.ledger.units import by_objective
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from asd_ray.ledger.store import Ledger
 
 
 def best_trial(records: Sequence[TrialRecord], run: str, objective: str | None = None) -> TrialRecord:
@@ -38,3 +45,17 @@ def trial_named(records: Sequence[TrialRecord], run: str, name: str) -> TrialRec
         names = ", ".join(f"{record.trial} of {record.machine}" for record in matches)
         raise AsdRayError(f"{run}: {name!r} may be any of {names}; give the hash and machine=…")
     return matches[0]
+
+
+def scores_of_variant(ledger: Ledger, record: TrialRecord, variant: str, splits: Sequence[str]) -> pd.DataFrame:
+    """The scores of a trial in these splits, of one variant; of all with ``"all"``, and for a trial without any."""
+    for split in splits:
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+    scores = ledger.scores(record, splits)
+    if variant in ("", "all"):
+        return scores
+    if variant not in set(scores["variant"]):
+        known = ", ".join(sorted(set(scores["variant"])))
+        raise AsdRayError(f"{record.name} has no variant {variant!r}; it has {known or 'no scores'}")
+    return scores[scores["variant"] == variant].reset_index(drop=True)

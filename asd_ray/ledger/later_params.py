@@ -1,8 +1,7 @@
 """Parameters that later versions added to a family, with the value that earlier trials had.
 
-A trial with this value does not name the parameter, so it keeps its hash. Read where stored parameters are compared
-with values that somebody wrote, such as those of a recipe's slot. It is LATER of the search spaces, as data beside the
-ledger, so that no floor has to run a search space for it.
+A trial with this value does not name the parameter, so it keeps its hash. Neither does PAPER of the family. Search
+spaces read it, and the choice by stored parameters, such as that of a recipe's slot.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +46,10 @@ def as_trials(records: Sequence[TrialRecord]) -> list[FrozenTrial]:
     ]
 
 
-def _draws(records: Sequence[TrialRecord]) -> tuple[list[Distributions], dict[str, Any]]:
+def _draws(records: Sequence[TrialRecord]) -> tuple[list[Distributions], Mapping[str, Any]]:
     """For each trial the distributions of the shipped search space; none if it cannot have drawn the parameters.
 
-    And what a trial that was drawn may not name: the space's LATER.
+    And what a trial that was drawn may not name: `later` of the space.
     """
     from asd_ray.families.drawing import redraw
 

@@ -65,21 +65,18 @@ def _rows(
     own = {machine: [row for row in rows if row["paper_score"]] for machine, rows in of_machine.items()}
     own = {machine: rows for machine, rows in own.items() if rows}
     best = {machine: list(_best_of_each_trial(rows)) for machine, rows in of_machine.items()}
-    if own:
-        yield {
-            "system": f"this run, {training.family}, setting and score of the paper ({_variants(own)})",
-            "protocol": f"single detector, {training.words}{_seeds(own)}; labels only measure it",
-            "own": True,
-            "values": {machine: _means(rows, measures) for machine, rows in own.items()},
-        }
     differing = {machine: rows for machine, rows in best.items() if rows != own.get(machine)}
-    if differing:
-        yield {
-            "system": f"this run, {training.family}, setting of the paper, best score ({_variants(differing)})",
-            "protocol": f"single detector, {training.words}{_seeds(differing)}; score chosen with test labels",
-            "own": True,
-            "values": {machine: _means(rows, measures) for machine, rows in differing.items()},
-        }
+    for rows_of, score, labels in (
+        (own, "setting and score of the paper", "labels only measure it"),
+        (differing, "setting of the paper, best score", "score chosen with test labels"),
+    ):
+        if rows_of:
+            yield {
+                "system": f"this run, {training.family}, {score} ({_variants(rows_of)})",
+                "protocol": f"single detector, {training.words}{_seeds(rows_of)}; {labels}",
+                "own": True,
+                "values": {machine: _means(rows, measures) for machine, rows in rows_of.items()},
+            }
 
 
 def _best_of_each_trial(rows: Board) -> Iterator[Mapping[str, Any]]:

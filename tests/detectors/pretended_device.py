@@ -123,7 +123,7 @@ def _refuse_others(func: Any, args: Any, kwargs: Any) -> None:
 def _refuse_another_shape(func: Any, wrappers: Any) -> None:
     for wrapper in wrappers:
         if wrapper.shape != wrapper.raw.shape or wrapper.stride() != wrapper.raw.stride():
-            raise NotImplementedError(f"{func} changes the shape of a tensor, which the pretended device cannot do")
+            raise RuntimeError(f"{func} changes the shape of a tensor in place: a pretended tensor would keep its own")
 
 
 def _with_random_numbers_of_the_device(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -10,17 +10,9 @@ import pytest
 
 from asd_ray import Run
 from asd_ray.__main__ import main
-from asd_ray.clips.demo import make_demo
 from asd_ray.tuning.config import Runtime
 from asd_ray.tuning.on_ray._ray import ray
 from asd_ray.tuning.shared_ray import SharedRay
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("on_ray") / "demo"
-    make_demo(root, size="tiny", machines=["fan"])
-    return root
 
 
 def test_all_searches_of_a_table_run_on_one_ray(folder: Path, tmp_path: Path, python: Callable[..., Any]) -> None:

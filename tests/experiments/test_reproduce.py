@@ -13,7 +13,6 @@ import torch
 
 from asd_ray import AsdRayError, Dataset, Run
 from asd_ray.__main__ import main
-from asd_ray.clips.demo import make_demo
 from asd_ray.detectors.parts.weights import read
 from asd_ray.experiments import Conditions, Experiment, PaperResult, Training, plan_table, reproduce
 from asd_ray.families import family
@@ -25,13 +24,6 @@ from asd_ray.tuning.family_choice import spaces_by_family
 from ..published_mobilenet_v3 import timm_state
 
 MISSING = "pump, slider, ToyCar, ToyConveyor: not in this dataset"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("experiments") / "demo"
-    make_demo(root, size="tiny", machines=["fan", "valve"])
-    return root
 
 
 @pytest.fixture

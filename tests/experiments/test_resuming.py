@@ -15,7 +15,6 @@ import pytest
 
 from asd_ray import Run
 from asd_ray.__main__ import main
-from asd_ray.clips.demo import make_demo
 from asd_ray.detectors.families.idnn import IDNN
 
 LONGEST = 300.0  # seconds after which a process that hangs is ended
@@ -41,13 +40,6 @@ def waits(self, train):
 IDNN.fit = waits
 sys.exit(main(sys.argv[2:]))
 """
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("resuming") / "demo"
-    make_demo(root, size="tiny", machines=["fan", "valve"])
-    return root
 
 
 @pytest.fixture

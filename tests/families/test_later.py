@@ -1,4 +1,4 @@
-"""LATER: parameters that were added to a family whose trials are already stored."""
+"""Parameters that were added to a family whose trials are already stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asd_ray.detectors import FAMILIES, family
 from asd_ray.errors import AsdRayError
 from asd_ray.families.drawing import draw, first_draw, paper_draw, redraw
 from asd_ray.families.fixed import fixed_by_family
-from asd_ray.families.space import Space, load_space
+from asd_ray.families.space import Space
 from asd_ray.ledger.later_params import LATER, all_params
 
 
@@ -47,26 +47,24 @@ def test_it_can_be_fixed(space: Space) -> None:
     assert first({"id_classifier.warp": "image"}) == space.paper
 
 
-@pytest.mark.parametrize("later", ["[]", '{"lr": 1.0}'])
-def test_a_wrong_one_is_refused(tmp_path: Path, later: str) -> None:
-    file = tmp_path / "own.py"
-    file.write_text(f"PAPER = {{'lr': 0.1}}\nLATER = {later}\ndef space(trial):\n    return {{}}\n")
-    with pytest.raises(AsdRayError, match="own.py: LATER must be a dictionary of parameters that PAPER does not have"):
-        load_space(file)
+def test_a_space_of_a_user_has_it_too_unless_it_names_it(tmp_path: Path) -> None:
+    """A copy of the file that an earlier version shipped, and one whose PAPER names it."""
+    file, own = tmp_path / "own.py", family("id_classifier")
+    file.write_text(f"PAPER = {own.search_space().paper!r}\ndef space(trial):\n    return {{}}\n")
+    assert own.search_space(file).later == {"warp": "image"}
+    file.write_text(f"PAPER = {own.search_space().paper | {'warp': 'time'}!r}\ndef space(trial):\n    return {{}}\n")
+    named = own.search_space(file)
+    assert (named.later, first_draw(named).params) == ({}, own.search_space().paper | {"warp": "time"})
+    paper_draw(named, own)
 
 
-def test_a_name_that_the_family_does_not_take_is_refused(space: Space) -> None:
-    with pytest.raises(AsdRayError, match="LATER has 'strength', which id_classifier does not take"):
-        paper_draw(replace(space, later={**space.later, "strength": 1}), family("id_classifier"))
-
-
-def test_the_table_beside_the_ledger_has_that_of_the_search_spaces(space: Space) -> None:
-    assert {name: own for name in FAMILIES if (own := family(name).search_space().later)} == LATER
+def test_stored_parameters_are_completed(space: Space) -> None:
+    assert set(LATER) <= set(FAMILIES)
     assert all_params("id_classifier", space.paper)["warp"] == "image"
     assert all_params("id_classifier", {"warp": "time"}) == {"warp": "time"}
 
 
 def test_paper_of_cannot_have_it(space: Space) -> None:
     own = replace(space, paper_of={2020: {"fan": {"warp": "time"}}})
-    with pytest.raises(AsdRayError, match="has 'warp', a parameter of LATER, which PAPER_OF cannot have"):
+    with pytest.raises(AsdRayError, match="has 'warp', which PAPER_OF cannot have: PAPER does not name it"):
         paper_draw(own, family("id_classifier"))

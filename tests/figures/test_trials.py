@@ -56,7 +56,8 @@ def test_the_best_at_the_paper_s_setting_whatever_its_epochs(ledger: Ledger) -> 
     add(ledger, 4, None, **of_row)
     chosen = StatesOfRun(ledger).choose(LOG_MEL, "fan", "inputs")
     assert chosen is not None
-    assert chosen.caption == ("fan-stgram-0001, 3 epochs: the paper's setting (LogMel-MFN), which has 200 epochs")
+    setting = "the paper's setting (LogMel-MFN), which has 200 epochs, trained for this machine alone"
+    assert chosen.caption == f"fan-stgram-0001, 3 epochs: {setting}"
 
 
 def test_otherwise_the_newest_that_the_row_is_told_by(ledger: Ledger) -> None:
