@@ -79,9 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                     serial=True,
                     quiet=True,
                 )
-                records += [record for study in result.studies if (record := study.paper_score or study.paper)]
+                records += [study.paper for study in result.studies if study.paper is not None]
                 print(f"{each.name}, seed {seed}: done", file=sys.stderr, flush=True)
-    print("The score is the one that the paper reports; where it has no single score, the best one by test labels.")
     print(f"paper's settings, at most {args.epochs} epochs, {args.seeds} seeds: mean (least), protocol {ORACLE}\n")
     print(table(records))
     for each in families:

@@ -26,7 +26,7 @@ def test_all_searches_of_a_table_run_on_one_ray(folder: Path, tmp_path: Path, py
         ray.init = lambda **how: (started.append(how["num_cpus"]), init(**how))[1]
         data = Dataset(sys.argv[1], cache=sys.argv[3])
         how = dict(epochs_cap=1, seeds=2, cpus=1, memory_per_trial=0.25, dashboard=False, quiet=True)
-        result = Run(sys.argv[2]).paper("liu2022", "2", data, rows="IDNN", **how)
+        result = Run(sys.argv[2]).paper("liu2022", "2", data, "fan", rows="IDNN", **how)
         print(started, ray.is_initialized(), len(result.number("IDNN", "fan", "AUC").ours))
         """
     process = python(code, folder, tmp_path / "run", tmp_path / "cache")
