@@ -151,14 +151,14 @@ def test_what_cannot_be_sent_at_the_end_waits_for_the_next_watch(start: Start, t
     assert b"2 events could not be sent yet" in err
 
 
-def test_memory_is_constant_over_an_hour_at_full_speed(start: Start) -> None:
+def test_memory_of_two_hours_at_full_speed_is_that_of_one(start: Start) -> None:
     process = start(rate=16_000, windows=True)
     minute = noise(60.0, rate=16_000).tobytes()
     lines: list[bytes] = []
     reader = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
     reader.start()
     used = []
-    for _ in range(60):
+    for _ in range(120):
         assert process.stdin is not None
         process.stdin.write(minute)
         used.append(psutil.Process(process.pid).memory_info().rss / 2**20)
@@ -167,6 +167,7 @@ def test_memory_is_constant_over_an_hour_at_full_speed(start: Start) -> None:
     process.wait(60)
     reader.join(10)
     stopped = json.loads(lines[-1])
-    assert (stopped["event"], stopped["windows"]) == ("stopped", 7199)
-    # MiB. On a busy computer the allocator takes until about the tenth minute to have what it needs.
-    assert np.max(used[40:]) < np.max(used[10:30]) + 8
+    assert (stopped["event"], stopped["windows"]) == ("stopped", 14_399)
+    # MiB. The allocator gives memory back and takes it again, up to 18 MiB. An hour of sound is 110 MiB, or 220 as
+    # floats.
+    assert np.max(used[60:]) < np.max(used[:60]) + 40
