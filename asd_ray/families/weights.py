@@ -13,7 +13,13 @@ from pathlib import Path
 from asd_ray.errors import AsdRayError
 
 WEIGHTS_VARIABLE = "ASD_RAY_WEIGHTS"
-SUFFIXES = (".safetensors", ".pt", ".pth")  # of two files with the same name, the earlier suffix counts
+SUFFIXES = (
+    ".safetensors",
+    ".pt",
+    ".pth",
+    ".pt2",
+    ".onnx",
+)  # of two files with the same name, the earlier suffix counts
 PARAMETER = "pretrained"  # of a trial that starts from such weights: the net and a hash of them, "mobilenet_v3:1a2b…"
 
 

@@ -43,6 +43,11 @@ def _from_transformers(net: str) -> Adapter:
 
 NETS: Mapping[str, Adapter] = {
     "ast": _from_transformers("AST"),
+    "beats": Adapter("beats", "beats", "a checkpoint of BEATs or OpenBEATs"),
+    "dasheng": Adapter("dasheng", "dasheng", "a checkpoint of Dasheng"),
+    "passt": Adapter("passt", "passt", "a state dict of PaSST"),
+    "onnx": Adapter("exported", "exported", "a file of ONNX, waves in and embeddings out"),
+    "exported": Adapter("exported", "", "a program of torch.export, waves in and embeddings out"),
 }
 
 
@@ -118,9 +123,10 @@ def load_encoder(pretrained: str, files: Mapping[str, str]) -> Encoder:
     adapter = NETS[net]
     try:
         module = importlib.import_module(f"{HERE}.{adapter.module}")
-    except ImportError as error:
+    except (ImportError, RuntimeError, OSError) as error:  # the latter two: it was built for another torch
         raise AsdRayError(
-            f"the encoder {net} needs a package that is not installed ({error}); pip install 'asd_ray[{adapter.extra}]'"
+            f"the encoder {net} needs a package that cannot be imported ({error}); pip install "
+            f"'asd_ray[{adapter.extra}]'"
         ) from error
     encoder: Encoder = module.build(net, path)
     return encoder.eval().requires_grad_(False)
