@@ -174,7 +174,8 @@ def test_pickles_in_a_program_never_run(good: Path, tmp_path: Path) -> None:
         if name == "constants":
             item = {"path_name": "opaque_obj_0", "is_param": False, "use_pickle": True, "tensor_meta": None}
             change = lambda _, item=item: json.dumps({"config": {"x": item}}).encode()  # noqa: E731
-        changes = {file: change, "data/weights/weight_0": lambda _: code}
+        payload = {"weights": "data/weights/weight_0", "constants": "data/constants/opaque_obj_0"}[name]
+        changes = {file: change, payload: lambda _: code}
         refused(
             build, "exported", rewritten(good, tmp_path / f"{name}.pt2", changes), "is a pickle, which may run code"
         )
