@@ -24,7 +24,12 @@ from asd_ray.families.weights import WEIGHTS_VARIABLE, weights_files
 
 HERE = "asd_ray.detectors.encoders"
 CHUNK = 1 << 22  # bytes that are hashed at once
-IN_FOLDERS = ("config.json", "preprocessor_config.json", "*.safetensors")  # the files of a folder that count
+IN_FOLDERS = (
+    "config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "*.safetensors",
+)  # the files of a folder that count
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,11 @@ def _from_transformers(net: str) -> Adapter:
 
 NETS: Mapping[str, Adapter] = {
     "ast": _from_transformers("AST"),
+    "clap": _from_transformers("CLAP"),
+    "wav2vec2": _from_transformers("wav2vec 2.0"),
+    "hubert": _from_transformers("HuBERT"),
+    "wavlm": _from_transformers("WavLM"),
+    "whisper": _from_transformers("Whisper"),
 }
 
 
