@@ -11,6 +11,7 @@ from torch import Tensor
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import State
 from asd_ray.detectors.parts.backends._base import Backend, Learned
+from asd_ray.detectors.parts.backends.domains import DomainKnn
 from asd_ray.detectors.parts.backends.smote import smote
 from asd_ray.detectors.parts.backends.table import BACKENDS
 from asd_ray.detectors.parts.training import check_whole
@@ -23,8 +24,9 @@ class Backends:
 
     A clip of an id that was not in training is scored with the backends of every id, and the lowest score counts: it is
     as normal as the known machine that it resembles most. With `smote_ratio` above 0, interpolated target clips are
-    added to the references of each id; see `smote`. Fitting uses `seed` and no shared random stream, so a family may
-    fit again after every epoch.
+    added to the references of each id; see `smote`. `DomainKnn` gets none of them, because its unit is the distance
+    between recorded clips, and interpolated ones lie in between. Fitting uses `seed` and no shared random stream, so a
+    family may fit again after every epoch.
     """
 
     def __init__(
@@ -49,12 +51,12 @@ class Backends:
         learned = {}
         for id, positions in _positions(ids, embeddings.device).items():
             # The same seed for every id, so that the result of an id does not depend on the other ids.
-            generator, is_target = torch.Generator().manual_seed(self.seed), target.to(positions.device)[positions]
-            reference, is_target = smote(
-                embeddings[positions], is_target, self.smote_ratio, self.smote_neighbours, generator
-            )
+            generator = torch.Generator().manual_seed(self.seed)
+            recorded = embeddings[positions], target.to(positions.device)[positions]
+            more = smote(*recorded, self.smote_ratio, self.smote_neighbours, generator)
             learned[id] = {
-                name: backend.learn(reference, is_target, self.seed) for name, backend in self.backends.items()
+                name: backend.learn(*(recorded if isinstance(backend, DomainKnn) else more), self.seed)
+                for name, backend in self.backends.items()
             }
         self._learned = learned
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 BLOCK = 256  # embeddings compared with the references at once: 12 MB of distances to 6,000 clips
 NOISE = 1e-12  # squared distance per squared length below which two float32 embeddings count as equal
+METRICS = ("cosine", "euclidean")
+
+
+class Nearest(Protocol):
+    """What finds the nearest references: `nearest`, or what a graph has in its place."""
+
+    def __call__(self, rows: Tensor, reference: Tensor, k: int, metric: str) -> tuple[Tensor, Tensor]: ...
 
 
 def distances(rows: Tensor, reference: Tensor, metric: str) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from asd_ray.detectors.parts.backends._base import TINY, Learned
-from asd_ray.detectors.parts.backends.distances import nearest
+from asd_ray.detectors.parts.backends.distances import METRICS, nearest
 from asd_ray.detectors.parts.training import check_whole
 from asd_ray.features._base import must_be
 
@@ -30,7 +30,7 @@ class Knn:
     def __post_init__(self) -> None:
         check_whole(self, "k", 1)
         check_whole(self, "density_k", 1)
-        must_be(self, "metric", self.metric in ("cosine", "euclidean"), "'cosine' or 'euclidean'")
+        must_be(self, "metric", self.metric in METRICS, "'cosine' or 'euclidean'")
 
     def learn(self, reference: Tensor, target: Tensor, seed: int) -> Learned:
         if not self.normalised:

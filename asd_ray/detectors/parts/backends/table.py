@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from asd_ray.detectors.parts.backends._base import Backend
+from asd_ray.detectors.parts.backends.bands import BandKnn
 from asd_ray.detectors.parts.backends.centres import KMeansTarget, MeanCosine
+from asd_ray.detectors.parts.backends.cluster_exit import ExitKnn
+from asd_ray.detectors.parts.backends.domains import DomainKnn, MixedKnn
 from asd_ray.detectors.parts.backends.gaussians import Gmm, Mahalanobis
 from asd_ray.detectors.parts.backends.neighbours import Knn, Lof
+from asd_ray.detectors.parts.backends.residual import PcaResidual
 from asd_ray.errors import unknown
 
 BACKENDS: Mapping[str, Backend] = {
@@ -18,6 +22,11 @@ BACKENDS: Mapping[str, Backend] = {
     "cos": MeanCosine(),
     "gmm": Gmm(),
     "kmeans": KMeansTarget(),
+    "pca": PcaResidual(),
+    "knn_mix": MixedKnn(),
+    "knn_dn": DomainKnn(),
+    "bands": BandKnn(),
+    "knn_exit": ExitKnn(),
 }
 
 
