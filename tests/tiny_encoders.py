@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,16 @@ CLASSES = {
 }
 
 
-def save_tiny(net: str, folder: Path, seed: int = 0, **extractor: Any) -> Any:
-    """Save a net to `folder`, and return it as the package has it. `extractor` has settings of its extractor."""
+def save_tiny(net: str, folder: Path, seed: int = 0, config: Mapping[str, Any] | None = None, **extractor: Any) -> Any:
+    """Save a net to `folder`, and return it as the package has it. `config` and `extractor` have settings."""
     model, extractor_class = CLASSES[net]
-    config = CONFIGS[net]()
+    own = CONFIGS[net]()
+    own.update(config or {})
     if net == "clap":
-        config.audio_config.enable_fusion = extractor.get("truncation", "fusion") == "fusion"
+        own.audio_config.enable_fusion = extractor.get("truncation", "fusion") == "fusion"
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        saved = getattr(transformers, model)(config).eval()
+        saved = getattr(transformers, model)(own).eval()
     saved.save_pretrained(folder)
     getattr(transformers, extractor_class)(**extractor).save_pretrained(folder)
     return saved

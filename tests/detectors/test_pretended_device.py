@@ -23,16 +23,21 @@ MORE = [
 ]
 RUNS = [*FAMILIES, *MORE]
 ON_THE_CPU = {"twfr_gmm"}  # sorts and fits with numpy and scikit-learn; only its features are made on the device
-WITH_EMBEDDINGS = {"aegan_ad", "complex_net", "embedding_knn", "id_classifier", "stgram"}
+WITH_EMBEDDINGS = {"aegan_ad", "complex_net", "embedding_knn", "id_classifier", "pretrained", "stgram"}
 WITH_MAPS = {"aegan_ad", "autoencoder", "group_made", "idnn"}
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def report(tmp_path_factory: pytest.TempPathFactory, encoder_weights: Path) -> dict[str, Any]:
     paths = os.pathsep.join([str(HERE.parents[1]), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, HERE / "pretended_checks.py", tmp_path_factory.mktemp("pretended")]
     done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, timeout=1500, check=False
+        command,
+        env={**os.environ, "PYTHONPATH": paths, "ASD_RAY_WEIGHTS": str(encoder_weights)},
+        capture_output=True,
+        text=True,
+        timeout=1500,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -48,6 +48,11 @@ def _from_transformers(net: str) -> Adapter:
 
 NETS: Mapping[str, Adapter] = {
     "ast": _from_transformers("AST"),
+    "beats": Adapter("beats", "beats", "a checkpoint of BEATs or OpenBEATs"),
+    "dasheng": Adapter("dasheng", "dasheng", "a checkpoint of Dasheng"),
+    "passt": Adapter("passt", "passt", "a state dict of PaSST"),
+    "onnx": Adapter("exported", "exported", "a file of ONNX, waves in and embeddings out"),
+    "exported": Adapter("exported", "", "a program of torch.export, waves in and embeddings out"),
     "clap": _from_transformers("CLAP"),
     "wav2vec2": _from_transformers("wav2vec 2.0"),
     "hubert": _from_transformers("HuBERT"),
