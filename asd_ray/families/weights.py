@@ -14,19 +14,13 @@ from pathlib import Path
 from asd_ray.errors import AsdRayError
 
 WEIGHTS_VARIABLE = "ASD_RAY_WEIGHTS"
-SUFFIXES = (
-    ".safetensors",
-    ".pt",
-    ".pth",
-    ".pt2",
-    ".onnx",
-)  # of two files with the same name, the earlier suffix counts
+SUFFIXES = (".safetensors", ".pt", ".pth", ".pt2", ".onnx")  # of two files with one name, the earlier suffix counts
 CONFIG = "config.json"  # in the folder of an encoder
 PARAMETER = "pretrained"  # of a trial that starts from such weights: the net and a hash of them, "mobilenet_v3:1a2b…"
 
 
 def weights_files(given: Mapping[str, str | Path] | None = None) -> dict[str, str]:
-    """Net -> the absolute path of its file or folder: those in the folder of $ASD_RAY_WEIGHTS, replaced by the `given` ones.
+    """Net -> the absolute path of its file or folder: what is in the folder of $ASD_RAY_WEIGHTS, replaced by `given`.
 
     AsdRayError if the folder or a given file does not exist. No file is read.
     """
