@@ -24,7 +24,12 @@ from asd_ray.families.weights import WEIGHTS_VARIABLE, weights_files
 
 HERE = "asd_ray.detectors.encoders"
 CHUNK = 1 << 22  # bytes that are hashed at once
-IN_FOLDERS = ("config.json", "preprocessor_config.json", "*.safetensors")  # the files of a folder that count
+IN_FOLDERS = (
+    "config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "*.safetensors",
+)  # the files of a folder that count
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,11 @@ NETS: Mapping[str, Adapter] = {
     "passt": Adapter("passt", "passt", "a state dict of PaSST"),
     "onnx": Adapter("exported", "exported", "a file of ONNX, waves in and embeddings out"),
     "exported": Adapter("exported", "", "a program of torch.export, waves in and embeddings out"),
+    "clap": _from_transformers("CLAP"),
+    "wav2vec2": _from_transformers("wav2vec 2.0"),
+    "hubert": _from_transformers("HuBERT"),
+    "wavlm": _from_transformers("WavLM"),
+    "whisper": _from_transformers("Whisper"),
 }
 
 
