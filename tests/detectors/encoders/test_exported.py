@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import zipfile
@@ -15,9 +16,11 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from asd_ray.detectors.encoders.exported import RATE, build
+from asd_ray.detectors.encoders.loading import encoder_name, load_encoder
 
 from .files import Canary, refused
 
+ROOT = Path(__file__).parents[3]
 WIDTH, LENGTH, HOP = 8, 400, 160
 MODEL, SAMPLE_INPUTS = "models/model.json", "data/sample_inputs/model.pt"  # in an archive of torch.export
 
@@ -281,6 +284,19 @@ def test_files_of_onnx_that_are_no_encoders_are_refused(tmp_path: Path) -> None:
     refused(build, "onnx", graph(tmp_path / "rate.onnx", rate=None), "do not name the rate", "metadata_props.add")
 
 
+def test_the_page_exports_an_encoder_that_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, to_onnx, to_program = re.findall(r"(?ms)^```python\n(.*?)^```$", (ROOT / "docs" / "encoders.md").read_text())
+    names: dict[str, Any] = {}
+    exec(to_onnx, names)
+    exec(to_program, names)
+    with torch.no_grad():
+        own = names["encoder"](waves(20_000))[:, None]
+        for net_name, file in {"onnx": "onnx.onnx", "exported": "exported.pt2"}.items():
+            found = build(net_name, file)(waves(20_000))
+            torch.testing.assert_close(found, own, atol=1e-5, rtol=1e-5)
+
+
 def test_waves_that_are_too_short_are_one_message(tmp_path: Path) -> None:
     path = graph(tmp_path / "encoder.onnx")
     encoder = build("onnx", str(path))
@@ -294,8 +310,6 @@ def test_without_onnxruntime_the_cure_is_named(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_copy_of_the_file_is_the_same_encoder(tmp_path: Path) -> None:
-    from asd_ray.detectors.encoders.loading import encoder_name, load_encoder
-
     path = graph(tmp_path / "encoder.onnx")
     name = encoder_name("onnx", str(path))
     shutil.copy(path, tmp_path / "copy.onnx")
