@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -46,10 +45,16 @@ class Exported(Encoder):
                 "before the export"
             )
         self.layers, _, self.width = first.shape[1:]
-        self._frames = lru_cache(maxsize=64)(self._count)
+        self._counts: dict[int, int] = {}  # samples -> frames
 
     def piece_frames(self, samples: int) -> int:
-        return self._frames(samples) if samples == (self.samples or samples) else 0
+        if samples != (self.samples or samples):
+            return 0
+        if samples not in self._counts:  # a run is the only way to know
+            device = next((weight.device for weight in self.parameters()), torch.device("cpu"))
+            with torch.no_grad():
+                self._counts[samples] = self.encode(torch.zeros(1, samples, device=device)).shape[2]
+        return self._counts[samples]
 
     def encode(self, waves: Tensor) -> Tensor:
         batch = self.batch or len(waves)
@@ -61,13 +66,6 @@ class Exported(Encoder):
         if self.samples is None or samples < self.samples:
             return super()._pieces(samples)
         return samples // self.samples, self.samples
-
-    def _count(self, samples: int) -> int:
-        with torch.no_grad():
-            return self.encode(torch.zeros(1, samples, device=self._device())).shape[2]
-
-    def _device(self) -> torch.device:
-        return next((weight.device for weight in self.parameters()), torch.device("cpu"))
 
     def _run(self, waves: Tensor, batch: int) -> Tensor:
         """The embeddings of at most `batch` waves, of which a smaller number is filled up with silence."""

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -301,12 +300,6 @@ def test_waves_that_are_too_short_are_one_message(tmp_path: Path) -> None:
     path = graph(tmp_path / "encoder.onnx")
     encoder = build("onnx", str(path))
     refused(lambda *_: encoder(waves(100)), "onnx", path, "fails for (3, 100) waves")
-
-
-def test_without_onnxruntime_the_cure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(Exception, match=r"pip install 'asd_ray\[exported\]'"):
-        build("onnx", str(graph(tmp_path / "encoder.onnx")))
 
 
 def test_a_copy_of_the_file_is_the_same_encoder(tmp_path: Path) -> None:
