@@ -68,11 +68,12 @@ class Embedded(FrontEnd):
     def transform(self, waves: Tensor) -> Tensor:
         encoder, segments = self.encoder(str(waves.device)), self.frames(waves.shape[1])
         waves = resampled(waves, self.rate, encoder.rate)
-        return torch.cat([self._segments(encoder(part), encoder.bands, segments) for part in waves.split(CLIPS)])
+        return torch.cat([self._segments(encoder(part), encoder.bands, segments) for part in torch.split(waves, CLIPS)])
 
     def _segments(self, embeddings: Tensor, bands: int, segments: int) -> Tensor:
         """[n, layers, frames, width] -> [n, segments, layers, bands, width]."""
-        steps = embeddings.unflatten(2, (-1, bands))  # [n, layers, steps, bands, width]
+        count, layers, _, width = embeddings.shape
+        steps = embeddings.reshape(count, layers, -1, bands, width)
         by_band = _means(steps.transpose(1, 2), segments)
         return _means(by_band.movedim(3, 1), min(self.most_bands, bands)).movedim(1, 3)
 

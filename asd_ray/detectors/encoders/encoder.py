@@ -42,7 +42,8 @@ class Encoder(nn.Module):
         embeddings = self.encode(cut)
         if pieces == 1:
             return embeddings
-        return torch.cat(embeddings.unflatten(0, (count, pieces)).unbind(1), dim=2)
+        by_piece = embeddings.reshape(count, pieces, *embeddings.shape[1:])
+        return torch.cat(by_piece.unbind(1), dim=2)
 
     def _pieces(self, samples: int) -> tuple[int, int]:
         """How many pieces a clip has, and the samples of each."""

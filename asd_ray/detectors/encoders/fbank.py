@@ -40,7 +40,8 @@ class KaldiFbank(nn.Module):
         windows = windows - windows.mean(2, keepdim=True)
         windows = windows - EMPHASIS * pad(windows, (1, 0), mode="replicate")[..., :-1]
         spectra = torch.fft.rfft(windows * self.window, n=self.n_fft).abs().square()
-        return (spectra @ self.filters).clamp_min(FLOOR).log()
+        powers: Tensor = spectra @ self.filters
+        return powers.clamp_min(FLOOR).log()
 
 
 def _filters(rate: int, mels: int, n_fft: int) -> Tensor:

@@ -45,6 +45,7 @@ class Ast(Encoder):
         self.rate = extractor.sampling_rate
         self.fbank = KaldiFbank(self.rate, config.num_mel_bins, "hanning")
         self.layers, self.width = config.num_hidden_layers, config.hidden_size
+        self.patch, self.stride = int(config.patch_size), int(config.time_stride)
         self.bands, self.all_steps = net.embeddings.get_shape(config)
         self.longest = config.max_length * self.fbank.hop
 
@@ -58,10 +59,11 @@ class Ast(Encoder):
         if self.extractor.do_normalize:
             mels = (mels - self.extractor.mean) / (2 * self.extractor.std)
         patches = _layers(self.net(mels, output_hidden_states=True))[:, :, 2:]  # the first two are no patches
-        return patches.unflatten(2, (self.bands, self.all_steps))[..., :steps, :].transpose(2, 3).flatten(2, 3)
+        by_band = patches.reshape(*patches.shape[:2], self.bands, self.all_steps, self.width)
+        return by_band[..., :steps, :].transpose(2, 3).flatten(2, 3)
 
     def _steps(self, mel_frames: int) -> int:
-        return max(0, (mel_frames - self.config.patch_size) // self.config.time_stride + 1)
+        return max(0, (mel_frames - self.patch) // self.stride + 1)
 
 
 class Clap(Encoder):
@@ -81,8 +83,8 @@ class Clap(Encoder):
         self.pictures = 4 if net.config.enable_fusion else 1
         stages = len(net.config.depths)
         side = net.config.spec_size // 2 ** (stages - 1) // net.patch_stride[0]
-        self.layers, self.width, self.bands = 1, net.num_features, side // net.freq_ratio
-        self.all_steps = side * net.freq_ratio
+        self.layers, self.width, self.bands = 1, net.num_features, int(side // net.freq_ratio)
+        self.all_steps = int(side * net.freq_ratio)
 
     def piece_frames(self, samples: int) -> int:
         return max(1, round(self.all_steps * samples / self.longest)) * self.bands
@@ -92,7 +94,7 @@ class Clap(Encoder):
         copies = waves.repeat(1, self._copies(samples))
         mels = 10 * self.spectra(pad(copies, (0, self.longest - copies.shape[1])).double()).log10()
         pictures = mels.float()[:, None].expand(-1, self.pictures, -1, -1)
-        last = self.net(pictures, is_longer=torch.zeros(count, 1, device=waves.device)).last_hidden_state
+        last: Tensor = self.net(pictures, is_longer=torch.zeros(count, 1, device=waves.device)).last_hidden_state
         steps = self.piece_frames(samples) // self.bands
         return last[..., :steps].permute(0, 3, 2, 1).flatten(1, 2)[:, None]  # from [n, width, bands, steps]
 
@@ -138,7 +140,7 @@ class Whisper(Encoder):
         net.layerdrop = 0.0
         self.rate, self.longest = extractor.sampling_rate, extractor.n_samples
         self.spectra = MelSpectra(torch.from_numpy(extractor.mel_filters), extractor.n_fft, extractor.hop_length)
-        self.hop = extractor.hop_length * net.conv1.stride[0] * net.conv2.stride[0]
+        self.hop = int(extractor.hop_length * net.conv1.stride[0] * net.conv2.stride[0])
         self.layers, self.width = config.encoder_layers, config.d_model
 
     def piece_frames(self, samples: int) -> int:

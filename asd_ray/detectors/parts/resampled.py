@@ -19,4 +19,5 @@ def resampled(waves: Tensor, rate: int, to: int) -> Tensor:
     spectrum = torch.fft.rfft(waves)
     bins = min(samples, length)
     spectrum = spectrum[:, : (bins - 1) // 2 + 1]  # without the half of the lower rate itself, whose phase is lost
-    return torch.fft.irfft(spectrum, length) * (length / samples)
+    resampled: Tensor = torch.fft.irfft(spectrum, length) * (length / samples)
+    return resampled
