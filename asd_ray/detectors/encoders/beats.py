@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ from asd_ray.detectors.encoders.encoder import Encoder
 from asd_ray.detectors.encoders.fbank import KaldiFbank
 from asd_ray.errors import AsdRayError
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # openbeats imports transformers, which then never asks for a file
 load_torchaudio()  # openbeats imports it, and cannot beside a torch without CUDA
 
 from openbeats.beats_encoder import BeatsEncoder  # noqa: E402
