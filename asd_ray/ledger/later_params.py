@@ -11,6 +11,7 @@ from typing import Any
 
 LATER: dict[str, dict[str, Any]] = {
     "aegan_ad": {"backends": ""},
+    "ganomaly": {"backends": ""},
     "id_classifier": {"warp": "image"},
 }
 

@@ -23,7 +23,7 @@ MORE = [
 ]
 RUNS = [*FAMILIES, *MORE]
 ON_THE_CPU = {"twfr_gmm"}  # sorts and fits with numpy and scikit-learn; only its features are made on the device
-WITH_EMBEDDINGS = {"aegan_ad", "complex_net", "embedding_knn", "id_classifier", "stgram"}
+WITH_EMBEDDINGS = {"aegan_ad", "complex_net", "embedding_knn", "ganomaly", "id_classifier", "stgram"}
 WITH_MAPS = {"aegan_ad", "autoencoder", "group_made", "idnn"}
 
 
