@@ -4,8 +4,8 @@
 
 trains `embedding_knn` once per machine and seed, with the short setting of demo_families.py, and prints the objective
 of each backend: the harmonic mean of the AUC and pAUC cells of DCASE 2022, as the mean over the seeds. FOLDER gets the
-demo set. The last columns are the mean over the machines and the lowest of all. `python -m benchmarks backends` measures
-seconds of learning and scoring instead.
+demo set. The last columns are the mean over the machines and the lowest of all. `python -m benchmarks backends`
+measures seconds of learning and scoring instead.
 """
 
 from __future__ import annotations

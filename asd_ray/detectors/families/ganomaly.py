@@ -12,8 +12,8 @@ Left open, and chosen here: the paper has images of 32 × 32 and not audio, so w
 AEGAN-AD, to allow a comparison, and a window starts every 8 frames. A clip's score is the mean or the largest over its
 windows; the authors' code also rescales scores to [0, 1] by those of the other test clips, which is left out here. The
 mean absolute difference of the spectrograms is a second score: it has the largest weight in training, but the paper
-does not score by it. Nor does it compare the codes of clips, as `backends` do. A discriminator that makes no more mistakes (a loss below 0.00001) is reset to its own initial
-weights, not to new random ones.
+does not score by it. Nor does it compare the codes of clips, as `backends` do. A discriminator that makes no more
+mistakes (a loss below 0.00001) is reset to its own initial weights, not to new random ones.
 
 Published, harmonic mean of AUC source, AUC target and pAUC in per cent, DCASE 2022 development, in the table of Jiang
 et al. 2023: bearing 55.40, fan 53.60, gearbox 53.44, slider 63.10, ToyCar 52.48.
@@ -76,8 +76,8 @@ class Ganomaly:
     A window starts every `hop` frames, in training and in scoring. `channels` is the width of the first convolution,
     the last has 16 times as many; `latent` is the length of a code. The training loss weighs by `w_adv` the squared
     difference of the discriminator's features, by `w_con` the absolute difference of the spectrograms, and by `w_enc`
-    the squared difference of the codes. `backends` names backends, such as "pca,knn_dn", that compare the mean code of a
-    clip with those of all training clips.
+    the squared difference of the codes. `backends` names backends, such as "pca,knn_dn", that compare the mean code of
+    a clip with those of all training clips.
 
     Variants: `z_mean` and `z_max` over a clip's windows, the difference of codes as in the paper; `x_mean` and `x_max`,
     that of the spectrograms; and one for each of `backends`.

@@ -15,6 +15,7 @@ from asd_ray.detectors.parts.training import check_whole
 
 METRIC = "euclidean"
 
+
 @dataclass(frozen=True, kw_only=True)
 class BandKnn:
     """The mean over `bands` of the distance to the nearest `k` clips in each, after the idea of BEAM.
