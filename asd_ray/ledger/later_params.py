@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-LATER: dict[str, dict[str, Any]] = {"id_classifier": {"warp": "image"}}
+LATER: dict[str, dict[str, Any]] = {
+    "embedding_knn": {"featex": 0.0, "branch_losses": 0.0, "spec_masks": 0, "balance": 0.0},
+    "id_classifier": {"warp": "image"},
+}
 
 
 def all_params(family: str, params: Mapping[str, Any]) -> dict[str, Any]:
