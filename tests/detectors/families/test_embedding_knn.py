@@ -13,6 +13,7 @@ from torch import Tensor
 from asd_ray.clips.bank import Bank, ClipSet, open_bank
 from asd_ray.detectors import Context, Scores
 from asd_ray.detectors.families.embedding_knn import PENALTY, EmbeddingKnn, _optimiser
+from asd_ray.detectors.parts.backends import targets_of
 from asd_ray.detectors.parts.classifier import VARIANTS, Classifier
 from asd_ray.detectors.parts.heads import AdaProj, SubClusterAdaCos
 from asd_ray.detectors.parts.waves import Waves
@@ -76,7 +77,6 @@ def test_every_setting_changes_the_scores(context: Context, bank: Bank) -> None:
         {"mix": 0.5},
         {"alpha": 0.3},
         {"lr": 1e-2},
-        {"branches": "stft3"},
         {"branches": "multi"},
         {"featex": 1.0},
         {"branch_losses": 1.0},
@@ -216,15 +216,7 @@ def planted(bank_of: MakeBank) -> Bank:
 
 @pytest.mark.parametrize(
     "setting",
-    [
-        {},
-        {"branches": "stft3"},
-        {"branches": "multi"},
-        {"featex": 0.5},
-        {"branch_losses": 1.0},
-        {"spec_masks": 1},
-        {"balance": 0.5},
-    ],
+    [{}, {"branches": "multi"}, {"featex": 0.5}, {"branch_losses": 1.0}, {"spec_masks": 1, "balance": 0.5}],
     ids=str,
 )
 def test_planted_anomalies_get_higher_scores(context: Context, planted: Bank, setting: dict[str, Any]) -> None:
@@ -270,15 +262,11 @@ def test_what_changes_the_clips_of_training_alone_leaves_scoring_as_it_is(
 
 
 def test_extra_settings_have_no_effect_where_they_have_nothing_to_work_on(context: Context, bank: Bank) -> None:
-    """One branch has none to be exchanged with, and id 01 has no target clips."""
+    """One branch has no other to be exchanged with, and clips of one domain have no other to be balanced with."""
     train, test = bank.select(split="train"), bank.select(split="test")
-    (plain, extra) = (
-        fitted(context, train, branches="fft", **each).score(test)
-        for each in ({}, {"featex": 1.0, "branch_losses": 1.0})
-    )
-    np.testing.assert_array_equal(plain["nll"], extra["nll"])
     sources = train.take((train.frame["domain"] == "source").to_numpy())
-    (plain, extra) = (fitted(context, sources, branches="fft", balance=each).score(test) for each in (0.0, 0.9))
+    settings: list[dict[str, Any]] = [{}, {"featex": 1.0, "branch_losses": 1.0, "balance": 0.9}]
+    plain, extra = (fitted(context, sources, branches="fft", **each).score(test) for each in settings)
     np.testing.assert_array_equal(plain["nll"], extra["nll"])
 
 
@@ -292,14 +280,14 @@ def test_balance_is_the_share_of_target_clips_in_training(
         seen.append(positions)
         return plain(self, positions)
 
-    detector = EmbeddingKnn(context, **{**SMALL, "branches": "fft", "epochs": 30, "backends": ""}, balance=0.5)
+    detector = EmbeddingKnn(context, **{**SMALL, "branches": "fft", "epochs": 12, "backends": ""}, balance=0.5)
     monkeypatch.setattr(Waves, "__call__", note)
     for _ in detector.fit(train):
         pass
-    is_target = torch.from_numpy((train.frame["domain"] == "target").to_numpy())
-    assert [len(each) for each in seen] == [6] * 60
+    is_target = targets_of(train)
+    assert [len(each) for each in seen] == [6] * 24
     assert float(is_target.float().mean()) == pytest.approx(1 / 6)
-    assert float(is_target[torch.cat(seen)].float().mean()) == pytest.approx(0.5, abs=0.1)
+    assert float(is_target[torch.cat(seen)].float().mean()) == pytest.approx(0.5, abs=0.13)
 
 
 @pytest.mark.parametrize("head", ["scac", "adaproj"])
@@ -333,7 +321,7 @@ def test_the_front_end_gives_the_samples_in_use(context: Context) -> None:
     ("params", "message"),
     [
         ({"head": "arcface"}, "head of EmbeddingKnn must be one of scac, adaproj but got 'arcface'"),
-        ({"branches": "mel"}, "branches of EmbeddingKnn must be one of both, fft, stft but got 'mel'"),
+        ({"branches": "mel"}, "branches of EmbeddingKnn must be one of both, fft, stft, stft3, multi but got 'mel'"),
         ({"sub_clusters": 0}, "sub_clusters of EmbeddingKnn must be a whole number of at least 1"),
         (
             {"head": "adaproj", "branches": "fft", "sub_clusters": 128},
