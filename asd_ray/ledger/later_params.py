@@ -11,6 +11,7 @@ from typing import Any
 
 LATER: dict[str, dict[str, Any]] = {
     "aegan_ad": {"backends": ""},
+    "embedding_knn": {"featex": 0.0, "branch_losses": 0.0, "spec_masks": 0, "balance": 0.0},
     "ganomaly": {"backends": ""},
     "id_classifier": {"warp": "image"},
 }

@@ -68,3 +68,18 @@ def test_paper_of_cannot_have_it(space: Space) -> None:
     own = replace(space, paper_of={2020: {"fan": {"warp": "time"}}})
     with pytest.raises(AsdRayError, match="has 'warp', which PAPER_OF cannot have: PAPER does not name it"):
         paper_draw(own, family("id_classifier"))
+
+
+@pytest.mark.parametrize(
+    "own",
+    [{}, {"branches": "fft"}, {"branches": "multi", "featex": 0.5, "branch_losses": 1.0}, {"balance": 0.2}],
+    ids=str,
+)
+def test_parameters_that_only_some_draws_have(own: dict[str, Any]) -> None:
+    """A net of one branch has none to exchange, so its draws do not have `featex` and `branch_losses`."""
+    space = family("embedding_knn").search_space()
+    params = {**space.paper, **own}
+    found = redraw(space, params)
+    assert found is not None
+    assert found.params == params
+    assert ("featex" in found.suggested) == (params["branches"] != "fft")

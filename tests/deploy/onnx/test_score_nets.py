@@ -27,6 +27,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("embedding_knn", {}),
     ("embedding_knn", {"head": "adaproj", "branches": "stft", "backends": "knn"}),
     ("embedding_knn", {"branches": "fft", "seconds": 1.0}),
+    ("embedding_knn", {"branches": "multi", "seconds": 0.5, "featex": 0.5, "branch_losses": 1.0}),
     ("flow_aff", {}),
     ("flow_aff", {"flow": "glow", "glow_width": 8, "glow_steps": 2, "lr": 0.01}),
     ("ganomaly", {}),
