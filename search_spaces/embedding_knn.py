@@ -22,7 +22,7 @@ PAPER: dict[str, Any] = {
 
 
 def space(trial: Any) -> dict[str, Any]:
-    return {
+    params = {
         "head": trial.suggest_categorical("head", ["scac", "adaproj"]),
         "sub_clusters": trial.suggest_categorical("sub_clusters", [4, 8, 16, 32]),
         "learned": trial.suggest_categorical("learned", [False, True]),
@@ -34,3 +34,7 @@ def space(trial: Any) -> dict[str, Any]:
         "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
         "epochs": trial.suggest_int("epochs", 5, 30),
     }
+    params["labels"] = trial.suggest_categorical("labels", ["real", "kmeans", "ward", "vq"])
+    if params["labels"] != "real":
+        params["clusters"] = trial.suggest_categorical("clusters", [4, 8, 16, 32])
+    return params

@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-LATER: dict[str, dict[str, Any]] = {"id_classifier": {"warp": "image"}}
+LATER: dict[str, dict[str, Any]] = {
+    "complex_net": {"labels": "real", "clusters": 8},
+    "embedding_knn": {"labels": "real", "clusters": 8},
+    "id_classifier": {"warp": "image", "labels": "real", "clusters": 8},
+    "stgram": {"labels": "real", "clusters": 8},
+}
 
 
 def all_params(family: str, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.augment import mixed, mixing_weights, soft_labels
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import AdaProj, SubClusterAdaCos, divergence
+from asd_ray.detectors.parts.pseudo_labels import check_labels, training_classes, why_no_classes
 from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.detectors.parts.waves import MAX_CLIPS, Waves
 from asd_ray.families.resources import Resources
@@ -61,6 +62,10 @@ class EmbeddingKnn:
     `learned` they are trained too. `branches` selects the nets. `mix` is the fraction of clips that are mixed, in
     proportions from Beta(`alpha`, `alpha`). With `smote_ratio` above 0 the backends get interpolated target clips, up
     to this ratio to the source clips.
+
+    `labels` are "real" (ids, or attributes of a machine with one id) or the method by which the clips of an id without
+    attributes are split into `clusters` classes: "kmeans", "ward" or "vq"; see `pseudo_labels`. A machine whose clips
+    have one real class is always split, by "kmeans" where `labels` are "real".
 
     Variants: `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own class; and one for each of
     `backends` on its embedding.
@@ -85,12 +90,15 @@ class EmbeddingKnn:
         lr: float = 1e-3,
         batch_size: int = 64,
         epochs: int = 10,
+        labels: str = "real",
+        clusters: int = 8,
     ) -> None:
         self.context = context
         self.head, self.sub_clusters, self.learned = head, sub_clusters, learned
         self.branches, self.seconds, self.mix, self.alpha = branches, seconds, mix, alpha
         self.smote_ratio, self.backends = smote_ratio, backends
         self.lr, self.batch_size, self.epochs = lr, batch_size, epochs
+        self.labels, self.clusters = labels, clusters
         for name, known in (("head", HEADS), ("branches", tuple(BRANCHES))):
             must_be(self, name, getattr(self, name) in known, f"one of {', '.join(known)}")
         training.check_whole(self, "sub_clusters", 1)
@@ -102,6 +110,7 @@ class EmbeddingKnn:
         must_be(self, "alpha", 0 < alpha < math.inf, "above 0")
         for name in ("mix", "smote_ratio"):
             must_be(self, name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
+        check_labels(self)
         training.check_training_settings(self)
         classify.backends_for(backends)
         self._fitted = classify.FittedClassifier(self, self._new)
@@ -111,15 +120,15 @@ class EmbeddingKnn:
         return Magnitude(center=False, seconds=self.seconds, short="repeat").at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return Classes.why_too_few(train)
+        return why_no_classes(train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        classes, device = Classes.from_clips(train.frame), self.context.device
-        classifier = self._fitted.start(classes)
+        classes, labels = training_classes(train, self.context, self.labels, self.clusters)
+        classifier, device = self._fitted.start(classes), self.context.device
         head = classifier.head
         assert isinstance(head, SubClusterAdaCos | AdaProj)
-        waves, labels = self._waves(train), classes.labels(train.frame)
-        optimiser, rng = _optimiser(classifier, self.lr), np.random.default_rng(self.context.seed)
+        waves, optimiser = self._waves(train), _optimiser(classifier, self.lr)
+        rng = np.random.default_rng(self.context.seed)
 
         def losses(positions: Tensor) -> dict[str, Tensor]:
             own_labels = to_device(labels[positions], device)
