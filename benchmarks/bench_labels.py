@@ -42,24 +42,28 @@ COLUMNS = (*pseudo_labels.LABELS, NONE)
 UNTRAINED = {"lr": 1e-12, "epochs": 1}  # an epoch sets the running means of batch normalisation
 
 
-def settings(name: str, labels: str, epochs: int) -> dict[str, Any]:
+def settings(name: str, labels: str, epochs: int, seconds: float) -> dict[str, Any]:
     """The parameters of a family in one column."""
     params = {**family(name).search_space().paper, **SHORT.get(name, {})}
+    if "seconds" in params:
+        params["seconds"] = seconds
     if "epochs" in params:
         params["epochs"] = min(epochs, params["epochs"])
+    if "backends" in params:
+        params["backends"] = "knn"
     if labels == NONE and name in CLASSIFIERS:
         return params if params.get("warps") else {**params, **UNTRAINED}
     return params if labels in ("real", NONE) else {**params, "labels": labels}
 
 
 def measured(
-    name: str, labels: str, banks: tuple[Bank, Bank], machine: str, seed: int, epochs: int
+    name: str, labels: str, banks: Sequence[Bank], machine: str, seed: int, epochs: int, seconds: float
 ) -> dict[str, float]:
     """Variant -> the harmonic mean of the cells, after training on the set with real labels or on the hidden one."""
     shown, hidden = banks
     bank = shown if labels == "real" else hidden
     features = FeatureCache(Path(bank.table.root).parent / "cache")
-    detector = family(name).detector(Context(seed=seed, features=features), **settings(name, labels, epochs))
+    detector = family(name).detector(Context(seed=seed, features=features), **settings(name, labels, epochs, seconds))
     for _ in detector.fit(bank.select(machine, split="train")):
         pass
     test = bank.select(machine, split="test")
@@ -75,9 +79,9 @@ def cells_of(scores: Scores, scored: pd.DataFrame, shown: pd.DataFrame) -> dict[
 
 
 def table(outcomes: pd.DataFrame, variant: str = "") -> str:
-    """The means over the seeds and, in brackets, the lowest value. Without a `variant`: of the best one of each trial."""
+    """The means over the seeds and, in brackets, the least; without a `variant`, of the best one of each trial."""
     chosen = outcomes if not variant else outcomes[outcomes["variant"] == variant]
-    values = chosen.groupby(["family", "machine", "labels", "seed"])["value"].max().reset_index()
+    values = chosen.groupby(["family", "machine", "labels", "seed"], as_index=False)["value"].max()
     lines = ["| family | machine | " + " | ".join(COLUMNS) + " |", "|---" * (2 + len(COLUMNS)) + "|"]
     for (name, machine), own in values.groupby(["family", "machine"]):
         cells = [own.loc[own["labels"] == labels, "value"] for labels in COLUMNS]
@@ -94,39 +98,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=10, help="at most so many")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--size", default="small")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of a clip")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     machines, stored = args.machines.split(","), args.folder / "outcomes.jsonl"
-    banks = tuple(
-        open_bank(
-            make_demo(
-                args.folder / (f"{args.size}-hidden" if hide else args.size),
-                size=args.size,
-                machines=machines,
-                hide_labels=hide,
-            ),
-            cache=args.folder / "cache",
+    banks = []
+    for hide in (False, True):
+        made = make_demo(
+            args.folder / f"{args.size}-{args.seconds:g}{'-hidden' * hide}",
+            size=args.size,
+            machines=machines,
+            seconds=args.seconds,
+            hide_labels=hide,
+            grow=True,
         )
-        for hide in (False, True)
-    )
+        banks.append(open_bank(made, cache=args.folder / "cache"))
     rows = [json.loads(line) for line in stored.read_text().splitlines()] if stored.exists() else []
-    keys = ("family", "machine", "labels", "seed", "epochs", "size")
+    keys = ("family", "machine", "labels", "seed", "epochs", "size", "seconds")
     done = {tuple(row[key] for key in keys) for row in rows}
     for seed in range(args.seeds):
         for name in args.families.split(","):
             for machine in machines:
                 for labels in COLUMNS if name in CLASSIFIERS else (NONE,):
-                    key = (name, machine, labels, seed, args.epochs, args.size)
+                    key = (name, machine, labels, seed, args.epochs, args.size, args.seconds)
                     if key in done:
                         continue
-                    found = measured(name, labels, (banks[0], banks[1]), machine, seed, args.epochs)
+                    found = measured(name, labels, banks, machine, seed, args.epochs, args.seconds)
                     own = [dict(zip(keys, key, strict=True)) | {"variant": v, "value": x} for v, x in found.items()]
                     with open(stored, "a", encoding="utf-8") as file:
                         file.writelines(json.dumps(row) + "\n" for row in own)
                     rows += own
                     print(f"{name} of {machine}, {labels}, seed {seed}: {max(found.values()):.3f}", file=sys.stderr)
     outcomes = pd.DataFrame(rows)
-    outcomes = outcomes[(outcomes["epochs"] == args.epochs) & (outcomes["size"] == args.size)]
+    for key in ("epochs", "size", "seconds"):
+        outcomes = outcomes[outcomes[key] == getattr(args, key)]
     print(f"best variant, mean of {args.seeds} seeds (least)\n\n{table(outcomes)}\n")
     print(f"variant `knn`\n\n{table(outcomes, 'knn')}")
     return 0

@@ -2,13 +2,15 @@
 
 A machine of DCASE 2024 and later may have one id and no attributes. Its clips are then clustered, and the clusters are
 the classes. Published: vector quantisation (arXiv 2508.12230) and Ward clustering (2509.12845) as labels for missing
-attributes. What they cluster is an embedding of a pretrained encoder; here it is the spectrum, so that nothing but the
+attributes. Both systems build on pretrained encoders; what is clustered here is the spectrum, so that nothing but the
 sound is needed.
 
 Chosen here: a clip is described by the mean and standard deviation over time of each band of the log-mel spectrogram of
 the DCASE baselines, in dB. The clip's mean level is subtracted from the mean spectrum, because the gain of a recording
-says little about the machine. Values are standardised over the clips and reduced to the first principal components.
-"vq" is a codebook by splitting and refining, after Linde, Buzo, Gray 1980; here one cell is split at a time, so that a
+says little about the machine. Both are reduced to their first principal components. They are not standardised before:
+a band without sound would count as much as the line of a motor. On the demo set that lowers the agreement of 8 k-means
+clusters with the hidden ids (adjusted mutual information) from .83 to .46 for fan and from .79 to .77 for valve. "vq"
+is a codebook by splitting and refining, after Linde, Buzo, Gray 1980; here one cell is split at a time, so that a
 codebook may have any size.
 """
 
@@ -88,7 +90,8 @@ def _split(clips: ClipSet, context: Context, method: str, clusters: int) -> list
     machine_ids = (clips.frame["machine"] + "/" + clips.frame["id"]).to_numpy(object)
     for machine_id in sorted(set(names[names == machine_ids])):
         own = np.flatnonzero(names == machine_id)
-        numbers = clustered(standardised(spectrum_statistics(clips.take(own), context)), clusters, method, context.seed)
+        rows = principal_components(spectrum_statistics(clips.take(own), context))
+        numbers = clustered(rows, clusters, method, context.seed)
         names[own] = [f"{machine_id}/~{number}" for number in numbers]
     return [str(name) for name in names]
 
@@ -104,17 +107,12 @@ def spectrum_statistics(clips: ClipSet, context: Context) -> Rows:
     return np.round(np.array(rows) / RESOLUTION) * RESOLUTION
 
 
-def standardised(rows: Rows) -> Rows:
-    """[clips, components]: the first principal components of standardised columns; constant columns are left out."""
+def principal_components(rows: Rows) -> Rows:
+    """[clips, components]: the first principal components of the statistics, in dB."""
     centred = rows - rows.mean(0)
-    deviation = centred.std(0)
-    varies = deviation > RESOLUTION / 10
-    if not varies.any():
-        return np.zeros((len(rows), 1))
-    scaled = centred[:, varies] / deviation[varies]
-    axes = np.linalg.svd(scaled, full_matrices=False)[2][:COMPONENTS]
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:COMPONENTS]
     axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]  # the sign of an axis is arbitrary
-    components: Rows = np.round(scaled @ axes.T, DECIMALS) + 0.0  # equal clips stay equal; no negative zeros
+    components: Rows = np.round(centred @ axes.T, DECIMALS) + 0.0  # equal clips stay equal; no negative zeros
     return components
 
 
@@ -147,7 +145,7 @@ def codebook(rows: Rows, size: int) -> Rows:
     then all codes are moved to the means of their cells until no row changes its cell. If a split leaves no more cells
     than before, the codebook stays smaller than `size`.
     """
-    codes = rows.mean(0, keepdims=True)
+    codes: Rows = rows.mean(0, keepdims=True)
     while len(codes) < size:
         cells = _nearest(rows, codes)
         errors = np.array([((rows[cells == k] - codes[k]) ** 2).sum() for k in range(len(codes))])
