@@ -43,4 +43,7 @@ def space(trial: Any) -> dict[str, Any]:
     if params["branches"] not in ("fft", "stft"):  # these need several branches
         params["featex"] = trial.suggest_categorical("featex", [0.0, 0.25, 0.5])
         params["branch_losses"] = trial.suggest_categorical("branch_losses", [0.0, 0.3, 1.0])
+    params["labels"] = trial.suggest_categorical("labels", ["real", "kmeans", "ward", "vq"])
+    if params["labels"] != "real":
+        params["clusters"] = trial.suggest_categorical("clusters", [4, 8, 16, 32])
     return params

@@ -33,6 +33,7 @@ MORE: dict[str, tuple[str, dict[str, Any]]] = {  # settings with code of their o
     "complex_net, mixed": ("complex_net", {"encoder": "log_mel", "mix": True}),
     "embedding_knn, adaproj": ("embedding_knn", {"head": "adaproj", "backends": BACKENDS}),
     "embedding_knn, multi": ("embedding_knn", {"branches": "multi", "featex": 0.5, "branch_losses": 1.0, **MASKED}),
+    "embedding_knn, clustered": ("embedding_knn", {"labels": "ward", "clusters": 3, "backends": "knn"}),
     "flow_aff, glow": ("flow_aff", {"flow": "glow", "glow_width": 8, "glow_steps": 2}),
     "id_classifier, warped": ("id_classifier", {"warps": 2, "mix": "both", "head": "arcface"}),
     "id_classifier, resampled": ("id_classifier", {"warps": 2, "warp": "time"}),

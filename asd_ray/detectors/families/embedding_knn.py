@@ -53,6 +53,7 @@ from asd_ray.detectors.parts.balanced import balanced_draws
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.feature_exchange import ExtraHeads
 from asd_ray.detectors.parts.heads import AdaProj, SubClusterAdaCos, divergence
+from asd_ray.detectors.parts.pseudo_labels import check_labels, training_classes, why_no_classes
 from asd_ray.detectors.parts.spec_masks import draw_masks
 from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.detectors.parts.waves import MAX_CLIPS, Waves
@@ -87,6 +88,10 @@ class EmbeddingKnn:
     over frequency, of each spectrogram in training. With `balance` above 0, target clips are that share of the clips in
     training.
 
+    `labels` are "real" (ids, or attributes of a machine with one id) or the method by which the clips of an id without
+    attributes are split into `clusters` classes: "kmeans", "ward" or "vq"; see `pseudo_labels`. A machine whose clips
+    have one real class is always split, by "kmeans" where `labels` are "real".
+
     Variants: `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own class; and one for each of
     `backends` on its embedding.
     """
@@ -114,6 +119,8 @@ class EmbeddingKnn:
         branch_losses: float = 0.0,
         spec_masks: int = 0,
         balance: float = 0.0,
+        labels: str = "real",
+        clusters: int = 8,
     ) -> None:
         self.context = context
         self.head, self.sub_clusters, self.learned = head, sub_clusters, learned
@@ -121,6 +128,7 @@ class EmbeddingKnn:
         self.smote_ratio, self.backends = smote_ratio, backends
         self.lr, self.batch_size, self.epochs = lr, batch_size, epochs
         self.featex, self.branch_losses, self.spec_masks, self.balance = featex, branch_losses, spec_masks, balance
+        self.labels, self.clusters = labels, clusters
         for name, known in (("head", HEADS), ("branches", tuple(BRANCHES))):
             must_be(self, name, getattr(self, name) in known, f"one of {', '.join(known)}")
         training.check_whole(self, "sub_clusters", 1)
@@ -135,6 +143,7 @@ class EmbeddingKnn:
         must_be(self, "alpha", 0 < alpha < math.inf, "above 0")
         for name in ("mix", "smote_ratio", "featex"):
             must_be(self, name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
+        check_labels(self)
         training.check_training_settings(self)
         classify.backends_for(backends)
         self._fitted = classify.FittedClassifier(self, self._new)
@@ -144,15 +153,15 @@ class EmbeddingKnn:
         return Magnitude(center=False, seconds=self.seconds, short="repeat").at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return Classes.why_too_few(train)
+        return why_no_classes(train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        classes, device = Classes.from_clips(train.frame), self.context.device
-        classifier = self._fitted.start(classes)
+        classes, labels = training_classes(train, self.context, self.labels, self.clusters)
+        classifier, device = self._fitted.start(classes), self.context.device
         head = classifier.head
         assert isinstance(head, SubClusterAdaCos | AdaProj)
-        waves, labels = self._waves(train), classes.labels(train.frame)
-        extra_heads, rng = self._extra_heads(len(classes)), np.random.default_rng(self.context.seed)
+        waves, extra_heads = self._waves(train), self._extra_heads(len(classes))
+        rng = np.random.default_rng(self.context.seed)
         optimiser = _optimiser(classifier, self.lr, extra_heads.parameters())
         for_draws, for_masks, for_exchange = (np.random.default_rng([self.context.seed, n]) for n in (1, 2, 3))
         draws = balanced_draws(targets_of(train), self.balance, for_draws)
