@@ -41,7 +41,7 @@ def bank(bank_of: Callable[[dict[str, npt.NDArray[np.floating]]], Bank]) -> Bank
     )
 
 
-def test_six_families_have_embeddings() -> None:
+def test_seven_families_have_embeddings() -> None:
     assert sorted(name for name in FAMILIES if hasattr(family(name).detector, "embeddings")) == sorted(QUICK)
 
 

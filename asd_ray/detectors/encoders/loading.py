@@ -133,9 +133,10 @@ def load_encoder(pretrained: str, files: Mapping[str, str]) -> Encoder:
     adapter = NETS[net]
     try:
         module = importlib.import_module(f"{HERE}.{adapter.module}")
-    except ImportError as error:
+    except (ImportError, RuntimeError, OSError) as error:  # the latter two: it was built for another torch
         raise AsdRayError(
-            f"the encoder {net} needs a package that is not installed ({error}); pip install 'asd_ray[{adapter.extra}]'"
+            f"the encoder {net} needs a package that cannot be imported ({error}); pip install "
+            f"'asd_ray[{adapter.extra}]'"
         ) from error
     encoder: Encoder = module.build(net, path)
     return encoder.eval().requires_grad_(False)
