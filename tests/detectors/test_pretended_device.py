@@ -18,7 +18,13 @@ from asd_ray.detectors import FAMILIES
 
 HERE = Path(__file__).parent
 MORE = [
-    *("aegan_ad, batch norm", "complex_net, mixed", "embedding_knn, adaproj", "embedding_knn, clustered", "embedding_knn, multi"),
+    *(
+        "aegan_ad, batch norm",
+        "complex_net, mixed",
+        "embedding_knn, adaproj",
+        "embedding_knn, clustered",
+        "embedding_knn, multi",
+    ),
     *("flow_aff, glow", "id_classifier, warped", "id_classifier, resampled", "stgram, noisy"),
 ]
 RUNS = [*FAMILIES, *MORE]
