@@ -31,11 +31,6 @@ def tables(keys: Sequence[str]) -> Iterator[tuple[Paper, PaperTable]]:
         yield from ((paper, table) for table in paper.tables)
 
 
-def problems(left_out: Sequence[str]) -> list[str]:
-    """The lines about trials that did not end well, without rows and machines that no run can have."""
-    return [line for line in left_out if ", seed " in line]
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, metavar="DIR", help="the dataset")
@@ -73,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 continue
             print("\n".join(markdown_lines(result)))
             print(f"\n{time.perf_counter() - began:.0f} s\n", flush=True)
-            failed += [f"{place}: {line}" for line in problems(result.left_out)]
+            failed += [f"{place}: {line}" for line in result.failed]
     print(f"All tables: {time.perf_counter() - started:.0f} s. Failed: {len(failed)}")
     print("\n".join(f"- {line}" for line in failed))
     return 1 if failed else 0

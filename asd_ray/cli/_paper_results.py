@@ -70,9 +70,10 @@ def number(record: Mapping[str, Any], value: str, decimals: int) -> str:
 
 
 def remarks(result: PaperResult) -> Iterator[str]:
-    """What holds for all rows, and one line for each row or machine that was left out."""
+    """What holds for all rows, and one line for each row or machine that was left out, and for each failed trial."""
     yield from (f"note: {note}" for note in result.notes)
     yield from (f"left out: {reason}" for reason in result.left_out)
+    yield from (f"failed: {reason}" for reason in result.failed)
     if any(each.spread is not None for each in result.numbers):
         yield "spread: the standard deviation over the seeds"
 

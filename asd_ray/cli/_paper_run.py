@@ -66,7 +66,7 @@ def one_table(paper: Paper, tables: Sequence[PaperTable]) -> PaperTable:
 
 
 def run_table(args: argparse.Namespace, command: str) -> int:
-    """Train what is missing, and print our numbers beside the published ones."""
+    """Train what is missing, and print our numbers beside the published ones. 1 if a trial failed."""
     from asd_ray.tuning.environment import check_packages
 
     check_packages(serial=args.serial)  # before the next imports, which need them
@@ -117,7 +117,7 @@ def run_table(args: argparse.Namespace, command: str) -> int:
         write_paper_page(result, args.html)
         if not quiet:
             say(f"page: {args.html}")
-    return 0
+    return 1 if result.failed else 0
 
 
 def _print_result(args: argparse.Namespace, result: PaperResult) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,7 @@ class Measured:
     variants: tuple[str, ...]  # of each member
     clips: int  # test clips that were measured
     chosen: tuple[tuple[Training, ...], ...] = ()  # of each member: what entered, the best by test labels first
+    missing: tuple[str, ...] = ()  # why a setting with alternatives does not count: its trial failed
 
 
 def measure(
@@ -51,17 +52,34 @@ def measure(
     """The numbers of one machine and seed. AsdRayError says why there are none.
 
     Where the authors took the best of several variants, each is measured, and the best one by test labels counts here,
-    too.
+    too. Where a member has several settings, those whose trial failed are missing, and the others count.
     """
-    members = [
-        [(each, _by_variant(ledger, stored_trial(ledger, each, machine, seed, conditions))) for each in own]
-        for own in planned.trainings_of(machine)
-    ]
+    members, missing = [], []
+    for own in planned.trainings_of(machine):
+        scored, reasons = _stored(ledger, own, machine, seed, conditions)
+        if not scored:
+            raise AsdRayError(reasons[0])
+        members.append(scored)
+        missing += reasons
     candidates = [
         _measure_variants(table, planned.row, machine, members, variants, conditions)
         for variants in itertools.product(*(member.variants_on(machine) for member in planned.row.members))
     ]
-    return max(candidates, key=lambda candidate: sum(candidate.values))
+    best = max(candidates, key=lambda candidate: sum(candidate.values))
+    return replace(best, missing=tuple(missing))
+
+
+def _stored(
+    ledger: Ledger, trainings: Sequence[Training], machine: str, seed: int, conditions: Conditions
+) -> tuple[list[Scored], list[str]]:
+    """The stored scores of a member's trainings, and why some have none."""
+    scored, reasons = [], []
+    for each in trainings:
+        try:
+            scored.append((each, _by_variant(ledger, stored_trial(ledger, each, machine, seed, conditions))))
+        except AsdRayError as error:
+            reasons.append(str(error))
+    return scored, reasons
 
 
 def stored_trial(ledger: Ledger, training: Training, machine: str, seed: int, conditions: Conditions) -> TrialRecord:

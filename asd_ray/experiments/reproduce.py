@@ -39,7 +39,7 @@ def reproduce(experiment: Experiment, clips: ClipTable, ledger: Ledger, search: 
     for seed in range(experiment.seeds):
         for training in plan.trainings:
             search(training, seed)
-    left_out = list(plan.left_out)
+    failed: list[str] = []
     results: dict[str, Results] = {}
     differs: dict[str, tuple[str, ...]] = {}
     for planned in plan.planned:
@@ -47,25 +47,29 @@ def reproduce(experiment: Experiment, clips: ClipTable, ledger: Ledger, search: 
         of_row = differences.of_row(table, planned, found, clips.frame, experiment.conditions)
         results[planned.row.name] = found
         differs[planned.row.name] = (*of_row, *_part(experiment, found))
-        left_out += reasons
+        failed += reasons
     numbers = [each for row in plan.rows for each in _numbers(experiment, row, results.get(row.name, {}))]
     notes = differences.of_all(table, clips, list(results.values()), experiment.conditions, experiment.is_demo)
     run = ledger.layout.root
-    return PaperResult(experiment.paper, table, run, tuple(numbers), differs, tuple(left_out), tuple(notes))
+    return PaperResult(
+        experiment.paper, table, run, tuple(numbers), differs, plan.left_out, tuple(failed), tuple(notes)
+    )
 
 
 def _measured(experiment: Experiment, planned: PlannedRow, ledger: Ledger) -> tuple[Results, list[str]]:
-    """What is measured on each machine, and a line for each machine and seed without a number."""
+    """What is measured on each machine, and a line for each failed trial that is missing there."""
     results: Results = {}
     reasons = []
     for machine in planned.machines:
         for seed in range(experiment.seeds):
+            where = f"{planned.row.name} on {machine}, seed {seed}"
             try:
                 found = measure(ledger, experiment.table, planned, machine, seed, experiment.conditions)
             except AsdRayError as error:
-                reasons.append(f"{planned.row.name} on {machine}, seed {seed}: {error}")
+                reasons.append(f"{where}: {error}")
             else:
                 results.setdefault(machine, {})[seed] = found
+                reasons += [f"{where}: one of its settings is missing: {reason}" for reason in found.missing]
     return results, reasons
 
 

@@ -53,7 +53,8 @@ class PaperResult:
     run: str
     numbers: tuple[Number, ...]
     differs: Mapping[str, tuple[str, ...]]  # row -> what differs from the paper's protocol, for rows that were run
-    left_out: tuple[str, ...]  # rows and machines without our numbers, each with the reason
+    left_out: tuple[str, ...]  # rows and machines that no run can have, each with the reason
+    failed: tuple[str, ...] = ()  # numbers that are missing because a trial did not end well, each with the reason
     notes: tuple[str, ...] = ()  # what differs for all rows
 
     def number(self, row: str, machine: str, measure: str) -> Number:

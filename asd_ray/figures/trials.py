@@ -35,7 +35,7 @@ class Chosen:
     def caption(self) -> str:
         trained_on = self.record.machines
         jointly = "" if len(trained_on) == 1 else f" on {', '.join(trained_on)}"
-        return f"{self.record.name}{jointly}, {self.record.epochs} epochs: {self.relation}"
+        return f"{self.record.name}{jointly}, {_epochs(self.record.epochs)}: {self.relation}"
 
 
 class StatesOfRun:
@@ -135,7 +135,7 @@ def _same(params: Mapping[str, Any], setting: Mapping[str, Any]) -> bool:
 
 def _cut(record: TrialRecord, setting: Mapping[str, Any]) -> str:
     epochs = setting.get(CAPPED)
-    return f", which has {epochs} epochs" if epochs is not None and record.epochs != epochs else ""
+    return f", which has {_epochs(epochs)}" if epochs is not None and record.epochs != epochs else ""
 
 
 def _objective(record: TrialRecord) -> float:
@@ -144,3 +144,7 @@ def _objective(record: TrialRecord) -> float:
 
 def _newest(records: Sequence[TrialRecord]) -> TrialRecord:
     return max(records, key=lambda record: (record.created, record.number))
+
+
+def _epochs(number: int) -> str:
+    return f"{number} epoch{'s' * (number != 1)}"

@@ -46,6 +46,7 @@ def paper_page(result: PaperResult) -> str:
             differs=result.differs,
             notes=result.notes,
             left_out=result.left_out,
+            failed=result.failed,
             has_spread=any(each.spread is not None for each in result.numbers),
         )
     )

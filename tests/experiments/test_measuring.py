@@ -151,6 +151,24 @@ def test_the_best_settings_of_a_member_by_test_labels_are_combined_with_the_othe
     assert "--alternatives" not in of_row
 
 
+def test_of_several_settings_the_failed_ones_are_missing_and_the_others_count(ledger: Ledger) -> None:
+    row = GIRI.row("System 2, mean")
+    settings = [row.members[0].params_on("fan"), *row.members[0].alternatives_on("fan")][:3]
+    first, failed, last = (training("id_classifier", **params) for params in settings)
+    made = training("group_made")
+    commit(ledger, first, scores({"probability": (0.5, 1.0)}))
+    commit(ledger, failed, None, status="failed", error="ValueError: no such sound")
+    commit(ledger, last, scores({"probability": (2.0, 1.0)}))
+    planned = PlannedRow(row, ("fan",), ((first, failed, last), (made,)))
+    with pytest.raises(AsdRayError, match="no trial of group_made with this setting"):
+        measure(ledger, GIRI, planned, "fan", 0, Conditions())
+    commit(ledger, made, scores({"all": (1.0, 1.0)}))
+    found = measure(ledger, GIRI, planned, "fan", 0, Conditions())
+    assert found.chosen == ((last, first), (made,))
+    assert len(found.missing) == 1
+    assert "did not end well: ValueError: no such sound" in found.missing[0]
+
+
 def test_the_best_of_several_scores_is_taken_where_the_authors_took_it(ledger: Ledger) -> None:
     member = AEGAN.row("Ours").members[0]
     variants = {variant: (float(variant == "D_knn") * 5, 1.0) for variant in member.variants}

@@ -49,7 +49,7 @@ def test_by_label_shows_the_id_of_the_paper(small: SmallRun) -> None:
     assert axes.get_title() == "fan, id 02"
     of_id = {label: count(small, split=TEST, id="02", label=label) for label in (NORMAL, ANOMALY)}
     assert points(axes) == {"normal": (BLUE, of_id[NORMAL]), "anomaly": (RED, of_id[ANOMALY])}
-    assert "fan-complex_net-0000, 1 epochs: not the paper's setting" in caption(figure)
+    assert "fan-complex_net-0000, 1 epoch: not the paper's setting" in caption(figure)
     assert "250 iterations, learning rate 1000, seed 0" in caption(figure)
     assert "Not drawn: pump, slider, valve." in caption(figure)
 

@@ -112,8 +112,8 @@ def path_of(pretrained: str, files: Mapping[str, str]) -> str:
     if net not in NETS:
         raise unknown("encoder", net, NETS)
     cure = (
-        f"bring {NETS[net].expected}: --weights {net}=PATH, or {net} in the folder of ${WEIGHTS_VARIABLE}, on every "
-        "node the one with which the trial was first run"
+        f"bring {NETS[net].expected}, the one with which the trial was first run, on every node: as {net} in the "
+        f"folder of ${WEIGHTS_VARIABLE}, or in a search with --weights {net}=PATH"
     )
     path = files.get(net) or weights_files().get(net)
     if path is None:
