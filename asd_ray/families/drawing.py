@@ -91,7 +91,7 @@ class PartialFixedTrial:
         if name in self._fixed:
             return self._fixed[name]
         if name in self._brought:
-            choices = [choice for choice in choices if choice in self._brought[name]]
+            choices = [choice for choice in choices if choice in self._brought[name]] or choices
         return self._trial.suggest_categorical(name, choices)
 
     def _suggest(self, suggest: Callable[..., Any]) -> Callable[..., Any]:
