@@ -31,6 +31,8 @@ def space(trial: Any) -> dict[str, Any]:
         "lr": trial.suggest_float("lr", 3e-5, 1e-3, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
         "epochs": trial.suggest_int("epochs", 20, 100),
+        "supplemental_class": trial.suggest_categorical("supplemental_class", [False, True]),
+        "supplemental_bank": trial.suggest_categorical("supplemental_bank", [False, True]),
     }
     if params["encoder"] == "complex":
         params["attention"] = trial.suggest_categorical("attention", [True, False])

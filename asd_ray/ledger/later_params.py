@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-LATER: dict[str, dict[str, Any]] = {"id_classifier": {"warp": "image"}}
+SUPPLEMENTAL: dict[str, Any] = {"supplemental_class": False, "supplemental_bank": False}
+LATER: dict[str, dict[str, Any]] = {
+    "autoencoder": {"subtract_noise": 0.0},
+    "complex_net": SUPPLEMENTAL,
+    "embedding_knn": {"noise_mix": 0.0, **SUPPLEMENTAL},
+    "id_classifier": {"warp": "image", **SUPPLEMENTAL},
+    "idnn": {"subtract_noise": 0.0},
+    "stgram": {"noise_mix": 0.0, **SUPPLEMENTAL},
+    "twfr_gmm": {"subtract_noise": 0.0},
+}
 
 
 def all_params(family: str, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,9 @@ def add_demo(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     command.add_argument("--machine", action="append", metavar="NAME", help="only this machine; may be repeated")
     command.add_argument("--seconds", type=float, help="length of each clip (default: depends on --size)")
     command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--supplemental", action="store_true", help="also clips without noise and of noise alone, as in DCASE 2025"
+    )
     command.set_defaults(act=_demo)
 
 
@@ -36,6 +39,7 @@ def _demo(args: argparse.Namespace) -> int:
             machines=args.machine,
             seed=args.seed,
             seconds=args.seconds,
+            supplemental=args.supplemental,
             progress=progress,
         )
     say(f"the demo set is in {folder}; to see what it contains: {typed('asd-ray', 'data', 'check', folder)}")

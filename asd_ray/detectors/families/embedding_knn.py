@@ -42,6 +42,13 @@ from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.augment import mixed, mixing_weights, soft_labels
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import AdaProj, SubClusterAdaCos, divergence
+from asd_ray.detectors.parts.supplemental import (
+    NoiseMix,
+    check_switches,
+    further_classes,
+    why_unsuited,
+    with_further_classes,
+)
 from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.detectors.parts.waves import MAX_CLIPS, Waves
 from asd_ray.families.resources import Resources
@@ -60,10 +67,11 @@ class EmbeddingKnn:
     `sub_clusters` is the number of centres per class (head "scac") or the dimension of its subspace ("adaproj"); with
     `learned` they are trained too. `branches` selects the nets. `mix` is the fraction of clips that are mixed, in
     proportions from Beta(`alpha`, `alpha`). With `smote_ratio` above 0 the backends get interpolated target clips, up
-    to this ratio to the source clips.
+    to this ratio to the source clips. `noise_mix`, `supplemental_class` and `supplemental_bank` are in
+    parts/supplemental.py.
 
     Variants: `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own class; and one for each of
-    `backends` on its embedding.
+    `backends` on its embedding; `knn_supplemental` with `supplemental_bank`.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
@@ -85,12 +93,17 @@ class EmbeddingKnn:
         lr: float = 1e-3,
         batch_size: int = 64,
         epochs: int = 10,
+        noise_mix: float = 0.0,
+        supplemental_class: bool = False,
+        supplemental_bank: bool = False,
     ) -> None:
         self.context = context
         self.head, self.sub_clusters, self.learned = head, sub_clusters, learned
         self.branches, self.seconds, self.mix, self.alpha = branches, seconds, mix, alpha
         self.smote_ratio, self.backends = smote_ratio, backends
         self.lr, self.batch_size, self.epochs = lr, batch_size, epochs
+        self.noise_mix = noise_mix
+        self.supplemental_class, self.supplemental_bank = supplemental_class, supplemental_bank
         for name, known in (("head", HEADS), ("branches", tuple(BRANCHES))):
             must_be(self, name, getattr(self, name) in known, f"one of {', '.join(known)}")
         training.check_whole(self, "sub_clusters", 1)
@@ -100,7 +113,8 @@ class EmbeddingKnn:
         must_be(self, "learned", isinstance(learned, bool), "true or false")
         must_be(self, "seconds", MIN_SECONDS <= seconds < math.inf, f"{MIN_SECONDS} or more")
         must_be(self, "alpha", 0 < alpha < math.inf, "above 0")
-        for name in ("mix", "smote_ratio"):
+        check_switches(self, "supplemental_class", "supplemental_bank")
+        for name in ("mix", "smote_ratio", "noise_mix"):
             must_be(self, name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         training.check_training_settings(self)
         classify.backends_for(backends)
@@ -111,24 +125,27 @@ class EmbeddingKnn:
         return Magnitude(center=False, seconds=self.seconds, short="repeat").at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return Classes.why_too_few(train)
+        return Classes.why_too_few(train) or why_unsuited(self, train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         classes, device = Classes.from_clips(train.frame), self.context.device
         classifier = self._fitted.start(classes)
         head = classifier.head
         assert isinstance(head, SubClusterAdaCos | AdaProj)
-        waves, labels = self._waves(train), classes.labels(train.frame)
+        count = len(classes) + further_classes(self.supplemental_class)
+        clips, labels = with_further_classes(train, classes.labels(train.frame), len(classes), self.supplemental_class)
+        waves = self._waves(clips)
+        with_noise = NoiseMix(train, waves, self.noise_mix, self.context.seed)
         optimiser, rng = _optimiser(classifier, self.lr), np.random.default_rng(self.context.seed)
 
         def losses(positions: Tensor) -> dict[str, Tensor]:
             own_labels = to_device(labels[positions], device)
-            mixed_waves, soft_targets = self._mixed(waves(positions), own_labels, len(classes), rng)
+            mixed_waves, soft_targets = self._mixed(with_noise(waves(positions), positions), own_labels, count, rng)
             return {"train": divergence(head.logits(classifier.embed(mixed_waves), soft_targets), soft_targets)}
 
         generator = self.context.generator()
         yield from classifier.fit(
-            train, losses, len(train), optimiser, self.epochs, self.batch_size, generator, torch.device("cpu")
+            train, losses, len(clips), optimiser, self.epochs, self.batch_size, generator, torch.device("cpu")
         )
 
     def score(self, clips: ClipSet) -> Scores:
@@ -155,11 +172,13 @@ class EmbeddingKnn:
             self.backends,
             smote_ratio=self.smote_ratio,
             max_windows=MAX_CLIPS,
+            supplemental_bank=self.supplemental_bank,
         )
 
     def _modules(self, classes: int) -> nn.ModuleList:
         net = DualBranch(self.front_end, self.front_end.used_samples(1), BRANCHES[self.branches])
         head: SubClusterAdaCos | AdaProj
+        classes += further_classes(self.supplemental_class)
         if self.head == "adaproj":
             head = AdaProj(net.width, classes, dimensions=self.sub_clusters, learned=self.learned)
         else:
