@@ -185,7 +185,11 @@ class ClipSet:
         """
         frame = self.bank.frame
         own = frame["machine"].isin(self.frame["machine"].unique()) & (frame["split"] == SUPPLEMENTAL)
-        return ClipSet(self.bank, np.flatnonzero(own))
+        return self.at_rows(np.flatnonzero(own))
+
+    def at_rows(self, rows: npt.NDArray[np.intp]) -> ClipSet:
+        """Other clips of the same bank, by their rows there."""
+        return ClipSet(self.bank, rows)
 
     def batches(self, size: int) -> Iterator[tuple[npt.NDArray[np.intp], Samples]]:
         """(positions, int16 array [clips, samples]) of at most `size` clips of equal length.

@@ -363,7 +363,9 @@ def test_supplemental_clips_are_added_to_the_same_set(valve: Path, tmp_path: Pat
     table = scan(folder, cache=tmp_path / "cache")
     supplemental = table.frame[table.frame["split"] == "supplemental"]
     assert (table.layout, [p for p in table.problems if p.severity != "note"]) == ("dcase2022", [])
-    assert Counter(zip(supplemental["machine"], supplemental_kinds(supplemental), supplemental["label"], strict=True)) == {
+    assert Counter(
+        zip(supplemental["machine"], supplemental_kinds(supplemental), supplemental["label"], strict=True)
+    ) == {
         (machine, *kind): IDS * SIZES["tiny"].supplemental
         for machine in ("valve", "fan")
         for kind in (("machine", "normal"), ("noise", "unknown"))

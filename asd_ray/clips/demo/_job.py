@@ -93,7 +93,9 @@ class DemoJob:
         return self
 
     def _with_machines(self, machines: Sequence[str]) -> DemoJob:
-        return DemoJob.checked(self.folder, self.size_name, machines, self.seed, self.size.seconds, bool(self.supplemental))
+        return DemoJob.checked(
+            self.folder, self.size_name, machines, self.seed, self.size.seconds, bool(self.supplemental)
+        )
 
     def settings(self) -> str:
         """The text of the marker files: all settings that the bytes of the set depend on."""

@@ -23,7 +23,6 @@ from asd_ray.storage.atomic import remove_temporary
 from asd_ray.storage.caches import CACHE_CURE, cache_root
 from asd_ray.storage.places import DISK_FULL, obstacle, why
 
-
 AnyClip = DemoClip | SupplementalClip
 
 

@@ -1,7 +1,7 @@
 """What detectors make of supplemental clips: clean sound of a machine, and noise without the machine (DCASE 2025).
 
 Four uses, each off unless a parameter asks for it. All of them need the clips in `fit` only: what they learn is in the
-state. Where a machine has no clips of the kind, they change nothing.
+state. A machine without clips of the kind learns as if the use were off, but that a classifier has two empty classes.
 
     noise_mix           share of the training waves that get noise of their machine, from a random place in a random
                         clip, 0 to 20 dB below the wave
@@ -87,7 +87,7 @@ def with_further_classes(train: ClipSet, labels: Tensor, classes: int, is_on: bo
         clips = clips_of_kind(train, kind)
         rows.append(clips.rows)
         numbers.append(torch.full((len(clips),), number, dtype=labels.dtype))
-    return ClipSet(train.bank, np.concatenate(rows)), torch.cat(numbers)
+    return train.at_rows(np.concatenate(rows)), torch.cat(numbers)
 
 
 class Source(Protocol):
