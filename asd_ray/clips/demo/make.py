@@ -41,9 +41,10 @@ def make_demo(
     """Make the demo set in `folder`, or complete it, and return the folder.
 
     If the folder already holds the complete set, nothing is written. If it holds any other file, AsdRayError is
-    raised. With `supplemental`, each machine also has clips without noise and clips of noise alone. With `grow`, a folder that holds other machines with the same settings keeps them and gets these as well.
-    `progress(done, total)` is called after each clip, from the calling thread. `cure` is the part of an error message
-    about the disk that names the option for another folder.
+    raised. With `supplemental`, each machine also has clips without noise, and clips of noise alone. With `grow`, a
+    folder that holds other machines with the same settings keeps them and gets these as well. `progress(done, total)`
+    is called after each clip, from the calling thread. `cure` is the part of an error message about the disk that names
+    the option for another folder.
     """
     folder = Path(folder)
     job = DemoJob.checked(folder, size, machines, seed, seconds, supplemental)
