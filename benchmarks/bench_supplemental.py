@@ -101,13 +101,13 @@ class Values:
         return f"{before:.3f} → {after:.3f} ({gains})"
 
 
-def table(values: Values, uses: Sequence[Use], machines: Sequence[str], seeds: int) -> str:
-    lines = ["| family | use | variant | " + " | ".join(machines) + " |", "|---" * (3 + len(machines)) + "|"]
+def table(values: Values, uses: Sequence[Use], machines: Sequence[str], seeds: int) -> Iterator[str]:
+    yield "| family | use | variant | " + " | ".join(machines) + " |"
+    yield "|---" * (3 + len(machines)) + "|"
     for use in uses:
         cells = [values.cell(use, machine, seeds) for machine in machines]
         variant = f"`{use.without}`" if use.without == use.with_it else f"`{use.without}`, `{use.with_it}`"
-        lines.append(f"| `{use.family}` | {use.name} | {variant} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        yield f"| `{use.family}` | {use.name} | {variant} | " + " | ".join(cells) + " |"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -127,7 +127,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         counts = {split: len(bank.select(machines[0], split=split)) for split in ("train", "test", "supplemental")}
         print(f"{counts} clips of {args.seconds:g} s a machine, {args.seeds} seeds\n")
         values = Values(bank, FeatureCache(Path(folder) / "cache"))
-        print(table(values, [use for use in USES if use.family in families], machines, args.seeds))
+        for line in table(values, [use for use in USES if use.family in families], machines, args.seeds):
+            print(line, flush=True)
     return 0
 
 

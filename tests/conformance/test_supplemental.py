@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
 
-from asd_ray.clips.bank import Bank
 from asd_ray.conformance import checks as suite
 from asd_ray.conformance.checks import Check
-from asd_ray.conformance.workspace import RATE, Workspace
+from asd_ray.conformance.workspace import Workspace
 from asd_ray.detectors import family
+from tests.conformance_setups import WithSupplementalClips
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -34,24 +31,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "twfr_gmm": {"subtract_noise": 1.0},
 }
-
-
-@dataclass
-class WithSupplementalClips(Workspace):
-    """The workspace of the suite, whose machine has supplemental clips of both kinds."""
-
-    def bank(self, kind: str) -> Bank:
-        folder = self.folder / kind / "dev_data" / "fan" / "supplemental"
-        if not folder.is_dir():
-            folder.mkdir(parents=True)
-            draw = np.random.default_rng(7)
-            for name in ("machine", "noise"):
-                for n in range(2):
-                    sound = draw.normal(0, 0.01, RATE // 2)
-                    soundfile.write(folder / f"section_00_{name}_{n:04d}_.wav", sound, RATE, subtype="PCM_16")
-        bank = super().bank(kind)
-        assert len(bank.select(split="train").supplemental) == 4
-        return bank
 
 
 @pytest.fixture(scope="module")

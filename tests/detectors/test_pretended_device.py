@@ -18,6 +18,7 @@ from asd_ray.detectors import FAMILIES
 
 HERE = Path(__file__).parent
 MORE = [
+    *("autoencoder, less noise", "embedding_knn, supplemental"),
     *("aegan_ad, batch norm", "complex_net, mixed", "embedding_knn, adaproj", "flow_aff, glow"),
     *("id_classifier, warped", "id_classifier, resampled", "stgram, noisy"),
 ]
