@@ -9,7 +9,7 @@ state. A machine without clips of the kind learns as if the use were off, but th
                         neither is ever a test clip's own class
     supplemental_bank   the variant `knn_supplemental`: the cosine distance to the nearest of the reference clips of the
                         id and of the supplemental clips of its machine, so that an embedding near one of these is
-                        normal, too
+                        normal, too; without SMOTE
     subtract_noise      how many times the mean noise spectrum of the machine is subtracted from the power spectra, of
                         which at least 1 % is left
 
