@@ -31,7 +31,7 @@ from asd_ray.clips.decoding_notes import decoding_notes, repeated_audio
 from asd_ray.clips.mirror import Mirror, files_of
 from asd_ray.clips.progress import ClipCounter, ProgressCallback
 from asd_ray.clips.scan import scan
-from asd_ray.clips.table import MEASURED, WARNING, ClipTable, Problem
+from asd_ray.clips.table import MEASURED, SUPPLEMENTAL, WARNING, ClipTable, Problem
 from asd_ray.errors import AsdRayError
 from asd_ray.storage.caches import cache_root
 
@@ -175,6 +175,21 @@ class ClipSet:
     def take(self, positions: npt.ArrayLike) -> ClipSet:
         """The clips at `positions` of this set (indices or a boolean mask)."""
         return ClipSet(self.bank, self.rows[np.asarray(positions)])
+
+    @property
+    def supplemental(self) -> ClipSet:
+        """The supplemental clips of the machines of this set, from the same bank; no clips where there are none.
+
+        They are of all ids, and often have none of the ids of this set. `clips.table.supplemental_kinds` tells clean
+        machine sound from noise.
+        """
+        frame = self.bank.frame
+        own = frame["machine"].isin(self.frame["machine"].unique()) & (frame["split"] == SUPPLEMENTAL)
+        return self.at_rows(np.flatnonzero(own))
+
+    def at_rows(self, rows: npt.NDArray[np.intp]) -> ClipSet:
+        """Other clips of the same bank, by their rows there."""
+        return ClipSet(self.bank, rows)
 
     def batches(self, size: int) -> Iterator[tuple[npt.NDArray[np.intp], Samples]]:
         """(positions, int16 array [clips, samples]) of at most `size` clips of equal length.

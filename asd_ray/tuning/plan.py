@@ -15,6 +15,7 @@ from asd_ray.clips.table import NORMAL, TRAIN, ClipTable
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.families import Family, Space
 from asd_ray.families.drawing import first_draw
+from asd_ray.families.supplemental import without_effect
 from asd_ray.ledger import Ledger, Settings, TrialRecord, trial_hash
 from asd_ray.ledger.record import LABELS, NORMAL_ONLY, ORACLE
 from asd_ray.storage.study_locks import StudyLocks
@@ -125,7 +126,12 @@ def make_plan(
         _check_same_unseen(machine, records[machine], config.keep_unseen, ledger)
 
     prior = Prior(config.prior, {machine: source.bank.fingerprints[machine] for machine in machines_left})
-    space_of = {(group, each.name): spaces[each.name].on(group, source.table.year) for group, each in pairs}
+    space_of = {
+        (group, each.name): spaces[each.name]
+        .on(group, source.table.year)
+        .without(without_effect(clips[group].supplemental))
+        for group, each in pairs
+    }
     first = {(group, name): prior.suggestions(name, space) for (group, name), space in space_of.items()}
     plan.notes += prior.lines(first.values())
 

@@ -119,6 +119,17 @@ def test_the_demo_set_goes_through_the_same_layout(tmp_path: Path, capsys: pytes
     assert main(["bank", str(folder)]) == 0
 
 
+def test_a_demo_set_with_supplemental_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "demo"
+    words = ["demo", str(folder), "--size", "tiny", "--machine", "valve", "--seconds", "1", "--supplemental"]
+    assert main(words) == main(words) == 0
+    capsys.readouterr()
+    assert main(["check", str(folder), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["ok"], answer["layout"], answer["clips"]) == (True, "dcase2022", 156)
+    assert sum(cell["supplemental"] for cell in answer["cells"]) == 32
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

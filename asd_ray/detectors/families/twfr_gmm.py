@@ -18,10 +18,12 @@ selected on those labels), evaluation 78.64 / 67.27 / 61.67.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 
 from asd_ray.clips.bank import ClipSet
@@ -29,6 +31,7 @@ from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.backends import Learned, interpolated
 from asd_ray.detectors.parts.mixtures import fit_mixture, log_densities
+from asd_ray.detectors.parts.supplemental import NOISE_STATE, NoiseSubtraction, check_factor, why_unsuited
 from asd_ray.errors import AsdRayError
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd
@@ -48,7 +51,8 @@ class TwfrGmm:
 
     With `smote`, an id whose training clips have domains gets waves interpolated between target clips and one of their
     `smote_neighbours` nearest neighbours, until there are `smote_ratio` times as many target as source clips. With
-    fewer than two target clips there is nothing to interpolate, and nothing is added. Variant: `gmm`.
+    fewer than two target clips there is nothing to interpolate, and nothing is added. `subtract_noise` is in
+    parts/supplemental.py. Variant: `gmm`.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1, gpu=0)
@@ -65,9 +69,13 @@ class TwfrGmm:
         smote: bool = False,
         smote_ratio: float = 0.2,
         smote_neighbours: int = 3,
+        subtract_noise: float = 0.0,
     ) -> None:
-        self.context, self.r, self.components, self.reg, self.tol = context, r, components, reg, tol
+        self.noise, self.subtract_noise = NoiseSubtraction(context.features, subtract_noise), subtract_noise
+        self.context = replace(context, features=self.noise)
+        self.r, self.components, self.reg, self.tol = r, components, reg, tol
         self.smote, self.smote_ratio, self.smote_neighbours = smote, smote_ratio, smote_neighbours
+        check_factor(self, "subtract_noise")
         must_be(self, "r", 0 <= r <= 1, "in [0, 1]")
         must_be(self, "components", type(components) is int and components >= 1, "a whole number from 1")
         must_be(self, "reg", reg > 0, "above 0")
@@ -81,9 +89,13 @@ class TwfrGmm:
     def front_end(self) -> FrontEnd:
         return PRESETS["twfr"].at(self.context.rate)
 
+    def suits(self, train: pd.DataFrame) -> str:
+        return why_unsuited(self, train)
+
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         if len(train) == 0:
             raise AsdRayError("TwfrGmm learns from clips but got none; check the training split of this machine")
+        self.noise.learn(self.front_end, train, self.context.device)
         vectors = self._vectors(train)
         mixtures, likelihood, count = {}, 0.0, 0
         for key, positions in _ids(train).items():
@@ -107,14 +119,16 @@ class TwfrGmm:
         state: State = {}
         for (machine, id), learned in training.require_fitted(self, self._mixtures or None, "state").items():
             state.setdefault(machine, {})[id] = dict(learned)
-        return state
+        return state | self.noise.state()
 
     def load(self, state: State) -> None:
         self._mixtures = {
             (machine, id): {name: tensor.cpu() for name, tensor in tensors.items()}
             for machine, ids in state.items()
+            if machine != NOISE_STATE
             for id, tensors in ids.items()
         }
+        self.noise.load(state)
 
     def _vectors(self, clips: ClipSet) -> Floats:
         """[clips, mels]. Clips of equal length are sorted together."""
@@ -152,6 +166,7 @@ class TwfrGmm:
             for start in range(0, missing, BLOCK):
                 synthetic = interpolated(target_waves, min(BLOCK, missing - start), self.smote_neighbours, generator)
                 frames = self.front_end(synthetic.to(self.context.device))
+                frames = self.noise.subtracted(frames, str(target.frame["machine"].iloc[0]))
                 vectors.append(time_weighted(frames.cpu().numpy(), self.r))
         return np.concatenate(vectors)
 
