@@ -22,7 +22,7 @@ PAPER: dict[str, Any] = {
 
 
 def space(trial: Any) -> dict[str, Any]:
-    return {
+    params = {
         "head": trial.suggest_categorical("head", ["scac", "adaproj"]),
         "sub_clusters": trial.suggest_categorical("sub_clusters", [4, 8, 16, 32]),
         "learned": trial.suggest_categorical("learned", [False, True]),
@@ -34,3 +34,8 @@ def space(trial: Any) -> dict[str, Any]:
         "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
         "epochs": trial.suggest_int("epochs", 5, 30),
     }
+    microphone = trial.suggest_categorical("microphone", ["near", "far", "near-far"])
+    if microphone == "near-far":
+        params["far_share"] = trial.suggest_float("far_share", 0.1, 1.0)
+        params["subtract"] = trial.suggest_categorical("subtract", ["embedding", "spectrum"])
+    return {**params, "microphone": microphone}

@@ -96,7 +96,8 @@ class _Broken(Exception):
 def draw(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
     """The parameters of one trial: PAPER, with the values that `space` draws and those that are fixed."""
     try:
-        drawn = space.space(PartialFixedTrial(trial, space.fixed) if space.fixed else trial)
+        fixed = {**space.idle, **space.fixed}
+        drawn = space.space(PartialFixedTrial(trial, fixed) if fixed else trial)
     except _Broken as error:
         raise AsdRayError(f"{space.path}: {error}") from error
     except (KeyboardInterrupt, AsdRayError):
@@ -172,7 +173,7 @@ def paper_draw(space: Space, family: Family) -> dict[str, Any]:
 
     AsdRayError if the space cannot draw the paper's setting, or the one that PAPER_OF has for some machine.
     """
-    space = replace(space, fixed={}, differing={}, origin="", weights={})
+    space = replace(space, fixed={}, idle={}, differing={}, origin="", weights={})
     _check_values(space, "PAPER has", space.paper)
     strange = sorted(set(space.paper) - family.parameters)
     if strange:

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-LATER: dict[str, dict[str, Any]] = {"id_classifier": {"warp": "image"}}
+_MICROPHONE: dict[str, Any] = {"microphone": "near", "far_share": 0.5}
+LATER: dict[str, dict[str, Any]] = {
+    "autoencoder": {**_MICROPHONE},
+    "embedding_knn": {**_MICROPHONE, "subtract": "embedding"},
+    "id_classifier": {"warp": "image"},
+    "twfr_gmm": {**_MICROPHONE},
+}
 
 
 def all_params(family: str, params: Mapping[str, Any]) -> dict[str, Any]:

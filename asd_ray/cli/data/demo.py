@@ -23,6 +23,9 @@ def add_demo(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     command.add_argument("--machine", action="append", metavar="NAME", help="only this machine; may be repeated")
     command.add_argument("--seconds", type=float, help="length of each clip (default: depends on --size)")
     command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--channels", type=int, default=1, metavar="N", help="2: a far microphone as well, as in DCASE 2026 (default 1)"
+    )
     command.set_defaults(act=_demo)
 
 
@@ -36,6 +39,7 @@ def _demo(args: argparse.Namespace) -> int:
             machines=args.machine,
             seed=args.seed,
             seconds=args.seconds,
+            channels=args.channels,
             progress=progress,
         )
     say(f"the demo set is in {folder}; to see what it contains: {typed('asd-ray', 'data', 'check', folder)}")

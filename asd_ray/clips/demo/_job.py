@@ -37,10 +37,17 @@ class DemoJob:
     machines: tuple[str, ...]
     seed: int
     clips: tuple[DemoClip, ...]
+    channels: int = 1
 
     @classmethod
     def checked(
-        cls, folder: Path, size: str, machines: Sequence[str] | None, seed: int, seconds: float | None
+        cls,
+        folder: Path,
+        size: str,
+        machines: Sequence[str] | None,
+        seed: int,
+        seconds: float | None,
+        channels: int = 1,
     ) -> DemoJob:
         """The job of these arguments; AsdRayError names the first one that is wrong."""
         if size not in SIZES:
@@ -48,6 +55,8 @@ class DemoJob:
         for machine in machines or ():
             if machine not in MACHINES:
                 raise unknown("demo machine", machine, MACHINES)
+        if channels not in (1, 2):
+            raise AsdRayError(f"a demo set has 1 or 2 channels but got {channels}")
         if seed < 0:
             raise AsdRayError(f"seed must be 0 or more but got {seed}")
         demo_size = SIZES[size] if seconds is None else replace(SIZES[size], seconds=float(seconds))
@@ -57,7 +66,7 @@ class DemoJob:
         if not names:
             raise AsdRayError(f"machines is empty; leave it out for all of them or choose from {', '.join(MACHINES)}")
         clips = tuple(clip for name in names for clip in planned(demo_size, name))
-        return cls(folder, size, demo_size, names, seed, clips)
+        return cls(folder, size, demo_size, names, seed, clips, channels=channels)
 
     def grown(self) -> DemoJob:
         """This job plus the machines that the folder already has, if their settings are the same.
@@ -80,7 +89,9 @@ class DemoJob:
         return self
 
     def _with_machines(self, machines: Sequence[str]) -> DemoJob:
-        return DemoJob.checked(self.folder, self.size_name, machines, self.seed, self.size.seconds)
+        return DemoJob.checked(
+            self.folder, self.size_name, machines, self.seed, self.size.seconds, channels=self.channels
+        )
 
     def settings(self) -> str:
         """The text of the marker files: all settings that the bytes of the set depend on."""
@@ -92,6 +103,7 @@ class DemoJob:
             "seed": self.seed,
             "machines": self.machines,
             "clips": len(self.clips),
+            **({"channels": self.channels} if self.channels > 1 else {}),
         }
         return json.dumps(settings, indent=2) + "\n"
 
@@ -132,14 +144,14 @@ class DemoJob:
 
     def missing_bytes(self) -> int:
         """The size of all clips that are not yet on the disk."""
-        clip_bytes = HEADER_BYTES + 2 * round(self.size.seconds * RATE)
+        clip_bytes = HEADER_BYTES + 2 * self.channels * round(self.size.seconds * RATE)
         return clip_bytes * sum(not self.path(clip).exists() for clip in self.clips)
 
     def make_clip(self, clip: DemoClip) -> None:
         path = self.path(clip)
         if path.exists():  # complete, because a file gets its name only when all of it is written
             return
-        samples = clip.samples(self.seed, self.size.seconds)
+        samples = (clip.samples if self.channels == 1 else clip.on_two_channels)(self.seed, self.size.seconds)
         encoded = io.BytesIO()  # soundfile hides that a disk is full; a plain write raises
         sf.write(encoded, samples, RATE, subtype="PCM_16", format="WAV")
         write_bytes(path, encoded.getbuffer())

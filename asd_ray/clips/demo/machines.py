@@ -138,16 +138,22 @@ def record(
     machine: Machine, unit: int, condition: Condition, n: int, fault: Fault, draw: Draw
 ) -> npt.NDArray[np.int16]:
     """One clip of `n` samples: the machine plus factory noise, filtered by room and microphone."""
+    sound, background = sources(machine, unit, condition, n, fault, draw)
+    wave = equalise(sound + background, response(machine.name, unit, condition.place, draw))
+    wave *= amplitude(machine.level_db) * jitter(draw, 1.2)
+    peak = float(np.max(np.abs(wave)))
+    wave *= min(1.0, 0.97 / peak)  # a lower gain instead of clipping
+    return np.round(wave * 32767).astype(np.int16)
+
+
+def sources(machine: Machine, unit: int, condition: Condition, n: int, fault: Fault, draw: Draw) -> tuple[Sound, Sound]:
+    """The machine and the factory noise, before room and microphone."""
     sound = machine.recipe(draw, unit, condition, n, fault) / machine.rms
     load = fault.severity * machine.faults.get(fault.kind, 0.0)
     drive = machine.drive_hz[unit] * (1 + load) * draw.normal(1.0, 0.002) * (1 + wander(draw, n, 0.5, 0.001))
     sound += tones(draw, angle(draw, drive), [DRIVE_DB]) * jitter(draw, 1.0)
     background = factory(draw, n, condition.place) * amplitude(condition.noise_db - machine.snr_db)
-    wave = equalise(sound + background * jitter(draw, 0.6), response(machine.name, unit, condition.place, draw))
-    wave *= amplitude(machine.level_db) * jitter(draw, 1.2)
-    peak = float(np.max(np.abs(wave)))
-    wave *= min(1.0, 0.97 / peak)  # a lower gain instead of clipping
-    return np.round(wave * 32767).astype(np.int16)
+    return sound, background * jitter(draw, 0.6)
 
 
 def factory(draw: Draw, n: int, place: int) -> Sound:

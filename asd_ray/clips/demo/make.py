@@ -31,6 +31,7 @@ def make_demo(
     machines: Sequence[str] | None = None,
     seed: int = 0,
     seconds: float | None = None,
+    channels: int = 1,
     grow: bool = False,
     progress: ProgressCallback | None = None,
     cure: str = "choose another folder, or a smaller size",
@@ -39,11 +40,12 @@ def make_demo(
 
     If the folder already holds the complete set, nothing is written. If it holds any other file, AsdRayError is
     raised. With `grow`, a folder that holds other machines with the same settings keeps them and gets these as well.
+    With two `channels`, clips have a far microphone beside the near one, as in DCASE 2026.
     `progress(done, total)` is called after each clip, from the calling thread. `cure` is the part of an error message
     about the disk that names the option for another folder.
     """
     folder = Path(folder)
-    job = DemoJob.checked(folder, size, machines, seed, seconds)
+    job = DemoJob.checked(folder, size, machines, seed, seconds, channels=channels)
     try:
         if grow:
             job = job.grown()

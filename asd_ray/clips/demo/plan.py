@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_ray.clips.demo.machines import DOMAINS, IDS, MACHINES, record
+from asd_ray.clips.demo.microphones import record_both
 from asd_ray.clips.demo.sound import HEALTHY, RATE, Condition, Fault
 from asd_ray.clips.demo.twin import with_and_without
 
@@ -77,6 +78,11 @@ class DemoClip:
 
     def samples(self, seed: int, seconds: float) -> npt.NDArray[np.int16]:
         return self._record(seconds, *self._start(seed))
+
+    def on_two_channels(self, seed: int, seconds: float) -> npt.NDArray[np.int16]:
+        """[samples, 2]: the near and the far microphone. It is another recording than `samples`."""
+        fault, draw = self._start(seed)
+        return record_both(MACHINES[self.machine], self.unit, self.condition, round(seconds * RATE), fault, draw)
 
     def with_twin(self, seed: int, seconds: float) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
         """`samples`, and the samples of the same clip without its fault."""

@@ -31,7 +31,7 @@ from asd_ray._precision import full_float32
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets.dense import DenseNet
-from asd_ray.detectors.parts import training
+from asd_ray.detectors.parts import microphones, training
 from asd_ray.detectors.parts.error_maps import ErrorMap, WindowSums
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, per_clip
@@ -55,6 +55,8 @@ class Autoencoder:
     initial weights, eps 1e-8, and a random tenth for validation. The front end of "2020" computes log10(mel + eps),
     that of the others log10(max(mel, eps)). Batches were of 512 in 2020 to 2022 and of 256 from 2023.
 
+    `microphone` and `far_share` are those of `parts/microphones.py`; the far sound is subtracted in the spectrum.
+
     Variants: `mse`; `mahala`, the official selective Mahalanobis score, which takes the quadratic form of the clip's
     mean residual frame; `mahala_frame`, the usual mean of the quadratic forms of all residual frames.
     """
@@ -75,8 +77,12 @@ class Autoencoder:
         batch_size: int = 256,
         epochs: int = 100,
         validation: float = 0.1,
+        microphone: str = microphones.NEAR,
+        far_share: float = 0.5,
     ) -> None:
-        self.context = context
+        self.microphone, self.far_share = microphone, far_share
+        microphones.check_microphone(self)
+        self.context = microphones.listening(context, microphone, far_share)
         self.edition, self.frames = edition, frames
         self.hidden, self.layers, self.bottleneck = hidden, layers, bottleneck
         self.lr, self.batch_size, self.epochs, self.validation = lr, batch_size, epochs, validation
@@ -94,7 +100,8 @@ class Autoencoder:
         return PRESETS["baseline_2020" if self.edition == "2020" else "baseline"].at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return training.too_few_windows(train, self.front_end, self.frames, fraction=1 - self.validation)
+        unheard = microphones.why_unheard(self.microphone, train)
+        return unheard or training.too_few_windows(train, self.front_end, self.frames, fraction=1 - self.validation)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         frames, windows = training.frames_of(self.front_end, train, self.frames, self.context)

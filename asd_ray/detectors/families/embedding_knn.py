@@ -38,7 +38,7 @@ from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets.dual_branch import WIDTH, DualBranch
 from asd_ray.detectors.parts import classifier as classify
-from asd_ray.detectors.parts import training
+from asd_ray.detectors.parts import microphones, training
 from asd_ray.detectors.parts.augment import mixed, mixing_weights, soft_labels
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import AdaProj, SubClusterAdaCos, divergence
@@ -49,6 +49,7 @@ from asd_ray.features import FrontEnd, Magnitude, Windows
 from asd_ray.features._base import must_be
 
 HEADS = ("scac", "adaproj")
+SUBTRACT = ("embedding", "spectrum")
 BRANCHES = {"both": ("fft", "stft"), "fft": ("fft",), "stft": ("stft",)}
 PENALTY = 1e-5  # on squared weights
 MIN_SECONDS = 0.25  # seconds: six frames; the ResNet needs five
@@ -61,6 +62,10 @@ class EmbeddingKnn:
     `learned` they are trained too. `branches` selects the nets. `mix` is the fraction of clips that are mixed, in
     proportions from Beta(`alpha`, `alpha`). With `smote_ratio` above 0 the backends get interpolated target clips, up
     to this ratio to the source clips.
+
+    `microphone` and `far_share` are those of `parts/microphones.py`. With "near-far" the far sound is subtracted in the
+    "spectrum" of every wave that the net gets, or, by `subtract`, in the "embedding": the net then learns from the near
+    microphone, classes are scored by it alone, and the backends get the difference of a clip's two embeddings.
 
     Variants: `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own class; and one for each of
     `backends` on its embedding.
@@ -85,8 +90,14 @@ class EmbeddingKnn:
         lr: float = 1e-3,
         batch_size: int = 64,
         epochs: int = 10,
+        microphone: str = microphones.NEAR,
+        far_share: float = 0.5,
+        subtract: str = "embedding",
     ) -> None:
         self.context = context
+        self.microphone, self.far_share, self.subtract = microphone, far_share, subtract
+        microphones.check_microphone(self)
+        must_be(self, "subtract", subtract in SUBTRACT, f"one of {', '.join(SUBTRACT)}")
         self.head, self.sub_clusters, self.learned = head, sub_clusters, learned
         self.branches, self.seconds, self.mix, self.alpha = branches, seconds, mix, alpha
         self.smote_ratio, self.backends = smote_ratio, backends
@@ -111,7 +122,7 @@ class EmbeddingKnn:
         return Magnitude(center=False, seconds=self.seconds, short="repeat").at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return Classes.why_too_few(train)
+        return microphones.why_unheard(self.microphone, train) or Classes.why_too_few(train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         classes, device = Classes.from_clips(train.frame), self.context.device
@@ -155,6 +166,7 @@ class EmbeddingKnn:
             self.backends,
             smote_ratio=self.smote_ratio,
             max_windows=MAX_CLIPS,
+            far_share=self.far_share if self._subtracts("embedding") else None,
         )
 
     def _modules(self, classes: int) -> nn.ModuleList:
@@ -180,7 +192,13 @@ class EmbeddingKnn:
         return waves, waves.windows
 
     def _waves(self, clips: ClipSet) -> Waves:
-        return Waves(clips, self.front_end, self.context.device)
+        device = self.context.device
+        if self._subtracts("embedding"):
+            return Waves(clips, self.front_end, device)  # of either microphone
+        return microphones.HeardWaves(clips, self.front_end, device, self.microphone, self.far_share)
+
+    def _subtracts(self, where: str) -> bool:
+        return self.microphone == microphones.NEAR_FAR and self.subtract == where
 
 
 def _optimiser(classifier: classify.Classifier, lr: float) -> torch.optim.Adam:

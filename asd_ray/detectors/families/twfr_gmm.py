@@ -22,11 +22,12 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
-from asd_ray.detectors.parts import training
+from asd_ray.detectors.parts import microphones, training
 from asd_ray.detectors.parts.backends import Learned, interpolated
 from asd_ray.detectors.parts.mixtures import fit_mixture, log_densities
 from asd_ray.errors import AsdRayError
@@ -49,6 +50,9 @@ class TwfrGmm:
     With `smote`, an id whose training clips have domains gets waves interpolated between target clips and one of their
     `smote_neighbours` nearest neighbours, until there are `smote_ratio` times as many target as source clips. With
     fewer than two target clips there is nothing to interpolate, and nothing is added. Variant: `gmm`.
+
+    `microphone` and `far_share` are those of `parts/microphones.py`; the far sound is subtracted in the spectrum. Waves
+    of both microphones are then interpolated alike.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1, gpu=0)
@@ -65,8 +69,13 @@ class TwfrGmm:
         smote: bool = False,
         smote_ratio: float = 0.2,
         smote_neighbours: int = 3,
+        microphone: str = microphones.NEAR,
+        far_share: float = 0.5,
     ) -> None:
-        self.context, self.r, self.components, self.reg, self.tol = context, r, components, reg, tol
+        self.microphone, self.far_share = microphone, far_share
+        microphones.check_microphone(self)
+        self.context = microphones.listening(context, microphone, far_share)
+        self.r, self.components, self.reg, self.tol = r, components, reg, tol
         self.smote, self.smote_ratio, self.smote_neighbours = smote, smote_ratio, smote_neighbours
         must_be(self, "r", 0 <= r <= 1, "in [0, 1]")
         must_be(self, "components", type(components) is int and components >= 1, "a whole number from 1")
@@ -80,6 +89,9 @@ class TwfrGmm:
     @property
     def front_end(self) -> FrontEnd:
         return PRESETS["twfr"].at(self.context.rate)
+
+    def suits(self, train: pd.DataFrame) -> str:
+        return microphones.why_unheard(self.microphone, train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         if len(train) == 0:
@@ -146,12 +158,15 @@ class TwfrGmm:
         vectors = [np.empty((0, *self.front_end.shape))]
         if len(target) >= 2 and missing > 0:
             shortest = int(target.lengths.min())
-            waves = np.stack([target.samples(i)[:shortest] for i in range(len(target))])
+            heard = microphones.heard_channels(target, self.microphone)
+            waves = np.stack([np.concatenate([on.samples(i)[:shortest] for on in heard]) for i in range(len(target))])
             target_waves = torch.from_numpy(waves.astype(np.float32) / np.float32(FULL_SCALE))
             generator = self.context.generator()
             for start in range(0, missing, BLOCK):
                 synthetic = interpolated(target_waves, min(BLOCK, missing - start), self.smote_neighbours, generator)
-                frames = self.front_end(synthetic.to(self.context.device))
+                frames = microphones.of_waves(
+                    self.front_end, synthetic.to(self.context.device).split(shortest, 1), self.far_share
+                )
                 vectors.append(time_weighted(frames.cpu().numpy(), self.r))
         return np.concatenate(vectors)
 
