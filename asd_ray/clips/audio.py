@@ -174,7 +174,7 @@ def read_samples(
     if header.rate != rate:
         channels = len(samples) if samples.ndim == 2 else 1
         _check_length(channels * resampled_length(samples.shape[-1], header.rate, rate))
-        samples = _resampled(samples, header.rate, rate)
+        samples = resampled(samples, header.rate, rate)
     return samples, header
 
 
@@ -210,7 +210,8 @@ class ChannelsResampler:
         return np.stack([each.finish() for each in self._channels])
 
 
-def _resampled(samples: Samples, rate: int, target: int) -> Samples:
+def resampled(samples: Samples, rate: int, target: int) -> Samples:
+    """The samples at another rate: [samples], or [channels, samples]."""
     if samples.ndim == 1:
         return resample(samples, rate, target)
     return np.stack([resample(channel, rate, target) for channel in samples])

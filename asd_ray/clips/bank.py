@@ -74,6 +74,12 @@ class Bank:
         length = int(self.lengths[row])
         return stored[channel * length : (channel + 1) * length]
 
+    def every_channel(self, row: int) -> Samples:
+        """The clip in row `row` as a bundle takes it: [channels, samples], or [samples] where one channel is kept."""
+        if self.channels == 1:
+            return self.samples(row)
+        return np.stack([self.samples(row, channel) for channel in range(self.channels)])
+
     def folder(self, machine: str) -> Path:
         """The folder that holds the samples of one machine."""
         return self._stores[machine].folder

@@ -164,9 +164,9 @@ class TwfrGmm:
             generator = self.context.generator()
             for start in range(0, missing, BLOCK):
                 synthetic = interpolated(target_waves, min(BLOCK, missing - start), self.smote_neighbours, generator)
-                frames = microphones.of_waves(
-                    self.front_end, synthetic.to(self.context.device).split(shortest, 1), self.far_share
-                )
+                both = synthetic.to(self.context.device)
+                on_each = [both[:, at : at + shortest] for at in range(0, both.shape[1], shortest)]
+                frames = microphones.of_waves(self.front_end, on_each, self.far_share)
                 vectors.append(time_weighted(frames.cpu().numpy(), self.r))
         return np.concatenate(vectors)
 

@@ -63,7 +63,7 @@ def heard_channels(clips: ClipSet, microphone: str) -> list[ClipSet]:
 def of_waves(front_end: FrontEnd, waves: Sequence[Tensor], far_share: float) -> Tensor:
     """Features of waves: of one microphone, or of the near and the far one."""
     features = [front_end(own) for own in waves]
-    return features[0] if len(features) == 1 else subtracted_features(front_end, *features, far_share)
+    return features[0] if len(features) == 1 else subtracted_features(front_end, features[0], features[1], far_share)
 
 
 def listening(context: Context, microphone: str, far_share: float) -> Context:
@@ -91,8 +91,8 @@ class HeardFeatures:
         frames = np.empty((int(heard.lengths.sum()), *front_end.shape), dtype)
         start = np.cumsum(heard.lengths) - heard.lengths
         for i, (first, length) in enumerate(zip(start.tolist(), heard.lengths.tolist(), strict=True)):
-            both = (torch.tensor(features.clip(i), dtype=torch.float32) for features in (heard, far))
-            frames[first : first + length] = subtracted_features(front_end, *both, self.far_share).numpy()
+            on_near, on_far = (torch.tensor(each.clip(i), dtype=torch.float32) for each in (heard, far))
+            frames[first : first + length] = subtracted_features(front_end, on_near, on_far, self.far_share).numpy()
         return Features([frames], np.zeros(len(clips)), start, heard.lengths)
 
 
