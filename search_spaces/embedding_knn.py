@@ -49,4 +49,8 @@ def space(trial: Any) -> dict[str, Any]:
     params["labels"] = trial.suggest_categorical("labels", ["real", "kmeans", "ward", "vq"])
     if params["labels"] != "real":
         params["clusters"] = trial.suggest_categorical("clusters", [4, 8, 16, 32])
+    params["microphone"] = trial.suggest_categorical("microphone", ["near", "far", "near-far"])
+    if params["microphone"] == "near-far":
+        params["far_share"] = trial.suggest_float("far_share", 0.1, 1.0)
+        params["subtract"] = trial.suggest_categorical("subtract", ["embedding", "spectrum"])
     return params

@@ -26,4 +26,7 @@ def space(trial: Any) -> dict[str, Any]:
     }
     if params["smote"]:
         params["smote_ratio"] = trial.suggest_float("smote_ratio", 0.1, 0.5, step=0.1)
+    params["microphone"] = trial.suggest_categorical("microphone", ["near", "far", "near-far"])
+    if params["microphone"] == "near-far":
+        params["far_share"] = trial.suggest_float("far_share", 0.1, 1.0)
     return params

@@ -17,6 +17,7 @@ from asd_ray.families.user_code import explained, shown
 from asd_ray.families.weights import PARAMETER
 
 LARGEST = 1 << 20  # bytes of a search space file
+MICROPHONE = "microphone"  # a parameter of detectors that can listen to several channels
 FIRST_YEAR = 2020  # of DCASE Task 2 on anomalous sound
 
 

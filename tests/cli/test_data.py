@@ -135,7 +135,7 @@ def test_a_demo_set_with_supplemental_clips(tmp_path: Path, capsys: pytest.Captu
     [
         (["check", "{data}", "--layout", "dcase20222"], "unknown layout 'dcase20222'; did you mean 'dcase2022'?"),
         (["check", "{data}", "--machine", "fam"], "unknown machine 'fam'; did you mean 'fan'?"),
-        (["check", "{data}", "--channel", "left"], "channel must be a number from 0, or 'mean', but got 'left'"),
+        (["check", "{data}", "--channel", "left"], "channel must be a number from 0, 'mean' or 'all', but got 'left'"),
         (["check", "{data}", "--table", "clips.xlsx"], "a clip table is written as .csv or .parquet"),
         (["check", "{data}", "--table", "no/such/clips.csv"], "its folder does not exist"),
         (["check", "{data}", "--machine", "fam", "--debug"], "Traceback"),

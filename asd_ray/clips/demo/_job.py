@@ -39,6 +39,7 @@ class DemoJob:
     clips: tuple[DemoClip, ...]
     hide_labels: bool = False
     supplemental: tuple[SupplementalClip, ...] = ()  # in no attribute table
+    channels: int = 1
 
     @classmethod
     def checked(
@@ -51,6 +52,7 @@ class DemoJob:
         *,
         hide_labels: bool = False,
         supplemental: bool = False,
+        channels: int = 1,
     ) -> DemoJob:
         """The job of these arguments; AsdRayError names the first one that is wrong."""
         if size not in SIZES:
@@ -58,6 +60,8 @@ class DemoJob:
         for machine in machines or ():
             if machine not in MACHINES:
                 raise unknown("demo machine", machine, MACHINES)
+        if channels not in (1, 2):
+            raise AsdRayError(f"a demo set has 1 or 2 channels but got {channels}")
         if seed < 0:
             raise AsdRayError(f"seed must be 0 or more but got {seed}")
         demo_size = SIZES[size] if seconds is None else replace(SIZES[size], seconds=float(seconds))
@@ -68,7 +72,7 @@ class DemoJob:
             raise AsdRayError(f"machines is empty; leave it out for all of them or choose from {', '.join(MACHINES)}")
         clips = tuple(clip for name in names for clip in planned(demo_size, name))
         extra = tuple(clip for name in names if supplemental for clip in planned_supplemental(demo_size, name))
-        return cls(folder, size, demo_size, names, seed, clips, hide_labels, extra)
+        return cls(folder, size, demo_size, names, seed, clips, hide_labels, extra, channels)
 
     @property
     def files(self) -> tuple[DemoClip | SupplementalClip, ...]:
@@ -104,6 +108,7 @@ class DemoJob:
             self.size.seconds,
             hide_labels=self.hide_labels,
             supplemental=bool(self.supplemental),
+            channels=self.channels,
         )
 
     def settings(self) -> str:
@@ -118,6 +123,7 @@ class DemoJob:
             "clips": len(self.clips),
             **({"hide_labels": True} if self.hide_labels else {}),
             **({"supplemental": len(self.supplemental)} if self.supplemental else {}),
+            **({"channels": self.channels} if self.channels > 1 else {}),
         }
         return json.dumps(settings, indent=2) + "\n"
 
@@ -159,14 +165,14 @@ class DemoJob:
 
     def missing_bytes(self) -> int:
         """The size of all clips that are not yet on the disk."""
-        clip_bytes = HEADER_BYTES + 2 * round(self.size.seconds * RATE)
+        clip_bytes = HEADER_BYTES + 2 * self.channels * round(self.size.seconds * RATE)
         return clip_bytes * sum(not self.path(clip).exists() for clip in self.files)
 
     def make_clip(self, clip: DemoClip | SupplementalClip) -> None:
         path = self.path(clip)
         if path.exists():  # complete, because a file gets its name only when all of it is written
             return
-        samples = clip.samples(self.seed, self.size.seconds)
+        samples = (clip.samples if self.channels == 1 else clip.on_two_channels)(self.seed, self.size.seconds)
         encoded = io.BytesIO()  # soundfile hides that a disk is full; a plain write raises
         sf.write(encoded, samples, RATE, subtype="PCM_16", format="WAV")
         write_bytes(path, encoded.getbuffer())

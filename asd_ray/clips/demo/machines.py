@@ -142,18 +142,24 @@ def record(
 
     `only` names one of the two, CLEAN or NOISE, as in supplemental clips.
     """
-    of_machine, of_noise = float(only != NOISE), float(only != CLEAN)
+    sound, background = sources(machine, unit, condition, n, fault, draw, only)
+    wave = equalise(sound + background, response(machine.name, unit, condition.place, draw))
+    wave *= amplitude(machine.level_db) * jitter(draw, 1.2)
+    peak = float(np.max(np.abs(wave)))
+    wave *= min(1.0, 0.97 / peak)  # a lower gain instead of clipping
+    return np.round(wave * 32767).astype(np.int16)
+
+
+def sources(
+    machine: Machine, unit: int, condition: Condition, n: int, fault: Fault, draw: Draw, only: str = ""
+) -> tuple[Sound, Sound]:
+    """The machine and the factory noise, before room and microphone; silence in place of what `only` leaves out."""
     sound = machine.recipe(draw, unit, condition, n, fault) / machine.rms
     load = fault.severity * machine.faults.get(fault.kind, 0.0)
     drive = machine.drive_hz[unit] * (1 + load) * draw.normal(1.0, 0.002) * (1 + wander(draw, n, 0.5, 0.001))
     sound += tones(draw, angle(draw, drive), [DRIVE_DB]) * jitter(draw, 1.0)
     background = factory(draw, n, condition.place) * amplitude(condition.noise_db - machine.snr_db)
-    sounds = of_machine * sound + of_noise * background * jitter(draw, 0.6)
-    wave = equalise(sounds, response(machine.name, unit, condition.place, draw))
-    wave *= amplitude(machine.level_db) * jitter(draw, 1.2)
-    peak = float(np.max(np.abs(wave)))
-    wave *= min(1.0, 0.97 / peak)  # a lower gain instead of clipping
-    return np.round(wave * 32767).astype(np.int16)
+    return sound * float(only != NOISE), background * jitter(draw, 0.6) * float(only != CLEAN)
 
 
 def factory(draw: Draw, n: int, place: int) -> Sound:

@@ -35,6 +35,7 @@ def make_demo(
     seconds: float | None = None,
     hide_labels: bool = False,
     supplemental: bool = False,
+    channels: int = 1,
     grow: bool = False,
     progress: ProgressCallback | None = None,
     cure: str = "choose another folder, or a smaller size",
@@ -44,12 +45,15 @@ def make_demo(
     If the folder already holds the complete set, nothing is written. If it holds any other file, AsdRayError is
     raised. With `hide_labels` the sound is the same, but all clips of a machine have one id and no attributes, as in
     DCASE 2024 and later. With `supplemental`, each machine also has clips without noise, and clips of noise alone. With
-    `grow`, a folder that holds other machines with the same settings keeps them and gets these as well.
+    two `channels`, clips have a far microphone beside the near one, as in DCASE 2026. With `grow`, a folder that holds
+    other machines with the same settings keeps them and gets these as well.
     `progress(done, total)` is called after each clip, from the calling thread. `cure` is the part of an error message
     about the disk that names the option for another folder.
     """
     folder = Path(folder)
-    job = DemoJob.checked(folder, size, machines, seed, seconds, hide_labels=hide_labels, supplemental=supplemental)
+    job = DemoJob.checked(
+        folder, size, machines, seed, seconds, hide_labels=hide_labels, supplemental=supplemental, channels=channels
+    )
     try:
         if grow:
             job = job.grown()

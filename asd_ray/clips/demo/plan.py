@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from asd_ray.clips.demo.machines import DOMAINS, IDS, MACHINES, record
+from asd_ray.clips.demo.microphones import record_both
 from asd_ray.clips.demo.sound import HEALTHY, RATE, Condition, Fault
 from asd_ray.clips.demo.twin import with_and_without
 from asd_ray.clips.table import CLEAN, NOISE, SUPPLEMENTAL
@@ -91,6 +92,11 @@ class DemoClip:
     def samples(self, seed: int, seconds: float) -> npt.NDArray[np.int16]:
         return self._record(seconds, *self._start(seed))
 
+    def on_two_channels(self, seed: int, seconds: float) -> npt.NDArray[np.int16]:
+        """[samples, 2]: the near and the far microphone. It is another recording than `samples`."""
+        fault, draw = self._start(seed)
+        return record_both(MACHINES[self.machine], self.unit, self.condition, round(seconds * RATE), fault, draw)
+
     def with_twin(self, seed: int, seconds: float) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
         """`samples`, and the samples of the same clip without its fault."""
         fault, draw = self._start(seed)
@@ -129,6 +135,13 @@ class SupplementalClip:
         return f"section_00_{self.kind}_{1000 * self.unit + self.index:04d}_.wav"
 
     def samples(self, seed: int, seconds: float) -> npt.NDArray[np.int16]:
+        return self._recorded(record, seed, seconds)
+
+    def on_two_channels(self, seed: int, seconds: float) -> npt.NDArray[np.int16]:
+        """[samples, 2]: the near and the far microphone."""
+        return self._recorded(record_both, seed, seconds)
+
+    def _recorded(self, how: Callable[..., npt.NDArray[np.int16]], seed: int, seconds: float) -> npt.NDArray[np.int16]:
         machine = MACHINES[self.machine]
         conditions = [*machine.source, *machine.target]
         condition = conditions[self.index % len(conditions)]
@@ -136,7 +149,7 @@ class SupplementalClip:
         draw = np.random.default_rng(
             [seed, zlib.crc32(self.machine.encode()), self.unit, KINDS.index(self.kind), self.index]
         )
-        return record(machine, self.unit, condition, round(seconds * RATE), HEALTHY, draw, only=self.kind)
+        return how(machine, self.unit, condition, round(seconds * RATE), HEALTHY, draw, only=self.kind)
 
 
 def planned_supplemental(size: DemoSize, machine: str) -> Iterator[SupplementalClip]:

@@ -31,7 +31,7 @@ from asd_ray._precision import full_float32
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets.dense import DenseNet
-from asd_ray.detectors.parts import training
+from asd_ray.detectors.parts import microphones, training
 from asd_ray.detectors.parts.error_maps import ErrorMap, WindowSums
 from asd_ray.detectors.parts.supplemental import NoiseSubtraction, check_factor, why_unsuited
 from asd_ray.families.resources import Resources
@@ -57,6 +57,8 @@ class Autoencoder:
     that of the others log10(max(mel, eps)). Batches were of 512 in 2020 to 2022 and of 256 from 2023. `subtract_noise`
     is in parts/supplemental.py.
 
+    `microphone` and `far_share` are those of `parts/microphones.py`; the far sound is subtracted in the spectrum.
+
     Variants: `mse`; `mahala`, the official selective Mahalanobis score, which takes the quadratic form of the clip's
     mean residual frame; `mahala_frame`, the usual mean of the quadratic forms of all residual frames.
     """
@@ -78,9 +80,14 @@ class Autoencoder:
         epochs: int = 100,
         validation: float = 0.1,
         subtract_noise: float = 0.0,
+        microphone: str = microphones.NEAR,
+        far_share: float = 0.5,
     ) -> None:
-        self.noise, self.subtract_noise = NoiseSubtraction(context.features, subtract_noise), subtract_noise
-        self.context = replace(context, features=self.noise)
+        self.microphone, self.far_share, self.subtract_noise = microphone, far_share, subtract_noise
+        microphones.check_microphone(self)
+        heard = microphones.listening(context, microphone, far_share)
+        self.noise = NoiseSubtraction(heard.features, subtract_noise)
+        self.context = replace(heard, features=self.noise)
         self.edition, self.frames = edition, frames
         self.hidden, self.layers, self.bottleneck = hidden, layers, bottleneck
         self.lr, self.batch_size, self.epochs, self.validation = lr, batch_size, epochs, validation
@@ -100,7 +107,7 @@ class Autoencoder:
 
     def suits(self, train: pd.DataFrame) -> str:
         too_few = training.too_few_windows(train, self.front_end, self.frames, fraction=1 - self.validation)
-        return too_few or why_unsuited(self, train)
+        return microphones.why_unheard(self.microphone, train) or too_few or why_unsuited(self, train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         self.noise.learn(self.front_end, train, self.context.device)

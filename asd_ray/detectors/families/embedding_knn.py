@@ -46,7 +46,7 @@ from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets.dual_branch import WIDTH, DualBranch
 from asd_ray.detectors.parts import classifier as classify
-from asd_ray.detectors.parts import training
+from asd_ray.detectors.parts import microphones, training
 from asd_ray.detectors.parts.augment import mixed, mixing_weights, soft_labels
 from asd_ray.detectors.parts.backends import targets_of
 from asd_ray.detectors.parts.balanced import balanced_draws
@@ -77,6 +77,7 @@ BRANCHES = {
     "stft3": SPECTROGRAMS,
     "multi": ("fft", *SPECTROGRAMS),
 }
+SUBTRACT = ("embedding", "spectrum")
 PENALTY = 1e-5  # on squared weights
 EXTRA_SEED = 2**32  # added to the seed for heads that only training has, whose centres are thus none of the net's draws
 MIN_SECONDS = 0.25  # seconds: six frames; the ResNet needs five
@@ -99,6 +100,10 @@ class EmbeddingKnn:
     `labels` are "real" (ids, or attributes of a machine with one id) or the method by which the clips of an id without
     attributes are split into `clusters` classes: "kmeans", "ward" or "vq"; see `pseudo_labels`. A machine whose clips
     have one real class is always split, by "kmeans" where `labels` are "real".
+
+    `microphone` and `far_share` are those of `parts/microphones.py`. With "near-far" the far sound is subtracted in the
+    "spectrum" of every wave that the net gets, or, by `subtract`, in the "embedding": the net then learns from the near
+    microphone, classes are scored by it alone, and the backends get the difference of a clip's two embeddings.
 
     Variants: `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own class; and one for each of
     `backends` on its embedding; `knn_supplemental` with `supplemental_bank`.
@@ -132,8 +137,14 @@ class EmbeddingKnn:
         noise_mix: float = 0.0,
         supplemental_class: bool = False,
         supplemental_bank: bool = False,
+        microphone: str = microphones.NEAR,
+        far_share: float = 0.5,
+        subtract: str = "embedding",
     ) -> None:
         self.context = context
+        self.microphone, self.far_share, self.subtract = microphone, far_share, subtract
+        microphones.check_microphone(self)
+        must_be(self, "subtract", subtract in SUBTRACT, f"one of {', '.join(SUBTRACT)}")
         self.head, self.sub_clusters, self.learned = head, sub_clusters, learned
         self.branches, self.seconds, self.mix, self.alpha = branches, seconds, mix, alpha
         self.smote_ratio, self.backends = smote_ratio, backends
@@ -167,7 +178,8 @@ class EmbeddingKnn:
         return Magnitude(center=False, seconds=self.seconds, short="repeat").at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return why_no_classes(train) or why_unsuited(self, train)
+        unheard = microphones.why_unheard(self.microphone, train)
+        return unheard or why_no_classes(train) or why_unsuited(self, train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         classes, numbers = training_classes(train, self.context, self.labels, self.clusters)
@@ -177,7 +189,7 @@ class EmbeddingKnn:
         count = len(classes) + further_classes(self.supplemental_class)
         clips, labels = with_further_classes(train, numbers, len(classes), self.supplemental_class)
         waves, extra_heads = self._waves(clips), self._extra_heads(count)
-        with_noise = NoiseMix(train, waves, self.noise_mix, self.context.seed)
+        with_noise = NoiseMix(microphones.heard_clips(train, self.microphone), waves, self.noise_mix, self.context.seed)
         rng = np.random.default_rng(self.context.seed)
         optimiser = _optimiser(classifier, self.lr, extra_heads.parameters())
         for_draws, for_masks, for_exchange = (np.random.default_rng([self.context.seed, n]) for n in (1, 2, 3))
@@ -223,6 +235,7 @@ class EmbeddingKnn:
             smote_ratio=self.smote_ratio,
             max_windows=MAX_CLIPS,
             supplemental_bank=self.supplemental_bank,
+            far_share=self.far_share if self._subtracts("embedding") else None,
         )
 
     def _modules(self, classes: int) -> nn.ModuleList:
@@ -265,7 +278,13 @@ class EmbeddingKnn:
         return waves, waves.windows
 
     def _waves(self, clips: ClipSet) -> Waves:
-        return Waves(clips, self.front_end, self.context.device)
+        device = self.context.device
+        if self._subtracts("embedding"):
+            return Waves(clips, self.front_end, device)  # of either microphone
+        return microphones.HeardWaves(clips, self.front_end, device, self.microphone, self.far_share)
+
+    def _subtracts(self, where: str) -> bool:
+        return self.microphone == microphones.NEAR_FAR and self.subtract == where
 
 
 def _optimiser(

@@ -28,7 +28,7 @@ import torch
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
-from asd_ray.detectors.parts import training
+from asd_ray.detectors.parts import microphones, training
 from asd_ray.detectors.parts.backends import Learned, interpolated
 from asd_ray.detectors.parts.mixtures import fit_mixture, log_densities
 from asd_ray.detectors.parts.supplemental import NOISE_STATE, NoiseSubtraction, check_factor, why_unsuited
@@ -51,8 +51,12 @@ class TwfrGmm:
 
     With `smote`, an id whose training clips have domains gets waves interpolated between target clips and one of their
     `smote_neighbours` nearest neighbours, until there are `smote_ratio` times as many target as source clips. With
-    fewer than two target clips there is nothing to interpolate, and nothing is added. `subtract_noise` is in
-    parts/supplemental.py. Variant: `gmm`.
+    fewer than two target clips there is nothing to interpolate, and nothing is added.
+
+    `microphone` and `far_share` are those of `parts/microphones.py`; the far sound is subtracted in the spectrum. Waves
+    of both microphones are then interpolated alike. `subtract_noise` is in parts/supplemental.py.
+
+    Variant: `gmm`.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1, gpu=0)
@@ -70,9 +74,14 @@ class TwfrGmm:
         smote_ratio: float = 0.2,
         smote_neighbours: int = 3,
         subtract_noise: float = 0.0,
+        microphone: str = microphones.NEAR,
+        far_share: float = 0.5,
     ) -> None:
-        self.noise, self.subtract_noise = NoiseSubtraction(context.features, subtract_noise), subtract_noise
-        self.context = replace(context, features=self.noise)
+        self.microphone, self.far_share, self.subtract_noise = microphone, far_share, subtract_noise
+        microphones.check_microphone(self)
+        heard = microphones.listening(context, microphone, far_share)
+        self.noise = NoiseSubtraction(heard.features, subtract_noise)
+        self.context = replace(heard, features=self.noise)
         self.r, self.components, self.reg, self.tol = r, components, reg, tol
         self.smote, self.smote_ratio, self.smote_neighbours = smote, smote_ratio, smote_neighbours
         check_factor(self, "subtract_noise")
@@ -90,7 +99,7 @@ class TwfrGmm:
         return PRESETS["twfr"].at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return why_unsuited(self, train)
+        return microphones.why_unheard(self.microphone, train) or why_unsuited(self, train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         if len(train) == 0:
@@ -160,12 +169,15 @@ class TwfrGmm:
         vectors = [np.empty((0, *self.front_end.shape))]
         if len(target) >= 2 and missing > 0:
             shortest = int(target.lengths.min())
-            waves = np.stack([target.samples(i)[:shortest] for i in range(len(target))])
+            heard = microphones.heard_channels(target, self.microphone)
+            waves = np.stack([np.concatenate([on.samples(i)[:shortest] for on in heard]) for i in range(len(target))])
             target_waves = torch.from_numpy(waves.astype(np.float32) / np.float32(FULL_SCALE))
             generator = self.context.generator()
             for start in range(0, missing, BLOCK):
                 synthetic = interpolated(target_waves, min(BLOCK, missing - start), self.smote_neighbours, generator)
-                frames = self.front_end(synthetic.to(self.context.device))
+                both = synthetic.to(self.context.device)
+                on_each = [both[:, at : at + shortest] for at in range(0, both.shape[1], shortest)]
+                frames = microphones.of_waves(self.front_end, on_each, self.far_share)
                 frames = self.noise.subtracted(frames, str(target.frame["machine"].iloc[0]))
                 vectors.append(time_weighted(frames.cpu().numpy(), self.r))
         return np.concatenate(vectors)

@@ -20,6 +20,7 @@ from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.backends import Backend, Backends, Gmm, ids_of, parse_backends, targets_of
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import ArcFace
+from asd_ray.detectors.parts.microphones import FAR_CHANNEL, subtracted_embeddings
 from asd_ray.detectors.parts.supplemental import memory_of, new_memory
 from asd_ray.features import Windows, per_clip
 
@@ -75,6 +76,7 @@ class Classifier:
     max_windows: int = MAX_WINDOWS  # per forward pass without gradients
     supplemental_bank: bool = False  # also compare with supplemental clips: the variant of `memory`
     memory: Backends | None = None  # fitted together with the backends
+    far_share: float | None = None  # of the far microphone's embedding that is subtracted; None: it is not listened to
 
     def parameters(self) -> list[nn.Parameter]:
         """All trainable parameters of net and head."""
@@ -154,7 +156,15 @@ class Classifier:
     @full_float32()  # also in `fit`, for what clips are compared with
     @torch.inference_mode()
     def _scores(self, clips: ClipSet) -> tuple[dict[str, Tensor], Tensor]:
-        """The mean scores of each clip's windows, and its mean embedding.
+        """The mean scores of each clip's windows, and its mean embedding, less that of the far microphone."""
+        scores, embeddings = self._of_windows(clips)
+        if self.far_share is not None and len(clips):
+            far = self._of_windows(clips.on_channel(FAR_CHANNEL))[1]
+            embeddings = subtracted_embeddings(embeddings, far, self.far_share)
+        return scores, embeddings
+
+    def _of_windows(self, clips: ClipSet) -> tuple[dict[str, Tensor], Tensor]:
+        """The means over each clip's windows.
 
         Classes of the head beyond `classes`, such as those of warped images, are never a clip's own class.
         """
