@@ -1,7 +1,8 @@
 """AEGAN-AD: Jiang et al., "Unsupervised Anomaly Detection and Localization of Machine Audio", ICASSP 2023.
 
 PAPER is the authors' setting for slider in DCASE 2022, which has the defaults of their code. PAPER_OF has what differs
-on their other machines of 2022 and on those of 2020, by their configurations. They chose it with test labels.
+on their other machines of 2022 and on those of 2020, by their configurations. They chose it with test labels. The
+parameter `backends`, further scores of the critic's features, is "" where it is not named.
 """
 
 from typing import Any
@@ -38,6 +39,8 @@ PAPER_OF: dict[int, dict[str, dict[str, Any]]] = {
     },
 }
 
+MORE_BACKENDS = "knn_ldn,gmm,kmeans,pca,knn_mix,knn_dn,bands,knn_exit"  # beside the paper's D_maha, D_knn, D_lof, D_cos
+
 
 def space(trial: Any) -> dict[str, Any]:
     return {
@@ -49,5 +52,6 @@ def space(trial: Any) -> dict[str, Any]:
         "lr": trial.suggest_float("lr", 5e-5, 1e-3, log=True),
         "beta1": trial.suggest_categorical("beta1", [0.0, 0.5]),
         "batch_size": trial.suggest_categorical("batch_size", [128, 256, 512]),
+        "backends": trial.suggest_categorical("backends", ["", MORE_BACKENDS]),
         "epochs": trial.suggest_int("epochs", 10, 60),
     }

@@ -20,6 +20,8 @@ PAPER: dict[str, Any] = {
     "epochs": 50,
 }
 
+EVERY_BACKEND = "knn,knn_ldn,lof,maha,cos,gmm,kmeans,pca,knn_mix,knn_dn,bands,knn_exit"
+
 
 def space(trial: Any) -> dict[str, Any]:
     params = {
@@ -30,6 +32,7 @@ def space(trial: Any) -> dict[str, Any]:
         "frames": trial.suggest_categorical("frames", [32, 64, 128]),
         "lr": trial.suggest_float("lr", 3e-5, 1e-3, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
+        "backends": trial.suggest_categorical("backends", [PAPER["backends"], EVERY_BACKEND]),
         "epochs": trial.suggest_int("epochs", 20, 100),
     }
     if params["encoder"] == "complex":

@@ -20,6 +20,8 @@ PAPER: dict[str, Any] = {
     "epochs": 10,
 }
 
+EVERY_BACKEND = "knn,knn_ldn,lof,maha,cos,gmm,kmeans,pca,knn_mix,knn_dn,bands,knn_exit"
+
 
 def space(trial: Any) -> dict[str, Any]:
     return {
@@ -32,5 +34,6 @@ def space(trial: Any) -> dict[str, Any]:
         "smote_ratio": trial.suggest_categorical("smote_ratio", [0.0, 0.1, 0.2, 0.5]),
         "lr": trial.suggest_float("lr", 1e-4, 3e-3, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
+        "backends": trial.suggest_categorical("backends", [PAPER["backends"], EVERY_BACKEND]),
         "epochs": trial.suggest_int("epochs", 5, 30),
     }

@@ -24,6 +24,8 @@ PAPER: dict[str, Any] = {
     "epochs": 20,
 }
 
+EVERY_BACKEND = "knn,knn_ldn,lof,maha,cos,gmm,kmeans,pca,knn_mix,knn_dn,bands,knn_exit"
+
 
 def space(trial: Any) -> dict[str, Any]:
     head = trial.suggest_categorical("head", ["softmax", "arcface"])
@@ -34,6 +36,7 @@ def space(trial: Any) -> dict[str, Any]:
         "warps": trial.suggest_int("warps", 0, 4),
         "lr": trial.suggest_float("lr", 1e-5, 3e-3, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
+        "backends": trial.suggest_categorical("backends", [PAPER["backends"], EVERY_BACKEND]),
         "epochs": trial.suggest_int("epochs", 5, 40),
     }
     if params["warps"]:

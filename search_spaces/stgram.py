@@ -24,6 +24,8 @@ PAPER: dict[str, Any] = {
     "epochs": 200,
 }
 
+EVERY_BACKEND = "knn,knn_ldn,lof,maha,cos,gmm,kmeans,pca,knn_mix,knn_dn,bands,knn_exit"
+
 
 def space(trial: Any) -> dict[str, Any]:
     inputs = ["sgram+tgram", "sgram+tgram+attention", "sgram", "tgram", "spectrum"]
@@ -35,6 +37,7 @@ def space(trial: Any) -> dict[str, Any]:
         "lr": trial.suggest_float("lr", 5e-5, 2e-3, log=True),
         "weight_decay": trial.suggest_categorical("weight_decay", [0.0, 0.01]),
         "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
+        "backends": trial.suggest_categorical("backends", [PAPER["backends"], EVERY_BACKEND]),
         "epochs": trial.suggest_int("epochs", 20, 300),
     }
     if params["inputs"] != "tgram":

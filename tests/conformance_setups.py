@@ -106,6 +106,7 @@ SETUPS: dict[str, dict[str, Any]] = {
         "smaller": {"frames": 32, "hop": 4, "lr": 0.003},
         "calm": {"lr": 3e-4},
     },
+    "pretrained": {"smaller": {"encoder": "ast"}},
     # After three epochs the running means of batch normalisation lag, and all embeddings are 1e-4 apart: of so little,
     # density and covariance hear the rounding.
     "stgram": {

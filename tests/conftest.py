@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .hostile import Verbs
     from .s3_server import S3Server
 
+NEED_WEIGHTS = {"pretrained"}  # families
 SHARED = Path(__file__).parents[2] / "shared"
 
 
@@ -30,6 +31,24 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or fills the user's cache, or starts from the user's weights."""
     monkeypatch.setenv("ASD_RAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("ASD_RAY_WEIGHTS", raising=False)
+
+
+@pytest.fixture(scope="session")
+def encoder_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for $ASD_RAY_WEIGHTS with a tiny encoder, ``ast``, that takes 1.28 seconds at once."""
+    from .tiny_encoders import save_tiny  # transformers takes seconds to import
+
+    folder = tmp_path_factory.mktemp("weights")
+    save_tiny("ast", folder / "ast", config={"max_length": 128}, max_length=128)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _brought_weights(request: pytest.FixtureRequest, _own_cache: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test whose parameter is a family that needs weights finds them where a user puts them."""
+    values = getattr(getattr(request.node, "callspec", None), "params", {}).values()
+    if any(isinstance(value, str) and value in NEED_WEIGHTS for value in values):
+        monkeypatch.setenv("ASD_RAY_WEIGHTS", str(request.getfixturevalue("encoder_weights")))
 
 
 @pytest.fixture(scope="session")

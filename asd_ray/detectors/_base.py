@@ -64,7 +64,8 @@ class Detector(Protocol):
 
     A class may also have ``WEIGHTS``, such as ``{"net": ("mobilenet_v3",)}``: the values of parameters whose net can
     start from pretrained weights of the user. Where a user brings some, such a trial has the further parameter
-    `pretrained`, text that names them by their content, and `fit` reads them by `parts.weights.load_weights`.
+    `pretrained`, text that names them by their content, and `fit` reads them by `parts.weights.load_weights`, or
+    `encoders.loading.load_encoder`. With ``NEEDS_WEIGHTS = True`` a search draws only values with weights.
 
     A class may also have ``error_map(self, clips: ClipSet) -> list[np.ndarray]``, the family's own picture of where a
     clip is anomalous: one array [frames, mels] per clip, on the frames and bands of `front_end`, finite, higher where

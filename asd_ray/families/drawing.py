@@ -73,14 +73,26 @@ class PaperTrial(FixedTrial):
 
 
 class PartialFixedTrial:
-    """An Optuna trial in which some parameters are fixed: their value is returned, and Optuna does not draw them."""
+    """An Optuna trial in which some parameters are fixed: their value is returned, and Optuna does not draw them.
 
-    def __init__(self, trial: optuna.trial.BaseTrial, fixed: Mapping[str, Any]) -> None:
-        self._trial, self._fixed = trial, fixed
+    Parameters of `brought` are drawn from the choices that it has, too, and not from others.
+    """
+
+    def __init__(
+        self, trial: optuna.trial.BaseTrial, fixed: Mapping[str, Any], brought: Mapping[str, Collection[Any]]
+    ) -> None:
+        self._trial, self._fixed, self._brought = trial, fixed, brought
 
     def __getattr__(self, attribute: str) -> Any:
         value = getattr(self._trial, attribute)
         return self._suggest(value) if attribute.startswith("suggest_") else value
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        if name in self._fixed:
+            return self._fixed[name]
+        if name in self._brought:
+            choices = [choice for choice in choices if choice in self._brought[name]]
+        return self._trial.suggest_categorical(name, choices)
 
     def _suggest(self, suggest: Callable[..., Any]) -> Callable[..., Any]:
         def suggest_unless_fixed(name: str, *args: Any, **options: Any) -> Any:
@@ -96,7 +108,8 @@ class _Broken(Exception):
 def draw(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
     """The parameters of one trial: PAPER, with the values that `space` draws and those that are fixed."""
     try:
-        drawn = space.space(PartialFixedTrial(trial, space.fixed) if space.fixed else trial)
+        is_free = not space.fixed and not space.brought
+        drawn = space.space(trial if is_free else PartialFixedTrial(trial, space.fixed, space.brought))
     except _Broken as error:
         raise AsdRayError(f"{space.path}: {error}") from error
     except (KeyboardInterrupt, AsdRayError):
@@ -154,7 +167,7 @@ def first_draw(space: Space) -> Draw:
     AsdRayError if the space cannot draw it, because the paper's values do not suit a fixed one.
     """
     differing = space.differing.keys() - space.fixed.keys()
-    trial = PaperTrial({**space.known, **space.fixed}, differing, space.origin)
+    trial = PaperTrial(space.first, differing, space.origin)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Optuna only warns about a choice that it cannot store
         try:

@@ -59,7 +59,7 @@ class Family:
         """
         if self.version != "1" and not self.version.startswith("code-"):
             return None
-        return PATHS_OF_0_1[self.name] if self.is_shipped else self.target
+        return PATHS_OF_0_1.get(self.name) if self.is_shipped else self.target
 
     @property
     def detector(self) -> type[Any]:
@@ -148,6 +148,11 @@ class Family:
         if not all(isinstance(nets, tuple) and all(isinstance(net, str) for net in nets) for nets in given.values()):
             raise self._breaks_the_contract(f'has WEIGHTS {shown(given)}; write {{"net": ("mobilenet_v3",)}}')
         return given
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether no trial can run without weights of `weights`."""
+        return bool(self.weights) and getattr(self.detector, "NEEDS_WEIGHTS", False) is True
 
     def search_space(self, path: str | Path | None = None) -> Space:
         """The space of the file `path`; by default that of the shipped file, of a user's class, or of its module."""

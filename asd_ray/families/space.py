@@ -39,6 +39,7 @@ class Space:
     # Parameter -> its value -> the user's weights from which such a trial starts, as the parameter `pretrained` names
     # them. Other trials do not have that parameter, so they keep the hashes of earlier versions.
     weights: dict[str, dict[Any, str]] = field(default_factory=dict)
+    needs_weights: bool = False  # only values of `weights` are drawn, as soon as there is one
 
     @property
     def setting(self) -> dict[str, Any]:
@@ -49,6 +50,17 @@ class Space:
     def known(self) -> dict[str, Any]:
         """Every parameter, with its value in the paper's setting."""
         return {**self.later, **self.setting}
+
+    @property
+    def brought(self) -> dict[str, tuple[Any, ...]]:
+        """Parameter -> the only values that may be drawn, those with weights of the user."""
+        return {name: tuple(names) for name, names in self.weights.items() if names} if self.needs_weights else {}
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """What a search tries first: the paper's setting, with the fixed values, and with weights that are brought."""
+        replaced = {name: values[0] for name, values in self.brought.items() if self.setting[name] not in values}
+        return {**self.known, **replaced, **self.fixed}
 
     def on(self, machines: Sequence[str], year: int | None) -> Space:
         """The space of a study. Studies of several machines and other years have the plain PAPER."""

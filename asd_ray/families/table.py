@@ -13,6 +13,7 @@ FAMILIES: dict[str, str] = {
     "group_made": "asd_ray.detectors.families.group_made:GroupMade",
     "id_classifier": "asd_ray.detectors.families.id_classifier:IdClassifier",
     "idnn": "asd_ray.detectors.families.idnn:IDNN",
+    "pretrained": "asd_ray.detectors.families.pretrained:Pretrained",
     "stgram": "asd_ray.detectors.families.stgram:StgramMfn",
     "twfr_gmm": "asd_ray.detectors.families.twfr_gmm:TwfrGmm",
 }

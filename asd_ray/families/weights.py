@@ -1,7 +1,8 @@
 """Files of pretrained weights that a user brings: which net has one, and where it is.
 
 No weights are shipped or fetched. A file is named after its net, such as ``mobilenet_v3.safetensors``, and lies in the
-folder of $ASD_RAY_WEIGHTS; or it is named with ``asd-ray search --weights mobilenet_v3=FILE``.
+folder of $ASD_RAY_WEIGHTS; or it is named with ``asd-ray search --weights mobilenet_v3=FILE``. An encoder may be a
+folder with a config.json, such as ``ast``.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from pathlib import Path
 from asd_ray.errors import AsdRayError
 
 WEIGHTS_VARIABLE = "ASD_RAY_WEIGHTS"
-SUFFIXES = (".safetensors", ".pt", ".pth")  # of two files with the same name, the earlier suffix counts
+SUFFIXES = (".safetensors", ".pt", ".pth", ".pt2", ".onnx")  # of two files with one name, the earlier suffix counts
+CONFIG = "config.json"  # in the folder of an encoder
 PARAMETER = "pretrained"  # of a trial that starts from such weights: the net and a hash of them, "mobilenet_v3:1a2b…"
 
 
 def weights_files(given: Mapping[str, str | Path] | None = None) -> dict[str, str]:
-    """Net -> the absolute path of its file: those in the folder of $ASD_RAY_WEIGHTS, replaced by the `given` ones.
+    """Net -> the absolute path of its file or folder: what is in the folder of $ASD_RAY_WEIGHTS, replaced by `given`.
 
     AsdRayError if the folder or a given file does not exist. No file is read.
     """
@@ -32,15 +34,21 @@ def weights_files(given: Mapping[str, str | Path] | None = None) -> dict[str, st
             )
         for suffix in reversed(SUFFIXES):
             files |= {path.stem: str(path) for path in sorted(place.glob(f"*{suffix}"))}
+        files |= {path.parent.name: str(path.parent) for path in sorted(place.glob(f"*/{CONFIG}"))}
     given = {} if given is None else given
     if not isinstance(given, Mapping) or not all(isinstance(path, str | Path) for path in given.values()):
         raise AsdRayError(f'weights must map nets to files, such as {{"mobilenet_v3": "file.pt"}}, not {given!r:.60}')
     for net, path in given.items():
         own = Path(os.path.expanduser(path)).absolute()
-        if not own.is_file():
+        if own.is_dir() and not (own / CONFIG).is_file():
+            raise AsdRayError(
+                f"{own}: a folder without {CONFIG}, but --weights names it for {net}; name a file, or the folder of an "
+                "encoder"
+            )
+        if not own.is_file() and not own.is_dir():
             raise AsdRayError(
                 f"{own}: no such file, but --weights names it for {net}; name a file of pretrained weights, or leave "
-                "the option out to start at random"
+                "the option out"
             )
         files[net] = str(own)
     return files

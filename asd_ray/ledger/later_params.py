@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-LATER: dict[str, dict[str, Any]] = {"id_classifier": {"warp": "image"}}
+LATER: dict[str, dict[str, Any]] = {
+    "aegan_ad": {"backends": ""},
+    "id_classifier": {"warp": "image"},
+}
 
 
 def all_params(family: str, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,9 @@ PAPER_VARIANTS: dict[str, tuple[str, ...]] = {
     # Giri et al.: minus the softmax of the clip's own id. The official baseline has `log_odds`, but is not PAPER.
     "id_classifier": ("probability",),
     "idnn": ("mean",),
+    # Saengthong and Shinozaki: the distance to the nearest normal clip, with MemMixup and domain normalisation in later
+    # rows of theirs, which are variants here.
+    "pretrained": ("knn",),
     # Liu et al.: the negative log probability; in the authors' code it is computed with the margin of ArcFace.
     "stgram": ("nll_margin",),
     "twfr_gmm": ("gmm",),

@@ -70,7 +70,11 @@ def spaces_by_family(
         paper_draw(spaces[each.name], each)
     fixed = fixed_by_family(fixed_params or {}, spaces)
     names_of = _weights_by_family(families, weights_files() if weights is None else weights)
-    spaces = {name: replace(space, fixed=fixed[name], weights=names_of[name]) for name, space in spaces.items()}
+    needs = {each.name: each.needs_weights for each in families}
+    spaces = {
+        name: replace(space, fixed=fixed[name], weights=names_of[name], needs_weights=needs[name])
+        for name, space in spaces.items()
+    }
     for space in spaces.values():
         first_draw(space)
     return spaces
@@ -93,9 +97,9 @@ def _weights_by_family(families: Sequence[Family], files: Mapping[str, str]) -> 
     for each in families:
         for parameter, nets in each.weights.items():
             if brought := [net for net in nets if net in files]:
-                from asd_ray.detectors.parts.weights import pretrained_name  # it imports torch
+                from asd_ray.detectors.encoders.loading import name_of  # it imports torch
 
-                names[each.name][parameter] = {net: pretrained_name(net, files[net]) for net in brought}
+                names[each.name][parameter] = {net: name_of(net, files[net]) for net in brought}
     return names
 
 

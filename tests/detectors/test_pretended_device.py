@@ -23,17 +23,17 @@ MORE = [
 ]
 RUNS = [*FAMILIES, *MORE]
 ON_THE_CPU = {"twfr_gmm"}  # sorts and fits with numpy and scikit-learn; only its features are made on the device
-WITH_EMBEDDINGS = {"aegan_ad", "complex_net", "embedding_knn", "id_classifier", "stgram"}
+WITHOUT_STEPS = {"pretrained"}  # it trains nothing
+WITH_EMBEDDINGS = {"aegan_ad", "complex_net", "embedding_knn", "id_classifier", "pretrained", "stgram"}
 WITH_MAPS = {"aegan_ad", "autoencoder", "group_made", "idnn"}
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def report(tmp_path_factory: pytest.TempPathFactory, encoder_weights: Path) -> dict[str, Any]:
     paths = os.pathsep.join([str(HERE.parents[1]), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, HERE / "pretended_checks.py", tmp_path_factory.mktemp("pretended")]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, timeout=1500, check=False
-    )
+    env = {**os.environ, "PYTHONPATH": paths, "ASD_RAY_WEIGHTS": str(encoder_weights)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=1500, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -90,7 +90,7 @@ def test_a_family_learns_and_scores_on_the_device(found: dict[str, Any], run: st
     assert found["finite_maps"] == [True] * (found["clips"] if family in WITH_MAPS else 0)
 
 
-@pytest.mark.parametrize("run", [run for run in RUNS if run not in ON_THE_CPU])
+@pytest.mark.parametrize("run", [run for run in RUNS if run not in ON_THE_CPU | WITHOUT_STEPS])
 def test_no_step_of_training_waits_for_the_device(found: dict[str, Any], run: str) -> None:
     assert found["steps"] > 1  # waits of the first are not counted
     assert found["waits"] == []

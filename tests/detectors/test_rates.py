@@ -27,6 +27,7 @@ HASHES = {  # of the front end of each paper's setting; part of the identity of 
     "group_made": "d6c155d7754f",
     "id_classifier": "6175cd84f6f7",
     "idnn": "6175cd84f6f7",
+    "pretrained": "2f9a92e29f84",
     "stgram": "b3f4182cdf18",
     "twfr_gmm": "f6ad89c5ef7a",
 }
@@ -41,6 +42,7 @@ TINY: dict[str, dict[str, Any]] = {  # settings with short epochs
     "group_made": {"hidden": 16, "bottleneck": 8, "components": 2},
     "id_classifier": {"frames": 32, "backends": "knn"},
     "idnn": {"hidden": 16},
+    "pretrained": {"encoder": "ast", "backends": "knn"},
     "stgram": {"seconds": 0.5, "net": "mobilefacenet_2023"},
 }
 

@@ -7,7 +7,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from asd_ray.detectors.parts.backends import Backend, Backends, KMeansTarget, Knn, Learned, Lof, distances
+from asd_ray.detectors.parts.backends import (
+    Backend,
+    Backends,
+    BandKnn,
+    DomainKnn,
+    ExitKnn,
+    KMeansTarget,
+    Knn,
+    Learned,
+    Lof,
+    MixedKnn,
+    distances,
+)
 
 
 class LearnedBackend(nn.Module):
@@ -15,6 +27,8 @@ class LearnedBackend(nn.Module):
 
     def __init__(self, backend: Backend, learned: Learned) -> None:
         super().__init__()
+        if isinstance(backend, ExitKnn):  # a graph has one K
+            backend, learned = backend.knn(learned), {"bank": learned["bank"]}
         self.backend = backend
         for name, tensor in learned.items():
             self.register_buffer(name, tensor.cpu().clone())
@@ -22,12 +36,14 @@ class LearnedBackend(nn.Module):
     def forward(self, embeddings: Tensor) -> Tensor:
         backend, learned = self.backend, dict(self.named_buffers())
         if isinstance(backend, Knn):
-            return _nearest(embeddings, learned, backend.k, backend.metric)[0].mean(1)
+            return _nearest(embeddings, learned["bank"], backend.k, backend.metric, learned.get("density"))[0].mean(1)
+        if isinstance(backend, MixedKnn | DomainKnn | BandKnn):
+            return backend.compare(learned, embeddings, _nearest)
         if isinstance(backend, KMeansTarget):
-            return _nearest(embeddings, learned, 1, "cosine")[0][:, 0]
+            return _nearest(embeddings, learned["bank"], 1, "cosine")[0][:, 0]
         if isinstance(backend, Lof):
             neighbours = min(backend.k, max(1, len(learned["bank"]) - 1))
-            near, positions = _nearest(embeddings, {"bank": learned["bank"]}, neighbours, "cosine")
+            near, positions = _nearest(embeddings, learned["bank"], neighbours, "cosine")
             density = backend._density(near, learned["reach"][positions])
             return learned["density"][positions].mean(1) / density
         return backend.score(learned, embeddings)
@@ -53,11 +69,12 @@ class BackendsById(nn.Module):
         }
 
 
-def _nearest(embeddings: Tensor, learned: Learned, k: int, metric: str) -> tuple[Tensor, Tensor]:
+def _nearest(
+    rows: Tensor, reference: Tensor, k: int, metric: str, density: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """As `nearest` of the backends, without its blocks: a graph has no loop over the clips of a batch."""
-    bank = learned["bank"].double()
-    apart = distances(embeddings.double(), bank, metric)
-    if "density" in learned:
-        apart = apart / learned["density"]
-    values, positions = apart.topk(min(k, len(bank)), dim=1, largest=False)
+    apart = distances(rows.double(), reference.double(), metric)
+    if density is not None:
+        apart = apart / density
+    values, positions = apart.topk(min(k, len(reference)), dim=1, largest=False)
     return values, positions

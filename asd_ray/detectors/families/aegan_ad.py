@@ -43,6 +43,7 @@ from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets import dcgan
 from asd_ray.detectors.parts import pictures, training
 from asd_ray.detectors.parts.backends import Backend, Backends, Knn, Lof, Mahalanobis, MeanCosine, targets_of
+from asd_ray.detectors.parts.classifier import backends_for
 from asd_ray.detectors.parts.error_maps import ErrorMap, WindowSums
 from asd_ray.detectors.parts.layer_statistics import layer_statistics
 from asd_ray.detectors.parts.pictures import SIZE, WINDOWS
@@ -123,10 +124,11 @@ class AeganAd:
     the last has 16 times as many; `latent` is the length of a code. `norm` ("layer" or "batch") is that of the
     generator, and `first_norm` decides whether its first convolution has one. `penalty` is the weight of the gradient
     penalty, `eta` that of the `matching` of features: "mean", or "mean_std" for their standard deviations too.
+    `backends` names further backends on a clip's mean features, such as "pca,knn_dn"; the paper has none of them.
 
     Variants: `D_maha`, `D_knn`, `D_lof`, `D_cos` of a clip's mean features; `G_x_1` and `G_x_2` (absolute and squared
     error of a spectrogram), `G_z_1`, `G_z_2` and `G_z_cos` (the same of its code, and cosine distance), each as `_sum`,
-    `_min` and `_max` over the clip's windows.
+    `_min` and `_max` over the clip's windows; and one for each of `backends`, under its own name.
     """
 
     # a 10 s clip has 186 windows; a CPU core trains on about seven per second
@@ -147,6 +149,7 @@ class AeganAd:
         penalty: float = 10.0,
         lr: float = 2e-4,
         beta1: float = 0.5,
+        backends: str = "",
         batch_size: int = 512,
         epochs: int = 60,
     ) -> None:
@@ -164,6 +167,8 @@ class AeganAd:
         must_be(self, "penalty", penalty >= 0, "0 or more")
         training.check_training_settings(self)
         training.check_fraction(self, "beta1")
+        self.backends = backends
+        self._all_backends = {**BACKENDS, **backends_for(backends, dcgan.width(SIZE, channels))}
         self._nets: Nets | None = None
         self._scale = pictures.Scale()
         self._mean_frame: Tensor | None = None  # of the scaled training frames
@@ -268,7 +273,7 @@ class AeganAd:
     def load(self, state: State) -> None:
         nets = self._new_nets()
         nets.load_state_dict(state["nets"])
-        self._nets, self._training_data, self._backends = nets, None, Backends(BACKENDS)
+        self._nets, self._training_data, self._backends = nets, None, Backends(self._all_backends)
         self._backends.load(state["banks"])
         self._scale = pictures.Scale(**state["scale"])
         mean_frame = state.get("mean_frame")  # not in the states of earlier versions, which score without it
@@ -334,7 +339,7 @@ class AeganAd:
                         image_at(training.window_starts(chunk_windows, self.context.device))
                     )
                     features[chunk] = per_clip(window_features, chunk_windows, "mean")
-            self._backends = Backends(BACKENDS, seed=self.context.seed)
+            self._backends = Backends(self._all_backends, seed=self.context.seed)
             self._backends.fit(features, ["all"] * len(features), data.target)
         return self._backends
 

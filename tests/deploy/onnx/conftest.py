@@ -21,12 +21,13 @@ from asd_ray.families import family
 from asd_ray.features import FeatureCache
 from asd_ray.features._base import FULL_SCALE
 
+BACKENDS = "knn_ldn,kmeans,gmm,pca,knn_mix,knn_dn,bands,knn_exit"
 SMALL: dict[str, dict[str, Any]] = {  # settings that are fitted and exported in seconds
     "aegan_ad": {"hop": 8, "channels": 4, "latent": 8},
     "anogan": {"hop": 8, "channels": 4, "latent": 8},
     "autoencoder": {"hidden": 16, "layers": 2},
     "complex_net": {"width_factor": 0.1, "test_hop": 16, "backends": "maha,lof"},
-    "embedding_knn": {"seconds": 2.0, "sub_clusters": 4, "backends": "knn_ldn,kmeans,gmm"},
+    "embedding_knn": {"seconds": 2.0, "sub_clusters": 4, "backends": BACKENDS},
     "flow_aff": {"hidden": 32, "blocks": 2},
     "ganomaly": {"channels": 4, "latent": 8},
     "group_made": {"hidden": 16, "bottleneck": 8, "components": 3},

@@ -16,6 +16,7 @@ from tests.deploy.onnx.conftest import New, assert_same, id_numbers, waves_of
 
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("aegan_ad", {}),
+    ("aegan_ad", {"backends": "pca,knn_dn,bands"}),
     ("aegan_ad", {"norm": "batch", "first_norm": False, "hop": 1, "lr": 0.01}),
     ("autoencoder", {}),
     ("autoencoder", {"edition": "2020", "frames": 3}),

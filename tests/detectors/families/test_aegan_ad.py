@@ -130,6 +130,21 @@ def test_all_nineteen_scores(fitted: AeganAd, bank: Bank) -> None:
     assert set(fitted.score(bank.select(split="test"))) == NAMES
 
 
+def test_further_backends_score_the_features_and_leave_the_nineteen_as_they_are(fitted: AeganAd, bank: Bank) -> None:
+    train, test = bank.select(split="train"), bank.select(split="test")
+    more = learned(bank, backends="knn,knn_dn,pca")
+    scores = more.score(test)
+    assert set(scores) == {*NAMES, "knn", "knn_dn", "pca"}
+    for name, values in fitted.score(test).items():
+        np.testing.assert_array_equal(scores[name], values)
+    nearest = cosine_distances(_features(more, test), _features(more, train)).min(axis=1)
+    np.testing.assert_allclose(scores["knn"], nearest, rtol=1e-3, atol=1e-9)
+    again = AeganAd(Context(), **SMALL, backends="knn,knn_dn,pca")
+    again.load(more.state())
+    for name, values in again.score(test).items():
+        np.testing.assert_array_equal(values, scores[name])
+
+
 @torch.no_grad()
 def test_scores_of_the_generator_match_those_of_single_windows(fitted: AeganAd, bank: Bank) -> None:
     test = bank.select(split="test")

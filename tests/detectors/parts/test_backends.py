@@ -272,7 +272,8 @@ def test_the_same_seed_gives_the_same_scores_and_uses_no_global_random_stream() 
     scores = [each.score(rows(20, 1), ["a"] * 20) for each in (first, again, other)]
     for name, values in scores[0].items():
         assert torch.equal(values, scores[1][name]), name
-        assert not torch.equal(values, scores[2][name]), name
+        # domain normalisation gets no interpolated clips, so it has nothing to draw
+        assert torch.equal(values, scores[2][name]) == (name == "knn_dn"), name
     assert torch.equal(before, torch.random.get_rng_state())
 
 

@@ -1,0 +1,1 @@
+"""Pretrained encoders of sound: nets that a user brings as a file, with one interface."""

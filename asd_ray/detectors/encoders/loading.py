@@ -1,0 +1,163 @@
+"""The table of encoders, and how one is loaded from the user's file: by the content of the file, never by its path.
+
+An adapter is a module of this folder with a function ``build(net, path) -> Encoder``. It is imported when an encoder of
+it is loaded, so that its package is needed only then. It runs no code from the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import torch as safetensors
+
+from asd_ray.detectors.encoders.encoder import Encoder
+from asd_ray.detectors.parts.weights import DIGITS, pretrained_name
+from asd_ray.errors import AsdRayError, unknown
+from asd_ray.families.weights import WEIGHTS_VARIABLE, weights_files
+
+HERE = "asd_ray.detectors.encoders"
+CHUNK = 1 << 22  # bytes that are hashed at once
+IN_FOLDERS = (
+    "config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "*.safetensors",
+)  # the files of a folder that count
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """How the file of one net is read."""
+
+    module: str  # of this folder, with ``build(net, path) -> Encoder``
+    extra: str  # of our package, which installs what the module imports; "" if nothing
+    expected: str  # what the user brings
+
+
+def _from_transformers(net: str) -> Adapter:
+    expected = f"the folder of a model of transformers ({net}): config.json, preprocessor_config.json, *.safetensors"
+    return Adapter("transformers_nets", "transformers", expected)
+
+
+NETS: Mapping[str, Adapter] = {
+    "ast": _from_transformers("AST"),
+    "beats": Adapter("beats", "beats", "a checkpoint of BEATs or OpenBEATs"),
+    "dasheng": Adapter("dasheng", "dasheng", "a checkpoint of Dasheng"),
+    "passt": Adapter("passt", "passt", "a state dict of PaSST"),
+    "onnx": Adapter("exported", "exported", "a file of ONNX, waves in and embeddings out"),
+    "exported": Adapter("exported", "", "a program of torch.export, waves in and embeddings out"),
+    "clap": _from_transformers("CLAP"),
+    "wav2vec2": _from_transformers("wav2vec 2.0"),
+    "hubert": _from_transformers("HuBERT"),
+    "wavlm": _from_transformers("WavLM"),
+    "whisper": _from_transformers("Whisper"),
+}
+
+
+def encoder_name(net: str, path: str) -> str:
+    """What a trial with this encoder has as its parameter `pretrained`: the net, and a hash of its files.
+
+    An unchanged file is read once per process.
+    """
+    return f"{net}:{digest(path)}"
+
+
+def name_of(net: str, path: str) -> str:
+    """`encoder_name` of an encoder; of other nets that start from weights, `pretrained_name`."""
+    return encoder_name(net, path) if net in NETS else pretrained_name(net, path)
+
+
+def digest(path: str) -> str:
+    """A hash of a file's content, or of the files of a folder that count, by name."""
+    place = Path(path)
+    files = sorted({file for pattern in IN_FOLDERS for file in place.glob(pattern)}) if place.is_dir() else [place]
+    if not files:
+        raise AsdRayError(f"{path}: the folder holds no encoder; give one with {' and '.join(IN_FOLDERS)}")
+    try:
+        content = [(file.name, _digest_of_version(str(file), *_version(file))) for file in files]
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not place.is_dir():
+        return content[0][1][:DIGITS]
+    return hashlib.sha256("\n".join(f"{name} {own}" for name, own in content).encode()).hexdigest()[:DIGITS]
+
+
+def _version(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=256)
+def _digest_of_version(path: str, changed: int, size: int) -> str:
+    content = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            content.update(chunk)
+    return content.hexdigest()
+
+
+def path_of(pretrained: str, files: Mapping[str, str]) -> str:
+    """The file or folder of the encoder that `pretrained` names. `files` are those of the trial's `Context`.
+
+    The cause of the AsdRayError for a missing or another file is an OSError: the trial may run on another node.
+    """
+    net = pretrained.partition(":")[0]
+    if net not in NETS:
+        raise unknown("encoder", net, NETS)
+    cure = (
+        f"bring {NETS[net].expected}: --weights {net}=PATH, or {net} in the folder of ${WEIGHTS_VARIABLE}, on every "
+        "node the one with which the trial was first run"
+    )
+    path = files.get(net) or weights_files().get(net)
+    if path is None:
+        raise AsdRayError(f"no file of the encoder {pretrained} is named; {cure}") from FileNotFoundError(
+            2, "none", net
+        )
+    if (found := encoder_name(net, path)) != pretrained:
+        why = FileNotFoundError(2, "other content", path)
+        raise AsdRayError(f"{path}: it holds {found}, but {pretrained} is needed; {cure}") from why
+    return path
+
+
+def load_encoder(pretrained: str, files: Mapping[str, str]) -> Encoder:
+    """The encoder that `pretrained` names, such as ``ast:1a2b3c4d5e6f``, on the CPU, in eval mode, weights frozen."""
+    path = path_of(pretrained, files)
+    net = pretrained.partition(":")[0]
+    adapter = NETS[net]
+    try:
+        module = importlib.import_module(f"{HERE}.{adapter.module}")
+    except ImportError as error:
+        raise AsdRayError(
+            f"the encoder {net} needs a package that is not installed ({error}); pip install 'asd_ray[{adapter.extra}]'"
+        ) from error
+    encoder: Encoder = module.build(net, path)
+    return encoder.eval().requires_grad_(False)
+
+
+def read_content(path: str) -> Any:
+    """What a file of torch or of safetensors holds, read without running code."""
+    try:
+        if path.endswith(".safetensors"):
+            return safetensors.load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except Exception as error:  # a broken file may raise anything in torch, before any code runs
+        raise AsdRayError(
+            f"{path}: it cannot be read as tensors alone ({type(error).__name__}), and code in such a file is never "
+            "run; save the state dict: torch.save(net.state_dict(), path), or safetensors"
+        ) from error
+
+
+def _unreadable(path: str, error: OSError) -> AsdRayError:
+    return AsdRayError(
+        f"{path}: the encoder cannot be read ({error.strerror or error}); on a cluster, every node needs it at this "
+        "path"
+    )
