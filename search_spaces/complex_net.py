@@ -37,4 +37,7 @@ def space(trial: Any) -> dict[str, Any]:
     }
     if params["encoder"] == "complex":
         params["attention"] = trial.suggest_categorical("attention", [True, False])
+    params["labels"] = trial.suggest_categorical("labels", ["real", "kmeans", "ward", "vq"])
+    if params["labels"] != "real":
+        params["clusters"] = trial.suggest_categorical("clusters", [4, 8, 16, 32])
     return params

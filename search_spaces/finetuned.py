@@ -20,6 +20,8 @@ PAPER: dict[str, Any] = {
     "margin": 0.5,
     "sub_clusters": 16,
     "learned": True,
+    "labels": "real",
+    "clusters": 8,
     "seconds": 10.0,
     "mix": 0.5,
     "alpha": 1.0,
@@ -44,6 +46,7 @@ def space(trial: Any) -> dict[str, Any]:
         "pooling": trial.suggest_categorical("pooling", ["mean", "attentive"]),
         "projection": trial.suggest_categorical("projection", [0, 128, 256]),
         "head": trial.suggest_categorical("head", ["arcface", "scac", "adaproj"]),
+        "labels": trial.suggest_categorical("labels", ["real", "kmeans", "ward", "vq"]),
         "mix": trial.suggest_float("mix", 0.0, 1.0),
         "time_mask": trial.suggest_float("time_mask", 0.0, 0.4),
         "band_mask": trial.suggest_float("band_mask", 0.0, 0.4),
@@ -62,4 +65,6 @@ def space(trial: Any) -> dict[str, Any]:
         params["margin"] = trial.suggest_float("margin", 0.1, 1.0)
     else:
         params["sub_clusters"] = trial.suggest_categorical("sub_clusters", [4, 8, 16, 32])
+    if params["labels"] != "real":
+        params["clusters"] = trial.suggest_categorical("clusters", [4, 8, 16, 32])
     return params

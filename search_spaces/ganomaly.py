@@ -1,6 +1,7 @@
 """GANomaly: Akcay et al., "GANomaly: Semi-Supervised Anomaly Detection via Adversarial Training", ACCV 2018.
 
-PAPER is the setting of the authors' code. The paper is about images, so hop is our choice.
+PAPER is the setting of the authors' code. The paper is about images, so hop is our choice. The parameter `backends`,
+scores of the codes of clips, is "" where it is not named.
 """
 
 from typing import Any
@@ -18,6 +19,8 @@ PAPER: dict[str, Any] = {
     "epochs": 15,
 }
 
+EVERY_BACKEND = "knn,knn_ldn,lof,maha,cos,gmm,kmeans,pca,knn_mix,knn_dn,bands,knn_exit"
+
 
 def space(trial: Any) -> dict[str, Any]:
     return {
@@ -29,5 +32,6 @@ def space(trial: Any) -> dict[str, Any]:
         "w_enc": trial.suggest_float("w_enc", 0.1, 10.0, log=True),
         "lr": trial.suggest_float("lr", 5e-5, 1e-3, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
+        "backends": trial.suggest_categorical("backends", ["", EVERY_BACKEND]),
         "epochs": trial.suggest_int("epochs", 5, 30),
     }

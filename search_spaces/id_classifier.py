@@ -44,4 +44,7 @@ def space(trial: Any) -> dict[str, Any]:
     if head == "arcface":
         params["scale"] = trial.suggest_float("scale", 10.0, 60.0)
         params["margin"] = trial.suggest_float("margin", 0.1, 1.0)
+    params["labels"] = trial.suggest_categorical("labels", ["real", "kmeans", "ward", "vq"])
+    if params["labels"] != "real":
+        params["clusters"] = trial.suggest_categorical("clusters", [4, 8, 16, 32])
     return params

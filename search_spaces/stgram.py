@@ -47,4 +47,7 @@ def space(trial: Any) -> dict[str, Any]:
         params["margin"] = trial.suggest_float("margin", 0.1, 1.0)
     if params["mix"] != "none":
         params["alpha"] = trial.suggest_float("alpha", 0.1, 1.0)
+    params["labels"] = trial.suggest_categorical("labels", ["real", "kmeans", "ward", "vq"])
+    if params["labels"] != "real":
+        params["clusters"] = trial.suggest_categorical("clusters", [4, 8, 16, 32])
     return params

@@ -77,6 +77,8 @@ def make_detector(
         raise AsdRayError(f"{where}: its front end has changed since it was trained; train and bundle it again")
     try:
         detector.load(state)
+    except AsdRayError as error:  # such as a file of weights that is not here
+        raise AsdRayError(f"{where}: {error}") from error
     except Exception as error:  # of a user's class, or tensors of other shapes
         raise AsdRayError(f"{where}: {known.name} cannot load this state ({error}); write the bundle again") from error
     return detector

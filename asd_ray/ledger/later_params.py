@@ -11,7 +11,18 @@ from typing import Any
 
 LATER: dict[str, dict[str, Any]] = {
     "aegan_ad": {"backends": ""},
-    "id_classifier": {"warp": "image"},
+    "complex_net": {"labels": "real", "clusters": 8},
+    "embedding_knn": {
+        "featex": 0.0,
+        "branch_losses": 0.0,
+        "spec_masks": 0,
+        "balance": 0.0,
+        "labels": "real",
+        "clusters": 8,
+    },
+    "ganomaly": {"backends": ""},
+    "id_classifier": {"warp": "image", "labels": "real", "clusters": 8},
+    "stgram": {"labels": "real", "clusters": 8},
 }
 
 

@@ -24,6 +24,7 @@ from asd_ray.clips.demo._job import MARKER, UNFINISHED
 from asd_ray.clips.demo.machines import DOMAINS, IDS, MACHINES, record
 from asd_ray.clips.demo.plan import SIZES, DemoClip, DemoSize, planned
 from asd_ray.clips.demo.sound import HEALTHY, RATE, Fault, rms
+from asd_ray.clips.scan import scan
 from asd_ray.errors import AsdRayError
 
 SECONDS = 1.5
@@ -110,6 +111,24 @@ def test_a_subset_of_machines_equals_the_whole_byte_for_byte(whole: Path, tmp_pa
     all_of_it = contents(whole / "dev_data")
     assert len(part) == 128
     assert part == {name: content for name, content in all_of_it.items() if name.startswith("slider")}
+
+
+def test_hidden_labels_leave_the_sound_as_it_is(valve: Path, tmp_path: Path) -> None:
+    hidden = make_demo(tmp_path / "hidden", size="tiny", machines=["valve"], seconds=1.0, hide_labels=True)
+    assert make_demo(hidden, size="tiny", machines=["valve"], seconds=1.0, hide_labels=True) == hidden  # complete
+    by_name = {name.rpartition("/")[2]: content for name, content in contents(hidden).items() if ".wav" in name}
+    shown = contents(valve)
+    for clip in planned(SIZES["tiny"], "valve"):
+        assert by_name[clip.hidden_name] == shown[f"dev_data/valve/{clip.split}/{clip.name}"]
+    frame = scan(hidden).frame
+    assert len(frame) == len(by_name) == 124
+    assert set(frame["id"]) == {"00"}
+    assert set(frame["attributes"]) == {"{}"}
+    assert set(frame["domain"]) == {*DOMAINS}
+    with pytest.raises(AsdRayError, match="holds a demo set with other settings"):
+        make_demo(hidden, size="tiny", machines=["valve"], seconds=1.0)
+    grown = make_demo(hidden, size="tiny", machines=["fan"], seconds=1.0, hide_labels=True, grow=True)
+    assert set(scan(grown).frame["machine"]) == {"valve", "fan"}
 
 
 def test_no_two_clips_are_the_same_and_another_seed_gives_others(valve: Path, tmp_path: Path) -> None:

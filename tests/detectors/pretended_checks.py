@@ -27,10 +27,13 @@ from asd_ray.families.family import family
 
 EPOCHS = 2
 BACKENDS = "knn_ldn,kmeans,gmm,pca,knn_mix,knn_dn,bands,knn_exit"
+MASKED: dict[str, Any] = {"spec_masks": 1, "balance": 0.5}
 MORE: dict[str, tuple[str, dict[str, Any]]] = {  # settings with code of their own: name -> family, parameters
     "aegan_ad, batch norm": ("aegan_ad", {"norm": "batch", "matching": "mean_std", "backends": "pca,knn_dn"}),
     "complex_net, mixed": ("complex_net", {"encoder": "log_mel", "mix": True}),
     "embedding_knn, adaproj": ("embedding_knn", {"head": "adaproj", "backends": BACKENDS}),
+    "embedding_knn, multi": ("embedding_knn", {"branches": "multi", "featex": 0.5, "branch_losses": 1.0, **MASKED}),
+    "embedding_knn, clustered": ("embedding_knn", {"labels": "ward", "clusters": 3, "backends": "knn"}),
     "flow_aff, glow": ("flow_aff", {"flow": "glow", "glow_width": 8, "glow_steps": 2}),
     "id_classifier, warped": ("id_classifier", {"warps": 2, "mix": "both", "head": "arcface"}),
     "id_classifier, resampled": ("id_classifier", {"warps": 2, "warp": "time"}),

@@ -20,7 +20,7 @@ OF_PAPER = {
     "id_classifier": "knn,lof,maha,gmm",
     "stgram": "knn,lof,maha,gmm",
 }
-EVERY = {name: ",".join(BACKENDS) for name in OF_PAPER}
+EVERY = {name: ",".join(BACKENDS) for name in (*OF_PAPER, "ganomaly")}
 EVERY["aegan_ad"] = "knn_ldn,gmm,kmeans,pca,knn_mix,knn_dn,bands,knn_exit"
 
 
@@ -53,9 +53,12 @@ def test_a_stored_trial_of_an_earlier_space_has_its_draw_again(name: str) -> Non
     assert again.suggested["backends"] == space.known["backends"]
 
 
-def test_aegan_ad_draws_what_the_paper_lacks_and_names_it_only_then() -> None:
-    space = space_of("aegan_ad")
-    assert LATER["aegan_ad"]["backends"] == ""
-    assert "backends" not in first_draw(space).params
+@pytest.mark.parametrize("name", ["aegan_ad", "ganomaly"])
+def test_a_paper_without_backends_does_not_name_them(name: str) -> None:
+    assert LATER[name]["backends"] == ""
+    assert "backends" not in first_draw(space_of(name)).params
+
+
+def test_aegan_ad_draws_what_the_paper_lacks() -> None:
     of_the_paper = {f"D_{name}" for name in BACKENDS} & set(OF_AEGAN_AD)
     assert set(EVERY["aegan_ad"].split(",")) == {name for name in BACKENDS if f"D_{name}" not in of_the_paper}

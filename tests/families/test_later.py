@@ -23,7 +23,7 @@ def space() -> Space:
 
 
 def test_the_default_is_not_named_and_another_value_is(space: Space) -> None:
-    values = {**space.paper, "warp": "image"}
+    values = {**space.known, "warp": "image"}
     assert draw(space, FixedTrial(values)) == space.paper
     assert draw(space, FixedTrial({**values, "warp": "time"})) == {**space.paper, "warp": "time"}
     assert first_draw(space).params == space.paper
@@ -36,6 +36,18 @@ def test_stored_trials_have_their_draw_again(space: Space, warp: str) -> None:
     found = redraw(space, params)
     assert found is not None
     assert (found.params, found.suggested["warp"]) == (params, warp)
+
+
+@pytest.mark.parametrize("name", ["complex_net", "embedding_knn", "id_classifier", "stgram"])
+def test_the_labels_of_a_classifier_are_searched(name: str) -> None:
+    own = family(name).search_space()
+    for values in ({"labels": "real"}, {"labels": "ward", "clusters": 32}):
+        params = draw(own, FixedTrial({**own.known, **values}))
+        assert params == own.paper | ({} if values["labels"] == "real" else values)
+        found = redraw(own, params)
+        assert found is not None
+        assert ("clusters" in found.distributions) == (values["labels"] != "real")
+    assert draw(own, FixedTrial({**own.known, "labels": "vq", "clusters": 8})) == own.paper | {"labels": "vq"}
 
 
 def test_it_can_be_fixed(space: Space) -> None:
@@ -51,20 +63,38 @@ def test_a_space_of_a_user_has_it_too_unless_it_names_it(tmp_path: Path) -> None
     """A copy of the file that an earlier version shipped, and one whose PAPER names it."""
     file, own = tmp_path / "own.py", family("id_classifier")
     file.write_text(f"PAPER = {own.search_space().paper!r}\ndef space(trial):\n    return {{}}\n")
-    assert own.search_space(file).later == {"warp": "image"}
+    assert own.search_space(file).later == {"warp": "image", "labels": "real", "clusters": 8}
     file.write_text(f"PAPER = {own.search_space().paper | {'warp': 'time'}!r}\ndef space(trial):\n    return {{}}\n")
     named = own.search_space(file)
-    assert (named.later, first_draw(named).params) == ({}, own.search_space().paper | {"warp": "time"})
+    assert (named.later, first_draw(named).params) == (
+        {"labels": "real", "clusters": 8},
+        own.search_space().paper | {"warp": "time"},
+    )
     paper_draw(named, own)
 
 
 def test_stored_parameters_are_completed(space: Space) -> None:
     assert set(LATER) <= set(FAMILIES)
     assert all_params("id_classifier", space.paper)["warp"] == "image"
-    assert all_params("id_classifier", {"warp": "time"}) == {"warp": "time"}
+    assert all_params("id_classifier", {"warp": "time"}) == {"warp": "time", "labels": "real", "clusters": 8}
 
 
 def test_paper_of_cannot_have_it(space: Space) -> None:
     own = replace(space, paper_of={2020: {"fan": {"warp": "time"}}})
     with pytest.raises(AsdRayError, match="has 'warp', which PAPER_OF cannot have: PAPER does not name it"):
         paper_draw(own, family("id_classifier"))
+
+
+@pytest.mark.parametrize(
+    "own",
+    [{}, {"branches": "fft"}, {"branches": "multi", "featex": 0.5, "branch_losses": 1.0}, {"balance": 0.2}],
+    ids=str,
+)
+def test_parameters_that_only_some_draws_have(own: dict[str, Any]) -> None:
+    """A net of one branch has none to exchange, so its draws do not have `featex` and `branch_losses`."""
+    space = family("embedding_knn").search_space()
+    params = {**space.paper, **own}
+    found = redraw(space, params)
+    assert found is not None
+    assert found.params == params
+    assert ("featex" in found.suggested) == (params["branches"] != "fft")

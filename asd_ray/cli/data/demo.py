@@ -13,6 +13,7 @@ EXAMPLES = (
     "asd-ray data demo demo/",
     "asd-ray data demo demo_full/ --size full --seed 1",
     "asd-ray data demo demo_fan/ --machine fan --size tiny",
+    "asd-ray data demo demo_hidden/ --hide-labels",
 )
 
 
@@ -23,6 +24,7 @@ def add_demo(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     command.add_argument("--machine", action="append", metavar="NAME", help="only this machine; may be repeated")
     command.add_argument("--seconds", type=float, help="length of each clip (default: depends on --size)")
     command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--hide-labels", action="store_true", help="the same sound with one id and no attributes")
     command.set_defaults(act=_demo)
 
 
@@ -36,6 +38,7 @@ def _demo(args: argparse.Namespace) -> int:
             machines=args.machine,
             seed=args.seed,
             seconds=args.seconds,
+            hide_labels=args.hide_labels,
             progress=progress,
         )
     say(f"the demo set is in {folder}; to see what it contains: {typed('asd-ray', 'data', 'check', folder)}")

@@ -37,10 +37,17 @@ class DemoJob:
     machines: tuple[str, ...]
     seed: int
     clips: tuple[DemoClip, ...]
+    hide_labels: bool = False
 
     @classmethod
     def checked(
-        cls, folder: Path, size: str, machines: Sequence[str] | None, seed: int, seconds: float | None
+        cls,
+        folder: Path,
+        size: str,
+        machines: Sequence[str] | None,
+        seed: int,
+        seconds: float | None,
+        hide_labels: bool = False,
     ) -> DemoJob:
         """The job of these arguments; AsdRayError names the first one that is wrong."""
         if size not in SIZES:
@@ -57,7 +64,7 @@ class DemoJob:
         if not names:
             raise AsdRayError(f"machines is empty; leave it out for all of them or choose from {', '.join(MACHINES)}")
         clips = tuple(clip for name in names for clip in planned(demo_size, name))
-        return cls(folder, size, demo_size, names, seed, clips)
+        return cls(folder, size, demo_size, names, seed, clips, hide_labels)
 
     def grown(self) -> DemoJob:
         """This job plus the machines that the folder already has, if their settings are the same.
@@ -80,7 +87,7 @@ class DemoJob:
         return self
 
     def _with_machines(self, machines: Sequence[str]) -> DemoJob:
-        return DemoJob.checked(self.folder, self.size_name, machines, self.seed, self.size.seconds)
+        return DemoJob.checked(self.folder, self.size_name, machines, self.seed, self.size.seconds, self.hide_labels)
 
     def settings(self) -> str:
         """The text of the marker files: all settings that the bytes of the set depend on."""
@@ -92,6 +99,7 @@ class DemoJob:
             "seed": self.seed,
             "machines": self.machines,
             "clips": len(self.clips),
+            **({"hide_labels": True} if self.hide_labels else {}),
         }
         return json.dumps(settings, indent=2) + "\n"
 
@@ -124,7 +132,9 @@ class DemoJob:
             )
 
     def path(self, clip: DemoClip) -> Path:
-        return self.folder / "dev_data" / clip.machine / clip.split / clip.name
+        return (
+            self.folder / "dev_data" / clip.machine / clip.split / (clip.hidden_name if self.hide_labels else clip.name)
+        )
 
     def table(self, clip: DemoClip) -> Path:
         """The attribute table that lists `clip`: one per machine id."""

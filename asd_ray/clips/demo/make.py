@@ -31,6 +31,7 @@ def make_demo(
     machines: Sequence[str] | None = None,
     seed: int = 0,
     seconds: float | None = None,
+    hide_labels: bool = False,
     grow: bool = False,
     progress: ProgressCallback | None = None,
     cure: str = "choose another folder, or a smaller size",
@@ -38,12 +39,13 @@ def make_demo(
     """Make the demo set in `folder`, or complete it, and return the folder.
 
     If the folder already holds the complete set, nothing is written. If it holds any other file, AsdRayError is
-    raised. With `grow`, a folder that holds other machines with the same settings keeps them and gets these as well.
-    `progress(done, total)` is called after each clip, from the calling thread. `cure` is the part of an error message
-    about the disk that names the option for another folder.
+    raised. With `hide_labels` the sound is the same, but all clips of a machine have one id and no attributes, as in
+    DCASE 2024 and later. With `grow`, a folder that holds other machines with the same settings keeps them and gets
+    these as well. `progress(done, total)` is called after each clip, from the calling thread. `cure` is the part of an
+    error message about the disk that names the option for another folder.
     """
     folder = Path(folder)
-    job = DemoJob.checked(folder, size, machines, seed, seconds)
+    job = DemoJob.checked(folder, size, machines, seed, seconds, hide_labels)
     try:
         if grow:
             job = job.grown()
@@ -82,7 +84,7 @@ def _make(job: DemoJob, progress: ProgressCallback | None, cure: str) -> Path:
         for done, _ in enumerate(finished, start=1):
             if progress is not None:
                 progress(done, len(job.clips))
-    for table, clips in groupby(job.clips, key=job.table):
+    for table, clips in groupby(() if job.hide_labels else job.clips, key=job.table):
         write_text(table, attribute_table(list(clips)))
     remove_temporary(folder)  # left by a call that was killed
     write_text(folder / MARKER, job.settings())

@@ -57,6 +57,12 @@ class DemoClip:
         attributes = "_".join(f"{key}_{value}" for key, value in self.condition.attributes)
         return f"section_{self.unit:02d}_{self.domain}_{self.split}_{self.label}_{self.index:04d}_{attributes}.wav"
 
+    @property
+    def hidden_name(self) -> str:
+        """The name in a set with hidden labels: section 00, no attributes. The thousands of its number are the id."""
+        number = 1000 * self.unit + self.index
+        return f"section_00_{self.domain}_{self.split}_{self.label}_{number:04d}_noAttribute.wav"
+
     def _draw(self, seed: int) -> np.random.Generator:
         """One random stream per clip, so that neither the size nor the other machines change its sound."""
         return np.random.default_rng(

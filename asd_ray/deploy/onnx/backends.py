@@ -54,7 +54,7 @@ class BackendsById(nn.Module):
 
     def __init__(self, backends: Backends, ids: Sequence[str]) -> None:
         super().__init__()
-        learned = backends.state()
+        learned = backends.state()  # empty if there are no backends
         self.by_name = nn.ModuleDict(
             {
                 name: nn.ModuleList([LearnedBackend(backend, learned[id][name]) for id in ids])

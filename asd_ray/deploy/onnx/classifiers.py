@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from asd_ray.deploy.onnx.backends import BackendsById
 from asd_ray.deploy.onnx.fourier import RealFft
-from asd_ray.deploy.onnx.front_ends import images, windows
+from asd_ray.deploy.onnx.front_ends import ExportedSpectral, exported, images, windows
 from asd_ray.deploy.onnx.frozen import frozen
 from asd_ray.deploy.onnx.score_net import ScoreNet, by_clip, mean_of_windows, of_id, row_of
 from asd_ray.detectors.families.complex_net import ComplexNet
-from asd_ray.detectors.families.embedding_knn import BRANCHES, EmbeddingKnn
+from asd_ray.detectors.families.embedding_knn import EmbeddingKnn
 from asd_ray.detectors.families.id_classifier import IdClassifier
 from asd_ray.detectors.families.stgram import FLOOR, Stgram, StgramMfn
 from asd_ray.detectors.nets.dual_branch import DualBranch
@@ -110,26 +110,39 @@ class StgramScores(ClassifierScores):
 
 
 class EmbeddingKnnScores(ClassifierScores):
-    """The spectrum of the whole clip and its spectrogram, one embedding per clip."""
+    """The spectrum of the whole clip and its spectrograms, one embedding per clip."""
 
     def __init__(self, detector: EmbeddingKnn) -> None:
         super().__init__(detector)
         assert self.samples is not None
+        assert isinstance(self.net, DualBranch)
         self.bins = self.samples // 2
-        if "fft" in BRANCHES[detector.branches]:
+        if self.net.fft is not None:
             self.whole = RealFft(self.samples)
+        others = {name: each for name, each in self.net.front_ends.items() if name != "stft"}
+        self.front_ends = nn.ModuleDict({name: exported(each) for name, each in others.items()})
 
     def embeddings(self, samples: Tensor) -> Tensor:
         net = self.net
         assert isinstance(net, DualBranch)
         parts = []
-        if net.fft is not None:
-            real, imaginary = self.whole(samples)
-            parts.append(net.fft((real.square() + imaginary.square()).sqrt()[:, : self.bins]))
-        if net.stft is not None:
-            spectrograms = self.front_end(samples)
-            parts.append(net.stft(spectrograms - spectrograms.mean(1, keepdim=True)))
+        for name in net.branches:
+            inputs = self._spectra(samples) if name == "fft" else self._spectrograms(samples, name)
+            parts.append(net.net(name)(inputs))
         return torch.cat(parts, 1)
+
+    def _spectra(self, samples: Tensor) -> Tensor:
+        real, imaginary = self.whole(samples)
+        magnitudes: Tensor = (real.square() + imaginary.square()).sqrt()
+        return magnitudes[:, : self.bins]
+
+    def _spectrograms(self, samples: Tensor, name: str) -> Tensor:
+        front_end = self.front_end if name == "stft" else self.front_ends[name]
+        assert isinstance(front_end, ExportedSpectral)
+        assert self.samples is not None
+        repeats = -(-front_end.front_end.used_samples(1) // self.samples)  # 1, except of short clips for long windows
+        spectrograms: Tensor = front_end(torch.cat([samples] * repeats, 1) if repeats > 1 else samples)
+        return spectrograms - spectrograms.mean(1, keepdim=True)
 
 
 def head_scores(head: nn.Module, embedding: Tensor, allowed: Tensor) -> dict[str, Tensor]:

@@ -42,6 +42,7 @@ class GanomalyScores(ScoreNet):
         super().__init__(detector.front_end, SIZE, detector.hop)
         self.hop, self.scale = detector.hop, detector._scale
         self.generator = frozen(detector._fitted_nets("export"))
+        self.backends = BackendsById(detector._fitted_backends(), ["all"])  # none unless the detector names some
 
     def forward(self, samples: Tensor) -> dict[str, Tensor]:
         pictures = images(self.scale(self.front_end(samples)), SIZE, self.hop)
@@ -54,4 +55,5 @@ class GanomalyScores(ScoreNet):
         for name, values in differences.items():
             by_window = by_clip(values, samples)
             scores |= {f"{name}_mean": by_window.mean(1), f"{name}_max": by_window.amax(1)}
-        return scores
+        by_id: dict[str, Tensor] = self.backends(mean_of_windows(code, samples))
+        return scores | {name: values[:, 0] for name, values in by_id.items()}

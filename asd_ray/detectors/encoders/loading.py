@@ -112,8 +112,8 @@ def path_of(pretrained: str, files: Mapping[str, str]) -> str:
     if net not in NETS:
         raise unknown("encoder", net, NETS)
     cure = (
-        f"bring {NETS[net].expected}: --weights {net}=PATH, or {net} in the folder of ${WEIGHTS_VARIABLE}, on every "
-        "node the one with which the trial was first run"
+        f"bring {NETS[net].expected}, the one with which the trial was first run, on every node: as {net} in the "
+        f"folder of ${WEIGHTS_VARIABLE}, or in a search with --weights {net}=PATH"
     )
     path = files.get(net) or weights_files().get(net)
     if path is None:
@@ -133,9 +133,10 @@ def load_encoder(pretrained: str, files: Mapping[str, str]) -> Encoder:
     adapter = NETS[net]
     try:
         module = importlib.import_module(f"{HERE}.{adapter.module}")
-    except ImportError as error:
+    except (ImportError, RuntimeError, OSError) as error:  # the latter two: it was built for another torch
         raise AsdRayError(
-            f"the encoder {net} needs a package that is not installed ({error}); pip install 'asd_ray[{adapter.extra}]'"
+            f"the encoder {net} needs a package that cannot be imported ({error}); pip install "
+            f"'asd_ray[{adapter.extra}]'"
         ) from error
     encoder: Encoder = module.build(net, path)
     return encoder.eval().requires_grad_(False)

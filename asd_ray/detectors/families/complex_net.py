@@ -40,6 +40,7 @@ from asd_ray.detectors.parts import augment, training
 from asd_ray.detectors.parts import classifier as classify
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import Softmax, divergence
+from asd_ray.detectors.parts.pseudo_labels import check_labels, training_classes, why_no_classes
 from asd_ray.detectors.parts.random_windows import RandomWindows
 from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.families.resources import Resources
@@ -56,6 +57,10 @@ class ComplexNet:
 
     `attention` matters to the encoder "complex" only; `width_factor` scales the encoder's channels, and `head_channels`
     is C of the paper. Images are of `frames` frames; in scoring they start every `test_hop` frames.
+
+    `labels` are "real" (ids, or attributes of a machine with one id) or the method by which the clips of an id without
+    attributes are split into `clusters` classes: "kmeans", "ward" or "vq"; see `pseudo_labels`. A machine whose clips
+    have one real class is always split, by "kmeans" where `labels` are "real".
 
     Variants: `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own id; and one for each of `backends`
     on its mean embedding, which is the only input of the classifiers.
@@ -79,12 +84,15 @@ class ComplexNet:
         lr: float = 1e-4,
         batch_size: int = 32,
         epochs: int = 50,
+        labels: str = "real",
+        clusters: int = 8,
     ) -> None:
         self.context = context
         self.encoder, self.attention, self.mix = encoder, attention, mix
         self.width_factor, self.head_channels = width_factor, head_channels
         self.frames, self.test_hop, self.backends = frames, test_hop, backends
         self.lr, self.batch_size, self.epochs = lr, batch_size, epochs
+        self.labels, self.clusters = labels, clusters
         must_be(self, "encoder", encoder in FRONT_ENDS, f"one of {', '.join(FRONT_ENDS)}")
         for name in ("attention", "mix"):
             must_be(self, name, isinstance(getattr(self, name), bool), "true or false")
@@ -92,6 +100,7 @@ class ComplexNet:
         training.check_whole(self, "frames", MIN_FRAMES)
         for name in ("head_channels", "test_hop"):
             training.check_whole(self, name, 1)
+        check_labels(self)
         training.check_training_settings(self)
         classify.backends_for(backends)
         self._fitted = classify.FittedClassifier(self, self._new)
@@ -101,10 +110,10 @@ class ComplexNet:
         return PRESETS[FRONT_ENDS[self.encoder]].at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return Classes.why_too_few(train)
+        return why_no_classes(train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        classes = Classes.from_clips(train.frame)
+        classes, class_numbers = training_classes(train, self.context, self.labels, self.clusters)
         frames, windows = training.frames_of(self.front_end, train, self.frames, self.context)
         device, classifier = self.context.device, self._fitted.start(classes)
         net, head = classifier.net, classifier.head
@@ -114,7 +123,7 @@ class ComplexNet:
         if self.encoder == "complex":
             net.mean.zero_()  # subtracting a mean would change phases
         image_at, generator = self._images(frames), self.context.generator()
-        random_windows = RandomWindows(windows, classes.labels(train.frame), device)
+        random_windows = RandomWindows(windows, class_numbers, device)
         optimiser = torch.optim.Adam(classifier.parameters(), lr=self.lr, fused=True)
 
         def losses(positions: Tensor) -> dict[str, Tensor]:

@@ -43,6 +43,7 @@ from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.gentle import gentle_adamw
 from asd_ray.detectors.parts.heads import AdaProj, ArcFace, SubClusterAdaCos, arcmix, divergence
 from asd_ray.detectors.parts.lora import PLACES
+from asd_ray.detectors.parts.pseudo_labels import check_labels, training_classes, why_no_classes
 from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.detectors.parts.wave_masks import masked_waves
 from asd_ray.detectors.parts.waves import MAX_CLIPS, Waves
@@ -66,7 +67,7 @@ class Finetuned:
     and, above 0, a linear `projection` make one embedding of the frames. `scale` and `margin` belong to head "arcface";
     `sub_clusters` and `learned` to the other two, as in `embedding_knn`. `mix` is the part of clips that are mixed,
     `time_mask` and `band_mask` are the largest parts that are masked. The learning rate rises over the part `warmup` of
-    all steps.
+    all steps. `labels` and `clusters` make the classes, as in `embedding_knn`.
 
     Variants: as `embedding_knn`, and with head "arcface" `nll_margin`.
     """
@@ -93,6 +94,8 @@ class Finetuned:
         margin: float = 0.5,
         sub_clusters: int = 16,
         learned: bool = True,
+        labels: str = "real",
+        clusters: int = 8,
         seconds: float = 10.0,
         mix: float = 0.5,
         alpha: float = 1.0,
@@ -111,6 +114,7 @@ class Finetuned:
         self.tune, self.rank, self.lora_alpha, self.places = tune, rank, lora_alpha, places
         self.layer, self.pooling, self.projection = layer, pooling, projection
         self.head, self.scale, self.margin, self.sub_clusters, self.learned = head, scale, margin, sub_clusters, learned
+        self.labels, self.clusters = labels, clusters
         self.seconds, self.mix, self.alpha, self.time_mask, self.band_mask = seconds, mix, alpha, time_mask, band_mask
         self.smote_ratio, self.backends = smote_ratio, backends
         self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
@@ -140,6 +144,7 @@ class Finetuned:
             must_be(self, name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         for name in ("time_mask", "band_mask", "warmup"):
             training.check_fraction(self, name)
+        check_labels(self)
         training.check_training_settings(self)
         classify.backends_for(self.backends)
 
@@ -153,14 +158,14 @@ class Finetuned:
                 "it trains a pretrained encoder further, and no weights of one are brought; give them with --weights "
                 f"ENCODER=PATH or in the folder of ${WEIGHTS_VARIABLE}, for one of {', '.join(ENCODERS)}"
             )
-        return Classes.why_too_few(train)
+        return why_no_classes(train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        classes, device = Classes.from_clips(train.frame), self.context.device
-        classifier = self._fitted.start(classes)
+        classes, labels = training_classes(train, self.context, self.labels, self.clusters)
+        classifier, device = self._fitted.start(classes), self.context.device
         head, rate = classifier.head, self.front_end.rate
         assert isinstance(head, ArcFace | SubClusterAdaCos | AdaProj)
-        waves, labels = self._waves(train), classes.labels(train.frame)
+        waves = self._waves(train)
         steps = self.epochs * len(training.batches(torch.arange(len(train)), self.batch_size))
         optimiser = gentle_adamw(classifier.parameters(), self.lr, self.weight_decay, self.warmup, steps)
         rng = np.random.default_rng(self.context.seed)

@@ -45,6 +45,7 @@ from asd_ray.detectors.parts import augment, training
 from asd_ray.detectors.parts import classifier as classify
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import ArcFace, Softmax, arcmix, check_head, divergence, new_head
+from asd_ray.detectors.parts.pseudo_labels import check_labels, training_classes, why_no_classes
 from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FasterLogMel, LogMel, Windows
@@ -65,6 +66,10 @@ class IdClassifier:
     number of perturbed copies of each id, and `warp` selects how they are perturbed. With "time", training holds the
     frames of every copy in memory. Images are of `frames` frames and start every `hop` frames in training, every
     `test_hop` frames in scoring.
+
+    `labels` are "real" (ids, or attributes of a machine with one id) or the method by which the clips of an id without
+    attributes are split into `clusters` classes: "kmeans", "ward" or "vq"; see `pseudo_labels`. A machine whose clips
+    have one real class is split by "kmeans" where `labels` are "real" and `warps` are 0.
 
     Variants: `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own id; and one for each of `backends`
     on its mean embedding.
@@ -92,12 +97,15 @@ class IdClassifier:
         batch_size: int = 32,
         epochs: int = 20,
         warp: str = "image",
+        labels: str = "real",
+        clusters: int = 8,
     ) -> None:
         self.context = context
         self.net, self.channels, self.head, self.scale, self.margin = net, channels, head, scale, margin
         self.mix, self.warps, self.warp = mix, warps, warp
         self.frames, self.hop, self.test_hop, self.backends = frames, hop, test_hop, backends
         self.lr, self.batch_size, self.epochs = lr, batch_size, epochs
+        self.labels, self.clusters = labels, clusters
         for name, known in (("net", tuple(NETS)), ("mix", MIXES), ("warp", WARPS)):
             must_be(self, name, getattr(self, name) in known, f"one of {', '.join(known)}")
         must_be(self, "channels", channels in (1, 3), "1 or 3")
@@ -107,6 +115,7 @@ class IdClassifier:
         training.check_whole(self, "frames", 32)
         for name in ("hop", "test_hop"):
             training.check_whole(self, name, 1)
+        check_labels(self)
         training.check_training_settings(self)
         classify.backends_for(backends)
         self._fitted = classify.FittedClassifier(self, self._new)
@@ -118,16 +127,16 @@ class IdClassifier:
         return preset
 
     def suits(self, train: pd.DataFrame) -> str:
-        too_few_classes = Classes.why_too_few(train, at_least=1 if self.warps else 2)
-        return too_few_classes or training.too_few_windows(train, self.front_end, self.frames, self.hop)
+        no_classes = why_no_classes(train, self._least)
+        return no_classes or training.too_few_windows(train, self.front_end, self.frames, self.hop)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        classes = Classes.from_clips(train.frame, at_least=1 if self.warps else 2)
+        classes, class_numbers = training_classes(train, self.context, self.labels, self.clusters, self._least)
         frames, windows = training.frames_of(self.front_end, train, self.frames, self.context, self.hop)
         device, classifier = self.context.device, self._fitted.start(classes)
         assert isinstance(classifier.net, classify.Standardised)
         classifier.net.fit(frames)
-        labels = classes.labels(train.frame)[torch.from_numpy(windows.clip)].to(device)
+        labels = class_numbers[torch.from_numpy(windows.clip)].to(device)
         if self.warp == "time" and self.warps:
             perturbed: _WarpedImages | _FasterImages = _FasterImages(self, train, frames, windows)
         else:
@@ -154,6 +163,11 @@ class IdClassifier:
 
     def load(self, state: State) -> None:
         self._fitted.load(state)
+
+    @property
+    def _least(self) -> int:
+        """The classes that are enough: with warps a single one, because each warp of it is another class."""
+        return 1 if self.warps else 2
 
     def _new(self, classes: Classes) -> classify.Classifier:
         net, head = training.build_with_seed(lambda: self._modules(len(classes) * (1 + self.warps)), self.context)

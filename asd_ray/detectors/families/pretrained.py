@@ -41,6 +41,7 @@ from asd_ray.features import FrontEnd
 from asd_ray.features._base import must_be
 
 POOLINGS = ("mean", "max", "gem", "statistics", "time")
+TINY = 1e-30
 BACKENDS = "knn,knn_ldn,knn_mix,knn_dn,knn_exit,bands,pca,kmeans,lof,maha,cos"
 
 
@@ -174,6 +175,7 @@ def pooled(segments: Tensor, pooling: str, p: float) -> Tensor:
     if pooling == "statistics":
         return torch.cat([mean, segments.std(1, correction=0)], 1)
     if pooling == "gem" and p != 1:
-        powers = (segments.sign() * segments.abs() ** p).mean(1)
-        return powers.sign() * powers.abs() ** (1 / p)
+        largest = segments.abs().amax(1, keepdim=True).clamp_min(TINY)  # powers of its shares do not overflow
+        powers = (segments.sign() * (segments.abs() / largest) ** p).mean(1)
+        return largest[:, 0] * powers.sign() * powers.abs() ** (1 / p)
     return mean

@@ -55,6 +55,7 @@ from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.augment import mixed, mixing_weights
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import ArcFace, Softmax, arcmix, check_head, new_head, noisy_arcmix
+from asd_ray.detectors.parts.pseudo_labels import check_labels, training_classes, why_no_classes
 from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.detectors.parts.waves import MAX_CLIPS, Waves
 from asd_ray.detectors.parts.weights import is_pretrained_name, load_weights
@@ -115,6 +116,10 @@ class StgramMfn:
     epoch `anneal_after`. With `weight_decay` above 0, AdamW is used instead of Adam. `pretrained` names the user's
     weights from which `net` starts, by their content; "" is a random start.
 
+    `labels` are "real" (ids, or attributes of a machine with one id) or the method by which the clips of an id without
+    attributes are split into `clusters` classes: "kmeans", "ward" or "vq"; see `pseudo_labels`. A machine whose clips
+    have one real class is always split, by "kmeans" where `labels` are "real".
+
     Variants: `nll_margin` (head "arcface"), `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own id,
     and one for each of `backends` on its embedding.
     """
@@ -143,6 +148,8 @@ class StgramMfn:
         batch_size: int = 128,
         epochs: int = 200,
         pretrained: str = "",
+        labels: str = "real",
+        clusters: int = 8,
     ) -> None:
         self.context = context
         self.inputs, self.picture, self.net, self.head = inputs, picture, net, head
@@ -150,6 +157,7 @@ class StgramMfn:
         self.seconds, self.backends = seconds, backends
         self.lr, self.weight_decay, self.anneal_after = lr, weight_decay, anneal_after
         self.batch_size, self.epochs, self.pretrained = batch_size, epochs, pretrained
+        self.labels, self.clusters = labels, clusters
         choices = {"inputs": INPUTS, "picture": PICTURES, "net": NETS, "mix": tuple(MIXES)}
         for name, known in choices.items():
             must_be(self, name, getattr(self, name) in known, f"one of {', '.join(known)}")
@@ -160,6 +168,7 @@ class StgramMfn:
         is_of_net = net in self.WEIGHTS["net"] and is_pretrained_name(pretrained, net)
         must_be(self, "pretrained", is_of_net or pretrained == "", f'the name of weights of the net {net}, or ""')
         training.check_whole(self, "anneal_after", 0)
+        check_labels(self)
         training.check_training_settings(self)
         classify.backends_for(backends)
         self._fitted = classify.FittedClassifier(self, self._new)
@@ -175,19 +184,19 @@ class StgramMfn:
         return replace(preset, seconds=self.seconds).at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return Classes.why_too_few(train)
+        return why_no_classes(train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        classes, device = Classes.from_clips(train.frame), self.context.device
-        classifier = self._fitted.start(classes)
+        classes, labels = training_classes(train, self.context, self.labels, self.clusters)
+        classifier, device = self._fitted.start(classes), self.context.device
         net, head = classifier.net, classifier.head
         assert isinstance(net, Stgram)
         assert isinstance(head, ArcFace | Softmax)
         if self.pretrained:
             assert isinstance(net.net, MobileNetV3)
             net.net.start_from(load_weights(self.pretrained, self.context.weights))
-        waves, labels = self._waves(train), classes.labels(train.frame)
-        rng, mixed_loss = np.random.default_rng(self.context.seed), MIXES[self.mix]
+        waves, mixed_loss = self._waves(train), MIXES[self.mix]
+        rng = np.random.default_rng(self.context.seed)
         optimiser = torch.optim.AdamW(classifier.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser, partial(_learning_rate_factor, after=self.anneal_after, epochs=self.epochs)

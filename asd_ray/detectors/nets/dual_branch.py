@@ -1,4 +1,4 @@
-"""Two nets for one wave, one on its spectrum and one on its spectrogram, with concatenated embeddings.
+"""Nets for one wave, one on its spectrum and others on spectrograms of it, with concatenated embeddings.
 
 Wilkinghoff, "Design Choices for Learning Embeddings from Auxiliary Tasks for Domain Generalization in Anomalous Sound
 Detection", ICASSP 2023; the same nets in "AdaProj", DCASE 2024. Layers, sizes, Keras' epsilon and initial weights are
@@ -7,6 +7,11 @@ those of the author's code for either paper.
 Different from it: all blocks of the ResNet are the same (in the author's first stage two normalisations are in another
 place), a convolution of stride 2 pads both sides equally, and the averages of batch normalisation move by 0.1 per step
 instead of Keras' 0.01, because ten epochs of one machine are too few steps for that.
+
+Spectrograms of short and long windows have the same ResNet. Their windows are those of ASDKit's net of several
+spectrograms, 256, 1024 and 4096 samples at 16 kHz with half a window as hop; our middle one is that of the two nets
+above. Chosen here: they have no lower limit of frequency, which is 200 Hz there; the mean over time is subtracted from
+each; a clip that has too few long windows for the ResNet is repeated for that net.
 """
 
 from __future__ import annotations
@@ -18,43 +23,69 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from asd_ray.detectors.nets.blocks import conv_norm, relu
-from asd_ray.features import FrontEnd
+from asd_ray.detectors.parts.spec_masks import masked
+from asd_ray.features import FrontEnd, Magnitude
 
 WIDTH = 128  # of one branch's embedding
 NORM_EPS = 1e-3
 STRIDES = ((256, 64), (64, 32), (16, 4))  # kernel and stride of the convolutions over a spectrum
 STAGES = ((16, 1), (32, 2), (64, 2), (128, 2))  # channels and first stride; every stage has two blocks
+RATE = 16_000  # Hz, at which windows have these samples; at another rate they keep their seconds
+WINDOWS = {"stft_short": 256, "stft": 1024, "stft_long": 4096}
+LEAST_SECONDS = 0.8  # for five frames of long windows; the ResNet needs five
 
 
 class DualBranch(nn.Module):
-    """Waves, [n, samples] -> [n, width]. `branches` are "fft", "stft" or both; no layer has a bias.
+    """Waves, [n, samples] -> [n, width]. `branches` are of "fft", "stft_short", "stft" and "stft_long", in this order.
 
-    `front_end` computes the spectrograms. Spectra are computed without gradients and always in 32 bits.
+    `front_end` computes the spectrograms of "stft"; the other two have its rate and seconds. No layer has a bias.
+    Spectra are computed without gradients and always in 32 bits. `masks`, of `parts/spec_masks.py`, hide parts of all
+    spectrograms, in training only.
     """
 
     def __init__(self, front_end: FrontEnd, samples: int, branches: Sequence[str] = ("fft", "stft")) -> None:
         super().__init__()
-        self.front_end = front_end
+        self.branches = tuple(branches)
+        self.front_ends = {name: with_window(front_end, name) for name in branches if name in WINDOWS}
         self.fft = SpectrumNet(samples // 2) if "fft" in branches else None
         self.stft = SpectrogramNet(front_end.shape[0]) if "stft" in branches else None
+        self.more = nn.ModuleDict(
+            {name: SpectrogramNet(each.shape[0]) for name, each in self.front_ends.items() if name != "stft"}
+        )
         self.width = WIDTH * len(branches)
         for weight in self.parameters():
             if weight.dim() > 1:
                 nn.init.xavier_uniform_(weight)
 
-    def forward(self, waves: Tensor) -> Tensor:
+    def forward(self, waves: Tensor, masks: Tensor | None = None) -> Tensor:
         embeddings = []
-        if self.fft is not None:
-            embeddings.append(self.fft(spectra(waves)))
-        if self.stft is not None:
-            embeddings.append(self.stft(self.spectrograms(waves)))
+        for name in self.branches:
+            inputs = spectra(waves) if name == "fft" else self.spectrograms(waves, name)
+            if name != "fft" and masks is not None:
+                inputs = masked(inputs, masks)
+            embeddings.append(self.net(name)(inputs))
         return torch.cat(embeddings, 1)
 
-    def spectrograms(self, waves: Tensor) -> Tensor:
+    def net(self, name: str) -> nn.Module:
+        """The net of one branch."""
+        net: nn.Module = self.more[name] if name in self.more else getattr(self, name)
+        return net
+
+    def spectrograms(self, waves: Tensor, name: str = "stft") -> Tensor:
         """[n, frames, bins], with the mean over time subtracted for each clip."""
         with torch.autocast(waves.device.type, enabled=False):
-            spectrograms = self.front_end(waves)
+            spectrograms = self.front_ends[name](waves)
         return spectrograms.sub_(spectrograms.mean(1, keepdim=True))
+
+
+def with_window(front_end: FrontEnd, name: str) -> FrontEnd:
+    """The front end of a branch: `front_end` itself for "stft", otherwise one with a window of the same seconds."""
+    if name == "stft":
+        return front_end
+    window = WINDOWS[name]
+    seconds = max(front_end.seconds or 0, LEAST_SECONDS if name == "stft_long" else 0)
+    own = Magnitude(n_fft=window, hop=window // 2, center=False, seconds=seconds, short="repeat")
+    return own.at(front_end.rate)
 
 
 @torch.no_grad()

@@ -1,4 +1,7 @@
-"""The classes of a classifier: the ids of its machines, or the attributes of a machine that has one id."""
+"""The classes of a classifier: the ids of its machines, or the attributes of a machine that has one id.
+
+Clips that these do not tell apart get classes by clustering; see `pseudo_labels`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from asd_ray.errors import AsdRayError
 
 
 class Classes:
-    """Names of classes, ``fan/00`` or ``ToyCar/00/{"car": "A1"}``, in a fixed order.
+    """Names of classes, ``fan/00``, ``ToyCar/00/{"car": "A1"}`` or ``fan/00/~1`` (a cluster), in a fixed order.
 
     If a machine has several ids, each id is a class, as in all the papers. If it has one id (DCASE 2023 and later),
     each combination of attributes in the training clips is a class, as in the submissions to those challenges. Of a
@@ -26,7 +29,12 @@ class Classes:
     @classmethod
     def from_clips(cls, frame: pd.DataFrame, at_least: int = 2) -> Classes:
         """The classes of training clips. Fewer than `at_least` raise an AsdRayError."""
-        names = sorted(set(_class_names(frame)))
+        return cls.from_names(class_names(frame), at_least)
+
+    @classmethod
+    def from_names(cls, clips: Sequence[str], at_least: int = 2) -> Classes:
+        """The classes of training clips, given by the name of each clip's class."""
+        names = sorted(set(clips))
         if len(names) < at_least:
             raise AsdRayError(
                 f"a classifier needs clips of at least {at_least} classes but got {len(names)} "
@@ -35,23 +43,17 @@ class Classes:
             )
         return cls(names)
 
-    @staticmethod
-    def why_too_few(frame: pd.DataFrame, at_least: int = 2) -> str:
-        """Why `from_clips` would fail for these training clips, for a detector's `suits`; "" if it would not."""
-        if len(set(_class_names(frame))) >= at_least:
-            return ""
-        return (
-            "it learns to tell classes of normal clips apart, but all training clips have the same id and the same "
-            "attributes; record several ids, add attributes, or search several machines with --jointly"
-        )
-
     def __len__(self) -> int:
         return len(self.names)
 
     def labels(self, frame: pd.DataFrame) -> Tensor:
         """The class number of each training clip."""
+        return self.numbers(class_names(frame))
+
+    def numbers(self, clips: Sequence[str]) -> Tensor:
+        """As `labels`, given the name of each clip's class."""
         numbers = {name: index for index, name in enumerate(self.names)}
-        return torch.tensor([numbers[name] for name in _class_names(frame)], dtype=torch.long)
+        return torch.tensor([numbers[name] for name in clips], dtype=torch.long)
 
     def allowed(self, frame: pd.DataFrame) -> Tensor:
         """[clips, classes]: whether a clip may belong to a class, judged by its machine and id."""
@@ -66,8 +68,17 @@ def _machine_ids(frame: pd.DataFrame) -> list[str]:
     return (frame["machine"] + "/" + frame["id"]).to_list()
 
 
-def _class_names(frame: pd.DataFrame) -> list[str]:
+def class_names(frame: pd.DataFrame) -> list[str]:
+    """The real class of each clip: its id, or its attributes if its machine has one id."""
     several_ids = frame.groupby("machine")["id"].transform("nunique") > 1
     names = frame["machine"] + "/" + frame["id"]
     has_attributes = (frame["attributes"] != "{}") & ~several_ids
+    return names.where(~has_attributes, names + "/" + frame["attributes"]).to_list()
+
+
+def finest_names(frame: pd.DataFrame) -> list[str]:
+    """The id of each clip, and its attributes if the clips of that id differ in them."""
+    names = frame["machine"] + "/" + frame["id"]
+    differ = frame.groupby(["machine", "id"])["attributes"].transform("nunique") > 1
+    has_attributes = (frame["attributes"] != "{}") & differ
     return names.where(~has_attributes, names + "/" + frame["attributes"]).to_list()

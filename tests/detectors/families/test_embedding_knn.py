@@ -8,16 +8,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from torch import Tensor
 
 from asd_ray.clips.bank import Bank, ClipSet, open_bank
 from asd_ray.detectors import Context, Scores
 from asd_ray.detectors.families.embedding_knn import PENALTY, EmbeddingKnn, _optimiser
+from asd_ray.detectors.parts.backends import targets_of
 from asd_ray.detectors.parts.classifier import VARIANTS, Classifier
 from asd_ray.detectors.parts.heads import AdaProj, SubClusterAdaCos
+from asd_ray.detectors.parts.waves import Waves
 from asd_ray.errors import AsdRayError
 
-Waves = dict[str, npt.NDArray[np.floating]]
-MakeBank = Callable[[Waves], Bank]
+Sounds = dict[str, npt.NDArray[np.floating]]
+MakeBank = Callable[[Sounds], Bank]
 BACKENDS = ["knn", "knn_ldn", "kmeans", "lof", "maha", "gmm"]
 SMALL: dict[str, Any] = {"epochs": 1, "batch_size": 6, "seconds": 0.3, "backends": "knn,kmeans"}
 
@@ -74,12 +77,19 @@ def test_every_setting_changes_the_scores(context: Context, bank: Bank) -> None:
         {"mix": 0.5},
         {"alpha": 0.3},
         {"lr": 1e-2},
+        {"branches": "multi"},
+        {"featex": 1.0},
+        {"branch_losses": 1.0},
+        {"spec_masks": 1},
+        {"balance": 0.9},
     ]
     actual = [fitted(context, train, backends="", **each).score(test) for each in settings]
     assert not any(same(actual[i], actual[j]) for i in range(len(actual)) for j in range(i))
 
 
-@pytest.mark.parametrize(("branches", "width"), [("both", 256), ("fft", 128), ("stft", 128)])
+@pytest.mark.parametrize(
+    ("branches", "width"), [("both", 256), ("fft", 128), ("stft", 128), ("stft3", 384), ("multi", 512)]
+)
 def test_one_head_gets_all_branches(context: Context, branches: str, width: int) -> None:
     net, head = EmbeddingKnn(context, branches=branches, sub_clusters=8)._modules(3)
     assert isinstance(head, SubClusterAdaCos)
@@ -185,9 +195,12 @@ def test_silence_can_be_trained_on_and_scored(context: Context, bank_of: MakeBan
         assert np.isfinite(values).all()
 
 
-def test_planted_anomalies_get_higher_scores(context: Context, bank_of: MakeBank) -> None:
+@pytest.fixture
+def planted(bank_of: MakeBank) -> Bank:
+    """Per id, twelve normal clips to train on, the last three of the target domain, two more to test, and two with a
+    tone."""
     rng, time = np.random.default_rng(0), np.arange(4800) / 16_000
-    waves: Waves = {}
+    waves: Sounds = {}
     for id, hz in (("00", 220), ("01", 330)):
         for number in range(16):
             partials = sum(
@@ -196,13 +209,100 @@ def test_planted_anomalies_get_higher_scores(context: Context, bank_of: MakeBank
             wave = 0.1 * np.asarray(partials) + rng.normal(0, 0.01, 4800)
             if number >= 14:
                 wave += 0.2 * np.sin(2 * np.pi * rng.uniform(2500, 4500) * time)
-            waves[named(id, "train" if number < 12 else "test", number)] = wave
-    bank = bank_of(waves)
-    detector = fitted(context, bank.select(split="train"), epochs=10, batch_size=8, backends="knn,maha")
-    scores = detector.score(bank.select(split="test"))
+            domain = "target" if 9 <= number < 12 else "source"
+            waves[named(id, "train" if number < 12 else "test", number, domain)] = wave
+    return bank_of(waves)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{}, {"branches": "multi"}, {"featex": 0.5}, {"branch_losses": 1.0}, {"spec_masks": 1, "balance": 0.5}],
+    ids=str,
+)
+def test_planted_anomalies_get_higher_scores(context: Context, planted: Bank, setting: dict[str, Any]) -> None:
+    train, test = planted.select(split="train"), planted.select(split="test")
+    detector = fitted(context, train, epochs=10, batch_size=8, backends="knn,maha", **setting)
+    scores = detector.score(test)
     for variant in ("knn", "maha"):
         values = scores[variant].reshape(2, 4)  # per id: two normal clips, two with a tone
         assert (values[:, 2:].min(1) > values[:, :2].max(1)).all(), variant
+
+
+@pytest.mark.parametrize(
+    "setting", [{"featex": 0.5}, {"branch_losses": 0.5}, {"featex": 0.5, "branch_losses": 2.0}], ids=str
+)
+def test_extra_losses_are_added_and_leave_the_draws_of_the_first_alone(
+    context: Context, bank: Bank, setting: dict[str, Any]
+) -> None:
+    """In the first step, when no weight has moved, the head's own loss is that without the setting."""
+    train = bank.select(split="train")
+    whole: dict[str, Any] = {**SMALL, "batch_size": 12, "backends": ""}
+    (plain,) = EmbeddingKnn(context, **whole).fit(train)
+    (progress,) = EmbeddingKnn(context, **whole, **setting).fit(train)
+    assert list(plain.losses) == ["train"]
+    losses = dict(progress.losses)
+    assert losses.keys() - {"train", "head"} == {"featex": {"exchange"}, "branch_losses": {"branches"}}.get(
+        "".join(setting), {"exchange", "branches"}
+    )
+    assert losses["head"] == plain.losses["train"]
+    total = losses.pop("train")
+    assert total == pytest.approx(sum(losses.values()), rel=1e-6)
+    assert total > losses["head"]
+
+
+@pytest.mark.parametrize("setting", [{"spec_masks": 2}, {"balance": 0.5}], ids=str)
+def test_what_changes_the_clips_of_training_alone_leaves_scoring_as_it_is(
+    context: Context, bank: Bank, setting: dict[str, Any]
+) -> None:
+    train, test = bank.select(split="train"), bank.select(split="test")
+    with_it, without = fitted(context, train, **setting), EmbeddingKnn(context, **SMALL)
+    without.load(with_it.state())
+    for variant, values in with_it.score(test).items():
+        np.testing.assert_array_equal(without.score(test)[variant], values)
+
+
+def test_extra_settings_have_no_effect_where_they_have_nothing_to_work_on(context: Context, bank: Bank) -> None:
+    """One branch has no other to be exchanged with, and clips of one domain have no other to be balanced with."""
+    train, test = bank.select(split="train"), bank.select(split="test")
+    sources = train.take((train.frame["domain"] == "source").to_numpy())
+    settings: list[dict[str, Any]] = [{}, {"featex": 1.0, "branch_losses": 1.0, "balance": 0.9}]
+    plain, extra = (fitted(context, sources, branches="fft", **each).score(test) for each in settings)
+    np.testing.assert_array_equal(plain["nll"], extra["nll"])
+
+
+def test_balance_is_the_share_of_target_clips_in_training(
+    context: Context, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, seen = bank.select(split="train"), list[Tensor]()
+    plain = Waves.__call__
+
+    def note(self: Waves, positions: Tensor) -> Tensor:
+        seen.append(positions)
+        return plain(self, positions)
+
+    detector = EmbeddingKnn(context, **{**SMALL, "branches": "fft", "epochs": 12, "backends": ""}, balance=0.5)
+    monkeypatch.setattr(Waves, "__call__", note)
+    for _ in detector.fit(train):
+        pass
+    is_target = targets_of(train)
+    assert [len(each) for each in seen] == [6] * 24
+    assert float(is_target.float().mean()) == pytest.approx(1 / 6)
+    assert float(is_target[torch.cat(seen)].float().mean()) == pytest.approx(0.5, abs=0.13)
+
+
+@pytest.mark.parametrize("head", ["scac", "adaproj"])
+def test_all_settings_together_keep_their_state_without_what_only_training_needs(
+    context: Context, bank: Bank, head: str
+) -> None:
+    settings = {**SMALL, "branches": "multi", "featex": 0.5, "branch_losses": 1.0, "spec_masks": 1, "balance": 0.5}
+    train, test = bank.select(split="train"), bank.select(split="test")
+    detector = fitted(context, train, **settings, head=head)
+    state = detector.state()
+    assert not [name for name in (*state["net"], *state["head"]) if "exchange" in name or "branches" in name]
+    other = EmbeddingKnn(context, **{**settings, "featex": 0.0, "branch_losses": 0.0}, head=head)
+    other.load(state)
+    for variant, values in detector.score(test).items():
+        np.testing.assert_allclose(other.score(test)[variant], values, rtol=1e-6)
 
 
 def test_the_loss_falls(context: Context, bank: Bank) -> None:
@@ -221,7 +321,7 @@ def test_the_front_end_gives_the_samples_in_use(context: Context) -> None:
     ("params", "message"),
     [
         ({"head": "arcface"}, "head of EmbeddingKnn must be one of scac, adaproj but got 'arcface'"),
-        ({"branches": "mel"}, "branches of EmbeddingKnn must be one of both, fft, stft but got 'mel'"),
+        ({"branches": "mel"}, "branches of EmbeddingKnn must be one of both, fft, stft, stft3, multi but got 'mel'"),
         ({"sub_clusters": 0}, "sub_clusters of EmbeddingKnn must be a whole number of at least 1"),
         (
             {"head": "adaproj", "branches": "fft", "sub_clusters": 128},
@@ -234,6 +334,18 @@ def test_the_front_end_gives_the_samples_in_use(context: Context) -> None:
         ({"smote_ratio": -0.1}, r"smote_ratio of EmbeddingKnn must be in \[0, 1\]"),
         ({"backends": "knnn"}, "unknown backend 'knnn'; did you mean 'knn'"),
         ({"lr": 0.0}, "lr of EmbeddingKnn must be above 0"),
+        (
+            {"head": "adaproj", "branches": "multi", "sub_clusters": 512},
+            "sub_clusters of EmbeddingKnn must be below the 512 dimensions of the embedding",
+        ),
+        (
+            {"head": "adaproj", "sub_clusters": 128, "branch_losses": 1.0},
+            "sub_clusters of EmbeddingKnn must be below the 128 dimensions of the embedding",
+        ),
+        ({"featex": 1.5}, r"featex of EmbeddingKnn must be in \[0, 1\] but got 1.5"),
+        ({"branch_losses": -1.0}, "branch_losses of EmbeddingKnn must be 0 or more"),
+        ({"spec_masks": 0.5}, "spec_masks of EmbeddingKnn must be a whole number of at least 0"),
+        ({"balance": 1.0}, r"balance of EmbeddingKnn must be in \[0, 1\)"),
     ],
 )
 def test_parameters_out_of_bounds_are_rejected(context: Context, params: dict[str, Any], message: str) -> None:

@@ -215,6 +215,7 @@ def test_every_setting_changes_the_scores(tuning: Callable[..., Finetuned], trai
         {"head": "scac"},
         {"head": "scac", "learned": False},
         {"head": "adaproj", "sub_clusters": 4},
+        {"labels": "ward", "clusters": 3},
         {"scale": 20.0},
         {"margin": 0.2},
         {"seconds": 0.5},

@@ -15,6 +15,7 @@ from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors import Context
 from asd_ray.detectors.families.ganomaly import Ganomaly
 from asd_ray.detectors.parts import pictures
+from asd_ray.detectors.parts.backends import BACKENDS
 from asd_ray.errors import AsdRayError
 from asd_ray.features import windows_of
 
@@ -182,3 +183,35 @@ def test_windows_are_measured_in_order_for_any_chunk_size(most: int) -> None:
 def test_an_invalid_parameter_is_named(parameter: dict[str, Any], message: str) -> None:
     with pytest.raises(AsdRayError, match=message):
         Ganomaly(Context(), **parameter)
+
+
+def test_backends_compare_the_mean_codes_and_leave_the_other_scores_as_they_are(bank: Bank) -> None:
+    test, more, plain = bank.select(split="test"), learned(bank, backends="cos,knn,pca"), learned(bank)
+    scores, codes = more.score(test), more.embeddings(test)["code"]
+    assert set(scores) == {"z_mean", "z_max", "x_mean", "x_max", "cos", "knn", "pca"}
+    for name, values in plain.score(test).items():
+        np.testing.assert_array_equal(scores[name], values)
+    known = torch.from_numpy(more.embeddings(bank.select(split="train"))["code"])
+    for name in ("cos", "knn", "pca"):
+        fitted = BACKENDS[name].learn(known, torch.zeros(len(known), dtype=torch.bool), 0)
+        np.testing.assert_allclose(scores[name], BACKENDS[name].score(fitted, torch.from_numpy(codes)), rtol=1e-6)
+    frames = torch.from_numpy(np.array(more.context.features.get(more.front_end, test).clip(0)))
+    images = torch.stack([more._scale(frames)[at : at + 128].T[None] for at in (0, 2, 4)])
+    with torch.inference_mode():
+        expected = more._generator.encoder(images).flatten(1).mean(0)
+    np.testing.assert_allclose(codes[0], expected.numpy(), rtol=1e-3, atol=1e-6)
+
+
+def test_backends_are_in_the_state_if_there_are_some(bank: Bank) -> None:
+    test, more = bank.select(split="test"), learned(bank, backends="knn_dn")
+    again = Ganomaly(Context(), **SMALL, backends="knn_dn")
+    again.load(more.state())
+    np.testing.assert_array_equal(again.score(test)["knn_dn"], more.score(test)["knn_dn"])
+    assert set(learned(bank).state()) == {"generator", "scale"}  # as earlier versions stored it
+
+
+def test_backends_follow_the_training(bank: Bank) -> None:
+    test, detector = bank.select(split="test"), Ganomaly(Context(), **SMALL, backends="knn")
+    values = [detector.score(test)["knn"] for _ in detector.fit(bank.select(split="train"))]
+    assert not np.array_equal(values[0], values[1])
+    np.testing.assert_array_equal(detector.score(test)["knn"], values[1])

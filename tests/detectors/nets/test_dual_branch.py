@@ -12,6 +12,7 @@ from asd_ray.detectors.nets.dual_branch import (
     SpectrumNet,
     _Block,
     spectra,
+    with_window,
 )
 from asd_ray.features import Magnitude
 
@@ -145,6 +146,72 @@ def test_a_branch_alone_is_half_as_wide(branch: str) -> None:
     net = DualBranch(FRONT_END, 8000, [branch]).eval()
     assert (net.fft is None, net.stft is None) == (branch != "fft", branch != "stft")
     assert net(torch.randn(2, 8000)).shape == (2, net.width) == (2, 128)
+
+
+ALL = ("fft", "stft_short", "stft", "stft_long")
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 96_000])
+def test_windows_have_the_same_seconds_at_every_rate(rate: int) -> None:
+    front_end = Magnitude(center=False, seconds=10.0, short="repeat").at(rate)
+    for name, seconds in (("stft_short", 0.016), ("stft", 0.064), ("stft_long", 0.256)):
+        own = with_window(front_end, name)
+        assert isinstance(own, Magnitude)
+        assert (own.rate, own.center, own.used_samples(1)) == (rate, False, 10 * rate)
+        assert (own.win_length or own.n_fft) / rate == pytest.approx(seconds, rel=0.01)
+        assert own.hop / rate == pytest.approx(seconds / 2, rel=0.01)
+    assert with_window(front_end, "stft") is front_end
+
+
+def test_windows_at_16_khz_are_those_of_asdkit() -> None:
+    own = [with_window(FRONT_END, name) for name in ALL[1:]]
+    assert [(each.n_fft, each.hop) for each in own if isinstance(each, Magnitude)] == [
+        (256, 128),
+        (1024, 512),
+        (4096, 2048),
+    ]
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 44_100])
+def test_a_clip_that_is_short_for_long_windows_is_repeated(rate: int) -> None:
+    front_end = Magnitude(center=False, seconds=0.25, short="repeat").at(rate)
+    net = DualBranch(front_end, front_end.used_samples(1), ALL).eval()
+    waves = torch.randn(2, front_end.used_samples(1)) * 0.1
+    assert net.spectrograms(waves, "stft_long").shape[1] >= 5
+    assert net(waves).shape == (2, net.width) == (2, 512)
+    again = net.spectrograms(waves.repeat(1, 4), "stft_long")
+    torch.testing.assert_close(net.spectrograms(waves, "stft_long"), again)
+
+
+def test_branches_are_concatenated_in_their_order_and_all_are_trained() -> None:
+    torch.manual_seed(0)
+    net, waves = DualBranch(FRONT_END, 8000, ALL), torch.randn(6, 8000) * 0.1
+    (net(waves) * torch.randn(6, 512)).sum().backward()
+    assert all(each.grad is not None and float(each.grad.abs().max()) > 0 for each in net.parameters())
+    with torch.no_grad():
+        net.eval()
+        for name, part in zip(ALL, net(waves).chunk(4, 1), strict=True):
+            inputs = spectra(waves) if name == "fft" else net.spectrograms(waves, name)
+            torch.testing.assert_close(part, net.net(name)(inputs))
+    assert net.net("stft_short").norm.num_features == 129
+    assert net.net("stft_long").norm.num_features == 2049
+
+
+def test_masks_hide_parts_of_every_spectrogram_but_not_of_the_spectrum() -> None:
+    torch.manual_seed(0)
+    net, waves = DualBranch(FRONT_END, 8000, ALL).eval(), torch.randn(3, 8000) * 0.1
+    nothing, everything = torch.zeros(3, 2, 1, 2), torch.tensor([0.0, 1.0]).expand(3, 2, 1, 2)
+    with torch.no_grad():
+        plain = net(waves)
+        torch.testing.assert_close(net(waves, nothing), plain)
+        for name, part, hidden in zip(ALL, plain.chunk(4, 1), net(waves, everything).chunk(4, 1), strict=True):
+            if name == "fft":
+                torch.testing.assert_close(hidden, part)
+            else:
+                torch.testing.assert_close(
+                    hidden, net.net(name)(torch.zeros_like(net.spectrograms(waves, name))), rtol=1e-4, atol=1e-5
+                )
+                assert float((hidden - part).abs().max()) > 1e-3, name
 
 
 def test_initial_weights_are_those_of_keras_and_depend_on_the_seed() -> None:

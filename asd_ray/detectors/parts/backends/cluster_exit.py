@@ -32,7 +32,7 @@ class ExitKnn:
         check_whole(self, "most", 1)
 
     def learn(self, reference: Tensor, target: Tensor, seed: int) -> Learned:
-        return {"bank": reference, "k": torch.tensor(self._chosen(reference, seed)).to(reference.device)}
+        return {"bank": reference, "k": torch.tensor(self._chosen(reference, seed))}
 
     def score(self, learned: Learned, embeddings: Tensor) -> Tensor:
         return self.knn(learned).score(learned, embeddings)

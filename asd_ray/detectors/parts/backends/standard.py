@@ -15,7 +15,7 @@ def own_statistics(reference: Tensor, k: int, metric: str) -> Tensor:
 
     One reference has no other, and equal references no distance: they get 0 and 1, which leave a distance as it is.
     """
-    plain = torch.tensor([0.0, 1.0], dtype=torch.float64).to(reference.device)
+    plain = torch.arange(2, dtype=torch.float64, device=reference.device)
     if len(reference) < 2:
         return plain
     own = nearest(reference, reference, k, metric, itself=False)[0].mean(1)

@@ -1,0 +1,162 @@
+"""What labels are worth: every classifier with real labels, with those of each clustering, and with none.
+
+    python -m benchmarks.bench_labels FOLDER [--families …] [--machines fan,valve] [--seeds 2] [--size small]
+
+prints two tables in Markdown of the harmonic mean of AUC and pAUC on the demo set: of the best variant, which test
+labels choose, and of the variant `knn`, which nothing chooses. "real" learns from the demo set. All other columns learn
+from the same sound with its ids and attributes hidden; they are measured within the same real ids, so that all numbers
+are of the same pairs of clips. In "none" a machine has one class. `id_classifier` then learns to recognise its warps;
+the losses of the other families are constant, so their nets are those of a random start. Families that need no labels
+are printed as a reference. The settings are those of `benchmarks/demo_families.py`. What is done is kept in FOLDER, so
+the same command continues after a stop. `python -m benchmarks labels` measures the speed instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from asd_ray.clips.bank import Bank, open_bank
+from asd_ray.clips.demo import make_demo
+from asd_ray.conformance.workspace import Workspace
+from asd_ray.detectors import Context, Scores, family
+from asd_ray.detectors.parts import pseudo_labels
+from asd_ray.features import FeatureCache
+from asd_ray.metrics import cells_batch, hmean
+from benchmarks import _timing
+from benchmarks.demo_families import SHORT
+
+CLASSIFIERS = ("complex_net", "embedding_knn", "id_classifier", "stgram")
+REFERENCES = ("autoencoder", "idnn", "twfr_gmm")
+NONE = "none"
+COLUMNS = (*pseudo_labels.LABELS, NONE)
+UNTRAINED = {"lr": 1e-12, "epochs": 1}  # an epoch sets the running means of batch normalisation
+
+
+def settings(name: str, labels: str, epochs: int, seconds: float) -> dict[str, Any]:
+    """The parameters of a family in one column."""
+    params = {**family(name).search_space().paper, **SHORT.get(name, {})}
+    if "seconds" in params:
+        params["seconds"] = seconds
+    if "epochs" in params:
+        params["epochs"] = min(epochs, params["epochs"])
+    if "backends" in params:
+        params["backends"] = "knn"
+    if labels == NONE and name in CLASSIFIERS:
+        return params if params.get("warps") else {**params, **UNTRAINED}
+    return params if labels in ("real", NONE) else {**params, "labels": labels}
+
+
+def measured(
+    name: str, labels: str, banks: Sequence[Bank], machine: str, seed: int, epochs: int, seconds: float
+) -> dict[str, float]:
+    """Variant -> the harmonic mean of the cells, after training on the set with real labels or on the hidden one."""
+    shown, hidden = banks
+    bank = shown if labels == "real" else hidden
+    features = FeatureCache(Path(bank.table.root).parent / "cache")
+    detector = family(name).detector(Context(seed=seed, features=features), **settings(name, labels, epochs, seconds))
+    for _ in detector.fit(bank.select(machine, split="train")):
+        pass
+    test = bank.select(machine, split="test")
+    return cells_of(detector.score(test), test.frame, shown.select(machine, split="test").frame)
+
+
+def cells_of(scores: Scores, scored: pd.DataFrame, shown: pd.DataFrame) -> dict[str, float]:
+    """As `measured`: the clips of `scored` are found among the labelled ones by their sound."""
+    position = {digest: n for n, digest in enumerate(scored["digest"])}
+    order = [position[digest] for digest in shown["digest"]]
+    _, cells = cells_batch(shown, np.stack([values[order] for values in scores.values()]), 2022)
+    return dict(zip(scores, np.asarray(hmean(cells, axis=1)).tolist(), strict=True))
+
+
+def table(outcomes: pd.DataFrame, variant: str = "") -> str:
+    """The means over the seeds and, in brackets, the least; without a `variant`, of the best one of each trial."""
+    chosen = outcomes if not variant else outcomes[outcomes["variant"] == variant]
+    values = chosen.groupby(["family", "machine", "labels", "seed"], as_index=False)["value"].max()
+    lines = ["| family | machine | " + " | ".join(COLUMNS) + " |", "|---" * (2 + len(COLUMNS)) + "|"]
+    for (name, machine), own in values.groupby(["family", "machine"]):
+        cells = [own.loc[own["labels"] == labels, "value"] for labels in COLUMNS]
+        texts = ["–" if each.empty else f"{each.mean():.3f} ({each.min():.3f})" for each in cells]
+        lines.append(f"| `{name}` | {machine} | {' | '.join(texts)} |")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="for the demo sets, the cache and the outcomes")
+    parser.add_argument("--families", default=",".join([*CLASSIFIERS, *REFERENCES]))
+    parser.add_argument("--machines", default="fan,valve")
+    parser.add_argument("--epochs", type=int, default=10, help="at most so many")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--size", default="small")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of a clip")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    machines, stored = args.machines.split(","), args.folder / "outcomes.jsonl"
+    banks = []
+    for hide in (False, True):
+        made = make_demo(
+            args.folder / f"{args.size}-{args.seconds:g}{'-hidden' * hide}",
+            size=args.size,
+            machines=machines,
+            seconds=args.seconds,
+            hide_labels=hide,
+            grow=True,
+        )
+        banks.append(open_bank(made, cache=args.folder / "cache"))
+    rows = [json.loads(line) for line in stored.read_text().splitlines()] if stored.exists() else []
+    keys = ("family", "machine", "labels", "seed", "epochs", "size", "seconds")
+    done = {tuple(row[key] for key in keys) for row in rows}
+    for seed in range(args.seeds):
+        for name in args.families.split(","):
+            for machine in machines:
+                for labels in COLUMNS if name in CLASSIFIERS else (NONE,):
+                    key = (name, machine, labels, seed, args.epochs, args.size, args.seconds)
+                    if key in done:
+                        continue
+                    found = measured(name, labels, banks, machine, seed, args.epochs, args.seconds)
+                    own = [dict(zip(keys, key, strict=True)) | {"variant": v, "value": x} for v, x in found.items()]
+                    with open(stored, "a", encoding="utf-8") as file:
+                        file.writelines(json.dumps(row) + "\n" for row in own)
+                    rows += own
+                    print(f"{name} of {machine}, {labels}, seed {seed}: {max(found.values()):.3f}", file=sys.stderr)
+    outcomes = pd.DataFrame(rows)
+    for key in ("epochs", "size", "seconds"):
+        outcomes = outcomes[outcomes[key] == getattr(args, key)]
+    print(f"best variant, mean of {args.seeds} seeds (least)\n\n{table(outcomes)}\n")
+    print(f"variant `knn`\n\n{table(outcomes, 'knn')}")
+    return 0
+
+
+# -- speed -----------------------------------------------------------------------------------------------------------
+
+CLIPS, CLUSTERS = 1000, 16
+
+
+def run() -> Iterator[_timing.Row]:
+    rows = np.random.default_rng(0).normal(size=(CLIPS, pseudo_labels.COMPONENTS))
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder))
+        clips, context = workspace.bank("planted").select(split="train"), workspace.context()
+        pseudo_labels.spectrum_statistics(clips, context)  # stores the features
+        statistics = _timing.seconds(lambda: pseudo_labels.spectrum_statistics(clips, context)) / len(clips)
+    for method in ("ward", "vq"):
+        ratio, own, reference = _timing.compare(
+            lambda method=method: pseudo_labels.clustered(rows, CLUSTERS, method, 0),  # type: ignore[misc]
+            lambda: pseudo_labels.clustered(rows, CLUSTERS, "kmeans", 0),
+        )
+        detail = f"{own:.3f} s against {reference:.3f} s; statistics from the cache take {statistics * CLIPS:.2f} s"
+        yield f"{method}: {CLUSTERS} pseudo-labels of {CLIPS:,} clips", "scikit-learn's k-means", ratio, detail
+
+
+if __name__ == "__main__":
+    sys.exit(main())
