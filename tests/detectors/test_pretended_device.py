@@ -18,13 +18,28 @@ from asd_ray.detectors import FAMILIES
 
 HERE = Path(__file__).parent
 MORE = [
-    *("aegan_ad, batch norm", "complex_net, mixed", "embedding_knn, adaproj", "embedding_knn, clustered", "embedding_knn, multi"),
+    *(
+        "aegan_ad, batch norm",
+        "complex_net, mixed",
+        "embedding_knn, adaproj",
+        "embedding_knn, clustered",
+        "embedding_knn, multi",
+    ),
     *("flow_aff, glow", "id_classifier, warped", "id_classifier, resampled", "stgram, noisy"),
 ]
 RUNS = [*FAMILIES, *MORE]
 ON_THE_CPU = {"twfr_gmm"}  # sorts and fits with numpy and scikit-learn; only its features are made on the device
 WITHOUT_STEPS = {"pretrained"}  # it trains nothing
-WITH_EMBEDDINGS = {"aegan_ad", "complex_net", "embedding_knn", "finetuned", "ganomaly", "id_classifier", "pretrained", "stgram"}
+WITH_EMBEDDINGS = {
+    "aegan_ad",
+    "complex_net",
+    "embedding_knn",
+    "finetuned",
+    "ganomaly",
+    "id_classifier",
+    "pretrained",
+    "stgram",
+}
 WITH_MAPS = {"aegan_ad", "autoencoder", "group_made", "idnn"}
 
 
