@@ -42,6 +42,7 @@ from asd_ray.features.direct import FeatureSource
 KINDS = (CLEAN, NOISE)  # the further classes, in their order
 VARIANT = "knn_supplemental"
 LEVELS_DB = (0.0, 20.0)  # the wave over the noise that is mixed into it
+STREAM = 2025  # of the random numbers of NoiseMix, beside the seed; families use small numbers for streams of theirs
 LEFT = 0.01  # share of the power that subtraction leaves
 NOISE_STATE = "subtracted/noise"  # in a detector's state; no machine can have this name
 COUNTS = "supplemental"  # of `attrs` of the table that `suits` gets
@@ -103,7 +104,7 @@ class NoiseMix:
     def __init__(self, train: ClipSet, waves: Source, share: float, seed: int) -> None:
         self.share, self.samples, self.device = share, waves.samples, waves.device
         self.clips = clips_of_kind(train, NOISE) if share else train.take(np.zeros(0, np.intp))
-        self.rng = np.random.default_rng([seed, len(KINDS)])
+        self.rng = np.random.default_rng([seed, STREAM])
         machines = self.clips.frame["machine"].to_numpy(str)
         of_machine = {machine: np.flatnonzero(machines == machine) for machine in set(machines.tolist())}
         self._noise = [of_machine.get(machine) for machine in train.frame["machine"]]  # of each training clip
