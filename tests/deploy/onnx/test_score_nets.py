@@ -35,7 +35,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     (
         "ganomaly",
         {"backends": "knn_mix,maha,pca", "epochs": 20, "lr": 0.01},
-    ),  # with few steps all codes are nearly equal
+    ),  # else codes are equal
     ("group_made", {}),
     ("group_made", {"order": "causal", "frames": 7}),
     ("id_classifier", {"backends": "knn,lof,cos"}),
