@@ -129,13 +129,14 @@ class Listener:
         with progress_bar(f"{final.machine}: explaining", quiet=bundle is None) as progress:
             for done, (clip, row) in enumerate(zip(mistakes.clips, rows, strict=True)):
                 progress(done, len(rows))
-                media[clip.clip] = self._of_clip(clip, bank.samples(row), bank.decoding.rate, bundle, share)
+                media[clip.clip] = self._of_clip(clip, bank.every_channel(row), bank.decoding.rate, bundle, share)
         return media, why_not
 
     def _of_clip(self, clip: ClipDecision, wave: Samples, rate: int, bundle: Bundle | None, share: _Share) -> ClipMedia:
         sound, picture, sentence, note = b"", b"", "", ""
+        near: Samples = wave if wave.ndim == 1 else wave[0]
         if self.audio:
-            sound = ogg(wave, rate)
+            sound = ogg(near, rate)
             if not share.takes(sound):
                 share.players += 1
                 sound = b""
@@ -143,7 +144,7 @@ class Listener:
             share.maps += 1  # the pictures have about one size, so no further map is computed
         elif bundle is not None:
             try:
-                explanation = explain(bundle, wave, clip.id, grid=grid_of(len(wave) / rate))
+                explanation = explain(bundle, wave, clip.id, grid=grid_of(len(near) / rate))
             except AsdRayError as error:
                 note = f"no map: {error}"
             else:

@@ -25,8 +25,9 @@ class Dataset:
 
     ``Dataset("dcase2023t2/")`` or ``Dataset.demo()``. `layout` is the name of a naming scheme (default: detected),
     `labels` a folder with the label lists of an evaluation set, `machines` the only machines to keep. Clips of another
-    rate than `rate` are resampled; `channel` is a number, or "mean". `cache` is where decoded audio is kept. With
-    `skip_broken`, clips that cannot be read are left out with a warning; otherwise they are an error.
+    rate than `rate` are resampled; `channel` is a number, "mean", or "all" to keep every channel. `cache` is where
+    decoded audio is kept. With `skip_broken`, clips that cannot be read are left out with a warning; otherwise they are
+    an error.
     """
 
     def __init__(

@@ -130,8 +130,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                     rows += own
                     print(f"{name} of {machine}, {labels}, seed {seed}: {max(found.values()):.3f}", file=sys.stderr)
     outcomes = pd.DataFrame(rows)
-    for key in ("epochs", "size", "seconds"):
-        outcomes = outcomes[outcomes[key] == getattr(args, key)]
+    for own_key in ("epochs", "size", "seconds"):
+        outcomes = outcomes[outcomes[own_key] == getattr(args, own_key)]
     print(f"best variant, mean of {args.seeds} seeds (least)\n\n{table(outcomes)}\n")
     print(f"variant `knn`\n\n{table(outcomes, 'knn')}")
     return 0

@@ -25,6 +25,7 @@ from asd_ray.detectors.encoders.embedded import Embedded
 from asd_ray.detectors.encoders.loading import encoder_name
 from benchmarks._timing import Row
 
+package: Any = vars(transformers_nets)["transformers"]  # imported by us, so that it works beside any torch
 CLIPS = 2
 TRIALS = 20
 RATE = 16_000
@@ -45,7 +46,6 @@ def _processor(work: Callable[[], object]) -> float:
 
 def _ast(folder: Path, **config: Any) -> Any:
     """AST with random weights, saved to a folder."""
-    package: Any = transformers_nets.transformers
     net = package.ASTModel(package.ASTConfig(**config)).eval()
     net.save_pretrained(folder)
     package.ASTFeatureExtractor(max_length=config.get("max_length", 1024)).save_pretrained(folder)
@@ -58,7 +58,7 @@ def _embedding(folder: Path) -> Row:
     net = _ast(folder)
     front_end = Embedded(rate=RATE, pretrained=encoder_name("ast", str(folder)), path=str(folder))
     waves = 0.1 * torch.randn(CLIPS, 10 * RATE)
-    extractor = transformers_nets.transformers.ASTFeatureExtractor.from_pretrained(folder)
+    extractor = package.ASTFeatureExtractor.from_pretrained(folder)
 
     def of_the_package() -> None:
         with torch.no_grad():

@@ -20,7 +20,7 @@ PAPER: dict[str, Any] = {
 
 
 def space(trial: Any) -> dict[str, Any]:
-    return {
+    params = {
         "edition": trial.suggest_categorical("edition", ["2020", "2023"]),
         "frames": trial.suggest_int("frames", 1, 11),
         "hidden": trial.suggest_categorical("hidden", [64, 128, 256, 512]),
@@ -29,4 +29,9 @@ def space(trial: Any) -> dict[str, Any]:
         "lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [256, 512, 1024, 2048]),
         "epochs": trial.suggest_int("epochs", 20, 100),
+        "subtract_noise": trial.suggest_categorical("subtract_noise", [0.0, 0.5, 1.0, 2.0]),
     }
+    microphone = trial.suggest_categorical("microphone", ["near", "far", "near-far"])
+    if microphone == "near-far":
+        params["far_share"] = trial.suggest_float("far_share", 0.1, 1.0)
+    return {**params, "microphone": microphone}

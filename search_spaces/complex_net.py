@@ -34,6 +34,8 @@ def space(trial: Any) -> dict[str, Any]:
         "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
         "backends": trial.suggest_categorical("backends", [PAPER["backends"], EVERY_BACKEND]),
         "epochs": trial.suggest_int("epochs", 20, 100),
+        "supplemental_class": trial.suggest_categorical("supplemental_class", [False, True]),
+        "supplemental_bank": trial.suggest_categorical("supplemental_bank", [False, True]),
     }
     if params["encoder"] == "complex":
         params["attention"] = trial.suggest_categorical("attention", [True, False])

@@ -39,6 +39,9 @@ def space(trial: Any) -> dict[str, Any]:
         "epochs": trial.suggest_int("epochs", 5, 30),
         "spec_masks": trial.suggest_int("spec_masks", 0, 2),
         "balance": trial.suggest_categorical("balance", [0.0, 0.2, 0.5]),
+        "noise_mix": trial.suggest_categorical("noise_mix", [0.0, 0.25, 0.5, 1.0]),
+        "supplemental_class": trial.suggest_categorical("supplemental_class", [False, True]),
+        "supplemental_bank": trial.suggest_categorical("supplemental_bank", [False, True]),
     }
     if params["branches"] not in ("fft", "stft"):  # these need several branches
         params["featex"] = trial.suggest_categorical("featex", [0.0, 0.25, 0.5])
@@ -46,4 +49,8 @@ def space(trial: Any) -> dict[str, Any]:
     params["labels"] = trial.suggest_categorical("labels", ["real", "kmeans", "ward", "vq"])
     if params["labels"] != "real":
         params["clusters"] = trial.suggest_categorical("clusters", [4, 8, 16, 32])
+    params["microphone"] = trial.suggest_categorical("microphone", ["near", "far", "near-far"])
+    if params["microphone"] == "near-far":
+        params["far_share"] = trial.suggest_float("far_share", 0.1, 1.0)
+        params["subtract"] = trial.suggest_categorical("subtract", ["embedding", "spectrum"])
     return params

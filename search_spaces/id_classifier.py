@@ -38,6 +38,8 @@ def space(trial: Any) -> dict[str, Any]:
         "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
         "backends": trial.suggest_categorical("backends", [PAPER["backends"], EVERY_BACKEND]),
         "epochs": trial.suggest_int("epochs", 5, 40),
+        "supplemental_class": trial.suggest_categorical("supplemental_class", [False, True]),
+        "supplemental_bank": trial.suggest_categorical("supplemental_bank", [False, True]),
     }
     if params["warps"]:
         params["warp"] = trial.suggest_categorical("warp", ["image", "time"])

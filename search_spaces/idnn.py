@@ -21,4 +21,5 @@ def space(trial: Any) -> dict[str, Any]:
         "lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [256, 512, 1024, 2048]),
         "epochs": trial.suggest_int("epochs", 20, 100),
+        "subtract_noise": trial.suggest_categorical("subtract_noise", [0.0, 0.5, 1.0, 2.0]),
     }

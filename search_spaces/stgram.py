@@ -39,6 +39,9 @@ def space(trial: Any) -> dict[str, Any]:
         "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
         "backends": trial.suggest_categorical("backends", [PAPER["backends"], EVERY_BACKEND]),
         "epochs": trial.suggest_int("epochs", 20, 300),
+        "noise_mix": trial.suggest_categorical("noise_mix", [0.0, 0.25, 0.5, 1.0]),
+        "supplemental_class": trial.suggest_categorical("supplemental_class", [False, True]),
+        "supplemental_bank": trial.suggest_categorical("supplemental_bank", [False, True]),
     }
     if params["inputs"] != "tgram":
         params["picture"] = trial.suggest_categorical("picture", ["stgram", "noisy_arcmix"])

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import soundfile
 import torch
 
 from asd_ray.clips.bank import Bank
+from asd_ray.conformance.workspace import RATE, Workspace
 from asd_ray.detectors import Detector
 from asd_ray.detectors.families.aegan_ad import AeganAd
 from asd_ray.detectors.families.anogan import AnoGan
 from asd_ray.detectors.families.ganomaly import Ganomaly
 from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.pictures import SIZE
+
+
+@dataclass
+class WithSupplementalClips(Workspace):
+    """The workspace of the suite, whose machine has supplemental clips of both kinds."""
+
+    def bank(self, kind: str) -> Bank:
+        folder = self.folder / kind / "dev_data" / "fan" / "supplemental"
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            draw = np.random.default_rng(7)
+            for name in ("machine", "noise"):
+                for n in range(2):
+                    sound = draw.normal(0, 0.01, RATE // 2)
+                    soundfile.write(folder / f"section_00_{name}_{n:04d}_.wav", sound, RATE, subtype="PCM_16")
+        bank = super().bank(kind)
+        assert len(bank.select(split="train").supplemental) == 4
+        return bank
 
 
 def with_a_generator_of_normal_pictures(detector: Detector, bank: Bank) -> Detector:

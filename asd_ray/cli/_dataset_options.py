@@ -19,7 +19,7 @@ def add_reading_options(to: argparse.ArgumentParser) -> None:
     add("--labels", type=Path, metavar="DIR", help="label lists kept outside the folder")
     add("--split-seed", type=int, default=0, metavar="N", help="used if there is no test split (default 0)")
     add("--rate", type=positive, default=16_000, metavar="HZ", help="clips are resampled to it (default 16000)")
-    add("--channel", default="0", metavar="N", help="the channel to use, or mean (default 0)")
+    add("--channel", default="0", metavar="N", help="the channel to use, mean, or all to keep each (default 0)")
     add("--skip-broken", action="store_true", help="leave out clips that cannot be read, with a warning for each")
     add("--cache", type=Path, metavar="DIR", help="for decoded audio (default: $ASD_RAY_CACHE or ~/.cache/asd_ray)")
 

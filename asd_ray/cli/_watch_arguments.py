@@ -26,7 +26,7 @@ def _sound(to: argparse._ArgumentGroup) -> None:
     add = to.add_argument
     add("--rate", type=positive, metavar="HZ", help="of the samples from the pipe: 16-bit, little-endian")
     add("--channels", type=positive, default=1, metavar="N", help="in the samples from the pipe (default 1)")
-    add("--channel", metavar="N", help="which channel to use, from 0, or mean (default: as in training)")
+    add("--channel", metavar="N", help="the channel to use, from 0, mean or all (default: as in training)")
     add("--start", type=_time, metavar="TIME", help="of the first sample, such as 2026-11-26T08:00Z (default: now)")
     add("--existing", action="store_true", help="also read the files that are in the folder at the start")
     add("--settle", type=float, default=3.0, metavar="S", help="a file is whole after S seconds unchanged (default 3)")

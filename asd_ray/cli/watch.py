@@ -89,6 +89,7 @@ def _source(args: argparse.Namespace, bundle: Bundle) -> PcmStream | AudioFolder
     from asd_ray.deploy.watch import AudioFolder, PcmStream
 
     channel = bundle.channel if args.channel is None else as_channel(args.channel)
+    bundle.check_channel(channel, args.channels if args.source == STREAM else None)
     if args.source != STREAM:
         _note_existing(args)
         return AudioFolder(args.source, existing=args.existing, settle=args.settle, channel=channel)

@@ -33,7 +33,8 @@ from asd_ray.clips._store import (
     open_store,
     read_description,
 )
-from asd_ray.clips.audio import Samples, UnreadableClip, read_samples
+from asd_ray.clips.audio import ALL, Samples, UnreadableClip, read_samples
+from asd_ray.clips.decoding_notes import other_channels
 from asd_ray.clips.table import ClipTable, Problem
 from asd_ray.errors import AsdRayError
 from asd_ray.storage.caches import CACHE_CURE
@@ -148,6 +149,7 @@ class _Build:
             self._resume()
             self._copy_unchanged()
             self._decode_missing()
+            self._compare_channels()
             if self.problems:
                 raise UnreadableClips(machine, sorted(self.problems, key=lambda p: p.path))
             os.ftruncate(self.samples, self.end * 2)
@@ -214,6 +216,7 @@ class _Build:
                     path = f"{self.table.place}/{self.paths[i]}"
                     self.problems.append(Problem("error", path, problem.rule, problem.cure))
                 continue
+            samples = samples.reshape(-1)  # one channel after another
             positions.append(i)
             decoded.append(samples)
             headers.append((header.channels, header.rate, header.frames))
@@ -224,6 +227,13 @@ class _Build:
             records["channels"], records["rate"], records["frames"] = np.array(headers, np.uint64).T
         records["digest"] = np.array([digest(samples) for samples in decoded], "V16")
         self._append(positions, decoded, records)
+
+    def _compare_channels(self) -> None:
+        """With ALL, add a problem for each clip that has not as many channels as most clips of the machine."""
+        if self.decoding.channel == ALL:
+            have = np.flatnonzero(self.have)
+            paths = [f"{self.table.place}/{self.paths[i]}" for i in have.tolist()]
+            self.problems += other_channels(paths, self.records["channels"][have])
 
     def _buffer(self) -> Samples:
         """This thread's memory for one chunk of decoded clips; the next chunk uses it again."""

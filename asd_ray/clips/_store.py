@@ -42,7 +42,7 @@ MOST_BOOT = 4096  # bytes
 DESCRIPTION = object_of({"decoder": Whole(1)}, root=Text(), rate=Whole(1), bytes=Whole(0, 2**63), paths=ListOf(Text()))
 RECORD = np.dtype(
     [("file", "<u8"), ("channels", "<u4"), ("rate", "<u4"), ("frames", "<u8")]  # file: hash of path, size and time
-    + [("offset", "<u8"), ("length", "<u8"), ("digest", "V16")]  # in samples, not bytes
+    + [("offset", "<u8"), ("length", "<u8"), ("digest", "V16")]  # in samples, not bytes; with ALL of all channels
 )
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Decoding:
     """How files are decoded to samples; part of the key."""
 
     rate: int = 16_000
-    channel: int | str = 0
+    channel: int | str = 0  # a number, MEAN or ALL
 
     def __post_init__(self) -> None:
         check_rate(self.rate)
@@ -113,6 +113,7 @@ class Store:
         return positions
 
     def clip(self, position: int) -> Samples:
+        """The samples of a clip; with ALL its channels one after another."""
         start = int(self.records["offset"][position])
         return self.samples[start : start + int(self.records["length"][position])]
 

@@ -1,4 +1,4 @@
-"""Read one audio file: int16 samples of one channel, or an error that says what is wrong with the file."""
+"""Read one audio file: int16 samples of one channel or of all, or an error that says what is wrong with the file."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from asd_ray.clips.resampling import RATES, StreamResampler, resample, resampled
 
 Samples = npt.NDArray[np.int16]
 MEAN = "mean"
+ALL = "all"
+MOST_CHANNELS = 8  # that ALL keeps: MIMII has 8
 SHORTEST = 0.1  # seconds; no analysis window of any family fits into a shorter clip
 LONGEST = 1 << 31  # samples of all channels together: 37 hours at 16 kHz, and the most that a wav file can hold
 HEAD = 1024  # bytes at the start of a file in which the header of a plain wav is searched
@@ -161,33 +163,67 @@ def _check_length(samples: int) -> None:
 def read_samples(
     path: str | Path, *, rate: int, channel: int | str, buffer: Samples | None = None
 ) -> tuple[Samples, Header]:
-    """Decode one file to int16 at `rate`; `channel` is a number or ``mean``.
+    """Decode one file to int16 at `rate`; `channel` is a number, ``mean`` or ``all``.
+
+    The samples are [samples], or [channels, samples] with ``all``.
 
     A caller that decodes many clips can pass a `buffer`, because new memory for every clip costs more than reading
     the clip. The samples that are returned may be a view of this buffer.
     """
     samples, header = _plain_samples(path, channel, buffer) or _decoded(path, channel, buffer)
     if header.rate != rate:
-        _check_length(resampled_length(len(samples), header.rate, rate))
-        samples = resample(samples, header.rate, rate)
+        channels = len(samples) if samples.ndim == 2 else 1
+        _check_length(channels * resampled_length(samples.shape[-1], header.rate, rate))
+        samples = resampled(samples, header.rate, rate)
     return samples, header
 
 
 def stream_samples(path: str | Path, *, rate: int, channel: int | str) -> Iterator[Samples]:
     """Decode one file piece by piece; joined, the pieces are what `read_samples` returns.
 
-    Memory does not depend on the file's length. An error after some pieces means that the file is cut short.
+    Memory does not depend on the file's length. With ``all`` pieces are [channels, samples]. An error after some pieces
+    means that the file is cut short.
     """
     header = read_header(path)
     _check_channel(header, channel)
-    resampler = StreamResampler(header.rate, rate)
+    resampler = ChannelsResampler(header.channels if channel == ALL else 0, header.rate, rate)
     for block in _blocks(path, header):
         yield resampler.push(one_channel(block, channel))
     yield resampler.finish()
 
 
+class ChannelsResampler:
+    """A `StreamResampler` for pieces [channels, samples], or for pieces [samples] with ``channels=0``."""
+
+    def __init__(self, channels: int, rate: int, target: int) -> None:
+        self._channels = [StreamResampler(rate, target) for _ in range(max(1, channels))]
+        self._is_flat = channels == 0
+
+    def push(self, samples: Samples) -> Samples:
+        if self._is_flat:
+            return self._channels[0].push(samples)
+        return np.stack([each.push(own) for each, own in zip(self._channels, samples, strict=True)])
+
+    def finish(self) -> Samples:
+        if self._is_flat:
+            return self._channels[0].finish()
+        return np.stack([each.finish() for each in self._channels])
+
+
+def resampled(samples: Samples, rate: int, target: int) -> Samples:
+    """The samples at another rate: [samples], or [channels, samples]."""
+    if samples.ndim == 1:
+        return resample(samples, rate, target)
+    return np.stack([resample(channel, rate, target) for channel in samples])
+
+
 def one_channel(samples: Samples, channel: int | str) -> Samples:
-    """The samples of one channel, or their mean; `samples` has one row per instant, or one channel alone."""
+    """The samples of one channel, or their mean; `samples` has one row per instant, or one channel alone.
+
+    With ALL it is [channels, samples].
+    """
+    if channel == ALL:
+        return np.ascontiguousarray(np.atleast_2d(samples.T))
     if samples.ndim == 1:
         return samples
     if channel == MEAN:
@@ -197,6 +233,9 @@ def one_channel(samples: Samples, channel: int | str) -> Samples:
 
 
 def _check_channel(header: Header, channel: int | str) -> None:
+    if channel == ALL and header.channels > MOST_CHANNELS:
+        rule = f"has {header.channels} channels where at most {MOST_CHANNELS} are kept"
+        raise UnreadableClip(rule, "keep one of them with --channel N, or their mean with --channel mean")
     if isinstance(channel, int) and channel >= header.channels:
         cure = "choose another --channel, or mean"
         raise UnreadableClip(f"has no channel {channel} (it has {header.channels})", cure)
@@ -259,7 +298,7 @@ def _decoded(path: str | Path, channel: int | str, buffer: Samples | None) -> tu
         header = _header(file)
         _check_channel(header, channel)
         pieces = [one_channel(block, channel) for block in _decoded_blocks(file, header, buffer)]
-    return (pieces[0] if len(pieces) == 1 else np.concatenate(pieces)), header
+    return (pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1)), header
 
 
 def _decoded_blocks(file: soundfile.SoundFile, header: Header, buffer: Samples | None) -> Iterator[Samples]:

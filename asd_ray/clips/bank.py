@@ -26,12 +26,12 @@ from asd_ray.clips._store import (
     open_store,
     store_key,
 )
-from asd_ray.clips.audio import MEAN, Samples
+from asd_ray.clips.audio import ALL, MEAN, Samples
 from asd_ray.clips.decoding_notes import decoding_notes, repeated_audio
 from asd_ray.clips.mirror import Mirror, files_of
 from asd_ray.clips.progress import ClipCounter, ProgressCallback
 from asd_ray.clips.scan import scan
-from asd_ray.clips.table import MEASURED, WARNING, ClipTable, Problem
+from asd_ray.clips.table import MEASURED, SUPPLEMENTAL, WARNING, ClipTable, Problem
 from asd_ray.errors import AsdRayError
 from asd_ray.storage.caches import cache_root
 
@@ -60,14 +60,25 @@ class Bank:
         frame["seconds"] = frame["frames"] / frame["rate"]
         frame["digest"] = [d.tobytes().hex() for d in records["digest"]]
         self.frame = frame[[*table.frame.columns, *(m for m in MEASURED if m not in table.frame), "digest"]]
-        self.lengths: npt.NDArray[np.int64] = records["length"].astype(np.int64)
+        self.channels = _kept_channels(self.frame) if decoding.channel == ALL else 1
+        self.lengths: npt.NDArray[np.int64] = records["length"].astype(np.int64) // self.channels
 
     def __len__(self) -> int:
         return len(self.frame)
 
-    def samples(self, row: int) -> Samples:
-        """The clip in row `row`: a read-only view of the memory map, int16 at `decoding.rate`."""
-        return self._store[row].clip(int(self._position[row]))
+    def samples(self, row: int, channel: int = 0) -> Samples:
+        """One of the kept channels of the clip in row `row`: a read-only view of the memory map, at `decoding.rate`."""
+        stored = self._store[row].clip(int(self._position[row]))
+        if self.channels == 1:
+            return stored
+        length = int(self.lengths[row])
+        return stored[channel * length : (channel + 1) * length]
+
+    def every_channel(self, row: int) -> Samples:
+        """The clip in row `row` as a bundle takes it: [channels, samples], or [samples] where one channel is kept."""
+        if self.channels == 1:
+            return self.samples(row)
+        return np.stack([self.samples(row, channel) for channel in range(self.channels)])
 
     def folder(self, machine: str) -> Path:
         """The folder that holds the samples of one machine."""
@@ -75,8 +86,8 @@ class Bank:
 
     @property
     def sample_bytes(self) -> int:
-        """The size of all samples together."""
-        return 2 * int(self.lengths.sum())
+        """The size of the samples of all channels together."""
+        return 2 * self.channels * int(self.lengths.sum())
 
     def select(
         self, machine: str | None = None, *, split: str | None = None, id: str | None = None, domain: str | None = None
@@ -98,7 +109,8 @@ class Bank:
         hashes = {}
         for machine, rows in self.frame.groupby("machine", sort=True):
             lines = sorted("\t".join(row) for row in rows[columns].itertuples(index=False, name=None))
-            text = "\n".join([f"{self.decoding.rate}", *lines])
+            several = f" {self.channels} channels" if self.channels > 1 else ""
+            text = "\n".join([f"{self.decoding.rate}{several}", *lines])
             hashes[str(machine)] = xxhash.xxh3_128_hexdigest(text.encode())
         return hashes
 
@@ -126,7 +138,8 @@ class Bank:
         """The clips, with an empty digest for silent ones: two silent clips do not count as repeated audio."""
         digests = self.frame["digest"]
         repeated = np.flatnonzero(self.frame.duplicated(["machine", "digest"]))
-        silent = {digests.iat[row] for row in repeated.tolist() if np.ptp(self.samples(row)) == 0}
+        stored = {row: self._store[row].clip(int(self._position[row])) for row in repeated.tolist()}
+        silent = {digests.iat[row] for row, samples in stored.items() if np.ptp(samples) == 0}
         return self.frame.assign(digest=digests.where(~digests.isin(silent), ""))
 
     def verify(self) -> list[str]:
@@ -141,25 +154,45 @@ class Audio(Protocol):
 
     decoding: Decoding
     frame: pd.DataFrame
-    lengths: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]  # samples of one channel
+    channels: int  # that are kept of every clip
 
     def __len__(self) -> int: ...
 
-    def samples(self, row: int) -> Samples: ...
+    def samples(self, row: int, channel: int = 0) -> Samples: ...
 
 
 class ClipSet:
-    """Some clips of a bank, in a fixed order."""
+    """Some clips of a bank, in a fixed order. A clip's samples are those of one channel: 0, or that of `on_channel`."""
 
-    def __init__(self, bank: Audio, rows: npt.NDArray[np.intp]) -> None:
-        self.bank, self.rows = bank, rows
+    def __init__(self, bank: Audio, rows: npt.NDArray[np.intp], channel: int = 0) -> None:
+        self.bank, self.rows, self.channel = bank, rows, channel
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        return self.bank.frame.iloc[self.rows].reset_index(drop=True)
+        """The rows of the bank's frame. `digest` is another one on each channel, so that features are cached apart."""
+        frame = self.bank.frame.iloc[self.rows].reset_index(drop=True)
+        if self.channel and "digest" in frame:
+            frame["digest"] = [f"{digest}.{self.channel}" for digest in frame["digest"]]
+        return frame
+
+    @property
+    def channels(self) -> int:
+        """How many channels the bank keeps: 1, or all of the files with ``--channel all``."""
+        return self.bank.channels
+
+    def on_channel(self, channel: int) -> ClipSet:
+        """The same clips, of which `samples` gives another channel. AsdRayError if the bank does not keep it."""
+        if not 0 <= channel < self.channels:
+            kept = "1 channel is" if self.channels == 1 else f"{self.channels} channels are"
+            raise AsdRayError(
+                f"there is no channel {channel}: {kept} kept of these clips, counted from 0; keep every channel of "
+                "the recordings with --channel all"
+            )
+        return ClipSet(self.bank, self.rows, channel)
 
     @property
     def rate(self) -> int:
@@ -170,11 +203,27 @@ class ClipSet:
         return self.bank.lengths[self.rows]
 
     def samples(self, i: int) -> Samples:
-        return self.bank.samples(int(self.rows[i]))
+        row = int(self.rows[i])
+        return self.bank.samples(row, self.channel) if self.channel else self.bank.samples(row)
 
     def take(self, positions: npt.ArrayLike) -> ClipSet:
         """The clips at `positions` of this set (indices or a boolean mask)."""
-        return ClipSet(self.bank, self.rows[np.asarray(positions)])
+        return ClipSet(self.bank, self.rows[np.asarray(positions)], self.channel)
+
+    @property
+    def supplemental(self) -> ClipSet:
+        """The supplemental clips of the machines of this set, from the same bank; no clips where there are none.
+
+        They are of all ids, and often have none of the ids of this set. `clips.table.supplemental_kinds` tells clean
+        machine sound from noise.
+        """
+        frame = self.bank.frame
+        own = frame["machine"].isin(self.frame["machine"].unique()) & (frame["split"] == SUPPLEMENTAL)
+        return self.at_rows(np.flatnonzero(own))
+
+    def at_rows(self, rows: npt.NDArray[np.intp]) -> ClipSet:
+        """Other clips of the same bank and channel, by their rows there."""
+        return ClipSet(self.bank, rows, self.channel)
 
     def batches(self, size: int) -> Iterator[tuple[npt.NDArray[np.intp], Samples]]:
         """(positions, int16 array [clips, samples]) of at most `size` clips of equal length.
@@ -286,10 +335,22 @@ def _missing_folder(root: Path) -> str:
     )
 
 
+def _kept_channels(frame: pd.DataFrame) -> int:
+    """The number of channels of all clips. AsdRayError if machines differ; those of one machine never do."""
+    of_machine = frame.groupby("machine")["channels"].first()
+    if of_machine.nunique() > 1:
+        numbers = ", ".join(f"{machine} {channels}" for machine, channels in of_machine.items())
+        raise AsdRayError(
+            f"--channel all: machines have other numbers of channels ({numbers}); name machines with the same number, "
+            "or take one channel of all: --channel 0"
+        )
+    return int(of_machine.iloc[0]) if len(of_machine) else 1
+
+
 def as_channel(channel: int | str) -> int | str:
-    """The channel that ``0``, ``"0"`` or ``"mean"`` names; AsdRayError for anything else."""
-    if channel == MEAN or (isinstance(channel, int) and channel >= 0):
+    """The channel that ``0``, ``"0"``, ``"mean"`` or ``"all"`` names; AsdRayError for anything else."""
+    if channel in (MEAN, ALL) or (isinstance(channel, int) and channel >= 0):
         return channel
     if isinstance(channel, str) and channel.isdecimal():
         return int(channel)
-    raise AsdRayError(f"channel must be a number from 0, or 'mean', but got {channel!r}")
+    raise AsdRayError(f"channel must be a number from 0, 'mean' or 'all', but got {channel!r}")

@@ -15,9 +15,9 @@ import pandas as pd
 
 from asd_ray._threads import threads
 from asd_ray.clips._store import Decoding, digest
-from asd_ray.clips.audio import Header, Samples, UnreadableClip, read_header, read_samples
+from asd_ray.clips.audio import ALL, Header, Samples, UnreadableClip, read_header, read_samples
 from asd_ray.clips.bank import as_channel
-from asd_ray.clips.decoding_notes import decoding_notes, repeated_audio
+from asd_ray.clips.decoding_notes import decoding_notes, other_channels, repeated_audio
 from asd_ray.clips.mirror import fetch_clips
 from asd_ray.clips.progress import ClipCounter, ProgressCallback
 from asd_ray.clips.searchable import UNSEARCHABLE, unsearchable
@@ -35,6 +35,7 @@ class CheckReport:
 
     table: ClipTable
     decoded: bool  # False if only the headers were read
+    decoding: Decoding = Decoding()  # that a bank would have
 
     @property
     def clips(self) -> pd.DataFrame:
@@ -55,6 +56,12 @@ class CheckReport:
         return float(self.clips["seconds"].sum())
 
     @property
+    def bank_bytes(self) -> int:
+        """The size of the samples that a bank of the readable clips would keep."""
+        channels = self.clips["channels"] if self.decoding.channel == ALL else 1
+        return int((2 * channels * self.clips["seconds"] * self.decoding.rate).sum())
+
+    @property
     def cells(self) -> list[CellSummary]:
         return cell_summaries(self.clips)
 
@@ -71,6 +78,7 @@ class CheckReport:
             "split_seed": self.table.split_seed,
             "ok": self.ok,
             "clips": len(self.table),
+            "bank_bytes": self.bank_bytes,
             "cells": [cell.to_row() for cell in self.cells],
             "severities": Counter(problem.severity for problem in self.problems),
             "problems": [dataclasses.asdict(problem) for problem in self.problems],
@@ -109,10 +117,12 @@ def check(
     digests = [result.digest for result in results if result.header is not None]
     repeated = repeated_audio(readable.assign(digest=digests)) if decode else []
     unusable = _newly_unsearchable(table, readable) if broken else []
+    if decoding.channel == ALL:
+        unusable = [*_other_channels(readable), *unusable]
     short = _unusually_short(readable)
     notes = decoding_notes(readable, decoding)
     problems = [*broken, *unusable, *suspicious, *repeated, *short, *notes]
-    return CheckReport(table.with_frame(readable, *problems), decode)
+    return CheckReport(table.with_frame(readable, *problems), decode, decoding)
 
 
 class _Opened(NamedTuple):
@@ -148,6 +158,11 @@ def _open_clip(table: ClipTable, path: str, decoding: Decoding, buffer: Samples 
         samples, header = read_samples(table.root / path, rate=decoding.rate, channel=decoding.channel, buffer=buffer)
     except UnreadableClip as error:
         return _Opened(None, Problem(ERROR, path, error.rule, error.cure))
+    dead = [n for n, channel in enumerate(samples) if channel.min() == channel.max()] if samples.ndim == 2 else []
+    if 0 < len(dead) < len(samples):
+        rule = f"channel {dead[0]} is silent: all its samples are equal"
+        return _Opened(header, Problem(WARNING, path, rule, "check its microphone"), digest(samples.reshape(-1)).hex())
+    samples = samples.reshape(-1)  # one channel after another
     low, high = int(samples.min()), int(samples.max())
     if low == high:
         silent = Problem(WARNING, path, "silent: all samples are equal", "check the recorder, or remove it")
@@ -169,6 +184,14 @@ def _newly_unsearchable(table: ClipTable, readable: pd.DataFrame) -> list[Proble
     problems = [problem for problem in unsearchable(readable) if problem not in table.problems]
     for machine in sorted(set(table.frame["machine"]) - set(readable["machine"])):
         problems.append(Problem(WARNING, machine, f"{UNSEARCHABLE}: none of its clips can be read", "fix them"))
+    return problems
+
+
+def _other_channels(readable: pd.DataFrame) -> list[Problem]:
+    """Problems of clips that have not as many channels as most clips of their machine."""
+    problems: list[Problem] = []
+    for _, rows in readable.groupby("machine"):
+        problems += other_channels(rows["path"].tolist(), rows["channels"].to_numpy())
     return problems
 
 

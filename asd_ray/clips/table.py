@@ -14,6 +14,8 @@ TRAIN, TEST, SUPPLEMENTAL = "train", "test", "supplemental"
 SPLITS = (TRAIN, TEST, SUPPLEMENTAL)
 NORMAL, ANOMALY, UNKNOWN = "normal", "anomaly", "unknown"
 LABELS = (NORMAL, ANOMALY, UNKNOWN)
+CLEAN, NOISE = "machine", "noise"  # kinds of supplemental clips: the machine without noise, noise without the machine
+KIND = "supplemental"  # the attribute that names the kind
 DOMAINS = ("source", "target", "")  # "" if the year has no domains or hides them
 
 
@@ -118,6 +120,14 @@ def frame_of(clips: Iterable[Clip]) -> pd.DataFrame:
     rows = sorted(clips, key=lambda c: (c.machine, SPLITS.index(c.split), c.clip, c.path))
     columns = {name: [getattr(row, name) for row in rows] for name in NAMED}
     return pd.DataFrame(columns).astype({"size": "int64", "mtime_ns": "int64"})
+
+
+def supplemental_kinds(frame: pd.DataFrame) -> list[str]:
+    """The kind of each supplemental clip, by its attribute: CLEAN or NOISE; "" for any other clip."""
+    return [
+        str(json.loads(attributes).get(KIND, "")) if split == SUPPLEMENTAL else ""
+        for attributes, split in zip(frame["attributes"], frame["split"], strict=True)
+    ]
 
 
 def attributes_text(attributes: Mapping[str, str]) -> str:

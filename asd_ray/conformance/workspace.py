@@ -15,6 +15,7 @@ import numpy.typing as npt
 import soundfile
 import torch
 
+from asd_ray.clips.audio import ALL
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.detectors._base import Context, Detector
 from asd_ray.families import Family, Space
@@ -39,6 +40,7 @@ class Workspace:
     device: str = "cpu"
     space: Path | None = None  # a search space other than the family's own
     rate: int = RATE  # Hz to which the clips are resampled; all are recorded at 16 kHz
+    channels: int = 1  # that the clips have and the banks keep; the second one is far from the machine
     smaller: dict[str, Any] = field(default_factory=dict)  # parameters that make a large detector quick
     calm: dict[str, Any] = field(default_factory=dict)  # parameters with which training does not amplify rounding
     # how a detector learns for check_planted_anomalies; more than `fit` if the result of a few steps is random
@@ -51,9 +53,18 @@ class Workspace:
     def bank(self, kind: str) -> Bank:
         """``plain``: 12 + 8 clips of two ids; ``ragged``: unequal lengths; ``planted``: 32 + 32, to learn from."""
         if ("bank", kind) not in self._cached:
-            _record_machine(self.folder / kind, {"planted": (16, 8)}.get(kind, (6, 2)), self.seconds, kind == "ragged")
+            _record_machine(
+                self.folder / kind,
+                {"planted": (16, 8)}.get(kind, (6, 2)),
+                self.seconds,
+                kind == "ragged",
+                self.channels,
+            )
             cache = self.folder / "cache"
-            self._cached["bank", kind] = open_bank(self.folder / kind, rate=self.rate, cache=cache, workers=1)
+            channel = 0 if self.channels == 1 else ALL
+            self._cached["bank", kind] = open_bank(
+                self.folder / kind, rate=self.rate, channel=channel, cache=cache, workers=1
+            )
         bank: Bank = self._cached["bank", kind]
         return bank
 
@@ -76,7 +87,7 @@ class Workspace:
         return tested.search_space(self.space)
 
 
-def _record_machine(folder: Path, clips: tuple[int, int], seconds: float, ragged: bool) -> None:
+def _record_machine(folder: Path, clips: tuple[int, int], seconds: float, ragged: bool, channels: int = 1) -> None:
     """Write clips with names of DCASE 2022: per id `clips[0]` to train on, and `clips[1]` of each label to test."""
     for i, id in enumerate(("00", "01")):
         draw = np.random.default_rng([i, *clips])
@@ -87,6 +98,8 @@ def _record_machine(folder: Path, clips: tuple[int, int], seconds: float, ragged
                 domain = "target" if n % 4 == 3 or (label, n) == ("anomaly", 1) else "source"
                 samples = round(RATE * seconds * (draw.uniform(1, 1.6) if ragged else 1))
                 sound = _hum(draw, samples, 110.0 * (i + 2), ("", "tone", "knocks")[(n % 2 + 1) * (label == "anomaly")])
+                if channels == 2:
+                    sound = np.stack([sound, 0.25 * np.roll(sound, 100) + draw.normal(0, 0.01, samples)], axis=1)
                 name = f"section_{id}_{domain}_{split}_{label}_{n:04d}_vel_1.wav"
                 soundfile.write(folder / "dev_data" / "fan" / split / name, sound, RATE, subtype="PCM_16")
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from asd_ray._precision import full_float32
-from asd_ray.clips.audio import UnreadableClip
+from asd_ray.clips.audio import ALL, UnreadableClip
 from asd_ray.clips.bank import ClipSet
 from asd_ray.clips.sound_profile import SoundProfile
 from asd_ray.clips.wave_bank import WaveBank
@@ -169,7 +169,7 @@ class Bundle:
         return self.ids[0] if len(self.ids) == 1 else ""
 
     def score_waves(self, waves: Sequence[Samples], id: str = "", names: Sequence[str] = ()) -> list[ClipScore]:
-        """Score sounds that are at `rate` already, int16 and of one channel."""
+        """Score sounds that are at `rate` already, int16, [samples], or [channels, samples] if `channel` is "all"."""
         sounds = [Sound(name, wave, self.rate) for name, wave in zip(names or [""] * len(waves), waves, strict=True)]
         return self.score_sounds(sounds, [id or self.only_id] * len(sounds))
 
@@ -200,7 +200,7 @@ class Bundle:
             ClipScore(
                 name=sound.name,
                 id=id,
-                seconds=round(len(sound.samples) / self.rate, 4),
+                seconds=round(len(sound.first_channel) / self.rate, 4),
                 score=float(score),
                 share_below=_share_below(self.normal_scores(id), float(score)),
                 threshold=self.threshold,
@@ -210,7 +210,30 @@ class Bundle:
             for sound, id, score, own in zip(sounds, clips.frame["id"], combined, units.T, strict=True)
         ]
 
+    @property
+    def channels(self) -> int:
+        """How many channels the detectors take: those of the training clips with ``--channel all``, else 1."""
+        if self.channel != ALL or "" not in self.profiles:
+            return 1
+        return max(self.profiles[""].channels)
+
+    def check_channel(self, channel: int | str, channels: int | None = None) -> None:
+        """Raise if the detectors need every channel and a source gives only `channel`, or has other `channels`."""
+        if self.channels == 1:
+            return
+        need = f"the detectors of {self.machine} listen to {self.channels} channels"
+        if channel != ALL:
+            raise AsdRayError(f"--channel {channel}: {need}; leave the option out")
+        if channels not in (None, self.channels):
+            raise AsdRayError(f"--channels {channels}: {need}; send samples of {self.channels} channels, interleaved")
+
     def _clips(self, waves: Sequence[Samples], ids: Sequence[str], domains: Sequence[str] | None = None) -> ClipSet:
+        for wave in waves:
+            if (given := 1 if wave.ndim == 1 else len(wave)) != self.channels:
+                raise AsdRayError(
+                    f"sound of {_channels(given)}, where the training clips have {_channels(self.channels)}; record as "
+                    "for the training"
+                )
         for text in {*ids, *(domains or ())}:
             if not text.isascii() and text.encode(errors="replace").decode() != text:  # half of a surrogate pair
                 raise AsdRayError(f"the id {text!r} is not UTF-8 text; name one of {', '.join(self.ids) or 'none'}")
@@ -223,13 +246,17 @@ def _blocks(waves: Sequence[Samples]) -> Iterator[list[tuple[int, Samples]]]:
     block: list[tuple[int, Samples]] = []
     samples = 0
     for at, wave in enumerate(waves):
-        if block and samples + len(wave) > BATCH_SAMPLES:
+        if block and samples + wave.size > BATCH_SAMPLES:
             yield block
             block, samples = [], 0
         block.append((at, wave))
-        samples += len(wave)
+        samples += wave.size
     if block:
         yield block
+
+
+def _channels(number: int) -> str:
+    return "1 channel" if number == 1 else f"{number} channels"
 
 
 def _share_below(normal: Floats, score: float) -> float:

@@ -25,6 +25,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from asd_ray._progress import progress_bar
+from asd_ray.clips.audio import ALL
 from asd_ray.clips.bank import ClipSet
 from asd_ray.clips.wave_bank import WaveBank
 from asd_ray.deploy.detectors import make_detector
@@ -164,6 +165,9 @@ class Stopwatch:
         """Noise, because the time does not depend on what is heard; of an id that the detector knows."""
         noise = np.random.default_rng(0).normal(0, LOUD, round(SECONDS * about["rate"])).astype(np.int16)
         ids = sorted(id for id in about["profiles"].get(self.machine, {}) if id)
+        if about.get("channel") == ALL:
+            channels = max(about["profiles"].get(self.machine, {}).get("", {}).get("channels", [1]))
+            noise = np.stack([noise] * channels)
         bank = WaveBank([noise], machine=self.machine, rate=about["rate"], ids=ids[:1] or [""])
         return ClipSet(bank, np.arange(1))
 

@@ -54,7 +54,7 @@ def _use(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
     yield ""
     yield (
         "Nothing in this folder is code. Scoring needs neither Ray nor Optuna; `requirements.txt` lists the packages. "
-        f"Sound of any rate is resampled to {facts['rate']} Hz; channel {_text(facts['channel'])} is used."
+        f"Sound of any rate is resampled to {facts['rate']} Hz; {_channel(facts['channel'])} used."
     )
     if time := ensemble.inference:
         yield ""
@@ -188,6 +188,10 @@ def _versions(facts: Mapping[str, Any]) -> Iterator[str]:
     yield "## Versions"
     yield ""
     yield ", ".join(f"{name} {version}" for name, version in facts["versions"].items()) + "."
+
+
+def _channel(channel: object) -> str:
+    return "every channel is" if channel == "all" else f"channel {_text(channel)} is"
 
 
 def _span(pair: list[float]) -> str:

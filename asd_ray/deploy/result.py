@@ -54,5 +54,14 @@ class Scorer(Protocol):
         ...
 
     def score_waves(self, waves: Sequence[Samples], id: str = "", names: Sequence[str] = ()) -> list[ClipScore]:
-        """Score sounds of any length at `rate`, one channel each. AsdRayError for a sound that is too short."""
+        """Score sounds of any length at `rate`: [samples], or [channels, samples] for a scorer with `channels`.
+
+        AsdRayError for a sound that is too short.
+        """
         ...
+
+
+def on_every_channel(wave: Samples, scorer: Scorer) -> Samples:
+    """`wave` on each of the channels that the scorer takes. A scorer without `channels` takes one."""
+    channels = int(getattr(scorer, "channels", 1))
+    return wave if channels == 1 else np.stack([wave] * channels)

@@ -61,7 +61,7 @@ def _decoded(bundle: Bundle, source: Iterator[SoundFile]) -> list[tuple[SoundFil
     for file in islice(source, FILES):
         sound = _read(bundle, file)
         batch.append((file, sound))
-        samples += len(sound.samples) if isinstance(sound, Sound) else 0
+        samples += sound.samples.size if isinstance(sound, Sound) else 0
         if samples >= BATCH_SAMPLES:
             break
     return batch

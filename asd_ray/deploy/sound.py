@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asd_ray.clips.audio import MEAN, SHORTEST, Samples, UnreadableClip, read_samples
-from asd_ray.clips.resampling import check_rate, resample
+from asd_ray.clips.audio import SHORTEST, Samples, UnreadableClip, one_channel, read_samples, resampled
+from asd_ray.clips.resampling import check_rate
 from asd_ray.clips.sound_profile import SoundProfile, level_and_clipping
 from asd_ray.errors import AsdRayError
 
@@ -25,8 +25,12 @@ class Sound:
     """A decoded sound."""
 
     name: str  # its path; "" for an array
-    samples: Samples  # at the bundle's rate
+    samples: Samples  # at the bundle's rate; [channels, samples] for a bundle that takes every channel
     rate: int  # Hz of the file or the array
+
+    @property
+    def first_channel(self) -> Samples:
+        return self.samples if self.samples.ndim == 1 else self.samples[0]
 
     @classmethod
     def read(cls, path: str | Path, rate: int, channel: int | str) -> Sound:
@@ -40,10 +44,11 @@ class Sound:
         if own_rate is None:
             raise AsdRayError("an array has no sample rate of its own; give rate=…, in Hz")
         samples = _one_channel(_int16(np.asarray(array)), channel)
-        if len(samples) < SHORTEST * check_rate(own_rate):
-            rule = f"too short: {len(samples) / own_rate:.3f} s where {SHORTEST} s are needed"
+        length = samples.shape[-1]
+        if length < SHORTEST * check_rate(own_rate):
+            rule = f"too short: {length / own_rate:.3f} s where {SHORTEST} s are needed"
             raise UnreadableClip(rule, "record more")
-        return cls("", samples if own_rate == rate else resample(samples, own_rate, rate), own_rate)
+        return cls("", samples if own_rate == rate else resampled(samples, own_rate, rate), own_rate)
 
 
 def _int16(array: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
@@ -60,25 +65,22 @@ def _int16(array: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
 
 def _one_channel(array: Samples, channel: int | str) -> Samples:
     if array.ndim == 1:
-        return array
+        return one_channel(array, channel)
     if array.ndim != 2 or not 0 < array.shape[1] <= array.shape[0]:
         raise AsdRayError(f"samples must be of shape [samples] or [samples, channels] but are {list(array.shape)}")
-    if channel == MEAN:
-        mean: Samples = np.rint(array.mean(axis=1)).astype(np.int16)
-        return mean
-    if int(channel) >= array.shape[1]:
+    if isinstance(channel, int) and channel >= array.shape[1]:
         raise UnreadableClip(f"has no channel {channel} (it has {array.shape[1]})", "record that channel")
-    return np.ascontiguousarray(array[:, int(channel)])
+    return one_channel(array, channel)
 
 
 def unlike(sound: Sound, rate: int, profile: SoundProfile | None) -> tuple[str, ...]:
     """How a sound differs from every training clip of its id, as sentences for its user; none if it does not."""
-    level, clipped = level_and_clipping(sound.samples)
+    level, clipped = level_and_clipping(sound.first_channel)
     if level < SILENT_DB:
         return ("it is silent: check the microphone and its cable",)
     if profile is None:
         return ()
-    seconds, warnings = len(sound.samples) / rate, []
+    seconds, warnings = len(sound.first_channel) / rate, []
     lowest_rate = min(*profile.rates, rate)
     if sound.rate < lowest_rate:
         warnings.append(

@@ -59,8 +59,10 @@ class Detector(Protocol):
     parameters cannot learn from these normal clips, or "" if it can. A search calls it before any training and skips
     what does not suit: the whole study if the paper's setting does not suit, otherwise the single trial. `train` is the
     table of the clips that `fit` would receive, from one machine or from several trained together, with the columns
-    machine, id, domain, clip and attributes. Once the clips are decoded it is called again with the column `samples`,
-    their lengths at `context.rate`.
+    machine, id, domain, clip and attributes. Once the clips are decoded it is called again with the columns `samples`,
+    their lengths at `context.rate`, and `kept_channels`, how many channels `ClipSet.on_channel` gives.
+    `train.attrs["supplemental"]` is how many supplemental clips of each kind, "machine" and "noise", these machines
+    have.
 
     A class may also have ``WEIGHTS``, such as ``{"net": ("mobilenet_v3",)}``: the values of parameters whose net can
     start from pretrained weights of the user. Where a user brings some, such a trial has the further parameter

@@ -91,7 +91,7 @@ class PartialFixedTrial:
         if name in self._fixed:
             return self._fixed[name]
         if name in self._brought:
-            choices = [choice for choice in choices if choice in self._brought[name]]
+            choices = [choice for choice in choices if choice in self._brought[name]] or choices
         return self._trial.suggest_categorical(name, choices)
 
     def _suggest(self, suggest: Callable[..., Any]) -> Callable[..., Any]:
@@ -108,8 +108,9 @@ class _Broken(Exception):
 def draw(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
     """The parameters of one trial: PAPER, with the values that `space` draws and those that are fixed."""
     try:
-        is_free = not space.fixed and not space.brought
-        drawn = space.space(trial if is_free else PartialFixedTrial(trial, space.fixed, space.brought))
+        fixed = {**space.idle, **space.fixed}
+        is_free = not fixed and not space.brought
+        drawn = space.space(trial if is_free else PartialFixedTrial(trial, fixed, space.brought))
     except _Broken as error:
         raise AsdRayError(f"{space.path}: {error}") from error
     except (KeyboardInterrupt, AsdRayError):
@@ -185,7 +186,7 @@ def paper_draw(space: Space, family: Family) -> dict[str, Any]:
 
     AsdRayError if the space cannot draw the paper's setting, or the one that PAPER_OF has for some machine.
     """
-    space = replace(space, fixed={}, differing={}, origin="", weights={})
+    space = replace(space, fixed={}, idle={}, differing={}, origin="", weights={})
     _check_values(space, "PAPER has", space.paper)
     strange = sorted(set(space.paper) - family.parameters)
     if strange:

@@ -17,6 +17,7 @@ from asd_ray.families.user_code import explained, shown
 from asd_ray.families.weights import PARAMETER
 
 LARGEST = 1 << 20  # bytes of a search space file
+MICROPHONE = "microphone"  # a parameter of detectors that can listen to several channels
 FIRST_YEAR = 2020  # of DCASE Task 2 on anomalous sound
 
 
@@ -35,6 +36,7 @@ class Space:
     paper_of: Mapping[int, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     differing: dict[str, Any] = field(default_factory=dict)  # those of the study's machine
     origin: str = ""  # where they are written, such as ``PAPER_OF[2022]['fan']``
+    idle: Mapping[str, Any] = field(default_factory=dict)  # parameters of no effect on the study's clips; not drawn
     later: Mapping[str, Any] = field(default_factory=dict)  # `later_params.LATER` of the family, without those of PAPER
     # Parameter -> its value -> the user's weights from which such a trial starts, as the parameter `pretrained` names
     # them. Other trials do not have that parameter, so they keep the hashes of earlier versions.
@@ -69,6 +71,13 @@ class Space:
         if own is None:
             return replace(self, differing={}, origin="")
         return replace(self, differing=dict(own), origin=f"PAPER_OF[{year}][{machine!r}]")
+
+    def without(self, names: Sequence[str]) -> Space:
+        """The space that does not draw these parameters, unless PAPER has them: they keep their value of `later`.
+
+        For those that have no effect on the clips of a study. Otherwise trials with other hashes would be the same.
+        """
+        return replace(self, idle={name: self.later[name] for name in names if name in self.later})
 
     def on_each(self) -> Iterator[Space]:
         """The space on every machine that PAPER_OF has."""

@@ -77,7 +77,8 @@ class FeatureCache:
         parts, part = [], np.zeros(len(clips), np.int64)
         start, lengths = np.zeros(len(clips), np.int64), np.zeros(len(clips), np.int64)
         for n, machine in enumerate(machines):
-            all_clips = ClipSet(clips.bank, np.flatnonzero((clips.bank.frame["machine"] == machine).to_numpy()))
+            of_machine = np.flatnonzero((clips.bank.frame["machine"] == machine).to_numpy())
+            all_clips = ClipSet(clips.bank, of_machine, clips.channel)
             digests, first = np.unique(all_clips.frame["digest"].to_numpy(str), return_index=True)
             entry = self._entry(front_end, all_clips.take(first), digests.tolist(), device, dtype)
             parts.append(entry.frames)

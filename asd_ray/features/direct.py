@@ -24,7 +24,7 @@ class DirectFeatures:
 
     def __init__(self) -> None:
         self._bank: object = None
-        self._computed: dict[tuple[str, str, bytes], Features] = {}
+        self._computed: dict[tuple[str, str, int, bytes], Features] = {}
 
     def get(
         self, front_end: FrontEnd, clips: ClipSet, *, device: torch.device | str = "cpu", dtype: str = "float32"
@@ -32,7 +32,7 @@ class DirectFeatures:
         if clips.bank is not self._bank:
             self.forget()
             self._bank = clips.bank
-        key = (front_end.hash, dtype, clips.rows.tobytes())
+        key = (front_end.hash, dtype, clips.channel, clips.rows.tobytes())
         if key not in self._computed:
             self._computed[key] = extract(front_end, clips, device=device, dtype=dtype)
         return self._computed[key]

@@ -9,20 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+CLASSES: dict[str, Any] = {"labels": "real", "clusters": 8}
+SUPPLEMENTAL: dict[str, Any] = {"supplemental_class": False, "supplemental_bank": False}
+CLASSIFIER: dict[str, Any] = {**CLASSES, **SUPPLEMENTAL}
+MICROPHONE: dict[str, Any] = {"microphone": "near", "far_share": 0.5}
 LATER: dict[str, dict[str, Any]] = {
     "aegan_ad": {"backends": ""},
-    "complex_net": {"labels": "real", "clusters": 8},
+    "autoencoder": {"subtract_noise": 0.0, **MICROPHONE},
+    "complex_net": CLASSIFIER,
     "embedding_knn": {
-        "featex": 0.0,
-        "branch_losses": 0.0,
-        "spec_masks": 0,
-        "balance": 0.0,
-        "labels": "real",
-        "clusters": 8,
+        **{"featex": 0.0, "branch_losses": 0.0, "spec_masks": 0, "balance": 0.0, "noise_mix": 0.0},
+        **CLASSIFIER,
+        **MICROPHONE,
+        "subtract": "embedding",
     },
     "ganomaly": {"backends": ""},
-    "id_classifier": {"warp": "image", "labels": "real", "clusters": 8},
-    "stgram": {"labels": "real", "clusters": 8},
+    "id_classifier": {"warp": "image", **CLASSIFIER},
+    "idnn": {"subtract_noise": 0.0},
+    "stgram": {"noise_mix": 0.0, **CLASSIFIER},
+    "twfr_gmm": {"subtract_noise": 0.0, **MICROPHONE},
 }
 
 

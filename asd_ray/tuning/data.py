@@ -113,7 +113,7 @@ def _in_order(scores: BySplit, variant: str) -> npt.NDArray[np.floating]:
 
 
 def _joined(sets: Sequence[ClipSet]) -> ClipSet:
-    return ClipSet(sets[0].bank, np.concatenate([clips.rows for clips in sets]))
+    return ClipSet(sets[0].bank, np.concatenate([clips.rows for clips in sets]), sets[0].channel)
 
 
 def _split(scores: Scores, sizes: Sequence[int]) -> list[Scores]:

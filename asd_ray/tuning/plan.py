@@ -15,6 +15,8 @@ from asd_ray.clips.table import NORMAL, TRAIN, ClipTable
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.families import Family, Space
 from asd_ray.families.drawing import first_draw
+from asd_ray.families.space import MICROPHONE
+from asd_ray.families.supplemental import without_effect
 from asd_ray.ledger import Ledger, Settings, TrialRecord, trial_hash
 from asd_ray.ledger.record import LABELS, NORMAL_ONLY, ORACLE
 from asd_ray.storage.study_locks import StudyLocks
@@ -99,7 +101,8 @@ def make_plan(
     more.
     """
     spaces = spaces_of(config, families)
-    clips = _clips_by_group(config, source.bank.frame.assign(samples=source.bank.lengths), source.rate)
+    decoded = source.bank.frame.assign(samples=source.bank.lengths, kept_channels=source.bank.channels)
+    clips = _clips_by_group(config, decoded, source.rate)
     known = {**(known or {}), **_with_too_few_held_out(clips, config, families, source.bank.frame)}
     reasons = unsuited(clips, families, spaces, source.rate, source.table.year, known)
     machines_left = _machines_left(config, families, reasons)
@@ -125,7 +128,13 @@ def make_plan(
         _check_same_unseen(machine, records[machine], config.keep_unseen, ledger)
 
     prior = Prior(config.prior, {machine: source.bank.fingerprints[machine] for machine in machines_left})
-    space_of = {(group, each.name): spaces[each.name].on(group, source.table.year) for group, each in pairs}
+    one_channel = [MICROPHONE] if source.bank.channels == 1 else []  # there is no other microphone to listen to
+    space_of = {
+        (group, each.name): spaces[each.name]
+        .on(group, source.table.year)
+        .without([*one_channel, *without_effect(clips[group].supplemental)])
+        for group, each in pairs
+    }
     first = {(group, name): prior.suggestions(name, space) for (group, name), space in space_of.items()}
     plan.notes += prior.lines(first.values())
 

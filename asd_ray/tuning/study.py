@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from asd_ray.detectors import Family
 from asd_ray.families import Resources, Space
 from asd_ray.families.drawing import draw, first_draw, paper_draw, redraw
+from asd_ray.families.weights import PARAMETER
 from asd_ray.ledger import Settings, TrialRecord
 from asd_ray.ledger.record import FIXED
 from asd_ray.tuning.halving import Halving

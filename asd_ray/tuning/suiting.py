@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from asd_ray.clips.hold_out import held_out
-from asd_ray.clips.table import NORMAL, TEST, TRAIN
+from asd_ray.clips.table import NORMAL, SUPPLEMENTAL, TEST, TRAIN, supplemental_kinds
 from asd_ray.detectors import Context, Family
+from asd_ray.detectors.parts.supplemental import COUNTS
 from asd_ray.errors import AsdRayError
 
 Reasons = dict[tuple[tuple[str, ...], str], str]  # (machines, family) of a study -> why it is left out
@@ -18,7 +20,10 @@ Reasons = dict[tuple[tuple[str, ...], str], str]  # (machines, family) of a stud
 
 @dataclass(frozen=True)
 class StudyClips:
-    """The clips of a study as a trial would get them: the training clips, and the length of the shortest of all."""
+    """The clips of a study as a trial would get them: the training clips, and the length of the shortest of all.
+
+    `train.attrs["supplemental"]` is how many supplemental clips of each kind its machines have.
+    """
 
     train: pd.DataFrame
     rate: int
@@ -37,7 +42,15 @@ class StudyClips:
             read = (frame["split"] == TEST) | ((frame["split"] == TRAIN) & (frame["label"] == NORMAL))
             lengths = frame.loc[read & frame["machine"].isin(machines), "samples"]
             shortest = int(lengths.min()) if len(lengths) else None
-        return cls(pd.concat(parts, ignore_index=True), rate, shortest)
+        train = pd.concat(parts, ignore_index=True)
+        supplemental = frame[frame["machine"].isin(machines) & (frame["split"] == SUPPLEMENTAL)]
+        train.attrs[COUNTS] = dict(Counter(supplemental_kinds(supplemental)))
+        return cls(train, rate, shortest)
+
+    @property
+    def supplemental(self) -> dict[str, int]:
+        """How many supplemental clips there are of each kind."""
+        return dict(self.train.attrs[COUNTS])
 
 
 def reason_against(family: Family, params: dict[str, Any], rate: int) -> Callable[[StudyClips], str]:

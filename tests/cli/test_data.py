@@ -119,12 +119,23 @@ def test_the_demo_set_goes_through_the_same_layout(tmp_path: Path, capsys: pytes
     assert main(["bank", str(folder)]) == 0
 
 
+def test_a_demo_set_with_supplemental_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "demo"
+    words = ["demo", str(folder), "--size", "tiny", "--machine", "valve", "--seconds", "1", "--supplemental"]
+    assert main(words) == main(words) == 0
+    capsys.readouterr()
+    assert main(["check", str(folder), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["ok"], answer["layout"], answer["clips"]) == (True, "dcase2022", 156)
+    assert sum(cell["supplemental"] for cell in answer["cells"]) == 32
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["check", "{data}", "--layout", "dcase20222"], "unknown layout 'dcase20222'; did you mean 'dcase2022'?"),
         (["check", "{data}", "--machine", "fam"], "unknown machine 'fam'; did you mean 'fan'?"),
-        (["check", "{data}", "--channel", "left"], "channel must be a number from 0, or 'mean', but got 'left'"),
+        (["check", "{data}", "--channel", "left"], "channel must be a number from 0, 'mean' or 'all', but got 'left'"),
         (["check", "{data}", "--table", "clips.xlsx"], "a clip table is written as .csv or .parquet"),
         (["check", "{data}", "--table", "no/such/clips.csv"], "its folder does not exist"),
         (["check", "{data}", "--machine", "fam", "--debug"], "Traceback"),

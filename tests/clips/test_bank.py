@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from asd_ray.clips.bank import open_bank
+from asd_ray.clips.bank import ClipSet, open_bank
+from asd_ray.clips.faults import AlteredBank, SourceClips, crops_of
 from asd_ray.clips.scan import scan
+from asd_ray.clips.table import supplemental_kinds
+from asd_ray.clips.wave_bank import WaveBank
 from asd_ray.errors import AsdRayError
 
 Make = Callable[..., Path]
@@ -147,3 +150,34 @@ def test_a_pickled_bank_opens_the_memory_map_itself(dataset: Make) -> None:
     assert np.array_equal(copy.samples(3), bank.samples(3))
     del copy
     assert bank.verify() == []
+
+
+def test_the_supplemental_clips_of_a_set_are_those_of_its_machines(tmp_path: Path, record: Make) -> None:
+    for machine, kinds in {"fan": ("machine", "noise", "noise"), "pump": ("noise",), "valve": ()}.items():
+        folder = tmp_path / "data" / "dev_data" / machine
+        for number in range(3):
+            record(folder / "train" / f"section_00_source_train_normal_{number:04d}_.wav", seconds=0.3)
+        record(folder / "test" / "section_00_source_test_normal_0000_.wav", seconds=0.3)
+        for number, kind in enumerate(kinds):
+            record(folder / "supplemental" / f"section_00_{kind}_{number:04d}_.wav", seconds=0.2)
+    bank = open_bank(tmp_path / "data")
+    found = {
+        machine: supplemental_kinds(bank.select(machine, split="train").supplemental.frame)
+        for machine in ("fan", "pump", "valve")
+    }
+    assert found == {"fan": ["machine", "noise", "noise"], "pump": ["noise"], "valve": []}
+    assert len(bank.select(split="train").supplemental) == 4
+    some = bank.select("fan", split="train").take([2]).supplemental
+    assert (some.bank, len(some), set(some.lengths)) == (bank, 3, {3_200})
+    assert set(supplemental_kinds(bank.select("fan", split="train").frame)) == {""}
+
+
+def test_sounds_in_memory_and_altered_clips_have_no_supplemental_clips(tmp_path: Path, record: Make) -> None:
+    record(tmp_path / "data/fan/train/section_00_source_train_normal_0000_.wav", seconds=0.3)
+    record(tmp_path / "data/fan/supplemental/section_00_noise_0000_.wav", seconds=0.3)
+    clips = open_bank(tmp_path / "data").select("fan", split="train")
+    assert len(clips.supplemental) == 1
+    crops = crops_of(sources := SourceClips(clips))
+    assert len(AlteredBank(sources, crops).clips().supplemental) == 0
+    waves = WaveBank([clips.samples(0)], machine="fan", rate=clips.rate, ids=["00"])
+    assert len(ClipSet(waves, np.arange(1)).supplemental) == 0

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pretended_device
 import torch
-from conformance_setups import SETUPS
+from conformance_setups import SETUPS, WithSupplementalClips
 from pretended_device import NAME, OPERATORS, WAITS
 
 from asd_ray.clips.bank import ClipSet
-from asd_ray.conformance.workspace import Workspace, fit_on
+from asd_ray.conformance.workspace import fit_on
 from asd_ray.detectors import FAMILIES, Detector, Scores
 from asd_ray.detectors.parts import training
 from asd_ray.detectors.state_file import from_bytes, to_bytes
@@ -30,6 +30,11 @@ BACKENDS = "knn_ldn,kmeans,gmm,pca,knn_mix,knn_dn,bands,knn_exit"
 MASKED: dict[str, Any] = {"spec_masks": 1, "balance": 0.5}
 MORE: dict[str, tuple[str, dict[str, Any]]] = {  # settings with code of their own: name -> family, parameters
     "aegan_ad, batch norm": ("aegan_ad", {"norm": "batch", "matching": "mean_std", "backends": "pca,knn_dn"}),
+    "autoencoder, less noise": ("autoencoder", {"subtract_noise": 1.0}),
+    "embedding_knn, supplemental": (
+        "embedding_knn",
+        {"noise_mix": 0.5, "supplemental_class": True, "supplemental_bank": True, "branches": "fft"},
+    ),
     "complex_net, mixed": ("complex_net", {"encoder": "log_mel", "mix": True}),
     "embedding_knn, adaproj": ("embedding_knn", {"head": "adaproj", "backends": BACKENDS}),
     "embedding_knn, multi": ("embedding_knn", {"branches": "multi", "featex": 0.5, "branch_losses": 1.0, **MASKED}),
@@ -89,7 +94,7 @@ def check(name: str, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Fit, score, state and load of a family on the device; `settings` are beside those of the conformance suite."""
     setup = {key: value for key, value in SETUPS.get(name, {}).items() if key in ("seconds", "smaller")}
     setup["smaller"] = setup.get("smaller", {}) | settings
-    on_device, on_cpu = (Workspace(folder / device, device=device, **setup) for device in (NAME, "cpu"))
+    on_device, on_cpu = (WithSupplementalClips(folder / device, device=device, **setup) for device in (NAME, "cpu"))
     tested, test = family(name), on_device.bank("plain").select(split="test")
     detector = on_device.new(tested, epochs=EPOCHS)
     OPERATORS.clear()

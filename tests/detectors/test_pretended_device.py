@@ -18,14 +18,10 @@ from asd_ray.detectors import FAMILIES
 
 HERE = Path(__file__).parent
 MORE = [
-    *(
-        "aegan_ad, batch norm",
-        "complex_net, mixed",
-        "embedding_knn, adaproj",
-        "embedding_knn, clustered",
-        "embedding_knn, multi",
-    ),
-    *("flow_aff, glow", "id_classifier, warped", "id_classifier, resampled", "stgram, noisy"),
+    *("autoencoder, less noise", "embedding_knn, supplemental"),
+    *("aegan_ad, batch norm", "complex_net, mixed", "embedding_knn, adaproj", "embedding_knn, clustered"),
+    *("embedding_knn, multi", "flow_aff, glow"),
+    *("id_classifier, warped", "id_classifier, resampled", "stgram, noisy"),
 ]
 RUNS = [*FAMILIES, *MORE]
 ON_THE_CPU = {"twfr_gmm"}  # sorts and fits with numpy and scikit-learn; only its features are made on the device

@@ -14,6 +14,7 @@ from asd_ray.errors import AsdRayError
 from asd_ray.families.drawing import draw, first_draw, paper_draw, redraw
 from asd_ray.families.fixed import fixed_by_family
 from asd_ray.families.space import Space
+from asd_ray.families.supplemental import USES, without_effect
 from asd_ray.ledger.later_params import LATER, all_params
 
 
@@ -23,7 +24,7 @@ def space() -> Space:
 
 
 def test_the_default_is_not_named_and_another_value_is(space: Space) -> None:
-    values = {**space.known, "warp": "image"}
+    values = {**space.paper, **LATER["id_classifier"]}
     assert draw(space, FixedTrial(values)) == space.paper
     assert draw(space, FixedTrial({**values, "warp": "time"})) == {**space.paper, "warp": "time"}
     assert first_draw(space).params == space.paper
@@ -63,20 +64,18 @@ def test_a_space_of_a_user_has_it_too_unless_it_names_it(tmp_path: Path) -> None
     """A copy of the file that an earlier version shipped, and one whose PAPER names it."""
     file, own = tmp_path / "own.py", family("id_classifier")
     file.write_text(f"PAPER = {own.search_space().paper!r}\ndef space(trial):\n    return {{}}\n")
-    assert own.search_space(file).later == {"warp": "image", "labels": "real", "clusters": 8}
+    assert own.search_space(file).later == LATER["id_classifier"]
     file.write_text(f"PAPER = {own.search_space().paper | {'warp': 'time'}!r}\ndef space(trial):\n    return {{}}\n")
     named = own.search_space(file)
-    assert (named.later, first_draw(named).params) == (
-        {"labels": "real", "clusters": 8},
-        own.search_space().paper | {"warp": "time"},
-    )
+    others = {name: value for name, value in LATER["id_classifier"].items() if name != "warp"}
+    assert (named.later, first_draw(named).params) == (others, own.search_space().paper | {"warp": "time"})
     paper_draw(named, own)
 
 
 def test_stored_parameters_are_completed(space: Space) -> None:
     assert set(LATER) <= set(FAMILIES)
     assert all_params("id_classifier", space.paper)["warp"] == "image"
-    assert all_params("id_classifier", {"warp": "time"}) == {"warp": "time", "labels": "real", "clusters": 8}
+    assert all_params("id_classifier", {"warp": "time"}) == {**LATER["id_classifier"], "warp": "time"}
 
 
 def test_paper_of_cannot_have_it(space: Space) -> None:
@@ -98,3 +97,21 @@ def test_parameters_that_only_some_draws_have(own: dict[str, Any]) -> None:
     assert found is not None
     assert found.params == params
     assert ("featex" in found.suggested) == (params["branches"] != "fft")
+
+
+@pytest.mark.parametrize("name", [name for name in LATER if set(LATER[name]) & set(USES)])
+def test_what_has_no_effect_on_the_clips_is_not_drawn(name: str) -> None:
+    space, idle = family(name).search_space(), without_effect({"machine": 3})
+    names = set(idle) & set(space.later)
+    assert names == set(space.later) & {"noise_mix", "subtract_noise"}
+    used = {one: True if default is False else 1.0 for one, default in space.later.items() if one in USES}
+    values = {**space.known, **used}
+    drawn, idle_drawn = draw(space, FixedTrial(values)), draw(space.without(idle), FixedTrial(values))
+    assert {one for one in values if drawn.get(one) != idle_drawn.get(one)} == names
+    assert not names & set(idle_drawn)
+    assert not names & set(first_draw(space.without(idle)).distributions)
+    if names:
+        assert redraw(space, drawn) is not None
+        assert redraw(space.without(idle), drawn) is None
+        named = replace(space.without(idle), fixed={one: values[one] for one in names})
+        assert draw(named, FixedTrial(values)) == drawn  # the user's own choice; the family's `suits` has a word on it

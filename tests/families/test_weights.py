@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from optuna.distributions import CategoricalDistribution
 
 from asd_ray.errors import AsdRayError
 from asd_ray.families import Space
@@ -58,3 +61,33 @@ def test_only_draws_of_the_net_with_weights_have_the_parameter() -> None:
     assert (found.params, found.suggested) == (started, {"net": "large"})
     for other in ({**started, "pretrained": "large:456"}, {"net": "large", "lr": 0.1}):
         assert redraw(space, other) is None, "it started from other weights, or at random"
+
+
+def test_a_folder_with_a_config_is_an_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ast", "empty"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "ast" / "config.json").touch()
+    (tmp_path / "ast.pt").touch()
+    monkeypatch.setenv("ASD_RAY_WEIGHTS", str(tmp_path))
+    assert weights_files() == {"ast": str(tmp_path / "ast")}
+    assert weights_files({"clap": tmp_path / "ast"})["clap"] == str(tmp_path / "ast")
+    with pytest.raises(AsdRayError, match=r"empty: a folder without config.json, but --weights names it for clap"):
+        weights_files({"clap": tmp_path / "empty"})
+
+
+def test_of_a_family_that_needs_weights_only_what_is_brought_is_drawn() -> None:
+    def drawn(trial: Any) -> dict[str, Any]:
+        return {"net": trial.suggest_categorical("net", ["a", "b", "c"])}
+
+    space = Space("mine.py", {"net": "a", "lr": 0.1}, drawn, weights={"net": {"b": "b:1", "c": "c:2"}})
+    needing = replace(space, needs_weights=True)
+    assert first_draw(needing).params == {"net": "b", "lr": 0.1, "pretrained": "b:1"}
+    assert redraw(needing, {"net": "a", "lr": 0.1}) is None
+    found = redraw(needing, {"net": "c", "lr": 0.1, "pretrained": "c:2"})
+    assert found is not None
+    assert found.distributions["net"] == CategoricalDistribution(("b", "c"))
+    assert first_draw(space).params == {"net": "a", "lr": 0.1}
+    assert first_draw(replace(needing, weights={"net": {"a": "a:3", "c": "c:2"}})).params["pretrained"] == "a:3"
+    assert first_draw(replace(needing, weights={"net": {}})).params == {"net": "a", "lr": 0.1}
+    with pytest.raises(AsdRayError, match="is none of"):
+        first_draw(replace(needing, fixed={}, paper={"net": "a", "lr": 0.1}, weights={"net": {"d": "d:4"}}))

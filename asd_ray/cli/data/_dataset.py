@@ -43,7 +43,7 @@ def dataset_options(command: argparse.ArgumentParser) -> None:
     add("--machine", action="append", metavar="NAME", help="only this machine; may be repeated")
     add("--split-seed", type=int, default=0, metavar="N", help="used if the dataset has no test split")
     add("--rate", type=positive, default=16_000, metavar="HZ", help="clips are resampled to it (default 16000)")
-    add("--channel", default="0", metavar="N", help="the channel to use, or 'mean' (default 0)")
+    add("--channel", default="0", metavar="N", help="the channel to use, mean, or all to keep each (default 0)")
     add("--workers", type=positive, metavar="N", help="threads (default: all cores)")
     add(
         "--cache",

@@ -73,6 +73,8 @@ def _print_report(report: CheckReport, args: argparse.Namespace) -> None:
     method = "decoded to the end" if report.decoded else "headers read"
     clips = f"{len(table)} readable clips ({method})"
     say(f"{clips}, {report.seconds / 3600:.2f} h, {machine_count(len(table.machines))}")
+    kept = "every channel" if report.decoding.channel == "all" else "one channel"
+    say(f"its bank takes {report.bank_bytes / 2**20:.0f} MiB: {kept} of each clip at {report.decoding.rate} Hz")
     print_problems(report.problems)
     if report.ok:
         say("a search can run on this")

@@ -25,6 +25,12 @@ def add_demo(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     command.add_argument("--seconds", type=float, help="length of each clip (default: depends on --size)")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--hide-labels", action="store_true", help="the same sound with one id and no attributes")
+    command.add_argument(
+        "--supplemental", action="store_true", help="also clips without noise and of noise alone, as in DCASE 2025"
+    )
+    command.add_argument(
+        "--channels", type=int, default=1, metavar="N", help="2: a far microphone as well, as in DCASE 2026 (default 1)"
+    )
     command.set_defaults(act=_demo)
 
 
@@ -39,6 +45,8 @@ def _demo(args: argparse.Namespace) -> int:
             seed=args.seed,
             seconds=args.seconds,
             hide_labels=args.hide_labels,
+            supplemental=args.supplemental,
+            channels=args.channels,
             progress=progress,
         )
     say(f"the demo set is in {folder}; to see what it contains: {typed('asd-ray', 'data', 'check', folder)}")

@@ -15,7 +15,7 @@ import soundfile as sf
 from asd_ray._json import loads
 from asd_ray.clips.demo._writing import write_bytes, write_text
 from asd_ray.clips.demo.machines import MACHINES
-from asd_ray.clips.demo.plan import SIZES, DemoClip, DemoSize, planned
+from asd_ray.clips.demo.plan import SIZES, DemoClip, DemoSize, SupplementalClip, planned, planned_supplemental
 from asd_ray.clips.demo.sound import RATE
 from asd_ray.errors import AsdRayError, listing, unknown
 from asd_ray.storage.atomic import final_path
@@ -38,6 +38,8 @@ class DemoJob:
     seed: int
     clips: tuple[DemoClip, ...]
     hide_labels: bool = False
+    supplemental: tuple[SupplementalClip, ...] = ()  # in no attribute table
+    channels: int = 1
 
     @classmethod
     def checked(
@@ -47,7 +49,10 @@ class DemoJob:
         machines: Sequence[str] | None,
         seed: int,
         seconds: float | None,
+        *,
         hide_labels: bool = False,
+        supplemental: bool = False,
+        channels: int = 1,
     ) -> DemoJob:
         """The job of these arguments; AsdRayError names the first one that is wrong."""
         if size not in SIZES:
@@ -55,6 +60,8 @@ class DemoJob:
         for machine in machines or ():
             if machine not in MACHINES:
                 raise unknown("demo machine", machine, MACHINES)
+        if channels not in (1, 2):
+            raise AsdRayError(f"a demo set has 1 or 2 channels but got {channels}")
         if seed < 0:
             raise AsdRayError(f"seed must be 0 or more but got {seed}")
         demo_size = SIZES[size] if seconds is None else replace(SIZES[size], seconds=float(seconds))
@@ -64,7 +71,13 @@ class DemoJob:
         if not names:
             raise AsdRayError(f"machines is empty; leave it out for all of them or choose from {', '.join(MACHINES)}")
         clips = tuple(clip for name in names for clip in planned(demo_size, name))
-        return cls(folder, size, demo_size, names, seed, clips, hide_labels)
+        extra = tuple(clip for name in names if supplemental for clip in planned_supplemental(demo_size, name))
+        return cls(folder, size, demo_size, names, seed, clips, hide_labels, extra, channels)
+
+    @property
+    def files(self) -> tuple[DemoClip | SupplementalClip, ...]:
+        """All clips of the set."""
+        return (*self.clips, *self.supplemental)
 
     def grown(self) -> DemoJob:
         """This job plus the machines that the folder already has, if their settings are the same.
@@ -87,7 +100,16 @@ class DemoJob:
         return self
 
     def _with_machines(self, machines: Sequence[str]) -> DemoJob:
-        return DemoJob.checked(self.folder, self.size_name, machines, self.seed, self.size.seconds, self.hide_labels)
+        return DemoJob.checked(
+            self.folder,
+            self.size_name,
+            machines,
+            self.seed,
+            self.size.seconds,
+            hide_labels=self.hide_labels,
+            supplemental=bool(self.supplemental),
+            channels=self.channels,
+        )
 
     def settings(self) -> str:
         """The text of the marker files: all settings that the bytes of the set depend on."""
@@ -100,6 +122,8 @@ class DemoJob:
             "machines": self.machines,
             "clips": len(self.clips),
             **({"hide_labels": True} if self.hide_labels else {}),
+            **({"supplemental": len(self.supplemental)} if self.supplemental else {}),
+            **({"channels": self.channels} if self.channels > 1 else {}),
         }
         return json.dumps(settings, indent=2) + "\n"
 
@@ -118,7 +142,7 @@ class DemoJob:
                 )
             if marker.name == MARKER:
                 return True
-            own_files |= {self.path(clip) for clip in self.clips} | {self.table(clip) for clip in self.clips}
+            own_files |= {self.path(clip) for clip in self.files} | {self.table(clip) for clip in self.clips}
         self._refuse_foreign(own_files)
         return False
 
@@ -131,10 +155,9 @@ class DemoJob:
                 f"choose an empty or new folder:\n{listing(foreign, most=5)}"
             )
 
-    def path(self, clip: DemoClip) -> Path:
-        return (
-            self.folder / "dev_data" / clip.machine / clip.split / (clip.hidden_name if self.hide_labels else clip.name)
-        )
+    def path(self, clip: DemoClip | SupplementalClip) -> Path:
+        name = clip.hidden_name if self.hide_labels else clip.name
+        return self.folder / "dev_data" / clip.machine / clip.split / name
 
     def table(self, clip: DemoClip) -> Path:
         """The attribute table that lists `clip`: one per machine id."""
@@ -142,14 +165,14 @@ class DemoJob:
 
     def missing_bytes(self) -> int:
         """The size of all clips that are not yet on the disk."""
-        clip_bytes = HEADER_BYTES + 2 * round(self.size.seconds * RATE)
-        return clip_bytes * sum(not self.path(clip).exists() for clip in self.clips)
+        clip_bytes = HEADER_BYTES + 2 * self.channels * round(self.size.seconds * RATE)
+        return clip_bytes * sum(not self.path(clip).exists() for clip in self.files)
 
-    def make_clip(self, clip: DemoClip) -> None:
+    def make_clip(self, clip: DemoClip | SupplementalClip) -> None:
         path = self.path(clip)
         if path.exists():  # complete, because a file gets its name only when all of it is written
             return
-        samples = clip.samples(self.seed, self.size.seconds)
+        samples = (clip.samples if self.channels == 1 else clip.on_two_channels)(self.seed, self.size.seconds)
         encoded = io.BytesIO()  # soundfile hides that a disk is full; a plain write raises
         sf.write(encoded, samples, RATE, subtype="PCM_16", format="WAV")
         write_bytes(path, encoded.getbuffer())

@@ -33,6 +33,7 @@ from asd_ray.clips.demo.sound import (
     tones,
     wander,
 )
+from asd_ray.clips.table import CLEAN, NOISE
 
 IDS = 4
 DRIVE_DB = -20.0  # the whine of a motor drive or coil, relative to the machine
@@ -135,19 +136,30 @@ MACHINES = {machine.name: machine for machine in (FAN, PUMP, SLIDER, VALVE, TOY_
 
 
 def record(
-    machine: Machine, unit: int, condition: Condition, n: int, fault: Fault, draw: Draw
+    machine: Machine, unit: int, condition: Condition, n: int, fault: Fault, draw: Draw, only: str = ""
 ) -> npt.NDArray[np.int16]:
-    """One clip of `n` samples: the machine plus factory noise, filtered by room and microphone."""
+    """One clip of `n` samples: the machine plus factory noise, filtered by room and microphone.
+
+    `only` names one of the two, CLEAN or NOISE, as in supplemental clips.
+    """
+    sound, background = sources(machine, unit, condition, n, fault, draw, only)
+    wave = equalise(sound + background, response(machine.name, unit, condition.place, draw))
+    wave *= amplitude(machine.level_db) * jitter(draw, 1.2)
+    peak = float(np.max(np.abs(wave)))
+    wave *= min(1.0, 0.97 / peak)  # a lower gain instead of clipping
+    return np.round(wave * 32767).astype(np.int16)
+
+
+def sources(
+    machine: Machine, unit: int, condition: Condition, n: int, fault: Fault, draw: Draw, only: str = ""
+) -> tuple[Sound, Sound]:
+    """The machine and the factory noise, before room and microphone; silence in place of what `only` leaves out."""
     sound = machine.recipe(draw, unit, condition, n, fault) / machine.rms
     load = fault.severity * machine.faults.get(fault.kind, 0.0)
     drive = machine.drive_hz[unit] * (1 + load) * draw.normal(1.0, 0.002) * (1 + wander(draw, n, 0.5, 0.001))
     sound += tones(draw, angle(draw, drive), [DRIVE_DB]) * jitter(draw, 1.0)
     background = factory(draw, n, condition.place) * amplitude(condition.noise_db - machine.snr_db)
-    wave = equalise(sound + background * jitter(draw, 0.6), response(machine.name, unit, condition.place, draw))
-    wave *= amplitude(machine.level_db) * jitter(draw, 1.2)
-    peak = float(np.max(np.abs(wave)))
-    wave *= min(1.0, 0.97 / peak)  # a lower gain instead of clipping
-    return np.round(wave * 32767).astype(np.int16)
+    return sound * float(only != NOISE), background * jitter(draw, 0.6) * float(only != CLEAN)
 
 
 def factory(draw: Draw, n: int, place: int) -> Sound:

@@ -16,12 +16,14 @@ from pathlib import Path
 
 from asd_ray.clips.demo._job import MARKER, UNFINISHED, DemoJob
 from asd_ray.clips.demo._writing import write_text
-from asd_ray.clips.demo.plan import DemoClip, attribute_table
+from asd_ray.clips.demo.plan import DemoClip, SupplementalClip, attribute_table
 from asd_ray.clips.progress import ProgressCallback
 from asd_ray.errors import AsdRayError
 from asd_ray.storage.atomic import remove_temporary
 from asd_ray.storage.caches import CACHE_CURE, cache_root
 from asd_ray.storage.places import DISK_FULL, obstacle, why
+
+AnyClip = DemoClip | SupplementalClip
 
 
 def make_demo(
@@ -32,6 +34,8 @@ def make_demo(
     seed: int = 0,
     seconds: float | None = None,
     hide_labels: bool = False,
+    supplemental: bool = False,
+    channels: int = 1,
     grow: bool = False,
     progress: ProgressCallback | None = None,
     cure: str = "choose another folder, or a smaller size",
@@ -40,12 +44,16 @@ def make_demo(
 
     If the folder already holds the complete set, nothing is written. If it holds any other file, AsdRayError is
     raised. With `hide_labels` the sound is the same, but all clips of a machine have one id and no attributes, as in
-    DCASE 2024 and later. With `grow`, a folder that holds other machines with the same settings keeps them and gets
-    these as well. `progress(done, total)` is called after each clip, from the calling thread. `cure` is the part of an
-    error message about the disk that names the option for another folder.
+    DCASE 2024 and later. With `supplemental`, each machine also has clips without noise, and clips of noise alone. With
+    two `channels`, clips have a far microphone beside the near one, as in DCASE 2026. With `grow`, a folder that holds
+    other machines with the same settings keeps them and gets these as well.
+    `progress(done, total)` is called after each clip, from the calling thread. `cure` is the part of an error message
+    about the disk that names the option for another folder.
     """
     folder = Path(folder)
-    job = DemoJob.checked(folder, size, machines, seed, seconds, hide_labels)
+    job = DemoJob.checked(
+        folder, size, machines, seed, seconds, hide_labels=hide_labels, supplemental=supplemental, channels=channels
+    )
     try:
         if grow:
             job = job.grown()
@@ -78,12 +86,12 @@ def _make(job: DemoJob, progress: ProgressCallback | None, cure: str) -> Path:
         raise AsdRayError(_disk_too_full(folder, missing, cure))
     write_text(folder / UNFINISHED, job.settings())
     for machine in job.machines:
-        for split in ("train", "test"):
+        for split in {clip.split: None for clip in job.files}:
             (folder / "dev_data" / machine / split).mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(_in_parallel(job.make_clip, job.clips)) as finished:
+    with contextlib.closing(_in_parallel(job.make_clip, job.files)) as finished:
         for done, _ in enumerate(finished, start=1):
             if progress is not None:
-                progress(done, len(job.clips))
+                progress(done, len(job.files))
     for table, clips in groupby(() if job.hide_labels else job.clips, key=job.table):
         write_text(table, attribute_table(list(clips)))
     remove_temporary(folder)  # left by a call that was killed
@@ -92,7 +100,7 @@ def _make(job: DemoJob, progress: ProgressCallback | None, cure: str) -> Path:
     return folder
 
 
-def _in_parallel(make: Callable[[DemoClip], None], clips: Sequence[DemoClip]) -> Generator[None, None, None]:
+def _in_parallel(make: Callable[[AnyClip], None], clips: Sequence[AnyClip]) -> Generator[None, None, None]:
     """Threads instead of processes: numpy and soundfile release the interpreter lock, and kill -9 ends threads, too."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     pool = ThreadPoolExecutor(cores)

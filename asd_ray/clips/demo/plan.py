@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from asd_ray.clips.demo.machines import DOMAINS, IDS, MACHINES, record
+from asd_ray.clips.demo.microphones import record_both
 from asd_ray.clips.demo.sound import HEALTHY, RATE, Condition, Fault
 from asd_ray.clips.demo.twin import with_and_without
+from asd_ray.clips.table import CLEAN, NOISE, SUPPLEMENTAL
 
 SPLITS = ("train", "test")
 LABELS = ("normal", "anomaly")
+KINDS = (CLEAN, NOISE)  # of supplemental clips
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,11 @@ class DemoSize:
     target_train: int
     test_per_cell: int  # a cell is one domain and one label
     seconds: float
+
+    @property
+    def supplemental(self) -> int:
+        """Clips of each kind per id, if there are any: the share of DCASE 2025."""
+        return max(4, self.source_train // 10)
 
 
 SIZES = {
@@ -84,6 +92,11 @@ class DemoClip:
     def samples(self, seed: int, seconds: float) -> npt.NDArray[np.int16]:
         return self._record(seconds, *self._start(seed))
 
+    def on_two_channels(self, seed: int, seconds: float) -> npt.NDArray[np.int16]:
+        """[samples, 2]: the near and the far microphone. It is another recording than `samples`."""
+        fault, draw = self._start(seed)
+        return record_both(MACHINES[self.machine], self.unit, self.condition, round(seconds * RATE), fault, draw)
+
     def with_twin(self, seed: int, seconds: float) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
         """`samples`, and the samples of the same clip without its fault."""
         fault, draw = self._start(seed)
@@ -100,6 +113,50 @@ class DemoClip:
             return HEALTHY, draw
         kinds = list(MACHINES[self.machine].faults)
         return Fault(kinds[int(draw.integers(len(kinds)))], float(draw.random())), draw
+
+
+@dataclass(frozen=True)
+class SupplementalClip:
+    """A clip of the machine without noise, or of noise without the machine, named as in DCASE 2025."""
+
+    machine: str
+    unit: int
+    kind: str
+    index: int
+    split: str = SUPPLEMENTAL
+
+    @property
+    def name(self) -> str:
+        return f"section_{self.unit:02d}_{self.kind}_{self.index:04d}_.wav"
+
+    @property
+    def hidden_name(self) -> str:
+        """The name in a set with hidden labels, as that of a `DemoClip`."""
+        return f"section_00_{self.kind}_{1000 * self.unit + self.index:04d}_.wav"
+
+    def samples(self, seed: int, seconds: float) -> npt.NDArray[np.int16]:
+        return self._recorded(record, seed, seconds)
+
+    def on_two_channels(self, seed: int, seconds: float) -> npt.NDArray[np.int16]:
+        """[samples, 2]: the near and the far microphone."""
+        return self._recorded(record_both, seed, seconds)
+
+    def _recorded(self, how: Callable[..., npt.NDArray[np.int16]], seed: int, seconds: float) -> npt.NDArray[np.int16]:
+        machine = MACHINES[self.machine]
+        conditions = [*machine.source, *machine.target]
+        condition = conditions[self.index % len(conditions)]
+        # A list of another length than that of a DemoClip, so that no two clips share a random stream.
+        draw = np.random.default_rng(
+            [seed, zlib.crc32(self.machine.encode()), self.unit, KINDS.index(self.kind), self.index]
+        )
+        return how(machine, self.unit, condition, round(seconds * RATE), HEALTHY, draw, only=self.kind)
+
+
+def planned_supplemental(size: DemoSize, machine: str) -> Iterator[SupplementalClip]:
+    """The supplemental clips of one machine: as many of each kind for every id."""
+    for unit in range(IDS):
+        for kind in KINDS:
+            yield from (SupplementalClip(machine, unit, kind, index) for index in range(size.supplemental))
 
 
 def planned(size: DemoSize, machine: str) -> Iterator[DemoClip]:

@@ -34,6 +34,9 @@ class Altered(Protocol):
     def samples(self, sources: SourceClips) -> Samples:
         """As long as the source."""
 
+    def on_other_channel(self, sources: SourceClips, channel: int) -> Samples:
+        """What another channel of the clip holds; as long as `samples`."""
+
 
 class AlteredBank:
     """`ClipSet` takes it as it takes a `Bank`.
@@ -45,7 +48,7 @@ class AlteredBank:
     def __init__(self, sources: SourceClips, altered: Sequence[Altered]) -> None:
         self._sources, self._altered = sources, altered
         clips = sources.clips
-        self.decoding = clips.bank.decoding
+        self.decoding, self.channels = clips.bank.decoding, clips.channels
         rows = np.array([sources.place(one.source) for one in altered], np.intp)
         self.lengths: npt.NDArray[np.int64] = clips.lengths[rows]
         frame = clips.frame.iloc[rows].reset_index(drop=True)
@@ -59,7 +62,9 @@ class AlteredBank:
     def __len__(self) -> int:
         return len(self._altered)
 
-    def samples(self, row: int) -> Samples:
+    def samples(self, row: int, channel: int = 0) -> Samples:
+        if channel:
+            return self._altered[row].on_other_channel(self._sources, channel)
         return self._altered[row].samples(self._sources)
 
     def clips(self, start: int = 0, end: int | None = None) -> ClipSet:

@@ -29,7 +29,13 @@ class Crop:
         return crop_name(self.source, self.half)
 
     def samples(self, sources: SourceClips) -> Samples:
-        whole = sources.samples(self.source)
+        return self._of(sources.samples(self.source))
+
+    def on_other_channel(self, sources: SourceClips, channel: int) -> Samples:
+        """The same half."""
+        return self._of(sources.samples(self.source, channel))
+
+    def _of(self, whole: Samples) -> Samples:
         middle = len(whole) // 2
         return np.resize(whole[middle:] if self.half else whole[:middle], len(whole))
 

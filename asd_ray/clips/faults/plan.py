@@ -60,6 +60,14 @@ class InjectedFault:
             other = sources.samples(self.other)
         return inject(self.kind, source, sources.rate, self.amount, draw, other)
 
+    def on_other_channel(self, sources: SourceClips, channel: int) -> Samples:
+        """The clip without the fault: it is at the machine, which the first microphone hears best.
+
+        How faint a fault is at another microphone is not known. So detectors that listen to another microphone alone
+        cannot be judged by injected faults.
+        """
+        return sources.samples(self.source, channel)
+
 
 @dataclass(frozen=True)
 class FaultPlan:

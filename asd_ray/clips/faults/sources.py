@@ -23,8 +23,9 @@ class SourceClips:
         """The position of a clip in `clips`."""
         return self._place[name]
 
-    def samples(self, name: str) -> Samples:
-        return self.clips.samples(self._place[name])
+    def samples(self, name: str, channel: int = 0) -> Samples:
+        clips = self.clips.on_channel(channel) if channel else self.clips
+        return clips.samples(self._place[name])
 
     def in_turn(self) -> list[int]:
         """The positions of all clips, in an order that takes ids and domains in turn."""

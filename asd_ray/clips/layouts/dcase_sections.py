@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from asd_ray.clips._tree import File, Tree
 from asd_ray.clips.layouts._base import ANOMALY_IN_TRAINING, Named, clip, official, pairs, split_home
-from asd_ray.clips.table import NORMAL, SUPPLEMENTAL, TEST, TRAIN, UNKNOWN, Clip, Problem
+from asd_ray.clips.table import CLEAN, KIND, NORMAL, SUPPLEMENTAL, TEST, TRAIN, UNKNOWN, Clip, Problem
 from asd_ray.metrics.editions import Edition
 
 # Numbers start at 0000 or 0001; the tail may be attributes, `noAttribute`, or a bare `_` (2025, 2026).
@@ -69,8 +69,8 @@ def section_clip(file: File, root_name: str, folders: Mapping[str, str]) -> Clip
         if match is None:
             return None
         id, kind, _, tail = match.groups()
-        label = NORMAL if kind == "machine" else UNKNOWN  # noise contains no machine at all
-        attributes = {"supplemental": kind, **pairs(tail or "")}
+        label = NORMAL if kind == CLEAN else UNKNOWN  # noise contains no machine at all
+        attributes = {KIND: kind, **pairs(tail or "")}
         return clip(file, name=official(file), machine=machine, id=id, split=split, label=label, attributes=attributes)
     match, name = LABELLED.fullmatch(file.stem), official(file)
     if match is not None:

@@ -43,6 +43,9 @@ def explain(
 ) -> Explanation:
     """Where in `wave` (int16 at the scorer's rate) its score comes from.
 
+    Of a wave [channels, samples] the first channel is shown and filled; the others stay as they are. So a map shows
+    what the near microphone adds to the score, and not what the far one does.
+
     Patches of the clip are filled with what is normal there, and the clip is scored again; the map is the drop of the
     score. With `own` the map is that of the members that have one, and only its regions are filled and scored.
     `normal` is the median magnitude of normal sound per frequency bin, if not the scorer's own: without both, each bin
@@ -50,17 +53,18 @@ def explain(
     `progress(done, total)` is called after each batch of altered clips.
     """
     grid = grid or Grid()
-    seconds = len(wave) / scorer.rate
+    shown_wave: Samples = wave if wave.ndim == 1 else wave[0]
+    seconds = len(shown_wave) / scorer.rate
     if seconds > LONGEST:
         raise AsdRayError(f"this sound lasts {seconds:.0f} s and at most {LONGEST:g} s are explained; cut a part out")
     (before,) = scorer.score_waves([wave], id)
-    spectrum = Spectrum.of(wave, scorer.rate)
+    spectrum = Spectrum.of(shown_wave, scorer.rate)
     if normal is None and isinstance(scorer, HasNormalProfile):
         normal = scorer.normal_profile(before.id)
     filled_from = CLIP_ITSELF if normal is None else NORMAL_SOUND
     if normal is None:
         normal = np.median(spectrum.magnitudes, axis=1)
-    occlusion = Occlusion(scorer, id, spectrum, normal)
+    occlusion = Occlusion(scorer, id, spectrum, normal, None if wave.ndim == 1 else wave[1:])
     usual = scorer.normal_scores(before.id)
     typical = float(np.median(usual))
     least = LEAST * max(before.score - typical, SPREAD * float(usual.std()))

@@ -34,13 +34,13 @@ def explain_file(
         sound = Sound.read(file.path, bundle.rate, bundle.channel)
     except UnreadableClip as error:
         raise AsdRayError(f"{file.path}: {error}") from error
-    length = len(sound.samples) / bundle.rate
+    length = len(sound.first_channel) / bundle.rate
     if start >= length or (end is not None and end <= start):
         until = "" if end is None else f" to {end:g} s"
         raise AsdRayError(
             f"{file.path} lasts {length:.2f} s: it has no part from {start:g} s{until}; change --from, --to"
         )
-    part = sound.samples[round(start * bundle.rate) : None if end is None else round(end * bundle.rate)]
+    part = sound.samples[..., round(start * bundle.rate) : None if end is None else round(end * bundle.rate)]
     try:
         explanation = explain(
             bundle, part, file.id or bundle.only_id, name=file.path, grid=grid, own=own, progress=progress

@@ -23,8 +23,11 @@ class Occlusion:
     what is missing, so one operation finds both kinds of fault.
     """
 
-    def __init__(self, scorer: Scorer, id: str, spectrum: Spectrum, normal: Floats) -> None:
-        self._scorer, self._id, self._spectrum = scorer, id, spectrum
+    def __init__(
+        self, scorer: Scorer, id: str, spectrum: Spectrum, normal: Floats, others: Samples | None = None
+    ) -> None:
+        """`others`, [channels, samples], are channels that the scorer gets unaltered after the altered one."""
+        self._scorer, self._id, self._spectrum, self._others = scorer, id, spectrum, others
         self._filled = spectrum.filled(normal)
 
     def patch_count(self, grid: Grid) -> int:
@@ -65,11 +68,14 @@ class Occlusion:
         return scores
 
     def scores(self, sounds: Sequence[Samples]) -> list[float]:
+        if self._others is not None:
+            sounds = [np.concatenate([sound[None], self._others]) for sound in sounds]
         return [each.score for each in self._scorer.score_waves(sounds, self._id)]
 
     @property
     def _batch_clips(self) -> int:
-        return max(1, BATCH_SAMPLES // len(self._spectrum.samples))
+        channels = 1 if self._others is None else 1 + len(self._others)
+        return max(1, BATCH_SAMPLES // (channels * len(self._spectrum.samples)))
 
     def _edges(self, grid: Grid) -> tuple[Floats, Floats]:
         spectrum = self._spectrum

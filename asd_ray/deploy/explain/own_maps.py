@@ -54,7 +54,8 @@ def own_map(scorer: Scorer, wave: Samples, machine_id: str) -> tuple[HeatMap, tu
     bank = WaveBank([wave], machine=scorer.machine, rate=scorer.rate, ids=[machine_id])
     clips = ClipSet(bank, np.arange(1))
     with full_float32():
-        maps = [on_axes(each.error_map(clips)[0], each.front_end, wave) for each in detectors.values()]
+        near = wave if wave.ndim == 1 else wave[0]
+        maps = [on_axes(each.error_map(clips)[0], each.front_end, near) for each in detectors.values()]
     finest = max(maps, key=lambda heat_map: heat_map.values.size)
     hz, seconds = ((edges[1:] + edges[:-1]) / 2 for edges in (finest.hz, finest.seconds))
     values = np.average([_standardised(each.at(hz, seconds)) for each in maps], 0, weights)

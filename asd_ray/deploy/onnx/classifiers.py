@@ -42,8 +42,10 @@ class ClassifierScores(ScoreNet, ABC):
             allowed[ids.index(class_id), number] = allowed[-1, number] = True
         self.register_buffer("allowed", allowed)
         self.backends = None
+        keys = [id.replace("/", " ", 1) for id in ids]
         if classifier.backend_names:
-            self.backends = BackendsById(classifier._fit_backends(), [id.replace("/", " ", 1) for id in ids])
+            self.backends = BackendsById(classifier._fit_backends(), keys)
+        self.memory = BackendsById(classifier.fitted_memory(), keys) if classifier.supplemental_bank else None
 
     @abstractmethod
     def embeddings(self, samples: Tensor) -> Tensor:
@@ -55,9 +57,10 @@ class ClassifierScores(ScoreNet, ABC):
         allowed = self.allowed[row_of(id, len(self.ids))][:, None].expand(-1, by_window.shape[1], -1)
         scores = head_scores(self.head, embeddings, allowed.flatten(0, 1))
         scores = {name: mean_of_windows(values, samples) for name, values in scores.items()}
-        if self.backends is not None:
-            by_id: dict[str, Tensor] = self.backends(by_window.mean(1))
-            scores |= {name: of_id(values, id) for name, values in by_id.items()}
+        for backends in (self.backends, self.memory):
+            if backends is not None:
+                by_id: dict[str, Tensor] = backends(by_window.mean(1))
+                scores |= {name: of_id(values, id) for name, values in by_id.items()}
         return scores
 
 

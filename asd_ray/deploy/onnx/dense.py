@@ -17,7 +17,7 @@ class AutoencoderScores(ScoreNet):
     """The errors of all vectors, as such and under the inverse covariances of the residuals."""
 
     def __init__(self, detector: Autoencoder) -> None:
-        super().__init__(detector.front_end, detector.frames)
+        super().__init__(detector.front_end, detector.frames, noise=detector.noise)
         self.frames = detector.frames
         self.net = frozen(detector._fitted_net("export"))
         for domain, precision in detector._precision().items():
@@ -41,7 +41,7 @@ class IdnnScores(ScoreNet):
     """The errors of the middle frames."""
 
     def __init__(self, detector: IDNN) -> None:
-        super().__init__(detector.front_end, detector.frames)
+        super().__init__(detector.front_end, detector.frames, noise=detector.noise)
         self.frames = detector.frames
         self.net = frozen(detector._fitted_net("export"))
 

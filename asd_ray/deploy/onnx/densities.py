@@ -53,7 +53,7 @@ class TwfrGmmScores(ScoreNet):
 
     def __init__(self, detector: TwfrGmm) -> None:
         mixtures = training.require_fitted(detector, detector._mixtures or None, "export")
-        super().__init__(detector.front_end, ids=["/".join(key) for key in mixtures])
+        super().__init__(detector.front_end, ids=["/".join(key) for key in mixtures], noise=detector.noise)
         self.r, self.mixtures = detector.r, nn.ModuleList()
         for learned in mixtures.values():
             constants = nn.Module()

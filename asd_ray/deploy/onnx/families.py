@@ -12,6 +12,7 @@ from asd_ray.deploy.onnx.errors import CannotExport
 from asd_ray.deploy.onnx.pictures import AeganAdScores, GanomalyScores
 from asd_ray.deploy.onnx.score_net import ScoreNet
 from asd_ray.detectors import FAMILIES, Detector
+from asd_ray.detectors.parts.microphones import NEAR
 
 EXPORTERS: dict[str, Callable[[Any], ScoreNet]] = {
     "aegan_ad": AeganAdScores,
@@ -43,6 +44,9 @@ def why_not(detector: Detector) -> str:
 def score_net(detector: Detector) -> ScoreNet:
     """The net of a fitted detector's scores. CannotExport with the reason if there is none."""
     if why := why_not(detector):
+        raise CannotExport(why, type(detector).__name__)
+    if getattr(detector, "microphone", NEAR) != NEAR:
+        why = "its file would take one channel, and it listens to the far microphone"
         raise CannotExport(why, type(detector).__name__)
     return EXPORTERS[_family(detector)](detector)
 

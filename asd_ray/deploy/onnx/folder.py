@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from asd_ray._json import loads
+from asd_ray.clips.audio import ALL
 from asd_ray.deploy.bundle import Bundle
 from asd_ray.deploy.onnx.errors import CannotExport
 from asd_ray.deploy.onnx.export import Exported, check_packages, export
@@ -102,7 +103,7 @@ def _index(bundle: Bundle, members: tuple[MemberFile, ...]) -> dict[str, Any]:
         "format": FORMAT,
         "machine": bundle.machine,
         "rate": bundle.rate,
-        "channel": bundle.channel,
+        "channel": 0 if bundle.channel == ALL else bundle.channel,  # no file listens to another one
         "standardise": asdict(statistics.standardiser),
         "statistics": StoredStatistics.of(statistics).to_json(),  # one row per member, one column per group
         "combine": bundle.ensemble.combine,

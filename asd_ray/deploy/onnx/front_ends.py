@@ -8,6 +8,7 @@ from torch.nn.functional import pad
 
 from asd_ray.deploy.onnx.errors import CannotExport
 from asd_ray.deploy.onnx.fourier import RealFft
+from asd_ray.detectors.parts.supplemental import NoiseSubtraction, less_noise
 from asd_ray.features import Complex, FrontEnd, LogMel, Magnitude
 from asd_ray.features.spectral import Spectral, _window
 
@@ -62,6 +63,29 @@ def exported(front_end: FrontEnd) -> ExportedSpectral:
     if not isinstance(front_end, Spectral):
         raise CannotExport(f"a front end of kind {front_end.KIND!r} is not one of a spectrum")
     return ExportedSpectral(front_end)
+
+
+class LessNoise(nn.Module):
+    """The frames in dB of a front end, less the noise of the one machine that the detector was trained on."""
+
+    noise: Tensor
+
+    def __init__(self, front_end: ExportedSpectral, noise: Tensor, factor: float) -> None:
+        super().__init__()
+        self.front_end, self.factor = front_end, factor
+        self.register_buffer("noise", noise.clone())
+
+    def forward(self, waves: Tensor) -> Tensor:
+        return less_noise(self.front_end(waves), self.noise, self.factor)
+
+
+def with_noise_subtracted(front_end: ExportedSpectral, subtraction: NoiseSubtraction) -> nn.Module:
+    """The module for a detector that subtracts noise, or the one for its front end if it subtracts none."""
+    if not subtraction.noise:
+        return front_end
+    if len(subtraction.noise) > 1:
+        raise CannotExport("it subtracts the noise of several machines, and a graph does not know that of a clip")
+    return LessNoise(front_end, next(iter(subtraction.noise.values())), subtraction.factor)
 
 
 def overlapping(waves: Tensor, size: int, hop: int) -> Tensor:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from asd_ray.deploy.onnx.front_ends import exported
+from asd_ray.deploy.onnx.front_ends import exported, with_noise_subtracted
+from asd_ray.detectors.parts.supplemental import NoiseSubtraction
 from asd_ray.features import FrontEnd
 
 LONGEST = 10**9  # samples
@@ -19,12 +20,23 @@ class ScoreNet(nn.Module):
 
     `samples` are [clips, samples] in [-1, 1): of the length `samples` if that is not None, otherwise of any length from
     `least_samples`, which are one window of `window` frames; a window starts every `hop` frames. `id` is [clips], the
-    position of each clip's machine and id in `ids`, or -1 for one that was not in training.
+    position of each clip's machine and id in `ids`, or -1 for one that was not in training. `noise` is what the
+    detector subtracts from the front end's frames.
     """
 
-    def __init__(self, front_end: FrontEnd, window: int = 1, hop: int = 1, ids: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        front_end: FrontEnd,
+        window: int = 1,
+        hop: int = 1,
+        ids: Sequence[str] = (),
+        *,
+        noise: NoiseSubtraction | None = None,
+    ) -> None:
         super().__init__()
-        self.front_end, self.rate, self.ids = exported(front_end), front_end.rate, tuple(ids)
+        self.rate, self.ids = front_end.rate, tuple(ids)
+        spectral = exported(front_end)
+        self.front_end = spectral if noise is None else with_noise_subtracted(spectral, noise)
         self.samples = front_end.used_samples(1) if front_end.short == "repeat" else None
         self.least_samples = self.samples or _samples_for(front_end, window)
         # With a single window, torch would fix the number of windows to one.

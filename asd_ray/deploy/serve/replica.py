@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from asd_ray.deploy.bundle import Bundle
+from asd_ray.deploy.result import on_every_channel
 from asd_ray.deploy.serve._serve import JSONResponse, Request, ray, serve
 from asd_ray.deploy.serve.answers import Answers
 from asd_ray.deploy.serve.batches import BatchedBundle
@@ -49,7 +50,7 @@ class Replica:
 def _warm_up(bundle: Bundle) -> None:
     """Score noise once: the first request is then as quick as others, and a bundle that fails does so now."""
     noise = np.random.default_rng(0).normal(0, 1000, round(bundle.seconds * bundle.rate))
-    bundle.score_waves([noise.astype(np.int16)])
+    bundle.score_waves([on_every_channel(noise.astype(np.int16), bundle)])
 
 
 def build(config: ServeConfig, *, replicas: int = 1, cpus: float = 1.0, gpus: float = 0.0) -> serve.Application:

@@ -125,8 +125,8 @@ class AudioFolder:
     def _cut(self, path: Path, cutting: Cutting) -> Iterator[tuple[int, Samples]]:
         cutter = Cutter(cutting)
         for samples in stream_samples(path, rate=cutting.rate, channel=self._channel):
-            for at in range(0, len(samples), PIECE):
-                yield from cutter.push(samples[at : at + PIECE])
+            for at in range(0, samples.shape[-1], PIECE):
+                yield from cutter.push(samples[..., at : at + PIECE])
         yield from cutter.finish()
 
 

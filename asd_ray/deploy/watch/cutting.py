@@ -45,28 +45,28 @@ class Cutting:
 
 
 class Cutter:
-    """The windows of one file or stream, as (first sample, samples)."""
+    """The windows of one file or stream, as (first sample, samples). Sound is [samples] or [channels, samples]."""
 
     def __init__(self, cutting: Cutting) -> None:
         self._size, self._step = cutting.size, cutting.step
-        self._kept = np.zeros(0, np.int16)  # from the start of the last window on, for `finish`
+        self._kept: Samples | None = None  # from the start of the last window on, for `finish`; None before any sound
         self._start = 0  # of the kept samples, in samples since the beginning
         self._next = 0  # start of the next window
 
     @property
     def _end(self) -> int:
-        return self._start + len(self._kept)
+        return self._start + _length(self._kept)
 
     def push(self, samples: Samples) -> Iterator[tuple[int, Samples]]:
         """The windows that are complete with these samples."""
-        self._kept = np.concatenate([self._kept, samples])
+        self._kept = samples.copy() if self._kept is None else np.concatenate([self._kept, samples], axis=-1)
         while self._next + self._size <= self._end:
             yield self._next, self._part(self._next)
             self._next += self._step
         overlapping = self._step <= self._size
         first = min(self._next - self._step if overlapping else self._next, self._end)
         if first > self._start:
-            self._kept = self._kept[first - self._start :].copy()
+            self._kept = self._kept[..., first - self._start :].copy()
             self._start = first
 
     def finish(self) -> Iterator[tuple[int, Samples]]:
@@ -74,11 +74,18 @@ class Cutter:
 
         Windows further apart than they are long leave gaps by intention, so nothing is added to those.
         """
+        if self._kept is None:
+            return
         if self._next == 0:
-            if len(self._kept):
+            if _length(self._kept):
                 yield 0, self._kept
         elif self._step <= self._size and self._end > self._next - self._step + self._size:
             yield self._end - self._size, self._part(self._end - self._size)
 
     def _part(self, first: int) -> Samples:
-        return self._kept[first - self._start : first - self._start + self._size].copy()
+        assert self._kept is not None
+        return self._kept[..., first - self._start : first - self._start + self._size].copy()
+
+
+def _length(samples: Samples | None) -> int:
+    return 0 if samples is None else samples.shape[-1]

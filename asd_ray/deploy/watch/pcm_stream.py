@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 import numpy as np
 
 from asd_ray._rules import is_whole
-from asd_ray.clips.audio import MEAN, one_channel
-from asd_ray.clips.resampling import StreamResampler, check_rate
+from asd_ray.clips.audio import ALL, MEAN, ChannelsResampler, one_channel
+from asd_ray.clips.audio import MOST_CHANNELS as MOST_KEPT
+from asd_ray.clips.resampling import check_rate
 from asd_ray.deploy.result import Samples
 from asd_ray.deploy.watch.byte_buffer import ByteBuffer
 from asd_ray.deploy.watch.cutting import Cutter, Cutting
@@ -51,8 +52,10 @@ class PcmStream:
         self.rate = check_rate(rate)
         if not is_whole(channels) or not 1 <= channels <= MOST_CHANNELS:
             raise AsdRayError(f"--channels must be a whole number from 1 to {MOST_CHANNELS} but got {channels!r}")
-        if channel != MEAN and not (is_whole(channel) and 0 <= int(channel) < channels):
+        if channel not in (MEAN, ALL) and not (is_whole(channel) and 0 <= int(channel) < channels):
             raise AsdRayError(f"--channel {channel}: the stream has {channels} channels, counted from 0; or use mean")
+        if channel == ALL and channels > MOST_KEPT:
+            raise AsdRayError(f"--channel all: at most {MOST_KEPT} channels are kept, and the stream has {channels}")
         self.channels, self.channel = channels, channel
         self.description = f"raw 16-bit samples, {rate} Hz, {channels} channel{'s' * (channels > 1)}"
         self._descriptor, self._clock = descriptor, clock
@@ -73,7 +76,8 @@ class PcmStream:
     def _cut(
         self, arrivals: Iterator[tuple[bytes, float] | None], cutting: Cutting, stopping: threading.Event
     ) -> Iterator[Window | Broken | None]:
-        cutter, resampler = Cutter(cutting), StreamResampler(self.rate, cutting.rate)
+        resampler = ChannelsResampler(self.channels if self.channel == ALL else 0, self.rate, cutting.rate)
+        cutter = Cutter(cutting)
         head = rest = b""
         read, frame = 0, 2 * self.channels
         for arrival in arrivals:
@@ -88,8 +92,8 @@ class PcmStream:
             rest, read = data[whole:], read + whole // frame
             self._set_time(read, arrived)
             samples = np.frombuffer(data[:whole], "<i2").astype(np.int16, copy=False)
-            mono = one_channel(samples if self.channels == 1 else samples.reshape(-1, self.channels), self.channel)
-            yield from self._dated(cutter.push(resampler.push(mono)), cutting)
+            heard = one_channel(samples if self.channels == 1 else samples.reshape(-1, self.channels), self.channel)
+            yield from self._dated(cutter.push(resampler.push(heard)), cutting)
         if stopping.is_set():
             return
         yield from self._dated(cutter.push(resampler.finish()), cutting)

@@ -18,7 +18,7 @@ class Window:
     offset: float  # seconds from the start of the file or the stream
     began: datetime
     seconds: float
-    samples: Samples  # at the rate of the scorer
+    samples: Samples  # at the rate of the scorer; [channels, samples] for one that takes every channel
     whole: bool = True  # False: the sound ended before the window was full
 
 
@@ -29,9 +29,9 @@ def window_of(name: str, origin: datetime, first: int, samples: Samples, cutting
         name=name,
         offset=round(offset, 3),
         began=origin + timedelta(seconds=offset),
-        seconds=len(samples) / cutting.rate,
+        seconds=samples.shape[-1] / cutting.rate,
         samples=samples,
-        whole=len(samples) == cutting.size,
+        whole=samples.shape[-1] == cutting.size,
     )
 
 

@@ -10,7 +10,7 @@ from math import isfinite
 
 import numpy as np
 
-from asd_ray.deploy.result import ClipScore, Scorer
+from asd_ray.deploy.result import ClipScore, Scorer, on_every_channel
 from asd_ray.deploy.watch.alarm_rule import ALARM_AFTER, CLEAR_AFTER, OF, AlarmRule, low_level
 from asd_ray.deploy.watch.cutting import WINDOW, Cutting
 from asd_ray.deploy.watch.drift import WINDOWS, DriftRule
@@ -150,7 +150,8 @@ class Watch:
         """Score a window of faint noise: AsdRayError if windows are too short. It also loads libraries."""
         noise = np.random.default_rng(0).normal(0, 100, self.cutting.size).astype(np.int16)
         try:
-            self.scorer.score_waves([noise], self.id, [f"a window of {self.cutting.window:g} s"])
+            sound = on_every_channel(noise, self.scorer)
+            self.scorer.score_waves([sound], self.id, [f"a window of {self.cutting.window:g} s"])
         except AsdRayError as error:
             raise AsdRayError(f"{error}; choose another --window") from error
 

@@ -20,7 +20,7 @@ evaluation 59.25 (MSE) and 61.05 (MAHALA), 2024 evaluation 56.51 (MSE).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pandas as pd
@@ -31,8 +31,9 @@ from asd_ray._precision import full_float32
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets.dense import DenseNet
-from asd_ray.detectors.parts import training
+from asd_ray.detectors.parts import microphones, training
 from asd_ray.detectors.parts.error_maps import ErrorMap, WindowSums
+from asd_ray.detectors.parts.supplemental import NoiseSubtraction, check_factor, why_unsuited
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
@@ -53,7 +54,10 @@ class Autoencoder:
     `edition` selects the official program. "2020" and "2021" (2022 is the same) are the Keras programs: Glorot weights,
     eps 1e-7 in Adam, and the last tenth of the vectors for validation. "2023" (and later) is the torch program: torch's
     initial weights, eps 1e-8, and a random tenth for validation. The front end of "2020" computes log10(mel + eps),
-    that of the others log10(max(mel, eps)). Batches were of 512 in 2020 to 2022 and of 256 from 2023.
+    that of the others log10(max(mel, eps)). Batches were of 512 in 2020 to 2022 and of 256 from 2023. `subtract_noise`
+    is in parts/supplemental.py.
+
+    `microphone` and `far_share` are those of `parts/microphones.py`; the far sound is subtracted in the spectrum.
 
     Variants: `mse`; `mahala`, the official selective Mahalanobis score, which takes the quadratic form of the clip's
     mean residual frame; `mahala_frame`, the usual mean of the quadratic forms of all residual frames.
@@ -75,8 +79,15 @@ class Autoencoder:
         batch_size: int = 256,
         epochs: int = 100,
         validation: float = 0.1,
+        subtract_noise: float = 0.0,
+        microphone: str = microphones.NEAR,
+        far_share: float = 0.5,
     ) -> None:
-        self.context = context
+        self.microphone, self.far_share, self.subtract_noise = microphone, far_share, subtract_noise
+        microphones.check_microphone(self)
+        heard = microphones.listening(context, microphone, far_share)
+        self.noise = NoiseSubtraction(heard.features, subtract_noise)
+        self.context = replace(heard, features=self.noise)
         self.edition, self.frames = edition, frames
         self.hidden, self.layers, self.bottleneck = hidden, layers, bottleneck
         self.lr, self.batch_size, self.epochs, self.validation = lr, batch_size, epochs, validation
@@ -85,6 +96,7 @@ class Autoencoder:
             training.check_whole(self, name, 1)
         training.check_training_settings(self)
         training.check_fraction(self, "validation")
+        check_factor(self, "subtract_noise")
         self._net: DenseNet | None = None
         self._precisions: dict[str, Tensor] | None = None  # None: to be computed from _training_vectors
         self._training_vectors: TrainingVectors | None = None
@@ -94,9 +106,11 @@ class Autoencoder:
         return PRESETS["baseline_2020" if self.edition == "2020" else "baseline"].at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return training.too_few_windows(train, self.front_end, self.frames, fraction=1 - self.validation)
+        too_few = training.too_few_windows(train, self.front_end, self.frames, fraction=1 - self.validation)
+        return microphones.why_unheard(self.microphone, train) or too_few or why_unsuited(self, train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
+        self.noise.learn(self.front_end, train, self.context.device)
         frames, windows = training.frames_of(self.front_end, train, self.frames, self.context)
         generator = self.context.generator()
         if self.edition == "2023":
@@ -157,12 +171,14 @@ class Autoencoder:
         return {
             "net": training.cpu_weights(net),
             "precisions": {domain: matrix.cpu().clone() for domain, matrix in self._precision().items()},
+            **self.noise.state(),
         }
 
     def load(self, state: State) -> None:
         net = training.build_with_seed(self._new_net, self.context)
         net.load_state_dict(state["net"])
         self._net, self._training_vectors = net, None
+        self.noise.load(state)
         self._precisions = {domain: matrix.to(self.context.device) for domain, matrix in state["precisions"].items()}
 
     def _new_net(self) -> DenseNet:

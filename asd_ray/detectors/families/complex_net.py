@@ -42,6 +42,12 @@ from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import Softmax, divergence
 from asd_ray.detectors.parts.pseudo_labels import check_labels, training_classes, why_no_classes
 from asd_ray.detectors.parts.random_windows import RandomWindows
+from asd_ray.detectors.parts.supplemental import (
+    check_switches,
+    further_classes,
+    why_unsuited,
+    with_further_classes,
+)
 from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, Windows
@@ -57,13 +63,14 @@ class ComplexNet:
 
     `attention` matters to the encoder "complex" only; `width_factor` scales the encoder's channels, and `head_channels`
     is C of the paper. Images are of `frames` frames; in scoring they start every `test_hop` frames.
+    `supplemental_class` and `supplemental_bank` are in parts/supplemental.py.
 
     `labels` are "real" (ids, or attributes of a machine with one id) or the method by which the clips of an id without
     attributes are split into `clusters` classes: "kmeans", "ward" or "vq"; see `pseudo_labels`. A machine whose clips
     have one real class is always split, by "kmeans" where `labels` are "real".
 
     Variants: `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own id; and one for each of `backends`
-    on its mean embedding, which is the only input of the classifiers.
+    on its mean embedding, which is the only input of the classifiers; `knn_supplemental` with `supplemental_bank`.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
@@ -86,6 +93,8 @@ class ComplexNet:
         epochs: int = 50,
         labels: str = "real",
         clusters: int = 8,
+        supplemental_class: bool = False,
+        supplemental_bank: bool = False,
     ) -> None:
         self.context = context
         self.encoder, self.attention, self.mix = encoder, attention, mix
@@ -93,6 +102,8 @@ class ComplexNet:
         self.frames, self.test_hop, self.backends = frames, test_hop, backends
         self.lr, self.batch_size, self.epochs = lr, batch_size, epochs
         self.labels, self.clusters = labels, clusters
+        self.supplemental_class, self.supplemental_bank = supplemental_class, supplemental_bank
+        check_switches(self, "supplemental_class", "supplemental_bank")
         must_be(self, "encoder", encoder in FRONT_ENDS, f"one of {', '.join(FRONT_ENDS)}")
         for name in ("attention", "mix"):
             must_be(self, name, isinstance(getattr(self, name), bool), "true or false")
@@ -110,11 +121,13 @@ class ComplexNet:
         return PRESETS[FRONT_ENDS[self.encoder]].at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return why_no_classes(train)
+        return why_no_classes(train) or why_unsuited(self, train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        classes, class_numbers = training_classes(train, self.context, self.labels, self.clusters)
-        frames, windows = training.frames_of(self.front_end, train, self.frames, self.context)
+        classes, numbers = training_classes(train, self.context, self.labels, self.clusters)
+        count = len(classes) + further_classes(self.supplemental_class)
+        clips, clip_labels = with_further_classes(train, numbers, len(classes), self.supplemental_class)
+        frames, windows = training.frames_of(self.front_end, clips, self.frames, self.context)
         device, classifier = self.context.device, self._fitted.start(classes)
         net, head = classifier.net, classifier.head
         assert isinstance(net, classify.Standardised)
@@ -123,14 +136,14 @@ class ComplexNet:
         if self.encoder == "complex":
             net.mean.zero_()  # subtracting a mean would change phases
         image_at, generator = self._images(frames), self.context.generator()
-        random_windows = RandomWindows(windows, class_numbers, device)
+        random_windows = RandomWindows(windows, clip_labels, device)
         optimiser = torch.optim.Adam(classifier.parameters(), lr=self.lr, fused=True)
 
         def losses(positions: Tensor) -> dict[str, Tensor]:
             starts, labels = random_windows(positions, generator)
-            images, soft_targets = image_at(starts), nn.functional.one_hot(labels, len(classes)).float()
+            images, soft_targets = image_at(starts), nn.functional.one_hot(labels, count).float()
             if self.mix:
-                images, soft_targets = _mixed(images, labels, len(classes), generator)
+                images, soft_targets = _mixed(images, labels, count, generator)
             part_losses = [
                 divergence(logits, soft_targets) for logits in head.logits_of_parts(classifier.embed(images))
             ]
@@ -160,9 +173,12 @@ class ComplexNet:
 
     def _new(self, classes: Classes) -> classify.Classifier:
         net, head = training.build_with_seed(lambda: self._modules(len(classes)), self.context)
-        return classify.Classifier(self.context, self._inputs, net, head, classes, self.backends)
+        return classify.Classifier(
+            self.context, self._inputs, net, head, classes, self.backends, supplemental_bank=self.supplemental_bank
+        )
 
     def _modules(self, classes: int) -> nn.ModuleList:
+        classes += further_classes(self.supplemental_class)
         width, channels = int(CHANNELS * self.width_factor + 1e-9), self.head_channels
         net: ComplexEncoder | RealEncoder
         if self.encoder == "complex":

@@ -46,7 +46,7 @@ from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets.dual_branch import WIDTH, DualBranch
 from asd_ray.detectors.parts import classifier as classify
-from asd_ray.detectors.parts import training
+from asd_ray.detectors.parts import microphones, training
 from asd_ray.detectors.parts.augment import mixed, mixing_weights, soft_labels
 from asd_ray.detectors.parts.backends import targets_of
 from asd_ray.detectors.parts.balanced import balanced_draws
@@ -55,6 +55,13 @@ from asd_ray.detectors.parts.feature_exchange import ExtraHeads
 from asd_ray.detectors.parts.heads import AdaProj, SubClusterAdaCos, divergence
 from asd_ray.detectors.parts.pseudo_labels import check_labels, training_classes, why_no_classes
 from asd_ray.detectors.parts.spec_masks import draw_masks
+from asd_ray.detectors.parts.supplemental import (
+    NoiseMix,
+    check_switches,
+    further_classes,
+    why_unsuited,
+    with_further_classes,
+)
 from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.detectors.parts.waves import MAX_CLIPS, Waves
 from asd_ray.families.resources import Resources
@@ -70,6 +77,7 @@ BRANCHES = {
     "stft3": SPECTROGRAMS,
     "multi": ("fft", *SPECTROGRAMS),
 }
+SUBTRACT = ("embedding", "spectrum")
 PENALTY = 1e-5  # on squared weights
 EXTRA_SEED = 2**32  # added to the seed for heads that only training has, whose centres are thus none of the net's draws
 MIN_SECONDS = 0.25  # seconds: six frames; the ResNet needs five
@@ -81,7 +89,8 @@ class EmbeddingKnn:
     `sub_clusters` is the number of centres per class (head "scac") or the dimension of its subspace ("adaproj"); with
     `learned` they are trained too. `branches` selects the nets. `mix` is the fraction of clips that are mixed, in
     proportions from Beta(`alpha`, `alpha`). With `smote_ratio` above 0 the backends get interpolated target clips, up
-    to this ratio to the source clips.
+    to this ratio to the source clips. `noise_mix`, `supplemental_class` and `supplemental_bank` are in
+    parts/supplemental.py.
 
     `featex` is the probability that the branches of two clips are exchanged, and `branch_losses` the weight of the
     losses of single branches; both have no effect with one branch. `spec_masks` is the number of masks over time, and
@@ -92,8 +101,12 @@ class EmbeddingKnn:
     attributes are split into `clusters` classes: "kmeans", "ward" or "vq"; see `pseudo_labels`. A machine whose clips
     have one real class is always split, by "kmeans" where `labels` are "real".
 
+    `microphone` and `far_share` are those of `parts/microphones.py`. With "near-far" the far sound is subtracted in the
+    "spectrum" of every wave that the net gets, or, by `subtract`, in the "embedding": the net then learns from the near
+    microphone, classes are scored by it alone, and the backends get the difference of a clip's two embeddings.
+
     Variants: `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own class; and one for each of
-    `backends` on its embedding.
+    `backends` on its embedding; `knn_supplemental` with `supplemental_bank`.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
@@ -121,14 +134,25 @@ class EmbeddingKnn:
         balance: float = 0.0,
         labels: str = "real",
         clusters: int = 8,
+        noise_mix: float = 0.0,
+        supplemental_class: bool = False,
+        supplemental_bank: bool = False,
+        microphone: str = microphones.NEAR,
+        far_share: float = 0.5,
+        subtract: str = "embedding",
     ) -> None:
         self.context = context
+        self.microphone, self.far_share, self.subtract = microphone, far_share, subtract
+        microphones.check_microphone(self)
+        must_be(self, "subtract", subtract in SUBTRACT, f"one of {', '.join(SUBTRACT)}")
         self.head, self.sub_clusters, self.learned = head, sub_clusters, learned
         self.branches, self.seconds, self.mix, self.alpha = branches, seconds, mix, alpha
         self.smote_ratio, self.backends = smote_ratio, backends
         self.lr, self.batch_size, self.epochs = lr, batch_size, epochs
         self.featex, self.branch_losses, self.spec_masks, self.balance = featex, branch_losses, spec_masks, balance
         self.labels, self.clusters = labels, clusters
+        self.noise_mix = noise_mix
+        self.supplemental_class, self.supplemental_bank = supplemental_class, supplemental_bank
         for name, known in (("head", HEADS), ("branches", tuple(BRANCHES))):
             must_be(self, name, getattr(self, name) in known, f"one of {', '.join(known)}")
         training.check_whole(self, "sub_clusters", 1)
@@ -141,7 +165,8 @@ class EmbeddingKnn:
         must_be(self, "learned", isinstance(learned, bool), "true or false")
         must_be(self, "seconds", MIN_SECONDS <= seconds < math.inf, f"{MIN_SECONDS} or more")
         must_be(self, "alpha", 0 < alpha < math.inf, "above 0")
-        for name in ("mix", "smote_ratio", "featex"):
+        check_switches(self, "supplemental_class", "supplemental_bank")
+        for name in ("mix", "smote_ratio", "featex", "noise_mix"):
             must_be(self, name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         check_labels(self)
         training.check_training_settings(self)
@@ -153,23 +178,27 @@ class EmbeddingKnn:
         return Magnitude(center=False, seconds=self.seconds, short="repeat").at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return why_no_classes(train)
+        unheard = microphones.why_unheard(self.microphone, train)
+        return unheard or why_no_classes(train) or why_unsuited(self, train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        classes, labels = training_classes(train, self.context, self.labels, self.clusters)
+        classes, numbers = training_classes(train, self.context, self.labels, self.clusters)
         classifier, device = self._fitted.start(classes), self.context.device
         head = classifier.head
         assert isinstance(head, SubClusterAdaCos | AdaProj)
-        waves, extra_heads = self._waves(train), self._extra_heads(len(classes))
+        count = len(classes) + further_classes(self.supplemental_class)
+        clips, labels = with_further_classes(train, numbers, len(classes), self.supplemental_class)
+        waves, extra_heads = self._waves(clips), self._extra_heads(count)
+        with_noise = NoiseMix(microphones.heard_clips(train, self.microphone), waves, self.noise_mix, self.context.seed)
         rng = np.random.default_rng(self.context.seed)
         optimiser = _optimiser(classifier, self.lr, extra_heads.parameters())
         for_draws, for_masks, for_exchange = (np.random.default_rng([self.context.seed, n]) for n in (1, 2, 3))
-        draws = balanced_draws(targets_of(train), self.balance, for_draws)
+        draws = balanced_draws(targets_of(clips), self.balance, for_draws)
 
         def losses(positions: Tensor) -> dict[str, Tensor]:
             positions = positions if draws is None else draws(len(positions))
             own_labels = to_device(labels[positions], device)
-            mixed_waves, soft_targets = self._mixed(waves(positions), own_labels, len(classes), rng)
+            mixed_waves, soft_targets = self._mixed(with_noise(waves(positions), positions), own_labels, count, rng)
             masks = draw_masks(len(positions), self.spec_masks, for_masks, device) if self.spec_masks else None
             embedding = classifier.embed(mixed_waves, masks)
             own = divergence(head.logits(embedding, soft_targets), soft_targets)
@@ -178,7 +207,7 @@ class EmbeddingKnn:
 
         generator = self.context.generator()
         yield from classifier.fit(
-            train, losses, len(train), optimiser, self.epochs, self.batch_size, generator, torch.device("cpu")
+            train, losses, len(clips), optimiser, self.epochs, self.batch_size, generator, torch.device("cpu")
         )
 
     def score(self, clips: ClipSet) -> Scores:
@@ -205,10 +234,13 @@ class EmbeddingKnn:
             self.backends,
             smote_ratio=self.smote_ratio,
             max_windows=MAX_CLIPS,
+            supplemental_bank=self.supplemental_bank,
+            far_share=self.far_share if self._subtracts("embedding") else None,
         )
 
     def _modules(self, classes: int) -> nn.ModuleList:
         net = DualBranch(self.front_end, self.front_end.used_samples(1), BRANCHES[self.branches])
+        classes += further_classes(self.supplemental_class)
         return nn.ModuleList([net, self._head(net.width, classes, self.learned)])
 
     def _head(self, width: int, classes: int, learned: bool) -> SubClusterAdaCos | AdaProj:
@@ -246,7 +278,13 @@ class EmbeddingKnn:
         return waves, waves.windows
 
     def _waves(self, clips: ClipSet) -> Waves:
-        return Waves(clips, self.front_end, self.context.device)
+        device = self.context.device
+        if self._subtracts("embedding"):
+            return Waves(clips, self.front_end, device)  # of either microphone
+        return microphones.HeardWaves(clips, self.front_end, device, self.microphone, self.far_share)
+
+    def _subtracts(self, where: str) -> bool:
+        return self.microphone == microphones.NEAR_FAR and self.subtract == where
 
 
 def _optimiser(

@@ -46,6 +46,12 @@ from asd_ray.detectors.parts import classifier as classify
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import ArcFace, Softmax, arcmix, check_head, divergence, new_head
 from asd_ray.detectors.parts.pseudo_labels import check_labels, training_classes, why_no_classes
+from asd_ray.detectors.parts.supplemental import (
+    check_switches,
+    further_classes,
+    why_unsuited,
+    with_further_classes,
+)
 from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FasterLogMel, LogMel, Windows
@@ -65,14 +71,15 @@ class IdClassifier:
     `mix` selects whether pairs of images are combined before or after the log, or each half of the time; `warps` is the
     number of perturbed copies of each id, and `warp` selects how they are perturbed. With "time", training holds the
     frames of every copy in memory. Images are of `frames` frames and start every `hop` frames in training, every
-    `test_hop` frames in scoring.
+    `test_hop` frames in scoring. `supplemental_class` and `supplemental_bank` are in parts/supplemental.py; the further
+    classes are perturbed as the ids are.
 
     `labels` are "real" (ids, or attributes of a machine with one id) or the method by which the clips of an id without
     attributes are split into `clusters` classes: "kmeans", "ward" or "vq"; see `pseudo_labels`. A machine whose clips
     have one real class is split by "kmeans" where `labels` are "real" and `warps` are 0.
 
     Variants: `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own id; and one for each of `backends`
-    on its mean embedding.
+    on its mean embedding; `knn_supplemental` with `supplemental_bank`.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
@@ -99,6 +106,8 @@ class IdClassifier:
         warp: str = "image",
         labels: str = "real",
         clusters: int = 8,
+        supplemental_class: bool = False,
+        supplemental_bank: bool = False,
     ) -> None:
         self.context = context
         self.net, self.channels, self.head, self.scale, self.margin = net, channels, head, scale, margin
@@ -106,6 +115,8 @@ class IdClassifier:
         self.frames, self.hop, self.test_hop, self.backends = frames, hop, test_hop, backends
         self.lr, self.batch_size, self.epochs = lr, batch_size, epochs
         self.labels, self.clusters = labels, clusters
+        self.supplemental_class, self.supplemental_bank = supplemental_class, supplemental_bank
+        check_switches(self, "supplemental_class", "supplemental_bank")
         for name, known in (("net", tuple(NETS)), ("mix", MIXES), ("warp", WARPS)):
             must_be(self, name, getattr(self, name) in known, f"one of {', '.join(known)}")
         must_be(self, "channels", channels in (1, 3), "1 or 3")
@@ -127,22 +138,23 @@ class IdClassifier:
         return preset
 
     def suits(self, train: pd.DataFrame) -> str:
-        no_classes = why_no_classes(train, self._least)
-        return no_classes or training.too_few_windows(train, self.front_end, self.frames, self.hop)
+        too_few_windows = training.too_few_windows(train, self.front_end, self.frames, self.hop)
+        return why_no_classes(train, self._least) or too_few_windows or why_unsuited(self, train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        classes, class_numbers = training_classes(train, self.context, self.labels, self.clusters, self._least)
-        frames, windows = training.frames_of(self.front_end, train, self.frames, self.context, self.hop)
+        classes, numbers = training_classes(train, self.context, self.labels, self.clusters, self._least)
+        clips, clip_labels = with_further_classes(train, numbers, len(classes), self.supplemental_class)
+        frames, windows = training.frames_of(self.front_end, clips, self.frames, self.context, self.hop)
         device, classifier = self.context.device, self._fitted.start(classes)
         assert isinstance(classifier.net, classify.Standardised)
         classifier.net.fit(frames)
-        labels = class_numbers[torch.from_numpy(windows.clip)].to(device)
+        labels = clip_labels[torch.from_numpy(windows.clip)].to(device)
         if self.warp == "time" and self.warps:
-            perturbed: _WarpedImages | _FasterImages = _FasterImages(self, train, frames, windows)
+            perturbed: _WarpedImages | _FasterImages = _FasterImages(self, clips, frames, windows)
         else:
             perturbed = _WarpedImages(self, frames, windows)
         optimiser = torch.optim.Adam(classifier.parameters(), lr=self.lr, fused=True)
-        augment_batch = _Augmentation(self, len(classes), perturbed)
+        augment_batch = _Augmentation(self, len(classes) + further_classes(self.supplemental_class), perturbed)
 
         def losses(positions: Tensor) -> dict[str, Tensor]:
             images, first, second, weights = augment_batch(positions, labels[positions])
@@ -170,10 +182,13 @@ class IdClassifier:
         return 1 if self.warps else 2
 
     def _new(self, classes: Classes) -> classify.Classifier:
-        net, head = training.build_with_seed(lambda: self._modules(len(classes) * (1 + self.warps)), self.context)
-        return classify.Classifier(self.context, self._inputs, net, head, classes, self.backends)
+        net, head = training.build_with_seed(lambda: self._modules(len(classes)), self.context)
+        return classify.Classifier(
+            self.context, self._inputs, net, head, classes, self.backends, supplemental_bank=self.supplemental_bank
+        )
 
     def _modules(self, classes: int) -> nn.ModuleList:
+        classes = (classes + further_classes(self.supplemental_class)) * (1 + self.warps)
         net = NETS[self.net](self.channels)
         head = new_head(self.head, net.width, classes, scale=self.scale, margin=self.margin)
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster, also on a CPU

@@ -18,6 +18,7 @@ Published, AUC (pAUC) in per cent, DCASE 2020 development, in the table of Liu e
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 import pandas as pd
@@ -29,6 +30,7 @@ from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets.dense import DenseNet
 from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.error_maps import ErrorMap, WindowSums
+from asd_ray.detectors.parts.supplemental import NoiseSubtraction, check_factor, why_unsuited
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
@@ -38,7 +40,8 @@ class IDNN:
     """A dense net that predicts the middle frame from its neighbours; see the module for the method.
 
     `frames` is odd, so that there is a middle one. The hidden layers have `hidden` units, its half, quarter and eighth,
-    and back up: 128, 64, 32, 16, 32, 64, 128. Variants: `mean` and `max` over a clip's vectors.
+    and back up: 128, 64, 32, 16, 32, 64, 128. `subtract_noise` is in parts/supplemental.py. Variants: `mean` and `max`
+    over a clip's vectors.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.25)
@@ -53,8 +56,10 @@ class IDNN:
         lr: float = 1e-3,
         batch_size: int = 512,
         epochs: int = 100,
+        subtract_noise: float = 0.0,
     ) -> None:
-        self.context = context
+        self.noise, self.subtract_noise = NoiseSubtraction(context.features, subtract_noise), subtract_noise
+        self.context = replace(context, features=self.noise)
         self.frames, self.hidden = frames, hidden
         self.lr, self.batch_size, self.epochs = lr, batch_size, epochs
         training.check_whole(self, "frames", 3)
@@ -62,6 +67,7 @@ class IDNN:
         training.check_whole(self, "hidden", 8)
         must_be(self, "hidden", hidden % 8 == 0, "a multiple of 8")
         training.check_training_settings(self)
+        check_factor(self, "subtract_noise")
         self._net: DenseNet | None = None
 
     @property
@@ -69,9 +75,10 @@ class IDNN:
         return PRESETS["baseline"].at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return training.too_few_windows(train, self.front_end, self.frames)
+        return training.too_few_windows(train, self.front_end, self.frames) or why_unsuited(self, train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
+        self.noise.learn(self.front_end, train, self.context.device)
         frames, windows = training.frames_of(self.front_end, train, self.frames, self.context)
         self._net = training.build_with_seed(self._new_net, self.context)
         settings = training.TrainingSettings(self.epochs, self.batch_size, self.lr)
@@ -116,12 +123,13 @@ class IDNN:
         return sums.contributions()
 
     def state(self) -> State:
-        return {"net": training.cpu_weights(self._fitted_net("state"))}
+        return {"net": training.cpu_weights(self._fitted_net("state")), **self.noise.state()}
 
     def load(self, state: State) -> None:
         net = training.build_with_seed(self._new_net, self.context)
         net.load_state_dict(state["net"])
         self._net = net
+        self.noise.load(state)
 
     def _new_net(self) -> DenseNet:
         mels = self.front_end.shape[0]

@@ -56,6 +56,13 @@ from asd_ray.detectors.parts.augment import mixed, mixing_weights
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import ArcFace, Softmax, arcmix, check_head, new_head, noisy_arcmix
 from asd_ray.detectors.parts.pseudo_labels import check_labels, training_classes, why_no_classes
+from asd_ray.detectors.parts.supplemental import (
+    NoiseMix,
+    check_switches,
+    further_classes,
+    why_unsuited,
+    with_further_classes,
+)
 from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.detectors.parts.waves import MAX_CLIPS, Waves
 from asd_ray.detectors.parts.weights import is_pretrained_name, load_weights
@@ -114,14 +121,15 @@ class StgramMfn:
 
     `seconds` of each clip are used; `picture` is the preset of the log-mel spectrogram. The learning rate falls after
     epoch `anneal_after`. With `weight_decay` above 0, AdamW is used instead of Adam. `pretrained` names the user's
-    weights from which `net` starts, by their content; "" is a random start.
+    weights from which `net` starts, by their content; "" is a random start. `noise_mix`, `supplemental_class` and
+    `supplemental_bank` are in parts/supplemental.py.
 
     `labels` are "real" (ids, or attributes of a machine with one id) or the method by which the clips of an id without
     attributes are split into `clusters` classes: "kmeans", "ward" or "vq"; see `pseudo_labels`. A machine whose clips
     have one real class is always split, by "kmeans" where `labels` are "real".
 
     Variants: `nll_margin` (head "arcface"), `probability`, `log_odds`, `nll` and `log_odds_2021` of the clip's own id,
-    and one for each of `backends` on its embedding.
+    and one for each of `backends` on its embedding; `knn_supplemental` with `supplemental_bank`.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.5, suits_cpu=False)
@@ -150,6 +158,9 @@ class StgramMfn:
         pretrained: str = "",
         labels: str = "real",
         clusters: int = 8,
+        noise_mix: float = 0.0,
+        supplemental_class: bool = False,
+        supplemental_bank: bool = False,
     ) -> None:
         self.context = context
         self.inputs, self.picture, self.net, self.head = inputs, picture, net, head
@@ -158,6 +169,8 @@ class StgramMfn:
         self.lr, self.weight_decay, self.anneal_after = lr, weight_decay, anneal_after
         self.batch_size, self.epochs, self.pretrained = batch_size, epochs, pretrained
         self.labels, self.clusters = labels, clusters
+        self.noise_mix = noise_mix
+        self.supplemental_class, self.supplemental_bank = supplemental_class, supplemental_bank
         choices = {"inputs": INPUTS, "picture": PICTURES, "net": NETS, "mix": tuple(MIXES)}
         for name, known in choices.items():
             must_be(self, name, getattr(self, name) in known, f"one of {', '.join(known)}")
@@ -167,6 +180,8 @@ class StgramMfn:
         must_be(self, "weight_decay", 0 <= weight_decay < math.inf, "0 or more")
         is_of_net = net in self.WEIGHTS["net"] and is_pretrained_name(pretrained, net)
         must_be(self, "pretrained", is_of_net or pretrained == "", f'the name of weights of the net {net}, or ""')
+        must_be(self, "noise_mix", 0 <= noise_mix <= 1, "in [0, 1]")
+        check_switches(self, "supplemental_class", "supplemental_bank")
         training.check_whole(self, "anneal_after", 0)
         check_labels(self)
         training.check_training_settings(self)
@@ -184,10 +199,10 @@ class StgramMfn:
         return replace(preset, seconds=self.seconds).at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return why_no_classes(train)
+        return why_no_classes(train) or why_unsuited(self, train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        classes, labels = training_classes(train, self.context, self.labels, self.clusters)
+        classes, numbers = training_classes(train, self.context, self.labels, self.clusters)
         classifier, device = self._fitted.start(classes), self.context.device
         net, head = classifier.net, classifier.head
         assert isinstance(net, Stgram)
@@ -195,15 +210,18 @@ class StgramMfn:
         if self.pretrained:
             assert isinstance(net.net, MobileNetV3)
             net.net.start_from(load_weights(self.pretrained, self.context.weights))
-        waves, mixed_loss = self._waves(train), MIXES[self.mix]
-        rng = np.random.default_rng(self.context.seed)
+        clips, labels = with_further_classes(train, numbers, len(classes), self.supplemental_class)
+        waves = self._waves(clips)
+        with_noise = NoiseMix(train, waves, self.noise_mix, self.context.seed)
+        rng, mixed_loss = np.random.default_rng(self.context.seed), MIXES[self.mix]
         optimiser = torch.optim.AdamW(classifier.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser, partial(_learning_rate_factor, after=self.anneal_after, epochs=self.epochs)
         )
 
         def losses(positions: Tensor) -> dict[str, Tensor]:
-            batch_waves, first = waves(positions), to_device(labels[positions], device)
+            batch_waves = with_noise(waves(positions), positions)
+            first = to_device(labels[positions], device)
             if mixed_loss is None:
                 return {"train": cross_entropy(head.logits(classifier.embed(batch_waves), first), first)}
             partners = to_device(torch.from_numpy(rng.permutation(len(positions))), device)
@@ -218,7 +236,7 @@ class StgramMfn:
 
         generator = self.context.generator()
         for progress in classifier.fit(
-            train, losses, len(train), optimiser, self.epochs, self.batch_size, generator, torch.device("cpu")
+            train, losses, len(clips), optimiser, self.epochs, self.batch_size, generator, torch.device("cpu")
         ):
             yield progress
             schedule.step()
@@ -240,11 +258,21 @@ class StgramMfn:
         net, head = training.build_with_seed(lambda: self._modules(len(classes)), self.context)
         if self.context.device.type == "cuda":  # on a CPU only images are converted, in training
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return classify.Classifier(self.context, self._inputs, net, head, classes, self.backends, max_windows=MAX_CLIPS)
+        return classify.Classifier(
+            self.context,
+            self._inputs,
+            net,
+            head,
+            classes,
+            self.backends,
+            max_windows=MAX_CLIPS,
+            supplemental_bank=self.supplemental_bank,
+        )
 
     def _modules(self, classes: int) -> nn.ModuleList:
         samples, arcface = self.front_end.used_samples(1), self.head == "arcface"
         net = Stgram(self.front_end, self.inputs, self.net, samples, unit=arcface)
+        classes += further_classes(self.supplemental_class)
         head = new_head(self.head, net.width, classes, scale=self.scale, margin=self.margin)
         return nn.ModuleList([net, head])
 

@@ -18,17 +18,20 @@ selected on those labels), evaluation 78.64 / 67.27 / 61.67.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
-from asd_ray.detectors.parts import training
+from asd_ray.detectors.parts import microphones, training
 from asd_ray.detectors.parts.backends import Learned, interpolated
 from asd_ray.detectors.parts.mixtures import fit_mixture, log_densities
+from asd_ray.detectors.parts.supplemental import NOISE_STATE, NoiseSubtraction, check_factor, why_unsuited
 from asd_ray.errors import AsdRayError
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd
@@ -48,7 +51,12 @@ class TwfrGmm:
 
     With `smote`, an id whose training clips have domains gets waves interpolated between target clips and one of their
     `smote_neighbours` nearest neighbours, until there are `smote_ratio` times as many target as source clips. With
-    fewer than two target clips there is nothing to interpolate, and nothing is added. Variant: `gmm`.
+    fewer than two target clips there is nothing to interpolate, and nothing is added.
+
+    `microphone` and `far_share` are those of `parts/microphones.py`; the far sound is subtracted in the spectrum. Waves
+    of both microphones are then interpolated alike. `subtract_noise` is in parts/supplemental.py.
+
+    Variant: `gmm`.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1, gpu=0)
@@ -65,9 +73,18 @@ class TwfrGmm:
         smote: bool = False,
         smote_ratio: float = 0.2,
         smote_neighbours: int = 3,
+        subtract_noise: float = 0.0,
+        microphone: str = microphones.NEAR,
+        far_share: float = 0.5,
     ) -> None:
-        self.context, self.r, self.components, self.reg, self.tol = context, r, components, reg, tol
+        self.microphone, self.far_share, self.subtract_noise = microphone, far_share, subtract_noise
+        microphones.check_microphone(self)
+        heard = microphones.listening(context, microphone, far_share)
+        self.noise = NoiseSubtraction(heard.features, subtract_noise)
+        self.context = replace(heard, features=self.noise)
+        self.r, self.components, self.reg, self.tol = r, components, reg, tol
         self.smote, self.smote_ratio, self.smote_neighbours = smote, smote_ratio, smote_neighbours
+        check_factor(self, "subtract_noise")
         must_be(self, "r", 0 <= r <= 1, "in [0, 1]")
         must_be(self, "components", type(components) is int and components >= 1, "a whole number from 1")
         must_be(self, "reg", reg > 0, "above 0")
@@ -81,9 +98,13 @@ class TwfrGmm:
     def front_end(self) -> FrontEnd:
         return PRESETS["twfr"].at(self.context.rate)
 
+    def suits(self, train: pd.DataFrame) -> str:
+        return microphones.why_unheard(self.microphone, train) or why_unsuited(self, train)
+
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         if len(train) == 0:
             raise AsdRayError("TwfrGmm learns from clips but got none; check the training split of this machine")
+        self.noise.learn(self.front_end, train, self.context.device)
         vectors = self._vectors(train)
         mixtures, likelihood, count = {}, 0.0, 0
         for key, positions in _ids(train).items():
@@ -107,14 +128,16 @@ class TwfrGmm:
         state: State = {}
         for (machine, id), learned in training.require_fitted(self, self._mixtures or None, "state").items():
             state.setdefault(machine, {})[id] = dict(learned)
-        return state
+        return state | self.noise.state()
 
     def load(self, state: State) -> None:
         self._mixtures = {
             (machine, id): {name: tensor.cpu() for name, tensor in tensors.items()}
             for machine, ids in state.items()
+            if machine != NOISE_STATE
             for id, tensors in ids.items()
         }
+        self.noise.load(state)
 
     def _vectors(self, clips: ClipSet) -> Floats:
         """[clips, mels]. Clips of equal length are sorted together."""
@@ -146,12 +169,16 @@ class TwfrGmm:
         vectors = [np.empty((0, *self.front_end.shape))]
         if len(target) >= 2 and missing > 0:
             shortest = int(target.lengths.min())
-            waves = np.stack([target.samples(i)[:shortest] for i in range(len(target))])
+            heard = microphones.heard_channels(target, self.microphone)
+            waves = np.stack([np.concatenate([on.samples(i)[:shortest] for on in heard]) for i in range(len(target))])
             target_waves = torch.from_numpy(waves.astype(np.float32) / np.float32(FULL_SCALE))
             generator = self.context.generator()
             for start in range(0, missing, BLOCK):
                 synthetic = interpolated(target_waves, min(BLOCK, missing - start), self.smote_neighbours, generator)
-                frames = self.front_end(synthetic.to(self.context.device))
+                both = synthetic.to(self.context.device)
+                on_each = [both[:, at : at + shortest] for at in range(0, both.shape[1], shortest)]
+                frames = microphones.of_waves(self.front_end, on_each, self.far_share)
+                frames = self.noise.subtracted(frames, str(target.frame["machine"].iloc[0]))
                 vectors.append(time_weighted(frames.cpu().numpy(), self.r))
         return np.concatenate(vectors)
 

@@ -20,6 +20,8 @@ from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.backends import Backend, Backends, Gmm, ids_of, parse_backends, targets_of
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import ArcFace
+from asd_ray.detectors.parts.microphones import FAR_CHANNEL, subtracted_embeddings
+from asd_ray.detectors.parts.supplemental import memory_of, new_memory
 from asd_ray.features import Windows, per_clip
 
 EPS = sys.float_info.epsilon
@@ -72,6 +74,9 @@ class Classifier:
     fitted_backends: Backends | None = None
     smote_ratio: float = 0.0
     max_windows: int = MAX_WINDOWS  # per forward pass without gradients
+    supplemental_bank: bool = False  # also compare with supplemental clips: the variant of `memory`
+    memory: Backends | None = None  # fitted together with the backends
+    far_share: float | None = None  # of the far microphone's embedding that is subtracted; None: it is not listened to
 
     def parameters(self) -> list[nn.Parameter]:
         """All trainable parameters of net and head."""
@@ -122,6 +127,8 @@ class Classifier:
         scores, embeddings = self._scores(clips)
         if self.backend_names:
             scores |= self._fit_backends().score(embeddings, ids_of(clips))
+        if self.supplemental_bank:
+            scores |= self.fitted_memory().score(embeddings, ids_of(clips))
         return {name: training.as_scores(values) for name, values in scores.items()}
 
     def embeddings(self, clips: ClipSet) -> npt.NDArray[np.floating]:
@@ -134,6 +141,7 @@ class Classifier:
             "head": training.cpu_weights(self.head),
             "classes": {str(number): name for number, name in enumerate(self.classes.names)},
             "banks": self._fit_backends().state() if self.backend_names else {},
+            **({"memory": self.fitted_memory().state()} if self.supplemental_bank else {}),
         }
 
     def load(self, state: State) -> None:
@@ -141,11 +149,22 @@ class Classifier:
         self.head.load_state_dict(state["head"])
         self.fitted_backends, self.train = self._new_backends(), None
         self.fitted_backends.load(state["banks"])
+        if self.supplemental_bank:
+            self.memory = new_memory()
+            self.memory.load(state["memory"])
 
     @full_float32()  # also in `fit`, for what clips are compared with
     @torch.inference_mode()
     def _scores(self, clips: ClipSet) -> tuple[dict[str, Tensor], Tensor]:
-        """The mean scores of each clip's windows, and its mean embedding.
+        """The mean scores of each clip's windows, and its mean embedding, less that of the far microphone."""
+        scores, embeddings = self._of_windows(clips)
+        if self.far_share is not None and len(clips):
+            far = self._of_windows(clips.on_channel(FAR_CHANNEL))[1]
+            embeddings = subtracted_embeddings(embeddings, far, self.far_share)
+        return scores, embeddings
+
+    def _of_windows(self, clips: ClipSet) -> tuple[dict[str, Tensor], Tensor]:
+        """The means over each clip's windows.
 
         Classes of the head beyond `classes`, such as those of warped images, are never a clip's own class.
         """
@@ -175,10 +194,20 @@ class Classifier:
         if self.fitted_backends is None:
             assert self.train is not None
             backends = self._new_backends()
-            if self.backend_names:
-                backends.fit(self._scores(self.train)[1], ids_of(self.train), targets_of(self.train))
+            if self.backend_names or self.supplemental_bank:
+                embeddings = self._scores(self.train)[1]
+                if self.backend_names:
+                    backends.fit(embeddings, ids_of(self.train), targets_of(self.train))
+                if self.supplemental_bank:
+                    self.memory = memory_of(self.train, embeddings, lambda clips: self._scores(clips)[1])
             self.fitted_backends = backends
         return self.fitted_backends
+
+    def fitted_memory(self) -> Backends:
+        """The backend on supplemental clips, fitted with the others if they are not fitted yet."""
+        self._fit_backends()
+        assert self.memory is not None
+        return self.memory
 
     def _new_backends(self) -> Backends:
         width = next(iter(self.head.parameters())).shape[-1]

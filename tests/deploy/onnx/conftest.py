@@ -51,7 +51,7 @@ def _one_thread(one_thread: None) -> None:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipSet, ClipSet]:
     """Training clips of two ids of the demo set's fan, and test clips with and without faults."""
     folder = tmp_path_factory.mktemp("demo")
-    make_demo(folder / "data", size="tiny", machines=["fan"], seconds=SECONDS)
+    make_demo(folder / "data", size="tiny", machines=["fan"], seconds=SECONDS, supplemental=True)
     bank = open_bank(folder / "data", cache=folder / "cache", workers=1)
     train, test = (bank.select(split=split) for split in ("train", "test"))
     train, test = (clips.take(clips.frame["id"].isin(["00", "02"]).to_numpy()) for clips in (train, test))

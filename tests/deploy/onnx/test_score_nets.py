@@ -12,6 +12,7 @@ from asd_ray.deploy.onnx.errors import CannotExport
 from asd_ray.deploy.onnx.families import EXPORTERS, score_net
 from asd_ray.detectors import Context, Detector
 from asd_ray.detectors.families.embedding_knn import EmbeddingKnn
+from asd_ray.detectors.families.twfr_gmm import TwfrGmm
 from tests.deploy.onnx.conftest import New, assert_same, id_numbers, waves_of
 
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
@@ -45,6 +46,9 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("twfr_gmm", {}),
     ("twfr_gmm", {"r": 0.9}),
     ("twfr_gmm", {"r": 0.0}),
+    ("autoencoder", {"subtract_noise": 1.0}),
+    ("embedding_knn", {"supplemental_class": True, "supplemental_bank": True, "branches": "stft", "backends": "knn"}),
+    ("twfr_gmm", {"subtract_noise": 2.0}),
 ]
 
 
@@ -90,6 +94,15 @@ def test_a_machine_with_one_id(name: str, fitted: New, demo: tuple[ClipSet, Clip
     expected = detector.score(clips)  # also of clips of another id
     for variant, values in scores_of(detector, clips).items():
         assert_same(variant, values, expected[variant])
+
+
+def test_noise_of_several_machines_is_not_subtracted_by_a_graph(demo: tuple[ClipSet, ClipSet]) -> None:
+    detector = TwfrGmm(Context(), subtract_noise=1.0)
+    list(detector.fit(demo[0]))
+    (noise,) = detector.noise.noise.values()
+    detector.noise.noise["pump"] = noise
+    with pytest.raises(CannotExport, match="subtracts the noise of several machines"):
+        score_net(detector)
 
 
 def test_a_length_that_has_no_short_transform_is_named(demo: tuple[ClipSet, ClipSet]) -> None:

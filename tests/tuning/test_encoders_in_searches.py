@@ -1,0 +1,69 @@
+"""Searches of `pretrained`: what is drawn, what is refused, and what a bundle says without the user's file."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asd_ray import AsdRayError, Bundle, Dataset, Run
+from asd_ray.clips.demo import make_demo
+from asd_ray.detectors.encoders.loading import encoder_name
+from asd_ray.detectors.state_file import from_bytes
+from asd_ray.families import family
+from asd_ray.families.drawing import first_draw
+from asd_ray.search import main
+from asd_ray.tuning.family_choice import spaces_by_family
+
+HOW: dict[str, Any] = {"serial": True, "quiet": True}
+
+
+def test_only_brought_encoders_are_drawn_and_named_by_content(encoder_weights: Path, tmp_path: Path) -> None:
+    ast = str(encoder_weights / "ast")
+    other = tmp_path / "onnx.onnx"
+    other.write_bytes(b"not read before a trial")
+    names = {"ast": encoder_name("ast", ast), "onnx": encoder_name("onnx", str(other))}
+    space = spaces_by_family((), [family("pretrained")], {}, {"ast": ast, "onnx": str(other)})["pretrained"]
+    first = first_draw(space)
+    assert first.params == {**space.paper, "encoder": "ast", "pretrained": names["ast"]}
+    assert first.distributions["encoder"].choices == ("ast", "onnx")  # type: ignore[attr-defined]
+    none = spaces_by_family((), [family("pretrained")], {}, {})["pretrained"]
+    assert first_draw(none).params == none.paper
+    assert len(first_draw(none).distributions["encoder"].choices) == 11  # type: ignore[attr-defined]
+
+
+def test_a_search_runs_and_its_bundle_needs_the_file(
+    encoder_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_demo(tmp_path / "demo", size="tiny", machines=["fan"])
+    data, run = Dataset(tmp_path / "demo", cache=tmp_path / "cache"), Run(tmp_path / "run")
+    own = tmp_path / "weights"
+    shutil.copytree(encoder_weights, own)
+    name = encoder_name("ast", str(own / "ast"))
+    run.search(data, "fan", families="pretrained", trials=3, weights={"ast": own / "ast"}, **HOW)
+    records = run.records()
+    assert [record.status for record in records] == ["complete"] * 3
+    assert {record.params["pretrained"] for record in records} == {name}
+    assert {record.params["encoder"] for record in records} == {"ast"}
+    run.ensemble("fan", "best_single")
+    monkeypatch.setenv("ASD_RAY_WEIGHTS", str(own))
+    bundle = run.bundle("fan", tmp_path / "fan.bundle")
+    clip = next((tmp_path / "demo").rglob("test/*.wav"))
+    score = bundle.score(clip, id="00").score
+    [state] = (tmp_path / "fan.bundle").rglob("*.safetensors")
+    assert set(from_bytes(state.read_bytes(), "the state")[0]) == {"backends"}, "no weights of the encoder"
+    assert Bundle.load(bundle.folder).score(clip, id="00").score == score
+    shutil.rmtree(own / "ast")
+    with pytest.raises(AsdRayError, match=f"no file of the encoder {name} is named; bring the folder of a model"):
+        Bundle.load(bundle.folder)
+
+
+def test_without_weights_nothing_is_left_to_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_demo(tmp_path / "demo", size="tiny", machines=["fan"])
+    words = ["fan", "--data", str(tmp_path / "demo"), "--run", str(tmp_path / "run"), "--families", "pretrained"]
+    assert main([*words, "--serial"]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "nothing is left to search" in error
+    assert "pretrained of fan: it needs pretrained weights, and none of an encoder are brought" in error
