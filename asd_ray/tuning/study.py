@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from asd_ray.detectors import Family
 from asd_ray.families import Resources, Space
 from asd_ray.families.drawing import draw, first_draw, paper_draw, redraw
+from asd_ray.families.weights import PARAMETER
 from asd_ray.ledger import Settings, TrialRecord
 from asd_ray.ledger.record import FIXED
 from asd_ray.tuning.halving import Halving
@@ -227,7 +228,12 @@ class Study:
             self._numbers.discard(spec.number)
 
     def _is_papers(self, params: dict[str, Any]) -> bool:
-        """Whether these are the paper's parameters on each machine. A stored flag is of the PAPER of its time."""
+        """Whether these are the paper's parameters on each machine. A stored flag is of the PAPER of its time.
+
+        Where no trial can run without weights of the user, their name makes no difference.
+        """
+        if self.space.needs_weights:
+            params = {name: value for name, value in params.items() if name != PARAMETER}
         settings = [self.space.on([machine], self.settings.year).setting for machine in self.machines]
         given = effective(params, self.settings)
         return all(given == effective(setting, self.settings) for setting in settings)

@@ -39,7 +39,6 @@ from asd_ray.features import Features, FrontEnd
 from asd_ray.features._base import FULL_SCALE, must_be
 from asd_ray.features.direct import FeatureSource
 
-STREAM = 2025  # of random numbers; the families' own streams have small numbers
 KINDS = (CLEAN, NOISE)  # the further classes, in their order
 VARIANT = "knn_supplemental"
 LEVELS_DB = (0.0, 20.0)  # the wave over the noise that is mixed into it
