@@ -113,6 +113,7 @@ SETUPS: dict[str, dict[str, Any]] = {
     },
     "complex_net": {"smaller": {"width_factor": 0.1, "frames": 32, "test_hop": 16, "lr": 0.003}},
     "embedding_knn": {"smaller": {"seconds": 1.0}, "calm": {"lr": 1e-5}},
+    "finetuned": {"smaller": {"encoder": "ast", "seconds": 1.0, "rank": 2, "lr": 0.003}, "calm": {"lr": 1e-5}},
     # Of 512 hidden units, the ratio of densities turns over with some seeds (AUC .25); of 64 it is .44 or more in ten.
     "flow_aff": {"smaller": {"hidden": 64}},
     # Without the adversary the loss falls with every seed, but the scores of codes have an AUC of .23 to .93.

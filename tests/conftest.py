@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .hostile import Verbs
     from .s3_server import S3Server
 
-NEED_WEIGHTS = {"pretrained"}  # families
+NEED_WEIGHTS = {"finetuned", "pretrained"}  # families
 SHARED = Path(__file__).parents[2] / "shared"
 
 

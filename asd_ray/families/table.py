@@ -8,6 +8,7 @@ FAMILIES: dict[str, str] = {
     "autoencoder": "asd_ray.detectors.families.autoencoder:Autoencoder",
     "complex_net": "asd_ray.detectors.families.complex_net:ComplexNet",
     "embedding_knn": "asd_ray.detectors.families.embedding_knn:EmbeddingKnn",
+    "finetuned": "asd_ray.detectors.families.finetuned:Finetuned",
     "flow_aff": "asd_ray.detectors.families.flow_aff:FlowAff",
     "ganomaly": "asd_ray.detectors.families.ganomaly:Ganomaly",
     "group_made": "asd_ray.detectors.families.group_made:GroupMade",

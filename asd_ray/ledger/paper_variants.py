@@ -22,6 +22,8 @@ PAPER_VARIANTS: dict[str, tuple[str, ...]] = {
     "complex_net": ("nll",),
     # Wilkinghoff 2023: the cosine distance to the nearest target clip or k-means centre.
     "embedding_knn": ("kmeans",),
+    # Zheng et al. 2024 are known to us by the abstract. The repetition by ASDKit takes the nearest normal clips.
+    "finetuned": ("knn",),
     # Known from the abstract alone: the likelihood under the clip's own id. `nll_ratio` is ours.
     "flow_aff": ("nll",),
     # The difference of the codes is the paper's. It is about images; the mean over a clip's windows is our choice.

@@ -62,7 +62,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_what_is_checked() -> None:
-    assert len(FAMILIES) == 13
+    assert len(FAMILIES) == 14
     assert len(CHECKS) == 20
     assert {check.__name__ for check in CHECKS} == {name for name in vars(suite) if name.startswith("check_")}
 

@@ -20,6 +20,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "aegan_ad": {"epochs": 1, "channels": 2, "latent": 4, "hop": 40, "batch_size": 4},
     "complex_net": {"epochs": 1, "width_factor": 0.05, "frames": 20, "batch_size": 4},
     "embedding_knn": {"epochs": 1, "seconds": 1.0, "batch_size": 4, "sub_clusters": 2, "branches": "fft"},
+    "finetuned": {"encoder": "ast", "epochs": 1, "seconds": 1.0, "batch_size": 4, "rank": 2},
     "ganomaly": {"epochs": 1, "channels": 2, "latent": 4, "hop": 40, "batch_size": 4},
     "id_classifier": {"epochs": 1, "batch_size": 4},
     "pretrained": {"encoder": "ast"},
@@ -41,7 +42,7 @@ def bank(bank_of: Callable[[dict[str, npt.NDArray[np.floating]]], Bank]) -> Bank
     )
 
 
-def test_seven_families_have_embeddings() -> None:
+def test_eight_families_have_embeddings() -> None:
     assert sorted(name for name in FAMILIES if hasattr(family(name).detector, "embeddings")) == sorted(QUICK)
 
 

@@ -26,7 +26,16 @@ MORE = [
 RUNS = [*FAMILIES, *MORE]
 ON_THE_CPU = {"twfr_gmm"}  # sorts and fits with numpy and scikit-learn; only its features are made on the device
 WITHOUT_STEPS = {"pretrained"}  # it trains nothing
-WITH_EMBEDDINGS = {"aegan_ad", "complex_net", "embedding_knn", "ganomaly", "id_classifier", "pretrained", "stgram"}
+WITH_EMBEDDINGS = {
+    "aegan_ad",
+    "complex_net",
+    "embedding_knn",
+    "finetuned",
+    "ganomaly",
+    "id_classifier",
+    "pretrained",
+    "stgram",
+}
 WITH_MAPS = {"aegan_ad", "autoencoder", "group_made", "idnn"}
 
 

@@ -65,7 +65,7 @@ def test_a_space_that_suggests_nothing_has_a_draw_without_distributions() -> Non
 
 
 def test_the_paper_s_setting_of_every_family_is_a_draw_of_its_space() -> None:
-    assert len(FAMILIES) == 13
+    assert len(FAMILIES) == 14
     for name in FAMILIES:
         space = family(name).search_space()
         draw = redraw(space, space.paper)

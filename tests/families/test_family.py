@@ -58,7 +58,7 @@ def test_every_family_ships_a_search_space(name: str) -> None:
 def test_every_search_space_that_ships_belongs_to_a_family() -> None:
     files = {path.stem for path in shipped("search_spaces").glob("*.py")}
     assert files == set(FAMILIES)
-    assert len(files) == 12
+    assert len(files) == 14
 
 
 def test_a_users_family_is_a_module_and_a_class(module: Module) -> None:

@@ -27,11 +27,16 @@ def test_every_shipped_family_is_in_the_table() -> None:
     assert list(PAPER_VARIANTS) == list(FAMILIES)
 
 
-@pytest.mark.parametrize("name", PAPER_VARIANTS)
+@pytest.mark.parametrize("name", GOLDEN)
 def test_a_family_gives_the_variants_that_the_table_names(name: str) -> None:
     given, named = set(GOLDEN[name]["scores"]), set(PAPER_VARIANTS[name])
     assert named <= given
     assert papers_own(name, given) == (named or given)
+
+
+@pytest.mark.parametrize("name", sorted(PAPER_VARIANTS.keys() - GOLDEN.keys()))
+def test_a_family_on_weights_of_the_user_has_the_backend_that_the_table_names(name: str) -> None:
+    assert set(PAPER_VARIANTS[name]) <= set(family(name).search_space().paper["backends"].split(","))
 
 
 def test_the_page_of_families_has_the_same_scores() -> None:

@@ -29,6 +29,7 @@ EXPORTERS: dict[str, Callable[[Any], ScoreNet]] = {
 }
 WHY_NOT: dict[str, str] = {
     "anogan": "its score is a search by gradient descent, and a graph of ONNX has no gradients",
+    "finetuned": "the file would hold the encoder's weights, which are the user's",
     "pretrained": "its file would hold the encoder's weights, which are the user's, and packages trace differently",
 }
 OWN_CLASS = "its class has no exporter"

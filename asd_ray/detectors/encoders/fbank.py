@@ -40,7 +40,8 @@ class KaldiFbank(nn.Module):
         windows = windows - windows.mean(2, keepdim=True)
         windows = windows - EMPHASIS * pad(windows, (1, 0), mode="replicate")[..., :-1]
         spectra = torch.fft.rfft(windows * self.window, n=self.n_fft).abs().square()
-        powers: Tensor = spectra @ self.filters
+        with torch.autocast(waves.device.type, enabled=False):  # bfloat16 is too coarse for a logarithm of powers
+            powers: Tensor = spectra @ self.filters
         return powers.clamp_min(FLOOR).log()
 
 

@@ -26,4 +26,5 @@ class MelSpectra(nn.Module):
     def forward(self, waves: Tensor) -> Tensor:
         window, filters = self.window.to(waves.dtype), self.filters.to(waves.dtype)
         spectra = torch.stft(waves, self.n_fft, self.hop, window=window, pad_mode="reflect", return_complex=True)
-        return (spectra.abs().square().transpose(1, 2) @ filters).clamp_min(FLOOR)
+        with torch.autocast(waves.device.type, enabled=False):  # bfloat16 is too coarse for a logarithm of powers
+            return (spectra.abs().square().transpose(1, 2) @ filters).clamp_min(FLOOR)

@@ -65,3 +65,15 @@ def warped(images: Tensor, matrices: Tensor, numbers: Tensor) -> Tensor:
 def warped_labels(labels: Tensor, numbers: Tensor, classes: int) -> Tensor:
     """Each warp of each of `classes` is a class of its own; with matrix 0 the labels stay the same."""
     return labels + classes * numbers
+
+
+def partners(
+    count: int, mix: float, alpha: float, rng: np.random.Generator, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor]:
+    """For each sample of a batch the position of one to mix it with, and its own weight: 1 for those not mixed.
+
+    `mix` is the part of the samples that are mixed, in proportions from Beta(`alpha`, `alpha`).
+    """
+    weights = mixing_weights(count, alpha, rng, device)
+    is_mixed = to_device(torch.from_numpy(rng.random(count) < mix), device)
+    return to_device(torch.from_numpy(rng.permutation(count)), device), torch.where(is_mixed, weights, 1)

@@ -183,7 +183,7 @@ def run_epochs(
         raise AsdRayError(
             f"training needs at least {MIN_VECTORS} vectors but got {count}; use more clips or longer ones"
         )
-    device = next(nets[0].parameters()).device
+    device = next(weight for net in nets for weight in net.parameters()).device
     with kept_memory() if device.type == "cpu" else nullcontext():
         for epoch in range(1, epochs + 1):
             for net in nets:
