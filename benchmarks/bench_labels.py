@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from threadpoolctl import threadpool_limits
 
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.clips.demo import make_demo
@@ -101,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a clip")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
+    threadpool_limits(1)  # as in the trials of a search
     machines, stored = args.machines.split(","), args.folder / "outcomes.jsonl"
     banks = []
     for hide in (False, True):
@@ -150,10 +152,11 @@ def run() -> Iterator[_timing.Row]:
         pseudo_labels.spectrum_statistics(clips, context)  # stores the features
         statistics = _timing.seconds(lambda: pseudo_labels.spectrum_statistics(clips, context)) / len(clips)
     for method in ("ward", "vq"):
-        ratio, own, reference = _timing.compare(
-            lambda method=method: pseudo_labels.clustered(rows, CLUSTERS, method, 0),  # type: ignore[misc]
-            lambda: pseudo_labels.clustered(rows, CLUSTERS, "kmeans", 0),
-        )
+        with threadpool_limits(1):  # as in the trials of a search
+            ratio, own, reference = _timing.compare(
+                lambda method=method: pseudo_labels.clustered(rows, CLUSTERS, method, 0),  # type: ignore[misc]
+                lambda: pseudo_labels.clustered(rows, CLUSTERS, "kmeans", 0),
+            )
         detail = f"{own:.3f} s against {reference:.3f} s; statistics from the cache take {statistics * CLIPS:.2f} s"
         yield f"{method}: {CLUSTERS} pseudo-labels of {CLIPS:,} clips", "scikit-learn's k-means", ratio, detail
 
