@@ -7,8 +7,9 @@ labels choose, and of the variant `knn`, which nothing chooses. "real" learns fr
 from the same sound with its ids and attributes hidden; they are measured within the same real ids, so that all numbers
 are of the same pairs of clips. In "none" a machine has one class. `id_classifier` then learns to recognise its warps;
 the losses of the other families are constant, so their nets are those of a random start. Families that need no labels
-are printed as a reference. The settings are those of `benchmarks/demo_families.py`. What is done is kept in FOLDER, so
-the same command continues after a stop. `python -m benchmarks labels` measures the speed instead.
+are printed as a reference. The settings are those of `benchmarks/demo_families.py`, with the backend `knn` alone. What
+is done is kept in FOLDER, so the same command continues after a stop. `python -m benchmarks labels` measures the speed
+instead.
 """
 
 from __future__ import annotations
