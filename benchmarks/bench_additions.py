@@ -26,6 +26,14 @@ ADDITIONS: Mapping[str, Mapping[str, Any]] = {
     "as it was": {},
     "trainable centres": {"learned": True},
     "AdaProj": {"head": "adaproj"},
+    "short and long windows": {"branches": "multi"},
+    "FeatEx": {"featex": 0.5},
+    "subspace loss": {"branch_losses": 1.0},
+    "SpecAug": {"spec_masks": 1},
+    "balanced domains": {"balance": 0.5},
+    "all but AdaProj": {
+        **{"learned": True, "branches": "multi", "featex": 0.5, "branch_losses": 1.0, "spec_masks": 1, "balance": 0.5}
+    },
 }
 
 

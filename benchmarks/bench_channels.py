@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     machines, stored, cache = args.machines.split(","), args.folder / "outcomes.jsonl", args.folder / "cache"
     demo = make_demo(
-        args.folder / f"demo-{args.size}-{args.seconds:g}",
+        args.folder / "-".join(["demo", args.size, f"{args.seconds:g}", *machines]),
         size=args.size,
         machines=machines,
         seconds=args.seconds,

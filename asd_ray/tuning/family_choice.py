@@ -113,6 +113,8 @@ def notes_of_weights(config: SearchConfig, families: Sequence[Family]) -> Iterat
                 if first.get(parameter) != net and (config.trials == 1 or parameter in space.fixed):
                     continue
                 name = space.weights.get(parameter, {}).get(net)
+                if name is None and space.needs_weights:
+                    continue  # it is never drawn
                 how = (
                     f"starts from the pretrained weights {name}"
                     if name

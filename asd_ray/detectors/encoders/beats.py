@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from asd_ray._torchaudio import load as load_torchaudio
-from asd_ray.detectors.encoders.checkpoint import Config, blocks_of, filled, read_checkpoint, without_prefix
+from asd_ray.detectors.encoders.checkpoint import Config, blocks_of, explained, filled, read_checkpoint, without_prefix
 from asd_ray.detectors.encoders.encoder import Encoder
 from asd_ray.detectors.encoders.fbank import KaldiFbank
 from asd_ray.errors import AsdRayError
@@ -78,7 +78,8 @@ def build(net: str, path: str) -> Encoder:
     made: BeatsEncoder = filled(
         lambda: _net(config, weights), weights, path, EXPECTED, ("patch_embedding_pad", "raw2fbank_pad")
     )
-    return Beats(made, float(config.get("fbank_mean", MEAN)), float(config.get("fbank_std", DEVIATION)))
+    with explained(path, EXPECTED):
+        return Beats(made, float(config.get("fbank_mean", MEAN)), float(config.get("fbank_std", DEVIATION)))
 
 
 def _net(config: Config, weights: dict[str, Tensor]) -> BeatsEncoder:

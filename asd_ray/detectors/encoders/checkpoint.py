@@ -67,17 +67,23 @@ def filled(build: Callable[[], Net], weights: Weights, path: str, expected: str,
 
     The random numbers of the process stay as they are, and what the package prints is not shown.
     """
+    with explained(path, expected), torch.random.fork_rng(devices=[]), quiet():
+        net = build()
+        missing = sorted(set(net.state_dict()) - set(weights))
+        missing = [name for name in missing if not name.startswith(unused)]
+        if missing:
+            raise _another(path, f"it lacks {len(missing)} tensors, such as {missing[0]}", expected)
+        nn.Module.load_state_dict(net, weights, strict=False)
+    return net
+
+
+@contextlib.contextmanager
+def explained(path: str, expected: str) -> Iterator[None]:
+    """One message for what a package raises if a config or weights are not those of its net."""
     try:
-        with torch.random.fork_rng(devices=[]), quiet():
-            net = build()
-            missing = sorted(set(net.state_dict()) - set(weights))
-            missing = [name for name in missing if not name.startswith(unused)]
-            if missing:
-                raise _another(path, f"it lacks {len(missing)} tensors, such as {missing[0]}", expected)
-            nn.Module.load_state_dict(net, weights, strict=False)
+        yield
     except (RuntimeError, ValueError, TypeError, LookupError, AssertionError, ArithmeticError, MemoryError) as error:
         raise _another(path, f"{type(error).__name__}: {error}", expected) from error
-    return net
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from asd_ray._torchaudio import load as load_torchaudio
-from asd_ray.detectors.encoders.checkpoint import Config, blocks_of, by_step, filled, read_checkpoint
+from asd_ray.detectors.encoders.checkpoint import Config, blocks_of, by_step, explained, filled, read_checkpoint
 from asd_ray.detectors.encoders.encoder import Encoder
 
 load_torchaudio()  # dasheng imports it, and cannot beside a torch without CUDA
@@ -72,7 +72,11 @@ class Dasheng(Encoder):
 def build(net: str, path: str) -> Encoder:
     """The encoder of a checkpoint, as ``Dasheng.from_pretrained`` of the package builds it."""
     config, weights = read_checkpoint(path, "config", EXPECTED)
-    return Dasheng(filled(lambda: _net(config, weights), weights, path, EXPECTED))
+    with explained(path, EXPECTED):
+        encoder = Dasheng(filled(lambda: _net(config, weights), weights, path, EXPECTED))
+        if encoder.steps < 1 or encoder.bands < 1:
+            raise ValueError("config has a target_length or n_mels below one patch")
+    return encoder
 
 
 def _net(config: Config, weights: dict[str, Tensor]) -> Net:

@@ -59,8 +59,8 @@ class Embedded(FrontEnd):
     @property
     def shape(self) -> tuple[int, ...]:
         """Layers, bands, width."""
-        encoder = self.encoder("cpu")
-        return encoder.layers, min(self.most_bands, encoder.bands), encoder.width
+        layers, bands, width = _sizes(self.pretrained, self.path)
+        return layers, min(self.most_bands, bands), width
 
     def encoder(self, device: str) -> Encoder:
         return _encoder(self.pretrained, self.path, device)
@@ -89,3 +89,11 @@ def _means(values: Tensor, parts: int) -> Tensor:
 def _encoder(pretrained: str, path: str, device: str) -> Encoder:
     net = pretrained.partition(":")[0]
     return load_encoder(pretrained, {net: path} if path else {}).to(device)
+
+
+@lru_cache(maxsize=64)
+def _sizes(pretrained: str, path: str) -> tuple[int, int, int]:
+    """Layers, bands and width. They are kept, because they are asked for with each batch, also beside a GPU's encoder,
+    and for each entry of the cache: the encoder itself is then not loaded again."""
+    encoder = _encoder(pretrained, path, "cpu")
+    return encoder.layers, encoder.bands, encoder.width

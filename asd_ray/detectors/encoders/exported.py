@@ -57,6 +57,11 @@ class Exported(Encoder):
         return self._counts[samples]
 
     def encode(self, waves: Tensor) -> Tensor:
+        if waves.shape[1] != (self.samples or waves.shape[1]):
+            raise AsdRayError(
+                f"{self.path}: it takes waves of {self.samples} samples, but there are {waves.shape[1]}; leave shorter "
+                "clips out, or export it with a dynamic number of samples"
+            )
         batch = self.batch or len(waves)
         parts = [self._run(part, batch)[: len(part)] for part in torch.split(waves, batch)]
         return torch.cat(parts)

@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 
 from asd_ray._torchaudio import load as load_torchaudio
-from asd_ray.detectors.encoders.checkpoint import blocks_of, by_step, filled, quiet, read_checkpoint, without_prefix
+from asd_ray.detectors.encoders.checkpoint import (
+    blocks_of,
+    by_step,
+    explained,
+    filled,
+    quiet,
+    read_checkpoint,
+    without_prefix,
+)
 from asd_ray.detectors.encoders.encoder import Encoder
 
 load_torchaudio()  # hear21passt imports it, and cannot beside a torch without CUDA
@@ -84,7 +92,11 @@ def build(net: str, path: str) -> Encoder:
     weights = without_prefix(weights, "patch_embed.proj.weight", ("net.", "model."))
     made = filled(lambda: _net(weights), weights, path, EXPECTED, ("head.", "head_dist."))
     steps = made.patch_embed.grid_size[1]
-    return Passt(made, int(config.get("hop", HOP_OF_STEPS.get(steps, HOP))))
+    with explained(path, EXPECTED):
+        hop = int(config.get("hop", HOP_OF_STEPS.get(steps, HOP)))
+        if not 1 <= hop <= RATE:
+            raise ValueError(f"config has hop = {hop}, but it is in samples, from 1 to {RATE}")
+        return Passt(made, hop)
 
 
 def _net(weights: dict[str, Tensor]) -> package.PaSST:

@@ -200,6 +200,8 @@ def _tensor(content: bytes, meta: Mapping[str, Any]) -> Tensor:
     if meta["layout"] != STRIDED:
         raise NotReadable("a weight is no dense tensor")
     sizes, strides = ([size["as_int"] for size in meta[key]] for key in ("sizes", "strides"))
+    if math.prod(sizes) * dtype.itemsize > len(content):
+        raise NotReadable("a weight has more values than its bytes hold")
     if not content:
         return torch.zeros(sizes, dtype=dtype)
     flat = torch.frombuffer(bytearray(content), dtype=dtype)

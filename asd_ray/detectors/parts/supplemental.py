@@ -43,6 +43,7 @@ STREAM = 2025  # of random numbers; the families' own streams have small numbers
 KINDS = (CLEAN, NOISE)  # the further classes, in their order
 VARIANT = "knn_supplemental"
 LEVELS_DB = (0.0, 20.0)  # the wave over the noise that is mixed into it
+STREAM = 2025  # of the random numbers of NoiseMix, beside the seed; families use small numbers for streams of theirs
 LEFT = 0.01  # share of the power that subtraction leaves
 NOISE_STATE = "subtracted/noise"  # in a detector's state; no machine can have this name
 COUNTS = "supplemental"  # of `attrs` of the table that `suits` gets

@@ -21,7 +21,7 @@ from asd_ray.families import family
 from asd_ray.features import FeatureCache
 from asd_ray.features._base import FULL_SCALE
 
-BACKENDS = "knn_ldn,kmeans,gmm,pca,knn_mix,knn_dn,bands,knn_exit"
+BACKENDS = "knn_ldn,kmeans,gmm,pca,knn_dn,bands"  # test_score_nets has the others
 SMALL: dict[str, dict[str, Any]] = {  # settings that are fitted and exported in seconds
     "aegan_ad": {"hop": 8, "channels": 4, "latent": 8},
     "anogan": {"hop": 8, "channels": 4, "latent": 8},

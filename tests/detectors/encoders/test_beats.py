@@ -158,6 +158,7 @@ def test_other_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
         "layers": {"encoder_layers": 40},
         "heads": {"encoder_attention_heads": 5},
         "width": {"embed_dim": 10**9},
+        "mean": {"fbank_mean": "high"},
     }.items():
         torch.save(content | {"cfg": content["cfg"] | change}, tmp_path / f"{name}.pt")
         refused(build, "beats", tmp_path / f"{name}.pt", "no such encoder", "give a published checkpoint")

@@ -138,7 +138,13 @@ def test_other_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
     path = checkpoint(tmp_path / "good.pt")
     check_refusals(build, "dasheng", path, tmp_path)
     content = torch.load(path, weights_only=True)
-    for name, change in {"depth": {"depth": 40}, "heads": {"num_heads": 5}, "mels": {"n_mels": "many"}}.items():
+    wrong = {
+        "depth": {"depth": 40},
+        "heads": {"num_heads": 5},
+        "mels": {"n_mels": "many"},
+        "length": {"target_length": 2},
+    }
+    for name, change in wrong.items():
         torch.save(content | {"config": content["config"] | change}, tmp_path / f"{name}.pt")
         refused(build, "dasheng", tmp_path / f"{name}.pt", "no such encoder", "give a published checkpoint")
     del content["config"]["num_heads"]

@@ -139,6 +139,7 @@ def test_fixed_sizes(tmp_path: Path, net_name: str) -> None:
     sound = waves(40_000)
     assert encoder.frames(40_000) == 2 * encoder.frames(16_000) == 2 * 98
     assert encoder.frames(15_999) == 0
+    refused(lambda *_: encoder(sound[:, :15_999]), net_name, path, "takes waves of 16000 samples, but there are 15999")
     with torch.no_grad():
         expected = torch.cat([own(sound[:, :16_000]), own(sound[:, 16_000:32_000])], 2)
         torch.testing.assert_close(encoder(sound), expected, atol=1e-5, rtol=1e-5)
@@ -206,6 +207,21 @@ def test_a_program_may_call_operations_on_tensors_only(good: Path, tmp_path: Pat
 
     other = rewritten(good, tmp_path / "other.pt2", {MODEL: change})
     refused(build, "exported", other, target, "no operation of torch on tensors alone")
+
+
+@pytest.mark.parametrize(
+    "meta", [{"sizes": [10**9], "strides": [0]}, {"sizes": [2], "strides": [2]}, {"sizes": [2], "strides": [-1]}]
+)
+def test_a_weight_is_not_larger_than_its_bytes(good: Path, tmp_path: Path, meta: dict[str, list[int]]) -> None:
+    def change(content: bytes) -> bytes:
+        config = json.loads(content)
+        item = next(item for item in config["config"].values() if item["tensor_meta"]["sizes"] == [{"as_int": WIDTH}])
+        item["tensor_meta"]["storage_offset"] = {"as_int": 6}  # of 8
+        item["tensor_meta"] |= {name: [{"as_int": number} for number in numbers] for name, numbers in meta.items()}
+        return json.dumps(config).encode()
+
+    other = rewritten(good, tmp_path / "other.pt2", {"data/weights/model_weights_config.json": change})
+    refused(build, "exported", other, "it cannot be read as a program")
 
 
 def test_text_of_sizes_is_not_evaluated(good: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from asd_ray.detectors.encoders import embedded
 from asd_ray.detectors.encoders.embedded import Embedded
 from asd_ray.detectors.encoders.loading import HERE, NETS, encoder_name, load_encoder
 from asd_ray.errors import AsdRayError
@@ -60,3 +61,20 @@ def test_an_encoder_is_a_front_end_at_any_rate(
         assert found.shape == (2, segments, *shape)
         assert found.isfinite().all()
         assert found.std() > 0
+
+
+def test_the_sizes_of_an_encoder_do_not_load_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are asked for with each batch and each entry of the cache; on a GPU its encoder would be lost each time."""
+    front_ends, loaded = [], []
+    for rate in ("8000", "16000"):
+        path = test_exported.graph(tmp_path / rate, rate=rate)
+        front_ends.append(Embedded(pretrained=encoder_name("onnx", str(path)), path=str(path)))
+
+    def load(name: str, files: dict[str, str]) -> object:
+        loaded.append(name)
+        return load_encoder(name, files)
+
+    monkeypatch.setattr(embedded, "load_encoder", load)
+    for _ in range(3):
+        assert [front_end.shape for front_end in front_ends] == [(1, 1, 8)] * 2
+    assert loaded == [front_end.pretrained for front_end in front_ends]

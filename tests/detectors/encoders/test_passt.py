@@ -147,6 +147,9 @@ def test_other_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
     path = saved(tmp_path / "good.pt", own())
     check_refusals(build, "passt", path, tmp_path)
     content = torch.load(path, weights_only=True)
+    for hop in (0, "long"):
+        torch.save({"config": {"hop": hop}, "model": content}, tmp_path / "hop.pt")
+        refused(build, "passt", tmp_path / "hop.pt", "no such encoder")
     del content["blocks.1.norm1.weight"]
     torch.save(content, tmp_path / "lacks.pt")
     refused(build, "passt", tmp_path / "lacks.pt", "lacks 1 tensors, such as blocks.1.norm1.weight")
