@@ -38,7 +38,7 @@ ADDITIONS: Mapping[str, Mapping[str, Any]] = {
 
 
 def settings(epochs: int, batch_size: int, seconds: float) -> list[Setting]:
-    short = {"epochs": epochs, "batch_size": batch_size, "seconds": seconds}
+    short = {"epochs": epochs, "batch_size": batch_size, "seconds": seconds, "backends": VARIANT}
     return [Setting(name, FAMILY, {**short, **params}, VARIANT) for name, params in ADDITIONS.items()]
 
 

@@ -28,4 +28,7 @@ def space(trial: Any) -> dict[str, Any]:
     }
     if params["pooling"] == "gem":
         params["gem_p"] = trial.suggest_float("gem_p", 1.0, 8.0)
+    params["microphone"] = trial.suggest_categorical("microphone", ["near", "far", "near-far"])
+    if params["microphone"] == "near-far":
+        params["far_share"] = trial.suggest_float("far_share", 0.1, 1.0)
     return params

@@ -26,6 +26,7 @@ LATER: dict[str, dict[str, Any]] = {
     "ganomaly": {"backends": ""},
     "id_classifier": {"warp": "image", **CLASSIFIER},
     "idnn": {"subtract_noise": 0.0},
+    "pretrained": MICROPHONE,
     "stgram": {"noise_mix": 0.0, **CLASSIFIER},
     "twfr_gmm": {"subtract_noise": 0.0, **MICROPHONE},
 }

@@ -24,12 +24,7 @@ from asd_ray.families.weights import WEIGHTS_VARIABLE, weights_files
 
 HERE = "asd_ray.detectors.encoders"
 CHUNK = 1 << 22  # bytes that are hashed at once
-IN_FOLDERS = (
-    "config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "*.safetensors",
-)  # the files of a folder that count
+IN_FOLDERS = ("*.json", "*.safetensors")  # the files of a folder that count: all that transformers may read
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.encoders.embedded import Embedded
 from asd_ray.detectors.encoders.loading import NETS, encoder_name, path_of
-from asd_ray.detectors.parts import training
+from asd_ray.detectors.parts import microphones, training
 from asd_ray.detectors.parts.backends import Backends, ids_of, parse_backends, targets_of
 from asd_ray.detectors.parts.weights import is_pretrained_name
 from asd_ray.families.resources import Resources
@@ -53,7 +53,8 @@ class Pretrained:
     `pooling`: "mean", "max", "gem" with the power `gem_p`, or "statistics", mean and deviation; with "time" each
     segment is compared with those of the known clips, and the mean of its scores counts. With `bands` above 1,
     embeddings of so many bands of frequencies are joined, from low to high, as far as the net has them. With
-    `smote_ratio` above 0 the backends get interpolated target clips.
+    `smote_ratio` above 0 the backends get interpolated target clips. `microphone` and `far_share` are those of
+    `parts/microphones.py`; the far sound is subtracted in the embedding.
 
     Variants: the names of `backends`.
     """
@@ -75,9 +76,13 @@ class Pretrained:
         smote_ratio: float = 0.0,
         backends: str = BACKENDS,
         pretrained: str = "",
+        microphone: str = microphones.NEAR,
+        far_share: float = 0.5,
     ) -> None:
         self.context, self.encoder, self.layer, self.pooling = context, encoder, layer, pooling
         self.gem_p, self.bands, self.smote_ratio, self.pretrained = gem_p, bands, smote_ratio, pretrained
+        self.microphone, self.far_share = microphone, far_share
+        microphones.check_microphone(self)
         must_be(self, "encoder", encoder in NETS, f"one of {', '.join(NETS)}")
         is_of_net = pretrained == "" or is_pretrained_name(pretrained, encoder)
         must_be(self, "pretrained", is_of_net, f"weights of {encoder}, such as {encoder}:1a2b3c4d5e6f,")
@@ -95,7 +100,7 @@ class Pretrained:
     def suits(self, train: pd.DataFrame) -> str:
         """Why the family cannot be searched here: without weights there is nothing to compare."""
         if self.pretrained or self._path:
-            return ""
+            return microphones.why_unheard(self.microphone, train)
         return (
             f"it needs pretrained weights, and none of an encoder are brought; give them with --weights ENCODER=PATH, "
             f"or in the folder of ${WEIGHTS_VARIABLE}, for one of {', '.join(NETS)}"
@@ -150,6 +155,14 @@ class Pretrained:
 
     def _embeddings(self, clips: ClipSet) -> tuple[Tensor, npt.NDArray[np.intp]]:
         """[rows, dimensions] on the device, and the clip of each row: one row per clip, or per segment with "time"."""
+        heard = [self._on_channel(own) for own in microphones.heard_channels(clips, self.microphone)]
+        rows, clip = heard[0]
+        if len(heard) > 1:
+            rows = microphones.subtracted_embeddings(rows, heard[1][0], self.far_share)
+        return rows, clip
+
+    def _on_channel(self, clips: ClipSet) -> tuple[Tensor, npt.NDArray[np.intp]]:
+        """As `_embeddings`, of the channel that the clips are on."""
         features = self.context.features.get(self.front_end, clips, device=self.context.device, dtype="float16")
         layers, bands, width = features.shape
         layer, kept = round(self.layer * (layers - 1)), min(self.bands, bands)

@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from asd_ray.clips.bank import Bank
+from asd_ray.clips.bank import Bank, open_bank
+from asd_ray.conformance.workspace import Workspace, fit_on
 from asd_ray.detectors import Context
 from asd_ray.detectors.encoders import embedded
 from asd_ray.detectors.encoders.embedded import Embedded
@@ -186,3 +187,29 @@ def test_without_a_file_the_family_says_what_to_bring(bank: Bank, brought: Conte
 def test_wrong_settings_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(AsdRayError, match=message):
         Pretrained(Context(), **{"encoder": "ast", **wrong})
+
+
+def test_the_far_microphone_is_subtracted_in_the_embedding(tmp_path: Path, weights: dict[str, str]) -> None:
+    workspace = Workspace(tmp_path, channels=2)
+    bank, context = workspace.bank("plain"), replace(workspace.context(), weights=weights)
+    one = open_bank(workspace.folder / "plain", channel=1, cache=workspace.folder / "cache", workers=1)
+    of: dict[str, npt.NDArray[np.floating]] = {}
+    for microphone in ("near", "far", "near-far"):
+        detector = fit_on(Pretrained(context, encoder="ast", backends="knn", microphone=microphone), bank)
+        (of[microphone],) = detector.embeddings(bank.select(split="test")).values()  # type: ignore[attr-defined]
+    (far,) = (
+        fit_on(Pretrained(context, encoder="ast", backends="knn"), one)
+        .embeddings(  # type: ignore[attr-defined]
+            one.select(split="test")
+        )
+        .values()
+    )
+    np.testing.assert_array_equal(of["far"], far)
+    unit = {name: rows / np.linalg.norm(rows, axis=1, keepdims=True) for name, rows in of.items()}
+    np.testing.assert_allclose(of["near-far"], unit["near"] - 0.5 * unit["far"], atol=1e-6)
+
+
+def test_a_bank_of_one_channel_has_no_far_microphone(brought: Context, bank: Bank) -> None:
+    frame = bank.select(split="train").frame.assign(kept_channels=1)
+    assert "keep all: --channel all" in Pretrained(brought, encoder="ast", microphone="far").suits(frame)
+    assert Pretrained(brought, encoder="ast").suits(frame) == ""
