@@ -16,13 +16,20 @@ from asd_ray.families.weights import weights_files
 from asd_ray.tuning.config import SearchConfig
 
 
-def choose_families(names: Sequence[str | type], has_gpu: bool) -> tuple[list[Family], list[str]]:
-    """The families to search, and the names of those that are left out because there is no GPU."""
+def choose_families(
+    names: Sequence[str | type], has_gpu: bool, spaces: Mapping[str, Space] | None = None
+) -> tuple[list[Family], list[str]]:
+    """The families to search, and the names of those that are left out because there is no GPU.
+
+    Without names, a family that needs weights of the user is searched only if one of the `spaces` has some.
+    """
     if names and list(names) != ["all"]:
         families = [family(name) for name in dict.fromkeys(names)]
         _check_names(families)
         return families, []
     families = [family(name) for name in FAMILIES]
+    if spaces and not names:
+        families = [each for each in families if not each.needs_weights or any(spaces[each.name].weights.values())]
     if has_gpu or names:
         return families, []
     suited = [each for each in families if each.resources.suits_cpu]

@@ -150,7 +150,7 @@ class _ActiveSearch:
         source, config = self.source, self.config
         has_gpu = torch.cuda.is_available() if self.cluster is None else self.cluster.capacity.gpu > 0
         source.table = source.table.of_machines(config.machines)
-        families, without_gpu = choose_families(config.families, has_gpu)
+        families, without_gpu = choose_families(config.families, has_gpu, config.spaces)
         check_fixed_params(config, families, without_gpu)
         unsuited, source.table = before_decoding(config, families, source.table, source.rate)
         with self.console.decoding() as progress:

@@ -12,10 +12,10 @@ from asd_ray import AsdRayError, Bundle, Dataset, Run
 from asd_ray.clips.demo import make_demo
 from asd_ray.detectors.encoders.loading import encoder_name
 from asd_ray.detectors.state_file import from_bytes
-from asd_ray.families import family
+from asd_ray.families import FAMILIES, family
 from asd_ray.families.drawing import first_draw
 from asd_ray.search import main
-from asd_ray.tuning.family_choice import spaces_by_family
+from asd_ray.tuning.family_choice import choose_families, spaces_by_family
 
 HOW: dict[str, Any] = {"serial": True, "quiet": True}
 
@@ -67,3 +67,17 @@ def test_without_weights_nothing_is_left_to_search(tmp_path: Path, capsys: pytes
     error = " ".join(capsys.readouterr().err.split())
     assert "nothing is left to search" in error
     assert "pretrained of fan: it needs pretrained weights, and none of an encoder are brought" in error
+
+
+@pytest.mark.parametrize(("has_gpu", "names"), [(False, {"pretrained"}), (True, {"pretrained", "finetuned"})])
+def test_a_search_of_no_family_in_particular_has_encoders_only_if_they_are_brought(
+    has_gpu: bool, names: set[str], encoder_weights: Path
+) -> None:
+    every = [family(name) for name in FAMILIES]
+    brought = spaces_by_family((), every, {}, {"ast": str(encoder_weights / "ast")})
+    none = spaces_by_family((), every, {}, {})
+    with_weights, _ = choose_families([], has_gpu, brought)
+    without, left_out = choose_families([], has_gpu, none)
+    assert {each.name for each in with_weights} - {each.name for each in without} == names
+    assert not {"pretrained", "finetuned"} & {*left_out}
+    assert {each.name for each in choose_families(["all"], has_gpu, none)[0]} == {*FAMILIES}
