@@ -28,7 +28,7 @@ PAPER: dict[str, Any] = {
     "time_mask": 0.1,
     "band_mask": 0.1,
     "smote_ratio": 0.0,
-    "backends": "knn,knn_ldn,kmeans,lof,maha,gmm",
+    "backends": "knn,knn_ldn,knn_mix,knn_dn,knn_exit,bands,pca,kmeans,lof,maha,cos",
     "lr": 1e-4,
     "weight_decay": 0.01,
     "warmup": 0.1,

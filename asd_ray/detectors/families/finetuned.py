@@ -102,7 +102,7 @@ class Finetuned:
         time_mask: float = 0.1,
         band_mask: float = 0.1,
         smote_ratio: float = 0.0,
-        backends: str = "knn,knn_ldn,kmeans,lof,maha,gmm",
+        backends: str = "knn,knn_ldn,knn_mix,knn_dn,knn_exit,bands,pca,kmeans,lof,maha,cos",
         lr: float = 1e-4,
         weight_decay: float = 0.01,
         warmup: float = 0.1,
