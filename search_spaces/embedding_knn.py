@@ -37,12 +37,13 @@ def space(trial: Any) -> dict[str, Any]:
         "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
         "backends": trial.suggest_categorical("backends", [PAPER["backends"], EVERY_BACKEND]),
         "epochs": trial.suggest_int("epochs", 5, 30),
-        "spec_masks": trial.suggest_int("spec_masks", 0, 2),
         "balance": trial.suggest_categorical("balance", [0.0, 0.2, 0.5]),
         "noise_mix": trial.suggest_categorical("noise_mix", [0.0, 0.25, 0.5, 1.0]),
         "supplemental_class": trial.suggest_categorical("supplemental_class", [False, True]),
         "supplemental_bank": trial.suggest_categorical("supplemental_bank", [False, True]),
     }
+    if params["branches"] != "fft":
+        params["spec_masks"] = trial.suggest_int("spec_masks", 0, 2)  # of spectrograms
     if params["branches"] not in ("fft", "stft"):  # these need several branches
         params["featex"] = trial.suggest_categorical("featex", [0.0, 0.25, 0.5])
         params["branch_losses"] = trial.suggest_categorical("branch_losses", [0.0, 0.3, 1.0])

@@ -220,6 +220,11 @@ class Bundle:
     def check_channel(self, channel: int | str, channels: int | None = None) -> None:
         """Raise if the detectors need every channel and a source gives only `channel`, or has other `channels`."""
         if self.channels == 1:
+            if channel == ALL and channels not in (None, 1):
+                raise AsdRayError(
+                    f"--channels {channels}: the detectors of {self.machine} listen to one channel; send samples of one "
+                    "channel, or choose one of them, such as --channel 0"
+                )
             return
         need = f"the detectors of {self.machine} listen to {self.channels} channels"
         if channel != ALL:

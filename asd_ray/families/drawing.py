@@ -91,7 +91,13 @@ class PartialFixedTrial:
         if name in self._fixed:
             return self._fixed[name]
         if name in self._brought:
-            choices = [choice for choice in choices if choice in self._brought[name]] or choices
+            kept = [choice for choice in choices if choice in self._brought[name]]
+            if choices and not kept:
+                raise _Broken(
+                    f"space() suggests {_or(choices)} for {name!r}, and the values that can be tried are "
+                    f"{_or(self._brought[name])}; bring weights of the former, or add the latter to space()"
+                )
+            choices = kept
         return self._trial.suggest_categorical(name, choices)
 
     def _suggest(self, suggest: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,6 +105,10 @@ class PartialFixedTrial:
             return self._fixed[name] if name in self._fixed else suggest(name, *args, **options)
 
         return suggest_unless_fixed
+
+
+def _or(values: Collection[Any]) -> str:
+    return " or ".join(map(repr, values))
 
 
 class _Broken(Exception):

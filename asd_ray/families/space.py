@@ -61,7 +61,7 @@ class Space:
     @property
     def first(self) -> dict[str, Any]:
         """What a search tries first: the paper's setting, with the fixed values, and with weights that are brought."""
-        replaced = {name: values[0] for name, values in self.brought.items() if self.setting[name] not in values}
+        replaced = {name: values[0] for name, values in self.brought.items() if self.setting.get(name, values[0]) not in values}
         return {**self.known, **replaced, **self.fixed}
 
     def on(self, machines: Sequence[str], year: int | None) -> Space:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +91,18 @@ def test_a_file_of_one_channel_is_told(stereo: StereoRun, tmp_path: Path) -> Non
         stereo.bundle.check_channel(0)
     with pytest.raises(AsdRayError, match="--channels 1: .* samples of 2 channels, interleaved"):
         stereo.bundle.check_channel("all", 1)
+
+
+def test_samples_of_several_channels_are_refused_where_one_is_learned(stereo: StereoRun) -> None:
+    """A bundle of ``--channel all`` and recordings of one channel."""
+    profile = stereo.bundle.profiles[""]
+    mono = replace(stereo.bundle, profiles={"": replace(profile, channels=(1,))})
+    assert (mono.channel, mono.channels) == ("all", 1)
+    with pytest.raises(AsdRayError, match="--channels 2: .* listen to one channel; .* --channel 0"):
+        mono.check_channel("all", 2)
+    mono.check_channel("all", 1)
+    mono.check_channel("all")
+    mono.check_channel(0, 2)
 
 
 def windows_of(source: PcmStream | AudioFolder, seconds: float) -> list[Window]:

@@ -20,7 +20,7 @@ evaluation 59.25 (MSE) and 61.05 (MAHALA), 2024 evaluation 56.51 (MSE).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import pandas as pd
@@ -33,7 +33,7 @@ from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets.dense import DenseNet
 from asd_ray.detectors.parts import microphones, training
 from asd_ray.detectors.parts.error_maps import ErrorMap, WindowSums
-from asd_ray.detectors.parts.supplemental import NoiseSubtraction, check_factor, why_unsuited
+from asd_ray.detectors.parts.supplemental import heard_without_noise, why_unsuited
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd, per_clip
 from asd_ray.features._base import must_be
@@ -84,10 +84,7 @@ class Autoencoder:
         far_share: float = 0.5,
     ) -> None:
         self.microphone, self.far_share, self.subtract_noise = microphone, far_share, subtract_noise
-        microphones.check_microphone(self)
-        heard = microphones.listening(context, microphone, far_share)
-        self.noise = NoiseSubtraction(heard.features, subtract_noise)
-        self.context = replace(heard, features=self.noise)
+        self.context, self.noise = heard_without_noise(self, context)
         self.edition, self.frames = edition, frames
         self.hidden, self.layers, self.bottleneck = hidden, layers, bottleneck
         self.lr, self.batch_size, self.epochs, self.validation = lr, batch_size, epochs, validation
@@ -96,7 +93,6 @@ class Autoencoder:
             training.check_whole(self, name, 1)
         training.check_training_settings(self)
         training.check_fraction(self, "validation")
-        check_factor(self, "subtract_noise")
         self._net: DenseNet | None = None
         self._precisions: dict[str, Tensor] | None = None  # None: to be computed from _training_vectors
         self._training_vectors: TrainingVectors | None = None

@@ -47,12 +47,12 @@ from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.nets.dual_branch import WIDTH, DualBranch
 from asd_ray.detectors.parts import classifier as classify
 from asd_ray.detectors.parts import microphones, training
-from asd_ray.detectors.parts.augment import mixed, mixing_weights, soft_labels
+from asd_ray.detectors.parts.augment import mixed, partners, soft_labels
 from asd_ray.detectors.parts.backends import targets_of
 from asd_ray.detectors.parts.balanced import balanced_draws
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.feature_exchange import ExtraHeads
-from asd_ray.detectors.parts.heads import AdaProj, SubClusterAdaCos, divergence
+from asd_ray.detectors.parts.heads import AdaProj, SubClusterAdaCos, divergence, sub_cluster_head
 from asd_ray.detectors.parts.pseudo_labels import check_labels, training_classes, why_no_classes
 from asd_ray.detectors.parts.spec_masks import draw_masks
 from asd_ray.detectors.parts.supplemental import (
@@ -79,7 +79,8 @@ BRANCHES = {
 }
 SUBTRACT = ("embedding", "spectrum")
 PENALTY = 1e-5  # on squared weights
-EXTRA_SEED = 2**32  # added to the seed for heads that only training has, whose centres are thus none of the net's draws
+EXTRA_SEED = 2**31  # added to the seed for heads that only training has, so that no centre is one of the net's draws
+SEEDS = 2**32  # torch keeps the low 32 bits of a seed
 MIN_SECONDS = 0.25  # seconds: six frames; the ResNet needs five
 
 
@@ -156,9 +157,11 @@ class EmbeddingKnn:
         for name, known in (("head", HEADS), ("branches", tuple(BRANCHES))):
             must_be(self, name, getattr(self, name) in known, f"one of {', '.join(known)}")
         training.check_whole(self, "sub_clusters", 1)
-        width = WIDTH if branch_losses else WIDTH * len(BRANCHES[branches])  # of the narrowest head
+        by_branch = branch_losses != 0 and len(BRANCHES[branches]) > 1
+        width = WIDTH if by_branch else WIDTH * len(BRANCHES[branches])  # of the narrowest head
         fits = head == "scac" or sub_clusters < width
-        must_be(self, "sub_clusters", fits, f"below the {width} dimensions of the embedding, with head 'adaproj',")
+        of_what = "the embedding of a branch, with branch_losses and" if by_branch else "the embedding, with"
+        must_be(self, "sub_clusters", fits, f"below the {width} dimensions of {of_what} head 'adaproj',")
         training.check_whole(self, "spec_masks", 0)
         training.check_fraction(self, "balance")
         must_be(self, "branch_losses", 0 <= branch_losses < math.inf, "0 or more")
@@ -182,14 +185,16 @@ class EmbeddingKnn:
         return unheard or why_no_classes(train) or why_unsuited(self, train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
-        classes, numbers = training_classes(train, self.context, self.labels, self.clusters)
+        heard = microphones.heard_clips(train, self.microphone)
+        classes, numbers = training_classes(heard, self.context, self.labels, self.clusters)
         classifier, device = self._fitted.start(classes), self.context.device
         head = classifier.head
         assert isinstance(head, SubClusterAdaCos | AdaProj)
         count = len(classes) + further_classes(self.supplemental_class)
         clips, labels = with_further_classes(train, numbers, len(classes), self.supplemental_class)
         waves, extra_heads = self._waves(clips), self._extra_heads(count)
-        with_noise = NoiseMix(microphones.heard_clips(train, self.microphone), waves, self.noise_mix, self.context.seed)
+        less_far = waves.less_far if isinstance(waves, microphones.HeardWaves) else None
+        with_noise = NoiseMix(heard, waves, self.noise_mix, self.context.seed, less_far)
         rng = np.random.default_rng(self.context.seed)
         optimiser = _optimiser(classifier, self.lr, extra_heads.parameters())
         for_draws, for_masks, for_exchange = (np.random.default_rng([self.context.seed, n]) for n in (1, 2, 3))
@@ -244,9 +249,7 @@ class EmbeddingKnn:
         return nn.ModuleList([net, self._head(net.width, classes, self.learned)])
 
     def _head(self, width: int, classes: int, learned: bool) -> SubClusterAdaCos | AdaProj:
-        if self.head == "adaproj":
-            return AdaProj(width, classes, dimensions=self.sub_clusters, learned=learned)
-        return SubClusterAdaCos(width, classes, sub_clusters=self.sub_clusters, learned=learned)
+        return sub_cluster_head(self.head, width, classes, self.sub_clusters, learned)
 
     def _extra_heads(self, classes: int) -> ExtraHeads:
         """The heads that only training has; none with one branch."""
@@ -261,17 +264,13 @@ class EmbeddingKnn:
                 featex=featex,
                 branch_losses=branch_losses,
             ),
-            replace(self.context, seed=self.context.seed + EXTRA_SEED),
+            replace(self.context, seed=(self.context.seed + EXTRA_SEED) % SEEDS),
         )
 
     def _mixed(self, waves: Tensor, labels: Tensor, classes: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """The waves, a part of them mixed with others, and soft labels for all."""
-        count, device = len(labels), labels.device
-        weights = mixing_weights(count, self.alpha, rng, device)
-        is_mixed = to_device(torch.from_numpy(rng.random(count) < self.mix), device)
-        weights = torch.where(is_mixed, weights, 1)
-        partners = to_device(torch.from_numpy(rng.permutation(count)), device)
-        return mixed(waves, waves[partners], weights), soft_labels(labels, labels[partners], weights, classes)
+        others, weights = partners(len(labels), self.mix, self.alpha, rng, labels.device)
+        return mixed(waves, waves[others], weights), soft_labels(labels, labels[others], weights, classes)
 
     def _inputs(self, clips: ClipSet) -> tuple[classify.Gather, Windows]:
         waves = self._waves(clips)

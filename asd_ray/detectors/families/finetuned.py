@@ -41,7 +41,7 @@ from asd_ray.detectors.parts import training
 from asd_ray.detectors.parts.augment import mixed, partners, soft_labels
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.gentle import gentle_adamw
-from asd_ray.detectors.parts.heads import AdaProj, ArcFace, SubClusterAdaCos, arcmix, divergence
+from asd_ray.detectors.parts.heads import AdaProj, ArcFace, SubClusterAdaCos, arcmix, divergence, sub_cluster_head
 from asd_ray.detectors.parts.lora import PLACES
 from asd_ray.detectors.parts.pseudo_labels import check_labels, training_classes, why_no_classes
 from asd_ray.detectors.parts.transfer import to_device
@@ -244,9 +244,7 @@ class Finetuned:
     def _new_head(self, width: int, classes: int) -> ArcFace | SubClusterAdaCos | AdaProj:
         if self.head == "arcface":
             return ArcFace(width, classes, scale=self.scale, margin=self.margin)
-        if self.head == "adaproj":
-            return AdaProj(width, classes, dimensions=self.sub_clusters, learned=self.learned)
-        return SubClusterAdaCos(width, classes, sub_clusters=self.sub_clusters, learned=self.learned)
+        return sub_cluster_head(self.head, width, classes, self.sub_clusters, self.learned)
 
     def _inputs(self, clips: ClipSet) -> tuple[classify.Gather, Windows]:
         waves = self._waves(clips)

@@ -18,7 +18,6 @@ selected on those labels), evaluation 78.64 / 67.27 / 61.67.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -31,7 +30,7 @@ from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.parts import microphones, training
 from asd_ray.detectors.parts.backends import Learned, interpolated
 from asd_ray.detectors.parts.mixtures import fit_mixture, log_densities
-from asd_ray.detectors.parts.supplemental import NOISE_STATE, NoiseSubtraction, check_factor, why_unsuited
+from asd_ray.detectors.parts.supplemental import NOISE_STATE, heard_without_noise, why_unsuited
 from asd_ray.errors import AsdRayError
 from asd_ray.families.resources import Resources
 from asd_ray.features import PRESETS, FrontEnd
@@ -78,13 +77,9 @@ class TwfrGmm:
         far_share: float = 0.5,
     ) -> None:
         self.microphone, self.far_share, self.subtract_noise = microphone, far_share, subtract_noise
-        microphones.check_microphone(self)
-        heard = microphones.listening(context, microphone, far_share)
-        self.noise = NoiseSubtraction(heard.features, subtract_noise)
-        self.context = replace(heard, features=self.noise)
+        self.context, self.noise = heard_without_noise(self, context)
         self.r, self.components, self.reg, self.tol = r, components, reg, tol
         self.smote, self.smote_ratio, self.smote_neighbours = smote, smote_ratio, smote_neighbours
-        check_factor(self, "subtract_noise")
         must_be(self, "r", 0 <= r <= 1, "in [0, 1]")
         must_be(self, "components", type(components) is int and components >= 1, "a whole number from 1")
         must_be(self, "reg", reg > 0, "above 0")

@@ -149,6 +149,15 @@ class AdaProj(nn.Module):
             return (coordinates.square().sum(2) * squares.clamp_min(SMALLEST_SQUARE).rsqrt()).mT
 
 
+def sub_cluster_head(
+    name: str, width: int, classes: int, sub_clusters: int, learned: bool
+) -> SubClusterAdaCos | AdaProj:
+    """The head "scac" with so many centres per class, or "adaproj" with a subspace of so many dimensions per class."""
+    if name == "adaproj":
+        return AdaProj(width, classes, dimensions=sub_clusters, learned=learned)
+    return SubClusterAdaCos(width, classes, sub_clusters=sub_clusters, learned=learned)
+
+
 def cosines(embedding: Tensor, weight: Tensor) -> Tensor:
     """[n, classes]: the cosine between each embedding and each row of `weight`, in 32 bits."""
     with torch.autocast(embedding.device.type, enabled=False):

@@ -12,13 +12,14 @@ hundredth (20 dB less) of the near power in every bin; embeddings are scaled to 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize, pad
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context
@@ -46,6 +47,8 @@ def why_unheard(microphone: str, train: pd.DataFrame) -> str:
     """Why a detector cannot listen to `microphone` of these clips, for its `suits`; "" if it can."""
     if microphone == NEAR or KEPT not in train or int(train[KEPT].min()) > FAR_CHANNEL:
         return ""
+    if "channels" in train and int(train["channels"].min()) <= FAR_CHANNEL:
+        return f"microphone '{microphone}' needs a second channel, and the recordings have one; use microphone '{NEAR}'"
     return f"microphone '{microphone}' needs a second channel, and one is kept of these clips; keep all: --channel all"
 
 
@@ -124,15 +127,25 @@ class HeardWaves(Waves):
         waves = super().__call__(positions)
         return waves if self.far is None else subtracted_waves(waves, self.far(positions), self.far_share, self.rate)
 
+    @property
+    def less_far(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """Near and far waves -> the near ones less the far ones, as they are here; None for one microphone."""
+        if self.far is None:
+            return None
+        return lambda near, far: subtracted_waves(near, far, self.far_share, self.rate)
+
 
 @torch.no_grad()
 def subtracted_waves(near: Tensor, far: Tensor, far_share: float, rate: int) -> Tensor:
-    """The near waves [n, samples] with the powers |near|² - far_share·|far|² and their own phases."""
+    """The near waves [n, samples] with the powers |near|² - far_share·|far|² and their own phases.
+
+    Zeros at the end give each sample two windows; under the edge of a single one, a changed spectrum makes a spike.
+    """
     with torch.autocast(near.device.type, enabled=False):
         size = max(16, 2 * round(WINDOW_SECONDS * rate / 2))
         window = torch.hann_window(size, device=near.device)
-        both = (torch.stft(waves, size, size // 2, window=window, return_complex=True) for waves in (near, far))
-        spectrum, of_far = both
+        padded = (pad(waves, (0, size)) for waves in (near, far))
+        spectrum, of_far = (torch.stft(each, size, size // 2, window=window, return_complex=True) for each in padded)
         power = spectrum.real.square() + spectrum.imag.square()
         far_power = of_far.real.square() + of_far.imag.square()
         gain = _share_left(far_power / power.clamp(min=1e-20), far_share, 2.0).sqrt()
@@ -142,7 +155,7 @@ def subtracted_waves(near: Tensor, far: Tensor, far_share: float, rate: int) -> 
 
 def subtracted_embeddings(near: Tensor, far: Tensor, far_share: float) -> Tensor:
     """Embeddings [n, dimensions] of length 1, less `far_share` times those of the far microphone."""
-    return torch.nn.functional.normalize(near, dim=1) - far_share * torch.nn.functional.normalize(far, dim=1)
+    return normalize(near, dim=1) - far_share * normalize(far, dim=1)
 
 
 def _share_left(ratio: Tensor, far_share: float, power: float) -> Tensor:

@@ -3,7 +3,7 @@
 A machine of DCASE 2024 and later may have one id and no attributes. Its clips are then clustered, and the clusters are
 the classes. Published: vector quantisation (arXiv 2508.12230) and Ward clustering (2509.12845) as labels for missing
 attributes. Both systems build on pretrained encoders; what is clustered here is the spectrum, so that nothing but the
-sound is needed, unless a family brings embeddings.
+sound is needed.
 
 Chosen here: a clip is described by the mean and standard deviation over time of each band of the log-mel spectrogram of
 the DCASE baselines, in dB. The clip's mean level is subtracted from the mean spectrum, because the gain of a recording
@@ -15,9 +15,6 @@ codebook may have any size.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +31,6 @@ from asd_ray.features._base import must_be
 
 Rows = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
-Describe = Callable[[ClipSet], Rows]  # clips -> [clips, dimensions]
 
 METHODS = ("kmeans", "ward", "vq")
 LABELS = ("real", *METHODS)
@@ -53,12 +49,7 @@ def check_labels(owner: object) -> None:
 
 
 def training_classes(
-    clips: ClipSet,
-    context: Context,
-    labels: str = "real",
-    clusters: int = 8,
-    at_least: int = 2,
-    describe: Describe | None = None,
+    clips: ClipSet, context: Context, labels: str = "real", clusters: int = 8, at_least: int = 2
 ) -> tuple[Classes, Tensor]:
     """The classes of training clips, and the class number of each clip.
 
@@ -66,15 +57,11 @@ def training_classes(
     name of a method they are the ids and, where the clips of an id differ in them, its attributes; and the clips of an
     id without such attributes are split into `clusters` clusters, named ``fan/00/~0``. All clips equal is an
     AsdRayError.
-
-    `describe` returns a row per clip to cluster by, such as its embedding by a frozen encoder; without it these are the
-    `spectrum_statistics`.
     """
     frame = clips.frame
     names = class_names(frame)
     if len(frame) and (labels != "real" or len(set(names)) < at_least):
-        rows_of = describe or partial(spectrum_statistics, context=context)
-        names = _split(clips, rows_of, FALLBACK if labels == "real" else labels, clusters, context.seed)
+        names = _split(clips, context, FALLBACK if labels == "real" else labels, clusters)
         if len(set(names)) < at_least:
             raise AsdRayError(f"{names[0].rpartition('/')[0]}: {_why_too_few(len(frame))}")
     classes = Classes.from_names(names, at_least)
@@ -97,13 +84,14 @@ def _why_too_few(clips: int) -> str:
     return f"it learns to tell classes of normal clips apart, but {number}; record more"
 
 
-def _split(clips: ClipSet, rows_of: Describe, method: str, clusters: int, seed: int) -> list[str]:
+def _split(clips: ClipSet, context: Context, method: str, clusters: int) -> list[str]:
     """The finest real class of each clip, and for those without attributes the number of its cluster."""
     names = np.array(finest_names(clips.frame), dtype=object)
     machine_ids = (clips.frame["machine"] + "/" + clips.frame["id"]).to_numpy(object)
     for machine_id in sorted(set(names[names == machine_ids])):
         own = np.flatnonzero(names == machine_id)
-        numbers = clustered(principal_components(rows_of(clips.take(own))), clusters, method, seed)
+        rows = principal_components(spectrum_statistics(clips.take(own), context))
+        numbers = clustered(rows, clusters, method, context.seed)
         names[own] = [f"{machine_id}/~{number}" for number in numbers]
     return [str(name) for name in names]
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -31,7 +32,9 @@ from torch import Tensor
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.clips.table import CLEAN, NOISE, supplemental_kinds
-from asd_ray.detectors._base import State
+from asd_ray.detectors._base import Context, State
+from asd_ray.detectors.parts import microphones
+from asd_ray.detectors.parts.augment import NEPERS
 from asd_ray.detectors.parts.backends import Backends, Knn, ids_of, targets_of
 from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.families.supplemental import USES, why_without_effect
@@ -46,7 +49,6 @@ STREAM = 2025  # of the random numbers of NoiseMix, beside the seed; families us
 LEFT = 0.01  # share of the power that subtraction leaves
 NOISE_STATE = "subtracted/noise"  # in a detector's state; no machine can have this name
 COUNTS = "supplemental"  # of `attrs` of the table that `suits` gets
-NEPERS = math.log(10) / 10  # natural logarithm of the power of one dB
 
 
 def clips_of_kind(train: ClipSet, kind: str) -> ClipSet:
@@ -99,11 +101,26 @@ class Source(Protocol):
 
 
 class NoiseMix:
-    """Mixes noise into a share of the waves of a batch. It has its own random stream, so all other draws stay alike."""
+    """Mixes noise into a share of the waves of a batch. It has its own random stream, so all other draws stay alike.
 
-    def __init__(self, train: ClipSet, waves: Source, share: float, seed: int) -> None:
+    Where the waves are those of a near microphone less those of a far one, `less_far` subtracts them, and is applied
+    to noise of both, from the same place in a clip.
+    """
+
+    def __init__(
+        self,
+        train: ClipSet,
+        waves: Source,
+        share: float,
+        seed: int,
+        less_far: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
         self.share, self.samples, self.device = share, waves.samples, waves.device
         self.clips = clips_of_kind(train, NOISE) if share else train.take(np.zeros(0, np.intp))
+        self.less_far = less_far
+        self._channels = [self.clips] if less_far is None else microphones.heard_channels(
+            self.clips, microphones.NEAR_FAR
+        )
         self.rng = np.random.default_rng([seed, STREAM])
         machines = self.clips.frame["machine"].to_numpy(str)
         of_machine = {machine: np.flatnonzero(machines == machine) for machine in set(machines.tolist())}
@@ -113,15 +130,18 @@ class NoiseMix:
         """`waves` of the clips at `positions`, on the CPU; positions beyond the training clips are left alone."""
         if not len(self.clips):
             return waves
-        noise = np.zeros((len(positions), self.samples), np.int16)
+        noise = np.zeros((len(self._channels), len(positions), self.samples), np.int16)
         is_mixed = self.rng.random(len(positions)) < self.share
         levels = self.rng.uniform(*LEVELS_DB, len(positions)).astype(np.float32)
         places = self.rng.random((len(positions), 2))
         for n, position in enumerate(positions.tolist()):
             own = self._noise[position] if is_mixed[n] and position < len(self._noise) else None
             if own is not None:
-                noise[n] = self._cut(self.clips.samples(int(own[int(places[n, 0] * len(own))])), places[n, 1])
-        added = to_device(torch.from_numpy(noise), self.device).float().mul_(1 / FULL_SCALE)
+                clip = int(own[int(places[n, 0] * len(own))])
+                for channel, clips in enumerate(self._channels):
+                    noise[channel, n] = self._cut(clips.samples(clip), places[n, 1])
+        near, *far = to_device(torch.from_numpy(noise), self.device).float().mul_(1 / FULL_SCALE)
+        added = near if self.less_far is None else self.less_far(near, *far)
         gains = to_device(torch.from_numpy(10 ** (-levels / 20)), self.device)[:, None] * _rms(waves)
         return waves + added * (gains / _rms(added).clamp_min(1e-12))
 
@@ -206,6 +226,19 @@ class NoiseSubtraction:
     def load(self, state: State) -> None:
         """From the detector's state."""
         self.noise = {machine: noise.cpu() for machine, noise in state.get(NOISE_STATE, {}).items()}
+
+
+def heard_without_noise(owner: object, context: Context) -> tuple[Context, NoiseSubtraction]:
+    """A context with the features that a detector's `microphone`, `far_share` and `subtract_noise` ask for.
+
+    The subtraction in it is to `learn` when the detector is fitted. The parameters are checked.
+    """
+    microphones.check_microphone(owner)
+    check_factor(owner, "subtract_noise")
+    microphone, far_share, factor = (getattr(owner, name) for name in ("microphone", "far_share", "subtract_noise"))
+    heard = microphones.listening(context, microphone, far_share)
+    noise = NoiseSubtraction(heard.features, factor)
+    return replace(heard, features=noise), noise
 
 
 def less_noise(frames: Tensor, noise: Tensor, factor: float) -> Tensor:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from asd_ray.clips.bank import Bank, ClipSet, open_bank
 from asd_ray.detectors import Context, Scores
 from asd_ray.detectors.families.embedding_knn import PENALTY, EmbeddingKnn, _optimiser
+from asd_ray.detectors.nets.dual_branch import WIDTH
 from asd_ray.detectors.parts.backends import targets_of
 from asd_ray.detectors.parts.classifier import VARIANTS, Classifier
 from asd_ray.detectors.parts.heads import AdaProj, SubClusterAdaCos
@@ -340,7 +342,7 @@ def test_the_front_end_gives_the_samples_in_use(context: Context) -> None:
         ),
         (
             {"head": "adaproj", "sub_clusters": 128, "branch_losses": 1.0},
-            "sub_clusters of EmbeddingKnn must be below the 128 dimensions of the embedding",
+            "sub_clusters of EmbeddingKnn must be below the 128 dimensions of the embedding of a branch",
         ),
         ({"featex": 1.5}, r"featex of EmbeddingKnn must be in \[0, 1\] but got 1.5"),
         ({"branch_losses": -1.0}, "branch_losses of EmbeddingKnn must be 0 or more"),
@@ -359,3 +361,25 @@ def test_unsuitable_clips_raise_an_error(context: Context, bank: Bank, tmp_path:
     slow = open_bank(tmp_path / "waves", rate=8000, workers=1)
     with pytest.raises(AsdRayError, match="the front end expects 16000 Hz but the bank has 8000 Hz"):
         next(iter(EmbeddingKnn(context, **SMALL).fit(slow.select(split="train"))))
+
+
+def test_heads_of_training_alone_do_not_start_from_the_draws_of_the_net(context: Context) -> None:
+    for seed in (0, 2**31 + 5, 2**32 - 1):
+        detector = EmbeddingKnn(replace(context, seed=seed), **{**SMALL, "featex": 0.5, "sub_clusters": 2})
+        extra = detector._extra_heads(3).exchange
+        assert isinstance(extra, SubClusterAdaCos)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            of_net = detector._head(2 * WIDTH, 9, True).weight
+        assert of_net.shape == extra.weight.shape
+        assert not torch.isclose(of_net, extra.weight).any(1).all()
+        assert float(torch.corrcoef(torch.stack([of_net.flatten(), extra.weight.flatten()]))[0, 1].abs()) < 0.1
+
+
+def test_one_branch_has_no_losses_that_limit_its_subspace(context: Context) -> None:
+    params: dict[str, Any] = {"head": "adaproj", "sub_clusters": 127, "branch_losses": 1.0}
+    assert EmbeddingKnn(context, **params, branches="fft").sub_clusters == 127
+    with pytest.raises(AsdRayError, match="below the 128 dimensions of the embedding of a branch, with branch_losses"):
+        EmbeddingKnn(context, **{**params, "sub_clusters": 128})
+    with pytest.raises(AsdRayError, match="below the 128 dimensions of the embedding, with head 'adaproj'"):
+        EmbeddingKnn(context, **{**params, "sub_clusters": 128}, branches="fft")

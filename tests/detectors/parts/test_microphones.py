@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -16,6 +17,7 @@ from asd_ray.deploy.onnx.errors import CannotExport
 from asd_ray.deploy.onnx.families import score_net
 from asd_ray.detectors import Context, family
 from asd_ray.detectors.parts import microphones
+from asd_ray.detectors.parts.pseudo_labels import training_classes
 from asd_ray.errors import AsdRayError
 from asd_ray.families.drawing import first_draw, redraw
 from asd_ray.features import PRESETS, FeatureCache, LogMel, Magnitude
@@ -98,6 +100,40 @@ def test_waves_lose_what_the_far_microphone_hears() -> None:
     assert float(spectrum[375] / spectrum[2250]) == pytest.approx(0.1, abs=0.03), "20 dB softer"
     same = microphones.subtracted_waves(0.1 * shared, 0.1 * own, 0.0, 16_000)
     assert float((same - 0.1 * shared).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize(("length", "rate"), [(8_703, 16_000), (8_672, 16_000), (160_000, 16_000), (30_719, 48_000)])
+def test_no_end_of_a_wave_rises(length: int, rate: int) -> None:
+    time = torch.arange(length) / rate
+    noise = 0.01 * torch.randn(2, length, generator=torch.Generator().manual_seed(0))
+    near = (0.1 * torch.sin(2 * np.pi * 500 * time) + noise[0])[None]
+    far = (0.1 * torch.sin(2 * np.pi * 500 * time + 1) + noise[1])[None]
+    left = microphones.subtracted_waves(near, far, 0.8, rate)
+    assert left.shape == near.shape
+    assert float(left.abs().max()) < 1.03 * float(near.abs().max())
+    assert float(left[0, -rate // 100 :].abs().max()) < 0.8 * float(near.abs().max())
+    torch.testing.assert_close(microphones.subtracted_waves(near, far, 0.0, rate), near, rtol=0, atol=1e-5)
+
+
+def test_classes_are_clustered_by_the_microphone_that_is_heard(two: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[int] = []
+
+    def note(clips: ClipSet, *settings: Any) -> Any:
+        heard.append(clips.channel)
+        return training_classes(clips, *settings)
+
+    monkeypatch.setattr("asd_ray.detectors.families.embedding_knn.training_classes", note)
+    for microphone in microphones.MICROPHONES:
+        scores(two, "embedding_knn", two.bank("plain"), microphone=microphone, labels="ward")
+    assert heard == [0, 1, 0]
+
+
+def test_recordings_of_one_channel_are_not_told_to_keep_all() -> None:
+    table = pd.DataFrame({microphones.KEPT: [1, 1], "channels": [1, 1]})
+    assert microphones.why_unheard("far", table) == (
+        "microphone 'far' needs a second channel, and the recordings have one; use microphone 'near'"
+    )
+    assert "--channel all" in microphones.why_unheard("far", table.assign(channels=2))
 
 
 def test_features_of_both_are_made_of_the_cached_ones(two: Workspace, tmp_path: Path) -> None:

@@ -140,18 +140,6 @@ def test_clips_of_one_class_are_told_apart_by_their_sound(labels: str, hums: Cli
     assert (again.names, same.tolist()) == (classes.names, numbers.tolist())
 
 
-def test_clips_may_be_clustered_by_an_embedding(hums: ClipSet, context: Context) -> None:
-    """One that tells the first clips from the last, whatever their pitch."""
-
-    def embedding(clips: ClipSet) -> Rows:
-        number = clips.frame["clip"].str.extract(r"_(\d{4})_", expand=False).astype(int).to_numpy()
-        return np.where(number[:, None] < 5, [0.0, 1.0], [1.0, 0.0])
-
-    for method in METHODS:
-        _, numbers = training_classes(hums, context, method, 4, describe=embedding)
-        assert numbers.tolist() == [0] * 5 + [1] * 7
-
-
 @pytest.mark.parametrize("rate", [4_000, 8_000, 44_100])
 def test_sound_of_another_rate_is_clustered(rate: int, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, seconds=0.3, rate=rate)

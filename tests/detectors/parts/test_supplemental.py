@@ -82,6 +82,33 @@ def test_only_a_share_gets_noise_and_only_of_its_own_machine(bank: Bank) -> None
         assert noisy is plain
 
 
+def test_far_sound_is_subtracted_from_the_noise_as_from_the_waves(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the far channel, which here has the near one's sound at half its level."""
+    train = train_of(bank)
+    source = Waves(train, Magnitude(seconds=0.5, short="repeat"), torch.device("cpu"))
+    plain = source(positions := torch.arange(len(train)))
+    pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def less_far(near: torch.Tensor, far: torch.Tensor) -> torch.Tensor:
+        pairs.append((near, far))
+        return near.roll(1000, 1)
+
+    class Quieter:
+        def __init__(self, clips: ClipSet) -> None:
+            self.clips = clips
+
+        def samples(self, i: int) -> npt.NDArray[np.int16]:
+            return (self.clips.samples(i) // 2).astype(np.int16)
+
+    monkeypatch.setattr("asd_ray.detectors.parts.microphones.heard_channels", lambda own, _: [own, Quieter(own)])
+    noisy = use.NoiseMix(train, source, 1.0, 0, less_far)(plain, positions)
+    ((near, far),) = pairs
+    assert float(near.abs().max()) > 0.01
+    torch.testing.assert_close(far, near / 2, rtol=0, atol=1 / 32768)  # the same clip and place
+    usual = use.NoiseMix(train, source, 1.0, 0)(plain, positions)
+    torch.testing.assert_close(noisy - plain, (usual - plain).roll(1000, 1), rtol=1e-3, atol=1e-6)
+
+
 def test_noise_is_not_mixed_into_supplemental_clips(bank: Bank) -> None:
     train = train_of(bank)
     clips, labels = use.with_further_classes(train, torch.tensor([0, 1, 0, 1]), 2, True)
