@@ -222,8 +222,8 @@ class Bundle:
         if self.channels == 1:
             if channel == ALL and channels not in (None, 1):
                 raise AsdRayError(
-                    f"--channels {channels}: the detectors of {self.machine} listen to one channel; send samples of one "
-                    "channel, or choose one of them, such as --channel 0"
+                    f"--channels {channels}: the detectors of {self.machine} listen to one channel; send samples of "
+                    "one, or choose one of them, such as --channel 0"
                 )
             return
         need = f"the detectors of {self.machine} listen to {self.channels} channels"

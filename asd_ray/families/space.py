@@ -61,7 +61,8 @@ class Space:
     @property
     def first(self) -> dict[str, Any]:
         """What a search tries first: the paper's setting, with the fixed values, and with weights that are brought."""
-        replaced = {name: values[0] for name, values in self.brought.items() if self.setting.get(name, values[0]) not in values}
+        setting = self.setting
+        replaced = {name: own[0] for name, own in self.brought.items() if setting.get(name, own[0]) not in own}
         return {**self.known, **replaced, **self.fixed}
 
     def on(self, machines: Sequence[str], year: int | None) -> Space:
@@ -72,12 +73,14 @@ class Space:
             return replace(self, differing={}, origin="")
         return replace(self, differing=dict(own), origin=f"PAPER_OF[{year}][{machine!r}]")
 
-    def without(self, names: Sequence[str]) -> Space:
-        """The space that does not draw these parameters, unless PAPER has them: they keep their value of `later`.
+    def without(self, names: Sequence[str], of_paper: bool = False) -> Space:
+        """The space that does not draw these parameters: they keep their value of `later`.
 
         For those that have no effect on the clips of a study. Otherwise trials with other hashes would be the same.
+        Parameters of PAPER are left out only if `of_paper`: in a user's own family the name may mean something else.
         """
-        return replace(self, idle={name: self.later[name] for name in names if name in self.later})
+        values = self.known if of_paper else self.later
+        return replace(self, idle={name: values[name] for name in names if name in values})
 
     def on_each(self) -> Iterator[Space]:
         """The space on every machine that PAPER_OF has."""

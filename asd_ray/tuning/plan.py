@@ -12,17 +12,17 @@ from asd_ray.clips.bank import Bank
 from asd_ray.clips.hold_out import held_out
 from asd_ray.clips.searchable import reason_without_labels
 from asd_ray.clips.table import NORMAL, TRAIN, ClipTable
+from asd_ray.detectors import FAMILIES
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.families import Family, Space
 from asd_ray.families.drawing import first_draw
-from asd_ray.families.space import MICROPHONE
-from asd_ray.families.supplemental import without_effect
 from asd_ray.ledger import Ledger, Settings, TrialRecord, trial_hash
 from asd_ray.ledger.record import LABELS, NORMAL_ONLY, ORACLE
 from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.family_choice import notes_of_resources, notes_of_weights, resources_of, spaces_of
+from asd_ray.tuning.idle import idle_names, notes_of_microphones
 from asd_ray.tuning.prior import Prior
 from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.study import Study, study_name
@@ -128,13 +128,18 @@ def make_plan(
         _check_same_unseen(machine, records[machine], config.keep_unseen, ledger)
 
     prior = Prior(config.prior, {machine: source.bank.fingerprints[machine] for machine in machines_left})
-    one_channel = [MICROPHONE] if source.bank.channels == 1 else []  # there is no other microphone to listen to
+    idle = {
+        group: idle_names(clips[group], source.bank.channels, settings.objective)
+        for group, settings in of_group.items()
+    }
     space_of = {
         (group, each.name): spaces[each.name]
         .on(group, source.table.year)
-        .without([*one_channel, *without_effect(clips[group].supplemental)])
+        .without(idle[group], of_paper=each.name in FAMILIES)
         for group, each in pairs
     }
+    if source.bank.channels > 1:
+        plan.notes += notes_of_microphones(space_of, of_group)
     first = {(group, name): prior.suggestions(name, space) for (group, name), space in space_of.items()}
     plan.notes += prior.lines(first.values())
 

@@ -118,8 +118,8 @@ class NoiseMix:
         self.share, self.samples, self.device = share, waves.samples, waves.device
         self.clips = clips_of_kind(train, NOISE) if share else train.take(np.zeros(0, np.intp))
         self.less_far = less_far
-        self._channels = [self.clips] if less_far is None else microphones.heard_channels(
-            self.clips, microphones.NEAR_FAR
+        self._channels = (
+            [self.clips] if less_far is None else microphones.heard_channels(self.clips, microphones.NEAR_FAR)
         )
         self.rng = np.random.default_rng([seed, STREAM])
         machines = self.clips.frame["machine"].to_numpy(str)

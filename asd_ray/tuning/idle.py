@@ -1,0 +1,57 @@
+"""Which parameters of a search space have no effect on the clips of a study, so that they are not drawn there.
+
+Trials with other values of them would be the same trial under another hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from asd_ray.detectors.parts.classes import class_names, finest_names
+from asd_ray.families import Space
+from asd_ray.families.space import MICROPHONE
+from asd_ray.families.supplemental import without_effect
+from asd_ray.ledger import Settings
+from asd_ray.ledger.record import NORMAL_ONLY
+from asd_ray.tuning.spec import group_name
+from asd_ray.tuning.suiting import StudyClips
+
+Group = tuple[str, ...]  # the machines of one study
+
+
+def idle_names(clips: StudyClips, channels: int, objective: str) -> list[str]:
+    """The parameters not to draw for these training clips, of which so many channels are kept.
+
+    Injected faults are on channel 0 only, so by objective "normal-only" microphones cannot be compared. A method of
+    `labels` gives the finest real classes where it has no id to cluster.
+    """
+    names = without_effect(clips.supplemental)
+    if channels == 1 or objective == NORMAL_ONLY:
+        names.append(MICROPHONE)
+    if (clips.train["domain"] == "target").nunique() < 2:
+        names.append("balance")
+    if _nothing_is_clustered(clips.train):
+        names.append("clusters")
+        if class_names(clips.train) == finest_names(clips.train):
+            names.append("labels")
+    return names
+
+
+def _nothing_is_clustered(train: pd.DataFrame) -> bool:
+    """Whether every clip has a class by its attributes, in which the clips of its id differ."""
+    ids = train["machine"] + "/" + train["id"]
+    return not (ids == finest_names(train)).any()
+
+
+def notes_of_microphones(
+    space_of: Mapping[tuple[Group, str], Space], of_group: Mapping[Group, Settings]
+) -> Iterator[str]:
+    """That microphones are not searched, where the clips have several and trials are compared by injected faults."""
+    groups = {group for (group, _), space in space_of.items() if MICROPHONE in space.idle.keys() - space.fixed.keys()}
+    if names := sorted(group_name(group) for group in groups if of_group[group].objective == NORMAL_ONLY):
+        yield (
+            f"the microphone is not searched for {', '.join(names)}: trials are compared by injected faults, which are "
+            "on channel 0 only; give one by --set microphone=far"
+        )
