@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 from optuna.trial import FixedTrial
 
-from asd_ray.clips.table import supplemental_kinds
 from asd_ray.detectors import family
 from asd_ray.detectors.parts.supplemental import COUNTS
 from asd_ray.errors import AsdRayError
@@ -55,7 +53,7 @@ def test_each_reason(rows: list[tuple[str, str, str]], channels: int, objective:
 
 def test_supplemental_uses_are_idle_without_such_clips() -> None:
     own = clips(*USUAL)
-    own.train.attrs[COUNTS] = dict(Counter(supplemental_kinds(pd.DataFrame({"attributes": []}))))
+    own.train.attrs[COUNTS] = {}
     names = {"noise_mix", "subtract_noise", "supplemental_class", "supplemental_bank"}
     assert set(idle_names(own, 2, "labels")) == names
 
@@ -73,7 +71,7 @@ def test_idle_parameters_are_not_drawn_whether_or_not_the_paper_names_them(name:
 
 def test_the_plan_says_that_microphones_are_not_searched() -> None:
     space = family("twfr_gmm").search_space()
-    settings = {objective: replace(SETTINGS, objective=objective) for objective in ("labels", "normal-only")}
+    settings = {objective: Settings(objective=objective) for objective in ("labels", "normal-only")}
 
     def notes(objective: str, **fixed: str) -> list[str]:
         own = replace(space, fixed=fixed).without(["microphone"])
@@ -82,11 +80,6 @@ def test_the_plan_says_that_microphones_are_not_searched() -> None:
     (note,) = notes("normal-only")
     assert note.startswith("the microphone is not searched for fan: trials are compared by injected faults")
     assert notes("labels") == notes("normal-only", microphone="far") == []
-
-
-SETTINGS = Settings(
-    fingerprint="", year=None, held_out=0.1, epochs_cap=None, checkpoint="last", objective="labels", unseen=0.0
-)
 
 
 def test_masks_of_spectrograms_need_one() -> None:

@@ -254,7 +254,7 @@ def test_the_papers_setting_is_complete_and_within_the_search_space(name: str) -
     from optuna.trial import FixedTrial
 
     space = family(name).search_space()
-    assert set(space.paper) == family(name).parameters
-    params = space.space(FixedTrial(space.paper))
-    assert params == {key: space.paper[key] for key in params}
+    assert set(space.known) == family(name).parameters
+    params = space.space(FixedTrial(space.known))
+    assert params == {key: space.known[key] for key in params}
     family(name).detector(Context(), **space.paper)
