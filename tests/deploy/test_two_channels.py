@@ -193,3 +193,14 @@ def test_two_channels_are_searched(stereo: StereoRun, tmp_path: Path) -> None:
     one = Dataset(stereo.data.root, cache=stereo.data.cache)
     with pytest.raises(AsdRayError, match="at another rate or channel"):
         run.search(one, "fan", families="twfr_gmm", trials=9, serial=True, quiet=True)
+
+
+def test_injected_faults_do_not_compare_microphones(
+    stereo: StereoRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(tmp_path / "run")
+    run.search(stereo.data, "fan", families="twfr_gmm", trials=5, serial=True, objective="normal-only", held_out=0.5)
+    assert len(run.records()) == 5
+    assert not any("microphone" in record.params for record in run.records())
+    shown = capsys.readouterr()
+    assert "the microphone is not searched for fan" in " ".join((shown.out + shown.err).split())
