@@ -183,14 +183,13 @@ READERS: dict[str, Reader] = {
     "wavlm": Reader(Speech, "WavLMModel", "Wav2Vec2FeatureExtractor", ("wavlm",)),
     "whisper": Reader(Whisper, "WhisperModel", "WhisperFeatureExtractor", ("whisper",), "encoder"),
 }
+ADAPTER = "adapter_config.json"  # of the package peft
 UNUSED = "masked_spec_embed"  # of nets of speech: only masking in pre-training reads it
 
 
 def build(net: str, path: str) -> Encoder:
     """The encoder of a local folder. AsdRayError if the folder holds another one, or weights in a pickle."""
     reader, folder = READERS[net], Path(path)
-    if not folder.is_dir():
-        raise AsdRayError(f"{path}: {net} needs the folder of a model of transformers, not a file; name the folder")
     if not list(folder.glob("*.safetensors")):
         raise AsdRayError(
             f"{path}: no weights in safetensors, and a pickle such as pytorch_model.bin is not read, because it may "
@@ -202,8 +201,19 @@ def build(net: str, path: str) -> Encoder:
             f"{path}: config.json is of {found!r}, but {net} needs a model of {' or '.join(map(repr, reader.types))}; "
             "name another folder, or another encoder"
         )
-    how = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
+    if "quantization_config" in config:
+        raise AsdRayError(f"{path}: config.json has a quantization_config, which is not supported; bring the whole net")
+    if (folder / ADAPTER).exists():
+        raise AsdRayError(f"{path}: {ADAPTER} has the package load another net; merge the adapter into the weights")
     extractor_class, model_class = getattr(transformers, reader.extractor), getattr(transformers, reader.model)
+    how = {
+        "local_files_only": True,
+        "use_safetensors": True,
+        "trust_remote_code": False,
+        "output_loading_info": True,
+        "dtype": torch.float32,  # a folder may name another one
+        "attn_implementation": "sdpa" if model_class._supports_sdpa else "eager",  # a folder may name code of a hub
+    }
     extractor = _read(net, path, lambda: extractor_class.from_pretrained(path, local_files_only=True))
     model, report = _read(net, path, lambda: model_class.from_pretrained(path, **how))
     missing = [key for key in report["missing_keys"] if key.startswith(reader.part) and not key.endswith(UNUSED)]
