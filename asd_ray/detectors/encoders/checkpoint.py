@@ -114,8 +114,7 @@ def _is_plain(value: Any) -> bool:
     )
 
 
-def by_step(outputs: list[Tensor], bands: int) -> Tensor:
-    """Tokens of each block, [n, bands · steps, width], in the order of steps: [n, layers, steps · bands, width]."""
-    tokens = torch.stack(outputs, 1)
-    count, layers, frames, width = tokens.shape
-    return tokens.reshape(count, layers, bands, frames // bands, width).transpose(2, 3).flatten(2, 3)
+def by_step(outputs: list[Tensor], bands: int) -> list[Tensor]:
+    """Tokens of each block, [n, bands · steps, width], in the order of steps: [n, steps · bands, width]."""
+    by_band = [tokens.reshape(len(tokens), bands, -1, tokens.shape[2]) for tokens in outputs]
+    return [tokens.transpose(1, 2).flatten(1, 2) for tokens in by_band]

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from asd_ray.detectors.encoders import embedded
+from asd_ray.detectors.encoders.checkpoint import explained
 from asd_ray.detectors.encoders.embedded import Embedded
 from asd_ray.detectors.encoders.loading import HERE, NETS, encoder_name, load_encoder, path_of
 from asd_ray.errors import AsdRayError
@@ -108,6 +109,20 @@ def test_an_encoder_is_a_front_end_at_any_rate(
         assert found.shape == (2, segments, *shape)
         assert found.isfinite().all()
         assert found.std() > 0
+
+
+def test_clips_without_a_frame_are_one_message(tmp_path: Path) -> None:
+    """Their mean would be no number."""
+    path = test_exported.graph(tmp_path / "onnx", (1, 16_000))
+    front_end = Embedded(pretrained=encoder_name("onnx", str(path)), path=str(path))
+    with pytest.raises(AsdRayError, match=f"{path}: clips of 0.5 s have no frames of this encoder, .*; take longer"):
+        front_end(torch.zeros(1, 8_000))
+
+
+def test_a_config_that_makes_a_package_fail_is_one_message() -> None:
+    message = "x: it is no such encoder: AttributeError: 'int' has no attribute 'size'; give a net"
+    with pytest.raises(AsdRayError, match=message), explained("x", "a net"):
+        raise AttributeError("'int' has no attribute 'size'")
 
 
 def test_the_sizes_of_an_encoder_do_not_load_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

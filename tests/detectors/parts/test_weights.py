@@ -89,14 +89,15 @@ def test_a_small_file_cannot_fill_the_memory(timm: Path, tmp_path: Path) -> None
     with zipfile.ZipFile(timm) as old, zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
             new.writestr(name, old.read(name))
-    for name, message in (("expanded", "conv_stem.weight is no dense tensor"), ("packed", "it is a compressed archive")):
+    for name, message in (
+        ("expanded", "conv_stem.weight is no dense tensor"),
+        ("packed", "it is a compressed archive"),
+    ):
         with pytest.raises(AsdRayError, match=message):
             read(NET, str(tmp_path / f"{name}.pt"))
 
 
-def test_the_node_may_have_the_weights_elsewhere(
-    timm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_node_may_have_the_weights_elsewhere(timm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name, other = read(NET, str(timm)).name, tmp_path / "other.pt"
     torch.save(timm_state(seed=1), other)
     monkeypatch.setenv("ASD_RAY_WEIGHTS", str(timm.parent))
