@@ -1,20 +1,22 @@
 """Files of pretrained weights that a user brings: which net has one, and where it is.
 
 No weights are shipped or fetched. A file is named after its net, such as ``mobilenet_v3.safetensors``, and lies in the
-folder of $ASD_RAY_WEIGHTS; or it is named with ``asd-ray search --weights mobilenet_v3=FILE``. An encoder may be a
-folder with a config.json, such as ``ast``.
+folder of $ASD_RAY_WEIGHTS; or it is named with ``asd-ray search --weights mobilenet_v3=FILE``. Some encoders are
+folders with a config.json, such as ``ast``.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from asd_ray.errors import AsdRayError
 
 WEIGHTS_VARIABLE = "ASD_RAY_WEIGHTS"
-SUFFIXES = (".safetensors", ".pt", ".pth", ".pt2", ".onnx")  # of two files with one name, the earlier suffix counts
+SUFFIXES = (".safetensors", ".pt", ".pth")  # of two files with one name, the earlier suffix counts
+GRAPHS = {"onnx": ".onnx", "exported": ".pt2"}  # nets that are files of one kind alone
+FOLDERS = ("ast", "clap", "hubert", "wav2vec2", "wavlm", "whisper")  # nets that are folders
 CONFIG = "config.json"  # in the folder of an encoder
 PARAMETER = "pretrained"  # of a trial that starts from such weights: the net and a hash of them, "mobilenet_v3:1a2b…"
 
@@ -22,7 +24,8 @@ PARAMETER = "pretrained"  # of a trial that starts from such weights: the net an
 def weights_files(given: Mapping[str, str | Path] | None = None) -> dict[str, str]:
     """Net -> the absolute path of its file or folder: what is in the folder of $ASD_RAY_WEIGHTS, replaced by `given`.
 
-    AsdRayError if the folder or a given file does not exist. No file is read.
+    A folder, .onnx and .pt2 count for the nets alone that take them. AsdRayError if the folder or a given file does not
+    exist. No file is read.
     """
     files: dict[str, str] = {}
     if folder := os.environ.get(WEIGHTS_VARIABLE):
@@ -31,10 +34,13 @@ def weights_files(given: Mapping[str, str | Path] | None = None) -> dict[str, st
             raise AsdRayError(
                 f"{place}: no such folder, but ${WEIGHTS_VARIABLE} names it for pretrained weights; name a folder, or "
                 "unset the variable"
-            )
+            ) from FileNotFoundError(2, "no folder", str(place))
         for suffix in reversed(SUFFIXES):
             files |= {path.stem: str(path) for path in sorted(place.glob(f"*{suffix}"))}
-        files |= {path.parent.name: str(path.parent) for path in sorted(place.glob(f"*/{CONFIG}"))}
+        files = {net: path for net, path in files.items() if net not in GRAPHS and net not in FOLDERS}
+        graphs = {net: place / f"{net}{suffix}" for net, suffix in GRAPHS.items()}
+        files |= {net: str(path) for net, path in graphs.items() if path.is_file()}
+        files |= {net: str(place / net) for net in FOLDERS if (place / net / CONFIG).is_file()}
     given = {} if given is None else given
     if not isinstance(given, Mapping) or not all(isinstance(path, str | Path) for path in given.values()):
         raise AsdRayError(f'weights must map nets to files, such as {{"mobilenet_v3": "file.pt"}}, not {given!r:.60}')
@@ -52,6 +58,16 @@ def weights_files(given: Mapping[str, str | Path] | None = None) -> dict[str, st
             )
         files[net] = str(own)
     return files
+
+
+def places_of(net: str, files: Mapping[str, str]) -> Iterator[str]:
+    """Where weights of a net may lie on this node: where the search names them, then in its own $ASD_RAY_WEIGHTS."""
+    named = files.get(net)
+    if named:
+        yield named
+    own = weights_files().get(net)
+    if own and own != named:
+        yield own
 
 
 def read_weights(texts: Sequence[str]) -> dict[str, str]:

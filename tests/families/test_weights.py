@@ -63,6 +63,19 @@ def test_only_draws_of_the_net_with_weights_have_the_parameter() -> None:
         assert redraw(space, other) is None, "it started from other weights, or at random"
 
 
+def test_a_folder_or_a_graph_counts_only_for_the_nets_that_take_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("beats", "ast", "own"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").touch()
+    for name in ("beats.safetensors", "ast.pt", "beats.onnx", "onnx.onnx", "onnx.pt", "own.pt2", "exported.pt2"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("ASD_RAY_WEIGHTS", str(tmp_path))
+    files = {"beats": "beats.safetensors", "ast": "ast", "onnx": "onnx.onnx", "exported": "exported.pt2"}
+    assert weights_files() == {net: str(tmp_path / name) for net, name in files.items()}
+
+
 def test_a_folder_with_a_config_is_an_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ast", "empty"):
         (tmp_path / name).mkdir()

@@ -53,7 +53,9 @@ def test_a_search_runs_and_its_bundle_needs_the_file(
     clip = next((tmp_path / "demo").rglob("test/*.wav"))
     score = bundle.score(clip, id="00").score
     [state] = (tmp_path / "fan.bundle").rglob("*.safetensors")
-    assert set(from_bytes(state.read_bytes(), "the state")[0]) == {"backends"}, "no weights of the encoder"
+    stored = from_bytes(state.read_bytes(), "the state")[0]
+    assert set(stored) == {"backends", "encoder"}, "no weights of the encoder"
+    assert stored["encoder"] == name
     assert Bundle.load(bundle.folder).score(clip, id="00").score == score
     shutil.rmtree(own / "ast")
     with pytest.raises(AsdRayError, match=f"no file of the encoder {name} is named; bring the folder of a model"):

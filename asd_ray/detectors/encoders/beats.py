@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-import torch
 from torch import Tensor
 
 from asd_ray._torchaudio import load as load_torchaudio
@@ -49,7 +48,7 @@ class Beats(Encoder):
             samples *= SHORTEST // samples + 1
         return self.fbank.frames(samples) // self.patch * self.bands
 
-    def encode(self, waves: Tensor) -> Tensor:
+    def encode(self, waves: Tensor) -> list[Tensor]:
         if waves.shape[1] < SHORTEST:
             waves = waves.repeat(1, SHORTEST // waves.shape[1] + 1)
         mels = (self.fbank(waves * 2**15) - self.mean) / (2 * self.deviation)
@@ -61,7 +60,7 @@ class Beats(Encoder):
         last, outputs = self.net.encoder.extract_features(patches, None, self.layers)
         if self.net.encoder.layer_norm_first:
             last = self.net.encoder.layer_norm(last)
-        return torch.stack([*(output.transpose(0, 1) for output, _ in outputs[1:-1]), last], 1)
+        return [*(output.transpose(0, 1) for output, _ in outputs[1:-1]), last]
 
 
 def build(net: str, path: str) -> Encoder:

@@ -13,13 +13,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from asd_ray.detectors.encoders.loading import read_content
+from asd_ray.detectors.parts.weights import is_dense, read_content
 from asd_ray.errors import AsdRayError
 
 Config = dict[str, Any]
 Weights = dict[str, Tensor]
 Plain = (bool, int, float, str, type(None))
 Net = TypeVar("Net", bound=nn.Module)
+MISFITS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError)  # of a package with a wrong config
 
 
 def read_checkpoint(path: str, config_key: str, expected: str) -> tuple[Config, Weights]:
@@ -42,7 +43,7 @@ def read_checkpoint(path: str, config_key: str, expected: str) -> tuple[Config, 
     if not weights:
         raise _another(path, "it has no tensors", expected)
     for name, values in weights.items():
-        if values.layout is not torch.strided or values.is_nested or values.is_meta or values.is_complex():
+        if not is_dense(values):
             raise _another(path, f"{name} is no dense tensor of real numbers", expected)
         weights[name] = values.float() if values.is_floating_point() else values
     return {str(name): value for name, value in config.items() if _is_plain(value)}, weights
@@ -82,7 +83,7 @@ def explained(path: str, expected: str) -> Iterator[None]:
     """One message for what a package raises if a config or weights are not those of its net."""
     try:
         yield
-    except (RuntimeError, ValueError, TypeError, LookupError, AssertionError, ArithmeticError, MemoryError) as error:
+    except (*MISFITS, AssertionError, ArithmeticError, MemoryError) as error:
         raise _another(path, f"{type(error).__name__}: {error}", expected) from error
 
 
@@ -113,8 +114,7 @@ def _is_plain(value: Any) -> bool:
     )
 
 
-def by_step(outputs: list[Tensor], bands: int) -> Tensor:
-    """Tokens of each block, [n, bands · steps, width], in the order of steps: [n, layers, steps · bands, width]."""
-    tokens = torch.stack(outputs, 1)
-    count, layers, frames, width = tokens.shape
-    return tokens.reshape(count, layers, bands, frames // bands, width).transpose(2, 3).flatten(2, 3)
+def by_step(outputs: list[Tensor], bands: int) -> list[Tensor]:
+    """Tokens of each block, [n, bands · steps, width], in the order of steps: [n, steps · bands, width]."""
+    by_band = [tokens.reshape(len(tokens), bands, -1, tokens.shape[2]) for tokens in outputs]
+    return [tokens.transpose(1, 2).flatten(1, 2) for tokens in by_band]

@@ -43,17 +43,20 @@ class Dasheng(Encoder):
         patch, stride = self.net.patch_embed.patch_size[1], self.net.patch_embed.patch_stride[1]
         return int(max(0, (mel_frames - patch) // stride + 1) * self.bands)
 
-    def encode(self, waves: Tensor) -> Tensor:
-        patches = self.net.patch_embed(self.net.init_bn(self.net.front_end(waves[:, None])))
-        return torch.cat([self._blocks(piece) for piece in patches.split(self.steps, dim=-1)], 2)
+    def encode(self, waves: Tensor) -> list[Tensor]:
+        with torch.autocast(waves.device.type, enabled=False):  # bfloat16 is too coarse for a logarithm of powers
+            levels = self.net.init_bn(self.net.front_end(waves[:, None].float()))
+        patches = self.net.patch_embed(levels)
+        pieces = [self._blocks(piece) for piece in patches.split(self.steps, dim=-1)]
+        return [torch.cat(layer, 1) for layer in zip(*pieces, strict=True)]
 
     def train(self, mode: bool = True) -> Dasheng:
         super().train(mode)
         self.net.init_bn.eval()  # its statistics are those of pre-training
         return self
 
-    def _blocks(self, patches: Tensor) -> Tensor:
-        """[n, width, bands, steps] -> [n, layers, frames, width]."""
+    def _blocks(self, patches: Tensor) -> list[Tensor]:
+        """[n, width, bands, steps] -> [n, frames, width] of each layer."""
         net = self.net
         patches = patches + net.time_pos_embed[..., : patches.shape[-1]] + net.freq_pos_embed
         tokens = patches.flatten(2).transpose(1, 2)

@@ -21,6 +21,7 @@ from torch import Tensor
 from asd_ray.detectors.encoders.encoder import Encoder
 from asd_ray.detectors.encoders.loading import load_encoder
 from asd_ray.detectors.parts.resampled import resampled
+from asd_ray.errors import AsdRayError
 from asd_ray.features import FrontEnd
 from asd_ray.features._base import must_be
 
@@ -68,6 +69,11 @@ class Embedded(FrontEnd):
     def transform(self, waves: Tensor) -> Tensor:
         encoder, segments = self.encoder(str(waves.device)), self.frames(waves.shape[1])
         waves = resampled(waves, self.rate, encoder.rate)
+        if segments and not encoder.frames(waves.shape[1]):
+            raise AsdRayError(
+                f"{self.path or self.pretrained}: clips of {waves.shape[1] / encoder.rate:g} s have no frames of this "
+                "encoder, but each needs one; take longer clips, or another encoder"
+            )
         return torch.cat([self._segments(encoder(part), encoder.bands, segments) for part in torch.split(waves, CLIPS)])
 
     def _segments(self, embeddings: Tensor, bands: int, segments: int) -> Tensor:

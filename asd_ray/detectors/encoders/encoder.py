@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -25,8 +27,11 @@ class Encoder(nn.Module):
         """Frames of a piece of at most `longest` samples; 0 if it is too short."""
         raise NotImplementedError
 
-    def encode(self, waves: Tensor) -> Tensor:
-        """[n, samples] with at most `longest` samples -> [n, layers, piece_frames(samples), width]."""
+    def encode(self, waves: Tensor) -> Tensor | Sequence[Tensor]:
+        """[n, samples] with at most `longest` samples -> [n, layers, piece_frames(samples), width].
+
+        Or the layers one by one, each [n, frames, width], so that training of one leaves later blocks alone.
+        """
         raise NotImplementedError
 
     def frames(self, samples: int) -> int:
@@ -36,16 +41,30 @@ class Encoder(nn.Module):
 
     def forward(self, waves: Tensor) -> Tensor:
         """[n, samples] in [-1, 1) at `rate` -> [n, layers, frames, width]."""
+        pieces, layers = self._layers(waves)
+        return _joined(layers if isinstance(layers, Tensor) else torch.stack([*layers], 1), pieces)
+
+    def layer(self, waves: Tensor, number: int) -> Tensor:
+        """As `forward`, of one layer: [n, frames, width]. Gradients reach only the blocks that it is computed by."""
+        pieces, layers = self._layers(waves)
+        one = layers[:, number] if isinstance(layers, Tensor) else layers[number]
+        return _joined(one[:, None], pieces)[:, 0]
+
+    def _layers(self, waves: Tensor) -> tuple[int, Tensor | Sequence[Tensor]]:
+        """How many pieces each wave has, and what `encode` returns for all of them."""
         count, samples = waves.shape
         pieces, length = self._pieces(samples)
-        cut = waves[:, : pieces * length].reshape(count * pieces, length)
-        embeddings = self.encode(cut)
-        if pieces == 1:
-            return embeddings
-        by_piece = embeddings.reshape(count, pieces, *embeddings.shape[1:])
-        return torch.cat(by_piece.unbind(1), dim=2)
+        return pieces, self.encode(waves[:, : pieces * length].reshape(count * pieces, length))
 
     def _pieces(self, samples: int) -> tuple[int, int]:
         """How many pieces a clip has, and the samples of each."""
         pieces = max(1, -(-samples // self.longest))
         return pieces, samples // pieces
+
+
+def _joined(embeddings: Tensor, pieces: int) -> Tensor:
+    """[n * pieces, layers, frames, width] -> [n, layers, pieces * frames, width]."""
+    if pieces == 1:
+        return embeddings
+    by_piece = embeddings.reshape(len(embeddings) // pieces, pieces, *embeddings.shape[1:])
+    return torch.cat(by_piece.unbind(1), dim=2)

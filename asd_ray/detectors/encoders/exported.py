@@ -39,6 +39,11 @@ class Exported(Encoder):
         waves = torch.rand(1, self.samples or rate, generator=torch.Generator().manual_seed(0)) * 2 - 1
         with torch.no_grad():
             first, second = self.encode(waves), self.encode(waves)
+        if 0 in first.shape[1:]:
+            raise AsdRayError(
+                f"{path}: for {waves.shape[1]} samples, {waves.shape[1] / rate:g} s, it returns {list(first.shape)}, "
+                "but it must return frames; export a net that hears so short a clip"
+            )
         if not first.isfinite().all() or (first - second).abs().max() > LOST * first.abs().max():
             raise AsdRayError(
                 f"{path}: it gives other embeddings for the same waves, or values that are not finite; call .eval() "

@@ -12,15 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import torch as safetensors
 
 from asd_ray.detectors.encoders.encoder import Encoder
-from asd_ray.detectors.parts.weights import DIGITS, pretrained_name
+from asd_ray.detectors.parts.weights import DIGITS, named_content, pretrained_name, unreadable, version
 from asd_ray.errors import AsdRayError, unknown
-from asd_ray.families.weights import WEIGHTS_VARIABLE, weights_files
+from asd_ray.families.weights import FOLDERS, WEIGHTS_VARIABLE
 
 HERE = "asd_ray.detectors.encoders"
 CHUNK = 1 << 22  # bytes that are hashed at once
@@ -61,7 +57,16 @@ def encoder_name(net: str, path: str) -> str:
 
     An unchanged file is read once per process.
     """
-    return f"{net}:{digest(path)}"
+    place = Path(path)
+    files = _files_of(net, place)
+    try:
+        content = [(file.name, _digest(str(file), version(file))) for file in files]
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if files == [place]:
+        return f"{net}:{content[0][1][:DIGITS]}"
+    text = "\n".join(f"{name} {own}" for name, own in content)
+    return f"{net}:{hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}"
 
 
 def name_of(net: str, path: str) -> str:
@@ -69,28 +74,23 @@ def name_of(net: str, path: str) -> str:
     return encoder_name(net, path) if net in NETS else pretrained_name(net, path)
 
 
-def digest(path: str) -> str:
-    """A hash of a file's content, or of the files of a folder that count, by name."""
-    place = Path(path)
+def _files_of(net: str, place: Path) -> list[Path]:
+    """The file, or the files of the folder that count. The cause is an OSError where only this node may be wrong."""
+    if place.is_dir() and not any(place.iterdir()):
+        why = FileNotFoundError(2, "empty folder", str(place))
+        raise AsdRayError(f"{place}: the folder is empty; mount it, or give {NETS[net].expected}") from why
+    if place.is_dir() and net not in FOLDERS:
+        raise AsdRayError(f"{place}: {net} needs a file, not a folder; give {NETS[net].expected}")
+    if place.is_file() and net in FOLDERS:
+        raise AsdRayError(f"{place}: {net} needs a folder, not a file; give {NETS[net].expected}")
     files = sorted({file for pattern in IN_FOLDERS for file in place.glob(pattern)}) if place.is_dir() else [place]
     if not files:
-        raise AsdRayError(f"{path}: the folder holds no encoder; give one with {' and '.join(IN_FOLDERS)}")
-    try:
-        content = [(file.name, _digest_of_version(str(file), *_version(file))) for file in files]
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if not place.is_dir():
-        return content[0][1][:DIGITS]
-    return hashlib.sha256("\n".join(f"{name} {own}" for name, own in content).encode()).hexdigest()[:DIGITS]
-
-
-def _version(file: Path) -> tuple[int, int]:
-    status = file.stat()
-    return status.st_mtime_ns, status.st_size
+        raise AsdRayError(f"{place}: the folder holds no encoder; give one with {' and '.join(IN_FOLDERS)}")
+    return files
 
 
 @lru_cache(maxsize=256)
-def _digest_of_version(path: str, changed: int, size: int) -> str:
+def _digest(path: str, _: tuple[int, ...]) -> str:
     content = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
@@ -110,15 +110,7 @@ def path_of(pretrained: str, files: Mapping[str, str]) -> str:
         f"bring {NETS[net].expected}, the one with which the trial was first run, on every node: as {net} in the "
         f"folder of ${WEIGHTS_VARIABLE}, or in a search with --weights {net}=PATH"
     )
-    path = files.get(net) or weights_files().get(net)
-    if path is None:
-        raise AsdRayError(f"no file of the encoder {pretrained} is named; {cure}") from FileNotFoundError(
-            2, "none", net
-        )
-    if (found := encoder_name(net, path)) != pretrained:
-        why = FileNotFoundError(2, "other content", path)
-        raise AsdRayError(f"{path}: it holds {found}, but {pretrained} is needed; {cure}") from why
-    return path
+    return named_content(pretrained, files, lambda path: (encoder_name(net, path), path), "encoder", cure)
 
 
 def load_encoder(pretrained: str, files: Mapping[str, str]) -> Encoder:
@@ -135,25 +127,3 @@ def load_encoder(pretrained: str, files: Mapping[str, str]) -> Encoder:
         ) from error
     encoder: Encoder = module.build(net, path)
     return encoder.eval().requires_grad_(False)
-
-
-def read_content(path: str) -> Any:
-    """What a file of torch or of safetensors holds, read without running code."""
-    try:
-        if path.endswith(".safetensors"):
-            return safetensors.load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    except Exception as error:  # a broken file may raise anything in torch, before any code runs
-        raise AsdRayError(
-            f"{path}: it cannot be read as tensors alone ({type(error).__name__}), and code in such a file is never "
-            "run; save the state dict: torch.save(net.state_dict(), path), or safetensors"
-        ) from error
-
-
-def _unreadable(path: str, error: OSError) -> AsdRayError:
-    return AsdRayError(
-        f"{path}: the encoder cannot be read ({error.strerror or error}); on a cluster, every node needs it at this "
-        "path"
-    )

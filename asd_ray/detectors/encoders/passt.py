@@ -61,9 +61,11 @@ class Passt(Encoder):
         steps = (mel_frames - self._patch) // self._stride + 1
         return int(max(0, steps) * self.bands)
 
-    def encode(self, waves: Tensor) -> Tensor:
+    def encode(self, waves: Tensor) -> list[Tensor]:
         net = self.net
-        patches = net.patch_embed.norm(net.patch_embed.proj(self.mel(waves)[:, None]))
+        with torch.autocast(waves.device.type, enabled=False):  # bfloat16 is too coarse for a logarithm of powers
+            levels = self.mel(waves.float())
+        patches = net.patch_embed.norm(net.patch_embed.proj(levels[:, None]))
         steps = patches.shape[-1]
         patches = patches + net.time_new_pos_embed[..., :steps] + net.freq_new_pos_embed
         extra = [net.cls_token] if net.dist_token is None else [net.cls_token, net.dist_token]

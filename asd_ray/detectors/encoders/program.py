@@ -56,6 +56,7 @@ TARGETS: dict[str, Callable[..., Any]] = {
     **{f"torch.{name}": getattr(torch, name) for name in OF_TORCH if hasattr(torch, name)},
 }
 ATEN = re.compile(r"torch\.ops\.(aten|prims)\.(\w+)\.(\w+)")
+EFFECTS = re.compile(r"_?set_\w*|\w*seed|_cufft\w*|requires_grad_")  # on the process, or on what a tensor is
 CHECKS = re.compile(r"torch\.ops\.aten\.(_assert_\w+|sym_constrain_range\w*)\.\w+")  # of sizes; they compute nothing
 LISTS = {"as_tensors": "as_tensor", "as_sym_ints": "as_sym_int", "as_sym_bools": "as_sym_bool"}
 PLAIN = ("as_int", "as_bool", "as_string", "as_ints", "as_bools")
@@ -64,6 +65,9 @@ SPECS = {  # kind of an input -> the key of its name among the weights
     "buffer": "buffer_name",
     "tensor_constant": "tensor_constant_name",
 }
+
+
+META = ("dtype", "layout", "sizes", "strides", "storage_offset")  # of a weight; what else it has is not read
 
 
 class NotReadable(ValueError):
@@ -184,15 +188,29 @@ def read_program(path: str) -> tuple[Program, dict[str, str]]:
             return archive.read(names[name])
 
         module = json.loads(content(models[0]))["graph_module"]
+        used = {_weight_of(spec) for spec in module["signature"]["input_specs"]}
         weights: dict[str, Tensor] = {}
+        known: dict[str, Tensor] = {}  # names may share a tensor, as tied weights do
         for kind in ("weights", "constants"):
             config = json.loads(content(f"data/{kind}/{model}_{kind}_config.json"))["config"]
             for name, payload in config.items():
                 if payload["use_pickle"] or not payload["tensor_meta"]:
                     raise NotReadable(f"{name} is a pickle, which may run code; make it a dense tensor or leave it out")
-                weights[name] = _tensor(content(f"data/{kind}/{payload['path_name']}"), payload["tensor_meta"])
+                if name not in used:
+                    continue
+                path, meta = f"data/{kind}/{payload['path_name']}", payload["tensor_meta"]
+                key = json.dumps([path, *(meta[part] for part in META)])
+                if key not in known:
+                    known[key] = _tensor(content(path), meta)
+                weights[name] = known[key]
         extra = {name.removeprefix("extra/"): content(name).decode() for name in names if name.startswith("extra/")}
     return Program(module["graph"], module["signature"], weights), extra
+
+
+def _weight_of(spec: Mapping[str, Any]) -> str | None:
+    """The name of the weight that is an input of the graph; None for the waves and for what Program refuses."""
+    ((kind, content),) = spec.items()
+    return content[SPECS[kind]] if kind in SPECS else None
 
 
 def _tensor(content: bytes, meta: Mapping[str, Any]) -> Tensor:
@@ -226,12 +244,18 @@ def _function(target: str) -> Callable[..., Any]:
     if match := ATEN.fullmatch(target):
         space, name, overload = match.groups()
         found = getattr(getattr(getattr(torch.ops, space), name, None), overload, None)
-        # aten::save and aten::from_file are operations, too. They alone have a file's name.
-        if isinstance(found, torch._ops.OpOverload) and all(
-            item.name != "filename" for item in found._schema.arguments
-        ):
+        if isinstance(found, torch._ops.OpOverload) and not EFFECTS.fullmatch(name) and _computes(found):
             return found
     raise NotReadable(f"it calls {target!r:.100}, which is no operation of torch on tensors alone")
+
+
+def _computes(operation: torch._ops.OpOverload) -> bool:
+    """Whether all that an operation does is to map tensors. Exported nets may do so in place, as ``relu_`` does."""
+    schema: Any = operation._schema
+    if any(item.name == "filename" for item in schema.arguments):  # aten::save and aten::from_file
+        return False
+    maps = schema.returns and any("Tensor" in str(item.type) for item in [*schema.arguments, *schema.returns])
+    return bool(maps) and (not schema.is_mutable or schema.name.endswith("_"))
 
 
 def _argument(argument: Mapping[str, Any]) -> Any:

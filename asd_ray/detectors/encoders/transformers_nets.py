@@ -52,15 +52,16 @@ class Ast(Encoder):
     def piece_frames(self, samples: int) -> int:
         return self._steps(self.fbank.frames(samples)) * self.bands
 
-    def encode(self, waves: Tensor) -> Tensor:
+    def encode(self, waves: Tensor) -> list[Tensor]:
         mels = self.fbank(waves)
         steps = self._steps(mels.shape[1])
         mels = pad(mels, (0, 0, 0, self.config.max_length - mels.shape[1]))
         if self.extractor.do_normalize:
             mels = (mels - self.extractor.mean) / (2 * self.extractor.std)
-        patches = _layers(self.net(mels, output_hidden_states=True))[:, :, 2:]  # the first two are no patches
-        by_band = patches.reshape(*patches.shape[:2], self.bands, self.all_steps, self.width)
-        return by_band[..., :steps, :].transpose(2, 3).flatten(2, 3)
+        layers = _layers(self.net(mels, output_hidden_states=True))
+        shape = (len(waves), self.bands, self.all_steps, self.width)
+        by_band = [layer[:, 2:].reshape(shape) for layer in layers]  # the first two are no patches
+        return [layer[:, :, :steps].transpose(1, 2).flatten(1, 2) for layer in by_band]
 
     def _steps(self, mel_frames: int) -> int:
         return max(0, (mel_frames - self.patch) // self.stride + 1)
@@ -121,7 +122,7 @@ class Speech(Encoder):
             samples = max(0, (samples - kernel) // stride + 1)
         return samples
 
-    def encode(self, waves: Tensor) -> Tensor:
+    def encode(self, waves: Tensor) -> list[Tensor]:
         if self.extractor.do_normalize:
             centred = waves - waves.mean(1, keepdim=True)
             waves = centred / (centred.square().mean(1, keepdim=True) + 1e-7).sqrt()
@@ -146,16 +147,16 @@ class Whisper(Encoder):
     def piece_frames(self, samples: int) -> int:
         return samples // self.hop
 
-    def encode(self, waves: Tensor) -> Tensor:
+    def encode(self, waves: Tensor) -> list[Tensor]:
         levels = self.spectra(pad(waves, (0, self.longest - waves.shape[1])))[:, :-1].log10()
         levels = torch.maximum(levels, levels.amax((1, 2), keepdim=True) - 8)
-        hidden = _layers(self.net((levels.transpose(1, 2) + 4) / 4, output_hidden_states=True))
-        return hidden[:, :, : self.piece_frames(waves.shape[1])]
+        layers = _layers(self.net((levels.transpose(1, 2) + 4) / 4, output_hidden_states=True))
+        return [layer[:, : self.piece_frames(waves.shape[1])] for layer in layers]
 
 
-def _layers(outputs: Any) -> Tensor:
-    """[n, layers, frames, width]: the blocks' outputs, the last one after normalisation."""
-    return torch.stack([*outputs.hidden_states[1:-1], outputs.last_hidden_state], 1)
+def _layers(outputs: Any) -> list[Tensor]:
+    """The blocks' outputs, each [n, frames, width], the last one after normalisation."""
+    return [*outputs.hidden_states[1:-1], outputs.last_hidden_state]
 
 
 @dataclass(frozen=True)
@@ -183,14 +184,13 @@ READERS: dict[str, Reader] = {
     "wavlm": Reader(Speech, "WavLMModel", "Wav2Vec2FeatureExtractor", ("wavlm",)),
     "whisper": Reader(Whisper, "WhisperModel", "WhisperFeatureExtractor", ("whisper",), "encoder"),
 }
+ADAPTER = "adapter_config.json"  # of the package peft
 UNUSED = "masked_spec_embed"  # of nets of speech: only masking in pre-training reads it
 
 
 def build(net: str, path: str) -> Encoder:
     """The encoder of a local folder. AsdRayError if the folder holds another one, or weights in a pickle."""
     reader, folder = READERS[net], Path(path)
-    if not folder.is_dir():
-        raise AsdRayError(f"{path}: {net} needs the folder of a model of transformers, not a file; name the folder")
     if not list(folder.glob("*.safetensors")):
         raise AsdRayError(
             f"{path}: no weights in safetensors, and a pickle such as pytorch_model.bin is not read, because it may "
@@ -202,8 +202,19 @@ def build(net: str, path: str) -> Encoder:
             f"{path}: config.json is of {found!r}, but {net} needs a model of {' or '.join(map(repr, reader.types))}; "
             "name another folder, or another encoder"
         )
-    how = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
+    if "quantization_config" in config:
+        raise AsdRayError(f"{path}: config.json has a quantization_config, which is not supported; bring the whole net")
+    if (folder / ADAPTER).exists():
+        raise AsdRayError(f"{path}: {ADAPTER} has the package load another net; merge the adapter into the weights")
     extractor_class, model_class = getattr(transformers, reader.extractor), getattr(transformers, reader.model)
+    how = {
+        "local_files_only": True,
+        "use_safetensors": True,
+        "trust_remote_code": False,
+        "output_loading_info": True,
+        "dtype": torch.float32,  # a folder may name another one
+        "attn_implementation": "sdpa" if model_class._supports_sdpa else "eager",  # a folder may name code of a hub
+    }
     extractor = _read(net, path, lambda: extractor_class.from_pretrained(path, local_files_only=True))
     model, report = _read(net, path, lambda: model_class.from_pretrained(path, **how))
     missing = [key for key in report["missing_keys"] if key.startswith(reader.part) and not key.endswith(UNUSED)]

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
-from asd_ray.detectors.encoders.loading import NETS, encoder_name, load_encoder, path_of
+from asd_ray.detectors.encoders.loading import NETS, load_encoder
 from asd_ray.detectors.nets.tuned_encoder import POOLINGS, TUNES, TunedEncoder
 from asd_ray.detectors.parts import classifier as classify
 from asd_ray.detectors.parts import training
@@ -45,11 +45,10 @@ from asd_ray.detectors.parts.heads import AdaProj, ArcFace, SubClusterAdaCos, ar
 from asd_ray.detectors.parts.lora import PLACES
 from asd_ray.detectors.parts.pseudo_labels import check_labels, training_classes, why_no_classes
 from asd_ray.detectors.parts.transfer import to_device
+from asd_ray.detectors.parts.user_encoder import UserEncoder
 from asd_ray.detectors.parts.wave_masks import masked_waves
 from asd_ray.detectors.parts.waves import MAX_CLIPS, Waves
-from asd_ray.detectors.parts.weights import is_pretrained_name
 from asd_ray.families.resources import Resources
-from asd_ray.families.weights import WEIGHTS_VARIABLE, weights_files
 from asd_ray.features import PRESETS, FrontEnd, Windows
 from asd_ray.features._base import must_be
 
@@ -119,11 +118,12 @@ class Finetuned:
         self.smote_ratio, self.backends = smote_ratio, backends
         self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
         self.batch_size, self.epochs = batch_size, epochs
+        self._encoder = UserEncoder(self, context, encoder, pretrained, ENCODERS)
         self._check()
         self._fitted = classify.FittedClassifier(self, self._new)
 
     def _check(self) -> None:
-        choices = {"encoder": ENCODERS, "tune": TUNES, "places": PLACES, "pooling": POOLINGS, "head": HEADS}
+        choices = {"tune": TUNES, "places": PLACES, "pooling": POOLINGS, "head": HEADS}
         for name, known in choices.items():
             must_be(self, name, getattr(self, name) in known, f"one of {', '.join(known)}")
         for name, least in (("rank", 0), ("projection", 0), ("sub_clusters", 1)):
@@ -131,8 +131,6 @@ class Finetuned:
         for name in ("lora_alpha", "alpha", "scale"):
             must_be(self, name, 0 < getattr(self, name) < math.inf, "above 0")
         must_be(self, "layer", 0 <= self.layer <= 1, "in [0, 1]")
-        is_of_net = self.pretrained == "" or is_pretrained_name(self.pretrained, self.encoder)
-        must_be(self, "pretrained", is_of_net, f"weights of {self.encoder}, such as {self.encoder}:1a2b3c4d5e6f,")
         must_be(self, "margin", 0 <= self.margin < 1.5, "in [0, 1.5)")
         must_be(self, "learned", isinstance(self.learned, bool), "true or false")
         changes = self.head == "arcface" or self.learned or self.projection > 0 or self.pooling != "mean"
@@ -153,14 +151,10 @@ class Finetuned:
         return replace(PRESETS["baseline"], seconds=self.seconds, short="repeat").at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        if not self.pretrained and not self._brought:
-            return (
-                "it trains a pretrained encoder further, and no weights of one are brought; give them with --weights "
-                f"ENCODER=PATH or in the folder of ${WEIGHTS_VARIABLE}, for one of {', '.join(ENCODERS)}"
-            )
-        return why_no_classes(train)
+        return self._encoder.why_none() or why_no_classes(train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
+        self._encoder.keep()
         classes, labels = training_classes(train, self.context, self.labels, self.clusters)
         classifier, device = self._fitted.start(classes), self.context.device
         head, rate = classifier.head, self.front_end.rate
@@ -193,23 +187,12 @@ class Finetuned:
         return self._fitted.embeddings(clips)
 
     def state(self) -> State:
-        return {**self._fitted.state(), "encoder": self._encoder_name}
+        return {**self._fitted.state(), "encoder": self._encoder.state()}
 
     def load(self, state: State) -> None:
         """It needs the user's file, and raises an AsdRayError if that is missing or has other weights."""
-        path_of(state["encoder"], self.context.weights)
+        self._encoder.load(state)
         self._fitted.load(state)
-
-    @property
-    def _brought(self) -> str:
-        """The brought file or folder of the encoder; "" if there is none."""
-        return self.context.weights.get(self.encoder) or weights_files().get(self.encoder) or ""
-
-    @property
-    def _encoder_name(self) -> str:
-        if self.pretrained or not self._brought:
-            return self.pretrained or self.encoder
-        return encoder_name(self.encoder, self._brought)
 
     def _new(self, classes: Classes) -> classify.Classifier:
         net, head = training.build_with_seed(lambda: self._modules(len(classes)), self.context)
@@ -225,7 +208,7 @@ class Finetuned:
         )
 
     def _modules(self, classes: int) -> nn.ModuleList:
-        encoder = load_encoder(self._encoder_name, self.context.weights).to(self.context.device)
+        encoder = load_encoder(self._encoder.name, self.context.weights).to(self.context.device)
         samples = round(self.seconds * encoder.rate)
         must_be(self, "seconds", encoder.frames(samples) > 0, f"enough for one frame of the encoder {self.encoder}")
         net = TunedEncoder(

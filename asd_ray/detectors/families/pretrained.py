@@ -31,12 +31,11 @@ from torch import Tensor
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
 from asd_ray.detectors.encoders.embedded import Embedded
-from asd_ray.detectors.encoders.loading import NETS, encoder_name, path_of
+from asd_ray.detectors.encoders.loading import NETS
 from asd_ray.detectors.parts import microphones, training
 from asd_ray.detectors.parts.backends import Backends, ids_of, parse_backends, targets_of
-from asd_ray.detectors.parts.weights import is_pretrained_name
+from asd_ray.detectors.parts.user_encoder import UserEncoder
 from asd_ray.families.resources import Resources
-from asd_ray.families.weights import WEIGHTS_VARIABLE, weights_files
 from asd_ray.features import FrontEnd
 from asd_ray.features._base import must_be
 
@@ -82,10 +81,8 @@ class Pretrained:
         self.context, self.encoder, self.layer, self.pooling = context, encoder, layer, pooling
         self.gem_p, self.bands, self.smote_ratio, self.pretrained = gem_p, bands, smote_ratio, pretrained
         self.microphone, self.far_share = microphone, far_share
+        self._encoder = UserEncoder(self, context, encoder, pretrained, tuple(NETS))
         microphones.check_microphone(self)
-        must_be(self, "encoder", encoder in NETS, f"one of {', '.join(NETS)}")
-        is_of_net = pretrained == "" or is_pretrained_name(pretrained, encoder)
-        must_be(self, "pretrained", is_of_net, f"weights of {encoder}, such as {encoder}:1a2b3c4d5e6f,")
         must_be(self, "layer", 0 <= layer <= 1, "in [0, 1]")
         must_be(self, "pooling", pooling in POOLINGS, f"one of {', '.join(POOLINGS)}")
         must_be(self, "gem_p", 1 <= gem_p < math.inf, "1 or more")
@@ -95,18 +92,14 @@ class Pretrained:
 
     @property
     def front_end(self) -> FrontEnd:
-        return Embedded(rate=self.context.rate, pretrained=self._name, path=self._path)
+        return Embedded(rate=self.context.rate, pretrained=self._encoder.name, path=self._encoder.path)
 
     def suits(self, train: pd.DataFrame) -> str:
         """Why the family cannot be searched here: without weights there is nothing to compare."""
-        if self.pretrained or self._path:
-            return microphones.why_unheard(self.microphone, train)
-        return (
-            f"it needs pretrained weights, and none of an encoder are brought; give them with --weights ENCODER=PATH, "
-            f"or in the folder of ${WEIGHTS_VARIABLE}, for one of {', '.join(NETS)}"
-        )
+        return self._encoder.why_none() or microphones.why_unheard(self.microphone, train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
+        self._encoder.keep()
         embeddings, clip = self._embeddings(train)
         ids, target = ids_of(train), targets_of(train)
         self._backends.fit(embeddings, [ids[n] for n in clip.tolist()], target[clip])
@@ -135,23 +128,13 @@ class Pretrained:
 
     def state(self) -> State:
         training.require_fitted(self, self._is_fitted or None, "state")
-        return {"backends": self._backends.state()}
+        return {"backends": self._backends.state(), "encoder": self._encoder.state()}
 
     def load(self, state: State) -> None:
-        """It raises where the file of the encoder is missing, because nothing could be scored."""
-        path_of(self._name, self.context.weights)
+        """It raises where the file of the encoder is missing or another, because nothing could be scored."""
+        self._encoder.load(state)
         self._backends.load(state["backends"])
         self._is_fitted = True
-
-    @property
-    def _path(self) -> str:
-        """The brought file or folder of the net; "" if there is none."""
-        return self.context.weights.get(self.encoder) or weights_files().get(self.encoder) or ""
-
-    @property
-    def _name(self) -> str:
-        """The net and its content; the net alone if none is brought, and nothing can be computed then."""
-        return self.pretrained or (encoder_name(self.encoder, self._path) if self._path else self.encoder)
 
     def _embeddings(self, clips: ClipSet) -> tuple[Tensor, npt.NDArray[np.intp]]:
         """[rows, dimensions] on the device, and the clip of each row: one row per clip, or per segment with "time"."""

@@ -69,7 +69,7 @@ class TunedEncoder(nn.Module):
 
     def forward(self, waves: Tensor) -> Tensor:
         encoder = self.encoder_alone[0]
-        frames = encoder(resampled(waves, self.rate, encoder.rate))[:, self.layer]
+        frames = encoder.layer(resampled(waves, self.rate, encoder.rate), self.layer)
         embedding: Tensor = self.pooling(frames)
         return embedding if self.projection is None else self.projection(embedding)
 

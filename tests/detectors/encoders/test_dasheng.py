@@ -77,6 +77,18 @@ def test_every_layer_is_that_of_the_package(tmp_path: Path, changes: dict[str, A
     torch.testing.assert_close(found, own, atol=1e-5, rtol=1e-5)
 
 
+def test_a_spectrogram_is_the_same_in_half_precision(tmp_path: Path) -> None:
+    encoder = build("dasheng", str(checkpoint(tmp_path / "dasheng.pt"))).eval()
+    assert isinstance(encoder, Dasheng)
+    seen: list[Tensor] = []
+    encoder.net.patch_embed.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        encoder(waves(8_000))
+        with torch.autocast("cpu", torch.bfloat16):
+            encoder(waves(8_000))
+    torch.testing.assert_close(seen[1], seen[0], rtol=0, atol=0)
+
+
 def test_a_token_of_the_whole_clip_is_no_frame(tmp_path: Path) -> None:
     path = checkpoint(tmp_path / "dasheng.pt", pooling="token")
     encoder = build("dasheng", str(path)).eval()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from asd_ray.detectors.encoders.exported import RATE, build
 from asd_ray.detectors.encoders.loading import encoder_name, load_encoder
+from asd_ray.detectors.encoders.program import read_program
 
 from .files import Canary, refused
 
@@ -191,6 +192,14 @@ def test_pickles_in_a_program_never_run(good: Path, tmp_path: Path) -> None:
         "torch.ops.aten.save.default",
         "torch.ops.aten.from_file.default",
         "torch.ops.aten.__class__.mro",
+        "torch.ops.aten._print.default",
+        "torch.ops.aten.set_data.default",
+        "torch.ops.aten.set_.source_Tensor",
+        "torch.ops.aten.set_grad_enabled.default",
+        "torch.ops.aten.seed.default",
+        "torch.ops.aten.manual_seed.default",
+        "torch.ops.aten._cufft_set_plan_cache_max_size.default",
+        "torch.ops.aten.add.out",
         "torch.ops.loaded_libraries.add.x",
         "torch.os.system",
         "torch.load",
@@ -224,6 +233,31 @@ def test_a_weight_is_not_larger_than_its_bytes(good: Path, tmp_path: Path, meta:
     refused(build, "exported", other, "it cannot be read as a program")
 
 
+def test_weights_are_read_once_and_only_those_of_the_graph(good: Path, tmp_path: Path) -> None:
+    """A small file may name the same bytes many times."""
+
+    def change(content: bytes) -> bytes:
+        config = json.loads(content)
+        item = next(iter(config["config"].values()))
+        config["config"] |= {f"more{number}": item for number in range(3)}
+        return json.dumps(config).encode()
+
+    def alias(content: bytes) -> bytes:
+        config = json.loads(content)
+        first, *others = [
+            name for name, item in config["config"].items() if item["tensor_meta"]["sizes"] == [{"as_int": WIDTH}]
+        ]
+        config["config"] |= {name: config["config"][first] for name in others}
+        return json.dumps(config).encode()
+
+    weights = "data/weights/model_weights_config.json"
+    plain = read_program(str(good))[0].state_dict()
+    more = read_program(str(rewritten(good, tmp_path / "more.pt2", {weights: change})))[0].state_dict()
+    assert more.keys() == plain.keys()
+    tied = read_program(str(rewritten(good, tmp_path / "tied.pt2", {weights: alias})))[0].state_dict()
+    assert len({values.data_ptr() for values in tied.values()}) < len({values.data_ptr() for values in plain.values()})
+
+
 def test_text_of_sizes_is_not_evaluated(good: Path, tmp_path: Path) -> None:
     """``torch.export.load`` gives these texts to sympy, which evaluates them."""
     ran = tmp_path / "ran"
@@ -239,10 +273,32 @@ def test_text_of_sizes_is_not_evaluated(good: Path, tmp_path: Path) -> None:
     assert not ran.exists()
 
 
+class InPlace(Frames):
+    def forward(self, waves: Tensor) -> Tensor:
+        frames: Tensor = super().forward(waves)
+        frames += 1
+        return nn.functional.relu(frames, inplace=True)
+
+
+def test_a_program_may_change_its_own_tensors_in_place(tmp_path: Path) -> None:
+    path = program(tmp_path / "encoder.pt2", InPlace().eval())
+    with zipfile.ZipFile(path) as archive:
+        model = archive.read(f"{path.stem}/{MODEL}")
+    assert b"aten.relu_" in model
+    assert b"aten.add_" in model
+    assert build("exported", str(path)).width == WIDTH
+
+
 class Twice(Frames):
     def forward(self, waves: Tensor) -> Tensor:
         frames: Tensor = super().forward(waves)
         return nn.functional.dropout(frames, training=True)
+
+
+class Slow(Frames):
+    def forward(self, waves: Tensor) -> Tensor:
+        frames: Tensor = super().forward(waves)
+        return frames[:, :, :0]
 
 
 class Clips(Frames):
@@ -264,9 +320,12 @@ def test_programs_that_are_no_encoders_are_refused(good: Path, tmp_path: Path) -
     with zipfile.ZipFile(compiled, "a") as archive:
         archive.writestr("compiled/data/aotinductor/model/net.so", b"\x7fELF")
     refused(build, "exported", compiled, "no compiled code")
-    for number, (module, words) in enumerate(
-        {Twice(): "call .eval()", Clips().eval(): "returns [1, 8]; give one"}.items()
-    ):
+    modules = {
+        Twice(): "call .eval()",
+        Clips().eval(): "returns [1, 8]; give one",
+        Slow().eval(): "for 8000 samples, 0.5 s, it returns [1, 2, 0, 8], but it must return frames",
+    }
+    for number, (module, words) in enumerate(modules.items()):
         refused(build, "exported", program(tmp_path / f"{number}.pt2", module, samples=8_000, batch=1), words)
     for text, words in {"": "have '' as the rate", "16e9": "have 16000000000.0 as the rate"}.items():
         other = rewritten(good, tmp_path / "rate.pt2", {f"extra/{RATE}": lambda _, text=text: text.encode()})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,16 @@ import pytest
 import torch
 
 from asd_ray.detectors.encoders import embedded
+from asd_ray.detectors.encoders.checkpoint import explained
 from asd_ray.detectors.encoders.embedded import Embedded
-from asd_ray.detectors.encoders.loading import HERE, NETS, encoder_name, load_encoder
+from asd_ray.detectors.encoders.loading import HERE, NETS, encoder_name, load_encoder, path_of
 from asd_ray.errors import AsdRayError
+from asd_ray.families.weights import FOLDERS
+from asd_ray.tuning.faults import is_node_fault
 
 from . import test_beats, test_dasheng, test_exported
 
+SHIPPED = "asd_ray.detectors.families.pretrained:Pretrained"
 NEEDED = {
     "beats": "openbeats.beats_encoder",
     "dasheng": "dasheng.pretrained.pretrained",
@@ -32,6 +37,49 @@ def test_a_missing_package_is_one_sentence(net: str, tmp_path: Path, monkeypatch
     with pytest.raises(AsdRayError, match=r"cannot be imported") as found:
         load_encoder(encoder_name(net, str(path)), {net: str(path)})
     assert str(found.value).endswith(f"pip install 'asd_ray[{NETS[net].extra}]'")
+
+
+def test_a_file_in_place_of_a_folder_is_no_fault_of_a_node(tmp_path: Path) -> None:
+    """At another node it would be the same, so that the trial would never end."""
+    folder, file, empty = tmp_path / "folder", tmp_path / "file", tmp_path / "empty"
+    folder.mkdir()
+    empty.mkdir()
+    for path in (folder / "config.json", file):
+        path.write_text("{}")
+    for net, path, message in (
+        ("beats", folder, "beats needs a file, not a folder; give a checkpoint of BEATs"),
+        ("ast", file, "ast needs a folder, not a file; give the folder of a model of transformers"),
+    ):
+        with pytest.raises(AsdRayError, match=f"{path}: {message}") as found:
+            encoder_name(net, str(path))
+        assert not is_node_fault(found.value, SHIPPED)
+    for net in ("beats", "ast"):  # a mount point where nothing is mounted
+        with pytest.raises(AsdRayError, match="the folder is empty; mount it") as found:
+            encoder_name(net, str(empty))
+        assert is_node_fault(found.value, SHIPPED)
+
+
+def test_the_node_may_have_the_encoder_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("here.onnx", "another"), ("onnx.onnx", "the one")):
+        (tmp_path / name).write_text(text)
+    own, other = str(tmp_path / "onnx.onnx"), str(tmp_path / "here.onnx")
+    name = encoder_name("onnx", own)
+    monkeypatch.setenv("ASD_RAY_WEIGHTS", str(tmp_path))
+    for path in (other, str(tmp_path / "none"), own):
+        assert path_of(name, {"onnx": path}) == own
+
+
+def test_a_file_with_the_times_of_another_is_read_again(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, ns=(1, 1))
+    first = encoder_name("beats", str(tmp_path / "a"))
+    os.replace(tmp_path / "b", tmp_path / "a")
+    assert encoder_name("beats", str(tmp_path / "a")) != first
+
+
+def test_folders_are_those_of_transformers() -> None:
+    assert {net for net, adapter in NETS.items() if adapter.module == "transformers_nets"} == set(FOLDERS)
 
 
 def test_extras_and_adapters_exist() -> None:
@@ -61,6 +109,20 @@ def test_an_encoder_is_a_front_end_at_any_rate(
         assert found.shape == (2, segments, *shape)
         assert found.isfinite().all()
         assert found.std() > 0
+
+
+def test_clips_without_a_frame_are_one_message(tmp_path: Path) -> None:
+    """Their mean would be no number."""
+    path = test_exported.graph(tmp_path / "onnx", (1, 16_000))
+    front_end = Embedded(pretrained=encoder_name("onnx", str(path)), path=str(path))
+    with pytest.raises(AsdRayError, match=f"{path}: clips of 0.5 s have no frames of this encoder, .*; take longer"):
+        front_end(torch.zeros(1, 8_000))
+
+
+def test_a_config_that_makes_a_package_fail_is_one_message() -> None:
+    message = "x: it is no such encoder: AttributeError: 'int' has no attribute 'size'; give a net"
+    with pytest.raises(AsdRayError, match=message), explained("x", "a net"):
+        raise AttributeError("'int' has no attribute 'size'")
 
 
 def test_the_sizes_of_an_encoder_do_not_load_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

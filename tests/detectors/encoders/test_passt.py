@@ -64,6 +64,18 @@ def waves(samples: int = 48_000, count: int = 2) -> Tensor:
     return torch.rand(count, samples, generator=torch.Generator().manual_seed(1)) - 0.5
 
 
+def test_a_spectrogram_is_the_same_in_half_precision(tmp_path: Path) -> None:
+    encoder = build("passt", str(saved(tmp_path / "passt.pt", own()))).eval()
+    assert isinstance(encoder, Passt)
+    seen: list[Tensor] = []
+    encoder.net.patch_embed.proj.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        encoder(waves())
+        with torch.autocast("cpu", torch.bfloat16):
+            encoder(waves())
+    torch.testing.assert_close(seen[1], seen[0], rtol=0, atol=0)
+
+
 def tokens(net: PasstBasicWrapper, sound: Tensor) -> tuple[list[Tensor], Tensor]:
     """What the package gives: all tokens after each block, and its embedding of the clip."""
     seen: list[Tensor] = []

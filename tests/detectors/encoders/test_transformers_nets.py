@@ -124,6 +124,15 @@ def without_extractor(folder: Path) -> None:
     (folder / "preprocessor_config.json").unlink()
 
 
+def quantized(folder: Path) -> None:
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, "quantization_config": {"quant_method": "gptq"}}))
+
+
+def adapted(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}")
+
+
 def torn(folder: Path) -> None:
     content = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
@@ -136,6 +145,8 @@ def torn(folder: Path) -> None:
         (other_net, "config.json is of 'bert', but ast needs a model of 'audio-spectrogram-transformer'"),
         (deeper, "its weights lack 16 tensors of ast, such as layers.3."),
         (without_extractor, "transformers cannot read it as ast"),
+        (quantized, "config.json has a quantization_config, which is not supported; bring the whole net"),
+        (adapted, "adapter_config.json has the package load another net; merge the adapter"),
         (torn, "transformers cannot read it as ast"),
     ],
 )
@@ -146,6 +157,15 @@ def test_a_folder_that_is_not_the_net_is_refused(damage: Any, message: str, tmp_
         load("ast", tmp_path)
     assert message in str(raised.value)
     assert str(tmp_path) in str(raised.value)
+
+
+@pytest.mark.parametrize("net", ["ast", "clap", "wavlm", "whisper"])
+def test_a_net_in_half_precision_runs_in_32_bits(net: str, tmp_path: Path) -> None:
+    save_tiny(net, tmp_path).half().save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "float16"
+    encoder = load(net, tmp_path)
+    assert {weight.dtype for weight in encoder.parameters()} == {torch.float32}
+    assert encoder(noise(encoder, 1.5)).isfinite().all()
 
 
 def test_code_in_a_folder_is_not_run(tmp_path: Path) -> None:

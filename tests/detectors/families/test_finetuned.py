@@ -192,13 +192,16 @@ def test_a_state_needs_the_same_file_again(
 
 
 def test_without_a_name_the_brought_file_is_used(
-    tuning: Callable[..., Finetuned], train: ClipSet, test: ClipSet, context: Context
+    tuning: Callable[..., Finetuned], train: ClipSet, test: ClipSet, context: Context, tmp_path: Path
 ) -> None:
     named, nameless = fitted(tuning(), train), fitted(tuning(pretrained=""), train)
     assert named.state()["encoder"] == nameless.state()["encoder"] == named.pretrained
     assert same(named.score(test), nameless.score(test))
+    nameless.context.weights["ast"] = str(tmp_path)  # the file changes after the training
+    save(tmp_path, seed=1)
+    assert nameless.state()["encoder"] == named.pretrained
     assert nameless.suits(train.frame) == ""
-    assert "no weights of one are brought; give them with --weights" in Finetuned(context, **SMALL).suits(train.frame)
+    assert "none of an encoder are brought; give them with --weights" in Finetuned(context, **SMALL).suits(train.frame)
 
 
 def test_every_setting_changes_the_scores(tuning: Callable[..., Finetuned], train: ClipSet, test: ClipSet) -> None:

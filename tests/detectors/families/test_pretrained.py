@@ -169,8 +169,26 @@ def test_without_a_file_the_family_says_what_to_bring(bank: Bank, brought: Conte
         train.frame
     )
     for call in (lambda: list(without.fit(train)), lambda: without.load(detector.state())):
-        with pytest.raises(AsdRayError, match=r"no file of the encoder ast is named; bring .* \$ASD_RAY_WEIGHTS"):
+        with pytest.raises(AsdRayError, match=r"no file of the encoder ast\S* is named; bring .* \$ASD_RAY_WEIGHTS"):
             call()
+
+
+def test_a_state_of_some_weights_never_scores_with_others(bank: Bank, brought: Context, tmp_path: Path) -> None:
+    save_tiny("ast", tmp_path, 1, config={"max_length": 128}, max_length=128)
+    detector = Pretrained(brought, encoder="ast", backends="cos")
+    for _ in detector.fit(bank.select(split="train")):
+        pass
+    state, own = detector.state(), encoder_name("ast", str(tmp_path))
+    other = replace(brought, weights={"ast": str(tmp_path)})
+    with pytest.raises(AsdRayError, match=f"it holds {own}, but {state['encoder']} is needed"):
+        Pretrained(other, encoder="ast").load(state)
+    with pytest.raises(
+        AsdRayError, match=f"the state is of the encoder {state['encoder']}, but the detector has {own}"
+    ):
+        Pretrained(other, encoder="ast", pretrained=own).load(state)
+    detector.context.weights["ast"] = str(tmp_path)  # the file changes after the fit
+    with pytest.raises(AsdRayError, match=f"but {state['encoder']} is needed"):
+        detector.score(bank.select(split="test"))
 
 
 @pytest.mark.parametrize(

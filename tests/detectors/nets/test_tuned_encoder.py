@@ -26,12 +26,12 @@ class Small(Encoder):
     def piece_frames(self, samples: int) -> int:
         return samples // 100
 
-    def encode(self, waves: Tensor) -> Tensor:
+    def encode(self, waves: Tensor) -> list[Tensor]:
         frames, layers = self.first(waves.unflatten(1, (-1, 100))), []  # type: ignore[no-untyped-call]
         for layer in self.attention:
             frames = self.dropout(layer(frames).tanh())
             layers.append(frames)
-        return torch.stack(layers, 1)
+        return layers
 
 
 @pytest.fixture
@@ -59,6 +59,14 @@ def test_what_is_trained_and_stored(encoder: Small, tune: str, count: int) -> No
     net = TunedEncoder(encoder, rate=1000, tune=tune, rank=1)
     assert sum(weight.numel() for weight in net.parameters() if weight.requires_grad) == count
     assert sum(value.numel() for value in net.state_dict().values()) == count
+
+
+def test_blocks_beyond_the_layer_do_not_learn(encoder: Small, waves: Tensor) -> None:
+    """A gradient of zeros would let weight decay change them."""
+    net = TunedEncoder(encoder, rate=1000, tune="all", layer=0.0)
+    net(waves).sum().backward()
+    assert encoder.attention[0].weight.grad is not None
+    assert encoder.attention[1].weight.grad is None
 
 
 def test_waves_of_another_rate_are_resampled(encoder: Small) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,27 @@ def test_what_is_no_state_dict_of_the_net_is_refused(content: Any, message: str,
         read(NET, str(tmp_path / "file.pt"))
 
 
+def test_a_small_file_cannot_fill_the_memory(timm: Path, tmp_path: Path) -> None:
+    torch.save({"conv_stem.weight": torch.zeros(1).expand(10**9)}, tmp_path / "expanded.pt")
+    with zipfile.ZipFile(timm) as old, zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    for name, message in (
+        ("expanded", "conv_stem.weight is no dense tensor"),
+        ("packed", "it is a compressed archive"),
+    ):
+        with pytest.raises(AsdRayError, match=message):
+            read(NET, str(tmp_path / f"{name}.pt"))
+
+
+def test_the_node_may_have_the_weights_elsewhere(timm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, other = read(NET, str(timm)).name, tmp_path / "other.pt"
+    torch.save(timm_state(seed=1), other)
+    monkeypatch.setenv("ASD_RAY_WEIGHTS", str(timm.parent))
+    for path in (other, tmp_path / "none.pt"):
+        assert load_weights(name, {NET: str(path)})
+
+
 def test_a_broken_or_missing_file_is_named(timm: Path, tmp_path: Path) -> None:
     (tmp_path / "cut.pt").write_bytes(timm.read_bytes()[:100_000])
     (tmp_path / "text.safetensors").write_text("no tensors")
@@ -113,7 +135,7 @@ def test_a_trial_gets_the_weights_that_it_names_or_fails_on_this_node_alone(
     for files, message in (
         ({}, f"no file of the weights {name} is named"),
         ({NET: str(tmp_path / "none.pt")}, "cannot be read"),
-        ({NET: str(tmp_path / "other.pt")}, f"but the trial needs {name}; put the file .* on every node"),
+        ({NET: str(tmp_path / "other.pt")}, f"but {name} is needed; put the file .* on every node"),
     ):
         with pytest.raises(AsdRayError, match=message) as caught:
             load_weights(name, files)
