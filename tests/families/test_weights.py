@@ -102,5 +102,5 @@ def test_of_a_family_that_needs_weights_only_what_is_brought_is_drawn() -> None:
     assert first_draw(space).params == {"net": "a", "lr": 0.1}
     assert first_draw(replace(needing, weights={"net": {"a": "a:3", "c": "c:2"}})).params["pretrained"] == "a:3"
     assert first_draw(replace(needing, weights={"net": {}})).params == {"net": "a", "lr": 0.1}
-    with pytest.raises(AsdRayError, match="is none of"):
+    with pytest.raises(AsdRayError, match="the values that can be tried are .d.; bring weights of the former"):
         first_draw(replace(needing, fixed={}, paper={"net": "a", "lr": 0.1}, weights={"net": {"d": "d:4"}}))
