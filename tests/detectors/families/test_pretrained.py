@@ -228,6 +228,6 @@ def test_the_far_microphone_is_subtracted_in_the_embedding(tmp_path: Path, weigh
 
 
 def test_a_bank_of_one_channel_has_no_far_microphone(brought: Context, bank: Bank) -> None:
-    frame = bank.select(split="train").frame.assign(kept_channels=1)
+    frame = bank.select(split="train").frame.assign(kept_channels=1, channels=2)
     assert "keep all: --channel all" in Pretrained(brought, encoder="ast", microphone="far").suits(frame)
     assert Pretrained(brought, encoder="ast").suits(frame) == ""
