@@ -26,6 +26,7 @@ from asd_ray.detectors.parts.backends import (
     Lof,
     Mahalanobis,
     MeanCosine,
+    gaussians,
     ids_of,
     interpolated,
     parse_backends,
@@ -144,6 +145,19 @@ def test_mahalanobis_scores_directions_that_no_reference_has() -> None:
     foreign = within + torch.tensor([0.0] * 7 + [0.1])
     normal, anomalous = scored(Mahalanobis(), bank, torch.stack([within, foreign]))
     assert anomalous > 10 * normal
+
+
+@pytest.mark.parametrize("bank", [rows(5), rows(1), rows(1).repeat(4, 1)], ids=["few", "one", "equal"])
+def test_mahalanobis_of_wide_embeddings_keeps_only_the_axes_of_the_references(
+    bank: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = torch.cat([rows(50, 1) * 4, bank])
+    expected = scored(Mahalanobis(), bank, test)
+    monkeypatch.setattr(gaussians, "WIDE", 4)
+    learned = Mahalanobis().learn(bank, torch.zeros(len(bank), dtype=torch.bool), 0)
+    assert learned["axes"].shape[0] <= len(bank)
+    assert "whitening" not in learned
+    np.testing.assert_allclose(scored(Mahalanobis(), bank, test), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_cos_is_the_cosine_distance_to_the_mean() -> None:

@@ -14,6 +14,8 @@ from asd_ray.detectors.parts.mixtures import fit_mixture, log_densities
 from asd_ray.detectors.parts.training import check_whole
 from asd_ray.features._base import must_be
 
+WIDE = 1024  # dimensions above which a square matrix of them is avoided: 6,144 would be 300 MB in each state
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mahalanobis:
@@ -32,13 +34,31 @@ class Mahalanobis:
     def learn(self, reference: Tensor, target: Tensor, seed: int) -> Learned:
         mean = reference.double().mean(0)
         centred = reference.double() - mean
+        if WIDE < centred.shape[1] > len(centred):
+            return {"mean": mean, **self._few_axes(centred, NOISE * mean.square().sum())}
         variances, axes = torch.linalg.eigh(centred.T @ centred / max(1, len(reference) - 1))
         if variances[-1] <= NOISE * mean.square().sum():
             variances = torch.ones_like(variances)
         return {"mean": mean, "whitening": axes / variances.clamp_min(self.floor * float(variances[-1])).sqrt()}
 
+    def _few_axes(self, centred: Tensor, noise: Tensor) -> Learned:
+        """The axes with a larger variance than the least, [axes, dimensions]. All others have the variance `rest`."""
+        squares, mixtures = torch.linalg.eigh(centred @ centred.T)  # of the clips: the same variances
+        variances = squares / max(1, len(centred) - 1)
+        if variances[-1] <= noise:
+            return {"axes": centred[:0], "variances": variances[:0], "rest": torch.ones_like(noise)}
+        rest = self.floor * variances[-1]
+        kept = variances > rest
+        axes = mixtures[:, kept].T @ centred / squares[kept].sqrt()[:, None]
+        return {"axes": axes, "variances": variances[kept], "rest": rest}
+
     def score(self, learned: Learned, embeddings: Tensor) -> Tensor:
-        return ((embeddings.double() - learned["mean"]) @ learned["whitening"]).square().sum(1).sqrt()
+        centred = embeddings.double() - learned["mean"]
+        if "whitening" in learned:
+            return (centred @ learned["whitening"]).square().sum(1).sqrt()
+        along = centred @ learned["axes"].T
+        beside = (centred - along @ learned["axes"]).square().sum(1)
+        return ((along.square() / learned["variances"]).sum(1) + beside / learned["rest"]).sqrt()
 
 
 @dataclass(frozen=True, kw_only=True)
