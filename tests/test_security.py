@@ -48,6 +48,8 @@ KNOWN = {  # where, and why it may
     ("asd_ray/_torchaudio.py", "importlib.import_module"),  # torchaudio, by its name
     ("asd_ray/__init__.py", "importlib.import_module"),  # of a list of our own modules
     ("asd_ray/papers/index.py", "importlib.import_module"),  # of our own table of papers
+    ("asd_ray/detectors/encoders/loading.py", "importlib.import_module"),  # of our own table of encoders
+    ("asd_ray/detectors/encoders/fbank.py", "importlib.import_module"),  # a part of torchaudio, by its name
     ("asd_ray/detectors/parts/weights.py", "torch.load"),  # --weights FILE: weights_only, which runs no code
     ("asd_ray/families/family.py", "importlib.import_module"),  # --families package.module:Class
     ("asd_ray/families/space.py", "importlib.util.spec_from_file_location"),  # --space FILE: said to be code

@@ -118,7 +118,7 @@ def notes(cluster: hosts.Hosts) -> Path:
     return cluster.folder / "notes"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(700)
 def test_a_search_joins_a_cluster_of_several_raylets(folder: Path) -> None:
     search_on_two_raylets(folder)
 
@@ -151,8 +151,10 @@ def on_two_raylets(arguments: list[str], environment: dict[str, str]) -> str:
                 stderr=subprocess.STDOUT,
                 text=True,
                 env=environment,
-                timeout=200,
+                timeout=500,  # 30 where nothing else runs
             )
+        except subprocess.TimeoutExpired as error:
+            pytest.fail(f"the search did not end; it said:\n{error.output}")
         finally:
             with contextlib.suppress(BrokenPipeError):
                 raylets.communicate("\n", timeout=60)
