@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """A pretrained net. An adapter sets the attributes and writes `piece_frames` and `encode`.
 
     A clip longer than `longest` is cut into equal pieces, each encoded on its own; up to (pieces - 1) samples at its
@@ -23,16 +24,16 @@ class Encoder(nn.Module):
     bands: int = 1
     tunable: bool = True  # whether gradients reach its weights
 
+    @abstractmethod
     def piece_frames(self, samples: int) -> int:
         """Frames of a piece of at most `longest` samples; 0 if it is too short."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, waves: Tensor) -> Tensor | Sequence[Tensor]:
         """[n, samples] with at most `longest` samples -> [n, layers, piece_frames(samples), width].
 
         Or the layers one by one, each [n, frames, width], so that training of one leaves later blocks alone.
         """
-        raise NotImplementedError
 
     def frames(self, samples: int) -> int:
         """Frames of a clip of `samples`; 0 if it is too short."""

@@ -34,7 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from asd_ray.clips.bank import ClipSet
-from asd_ray.detectors._base import Context, Progress, Scores, State
+from asd_ray.detectors._base import Context, Progress, Scores
 from asd_ray.detectors.nets.complex import MIN_FRAMES, ComplexEncoder, RealEncoder
 from asd_ray.detectors.parts import augment, training
 from asd_ray.detectors.parts import classifier as classify
@@ -58,7 +58,7 @@ CHANNELS = 45  # of the first layer
 LOSSES = ("total", "magnitude", "complex")  # one per part of an encoder's output, in its order
 
 
-class ComplexNet:
+class ComplexNet(classify.OfClassifier):
     """A classifier of machine ids on complex or real spectra; see the module for the method.
 
     `attention` matters to the encoder "complex" only; `width_factor` scales the encoder's channels, and `head_channels`
@@ -153,9 +153,6 @@ class ComplexNet:
             train, losses, len(random_windows), optimiser, self.epochs, self.batch_size, generator
         )
 
-    def score(self, clips: ClipSet) -> Scores:
-        return self._fitted.score(clips)
-
     def embeddings(self, clips: ClipSet) -> Scores:
         """The mean features of each clip: "total" (T of the paper), by which clips are scored, and those of the parts.
 
@@ -164,12 +161,6 @@ class ComplexNet:
         embedding = self._fitted.embeddings(clips)["embedding"]
         parts = 1 if self.encoder != "complex" else len(LOSSES)
         return dict(zip(LOSSES, np.split(embedding, parts, axis=1), strict=False))
-
-    def state(self) -> State:
-        return self._fitted.state()
-
-    def load(self, state: State) -> None:
-        self._fitted.load(state)
 
     def _new(self, classes: Classes) -> classify.Classifier:
         net, head = training.build_with_seed(lambda: self._modules(len(classes)), self.context)

@@ -43,7 +43,7 @@ import torch
 from torch import Tensor, nn
 
 from asd_ray.clips.bank import ClipSet
-from asd_ray.detectors._base import Context, Progress, Scores, State
+from asd_ray.detectors._base import Context, Progress
 from asd_ray.detectors.nets.dual_branch import WIDTH, DualBranch
 from asd_ray.detectors.parts import classifier as classify
 from asd_ray.detectors.parts import microphones, training
@@ -84,7 +84,7 @@ SEEDS = 2**32  # torch keeps the low 32 bits of a seed
 MIN_SECONDS = 0.25  # seconds: six frames; the ResNet needs five
 
 
-class EmbeddingKnn:
+class EmbeddingKnn(classify.OfClassifier):
     """Embeddings of spectrum and spectrogram with several backends; see the module for the method.
 
     `sub_clusters` is the number of centres per class (head "scac") or the dimension of its subspace ("adaproj"); with
@@ -214,19 +214,6 @@ class EmbeddingKnn:
         yield from classifier.fit(
             train, losses, len(clips), optimiser, self.epochs, self.batch_size, generator, torch.device("cpu")
         )
-
-    def score(self, clips: ClipSet) -> Scores:
-        return self._fitted.score(clips)
-
-    def embeddings(self, clips: ClipSet) -> Scores:
-        """The mean embedding of each clip's windows, which is the input of head and backends."""
-        return self._fitted.embeddings(clips)
-
-    def state(self) -> State:
-        return self._fitted.state()
-
-    def load(self, state: State) -> None:
-        self._fitted.load(state)
 
     def _new(self, classes: Classes) -> classify.Classifier:
         net, head = training.build_with_seed(lambda: self._modules(len(classes)), self.context)

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from asd_ray.clips.bank import ClipSet
-from asd_ray.detectors._base import Context, Progress, Scores, State
+from asd_ray.detectors._base import Context, Progress, State
 from asd_ray.detectors.encoders.loading import NETS, load_encoder
 from asd_ray.detectors.nets.tuned_encoder import POOLINGS, TUNES, TunedEncoder
 from asd_ray.detectors.parts import classifier as classify
@@ -57,7 +57,7 @@ MIN_SECONDS = 0.25
 ENCODERS = tuple(net for net in NETS if net not in ("onnx", "exported"))  # those two are finished graphs
 
 
-class Finetuned:
+class Finetuned(classify.OfClassifier):
     """A fine-tuned encoder with several backends; see the module for the method.
 
     `encoder` is the net, `pretrained` the user's weights of it; without a name, those that are brought are used. `tune`
@@ -179,20 +179,13 @@ class Finetuned:
             train, losses, len(train), optimiser, self.epochs, self.batch_size, generator, torch.device("cpu")
         )
 
-    def score(self, clips: ClipSet) -> Scores:
-        return self._fitted.score(clips)
-
-    def embeddings(self, clips: ClipSet) -> Scores:
-        """The embedding of each clip, which is the input of head and backends."""
-        return self._fitted.embeddings(clips)
-
     def state(self) -> State:
-        return {**self._fitted.state(), "encoder": self._encoder.state()}
+        return {**super().state(), "encoder": self._encoder.state()}
 
     def load(self, state: State) -> None:
         """It needs the user's file, and raises an AsdRayError if that is missing or has other weights."""
         self._encoder.load(state)
-        self._fitted.load(state)
+        super().load(state)
 
     def _new(self, classes: Classes) -> classify.Classifier:
         net, head = training.build_with_seed(lambda: self._modules(len(classes)), self.context)

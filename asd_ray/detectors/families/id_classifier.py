@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, nn
 
 from asd_ray.clips.bank import ClipSet
-from asd_ray.detectors._base import Context, Progress, Scores, State
+from asd_ray.detectors._base import Context, Progress
 from asd_ray.detectors.nets.mobilenet_v2 import MobileNetV2
 from asd_ray.detectors.nets.resnet import ResNet50
 from asd_ray.detectors.parts import augment, training
@@ -65,7 +65,7 @@ SPEED = 0.1  # resampled signals are 1 + SPEED, 1 - SPEED, 1 + 2 SPEED, … time
 MOST_SPEEDS = 10  # then 0.5 times as fast
 
 
-class IdClassifier:
+class IdClassifier(classify.OfClassifier):
     """A classifier of machine ids on log-mel images; see the module for the method.
 
     `mix` selects whether pairs of images are combined before or after the log, or each half of the time; `warps` is the
@@ -162,19 +162,6 @@ class IdClassifier:
 
         generator = self.context.generator()
         yield from classifier.fit(train, losses, len(windows), optimiser, self.epochs, self.batch_size, generator)
-
-    def score(self, clips: ClipSet) -> Scores:
-        return self._fitted.score(clips)
-
-    def embeddings(self, clips: ClipSet) -> Scores:
-        """The mean embedding of each clip's windows, which is the input of head and backends."""
-        return self._fitted.embeddings(clips)
-
-    def state(self) -> State:
-        return self._fitted.state()
-
-    def load(self, state: State) -> None:
-        self._fitted.load(state)
 
     @property
     def _least(self) -> int:

@@ -46,7 +46,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from asd_ray.clips.bank import ClipSet
-from asd_ray.detectors._base import Context, Progress, Scores, State
+from asd_ray.detectors._base import Context, Progress
 from asd_ray.detectors.nets.mobilefacenet import MobileFaceNet
 from asd_ray.detectors.nets.mobilenet_v3 import MobileNetV3
 from asd_ray.detectors.nets.tgram import Tgram, temporal_attention
@@ -116,7 +116,7 @@ class Stgram(nn.Module):
         return normalize(embedding.float()) if self.unit else embedding
 
 
-class StgramMfn:
+class StgramMfn(classify.OfClassifier):
     """A classifier of machine ids on two kinds of spectrogram; see the module for the method.
 
     `seconds` of each clip are used; `picture` is the preset of the log-mel spectrogram. The learning rate falls after
@@ -240,19 +240,6 @@ class StgramMfn:
         ):
             yield progress
             schedule.step()
-
-    def score(self, clips: ClipSet) -> Scores:
-        return self._fitted.score(clips)
-
-    def embeddings(self, clips: ClipSet) -> Scores:
-        """The mean embedding of each clip's windows, which is the input of head and backends."""
-        return self._fitted.embeddings(clips)
-
-    def state(self) -> State:
-        return self._fitted.state()
-
-    def load(self, state: State) -> None:
-        self._fitted.load(state)
 
     def _new(self, classes: Classes) -> classify.Classifier:
         net, head = training.build_with_seed(lambda: self._modules(len(classes)), self.context)

@@ -243,6 +243,25 @@ class FittedClassifier:
         self.classifier = classifier
 
 
+class OfClassifier:
+    """Base of a detector that is a classifier: all but `fit` is the fitted classifier's."""
+
+    _fitted: FittedClassifier
+
+    def score(self, clips: ClipSet) -> Scores:
+        return self._fitted.score(clips)
+
+    def embeddings(self, clips: ClipSet) -> Scores:
+        """The mean embedding of each clip's windows, which is the input of head and backends."""
+        return self._fitted.embeddings(clips)
+
+    def state(self) -> State:
+        return self._fitted.state()
+
+    def load(self, state: State) -> None:
+        self._fitted.load(state)
+
+
 def backends_for(names: str, width: int = 0) -> dict[str, Backend]:
     """Parse ``"knn, gmm"`` (or "" for none). For embeddings wider than 256, mixtures have diagonal covariances."""
     backends = parse_backends(names) if names else {}
