@@ -25,11 +25,10 @@ import torch
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.clips.demo import make_demo
 from asd_ray.conformance.workspace import Workspace
-from asd_ray.detectors import Context, family
 from asd_ray.detectors.parts.microphones import NEAR_FAR, HeardFeatures
 from asd_ray.features import PRESETS, FeatureCache, extract
-from asd_ray.metrics import cells_batch, hmean
 from benchmarks import _timing
+from benchmarks._settings import by_family, hmeans, trained_scores
 
 VARIANTS = {"autoencoder": "mse", "embedding_knn": "knn", "twfr_gmm": "gmm"}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -56,22 +55,12 @@ def settings(name: str, column: str, seconds: float) -> dict[str, Any] | None:
 
 def measured(name: str, params: dict[str, Any], bank: Bank, machine: str, seed: int, cache: Path) -> float:
     """The harmonic mean of the cells of one trained detector."""
-    detector = family(name).detector(Context(seed=seed, features=FeatureCache(cache)), **params)
-    for _ in detector.fit(bank.select(machine, split="train")):
-        pass
-    test = bank.select(machine, split="test")
-    _, cells = cells_batch(test.frame, detector.score(test)[VARIANTS[name]][None], 2022)
-    return float(hmean(cells, axis=1)[0])
+    scores, clips = trained_scores(bank, machine, name, params, seed, FeatureCache(cache))
+    return hmeans(machine, scores, clips, 2022)[VARIANTS[name]]
 
 
 def table(outcomes: pd.DataFrame) -> str:
-    """The means over the seeds and, in brackets, the lowest value."""
-    lines = ["| family | machine | " + " | ".join(COLUMNS) + " |", "|---" * (2 + len(COLUMNS)) + "|"]
-    for (name, machine), own in outcomes.groupby(["family", "machine"]):
-        cells = [own.loc[own["column"] == column, "value"] for column in COLUMNS]
-        texts = ["–" if each.empty else f"{each.mean():.3f} ({each.min():.3f})" for each in cells]
-        lines.append(f"| `{name}` | {machine} | {' | '.join(texts)} |")
-    return "\n".join(lines)
+    return by_family(outcomes, "column", list(COLUMNS))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

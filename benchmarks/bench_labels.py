@@ -30,11 +30,11 @@ from threadpoolctl import threadpool_limits
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.clips.demo import make_demo
 from asd_ray.conformance.workspace import Workspace
-from asd_ray.detectors import Context, Scores, family
+from asd_ray.detectors import Scores, family
 from asd_ray.detectors.parts import pseudo_labels
 from asd_ray.features import FeatureCache
-from asd_ray.metrics import cells_batch, hmean
 from benchmarks import _timing
+from benchmarks._settings import by_family, hmeans, trained_scores
 from benchmarks.demo_families import SHORT
 
 CLASSIFIERS = ("complex_net", "embedding_knn", "id_classifier", "stgram")
@@ -65,31 +65,23 @@ def measured(
     shown, hidden = banks
     bank = shown if labels == "real" else hidden
     features = FeatureCache(Path(bank.table.root).parent / "cache")
-    detector = family(name).detector(Context(seed=seed, features=features), **settings(name, labels, epochs, seconds))
-    for _ in detector.fit(bank.select(machine, split="train")):
-        pass
-    test = bank.select(machine, split="test")
-    return cells_of(detector.score(test), test.frame, shown.select(machine, split="test").frame)
+    scores, scored = trained_scores(bank, machine, name, settings(name, labels, epochs, seconds), seed, features)
+    return cells_of(scores, scored, shown.select(machine, split="test").frame)
 
 
 def cells_of(scores: Scores, scored: pd.DataFrame, shown: pd.DataFrame) -> dict[str, float]:
     """As `measured`: the clips of `scored` are found among the labelled ones by their sound."""
     position = {digest: n for n, digest in enumerate(scored["digest"])}
     order = [position[digest] for digest in shown["digest"]]
-    _, cells = cells_batch(shown, np.stack([values[order] for values in scores.values()]), 2022)
-    return dict(zip(scores, np.asarray(hmean(cells, axis=1)).tolist(), strict=True))
+    machine = str(shown["machine"].iloc[0])
+    return hmeans(machine, {variant: values[order] for variant, values in scores.items()}, shown, 2022)
 
 
 def table(outcomes: pd.DataFrame, variant: str = "") -> str:
     """The means over the seeds and, in brackets, the least; without a `variant`, of the best one of each trial."""
     chosen = outcomes if not variant else outcomes[outcomes["variant"] == variant]
     values = chosen.groupby(["family", "machine", "labels", "seed"], as_index=False)["value"].max()
-    lines = ["| family | machine | " + " | ".join(COLUMNS) + " |", "|---" * (2 + len(COLUMNS)) + "|"]
-    for (name, machine), own in values.groupby(["family", "machine"]):
-        cells = [own.loc[own["labels"] == labels, "value"] for labels in COLUMNS]
-        texts = ["–" if each.empty else f"{each.mean():.3f} ({each.min():.3f})" for each in cells]
-        lines.append(f"| `{name}` | {machine} | {' | '.join(texts)} |")
-    return "\n".join(lines)
+    return by_family(pd.DataFrame(values), "labels", COLUMNS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

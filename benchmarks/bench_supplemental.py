@@ -22,11 +22,10 @@ import torch
 
 from asd_ray.clips.bank import Bank, open_bank
 from asd_ray.clips.demo import make_demo
-from asd_ray.detectors import Context, Scores, family
 from asd_ray.detectors.parts.supplemental import VARIANT, NoiseSubtraction
 from asd_ray.features import PRESETS, FeatureCache
-from asd_ray.tuning.judge import LabelJudge
 from benchmarks import _timing
+from benchmarks._settings import hmeans, trained_scores
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "autoencoder": {"epochs": 10},
@@ -74,17 +73,9 @@ class Values:
     def of(self, name: str, changes: tuple[tuple[str, Any], ...], machine: str, seed: int) -> Mapping[str, float]:
         key = name, changes, machine, seed
         if key not in self.known:
-            detector = family(name).detector(
-                Context(seed=seed, features=self.features), **{**SETTINGS[name], **dict(changes)}
-            )
-            for _ in detector.fit(self.bank.select(machine, split="train")):
-                pass
-            test = self.bank.select(machine, split="test")
-            scores: Scores = detector.score(test)
-            judge = LabelJudge(machine, test.frame, 2022)
-            self.known[key] = {
-                variant: judge({"test": {variant: values}}).objective for variant, values in scores.items()
-            }
+            params = {**SETTINGS[name], **dict(changes)}
+            scores, clips = trained_scores(self.bank, machine, name, params, seed, self.features)
+            self.known[key] = hmeans(machine, scores, clips, 2022)
             print(f"{name}, {dict(changes)}, {machine}, seed {seed}: done", file=sys.stderr, flush=True)
         return self.known[key]
 
