@@ -25,7 +25,6 @@ from asd_ray.clips.demo.machines import DOMAINS, IDS, MACHINES, record
 from asd_ray.clips.demo.plan import SIZES, DemoClip, DemoSize, planned
 from asd_ray.clips.demo.sound import HEALTHY, RATE, Fault, rms
 from asd_ray.clips.scan import scan
-from asd_ray.clips.table import supplemental_kinds
 from asd_ray.errors import AsdRayError
 
 SECONDS = 1.5
@@ -362,40 +361,3 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "set").write_text("a file")
     with pytest.raises(AsdRayError, match=r"cannot write the demo set to .*set"):
         make_demo(tmp_path / "set", size="tiny")
-
-
-def test_supplemental_clips_are_added_to_the_same_set(valve: Path, tmp_path: Path) -> None:
-    folder = make_demo(tmp_path / "more", size="tiny", machines=["valve"], seconds=1.0, supplemental=True)
-    assert make_demo(folder, size="tiny", machines=["valve"], seconds=1.0, supplemental=True) == folder
-    without, with_them = contents(valve), contents(folder)
-    assert {name: with_them[name] for name in without if name != MARKER} == {
-        name: content for name, content in without.items() if name != MARKER
-    }
-    added = [content for name, content in with_them.items() if "/supplemental/" in name]
-    assert len(set(added)) == len(with_them) - len(without) == 2 * IDS * SIZES["tiny"].supplemental
-    with pytest.raises(AsdRayError, match="holds a demo set with other settings"):
-        make_demo(folder, size="tiny", machines=["valve"], seconds=1.0)
-    grown = make_demo(folder, size="tiny", machines=["fan"], seconds=1.0, supplemental=True, grow=True)
-    assert {machine for machine in MACHINES if (grown / "dev_data" / machine).is_dir()} == {"valve", "fan"}
-
-    table = scan(folder, cache=tmp_path / "cache")
-    supplemental = table.frame[table.frame["split"] == "supplemental"]
-    assert (table.layout, [p for p in table.problems if p.severity != "note"]) == ("dcase2022", [])
-    assert Counter(
-        zip(supplemental["machine"], supplemental_kinds(supplemental), supplemental["label"], strict=True)
-    ) == {
-        (machine, *kind): IDS * SIZES["tiny"].supplemental
-        for machine in ("valve", "fan")
-        for kind in (("machine", "normal"), ("noise", "unknown"))
-    }
-
-
-@pytest.mark.parametrize("machine", MACHINES)
-def test_a_clip_is_the_sum_of_its_machine_and_its_noise(machine: str) -> None:
-    condition = MACHINES[machine].source[0]
-    clean, noise, both = (
-        record(MACHINES[machine], 1, condition, RATE, HEALTHY, np.random.default_rng(5), only=only).astype(int)
-        for only in ("machine", "noise", "")
-    )
-    assert np.abs(clean + noise - both).max() <= 2
-    assert min(rms(clean / 32768), rms(noise / 32768)) > 1e-3
