@@ -17,7 +17,7 @@ from asd_ray.ensembling.ensemble_file import FINAL, intact, stamped, stored, wri
 from asd_ray.ensembling.of_final import with_nested
 from asd_ray.ensembling.preference import preference
 from asd_ray.ensembling.result import DatasetInfo, Ensemble, Tried
-from asd_ray.ensembling.trust import with_warnings
+from asd_ray.ensembling.trust import TrustLevel, trust_level, with_warnings
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.setting_aside import move_to_free_place
 
@@ -49,6 +49,11 @@ class Comparison:
     standardised_by_test: bool = False  # True if the run has no scores of normal clips
     # name -> value on injected faults, of a machine without anomalies or of a normal-only search
     on_faults: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def trust(self) -> TrustLevel:
+        """How far the final ensemble can be trusted, with the reasons."""
+        return trust_level(self.final)
 
     @property
     def summary(self) -> str:
