@@ -10,6 +10,7 @@ import pytest
 
 from asd_ray.ensembling import Ensemble, EnsembleConfig, Recipe, TrustLevel, TrustWarning, build, trust_level
 from asd_ray.ensembling.candidates import Candidates
+from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.ensembling.result import Tried
 from tests.ensembling.conftest import make_ensemble, make_metric
 
@@ -72,6 +73,14 @@ def test_warnings_limit_the_level(given: TrustWarning, level: str, words: str) -
     assert found.level == level
     assert words in found.sentence
     assert trust_level(measured(0.80, 0.89), [given]) == found  # of a file without warnings
+
+
+@pytest.mark.parametrize(("alarms", "level"), [(9, "high"), (28, "medium")])
+def test_more_false_alarms_than_the_threshold_promises_lower_the_level(alarms: int, level: str) -> None:
+    found = trust_level(measured(0.80, 0.89, counts=DecisionCounts("nested", 96, 71, 96, alarms)))
+    assert found.level == level
+    said = "28 of 96 normal test clips are false alarms, although the threshold is set for 10 %"
+    assert (said in found.reasons) == (level == "medium")
 
 
 def test_the_gravest_reason_comes_first_and_at_most_three_are_in_the_sentence() -> None:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 from asd_ray.ensembling import protocols
 from asd_ray.ensembling._part import Part
+from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.ensembling.metric import Metric
 from asd_ray.ensembling.result import Ensemble
 from asd_ray.ensembling.trust import below_chance, certainty, far_from_training, fault_values, few_clips
 from asd_ray.ensembling.trust import threshold_source as from_test
 from asd_ray.ensembling.trust_warning import TrustWarning
 from asd_ray.ensembling.unmeasured import NO_ID, NOT_KNOWN
+from asd_ray.metrics import FalseAlarmRate
 from asd_ray.metrics.evaluable import ANOMALY, NORMAL
 
 HIGH, MEDIUM, LOW = LEVELS = ("high", "medium", "low")
@@ -74,6 +76,8 @@ def _of_number(ensemble: Ensemble) -> Iterator[Reason]:
     if name in protocols.CHOICE and ensemble.forecasts and tried and tried.recipes > 1 and tried.chosen_by != "order":
         yield MEDIUM, f"the number also picked this ensemble of {tried.recipes} recipes, so it is a little too high"
     yield from _of_interval(headline)
+    if ensemble.counts and ensemble.counts.normals:
+        yield from _of_false_alarms(ensemble.counts, ensemble.threshold.percentile)
 
 
 def _why_not_measured(ensemble: Ensemble) -> str:
@@ -93,6 +97,14 @@ def _of_interval(headline: Metric) -> Iterator[Reason]:
         yield LOW, f"the 95 % interval is very wide ({shown})"
     elif high - low > NARROW:
         yield MEDIUM, f"the 95 % interval is wide ({shown})"
+
+
+def _of_false_alarms(counts: DecisionCounts, percentile: float) -> Iterator[Reason]:
+    """The threshold promises a share of false alarms; the counted ones may be more than chance explains."""
+    promised = 1 - percentile / 100
+    if FalseAlarmRate(counts.false_alarms, counts.normals).limits[0] > promised:
+        found = f"{counts.false_alarms:,} of {counts.normals:,} normal test clips"
+        yield MEDIUM, f"{found} are false alarms, although the threshold is set for {100 * promised:g} %"
 
 
 def _of_warning(warning: TrustWarning, ensemble: Ensemble) -> Reason | None:
