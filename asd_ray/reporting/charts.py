@@ -12,7 +12,7 @@ from markupsafe import Markup
 from asd_ray.ensembling.result import TrailStep
 from asd_ray.metrics import MAX_FPR
 from asd_ray.reporting import text
-from asd_ray.reporting.svg import WIDTH, Axis, Plot, as_text, axis, colour, drawing, figure
+from asd_ray.reporting.svg import LETTER, WIDTH, Axis, Plot, as_text, axis, colour, drawing, figure
 from asd_ray.reporting.text import number, short, signed, span
 from asd_ray.reporting.training_cost import pareto
 
@@ -156,16 +156,18 @@ def training_cost(facts: Facts, measure: str) -> Markup:
         f"{row['name']} ({row['family']}): {number(row['value'])} in {text.seconds(row['seconds'])}" for row in rows
     ]
     plot.points([row["seconds"] for row in rows], [row["value"] for row in rows], "trials", tips)
-    last = (-math.inf, -math.inf)
+    taken: list[tuple[float, float, float]] = []  # left, right and height of the names so far
     for row in front:
         plot.dot(row["seconds"], row["value"], colour(1), radius=4)
-        here = plot.at_x(row["seconds"]), plot.at_y(row["value"])
-        if math.hypot(here[0] - last[0], here[1] - last[1]) > 26:
-            is_left = x.share(row["seconds"]) < 0.2
-            words = f"\u00a0\u00a0{row['family']}" if is_left else f"{row['family']}\u00a0\u00a0"
-            above = row["value"] + 0.035 * (plot.y.high - plot.y.low)
+        name, at = _cut_name(row["family"]), plot.at_x(row["seconds"])
+        above = row["value"] + 0.035 * (plot.y.high - plot.y.low)
+        is_left = at - plot.left < LETTER * len(name) + 8
+        left, right = (at, at + LETTER * len(name) + 8) if is_left else (at - LETTER * len(name) - 8, at)
+        y = plot.at_y(above)
+        if not any(left < other[1] and other[0] < right and abs(y - other[2]) < 13 for other in taken):
+            words = f"\u00a0\u00a0{name}" if is_left else f"{name}\u00a0\u00a0"
             plot.text(row["seconds"], above, words, "tick halo", "start" if is_left else "end")
-            last = here
+            taken.append((left, right, y))
     if ensemble:
         tip = f"the ensemble: {number(ensemble['value'])}, its members took {text.seconds(ensemble['seconds'])}"
         plot.dot(ensemble["seconds"], ensemble["value"], colour(2), tip, radius=6)
