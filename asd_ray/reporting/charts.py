@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -12,7 +12,7 @@ from markupsafe import Markup
 from asd_ray.ensembling.result import TrailStep
 from asd_ray.metrics import MAX_FPR
 from asd_ray.reporting import text
-from asd_ray.reporting.svg import WIDTH, Axis, Plot, as_text, axis, colour, drawing, figure
+from asd_ray.reporting.svg import LETTER, WIDTH, Axis, Plot, as_text, axis, colour, drawing, figure
 from asd_ray.reporting.text import number, short, signed, span
 from asd_ray.reporting.training_cost import pareto
 
@@ -66,13 +66,26 @@ def histogram(facts: Facts, panel: Facts) -> Markup:
         for key, ends in (("below", (x.low, low)), ("above", (high, x.high))):
             if clips[key]:
                 plot.bars(ends, (clips[key],), label)
-    bins = list(zip(edges, edges[1:], strict=False))
-    for at, ends in enumerate(bins):
-        _bin(
-            plot, ends, f"{_rounded(ends[0])} to {_rounded(ends[1])}", labels, lambda clips, at=at: clips["shares"][at]
+    bars = [
+        (
+            ends,
+            f"{_rounded(ends[0])} to {_rounded(ends[1])}",
+            {label: own["shares"][at] for label, own in labels.items()},
         )
-    _bin(plot, (x.low, low), f"below {_rounded(low)}", labels, lambda clips: clips["below"])
-    _bin(plot, (high, x.high), f"above {_rounded(high)}", labels, lambda clips: clips["above"])
+        for at, ends in enumerate(zip(edges, edges[1:], strict=False))
+    ]
+    bars += [
+        ((x.low, low), f"below {_rounded(low)}", {label: own["below"] for label, own in labels.items()}),
+        ((high, x.high), f"above {_rounded(high)}", {label: own["above"] for label, own in labels.items()}),
+    ]
+    for ends, scores, shares in bars:
+        words = [
+            f"{round(share * labels[label]['clips'])} of {labels[label]['clips']} {label} ({text.percent(share)})"
+            for label, share in shares.items()
+            if share
+        ]
+        if words:
+            plot.area(ends[0], ends[1], f"score {scores}: {', '.join(words)}")
     plot.threshold(facts["threshold"])
     return plot.svg()
 
@@ -81,22 +94,8 @@ def _rounded(score: float) -> str:
     return figure(float(f"{score:.3g}"))
 
 
-def _bin(
-    plot: Plot, ends: tuple[float, float], scores: str, labels: Mapping[str, Facts], share: Callable[[Facts], float]
-) -> None:
-    """The tip of one bar: how many clips of each label it has."""
-    words = [
-        f"{round(share(clips) * clips['clips'])} of {clips['clips']} {label} ({text.percent(share(clips))})"
-        for label, clips in labels.items()
-        if share(clips)
-    ]
-    if words:
-        plot.area(*ends, f"score {scores}: {', '.join(words)}")
-
-
 def boxes(parts: Sequence[Facts], edges: Sequence[float], threshold: float) -> Markup:
     """Box plots of the scores of each id and domain, one for each label."""
-    rows = [(part, label, own) for part in parts for label, own in part["labels"].items()]
     names = [_cell(part) for part in parts]
     y = Axis(len(parts) - 0.5, -0.5, names=tuple(_cut_name(name) for name in names))
     plot = Plot(
@@ -157,16 +156,18 @@ def training_cost(facts: Facts, measure: str) -> Markup:
         f"{row['name']} ({row['family']}): {number(row['value'])} in {text.seconds(row['seconds'])}" for row in rows
     ]
     plot.points([row["seconds"] for row in rows], [row["value"] for row in rows], "trials", tips)
-    last = (-math.inf, -math.inf)
+    taken: list[tuple[float, float, float]] = []  # left, right and height of the names so far
     for row in front:
         plot.dot(row["seconds"], row["value"], colour(1), radius=4)
-        here = plot.at_x(row["seconds"]), plot.at_y(row["value"])
-        if math.hypot(here[0] - last[0], here[1] - last[1]) > 26:
-            is_left = x.share(row["seconds"]) < 0.2
-            words = f"\u00a0\u00a0{row['family']}" if is_left else f"{row['family']}\u00a0\u00a0"
-            above = row["value"] + 0.035 * (plot.y.high - plot.y.low)
+        name, at = _cut_name(row["family"]), plot.at_x(row["seconds"])
+        above = row["value"] + 0.035 * (plot.y.high - plot.y.low)
+        is_left = at - plot.left < LETTER * len(name) + 8
+        left, right = (at, at + LETTER * len(name) + 8) if is_left else (at - LETTER * len(name) - 8, at)
+        y = plot.at_y(above)
+        if not any(left < other[1] and other[0] < right and abs(y - other[2]) < 13 for other in taken):
+            words = f"\u00a0\u00a0{name}" if is_left else f"{name}\u00a0\u00a0"
             plot.text(row["seconds"], above, words, "tick halo", "start" if is_left else "end")
-            last = here
+            taken.append((left, right, y))
     if ensemble:
         tip = f"the ensemble: {number(ensemble['value'])}, its members took {text.seconds(ensemble['seconds'])}"
         plot.dot(ensemble["seconds"], ensemble["value"], colour(2), tip, radius=6)

@@ -1,4 +1,4 @@
-"""The ensemble's score of every clip by id and domain: the data of box plots, of the order of clips and of decisions."""
+"""The ensemble's score of every clip by id and domain, for box plots, for clips in order and for decisions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def clip_scores(clips: pd.DataFrame, scores: Floats) -> list[dict[str, Any]]:
     """
     parts = []
     for name, domain, rows in cells(clips):
-        names, own = clips["clip"].to_numpy()[rows].astype(str), scores[rows]
+        names, own = [str(clip) for clip in clips["clip"].to_numpy()[rows]], scores[rows]
         order = sorted(range(len(rows)), key=lambda at: _natural(names[at]))
         times, axis = _times([names[at] for at in order])
         placed = sorted(zip(times, order, strict=True))

@@ -64,7 +64,7 @@ def histograms(clips: pd.DataFrame, scores: Floats, threshold: float) -> dict[st
     low, high = score_range(clips, scores, threshold)
     largest = int(clips.groupby(["id", "domain", "label"]).size().max())
     edges = np.linspace(low, high, round(min(max(3 * math.sqrt(largest), BINS[0]), BINS[1])) + 1)
-    panels = []
+    panels: list[dict[str, Any]] = []
     for name, domain, rows in cells(clips):
         labels, own = clips["label"].to_numpy()[rows], scores[rows]
         parts = {}
@@ -87,5 +87,5 @@ def histograms(clips: pd.DataFrame, scores: Floats, threshold: float) -> dict[st
 
 def cells(clips: pd.DataFrame) -> list[tuple[str, str, npt.NDArray[np.intp]]]:
     """Each id and domain with its rows of `clips`."""
-    groups = clips.groupby(["id", "domain"], sort=True).indices
-    return [(str(name), str(domain), np.sort(rows)) for (name, domain), rows in groups.items()]
+    pairs = list(zip(clips["id"].astype(str), clips["domain"].astype(str), strict=True))
+    return [(*pair, np.flatnonzero([each == pair for each in pairs])) for pair in sorted(set(pairs))]

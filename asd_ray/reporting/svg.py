@@ -114,7 +114,7 @@ class Plot:
     def points(self, xs: Sequence[float], ys: Sequence[float], kind: str, tips: Sequence[str]) -> None:
         """Many dots as one path, with one tip each. Dots beyond the axes are drawn at their ends."""
         places = "".join(f"M{_n(self.at_x(x))} {_n(self._clamped(y))}h0" for x, y in zip(xs, ys, strict=True))
-        lines = "\n".join(as_text(tip) for tip in tips)
+        lines = "&#10;".join(as_text(tip) for tip in tips)  # a line break of a name is a code by now
         self._add(f'<path class="points {kind}" d="{places}" data-tips="{lines}"/>')
 
     def steps(self, xs: Sequence[float], ys: Sequence[float], kind: str) -> None:
