@@ -97,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "repeated",
     )
     add("--final", action="store_true", help="make the best of --recipe the final ensemble, even if another is better")
+    add("--wide", action="store_true", help="print the table with all columns; without it the table fits 80 columns")
     add("--json", action="store_true", help="print the best ensemble of each machine as JSON, and nothing else")
     add(
         "--verify",
@@ -120,7 +121,7 @@ def _ensemble(args: argparse.Namespace) -> int:
     def show(comparison: Comparison) -> None:
         notes.update(comparison.notes)
         if not args.json:
-            print_machine(comparison)
+            print_machine(comparison, args.wide)
 
     found = choose_all(
         ledger,
@@ -147,7 +148,7 @@ def _ensemble(args: argparse.Namespace) -> int:
         finals = {machine: final.to_json() for machine, final in found.finals.items()}
         say_json({"format": "asd_ray-ensembles/1", "machines": finals})
     elif found.of_machine:
-        print_comparisons([*found.of_machine.values()], notes)
+        print_comparisons([*found.of_machine.values()], notes, args.wide)
         say(f"next: {typed('asd-ray', 'report', '--run', ledger.layout.root)}")
     found.check()
     return 0
