@@ -118,8 +118,10 @@ def _running(runs: Sequence[RunningTrial]) -> RenderableType:
     return table
 
 
-OWN, BEST = "paper", "paper's setting"  # by the score that the paper reports, and by the trial's best score
-CAPTION = f"{BEST}: the trial's best score; {OWN}: the score that the paper reports"
+OWN, BEST = "score", "setting"
+CAPTION = (
+    f"paper: {BEST}: the paper's parameters, by their best score; {OWN}: the same by the score that the paper reports"
+)
 
 
 def leaderboard(studies: list[Study], console: Console, by_papers_score: Mapping[str, TrialRecord]) -> None:
@@ -139,7 +141,7 @@ def leaderboard(studies: list[Study], console: Console, by_papers_score: Mapping
         shown.sort(key=lambda row: -(row[1].objective or 0))
         of_labels = objective == LABELS
         heads = ("objective", "AUC", "pAUC") if of_labels else ("faults",)
-        table = PlainTable(numbers(), words("trial"), words("variant"), *map(numbers, heads), words())
+        table = PlainTable(numbers("#"), words("trial"), words("variant"), *map(numbers, heads), words("paper"))
         for place, record in shown:
             values = [f"{record.objective:.4f}", *(_means(record) if of_labels else ())]
             paper = (OWN if not place or record.trial in is_own else BEST) if record.paper else ""
