@@ -44,19 +44,23 @@ class Console(rich.console.Console):
 
 
 def _wrapped(text: Text, width: int) -> Text:
-    """`text` in lines of at most `width` cells, each indented like the first. A longer word has a line of its own."""
-    indent = text.plain[: len(text.plain) - len(text.plain.lstrip())]
+    return Text("\n").join(part for line in text.split("\n", allow_blank=True) for part in _parts(line, width))
+
+
+def _parts(line: Text, width: int) -> list[Text]:
+    """`line` in parts of at most `width` cells, each indented like the first. A longer word has a part of its own."""
+    indent = line.plain[: len(line.plain) - len(line.plain.lstrip())]
     offsets, used = list[int](), 0
-    for word in re.finditer(r"\s*\S+\s*", text.plain):
+    for word in re.finditer(r"\s*\S+\s*", line.plain):
         if used and used + cell_len(word[0].rstrip()) > width:
             offsets.append(word.start())
             used = cell_len(indent)
         used += cell_len(word[0])
-    first, *others = text.divide(offsets)
-    lines = [first, *(Text(indent).append(line) for line in others)]
-    for line in lines:
-        line.rstrip()
-    return Text("\n").join(lines)
+    first, *others = line.divide(offsets)
+    parts = [first, *(Text(indent).append(part) for part in others)]
+    for part in parts:
+        part.rstrip()
+    return parts
 
 
 def console(pipe: int = 160, *, soft_wrap: bool | None = None, stderr: bool = False) -> Console:

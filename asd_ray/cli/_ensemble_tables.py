@@ -169,6 +169,9 @@ def print_comparisons(compared: Sequence[Comparison], printed: Collection[str] =
         out.print(f"{comparison.machine}: {comparison.summary} → {comparison.path}")
         if forecasts := _forecasts(comparison.final):
             out.print(f"  {forecasts}")
+        if counts := comparison.final.counts:
+            out.print(f"  {counts.sentence}: {counts.ground}")
+        out.print(f"  trust: {comparison.trust.sentence}")
     finals = {comparison.machine: comparison.final for comparison in compared}
     means = over_machines(finals) if len(finals) > 1 else {}
     shown = [

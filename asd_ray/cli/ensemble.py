@@ -108,6 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _ensemble(args: argparse.Namespace) -> int:
+    from asd_ray._progress import progress_bar
     from asd_ray.ensembling import Comparison, EnsembleConfig, choose_all
     from asd_ray.ledger import Ledger
 
@@ -123,27 +124,29 @@ def _ensemble(args: argparse.Namespace) -> int:
         if not args.json:
             print_machine(comparison, args.wide)
 
-    found = choose_all(
-        ledger,
-        args.machines,
-        args.recipe,
-        EnsembleConfig(
-            maximise=args.maximise,
-            folds=args.folds,
-            repeats=args.repeats,
-            seed=args.seed,
-            threshold=args.threshold,
-            percentile=args.percentile,
-            infer_limit=args.infer_limit,
-        ),
-        others=[Ledger(run).require() for run in args.others],
-        timer_of=lambda machine: _timer(ledger, machine),
-        shown=show,
-        by=args.by,
-        standardise=args.standardise,
-        drop=args.missing == "drop",
-        final=args.final,
-    )
+    with progress_bar("choosing", args.json, things="recipes") as progress:
+        found = choose_all(
+            ledger,
+            args.machines,
+            args.recipe,
+            EnsembleConfig(
+                maximise=args.maximise,
+                folds=args.folds,
+                repeats=args.repeats,
+                seed=args.seed,
+                threshold=args.threshold,
+                percentile=args.percentile,
+                infer_limit=args.infer_limit,
+            ),
+            others=[Ledger(run).require() for run in args.others],
+            timer_of=lambda machine: _timer(ledger, machine),
+            shown=show,
+            progress=progress,
+            by=args.by,
+            standardise=args.standardise,
+            drop=args.missing == "drop",
+            final=args.final,
+        )
     if args.json:
         finals = {machine: final.to_json() for machine, final in found.finals.items()}
         say_json({"format": "asd_ray-ensembles/1", "machines": finals})

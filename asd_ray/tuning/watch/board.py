@@ -119,9 +119,7 @@ def _running(runs: Sequence[RunningTrial]) -> RenderableType:
 
 
 OWN, BEST = "score", "setting"
-CAPTION = (
-    f"paper: {BEST}: the paper's parameters, by their best score; {OWN}: the same by the score that the paper reports"
-)
+CAPTION = f"paper: {BEST}: its parameters, judged by their best score; {OWN}: judged by the score that it reports"
 
 
 def leaderboard(studies: list[Study], console: Console, by_papers_score: Mapping[str, TrialRecord]) -> None:

@@ -150,18 +150,17 @@ def test_a_trial_of_a_paper_without_a_single_score_is_only_its_setting(bench: An
 
 def test_the_live_display_has_a_bar_for_the_whole_search_and_the_epochs_of_running_trials(bench: Any) -> None:
     search, _ = with_stored_paper_trial(bench, 60.0, 4)
-    spec = search.next()
-    assert spec is not None
+    run = search.next()
+    assert run is not None
     console = Console(file=io.StringIO(), width=80, height=20)
     board = Board(lambda: 2.0, console)
     console.print(board.picture(search))
-    (run,) = search.running.values()
     run.node, run.epoch = "here", 2
     console.print(board.picture(search))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert text.count("1/4 trials, 0 s, ~90 s left") == 2
-    assert rows_below(text, "running")[-1][:2] == [spec.name, "not started yet"]
-    assert f"{spec.name}    2/{spec.epochs}  0 s".split() == text.splitlines()[-1].split()
+    assert rows_below(text, "running") == [[run.spec.name, "not started yet", "0 s"]]
+    assert text.splitlines()[-1].split() == [run.spec.name, f"2/{run.spec.epochs}", "0", "s"]
 
 
 def test_more_studies_than_the_screen_has_lines_are_counted(bench: Any) -> None:
