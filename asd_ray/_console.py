@@ -84,6 +84,11 @@ def numbers(head: str | Text = "") -> Column:
     return Column(head, justify="right", no_wrap=True)
 
 
+def values(head: str | Text = "") -> Column:
+    """A column of numbers with words behind them, such as ``0.8123 mse``; never cut, never wrapped."""
+    return Column(head, no_wrap=True)
+
+
 class PlainTable(Table):
     """The table of all verbs: no lines, and whole numbers on a terminal of any width.
 
@@ -99,10 +104,12 @@ class PlainTable(Table):
         self, console: rich.console.Console, options: rich.console.ConsoleOptions
     ) -> rich.console.RenderResult:
         unlimited = options.update(width=10_000)
+        needed = 2 * (len(self.columns) - 1)  # the gaps
         for column in self.columns:
             whole = (column.header, *column.cells) if column.no_wrap else (column.header,)
             column.min_width = max(Measurement.get(console, unlimited, each).maximum for each in whole)
-        yield from super().__rich_console__(console, options)
+            needed += column.min_width
+        yield from super().__rich_console__(console, options.update(width=max(needed, options.max_width)))
 
 
 def is_live(screen: Console) -> bool:

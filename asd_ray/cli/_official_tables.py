@@ -62,7 +62,8 @@ def _print_table(screen: Console, heads: tuple[str, str], rows: Rows, wide: bool
     """Print a table, and return the names of the metrics that are in `rows` and not in the table."""
     every = [(key, *key.partition("_")[::2]) for key in next(iter(rows.values()))]
     shown = [(key, metric, part) for key, metric, part in every if wide or metric in HEADLINE]
-    table = PlainTable(*map(words, heads), *(numbers(several_lines(NAMES[metric], part)) for _, metric, part in shown))
+    columns = [numbers(several_lines(NAMES[metric], part)) for _, metric, part in shown]
+    table = PlainTable(*map(words, heads), *columns, wide=wide)
     for names, row in rows.items():
         values = [row[key] for key, _, _ in shown]
         table.add_row(*names, *("-" if value is None else f"{100 * value:.2f}" for value in values))

@@ -89,9 +89,7 @@ class _Table:
 
     def scored(self, result: ClipScore) -> None:
         if not self._begun:
-            say(
-                f"a score above {result.threshold:.4f} is an anomaly; lower: the share of normal clips that score lower"
-            )
+            say(f"anomaly: a score above {result.threshold:.4f}; lower: share of normal clips that score lower")
             say(f"{'score':>9}  {'lower':>7}  {'decision':<8}  {'id    ' * self._wide}file")
             self._begun = True
         share, name = f"{100 * result.share_below:.1f} %", Path(result.name).name

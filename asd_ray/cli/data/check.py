@@ -24,7 +24,7 @@ EXAMPLES = (
     "asd-ray data check s3://bucket/dcase2023t2      # each file is downloaded once, into the cache",
 )
 WORDS = ("machine", "id", "domain")  # columns
-FORMATS = {"seconds": "s", "Hz": "Hz", "ch": "channels"}  # columns with their units
+FORMATS = {"seconds": "s", "Hz": "Hz", "ch": "channel"}  # columns with their units
 OPTIONAL_COLUMNS = ("test unlabelled", "supplemental")  # left out of the table if no clip is in them
 
 
@@ -100,4 +100,5 @@ def _print_cells(cells: Sequence[CellSummary]) -> None:
         shown.add_row(*(str(row[name]) for name in names))
     console().print(shown)
     if alike:
-        say("every clip: " + ", ".join(f"{value} {FORMATS[name]}" for name, value in alike.items()))
+        texts = (f"{value} {FORMATS[name]}{'s' * (name == 'ch' and value != '1')}" for name, value in alike.items())
+        say(f"every clip: {', '.join(texts)}")

@@ -21,7 +21,7 @@ from asd_ray.tuning.running import RunningTrial
 from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.study import Study
 from asd_ray.tuning.watch._base import SearchView, Watcher
-from asd_ray.tuning.watch.status import COLUMNS, duration
+from asd_ray.tuning.watch.status import COLUMNS, duration, epochs_text, table_of_studies
 from asd_ray.tuning.watch.status_file import seconds_left, seconds_left_of_all
 
 EVERY = 10.0  # seconds between two lines where the output is no terminal
@@ -59,8 +59,8 @@ class Board(Watcher):
         for study in search.studies:
             cells = ", ".join(
                 f"{name} {value}"
-                for name, value in zip(COLUMNS[1:], self._row(search, study)[1:], strict=True)
-                if value
+                for name, value in zip(COLUMNS, self._row(search, study), strict=True)
+                if value and name != "study"
             )
             self._console.print(f"{study.name}: {cells}", soft_wrap=True)
 
@@ -69,7 +69,7 @@ class Board(Watcher):
         runs = sorted(list(search.running.values()), key=lambda run: run.started)
         rows = max(3, self._console.height - min(len(runs), RUNNING) - 6)  # the rest of the screen
         studies = sorted(search.studies, key=lambda study: not (study.missing or study.running))  # finished ones last
-        table = PlainTable(words("study"), *map(numbers, COLUMNS[1:]))
+        table = table_of_studies()
         for study in studies[:rows]:
             table.add_row(*self._row(search, study))
         parts: list[RenderableType] = [self._bar(search, runs), table]
@@ -112,8 +112,7 @@ class Board(Watcher):
 def _running(runs: Sequence[RunningTrial]) -> RenderableType:
     table = PlainTable(words("running"), numbers("epoch"), numbers("for"))
     for run in runs:
-        of = f"/{run.spec.epochs}" if run.spec.epochs else ""
-        epoch = f"{run.epoch}{of}" if run.node else "not started yet"
+        epoch = epochs_text(run.node, run.epoch, run.spec.epochs)
         table.add_row(run.spec.name, epoch, duration(time.monotonic() - run.started))
     return table
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asd_ray._console import PlainTable, flagged, numbers, words
+from asd_ray._console import PlainTable, flagged, numbers, values, words
 from asd_ray._shapes import DictOf, Fields, Flag, Items, ListOf, Maybe, Number, Scalar, Text, Whole, fault, object_of
 from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 SHOWN = 30  # running trials
 FAILURES = 5
-COLUMNS = ("study", "done", "best", "time left", "running", "pruned", "failed")  # the headline first
+COLUMNS = {  # of a table of studies, the headline first
+    "study": words,
+    "done": numbers,
+    "best": values,
+    **dict.fromkeys(("time left", "running", "pruned", "failed"), numbers),
+}
 STUCK = 60.0  # seconds without a turn after which a search counts as waiting for something
 
 STUDY = object_of(
@@ -168,13 +173,16 @@ def _show_studies(beats: Sequence[Beat], records: Sequence[TrialRecord], console
                 rows[name] = _Row(name, 0, row["wanted"], 0, 0, 0, "")
     if not rows:
         return
-    head, *others = COLUMNS
-    table = PlainTable(words(head), *map(numbers, others))
+    table = table_of_studies()
     for shown in sorted(rows.values(), key=lambda row: row.study):
         done = str(shown.done) if shown.wanted is None else f"{shown.done}/{shown.wanted}"
         left = shown.note or ("" if shown.left is None else f"~{duration(shown.left)}")
         table.add_row(shown.study, done, shown.best, left, str(shown.running), str(shown.pruned), str(shown.failed))
     console.print(table)
+
+
+def table_of_studies() -> PlainTable:
+    return PlainTable(*(column(name) for name, column in COLUMNS.items()))
 
 
 def _reported_row(beat: Beat, row: dict[str, Any]) -> _Row:
@@ -227,12 +235,16 @@ def _show_running(alive: Sequence[Beat], console: Console) -> None:
         return
     table = PlainTable(words("running"), words("node"), numbers("epoch"), numbers("for"))
     for beat, run in running[:SHOWN]:
-        of = f"/{run['epochs']}" if run["epochs"] else ""
-        epoch = f"{run['epoch']}{of}" if run["node"] else "not started yet"
+        epoch = epochs_text(run["node"], run["epoch"], run["epochs"])
         table.add_row(run["trial"], run["node"], epoch, duration(run["seconds"] + beat.silent))
     console.print(table)
     if len(running) > SHOWN:
         console.print(f"and {len(running) - SHOWN} more")
+
+
+def epochs_text(node: str, epoch: int, epochs: int | None) -> str:
+    """How far a trial is: ``7/20``; "" for one without epochs."""
+    return "not started yet" if not node else f"{epoch}/{epochs}" if epochs else ""
 
 
 def _show_failures(beats: Sequence[Beat], records: Sequence[TrialRecord], console: Console) -> None:
