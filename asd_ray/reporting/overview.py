@@ -14,6 +14,7 @@ from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.ensembling.threshold import TEST
 from asd_ray.ensembling.trust import few_clips
+from asd_ray.ensembling.trust.level import LOW
 from asd_ray.reporting.text import SHORT, count, detector
 
 COMBINED = {
@@ -113,7 +114,8 @@ def next_steps(run: str, machines: Mapping[str, Mapping[str, Any]]) -> Iterator[
     finals: dict[str, Ensemble] = {name: own["final"] for name, own in machines.items()}
     few = [name for name, own in machines.items() if _few_normals(own)]
     unmeasured = [name for name, final in finals.items() if not final.metrics]
-    first = next((name for name in finals if name not in few), next(iter(finals)))
+    usable = [name for name, own in machines.items() if trust_level(own["final"], own["warnings"]).level != LOW]
+    first = next(iter([*usable, *finals]))
     if few:
         yield (
             f"Record more normal sound of {', '.join(few)}, so that the threshold rests on more clips. Then search "
