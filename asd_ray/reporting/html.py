@@ -77,7 +77,7 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         media=media,
         name=facts["run"].rstrip("/").rpartition("/")[2] or facts["run"],
         style=Markup((PAGE / "style.css").read_text()),
-        script=Markup((PAGE / "script.js").read_text()),
+        script=Markup((PAGE / "script.js").read_text() + (PAGE / "screen.js").read_text()),
         maximised=text.SHORT[maximised.pop()] if len(maximised) == 1 else "the maximised measure",
         better=sum(gain["better"] for gain in gains),
         gained=bool(gains),
