@@ -33,7 +33,7 @@ HEADINGS = """() => [...document.querySelectorAll("main :is(h2, h3, h4)")].filte
     return !after || (/^H[1-6]$/.test(after.nodeName) && Number(after.nodeName[1]) <= level);
 }).map((each) => each.outerHTML)"""
 
-# axe takes a minute for a whole report. The rows of a table are alike, and so are machines, families and marks of charts.
+# axe takes a minute for a whole report, and rows of a table, machines, families and marks of charts are alike.
 ONE_OF_EACH = """() => {
     const drop = (all) => all.forEach((each) => each.remove());
     for (const kind of ["machine-", "family-"]) {
