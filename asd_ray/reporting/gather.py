@@ -17,8 +17,10 @@ from asd_ray.reporting.family import family_facts
 from asd_ray.reporting.importances import FEWEST
 from asd_ray.reporting.machine import headline_facts, how_labels_were_used, machine_facts, picked_of, shown
 from asd_ray.reporting.media import Media
+from asd_ray.reporting.overview import next_steps, verdict
 from asd_ray.reporting.provenance import provenance
 from asd_ray.reporting.published import comparison
+from asd_ray.reporting.text import detector
 
 if TYPE_CHECKING:
     from asd_ray.ensembling.mistakes import Mistakes
@@ -65,6 +67,8 @@ def gather(ledger: Ledger) -> Facts:
         "not_read": not_read,
         "best_of_families": best_of_families(finals, machines),
         "machines": machines,
+        "verdicts": {machine: verdict(machine, own) for machine, own in machines.items()},
+        "next_steps": list(next_steps(root, machines)),
         "families": families(records),
         "published": comparison(machines, records),
         "provenance": provenance(ledger, records, machines),
@@ -79,10 +83,13 @@ def as_json(facts: Facts, media: Media | None = None) -> Facts:
             "final": shown(own["final"]),
             "mistakes": mistakes_as_json(own["mistakes"], media, name),
             "warnings": [warning.to_json() for warning in own["warnings"]],
+            "decisions": own["decisions"] and own["decisions"].to_json(),
         }
         for name, own in facts["machines"].items()
     }
-    return {**facts, "machines": machines}
+    verdicts = {name: each.to_json() for name, each in facts["verdicts"].items()}
+    steps = [{"sentence": sentence, "command": command} for sentence, command in facts["next_steps"]]
+    return {**facts, "machines": machines, "verdicts": verdicts, "next_steps": steps}
 
 
 def mistakes_as_json(found: Mistakes, media: Media | None, machine: str) -> Facts:
@@ -107,7 +114,7 @@ def summary(finals: Mapping[str, Ensemble], on_faults: Mapping[str, Facts | None
             "maximise": final.config.maximise,
             "year": final.dataset.year,
             "transductive": final.transductive,
-            "families": sorted({member.family for member in final.members}),
+            "families": sorted({detector(member.family, member.name) for member in final.members}),
             "tried": final.candidates.tried,
             "measured": bool(final.metrics),
             "not_measured": final.not_measured,

@@ -21,10 +21,11 @@ from asd_ray.reporting.leaderboard import differing, setting_of
 from asd_ray.reporting.machine import beside_headline
 from asd_ray.reporting.media import Media
 from asd_ray.reporting.svg import colour
+from asd_ray.reporting.terms import Terms
 
 GENERATOR = "asd_ray report"  # marks our page, so that no other report.html is replaced
 PAGE = Path(__file__).parent / "page"
-STYLES = ("style.css", "charts.css")
+STYLES = ("style.css", "charts.css", "words.css")
 SCRIPTS = ("script.js", "tips.js", "threshold.js", "screen.js")
 MOST = 200  # rows of a leaderboard on the page; its CSV has all of them
 
@@ -74,6 +75,9 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         "sentences": {protocol.name: protocol.sentence for protocol in protocols.every()},
         "generator": GENERATOR,
         "short_names": text.SHORT,
+        "detector": text.detector,
+        "term": Terms(),
+        "trained": text.trained,
         "typed": typed,
         "not_measured": NOT_MEASURED,
         "meaning": MEANING[NORMAL_ONLY],

@@ -11,6 +11,7 @@ from asd_ray._terminal import typed
 from asd_ray.ensembling import Candidates, Ensemble, Metric, combine, load, protocols
 from asd_ray.ensembling.cell_scorer import CellScorer
 from asd_ray.ensembling.combine import TRANSDUCTIVE
+from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.ensembling.ensemble_file import FINAL, intact
 from asd_ray.ensembling.final import rank
 from asd_ray.ensembling.mistakes import mistakes
@@ -76,6 +77,8 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
         "roc": [],
         "worst_clips": None,
         "mistakes": mistakes(candidates, ensembles),
+        "decisions": final.counts,
+        "epochs": dict(zip(members.table["trial"], members.table["epochs"].tolist(), strict=True)),
         "counts": {},
         "notes": [*final.notes, *_file_notes(ledger, final)],
         "warnings": final.warnings if final.warnings is not None else warnings_of(final, candidates),
@@ -88,6 +91,9 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
             str(key): int(many) for key, many in (clips["id"] + "/" + clips["label"]).value_counts().items()
         }
         facts["roc"] = roc_curves(clips, together[judged.rows])
+        facts["decisions"] = final.counts or DecisionCounts.of(  # files of earlier versions have no counts
+            final.own_protocol, clips["label"], together[judged.rows] > final.threshold.value
+        )
         limits = np.percentile(own(members.normal_scores, members.normal), final.config.percentile, axis=1)
         facts["worst_clips"] = worst_clips(
             clips, together[judged.rows], final.threshold.value, scores[:, judged.rows], limits
@@ -156,8 +162,11 @@ def picked_of(ensemble: Ensemble) -> int:
 
 
 def how_labels_were_used(ensemble: Ensemble) -> str:
-    """The sentence of the ensemble file, unless test labels picked the recipe of a label-free ensemble."""
+    """How labels were used for the headline; for a label-free ensemble, whether test labels picked its recipe."""
     recipes_compared = picked_of(ensemble)
+    name = ensemble.headline_protocol
+    if name and ensemble.forecasts and "label_free" not in ensemble.metrics:
+        return f"the forecast is {name}: {protocols.find(name).sentence}"
     if "label_free" not in ensemble.metrics or not ensemble.tried or not recipes_compared:
         return ensemble.labels
     by = "a user, who may have seen test labels" if ensemble.tried.chosen_by == "user" else "test labels"

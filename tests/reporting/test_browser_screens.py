@@ -1,4 +1,4 @@
-"""Every page on the screens of a telephone, a laptop and a desktop: widths, contrast, names, headings, keyboard, touch."""
+"""Every page on three screens, light and dark: widths, contrast, names, headings, keyboard, fingers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OVERFLOW = """() => {
     const root = document.documentElement, width = root.clientWidth;
     const outside = [...document.querySelectorAll("body *")].filter((each) => {
         const box = each.getBoundingClientRect();
-        return box.width && (box.right > width + 1 || box.left < -1) && !each.closest(".scroll, .pan, pre, .stack thead");
+        return box.width && (box.right > width + 1 || box.left < -1) && !each.closest(".scroll, .pan, pre, thead");
     });
     return [root.scrollWidth - width, outside.map((each) => each.outerHTML.slice(0, 120))];
 }"""
