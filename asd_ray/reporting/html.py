@@ -47,6 +47,7 @@ def environment() -> Environment:
         "span": lambda value, plus=False: text.span(_known(value), plus=plus),
         "percent": text.percent,
         "short": text.short,
+        "seconds": text.seconds,
         "settings": text.settings,
         "counted": text.count,
         "scores_only": lambda parts: [
@@ -87,8 +88,8 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         f=facts,
         media=media,
         name=facts["run"].rstrip("/").rpartition("/")[2] or facts["run"],
-        style=_together(STYLES),
-        script=_together(SCRIPTS),
+        style=together(STYLES),
+        script=together(SCRIPTS),
         maximised=text.SHORT[maximised.pop()] if len(maximised) == 1 else "the maximised measure",
         better=sum(gain["better"] for gain in gains),
         gained=bool(gains),
@@ -101,7 +102,8 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
     )
 
 
-def _together(names: Sequence[str]) -> Markup:
+def together(names: Sequence[str]) -> Markup:
+    """The files of these names, one after the other."""
     return Markup("\n".join((PAGE / name).read_text() for name in names))
 
 

@@ -17,6 +17,8 @@ TERMS = {
     "AUC": "The share of pairs in which an anomaly scores higher than a normal clip. 1 is perfect, 0.5 is chance.",
     "pAUC": "The AUC where false alarms are rare, at 10 % or less of the normal clips. 1 is perfect, 0.5 is chance.",
     "hmean": "The harmonic mean of all AUC and pAUC values of a machine. A single weak one lowers it.",
+    "95 %": "How far the number may be off because the clips are few: an interval that has the number for other clips "
+    "in about 95 of 100 cases.",
     "oracle": "Measured on the clips that chose the members. It is too good, so do not quote it.",
     "gain": "The difference from the best single detector on the same clips. Better: the 95 % interval lies above 0, "
     "also when corrected for the number of recipes tried, and no other forecast disagrees.",
@@ -24,10 +26,8 @@ TERMS = {
     "the warnings of the machine's part.",
     "needs all clips": "Transductive: the score of a clip depends on the other clips that are scored with it.",
     "candidate": "A trained detector with one way to compute its score.",
-    "recipe": "A rule that chooses candidates and combines their scores.",
     "injected faults": "Faults that were mixed into normal clips. They compare detectors, and do not forecast how well "
     "real faults are found.",
-    "threshold": "The score above which a clip is called an anomaly. Normal clips alone set it.",
 }
 
 
@@ -36,15 +36,14 @@ class Terms:
 
     def __init__(self) -> None:
         self._next = count(1)
-        self._of_protocols = {each.name: f"Protocol: {each.sentence}." for each in protocols.every()}
+        self._words = {each.name: f"Protocol: {each.sentence}." for each in protocols.every()} | TERMS
 
     def __call__(self, term: str, shown: str = "") -> Markup:
         """The word `shown`, by default the term itself, with its explanation."""
-        words = TERMS.get(term) or self._of_protocols.get(term)
-        if words is None:
-            raise unknown("term", term, [*TERMS, *self._of_protocols])
+        if term not in self._words:
+            raise unknown("term", term, list(self._words))
         id = f"term-{next(self._next)}"
         return Markup(
             '<span class="term"><button type="button" aria-describedby="{}">{}</button>'
             '<span role="tooltip" id="{}">{}</span></span>'
-        ).format(id, shown or term, id, words)
+        ).format(id, shown or term, id, self._words[term])
