@@ -20,6 +20,7 @@ from asd_ray.reporting.importances import EVALUATOR
 from asd_ray.reporting.leaderboard import differing, setting_of
 from asd_ray.reporting.machine import beside_headline
 from asd_ray.reporting.media import Media
+from asd_ray.reporting.members import extremes
 from asd_ray.reporting.svg import colour
 from asd_ray.reporting.terms import Terms
 
@@ -68,6 +69,7 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         "colour": colour,
         "differences": differing,
         "evaluator": EVALUATOR,
+        "extremes": extremes,
         "measures": text.MEASURES,
         "most": MOST,
         "beside_headline": beside_headline,

@@ -44,7 +44,7 @@ def test_a_machine_without_anomalies_has_a_page(browser: Any, tmp_path: Path, wi
     panel = page.locator("#machine-fan")
     for words in ("Injected faults", "Not measured: there are no anomalies.", "held-out normal clips"):
         assert words in panel.inner_text()
-    assert panel.locator("figure svg").count() == 4  # normal scores of each id and domain
+    assert panel.locator("figure svg[aria-label^='Scores of id']").count() == 8  # of each id and domain, and in order
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
     page.close()
 
