@@ -12,7 +12,7 @@ from asd_ray.experiments import PaperResult
 from asd_ray.experiments.result import numbers_of
 from asd_ray.ledger import Ledger, RunLayout
 from asd_ray.papers import find
-from asd_ray.reporting import gather, write
+from asd_ray.reporting import compare, gather, write, write_comparison
 from asd_ray.reporting.paper_page import write_paper_page
 from tests.reporting.conftest import EVIL, choose, fill_normal_only
 
@@ -23,7 +23,8 @@ OVERFLOW = """() => {
     const root = document.documentElement, width = root.clientWidth;
     const outside = [...document.querySelectorAll("body *")].filter((each) => {
         const box = each.getBoundingClientRect();
-        return box.width && (box.right > width + 1 || box.left < -1) && !each.closest(".scroll, .pan, .charts, pre, thead");
+        const out = box.width && (box.right > width + 1 || box.left < -1);
+        return out && !each.closest(".scroll, .pan, .charts, pre, thead");
     });
     return [root.scrollWidth - width, outside.map((each) => each.outerHTML.slice(0, 120))];
 }"""
@@ -48,14 +49,20 @@ ONE_OF_EACH = """() => {
 
 
 @pytest.fixture(scope="module")
-def pages(report: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def pages(report: Path, filled: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A page of each kind that we write."""
     folder = tmp_path_factory.mktemp("normal")
     ledger = Ledger(folder / "run")
     fill_normal_only(ledger, "fan", trials=2)
     choose(folder / "run")
     write(gather(ledger), RunLayout(folder), str(folder))
-    return {"labels": report, "normal": folder / "report.html", "paper": paper(folder / "paper.html")}
+    write_comparison(compare([str(filled), str(folder / "run")]), folder)
+    return {
+        "labels": report,
+        "normal": folder / "report.html",
+        "paper": paper(folder / "paper.html"),
+        "compare": folder / "comparison.html",
+    }
 
 
 def paper(path: Path) -> Path:
@@ -108,7 +115,7 @@ def faults_found(page: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(("screen", "scheme"), [(TELEPHONE, "dark"), (LAPTOP, "light")], ids=["390-dark", "1280-light"])
-@pytest.mark.parametrize("kind", ["labels", "normal", "paper"])
+@pytest.mark.parametrize("kind", ["labels", "normal", "paper", "compare"])
 def test_axe_finds_no_fault(
     browser: Any, pages: dict[str, Path], kind: str, screen: tuple[int, int], scheme: str
 ) -> None:
