@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asd_ray.ledger import Ledger, RunLayout
-from asd_ray.reporting import gather, write
+from asd_ray.ledger import Ledger
+from asd_ray.reporting import gather
 from asd_ray.reporting.clip_scores import alarms
-from tests.reporting.conftest import media_of
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium on the PATH: apt-get install chromium")
 
 
 @pytest.fixture(scope="module")
@@ -26,18 +19,8 @@ def facts(filled: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def address(facts: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("report")
-    write(facts, RunLayout(folder), str(folder), media_of(facts))
-    return (folder / "report.html").as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as found:
-        result = found.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield result
-        result.close()
+def address(report: Path) -> str:
+    return report.as_uri()
 
 
 @pytest.fixture(params=[1280, 390])
