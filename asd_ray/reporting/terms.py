@@ -26,8 +26,6 @@ TERMS = {
     "the warnings of the machine's part.",
     "needs all clips": "Transductive: the score of a clip depends on the other clips that are scored with it.",
     "candidate": "A trained detector with one way to compute its score.",
-    "injected faults": "Faults that were mixed into normal clips. They compare detectors, and do not forecast how well "
-    "real faults are found.",
 }
 
 
