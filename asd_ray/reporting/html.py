@@ -27,7 +27,7 @@ from asd_ray.reporting.terms import Terms
 GENERATOR = "asd_ray report"  # marks our page, so that no other report.html is replaced
 PAGE = Path(__file__).parent / "page"
 STYLES = ("style.css", "charts.css", "words.css")
-SCRIPTS = ("script.js", "tips.js", "threshold.js", "screen.js")
+SCRIPTS = ("script.js", "tips.js", "threshold.js")
 MOST = 200  # rows of a leaderboard on the page; its CSV has all of them
 
 
