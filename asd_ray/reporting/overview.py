@@ -12,7 +12,9 @@ from asd_ray.ensembling import Ensemble, TrustLevel, trust_level
 from asd_ray.ensembling._part import Part
 from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.counts import DecisionCounts
+from asd_ray.ensembling.threshold import TEST
 from asd_ray.ensembling.trust import few_clips
+from asd_ray.ensembling.trust.level import LOW
 from asd_ray.reporting.text import SHORT, count, detector
 
 COMBINED = {
@@ -31,6 +33,7 @@ class Verdict(Part):
     machine: str
     catches: str  # catches 41 of 48 faults at 5 false alarms in 48 normal clips
     ground: str  # which clips were counted
+    instead: str  # what was measured in place of real faults
     forecast: str
     trust: TrustLevel
     detectors: str
@@ -39,7 +42,7 @@ class Verdict(Part):
     @property
     def sentence(self) -> str:
         """All that a reader must know, for the terminal and Markdown."""
-        parts = (self.catches, self.forecast, f"trust: {self.trust.sentence}")
+        parts = (self.catches, self.instead, self.forecast, f"trust: {self.trust.sentence}")
         return f"{self.machine}: {'; '.join(filter(None, parts))}"
 
 
@@ -49,8 +52,9 @@ def verdict(machine: str, facts: Mapping[str, Any]) -> Verdict:
     counts: DecisionCounts | None = facts["decisions"]
     return Verdict(
         machine,
-        counts.sentence if counts else _without_labels(facts),
+        counts.sentence if counts else _without_labels(final),
         counts.ground if counts else "",
+        "" if counts else _instead(facts["on_faults"]),
         _forecast(final),
         trust_level(final, facts["warnings"]),
         detectors(final),
@@ -58,15 +62,22 @@ def verdict(machine: str, facts: Mapping[str, Any]) -> Verdict:
     )
 
 
-def _without_labels(facts: Mapping[str, Any]) -> str:
-    """What is known of a machine without anomalies."""
-    final: Ensemble = facts["final"]
-    why = final.not_measured
-    found = facts["on_faults"]
+def _without_labels(final: Ensemble) -> str:
+    """What is known of a machine that was not measured: its false alarms on the normal clips behind the threshold."""
+    limit, why = final.threshold, final.not_measured.removeprefix("not measured: ")
+    unknown = f"how many faults it catches is not measured: {why}"
+    if limit.clips is None or limit.exceeding is None or limit.source == TEST:
+        return unknown
+    return f"gives {count(limit.exceeding, 'false alarm')} in {count(limit.clips, 'normal clip')}; {unknown}"
+
+
+def _instead(found: Mapping[str, Any] | None) -> str:
+    """What was measured in place of real faults."""
     if not found:
-        return why
+        return ""
     clips = f"{count(found['faults'], 'clip')} with an injected fault and {count(found['normal'], 'normal clip')}"
-    return f"{why}; in place of them {clips} were compared, with the value {found['value']:.3f} (0.5 is chance)"
+    scale = "(1 is perfect, 0.5 is chance)"
+    return f"the value on {clips} is {found['value']:.3f} {scale}; this is no forecast for real faults"
 
 
 def _forecast(final: Ensemble) -> str:
@@ -103,7 +114,8 @@ def next_steps(run: str, machines: Mapping[str, Mapping[str, Any]]) -> Iterator[
     finals: dict[str, Ensemble] = {name: own["final"] for name, own in machines.items()}
     few = [name for name, own in machines.items() if _few_normals(own)]
     unmeasured = [name for name, final in finals.items() if not final.metrics]
-    first = next((name for name in finals if name not in few), next(iter(finals)))
+    usable = [name for name, own in machines.items() if trust_level(own["final"], own["warnings"]).level != LOW]
+    first = next(iter([*usable, *finals]))
     if few:
         yield (
             f"Record more normal sound of {', '.join(few)}, so that the threshold rests on more clips. Then search "
