@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
@@ -120,7 +121,7 @@ def in_order(part: Facts, edges: Sequence[float], threshold: float) -> Markup:
     """The score of each clip in the order of their names, or at the times in their names."""
     places = [at for own in part["labels"].values() for at in own["at"]]
     plot = Plot(
-        axis(places, part["axis"], margin=0.02),
+        replace(axis(places, part["axis"], margin=0.02), whole=part["axis"].startswith("clip")),
         Axis(edges[0], edges[-1], "score"),
         title=f"Scores of {_cell(part)} in order",
     )

@@ -184,6 +184,24 @@ def test_a_wide_table_fades_until_its_end_and_keeps_the_names_of_rows(
     page.close()
 
 
+def test_the_words_about_a_term_are_seen_above_everything(browser: Any, pages: dict[str, Path]) -> None:
+    seen = """(each) => {
+        const words = each.querySelector("[role=tooltip]"), box = words.getBoundingClientRect();
+        words.style.pointerEvents = "auto";
+        const masked = each.closest(".scroll") && getComputedStyle(each.closest(".scroll")).maskImage !== "none";
+        return !masked && words.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2));
+    }"""
+    for kind in ("labels", "compare"):
+        page = browser.new_page(viewport={"width": 700, "height": 600})  # its tables have heads and are too wide
+        page.goto(pages[kind].as_uri())
+        terms = page.locator("main .term:visible").all()
+        assert len(terms) > 3, kind
+        for term in terms:
+            term.locator("button").focus()
+            assert term.evaluate(seen), (kind, term.inner_text())
+        page.close()
+
+
 def test_the_keyboard_reaches_the_tabs_and_then_their_panel(browser: Any, pages: dict[str, Path]) -> None:
     page = browser.new_page()
     page.goto(pages["labels"].as_uri())
