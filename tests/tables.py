@@ -18,7 +18,7 @@ def rows_below(text: str, first: str) -> list[list[str]]:
         places = [
             [at for at, (begin, end) in enumerate(heads) if begin == left or end == right] for left, right in spans
         ]
-        if not spans or not all(places):
+        if len(spans) < 2 or not all(places):  # a sentence, or the rest of a name
             break
         row = [""] * len(heads)
         for (left, right), (place, *_) in zip(spans, places, strict=True):

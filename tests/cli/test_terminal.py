@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
 import struct
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from asd_ray.ledger import Ledger
 from tests.reporting.conftest import choose, fill
 from tests.tables import rows_below
 
-WIDTHS = (80, 60)
+READING = ("data check", "status", "ledger", "evaluate", "paper")
 MARK = "\x07"  # a bell: no verb rings it
 # One process for all verbs: starting one takes seconds.
 CHILD = """
@@ -28,7 +27,7 @@ for line in sys.stdin.read().splitlines():
     print(f"\\x07{line}", flush=True)
     print(f"\\x07{main(shlex.split(line))}", flush=True)
 """
-RECIPES = "--recipe best_single --recipe top_k --recipe label_free --folds 2 --repeats 1"
+RECIPES = "--recipe best_single --recipe label_free --folds 2 --repeats 1"
 VERBS = [
     "data demo demo --size tiny --machine fan",
     "data check demo",
@@ -69,12 +68,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=WIDTHS)
-def printed(request: pytest.FixtureRequest, folder: Path) -> tuple[int, dict[str, str]]:
-    """The width, and what each verb prints on a terminal of that width."""
-    for made in ("demo", "found", "fan.bundle"):
-        shutil.rmtree(folder / made, ignore_errors=True)
-    return request.param, on_terminal(request.param, VERBS, folder)
+@pytest.fixture(scope="module")
+def on_80(folder: Path) -> dict[str, str]:
+    """What each verb prints on a terminal of 80 columns."""
+    return on_terminal(80, VERBS, folder)
+
+
+@pytest.fixture(scope="module")
+def on_60(folder: Path, on_80: dict[str, str]) -> dict[str, str]:
+    """The same on 60 columns, of the verbs that only read."""
+    return on_terminal(60, [verb for verb in VERBS if verb.startswith(READING)], folder)
 
 
 def on_terminal(width: int, verbs: list[str], folder: Path) -> dict[str, str]:
@@ -123,54 +126,48 @@ def may_be_long(line: str) -> bool:
     return "asd-ray " in line or "/" in line or ".wav" in line
 
 
-@pytest.mark.parametrize("printed", [80], indirect=True)
-def test_no_line_is_longer_than_the_terminal_is_wide(printed: tuple[int, dict[str, str]]) -> None:
-    width, answers = printed
-    assert list(answers) == VERBS
+def test_no_line_is_longer_than_the_terminal_is_wide(on_80: dict[str, str]) -> None:
+    assert list(on_80) == VERBS
     too_long = [
         f"{verb}: {line}"
-        for verb, answer in answers.items()
+        for verb, answer in on_80.items()
         for line in lines_of(answer)
-        if "--wide" not in verb and len(line) > width and not may_be_long(line)
+        if "--wide" not in verb and len(line) > 80 and not may_be_long(line)
     ]
     assert not too_long, "\n".join(too_long)
 
 
-def test_no_number_and_no_word_is_cut(printed: tuple[int, dict[str, str]]) -> None:
-    cut = [line for answer in printed[1].values() for line in lines_of(answer) if re.search(r"\S…", line)]
+def test_no_number_and_no_word_is_cut(on_80: dict[str, str], on_60: dict[str, str]) -> None:
+    answers = [*on_80.values(), *on_60.values()]
+    cut = [line for answer in answers for line in lines_of(answer) if re.search(r"\S…", line)]
     assert not cut, "\n".join(cut)
 
 
-def test_every_objective_is_whole(printed: tuple[int, dict[str, str]], folder: Path) -> None:
+def test_every_objective_is_whole(on_80: dict[str, str], on_60: dict[str, str], folder: Path) -> None:
     records = Ledger(folder / "run").records()
     objectives = {f"{record.objective:.4f}" for record in records if record.objective is not None}
     assert len(objectives) > 10
-    for verb in ("ledger ls run", "ledger ls run --wide"):
-        assert objectives <= set(printed[1][verb].split())
+    for answers in (on_80, on_60):
+        assert objectives <= set(answers["ledger ls run"].split())
+    rows = rows_below(on_60["ledger ls run --wide"], "machine")
+    assert [row[1] for row in rows] == [record.name for record in records], "one line per row"
 
 
-def test_a_wide_table_has_one_line_per_row(printed: tuple[int, dict[str, str]], folder: Path) -> None:
-    rows = rows_below(printed[1]["ledger ls run --wide"], "machine")
-    assert [row[1] for row in rows] == [record.name for record in Ledger(folder / "run").records()]
+def test_paths_are_not_broken(on_80: dict[str, str], folder: Path) -> None:
+    assert f"{folder}/run/ensembles/ToyConveyor/final.json" in on_80[f"ensemble --run run {RECIPES}"]
+    assert f"{folder}/found/report/report.html" in on_80["report --run found"]
 
 
-def test_paths_are_not_broken(printed: tuple[int, dict[str, str]], folder: Path) -> None:
-    answers = printed[1]
-    assert f"{folder}/run/ensembles/ToyConveyor/final.json" in answers[f"ensemble --run run {RECIPES}"]
-    assert f"{folder}/found/report/report.html" in answers["report --run found"]
-
-
-@pytest.mark.parametrize("printed", [80], indirect=True)
-def test_a_search_shows_a_bar_its_studies_and_its_trials(printed: tuple[int, dict[str, str]]) -> None:
-    [answer] = [answer for verb, answer in printed[1].items() if verb.startswith("search ")]
+def test_a_search_shows_a_bar_its_studies_and_its_trials(on_80: dict[str, str]) -> None:
+    [answer] = [answer for verb, answer in on_80.items() if verb.startswith("search ")]
     assert " 0/1 trials, " in answer
     assert " 1/1 trials, " in answer
     assert rows_below(answer, "#")[0][1] == "fan-twfr_gmm-0000"
 
 
-def test_the_choice_of_an_ensemble_and_the_report_show_a_bar(printed: tuple[int, dict[str, str]]) -> None:
-    assert re.search(r"choosing recipes .* \d+/10 ", printed[1][f"ensemble --run run {RECIPES}"])
-    assert "measuring machines" in printed[1]["report --run found"]
+def test_the_choice_of_an_ensemble_and_the_report_show_a_bar(on_80: dict[str, str]) -> None:
+    assert re.search(r"choosing recipes .* \d+/6 ", on_80[f"ensemble --run run {RECIPES}"])
+    assert "measuring machines" in on_80["report --run found"]
 
 
 PIPED = """
