@@ -1,4 +1,4 @@
-"""The site of docs/: it builds without a warning, loads nothing from other hosts, and its search works from a folder."""
+"""The site of docs/: it builds without a warning, asks nothing of other hosts, and its search works from a folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import pytest
 import asd_ray
 
 ROOT = Path(__file__).parents[1]
-LOADED = re.compile(r"""<(?:script|img|iframe|source)\b[^>]*\bsrc=["']?([^"'\s>]+)|<link\b[^>]*\bhref=["']?([^"'\s>]+)""")
+LOADED = re.compile(
+    r"<(?:script|img|iframe|source)\b[^>]*\bsrc=[\"']?([^\"'\s>]+)|<link\b[^>]*\bhref=[\"']?([^\"'\s>]+)"
+)
 WITHOUT_ENTRY = {"FAMILIES", "PRESETS"}  # tables, which families.md and library.md describe
 
 

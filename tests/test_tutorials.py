@@ -11,6 +11,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ ADDED = {
     "ensemble": ["--folds", "2", "--repeats", "1"],
     "explain": ["--bands", "4"],
 }
-ELSEWHERE = {"conformance"}  # tests/test_docs.py runs it on the same file
+ELSEWHERE = {"conformance", "onnx"}  # run by tests/test_docs.py on the same file, and by tests/deploy/onnx
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -47,7 +48,7 @@ def words(line: str) -> list[str]:
         if " ".join(own).startswith(verb):
             own += options
     if own[0] == "search":
-        own += [] if "--families" in own else ["--families", "twfr_gmm"]
+        own += [] if any(":" in word for word in own) else ["--families", "twfr_gmm"]
         own += [] if "--data" in own else ["--data", "demo"]
     return own
 
@@ -65,16 +66,22 @@ def run(line: str) -> None:
         assert main(words(line)) == 0, line
 
 
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo set that a search without --data uses."""
+    made = tmp_path_factory.mktemp("made") / "demo"
+    run(f"asd-ray data demo {made} --machine fan")
+    return made
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with the demo set that a search without --data uses."""
+def folder(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with nothing but this demo set."""
     monkeypatch.setenv("ASD_RAY_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "100")
     work = tmp_path / "work"
-    work.mkdir()
+    shutil.copytree(demo, work / "demo")
     monkeypatch.chdir(work)
     monkeypatch.syspath_prepend(str(work))
-    run("asd-ray data demo demo/ --machine fan")
     return work
 
 
