@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from asd_ray._progress import progress_bar
 from asd_ray._terminal import typed
 from asd_ray.ensembling import Ensemble, protocols, stored
 from asd_ray.ensembling.ensemble_file import FINAL
@@ -41,14 +42,15 @@ def gather(ledger: Ledger) -> Facts:
     not_read = [why for name, why in unreadable if name != FINAL]
     finals: dict[str, Ensemble] = {}
     machines: dict[str, Facts] = {}
-    for machine, ensembles in sorted(files.ensembles.items(), key=lambda item: item[0].lower()):
-        if FINAL not in ensembles:
-            continue
-        try:
-            machines[machine] = machine_facts(ledger, machine, ensembles)
-            finals[machine] = ensembles[FINAL]
-        except AsdRayError as error:  # the file does not fit this ledger; the other machines are reported
-            left_out.append(str(error))
+    with_final = [(name, own) for name, own in files.ensembles.items() if FINAL in own]
+    with progress_bar("measuring", things="machines") as progress:
+        for at, (machine, ensembles) in enumerate(sorted(with_final, key=lambda item: item[0].lower())):
+            progress(at, len(with_final))
+            try:
+                machines[machine] = machine_facts(ledger, machine, ensembles)
+                finals[machine] = ensembles[FINAL]
+            except AsdRayError as error:  # the file does not fit this ledger; the other machines are reported
+                left_out.append(str(error))
     if not machines:
         unusable = left_out + not_read
         why = f"; the existing ones cannot be used:\n{listing(unusable)}" if unusable else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from asd_ray.ensembling.unmeasured import NOT_MEASURED
 from asd_ray.ledger.record import NORMAL_ONLY
 from asd_ray.ledger.units import MEANING
 from asd_ray.reporting import charts, text
+from asd_ray.reporting.clip_scores import alarms
 from asd_ray.reporting.importances import EVALUATOR
 from asd_ray.reporting.leaderboard import differing, setting_of
 from asd_ray.reporting.machine import beside_headline
@@ -23,6 +24,8 @@ from asd_ray.reporting.svg import colour
 
 GENERATOR = "asd_ray report"  # marks our page, so that no other report.html is replaced
 PAGE = Path(__file__).parent / "page"
+STYLES = ("style.css", "charts.css")
+SCRIPTS = ("script.js", "tips.js", "threshold.js")
 MOST = 200  # rows of a leaderboard on the page; its CSV has all of them
 
 
@@ -45,6 +48,9 @@ def environment() -> Environment:
         "short": text.short,
         "settings": text.settings,
         "counted": text.count,
+        "scores_only": lambda parts: [
+            {label: own["scores"] for label, own in part["labels"].items()} for part in parts
+        ],
     }
     return found
 
@@ -55,6 +61,7 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
     maximised = {row["maximise"] for row in facts["summary"]["rows"]}
     forecasting = [name for name in protocols.HEADLINE if protocols.find(name).forecasts]
     of_report.globals |= {
+        "alarms": alarms,
         "charts": charts,
         "colour": colour,
         "differences": differing,
@@ -76,8 +83,8 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         f=facts,
         media=media,
         name=facts["run"].rstrip("/").rpartition("/")[2] or facts["run"],
-        style=Markup((PAGE / "style.css").read_text()),
-        script=Markup((PAGE / "script.js").read_text()),
+        style=_together(STYLES),
+        script=_together(SCRIPTS),
         maximised=text.SHORT[maximised.pop()] if len(maximised) == 1 else "the maximised measure",
         better=sum(gain["better"] for gain in gains),
         gained=bool(gains),
@@ -88,6 +95,10 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         ),
         unmeasured=[row["machine"] for row in facts["summary"]["rows"] if not row["measured"]],
     )
+
+
+def _together(names: Sequence[str]) -> Markup:
+    return Markup("\n".join((PAGE / name).read_text() for name in names))
 
 
 def cost_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:

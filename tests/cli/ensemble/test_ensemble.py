@@ -16,10 +16,11 @@ from asd_ray.cli._types import infer_limit
 from asd_ray.ensemble import main
 from asd_ray.ledger import Ledger, TrialRecord, trial_hash
 from tests.cli.ensemble.conftest import QUICK, make_run
+from tests.tables import rows_below
 
 
 def test_by_default_every_recipe_that_can_be_followed(run: Path, said: Callable[..., str]) -> None:
-    output = said("--run", run, *QUICK)
+    output = said("--run", run, "--wide", *QUICK)
     stored = {path.stem: json.loads(path.read_text()) for path in (run / "ensembles" / "fan").glob("*.json")}
     final = stored.pop("final")
     assert set(stored) == {
@@ -56,10 +57,10 @@ def test_several_machines_have_their_harmonic_mean(tmp_path: Path, said: Callabl
 
 
 def test_one_row_says_crossval_oracle_gap_and_gain_with_intervals(run: Path, said: Callable[..., str]) -> None:
-    output = said("fan", "--run", run, "--recipe", "top_k", *QUICK)
+    words = ("fan", "--run", run, "--recipe", "top_k", *QUICK)
+    output, wide = said(*words), said(*words, "--wide")
     stored = json.loads((run / "ensembles/fan/top_k.mean.json").read_text())["metrics"]
-    [row] = [line for line in output.splitlines() if "top_k.mean" in line and "│" in line]
-    cells = [cell.strip() for cell in row.strip("│ ").split("│")]
+    row, cells = (next(row for row in rows_below(each, "recipe") if row[0] == "top_k.mean") for each in (output, wide))
     low, high = stored["crossval"]["interval"]
     gain = stored["crossval"]["gain"]
     assert cells == [
@@ -72,6 +73,7 @@ def test_one_row_says_crossval_oracle_gap_and_gain_with_intervals(run: Path, sai
         f"{gain['value']:+.4f}",
         f"{gain['interval'][0]:+.3f} … {gain['interval'][1]:+.3f}",
     ]
+    assert row == [*cells[:5], cells[6]], "without the gap and the interval of the gain"
     assert "crossval: chosen on folds of the test clips and measured on the fold left out." in output
 
 
