@@ -40,7 +40,7 @@ class Console(rich.console.Console):
     def out(self, *objects: Any, sep: str = " ", end: str = "\n", **options: Any) -> None:
         """Print text with any number of lines, without wrapping."""
         text = Text(sep.join(visible(part, lines=True) for part in objects))
-        self.print(text, no_wrap=True, overflow="ignore", crop=False, end=end)
+        self.print(text, soft_wrap=True, end=end)
 
 
 def _wrapped(text: Text, width: int) -> Text:

@@ -76,7 +76,9 @@ class Board(Watcher):
         if len(studies) > rows:
             parts.append(f"and {len(studies) - rows} more studies")
         if runs:
-            parts += [_running(runs[:RUNNING]), f"and {len(runs) - RUNNING} more trials" if len(runs) > RUNNING else ""]
+            parts.append(_running(runs[:RUNNING]))
+        if len(runs) > RUNNING:
+            parts.append(f"and {len(runs) - RUNNING} more trials")
         return Group(*parts)
 
     def _bar(self, search: SearchView, runs: Sequence[RunningTrial]) -> RenderableType:

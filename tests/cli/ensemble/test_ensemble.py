@@ -32,6 +32,7 @@ def test_by_default_every_recipe_that_can_be_followed(run: Path, said: Callable[
     assert honest[final["recipe"]["name"]]["value"] == max(each["value"] for each in honest.values())
     own = stored[final["recipe"]["name"]]
     assert final["metrics"].pop("nested")["value"] <= 1  # of the choice, so only the final one has it
+    assert final.pop("counts")["protocol"] == "nested"  # so are the counts of its decisions
     assert {**final, "checksum": ""} == {**own, "checksum": ""}
     assert final["tried"] == {"recipes": 10, "chosen_by": "crossval", "names": sorted(stored)}
     assert "fan: 4 candidates of 2 families; harmonic mean of AUC and pAUC of the test clips" in output

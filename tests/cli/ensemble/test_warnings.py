@@ -20,7 +20,7 @@ from tests.ensembling.conftest import make_ensemble, make_metric
 
 @pytest.fixture
 def in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asd_ray._console.console", lambda: Console(width=80))
+    monkeypatch.setattr("asd_ray._console.console", lambda **options: Console(width=80))
 
 
 def test_warnings_stand_below_the_table_in_80_columns(
