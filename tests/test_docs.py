@@ -29,7 +29,7 @@ COMMAND = re.compile(r"(?:asd-ray |-m asd_ray\.)([a-z][^\n`'#]*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 PARTS = {
     "data": ("check", "bank", "demo"),
-    "ledger": ("ls", "show", "verify", "export", "import", "compact", "forget"),
+    "ledger": ("ls", "show", "verify", "export", "mlflow", "import", "compact", "forget"),
     "submission": ("write", "check"),
 }
 
