@@ -21,7 +21,7 @@ from asd_ray.ensembling import protocols
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 SHIPPED = [ROOT / folder / "README.md" for folder in ("ensembles", "search_spaces", "dashboards")]
-PAGES = [ROOT / "README.md", *DOCS, *SHIPPED]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS, *SHIPPED]
 WITH_COMMANDS = [*PAGES, ROOT / "cluster.yaml", ROOT / "cluster-onprem.yaml"]
 FENCED = re.compile(r"(?ms)^```.*?^```$")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
