@@ -12,7 +12,7 @@ import math
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -132,7 +132,7 @@ class _Experiment:
 
         tags = {"asd_ray.run": root, **{f"asd_ray.{name}": getattr(record, name) for name in TAGS}}
         texts = [RunTag(name, _text(value)) for name, value in tags.items() if value not in ("", None)]
-        params = [Param(_name(name), _text(value)) for name, value in record.params.items()]
+        params = [Param(name, _text(value)) for name, value in _named_apart(record.params).items()]
         metrics = [Metric(_name(name), value, ended, step) for name, value, step in _metrics(record)]
         self.client.log_batch(run, tags=texts)
         for some_params in _batches(params, MOST_PARAMS):
@@ -166,6 +166,17 @@ def _name(text: str) -> str:
     return "/".join("_" if part.strip(".") == "" else part for part in parts)[:LONGEST_NAME]
 
 
+def _named_apart(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters by names that MLflow takes. A run has each name once, so one that is taken gets underscores."""
+    named: dict[str, Any] = {}
+    for text, value in params.items():
+        name = _name(text)
+        while name in named:
+            name = f"_{name}"[:LONGEST_NAME]
+        named[name] = value
+    return named
+
+
 def _text(value: Any) -> str:
     return visible(value, lines=True)[:LONGEST_TEXT]
 
@@ -185,13 +196,23 @@ def _uri(store: str | Path) -> str:
         raise AsdRayError(f"{text}: name a file such as mlflow.db, or the http:// address of a tracking server")
     refuse_own_folder(path, CURE)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        empty = not path.exists() or path.stat().st_size == 0
+        empty = _is_empty(path)
     except OSError as error:
         raise storage_error(error, path, "the export", CURE) from error
     if not empty and not {"experiments", "runs"} <= _tables(path):
         raise AsdRayError(f"{path}: exists and is not a file of MLflow; {CURE}")
     return f"{SQLITE}{path.absolute()}"
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether the file is new or empty. OSError if it cannot be written: MLflow would try for minutes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
+    with path.open("ab") as opened:
+        size = opened.tell()
+    if is_new:
+        path.unlink()
+    return size == 0
 
 
 def _tables(path: Path) -> set[str]:

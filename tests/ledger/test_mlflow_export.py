@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import socket
 import sqlite3
@@ -110,6 +111,30 @@ def test_units_are_apart_and_numbers_that_are_none_are_left_out(
 )
 def test_names_are_those_that_mlflow_takes(name: str, expected: str) -> None:
     assert _name(name) == expected
+
+
+def test_any_name_can_be_stored(ledger: Ledger, trial: Callable[..., Any], store: Path) -> None:
+    names = [
+        "a\x1b[31mb",
+        "a\nb",
+        "x" * 400,
+        "x" * 401,
+        "a*b",
+        "a?b",
+        "..",
+        "Lüfter é",
+        "[red]b[/red]",
+        "=1+1",
+        "\u202e",
+    ]
+    params = {name: name for name in names}
+    ledger.commit(*trial(0, name="\x1b]0;title\x07 fan", params=params, variant="mse", device=names[0]))
+    export_mlflow(ledger, store)
+    (run,) = runs(store, "run/fan")
+    assert run.info.run_name == "\\x1b]0;title\\x07 fan"
+    assert len(run.data.params) == len(names)
+    stored = json.dumps([run.data.params, run.data.tags, run.info.run_name], ensure_ascii=False)
+    assert not any(control in stored for control in ("\x1b", "\u001b", "\u202e"))
 
 
 def test_what_is_not_a_store_of_mlflow_is_left_as_it_is(filled: Ledger, run: Path, tmp_path: Path) -> None:
