@@ -78,7 +78,8 @@ def test_a_second_export_writes_only_what_is_new_or_has_changed(
 def test_half_a_run_of_a_killed_export_is_written_again(filled: Ledger, store: Path) -> None:
     export_mlflow(filled, store)
     with sqlite3.connect(store) as opened:
-        opened.execute("DELETE FROM tags WHERE key = ? AND run_uuid = (SELECT min(run_uuid) FROM tags)", (CONTENT,))
+        one = "(SELECT run_uuid FROM runs WHERE name = 'fan-ae-0000')"
+        assert opened.execute(f"DELETE FROM tags WHERE key = ? AND run_uuid = {one}", (CONTENT,)).rowcount == 1
     opened.close()
     done = export_mlflow(filled, store)
     assert (done.replaced, done.unchanged) == (1, 5)
