@@ -2,6 +2,7 @@
 # make search   install if needed, then search the demo set's fan: a few minutes
 # make test     install if needed, then run all tests; TESTS=tests/ledger runs some
 # make lint     ruff and mypy --strict
+# make notebooks  run the notebooks and store their outputs
 # make bench    measure the benchmark table of docs/speed.md
 # make docs     build the site of docs/ into build/site; broken links are errors
 # make node     install on a machine of a cluster, without the development tools; cluster.yaml runs this
@@ -9,7 +10,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 STAMP  := $(VENV)/.installed
 
-.PHONY: search install test lint bench docs node clean
+.PHONY: search install test lint notebooks bench docs node clean
 search: $(STAMP)
 	$(VENV)/bin/python -m asd_ray.search fan
 
@@ -22,6 +23,9 @@ lint: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+notebooks: $(STAMP)
+	$(VENV)/bin/python notebooks/execute.py
 
 bench: $(STAMP)
 	$(VENV)/bin/python -m benchmarks

@@ -21,7 +21,7 @@ from asd_ray.ensembling import protocols
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 SHIPPED = [ROOT / folder / "README.md" for folder in ("ensembles", "search_spaces", "dashboards")]
-PAGES = [ROOT / "README.md", *DOCS, *SHIPPED]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS, *SHIPPED]
 FILES = ("cluster.yaml", "cluster-onprem.yaml", "cluster-slurm.sh", "Dockerfile")
 WITH_COMMANDS = [*PAGES, *(ROOT / name for name in FILES)]
 FENCED = re.compile(r"(?ms)^```.*?^```$")
@@ -30,7 +30,7 @@ COMMAND = re.compile(r"(?:asd-ray |-m asd_ray\.)([a-z][^\n`'#]*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 PARTS = {
     "data": ("check", "bank", "demo"),
-    "ledger": ("ls", "show", "verify", "export", "import", "compact", "forget"),
+    "ledger": ("ls", "show", "verify", "export", "mlflow", "import", "compact", "forget"),
     "submission": ("write", "check"),
 }
 

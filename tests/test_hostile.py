@@ -61,6 +61,7 @@ OPTIONS = {  # a command that works -> options that are given {x}
     "ledger ls RUN": "machine family status sort limit",
     "ledger show RUN fan-idnn-0000": "machine",
     "ledger export RUN NEW.csv": "machine family status split",
+    "ledger mlflow RUN NEW": "machine family status",
     "ledger import NEW FOLDER": "year",
     "ledger import NEW FOLDER --year 2023": "truth",
     "ledger compact RUN": "trials",
@@ -76,7 +77,10 @@ PLACES = [
     *("{x}", "data {x}", "data check {x}", "data bank {x}", "data demo {x} --size tiny --machine fan --seconds 0.2"),
     SEARCH.replace("fan", "{x}"),
     *("ensemble {x} --run RUN", "report --check-submission {x} --year 2023"),
-    *(f"ledger {verb} {{x}}" for verb in ("ls", "verify", "compact", "forget", "show {x}", "export {x}", "import {x}")),
+    *(
+        f"ledger {verb} {{x}}"
+        for verb in ("ls", "verify", "compact", "forget", "show {x}", "export {x}", "import {x}", "mlflow {x} NEW")
+    ),
     *("status {x}", "verify {x}", "submission write {x} NEW", "submission write RUN {x}"),
     "submission check {x} --year 2023",
     *("score {x} CLIP", "score BUNDLE {x}", "score BUNDLE CLIP {x}", "bundle {x} --run RUN --out NEW"),

@@ -55,6 +55,7 @@ def place(tmp_path: Path, stored: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 RUN, OUT, CACHE = "name another run (--run RUN", "name another folder with --out", "--cache DIR or $ASD_RAY_CACHE"
 DB, TABLE = "name another file with --optuna-db", "name another file as TABLE"
+MLFLOW = "name another file, such as mlflow.db"
 SEARCH = ("search", "fan", "--serial", "--trials", "1", "--epochs-cap", "1", "--families", "autoencoder")
 CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     ((*SEARCH, "--run", "file"), ("file", "is a file", RUN)),
@@ -102,6 +103,11 @@ CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("ledger", "export", "run", "folder.csv"), ("it is a folder", TABLE)),
     (("ledger", "export", "run", "/proc/none.csv"), ("/proc/none.csv", TABLE)),
     (("ledger", "export", "run", "run/ledger/x.parquet"), ("keeps for its own files", TABLE)),
+    (("ledger", "mlflow", "run", "file"), ("file: exists and is not a file of MLflow", MLFLOW)),
+    (("ledger", "mlflow", "run", "file/x.db"), ("file is a file", MLFLOW)),
+    (("ledger", "mlflow", "run", "/proc/none.db"), ("/proc/none.db", MLFLOW)),
+    (("ledger", "mlflow", "run", "run/ledger/x.db"), ("keeps for its own files", MLFLOW)),
+    (("ledger", "mlflow", "run", "s3://bucket/x.db"), ("s3://bucket/x.db", "name a file such as mlflow.db")),
     (("data", "demo", "file", "--size", "tiny"), ("file is a file", "choose another folder")),
     (("data", "demo", "/proc/none", "--size", "tiny"), ("/proc/none", "choose another folder")),
     (("evaluate", "--year", "2023", "--truth", "none", "--submission", "sub"), ("none: no such folder", "--truth")),

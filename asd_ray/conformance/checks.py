@@ -84,6 +84,7 @@ def check_paper_lies_in_the_space(tested: Family, workspace: Workspace) -> None:
 
 def check_draws_construct(tested: Family, workspace: Workspace) -> None:
     """The class accepts every setting that the space can draw."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     space, study = workspace.search_space(tested), optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(DRAWS):
         params = draw(space, study.ask())

@@ -30,7 +30,7 @@ ACTIONS = {
     "serve": [],
     "submission": ["write", "check"],
     "verify": [],
-    "ledger": ["ls", "show", "verify", "export", "import", "compact", "forget"],
+    "ledger": ["ls", "show", "verify", "export", "mlflow", "import", "compact", "forget"],
     "paper": [],
     "conformance": [],
 }
@@ -43,7 +43,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_verb_is_tried() -> None:
     assert set(ACTIONS) == set(VERBS)
-    assert len(HELPS) == 29
+    assert len(HELPS) == 30
 
 
 @pytest.mark.parametrize("words", HELPS, ids=" ".join)

@@ -169,7 +169,7 @@ def test_mistakes_exit_2_with_a_message(
 
 
 def test_every_help_ends_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(VERBS) == 7
+    assert len(VERBS) == 8
     for arguments in ([], *([verb] for verb in VERBS)):
         with pytest.raises(SystemExit) as left:
             main([*arguments, "--help"])

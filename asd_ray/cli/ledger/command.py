@@ -11,6 +11,7 @@ from asd_ray.cli.ledger.export import add_export
 from asd_ray.cli.ledger.forget import add_forget
 from asd_ray.cli.ledger.import_ import add_import
 from asd_ray.cli.ledger.ls import add_ls
+from asd_ray.cli.ledger.mlflow import add_mlflow
 from asd_ray.cli.ledger.show import add_show
 from asd_ray.cli.ledger.verify import add_verify
 
@@ -25,6 +26,7 @@ VERBS = {
     "show": add_show,
     "verify": add_verify,
     "export": add_export,
+    "mlflow": add_mlflow,
     "import": add_import,
     "compact": add_compact,
     "forget": add_forget,
@@ -32,7 +34,11 @@ VERBS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    command = parser("ledger", "List, show, verify, import, export, compact or forget the trials of a run.", EXAMPLES)
+    command = parser(
+        "ledger",
+        "List, show, verify, import, export, compact or forget the trials of a run.",
+        EXAMPLES,
+    )
     actions = command.add_subparsers(dest="action", required=True, metavar="|".join(VERBS))
     for add_verb in VERBS.values():
         add_verb(actions)
