@@ -54,7 +54,8 @@ class Pretrained:
     segment is compared with those of the known clips, and the mean of its scores counts. With `bands` above 1,
     embeddings of so many bands of frequencies are joined, from low to high, as far as the net has them. With
     `smote_ratio` above 0 the backends get interpolated target clips. `microphone` and `far_share` are those of
-    `parts/microphones.py`; the far sound is subtracted in the embedding. `supplemental_bank` is in parts/supplemental.py.
+    `parts/microphones.py`; the far sound is subtracted in the embedding. `supplemental_bank` is in
+    parts/supplemental.py.
 
     Variants: the names of `backends`; `knn_supplemental` with `supplemental_bank`.
     """

@@ -133,7 +133,7 @@ def test_the_memory_takes_supplemental_clips_for_normal(bank: Bank) -> None:
 
 
 def test_the_memory_takes_several_embeddings_of_a_clip(bank: Bank) -> None:
-    """Of each training clip two segments; of the pump's clips those of the fan's supplemental clips are no neighbours."""
+    """Two of each training clip. Supplemental clips of the fan are no neighbours of a clip of the pump."""
     train = train_of(bank, None)
     rows = torch.eye(20)
     memory = use.memory_of(
