@@ -37,7 +37,7 @@ from asd_ray.detectors.parts.backends import Backends, ids_of, parse_backends, t
 from asd_ray.detectors.parts.supplemental import check_switches, memory_of, new_memory, why_unsuited
 from asd_ray.detectors.parts.user_encoder import UserEncoder
 from asd_ray.families.resources import Resources
-from asd_ray.features import FrontEnd
+from asd_ray.features import FeatureCache, FrontEnd
 from asd_ray.features._base import must_be
 
 POOLINGS = ("mean", "max", "gem", "statistics", "time")
@@ -97,7 +97,9 @@ class Pretrained:
 
     @property
     def front_end(self) -> FrontEnd:
-        return Embedded(rate=self.context.rate, pretrained=self._encoder.name, path=self._encoder.path)
+        features = self.context.features
+        notes = str(features.root / "encoders") if isinstance(features, FeatureCache) else ""
+        return Embedded(rate=self.context.rate, pretrained=self._encoder.name, path=self._encoder.path, notes=notes)
 
     def suits(self, train: pd.DataFrame) -> str:
         """Why the family cannot be searched here: without weights there is nothing to compare."""
