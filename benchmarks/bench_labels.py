@@ -7,7 +7,7 @@ labels choose, and of the variant `knn`, which nothing chooses. "real" learns fr
 from the same sound with its ids and attributes hidden; they are measured within the same real ids, so that all numbers
 are of the same pairs of clips. In "none" a machine has one class, so the loss is constant and the net is that of a
 random start. Families that need no labels are printed as a reference. What is done is kept in FOLDER, so the same
-command continues after a stop.
+command continues after a stop. Below the tables is what random scores reach.
 
 The settings are those of `benchmarks/demo_families.py` with the changes in LONGER, and the backend `knn` alone. With
 --seconds 2 these are the shortest in which each family learns. The encoder of `finetuned` is a small AST with random
@@ -46,6 +46,7 @@ TUNED = ("finetuned-lora", "finetuned-head", "finetuned-all")  # the family and 
 REFERENCES = ("autoencoder", "idnn", "twfr_gmm", "pretrained")
 NONE = "none"
 COLUMNS = (*pseudo_labels.LABELS, NONE)
+DRAWS = 1000  # of random scores
 UNTRAINED = {"lr": 1e-12, "epochs": 1}  # an epoch sets the running means of batch normalisation
 
 # Changes of SHORT. A clip of 2 s has a single image of 64 frames, so `id_classifier` gets shorter ones. Warps and
@@ -121,6 +122,14 @@ def cells_of(scores: Scores, scored: pd.DataFrame, shown: pd.DataFrame) -> dict[
     return hmeans(machine, {variant: values[order] for variant, values in scores.items()}, shown, 2022)
 
 
+def chance(shown: pd.DataFrame) -> tuple[float, float]:
+    """Between which values 95 of 100 detectors with random scores are on these clips."""
+    rows = np.random.default_rng(0).random((DRAWS, len(shown)))
+    found = hmeans(str(shown["machine"].iloc[0]), {str(n): row for n, row in enumerate(rows)}, shown, 2022)
+    low, high = np.quantile(list(found.values()), [0.025, 0.975])
+    return float(low), float(high)
+
+
 def table(outcomes: pd.DataFrame, variant: str = "") -> str:
     """The means over the seeds and, in brackets, the least; without a `variant`, of the best one of each trial."""
     chosen = outcomes if not variant else outcomes[outcomes["variant"] == variant]
@@ -173,7 +182,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = (args.epochs, args.size, args.seconds)
     outcomes = pd.DataFrame([row for row in rows if (row["epochs"], row["size"], row["seconds"]) == asked])
     print(f"best variant, mean of {args.seeds} seeds (least)\n\n{table(outcomes)}\n")
-    print(f"variant `knn`\n\n{table(outcomes, 'knn')}")
+    print(f"variant `knn`\n\n{table(outcomes, 'knn')}\n")
+    for machine in machines:
+        low, high = chance(banks[0].select(machine, split="test").frame)
+        print(f"random scores of {machine}: 95 of 100 between {low:.3f} and {high:.3f}")
     return 0
 
 

@@ -72,6 +72,8 @@ def test_every_column_is_measured_once(tmp_path: Path, capsys: pytest.CaptureFix
     head, _, row = [line for line in first.out.splitlines() if line.startswith("|")][:3]
     assert cells(head) == ["family", "machine", *COLUMNS]
     assert all(0 < float(cell.split()[0]) < 1 for cell in cells(row)[2:])
+    low, high = (float(word) for word in first.out.splitlines()[-1].split() if word.startswith("0."))
+    assert 0.2 < low < 0.5 < high < 0.8
     assert main(words) == 0
     again = capsys.readouterr()
     assert (again.out, again.err) == (first.out, "")
