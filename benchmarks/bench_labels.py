@@ -45,6 +45,7 @@ CLASSIFIERS = ("complex_net", "embedding_knn", "id_classifier", "stgram")
 TUNED = ("finetuned-lora", "finetuned-head", "finetuned-all")  # the family and its parameter `tune`
 REFERENCES = ("autoencoder", "idnn", "twfr_gmm", "pretrained")
 NONE = "none"
+OF_REFERENCES = {"pretrained": ("real", NONE)}  # it learns no classes, but compares a clip with those of its id
 COLUMNS = (*pseudo_labels.LABELS, NONE)
 DRAWS = 1000  # of random scores
 UNTRAINED = {"lr": 1e-12, "epochs": 1}  # an epoch sets the running means of batch normalisation
@@ -169,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for seed in range(args.seeds):
         for name in args.families.split(","):
             for machine in machines:
-                for labels in columns if name not in REFERENCES else (NONE,):
+                for labels in columns if name not in REFERENCES else OF_REFERENCES.get(name, (NONE,)):
                     key = (name, machine, labels, seed, args.epochs, args.size, args.seconds)
                     if key in done:
                         continue

@@ -51,8 +51,8 @@ def test_encoders_are_measured_with_random_weights(tmp_path: Path, capsys: pytes
     assert main([*words, "--labels", "real", "--seeds", "1", "--size", "tiny", "--seconds", "1"]) == 0
     rows = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("| `")]
     assert [row[0] for row in rows] == 2 * ["`finetuned-head`", "`pretrained`"]
-    assert [row[2] == "–" for row in rows] == 2 * [False, True]  # what needs no labels is measured without
-    assert [row[-1] == "–" for row in rows] == 2 * [True, False]
+    assert all(row[2] != "–" for row in rows)
+    assert [row[-1] == "–" for row in rows] == 2 * [True, False]  # what needs no labels is measured without
 
 
 def test_a_cell_has_the_mean_and_the_least_of_the_seeds() -> None:
