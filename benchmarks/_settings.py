@@ -31,14 +31,25 @@ class Setting:
 
 
 def trained_scores(
-    bank: Bank, machine: str, name: str, params: Params, seed: int, features: FeatureSource | None = None
+    bank: Bank,
+    machine: str,
+    name: str,
+    params: Params,
+    seed: int,
+    features: FeatureSource | None = None,
+    weights: Mapping[str, str] | None = None,
 ) -> tuple[Scores, pd.DataFrame]:
-    """Scores of a machine's test clips after the last epoch, and the table of these clips."""
+    """Scores of a machine's test clips after the last epoch, and the table of these clips.
+
+    `weights` are those of a Context.
+    """
     of_machine = bank.select(machine)
     normal = (of_machine.frame["split"] == TRAIN) & (of_machine.frame["label"] == NORMAL)
     train = of_machine.take(np.flatnonzero(normal.to_numpy()))
     test = of_machine.take(np.flatnonzero((of_machine.frame["split"] == TEST).to_numpy()))
-    context = Context(seed=seed, rate=bank.decoding.rate, features=features or FeatureCache())
+    context = Context(
+        seed=seed, rate=bank.decoding.rate, features=features or FeatureCache(), weights=dict(weights or {})
+    )
     detector = family(name).detector(context, **params)
     for _ in detector.fit(train):
         pass

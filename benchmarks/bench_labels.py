@@ -1,15 +1,18 @@
 """What labels are worth: every classifier with real labels, with those of each clustering, and with none.
 
-    python -m benchmarks.bench_labels FOLDER [--families …] [--machines fan,valve] [--seeds 2] [--size small]
+    python -m benchmarks.bench_labels FOLDER [--families …] [--labels real,kmeans] [--machines fan,valve] [--seeds 2]
 
 prints two tables in Markdown of the harmonic mean of AUC and pAUC on the demo set: of the best variant, which test
 labels choose, and of the variant `knn`, which nothing chooses. "real" learns from the demo set. All other columns learn
 from the same sound with its ids and attributes hidden; they are measured within the same real ids, so that all numbers
-are of the same pairs of clips. In "none" a machine has one class. `id_classifier` then learns to recognise its warps;
-the losses of the other families are constant, so their nets are those of a random start. Families that need no labels
-are printed as a reference. The settings are those of `benchmarks/demo_families.py`, with the backend `knn` alone. What
-is done is kept in FOLDER, so the same command continues after a stop. `python -m benchmarks labels` measures the speed
-instead.
+are of the same pairs of clips. In "none" a machine has one class, so the loss is constant and the net is that of a
+random start. Families that need no labels are printed as a reference. What is done is kept in FOLDER, so the same
+command continues after a stop. Below the tables is what random scores reach.
+
+The settings are those of `benchmarks/demo_families.py` with the changes in LONGER, and the backend `knn` alone. With
+--seconds 2 these are the shortest in which each family learns. The encoder of `finetuned` is a small AST with random
+weights, so its rows say what training it brings, and nothing of any pretrained encoder. `python -m benchmarks labels`
+measures the speed instead.
 """
 
 from __future__ import annotations
@@ -34,39 +37,82 @@ from asd_ray.detectors import Scores, family
 from asd_ray.detectors.parts import pseudo_labels
 from asd_ray.features import FeatureCache
 from benchmarks import _timing
+from benchmarks._encoders import random_ast
 from benchmarks._settings import by_family, hmeans, trained_scores
 from benchmarks.demo_families import SHORT
 
 CLASSIFIERS = ("complex_net", "embedding_knn", "id_classifier", "stgram")
-REFERENCES = ("autoencoder", "idnn", "twfr_gmm")
+TUNED = ("finetuned-lora", "finetuned-head", "finetuned-all")  # the family and its parameter `tune`
+REFERENCES = ("autoencoder", "idnn", "twfr_gmm", "pretrained")
 NONE = "none"
+OF_REFERENCES = {"pretrained": ("real", NONE)}  # it learns no classes, but compares a clip with those of its id
 COLUMNS = (*pseudo_labels.LABELS, NONE)
+DRAWS = 1000  # of random scores
 UNTRAINED = {"lr": 1e-12, "epochs": 1}  # an epoch sets the running means of batch normalisation
 
+# Changes of SHORT. A clip of 2 s has a single image of 64 frames, so `id_classifier` gets shorter ones. Warps and
+# mixtures make its task harder than a few epochs can learn.
+_TUNED = {"encoder": "ast", "rank": 4, "batch_size": 16, "lr": 3e-3, "epochs": 10}
+LONGER: dict[str, dict[str, Any]] = {
+    "complex_net": {"epochs": 10},
+    "finetuned": _TUNED,
+    "id_classifier": {"frames": 32, "hop": 8, "test_hop": 8, "warps": 0, "mix": "none", "epochs": 6},
+    "pretrained": {"encoder": "ast"},
+    "stgram": {"epochs": 6},
+}
+# A clip of 2 s has 198 frames, so this net hears it whole.
+AST = {
+    "hidden_size": 64,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "max_length": 208,
+}
 
-def settings(name: str, labels: str, epochs: int, seconds: float) -> dict[str, Any]:
-    """The parameters of a family in one column."""
-    params = {**family(name).search_space().paper, **SHORT.get(name, {})}
+
+def settings(name: str, labels: str, epochs: int | None, seconds: float) -> dict[str, Any]:
+    """The parameters of a row in one column. `epochs` is the most; None: those of the settings."""
+    own, _, tune = name.partition("-")
+    params = {**family(own).search_space().paper, **SHORT.get(own, {}), **LONGER.get(own, {})}
+    if tune:
+        params["tune"] = tune
     if "seconds" in params:
         params["seconds"] = seconds
-    if "epochs" in params:
+    if "epochs" in params and epochs is not None:
         params["epochs"] = min(epochs, params["epochs"])
     if "backends" in params:
         params["backends"] = "knn"
-    if labels == NONE and name in CLASSIFIERS:
-        return params if params.get("warps") else {**params, **UNTRAINED}
+    if labels == NONE and name not in REFERENCES:
+        return {**params, **UNTRAINED}
     return params if labels in ("real", NONE) else {**params, "labels": labels}
 
 
 def measured(
-    name: str, labels: str, banks: Sequence[Bank], machine: str, seed: int, epochs: int, seconds: float
+    name: str, labels: str, banks: Sequence[Bank], machine: str, seed: int, epochs: int | None, seconds: float
 ) -> dict[str, float]:
     """Variant -> the harmonic mean of the cells, after training on the set with real labels or on the hidden one."""
     shown, hidden = banks
     bank = shown if labels == "real" else hidden
-    features = FeatureCache(Path(bank.table.root).parent / "cache")
-    scores, scored = trained_scores(bank, machine, name, settings(name, labels, epochs, seconds), seed, features)
+    own, folder = name.partition("-")[0], Path(bank.table.root).parent
+    weights = {"ast": str(_random_encoder(folder / "ast"))} if family(own).needs_weights else {}
+    scores, scored = trained_scores(
+        bank,
+        machine,
+        own,
+        settings(name, labels, epochs, seconds),
+        seed,
+        FeatureCache(folder / "cache"),
+        weights,
+    )
     return cells_of(scores, scored, shown.select(machine, split="test").frame)
+
+
+def _random_encoder(folder: Path) -> Path:
+    if not folder.is_dir():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            random_ast(folder, **AST)
+    return folder
 
 
 def cells_of(scores: Scores, scored: pd.DataFrame, shown: pd.DataFrame) -> dict[str, float]:
@@ -75,6 +121,14 @@ def cells_of(scores: Scores, scored: pd.DataFrame, shown: pd.DataFrame) -> dict[
     order = [position[digest] for digest in shown["digest"]]
     machine = str(shown["machine"].iloc[0])
     return hmeans(machine, {variant: values[order] for variant, values in scores.items()}, shown, 2022)
+
+
+def chance(shown: pd.DataFrame) -> tuple[float, float]:
+    """Between which values 95 of 100 detectors with random scores are on these clips."""
+    rows = np.random.default_rng(0).random((DRAWS, len(shown)))
+    found = hmeans(str(shown["machine"].iloc[0]), {str(n): row for n, row in enumerate(rows)}, shown, 2022)
+    low, high = np.quantile(list(found.values()), [0.025, 0.975])
+    return float(low), float(high)
 
 
 def table(outcomes: pd.DataFrame, variant: str = "") -> str:
@@ -87,16 +141,18 @@ def table(outcomes: pd.DataFrame, variant: str = "") -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="for the demo sets, the cache and the outcomes")
-    parser.add_argument("--families", default=",".join([*CLASSIFIERS, *REFERENCES]))
+    parser.add_argument("--families", default=",".join([*CLASSIFIERS, *TUNED, *REFERENCES]))
+    parser.add_argument("--labels", default=",".join(COLUMNS), help="columns to measure")
     parser.add_argument("--machines", default="fan,valve")
-    parser.add_argument("--epochs", type=int, default=10, help="at most so many")
+    parser.add_argument("--epochs", type=int, help="at most so many; else those of the settings")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--size", default="small")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a clip")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     threadpool_limits(1)  # as in the trials of a search
-    machines, stored = args.machines.split(","), args.folder / "outcomes.jsonl"
+    machines, columns = args.machines.split(","), args.labels.split(",")
+    stored = args.folder / "outcomes.jsonl"
     banks = []
     for hide in (False, True):
         made = make_demo(
@@ -114,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for seed in range(args.seeds):
         for name in args.families.split(","):
             for machine in machines:
-                for labels in COLUMNS if name in CLASSIFIERS else (NONE,):
+                for labels in columns if name not in REFERENCES else OF_REFERENCES.get(name, (NONE,)):
                     key = (name, machine, labels, seed, args.epochs, args.size, args.seconds)
                     if key in done:
                         continue
@@ -124,11 +180,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                         file.writelines(json.dumps(row) + "\n" for row in own)
                     rows += own
                     print(f"{name} of {machine}, {labels}, seed {seed}: {max(found.values()):.3f}", file=sys.stderr)
-    outcomes = pd.DataFrame(rows)
-    for own_key in ("epochs", "size", "seconds"):
-        outcomes = outcomes[outcomes[own_key] == getattr(args, own_key)]
+    asked = (args.epochs, args.size, args.seconds)
+    outcomes = pd.DataFrame([row for row in rows if (row["epochs"], row["size"], row["seconds"]) == asked])
     print(f"best variant, mean of {args.seeds} seeds (least)\n\n{table(outcomes)}\n")
-    print(f"variant `knn`\n\n{table(outcomes, 'knn')}")
+    print(f"variant `knn`\n\n{table(outcomes, 'knn')}\n")
+    for machine in machines:
+        low, high = chance(banks[0].select(machine, split="test").frame)
+        print(f"random scores of {machine}: 95 of 100 between {low:.3f} and {high:.3f}")
     return 0
 
 

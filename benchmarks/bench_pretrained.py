@@ -11,21 +11,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from asd_ray import ClipSet, Context, FrontEnd
 from asd_ray.clips.wave_bank import WaveBank
-from asd_ray.detectors.encoders import transformers_nets
 from asd_ray.detectors.encoders.embedded import Embedded
 from asd_ray.detectors.encoders.loading import encoder_name
 from asd_ray.detectors.families.pretrained import BACKENDS, Pretrained
 from asd_ray.features import Features
+from benchmarks._encoders import package, random_ast
 from benchmarks._timing import Row
 
-package: Any = vars(transformers_nets)["transformers"]  # imported by us, so that it works beside any torch
 CLIPS = 2
 RATE = 16_000
 
@@ -43,18 +41,10 @@ def _processor(work: Callable[[], object]) -> float:
     return time.process_time() - before
 
 
-def _ast(folder: Path, **config: Any) -> Any:
-    """AST with random weights, saved to a folder."""
-    net = package.ASTModel(package.ASTConfig(**config)).eval()
-    net.save_pretrained(folder)
-    package.ASTFeatureExtractor(max_length=config.get("max_length", 1024)).save_pretrained(folder)
-    return net
-
-
 def _embedding(folder: Path) -> Row:
     """The front end against the package's own feature extractor and net, clip by clip."""
     torch.manual_seed(0)
-    net = _ast(folder)
+    net = random_ast(folder)
     front_end = Embedded(rate=RATE, pretrained=encoder_name("ast", str(folder)), path=str(folder))
     waves = 0.1 * torch.randn(CLIPS, 10 * RATE)
     extractor = package.ASTFeatureExtractor.from_pretrained(folder)

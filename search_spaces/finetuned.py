@@ -55,6 +55,9 @@ def space(trial: Any) -> dict[str, Any]:
         "weight_decay": trial.suggest_float("weight_decay", 1e-4, 0.1, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
         "epochs": trial.suggest_int("epochs", 5, 30),
+        "noise_mix": trial.suggest_categorical("noise_mix", [0.0, 0.25, 0.5, 1.0]),
+        "supplemental_class": trial.suggest_categorical("supplemental_class", [False, True]),
+        "supplemental_bank": trial.suggest_categorical("supplemental_bank", [False, True]),
     }
     if params["tune"] == "lora":
         params["rank"] = trial.suggest_categorical("rank", [4, 8, 16, 32, 64])

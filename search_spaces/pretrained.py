@@ -26,6 +26,7 @@ def space(trial: Any) -> dict[str, Any]:
         "bands": trial.suggest_categorical("bands", [1, 2, 4]),  # of nets of patches; others have one
         "smote_ratio": trial.suggest_categorical("smote_ratio", [0.0, 0.1, 0.2, 0.5]),
     }
+    params["supplemental_bank"] = trial.suggest_categorical("supplemental_bank", [False, True])
     if params["pooling"] == "gem":
         params["gem_p"] = trial.suggest_float("gem_p", 1.0, 8.0)
     params["microphone"] = trial.suggest_categorical("microphone", ["near", "far", "near-far"])

@@ -10,7 +10,7 @@ import pytest
 
 from asd_ray.clips.bank import open_bank
 from asd_ray.clips.demo import make_demo
-from benchmarks.bench_labels import CLASSIFIERS, COLUMNS, cells_of, main, settings, table
+from benchmarks.bench_labels import CLASSIFIERS, COLUMNS, TUNED, cells_of, main, settings, table
 
 
 def cells(line: str) -> list[str]:
@@ -37,11 +37,22 @@ def test_hidden_clips_are_measured_within_their_real_ids(tmp_path: Path) -> None
 
 
 def test_a_net_without_labels_is_left_as_it_begins() -> None:
-    for name in CLASSIFIERS:
+    for name in (*CLASSIFIERS, *TUNED):
         params = settings(name, "none", 3, 2.0)
-        assert (params["lr"] < 1e-10) == (name != "id_classifier")
+        assert (params["lr"], params["epochs"], params.get("warps", 0)) == (1e-12, 1, 0)
         assert settings(name, "ward", 3, 2.0)["labels"] == "ward"
         assert settings(name, "real", 1, 2.0)["epochs"] == 1
+        assert settings(name, "real", None, 2.0)["epochs"] > 1
+    assert [settings(name, "real", None, 2.0)["tune"] for name in TUNED] == ["lora", "head", "all"]
+
+
+def test_encoders_are_measured_with_random_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [str(tmp_path), "--families", "finetuned-head,pretrained", "--machines", "fan", "--epochs", "1"]
+    assert main([*words, "--labels", "real", "--seeds", "1", "--size", "tiny", "--seconds", "1"]) == 0
+    rows = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("| `")]
+    assert [row[0] for row in rows] == 2 * ["`finetuned-head`", "`pretrained`"]
+    assert all(row[2] != "–" for row in rows)
+    assert [row[-1] == "–" for row in rows] == 2 * [True, False]  # what needs no labels is measured without
 
 
 def test_a_cell_has_the_mean_and_the_least_of_the_seeds() -> None:
@@ -61,6 +72,8 @@ def test_every_column_is_measured_once(tmp_path: Path, capsys: pytest.CaptureFix
     head, _, row = [line for line in first.out.splitlines() if line.startswith("|")][:3]
     assert cells(head) == ["family", "machine", *COLUMNS]
     assert all(0 < float(cell.split()[0]) < 1 for cell in cells(row)[2:])
+    low, high = (float(word) for word in first.out.splitlines()[-1].split() if word.startswith("0."))
+    assert 0.2 < low < 0.5 < high < 0.8
     assert main(words) == 0
     again = capsys.readouterr()
     assert (again.out, again.err) == (first.out, "")

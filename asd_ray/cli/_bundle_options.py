@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say
+from asd_ray.cli._weights_option import add_weights_option
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # torch is imported where it is used, so that --help answers at once
@@ -26,6 +27,7 @@ def add_bundle_options(to: argparse.ArgumentParser) -> None:
         help="set the threshold so that about this share of normal clips exceeds it: 1%% or 0.01",
     )
     add("--device", default="cpu", metavar="DEVICE", help="cpu (default), cuda or cuda:1")
+    add_weights_option(to)
 
 
 def bundle_of(args: argparse.Namespace) -> Bundle:

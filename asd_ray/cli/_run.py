@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from asd_ray._terminal import make_ready, say, visible
+from asd_ray.cli._weights_option import brought_weights_of
 from asd_ray.errors import AsdRayError
 
 
@@ -17,7 +18,8 @@ def run(command: argparse.ArgumentParser, act: Callable[[argparse.Namespace], in
     make_ready()
     args = command.parse_args(argv)
     try:
-        status = act(args)
+        with brought_weights_of(args):
+            status = act(args)
         sys.stdout.flush()
         return status
     except (AsdRayError, OSError) as error:

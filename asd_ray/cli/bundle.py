@@ -12,6 +12,7 @@ from asd_ray.cli._dataset_options import add_reading_options, dataset_of
 from asd_ray.cli._next import say_next
 from asd_ray.cli._run import run
 from asd_ray.cli._runs import only_run
+from asd_ray.cli._weights_option import add_weights_option
 
 EXAMPLES = (
     "asd-ray bundle fan --run runs/demo                    # writes fan.bundle",
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="store_true",
         help="train all members anew on all normal clips, held-out ones included; the numbers stay those of before",
     )
+    add_weights_option(command)
     where = command.add_argument_group("where members are trained again")
     where.add_argument("--serial", action="store_true", help="in this process, without Ray")
     where.add_argument("--address", default="local", metavar="WHERE", help="local (default), auto or HOST:PORT")

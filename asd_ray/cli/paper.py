@@ -14,6 +14,7 @@ from asd_ray.cli._next import say_next
 from asd_ray.cli._paper_figures import add_figure_options, draw_figure, print_figures, refuse_figure_options
 from asd_ray.cli._paper_run import add_run_options, one_table, refuse_run_options, run_table
 from asd_ray.cli._run import run
+from asd_ray.cli._weights_option import add_weights_option
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     form = command.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print one table as CSV")
     form.add_argument("--markdown", action="store_true", help="print one table as Markdown")
+    add_weights_option(command)
     add_run_options(command)
     add_figure_options(command)
     return run(command, lambda args: _act(args, sys.argv[1:] if argv is None else argv), argv)

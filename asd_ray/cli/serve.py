@@ -16,6 +16,7 @@ from asd_ray.cli._arguments import parser
 from asd_ray.cli._bundle_options import share
 from asd_ray.cli._run import run
 from asd_ray.cli._types import above_0, amount, port_number, positive
+from asd_ray.cli._weights_option import add_weights_option
 
 if TYPE_CHECKING:  # torch and ray are imported where they are used, so that --help answers at once
     from asd_ray.deploy.bundle import Bundle
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--token", action="store_true", help="require Ray's token on this computer as well; other hosts always need it")
     add("--max-megabytes", type=float, default=64.0, metavar="MB", help="the largest request (default 64)")
     add("--max-minutes", type=float, default=10.0, metavar="MIN", help="the longest recording (default 10)")
+    add_weights_option(command)
     where = command.add_argument_group("where it runs")
     where.add_argument(
         "--address",

@@ -1,19 +1,22 @@
 """Files of pretrained weights that a user brings: which net has one, and where it is.
 
 No weights are shipped or fetched. A file is named after its net, such as ``mobilenet_v3.safetensors``, and lies in the
-folder of $ASD_RAY_WEIGHTS; or it is named with ``asd-ray search --weights mobilenet_v3=FILE``. Some encoders are
-folders with a config.json, such as ``ast``.
+folder of $ASD_RAY_WEIGHTS; or it is named with ``--weights mobilenet_v3=FILE``. Some encoders are folders with a
+config.json, such as ``ast``.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from asd_ray.errors import AsdRayError
 
 WEIGHTS_VARIABLE = "ASD_RAY_WEIGHTS"
+BROUGHT_VARIABLE = "ASD_RAY_BROUGHT_WEIGHTS"  # JSON, net -> file; set by `brought` for the processes that it starts
 SUFFIXES = (".safetensors", ".pt", ".pth")  # of two files with one name, the earlier suffix counts
 GRAPHS = {"onnx": ".onnx", "exported": ".pt2"}  # nets that are files of one kind alone
 FOLDERS = ("ast", "clap", "hubert", "wav2vec2", "wavlm", "whisper")  # nets that are folders
@@ -24,6 +27,7 @@ PARAMETER = "pretrained"  # of a trial that starts from such weights: the net an
 def weights_files(given: Mapping[str, str | Path] | None = None) -> dict[str, str]:
     """Net -> the absolute path of its file or folder: what is in the folder of $ASD_RAY_WEIGHTS, replaced by `given`.
 
+    Within `brought`, its files replace those of the folder, too.
     A folder, .onnx and .pt2 count for the nets alone that take them. AsdRayError if the folder or a given file does not
     exist. No file is read.
     """
@@ -41,6 +45,7 @@ def weights_files(given: Mapping[str, str | Path] | None = None) -> dict[str, st
         graphs = {net: place / f"{net}{suffix}" for net, suffix in GRAPHS.items()}
         files |= {net: str(path) for net, path in graphs.items() if path.is_file()}
         files |= {net: str(place / net) for net in FOLDERS if (place / net / CONFIG).is_file()}
+    files |= _brought()
     given = {} if given is None else given
     if not isinstance(given, Mapping) or not all(isinstance(path, str | Path) for path in given.values()):
         raise AsdRayError(f'weights must map nets to files, such as {{"mobilenet_v3": "file.pt"}}, not {given!r:.60}')
@@ -58,6 +63,33 @@ def weights_files(given: Mapping[str, str | Path] | None = None) -> dict[str, st
             )
         files[net] = str(own)
     return files
+
+
+@contextmanager
+def brought(given: Mapping[str, str | Path]) -> Iterator[None]:
+    """Within it, every detector of this process and of those that it starts finds these files.
+
+    For a verb that loads trained detectors: a search gets its files by its configuration, which other nodes read, too.
+    AsdRayError if a file does not exist.
+    """
+    before = os.environ.get(BROUGHT_VARIABLE)
+    files = weights_files(given)
+    try:
+        if given:
+            os.environ[BROUGHT_VARIABLE] = json.dumps({net: files[net] for net in given})
+        yield
+    finally:
+        os.environ.pop(BROUGHT_VARIABLE, None)
+        if before is not None:
+            os.environ[BROUGHT_VARIABLE] = before
+
+
+def _brought() -> dict[str, str]:
+    try:
+        files = json.loads(os.environ.get(BROUGHT_VARIABLE) or "{}")
+        return {str(net): str(path) for net, path in files.items()}
+    except (ValueError, AttributeError) as error:
+        raise AsdRayError(f"${BROUGHT_VARIABLE} is no JSON of nets and files ({error}); unset it") from error
 
 
 def places_of(net: str, files: Mapping[str, str]) -> Iterator[str]:

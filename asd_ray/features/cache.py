@@ -58,7 +58,8 @@ class FeatureCache:
     """Features by content: equal audio and equal front end share an entry across runs."""
 
     def __init__(self, cache: str | Path | None = None, *, cap_gib: float | None = None) -> None:
-        self.folder = cache_root(cache) / "features"
+        self.root = cache_root(cache)
+        self.folder = self.root / "features"
         self.cap = int(_cap(cap_gib) * 2**30)
         self._verified: dict[Path, int] = {}  # entries whose digest this object has checked, and their inode
 

@@ -23,10 +23,11 @@ LATER: dict[str, dict[str, Any]] = {
         **MICROPHONE,
         "subtract": "embedding",
     },
+    "finetuned": {"noise_mix": 0.0, **SUPPLEMENTAL},
     "ganomaly": {"backends": ""},
     "id_classifier": {"warp": "image", **CLASSIFIER},
     "idnn": {"subtract_noise": 0.0},
-    "pretrained": MICROPHONE,
+    "pretrained": {"supplemental_bank": False, **MICROPHONE},
     "stgram": {"noise_mix": 0.0, **CLASSIFIER},
     "twfr_gmm": {"subtract_noise": 0.0, **MICROPHONE},
 }

@@ -22,7 +22,7 @@ from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.family_choice import notes_of_resources, notes_of_weights, resources_of, spaces_of
-from asd_ray.tuning.idle import idle_names, notes_of_microphones
+from asd_ray.tuning.idle import effect_of_labels, idle_names, notes_of_microphones
 from asd_ray.tuning.prior import Prior
 from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.study import Study, study_name
@@ -158,6 +158,7 @@ def make_plan(
                 front_end=front_end_of_draws(family, source.rate),
                 retry=retry.get(study_name(machines, family), ()),
                 first=first[machines, family.name],
+                effect=effect_of_labels(clips[machines]) if family.is_shipped else None,
             )
             for machines, family in pairs
         ]

@@ -6,6 +6,7 @@ It is rebuilt from the ledger every time.
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -61,10 +62,12 @@ class Study:
         unsuited: Callable[[dict[str, Any]], str] = lambda params: "",  # why parameters need not be tried
         front_end: Callable[[dict[str, Any]], str] = lambda params: "",  # the hash of the detector's front end
         first: Sequence[Suggestion] = (),  # settings to try after the paper's and before any other
+        effect: Callable[[dict[str, Any]], dict[str, Any]] | None = None,  # equal for parameters of equal trials
     ) -> None:
         self.machines, self.family, self.space, self.settings = tuple(machines), family, space, settings
         self.resources, self.seed, self.wanted, self.unsuited = resources, seed, wanted, unsuited
-        self._front_end, self._version = front_end, family.version
+        self._front_end, self._version, self._effect = front_end, family.version, effect
+        self._of_effect: dict[str, str] = {}  # effect -> the hash of a stored or running trial of this seed
         self.exhausted = False
         self.given_up = False  # no node can run its trials
         self.records: dict[str, TrialRecord] = {}  # trial hash -> a stored trial of this study
@@ -170,13 +173,15 @@ class Study:
             trial = self._study.ask()
             spec = self._spec(number, draw(self.space, trial), suggestion.name if suggestion else "")
             trial.set_user_attr("epochs", spec.epochs)
-            known = self.records.get(spec.hash) or self._of_others.get(spec.hash)
+            twin = spec.hash if is_first else self._of_effect.get(self._effect_of(spec.params), spec.hash)
+            known = self.records.get(twin) or self._of_others.get(spec.hash)
             if known is not None and known.status == "complete":
                 self._study.tell(trial, known.objective)
-            elif known is not None or spec.hash in self._asked or self.unsuited(spec.effective_params):
+            elif known is not None or twin in self._asked or self.unsuited(spec.effective_params):
                 self._study.tell(trial, state=TrialState.FAIL)
             else:
                 self._asked[spec.hash] = trial
+                self._of_effect[self._effect_of(spec.params)] = spec.hash
                 self._numbers.add(number)
                 return spec
         self.exhausted = True
@@ -260,6 +265,11 @@ class Study:
         spec = replace(spec, front_end=self._front_end(spec.effective_params))
         return replace(spec, stored_as=self._older.get(spec.own_hash, ""))
 
+    def _effect_of(self, params: dict[str, Any]) -> str:
+        """Equal for parameters whose trials are equal on the clips of this study, whatever their hashes."""
+        own = {**self.space.later, **effective(params, self.settings)}
+        return json.dumps(self._effect(own) if self._effect else own, sort_keys=True)
+
     def _sampler(self, number: int, attempt: int) -> optuna.samplers.BaseSampler:
         text = f"{self.seed} {self.name} {number} {attempt}"
         seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest())
@@ -298,6 +308,7 @@ class Study:
         self.records[record.trial] = record
         if record.seed == self.seed:
             self._of_status[record.status] += 1
+            self._of_effect[self._effect_of(record.params)] = record.trial
         if record.seconds and record.status != "failed":
             self._timed, self._seconds = self._timed + 1, self._seconds + record.seconds
         value = record.objective if record.status == "complete" else None

@@ -25,10 +25,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **{"noise_mix": 0.5, "supplemental_class": True, "supplemental_bank": True},
         **{"seconds": 0.5, "branches": "fft", "backends": "knn", "epochs": 1},
     },
+    "finetuned": {
+        **{"noise_mix": 0.5, "supplemental_class": True, "supplemental_bank": True},
+        **{"encoder": "ast", "rank": 2, "lr": 0.003, "seconds": 0.5, "backends": "knn", "epochs": 1},
+    },
     "id_classifier": {
         **{"supplemental_class": True, "supplemental_bank": True},
         **{"frames": 32, "hop": 16, "backends": "knn", "epochs": 1},
     },
+    "pretrained": {"supplemental_bank": True, "encoder": "ast", "pooling": "time", "backends": "knn"},
     "twfr_gmm": {"subtract_noise": 1.0},
 }
 

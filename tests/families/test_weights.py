@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from optuna.distributions import CategoricalDistribution
 from asd_ray.errors import AsdRayError
 from asd_ray.families import Space
 from asd_ray.families.drawing import first_draw, redraw
-from asd_ray.families.weights import read_weights, weights_files
+from asd_ray.families.weights import BROUGHT_VARIABLE, brought, read_weights, weights_files
 
 
 def test_files_are_named_after_their_net_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,6 +33,30 @@ def test_what_does_not_exist_is_one_sentence(tmp_path: Path, monkeypatch: pytest
         weights_files({"net": tmp_path / "x.pt"})
     monkeypatch.setenv("ASD_RAY_WEIGHTS", str(tmp_path / "none"))
     with pytest.raises(AsdRayError, match=r"none: no such folder, but \$ASD_RAY_WEIGHTS names it .* unset"):
+        weights_files()
+
+
+def test_brought_files_are_found_by_this_process_and_by_those_that_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.pt", "b.pt", "other.pt", "more.pt"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("ASD_RAY_WEIGHTS", str(tmp_path))
+    folder = weights_files()
+    program = "from asd_ray.families.weights import weights_files; print(weights_files()['a'])"
+    with brought({"a": tmp_path / "other.pt"}):
+        assert weights_files() == folder | {"a": str(tmp_path / "other.pt")}
+        assert weights_files({"a": tmp_path / "more.pt"})["a"] == str(tmp_path / "more.pt")  # a search's own
+        found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert found.stdout.strip() == str(tmp_path / "other.pt")
+        with brought({}):
+            assert weights_files()["a"] == str(tmp_path / "other.pt")
+    assert weights_files() == folder
+    with pytest.raises(AsdRayError, match="none.pt: no such file, but --weights names it for a"):
+        brought({"a": tmp_path / "none.pt"}).__enter__()
+    assert weights_files() == folder
+    monkeypatch.setenv(BROUGHT_VARIABLE, "[1]")
+    with pytest.raises(AsdRayError, match="ASD_RAY_BROUGHT_WEIGHTS is no JSON of nets and files .*; unset it"):
         weights_files()
 
 

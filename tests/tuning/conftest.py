@@ -44,6 +44,7 @@ class Bench:
         seed: int = 0,
         settings: dict[str, Any] | None = None,
         fixed: dict[str, Any] | None = None,
+        effect: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         **paper: Any,
     ) -> Study:
         """A study as `make_plan` makes it, with `fixed` values. `paper` changes values of the paper's setting."""
@@ -60,6 +61,7 @@ class Bench:
             seed=seed,
             wanted=wanted,
             records=self.ledger.records("fan", "tiny"),
+            effect=effect,
         )
 
     def search(self, study: Study, **how: Any) -> Search:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from optuna.trial import FixedTrial
 
-from asd_ray.detectors import family
+from asd_ray.clips.bank import ClipSet
+from asd_ray.clips.wave_bank import WaveBank
+from asd_ray.detectors import Context, family
+from asd_ray.detectors.parts.pseudo_labels import training_classes
 from asd_ray.detectors.parts.supplemental import COUNTS
 from asd_ray.errors import AsdRayError
 from asd_ray.families.drawing import draw, first_draw
 from asd_ray.ledger import Settings
-from asd_ray.tuning.idle import idle_names, notes_of_microphones
+from asd_ray.tuning.idle import effect_of_labels, idle_names, notes_of_microphones
 from asd_ray.tuning.suiting import StudyClips
 
 FAST, SLOW, NONE = '{"v": "1"}', '{"v": "2"}', "{}"
@@ -67,6 +72,61 @@ def test_idle_parameters_are_not_drawn_whether_or_not_the_paper_names_them(name:
     assert draw(space, FixedTrial(values))["labels"] == "ward"
     kept = space.without(["labels"]).idle
     assert ("labels" in kept) == ("labels" not in space.paper)  # a user's own parameter of that name stays drawn
+
+
+ONE = tuple(("00", "source", NONE) for _ in range(10))
+BY_ATTRIBUTES = tuple((id, "source", a) for id in ("00", "01") for a in (FAST, SLOW))
+
+
+@pytest.mark.parametrize(
+    ("rows", "first", "second", "is_equal"),
+    [
+        (ONE, {"labels": "real"}, {"labels": "kmeans", "clusters": 8}, True),  # of one class
+        (ONE, {"labels": "real"}, {"labels": "kmeans", "clusters": 4}, False),
+        (ONE, {"labels": "real"}, {"labels": "ward", "clusters": 8}, False),
+        (ONE, {"labels": "real", "warps": 2}, {"labels": "kmeans", "clusters": 8, "warps": 2}, False),
+        (ONE, {"labels": "real", "warps": 0}, {"labels": "kmeans", "clusters": 8, "warps": 0}, True),
+        (ONE, {"labels": "ward", "clusters": 16}, {"labels": "ward", "clusters": 32}, True),  # of ten clips
+        (ONE, {"labels": "ward", "clusters": 8}, {"labels": "ward", "clusters": 16}, False),
+        (USUAL, {"labels": "real"}, {"labels": "kmeans", "clusters": 8}, False),
+        (USUAL, {"labels": "kmeans", "clusters": 4}, {"labels": "kmeans", "clusters": 8}, True),  # of two clips an id
+        (BY_ATTRIBUTES, {"labels": "ward", "clusters": 4}, {"labels": "vq", "clusters": 8}, True),
+        (BY_ATTRIBUTES, {"labels": "real"}, {"labels": "ward"}, False),  # "real" is the ids
+        (ONE, {"labels": "real", "lr": 0.1}, {"labels": "kmeans", "lr": 0.2}, False),
+    ],
+)
+def test_labels_that_give_equal_classes_have_one_effect(
+    rows: tuple[tuple[str, str, str], ...], first: dict[str, Any], second: dict[str, Any], is_equal: bool
+) -> None:
+    effect = effect_of_labels(clips(*rows))
+    assert (effect({"clusters": 8, **first}) == effect({"clusters": 8, **second})) == is_equal
+
+
+def test_clips_that_are_copies_are_no_clusters_of_their_own() -> None:
+    own = clips(*ONE)
+    own.train["digest"] = ["a", "b"] * 5
+    effect = effect_of_labels(own)
+    assert effect({"labels": "vq", "clusters": 4}) == effect({"labels": "vq", "clusters": 32})
+    assert effect({"x": 1}) == {"x": 1}
+
+
+@pytest.mark.parametrize("labels", [("real", "kmeans", 8), ("kmeans", "kmeans", 16)])
+def test_settings_of_one_effect_give_equal_classes(labels: tuple[str, str, int], bank_of_noise: ClipSet) -> None:
+    """Ten clips of one id."""
+    first, second, clusters = labels
+    context = Context()
+    found = [
+        training_classes(bank_of_noise, context, name, number)
+        for name, number in ((first, 8 if first == "real" else 32), (second, clusters))
+    ]
+    assert found[0][0].names == found[1][0].names
+    assert found[0][1].tolist() == found[1][1].tolist()
+
+
+@pytest.fixture
+def bank_of_noise() -> ClipSet:
+    sounds = [np.random.default_rng(n).normal(0, 1000, 8_000).astype(np.int16) for n in range(10)]
+    return ClipSet(WaveBank(sounds, machine="fan", rate=16_000, ids=["00"] * 10), np.arange(10))
 
 
 def test_the_plan_says_that_microphones_are_not_searched() -> None:

@@ -176,6 +176,25 @@ def test_running_trials_are_all_different(bench: Any) -> None:
     assert study.missing == 0
 
 
+def test_of_draws_with_one_effect_one_runs(bench: Any) -> None:
+    """Here x matters in steps of two. The paper's setting runs even if its twin is stored."""
+    how: dict[str, Any] = {
+        "space": lambda trial: {"x": trial.suggest_int("x", 0, 5) / 1},
+        "effect": lambda params: {**params, "x": params["x"] // 2},
+    }
+    assert sorted(spec.params["x"] // 2 for spec in iter(bench.study(20, x=3, **how).ask, None)) == [0, 1, 2]
+    bench.search(bench.study(20, x=3, **how))
+    assert len(bench.records) == 3
+    hashes = {record.trial for record in bench.records}
+    again = bench.study(20, x=2, **how)
+    first = again.ask()
+    assert (first.params["x"], first.paper) == (2, True)
+    assert first.hash not in hashes
+    assert again.ask() is None
+    learned = [t.params["x"] for t in again.optuna_study.trials if t.state.name == "COMPLETE"]
+    assert len(learned) > 3  # Optuna learns the values of the twins
+
+
 def test_trials_outside_a_replaced_space_are_ignored(bench: Any) -> None:
     bench.search(bench.study(6))
     inside = [r for r in bench.records if 0.7 <= r.params["x"] <= 0.8]

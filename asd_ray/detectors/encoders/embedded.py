@@ -20,6 +20,7 @@ from torch import Tensor
 
 from asd_ray.detectors.encoders.encoder import Encoder
 from asd_ray.detectors.encoders.loading import load_encoder
+from asd_ray.detectors.encoders.sizes import Sizes, noted_sizes
 from asd_ray.detectors.parts.resampled import resampled
 from asd_ray.errors import AsdRayError
 from asd_ray.features import FrontEnd
@@ -34,8 +35,9 @@ class Embedded(FrontEnd):
     """Segments of a clip, each [layers, bands, width]: means over the segment's frames.
 
     `pretrained` names the encoder by its content, and the hash of the front end has it. `path` is where the file is
-    here: it is no part of the hash, nor of `to_dict`; without it the file is looked for in $ASD_RAY_WEIGHTS. A clip has
-    one segment per `segment` seconds, rounded, at least one. A process keeps the last encoder in memory.
+    here, and `notes` the folder where the node's cache notes sizes of encoders (`sizes.py`): they are no part of the
+    hash, nor of `to_dict`; without `path` the file is looked for in $ASD_RAY_WEIGHTS. A clip has one segment per
+    `segment` seconds, rounded, at least one. A process keeps the last encoder in memory.
     """
 
     KIND: ClassVar[str] = "embedded"
@@ -44,6 +46,7 @@ class Embedded(FrontEnd):
     segment: float = 1.0  # seconds
     most_bands: int = 4
     path: str = field(default="", compare=False, repr=False)
+    notes: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,7 +54,7 @@ class Embedded(FrontEnd):
         must_be(self, "most_bands", self.most_bands >= 1, "a whole number from 1")
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: value for name, value in super().to_dict().items() if name != "path"}
+        return {name: value for name, value in super().to_dict().items() if name not in ("path", "notes")}
 
     def frames(self, samples: int) -> int:
         seconds = self.used_samples(samples) / self.rate
@@ -60,7 +63,7 @@ class Embedded(FrontEnd):
     @property
     def shape(self) -> tuple[int, ...]:
         """Layers, bands, width."""
-        layers, bands, width = _sizes(self.pretrained, self.path)
+        layers, bands, width = _sizes(self.pretrained, self.path, self.notes)
         return layers, min(self.most_bands, bands), width
 
     def encoder(self, device: str) -> Encoder:
@@ -98,8 +101,12 @@ def _encoder(pretrained: str, path: str, device: str) -> Encoder:
 
 
 @lru_cache(maxsize=64)
-def _sizes(pretrained: str, path: str) -> tuple[int, int, int]:
-    """Layers, bands and width. They are kept, because they are asked for with each batch, also beside a GPU's encoder,
-    and for each entry of the cache: the encoder itself is then not loaded again."""
-    encoder = _encoder(pretrained, path, "cpu")
-    return encoder.layers, encoder.bands, encoder.width
+def _sizes(pretrained: str, path: str, notes: str) -> Sizes:
+    """They are kept, because they are asked for with each batch, also beside a GPU's encoder, and for each entry of the
+    cache: the encoder itself is then not loaded again."""
+
+    def load() -> Sizes:
+        encoder = _encoder(pretrained, path, "cpu")
+        return encoder.layers, encoder.bands, encoder.width
+
+    return noted_sizes(pretrained, notes, load)

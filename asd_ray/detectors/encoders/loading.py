@@ -108,7 +108,7 @@ def path_of(pretrained: str, files: Mapping[str, str]) -> str:
         raise unknown("encoder", net, NETS)
     cure = (
         f"bring {NETS[net].expected}, the one with which the trial was first run, on every node: as {net} in the "
-        f"folder of ${WEIGHTS_VARIABLE}, or in a search with --weights {net}=PATH"
+        f"folder of ${WEIGHTS_VARIABLE}, or with --weights {net}=PATH"
     )
     return named_content(pretrained, files, lambda path: (encoder_name(net, path), path), "encoder", cure)
 

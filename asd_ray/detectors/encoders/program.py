@@ -2,7 +2,8 @@
 
 ``torch.export.load`` is not used. In torch 2.13 it unpickles what it cannot read otherwise (weights, constants, sample
 inputs), evaluates the text of symbolic sizes, and takes any attribute of torch as an operation. Here the archive's JSON
-is read, the weights are raw bytes, and a graph may call torch's own operations on tensors and sizes only.
+is read, the weights are raw bytes, and a graph may call torch's own operations on tensors and sizes only, as far as
+they fit into a share of the memory (`bounds.py`).
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import json
 import math
 import operator
+import os
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +22,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from asd_ray._json import loads
+from asd_ray.detectors.encoders.bounds import NotReadable, Room, of_numbers
+from asd_ray.errors import AsdRayError
+
+MOST_JSON = 32 << 20  # bytes of a graph; that of AST-base has 2 MB
+MOST_DEPTH = 200  # of brackets in it
+COPIES = 4  # weights may share bytes of the file, and take so many times its size
 DTYPES = {
     number: getattr(torch, name)
     for number, name in enumerate(
@@ -46,17 +55,17 @@ OF_SIZES = [
     "and_",
     "or_",
     "not_",
-    "getitem",
 ]
 OF_MATH = ["ceil", "floor", "trunc", "sqrt", "log2"]
 OF_TORCH = ["sym_float", "sym_int", "sym_max", "sym_min", "sym_not", "sym_ite", "sym_sqrt", "sym_sum"]
 TARGETS: dict[str, Callable[..., Any]] = {
-    **{f"_operator.{name}": getattr(operator, name) for name in OF_SIZES},
-    **{f"math.{name}": getattr(math, name) for name in OF_MATH},
-    **{f"torch.{name}": getattr(torch, name) for name in OF_TORCH if hasattr(torch, name)},
+    **{f"_operator.{name}": of_numbers(getattr(operator, name), name) for name in OF_SIZES},
+    **{f"math.{name}": of_numbers(getattr(math, name), name) for name in OF_MATH},
+    **{f"torch.{name}": of_numbers(getattr(torch, name), name) for name in OF_TORCH if hasattr(torch, name)},
+    "_operator.getitem": operator.getitem,  # of several results
 }
 ATEN = re.compile(r"torch\.ops\.(aten|prims)\.(\w+)\.(\w+)")
-EFFECTS = re.compile(r"_?set_\w*|\w*seed|_cufft\w*|requires_grad_")  # on the process, or on what a tensor is
+EFFECTS = re.compile(r"_?set_\w*|\w*seed|_cufft\w*|requires_grad_|_?resize\w*")  # on the process, or a tensor itself
 CHECKS = re.compile(r"torch\.ops\.aten\.(_assert_\w+|sym_constrain_range\w*)\.\w+")  # of sizes; they compute nothing
 LISTS = {"as_tensors": "as_tensor", "as_sym_ints": "as_sym_int", "as_sym_bools": "as_sym_bool"}
 PLAIN = ("as_int", "as_bool", "as_string", "as_ints", "as_bools")
@@ -68,10 +77,6 @@ SPECS = {  # kind of an input -> the key of its name among the weights
 
 
 META = ("dtype", "layout", "sizes", "strides", "storage_offset")  # of a weight; what else it has is not read
-
-
-class NotReadable(ValueError):
-    """What is wrong with a program, or not safe in it."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +97,20 @@ class _Step:
     kwargs: dict[str, Any]
     outputs: list[str | None]
 
-    def run(self, values: dict[str, Any], device: torch.device) -> None:
-        args = [_resolved(value, values, device) for value in self.args]
-        kwargs = {name: _resolved(value, values, device) for name, value in self.kwargs.items()}
+    def run(self, values: dict[str, Any], device: torch.device, room: Room) -> None:
+        args = [_resolved(value, values, device, room) for value in self.args]
+        kwargs = {name: _resolved(value, values, device, room) for name, value in self.kwargs.items()}
+        if isinstance(self.function, torch._ops.OpOverload):
+            room.check(self.function, args, kwargs)
         found = self.function(*args, **kwargs)
         if len(self.outputs) == 1 and not isinstance(found, list | tuple):
             found = [found]
         for name, value in zip(self.outputs, found if self.outputs else (), strict=True):
             if name is not None:
+                if name in values:
+                    raise NotReadable(f"it has two values of the name {name!r:.100}")
                 values[name] = value
+                room.hold([value])
 
 
 class _Graph:
@@ -110,12 +120,23 @@ class _Graph:
         self.inputs = [_name(item) for item in graph["inputs"]]
         self.outputs = [_argument(item) for item in graph["outputs"]]
         self.steps = [step for node in graph["nodes"] if (step := _step(node)) is not None]
+        needed = set(_names(self.outputs))
+        self._last: list[list[str]] = []
+        for step in reversed(self.steps):  # the values that no later step and no output needs
+            used = {*_names(step.args), *_names(list(step.kwargs.values())), *filter(None, step.outputs)}
+            self._last.append(sorted(used - needed))
+            needed |= used
+        self._last.reverse()
 
-    def run(self, device: torch.device, *inputs: Any) -> list[Any]:
+    def run(self, device: torch.device, room: Room, *inputs: Any) -> list[Any]:
         values: dict[str, Any] = dict(zip(self.inputs, inputs, strict=True))
-        for step in self.steps:
-            step.run(values, device)
-        return [_resolved(output, values, device) for output in self.outputs]
+        room.hold(values.values())
+        for step, last in zip(self.steps, self._last, strict=True):
+            step.run(values, device, room)
+            room.free([values.pop(name) for name in last if name in values])
+        found = [_resolved(output, values, device, room) for output in self.outputs]
+        room.free(values.values())
+        return found
 
 
 def _with_gradients(enabled: bool, graph: Callable[..., Any], *inputs: Any) -> Any:
@@ -164,15 +185,16 @@ class Program(nn.Module):
 
     def forward(self, waves: Tensor) -> Tensor:
         inputs = [waves if name is None else getattr(self, name) for name in self._inputs]
-        result: Tensor = self._graph.run(waves.device, *inputs)[0]
+        result: Tensor = self._graph.run(waves.device, Room(len(waves), inputs), *inputs)[0]
         return result
 
 
 def read_program(path: str) -> tuple[Program, dict[str, str]]:
     """The program of a file of ``torch.export.save``, and the texts of its `extra_files`.
 
-    NotReadable, KeyError, TypeError, ValueError, RuntimeError or zipfile.BadZipFile if it is no such file.
+    NotReadable or another exception if it is no such file.
     """
+    size = os.path.getsize(path)
     with zipfile.ZipFile(path) as archive:
         if any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist()):
             raise NotReadable("it is compressed, which torch.export.save never does")
@@ -187,12 +209,21 @@ def read_program(path: str) -> tuple[Program, dict[str, str]]:
                 raise NotReadable(f"it lacks {name}; save the program again with a newer torch")
             return archive.read(names[name])
 
-        module = json.loads(content(models[0]))["graph_module"]
+        def parsed(name: str) -> Any:
+            if name in names and archive.getinfo(names[name]).file_size > MOST_JSON:
+                raise NotReadable(f"{name} has more than {MOST_JSON >> 20} MiB, which no encoder needs")
+            try:
+                return loads(content(name), name, most_depth=MOST_DEPTH, most_bytes=MOST_JSON)
+            except AsdRayError as error:
+                raise NotReadable(str(error)) from error
+
+        module = parsed(models[0])["graph_module"]
         used = {_weight_of(spec) for spec in module["signature"]["input_specs"]}
         weights: dict[str, Tensor] = {}
         known: dict[str, Tensor] = {}  # names may share a tensor, as tied weights do
+        room = COPIES * size
         for kind in ("weights", "constants"):
-            config = json.loads(content(f"data/{kind}/{model}_{kind}_config.json"))["config"]
+            config = parsed(f"data/{kind}/{model}_{kind}_config.json")["config"]
             for name, payload in config.items():
                 if payload["use_pickle"] or not payload["tensor_meta"]:
                     raise NotReadable(f"{name} is a pickle, which may run code; make it a dense tensor or leave it out")
@@ -202,6 +233,9 @@ def read_program(path: str) -> tuple[Program, dict[str, str]]:
                 key = json.dumps([path, *(meta[part] for part in META)])
                 if key not in known:
                     known[key] = _tensor(content(path), meta)
+                    room -= known[key].nbytes
+                if room < 0:
+                    raise NotReadable(f"its weights take more than {COPIES} times the bytes of the file")
                 weights[name] = known[key]
         extra = {name.removeprefix("extra/"): content(name).decode() for name in names if name.startswith("extra/")}
     return Program(module["graph"], module["signature"], weights), extra
@@ -293,14 +327,23 @@ def _argument(argument: Mapping[str, Any]) -> Any:
     raise NotReadable(f"an operation has an argument of the kind {kind}, which is not supported here; export to ONNX")
 
 
-def _resolved(value: Any, values: Mapping[str, Any], device: torch.device) -> Any:
+def _names(value: Any) -> Iterator[str]:
+    """The values that arguments name. A graph inside of them sees its own inputs only."""
+    if isinstance(value, _Name):
+        yield value.name
+    elif isinstance(value, list):
+        for item in value:
+            yield from _names(item)
+
+
+def _resolved(value: Any, values: Mapping[str, Any], device: torch.device, room: Room) -> Any:
     if isinstance(value, _Name):
         return values[value.name]
     if isinstance(value, _Device):
         return device
     if isinstance(value, _Graph):
-        return partial(value.run, device)
-    return [_resolved(item, values, device) for item in value] if isinstance(value, list) else value
+        return partial(value.run, device, room)
+    return [_resolved(item, values, device, room) for item in value] if isinstance(value, list) else value
 
 
 def _outputs(output: Mapping[str, Any]) -> list[str | None]:

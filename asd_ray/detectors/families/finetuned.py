@@ -44,6 +44,13 @@ from asd_ray.detectors.parts.gentle import gentle_adamw
 from asd_ray.detectors.parts.heads import AdaProj, ArcFace, SubClusterAdaCos, arcmix, divergence, sub_cluster_head
 from asd_ray.detectors.parts.lora import PLACES
 from asd_ray.detectors.parts.pseudo_labels import check_labels, training_classes, why_no_classes
+from asd_ray.detectors.parts.supplemental import (
+    NoiseMix,
+    check_switches,
+    further_classes,
+    why_unsuited,
+    with_further_classes,
+)
 from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.detectors.parts.user_encoder import UserEncoder
 from asd_ray.detectors.parts.wave_masks import masked_waves
@@ -66,7 +73,8 @@ class Finetuned(classify.OfClassifier):
     and, above 0, a linear `projection` make one embedding of the frames. `scale` and `margin` belong to head "arcface";
     `sub_clusters` and `learned` to the other two, as in `embedding_knn`. `mix` is the part of clips that are mixed,
     `time_mask` and `band_mask` are the largest parts that are masked. The learning rate rises over the part `warmup` of
-    all steps. `labels` and `clusters` make the classes, as in `embedding_knn`.
+    all steps. `labels` and `clusters` make the classes, as in `embedding_knn`. `noise_mix`, `supplemental_class` and
+    `supplemental_bank` are in parts/supplemental.py.
 
     Variants: as `embedding_knn`, and with head "arcface" `nll_margin`.
     """
@@ -108,6 +116,9 @@ class Finetuned(classify.OfClassifier):
         batch_size: int = 32,
         epochs: int = 10,
         pretrained: str = "",
+        noise_mix: float = 0.0,
+        supplemental_class: bool = False,
+        supplemental_bank: bool = False,
     ) -> None:
         self.context, self.encoder, self.pretrained = context, encoder, pretrained
         self.tune, self.rank, self.lora_alpha, self.places = tune, rank, lora_alpha, places
@@ -118,6 +129,8 @@ class Finetuned(classify.OfClassifier):
         self.smote_ratio, self.backends = smote_ratio, backends
         self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
         self.batch_size, self.epochs = batch_size, epochs
+        self.noise_mix = noise_mix
+        self.supplemental_class, self.supplemental_bank = supplemental_class, supplemental_bank
         self._encoder = UserEncoder(self, context, encoder, pretrained, ENCODERS)
         self._check()
         self._fitted = classify.FittedClassifier(self, self._new)
@@ -138,7 +151,8 @@ class Finetuned(classify.OfClassifier):
         must_be(self, "learned", changes or trains, "true where nothing else is trained")
         must_be(self, "seconds", MIN_SECONDS <= self.seconds < math.inf, f"{MIN_SECONDS} or more")
         must_be(self, "weight_decay", 0 <= self.weight_decay < math.inf, "0 or more")
-        for name in ("mix", "smote_ratio"):
+        check_switches(self, "supplemental_class", "supplemental_bank")
+        for name in ("mix", "smote_ratio", "noise_mix"):
             must_be(self, name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         for name in ("time_mask", "band_mask", "warmup"):
             training.check_fraction(self, name)
@@ -151,32 +165,35 @@ class Finetuned(classify.OfClassifier):
         return replace(PRESETS["baseline"], seconds=self.seconds, short="repeat").at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return self._encoder.why_none() or why_no_classes(train)
+        return self._encoder.why_none() or why_no_classes(train) or why_unsuited(self, train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         self._encoder.keep()
-        classes, labels = training_classes(train, self.context, self.labels, self.clusters)
+        classes, numbers = training_classes(train, self.context, self.labels, self.clusters)
+        count = len(classes) + further_classes(self.supplemental_class)
+        clips, labels = with_further_classes(train, numbers, len(classes), self.supplemental_class)
         classifier, device = self._fitted.start(classes), self.context.device
         head, rate = classifier.head, self.front_end.rate
         assert isinstance(head, ArcFace | SubClusterAdaCos | AdaProj)
-        waves = self._waves(train)
-        steps = self.epochs * len(training.batches(torch.arange(len(train)), self.batch_size))
+        waves = self._waves(clips)
+        with_noise = NoiseMix(train, waves, self.noise_mix, self.context.seed)
+        steps = self.epochs * len(training.batches(torch.arange(len(clips)), self.batch_size))
         optimiser = gentle_adamw(classifier.parameters(), self.lr, self.weight_decay, self.warmup, steps)
         rng = np.random.default_rng(self.context.seed)
 
         def losses(positions: Tensor) -> dict[str, Tensor]:
-            batch, first = waves(positions), to_device(labels[positions], device)
+            batch, first = with_noise(waves(positions), positions), to_device(labels[positions], device)
             others, weights = partners(len(positions), self.mix, self.alpha, rng, device)
             batch = masked_waves(mixed(batch, batch[others], weights), self.time_mask, self.band_mask, rate, rng)
             embedding, second = classifier.embed(batch), first[others]
             if isinstance(head, ArcFace):
                 return {"train": arcmix(head, embedding, first, second, weights)}
-            soft = soft_labels(first, second, weights, len(classes))
+            soft = soft_labels(first, second, weights, count)
             return {"train": divergence(head.logits(embedding, soft), soft)}
 
         generator = self.context.generator()
         yield from classifier.fit(
-            train, losses, len(train), optimiser, self.epochs, self.batch_size, generator, torch.device("cpu")
+            train, losses, len(clips), optimiser, self.epochs, self.batch_size, generator, torch.device("cpu")
         )
 
     def state(self) -> State:
@@ -198,6 +215,7 @@ class Finetuned(classify.OfClassifier):
             self.backends,
             smote_ratio=self.smote_ratio,
             max_windows=MAX_CLIPS,
+            supplemental_bank=self.supplemental_bank,
         )
 
     def _modules(self, classes: int) -> nn.ModuleList:
@@ -215,7 +233,7 @@ class Finetuned(classify.OfClassifier):
             pooling=self.pooling,
             projection=self.projection,
         )
-        return nn.ModuleList([net, self._new_head(net.width, classes)])
+        return nn.ModuleList([net, self._new_head(net.width, classes + further_classes(self.supplemental_class))])
 
     def _new_head(self, width: int, classes: int) -> ArcFace | SubClusterAdaCos | AdaProj:
         if self.head == "arcface":

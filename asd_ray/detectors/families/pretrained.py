@@ -34,9 +34,10 @@ from asd_ray.detectors.encoders.embedded import Embedded
 from asd_ray.detectors.encoders.loading import NETS
 from asd_ray.detectors.parts import microphones, training
 from asd_ray.detectors.parts.backends import Backends, ids_of, parse_backends, targets_of
+from asd_ray.detectors.parts.supplemental import check_switches, memory_of, new_memory, why_unsuited
 from asd_ray.detectors.parts.user_encoder import UserEncoder
 from asd_ray.families.resources import Resources
-from asd_ray.features import FrontEnd
+from asd_ray.features import FeatureCache, FrontEnd
 from asd_ray.features._base import must_be
 
 POOLINGS = ("mean", "max", "gem", "statistics", "time")
@@ -53,9 +54,10 @@ class Pretrained:
     segment is compared with those of the known clips, and the mean of its scores counts. With `bands` above 1,
     embeddings of so many bands of frequencies are joined, from low to high, as far as the net has them. With
     `smote_ratio` above 0 the backends get interpolated target clips. `microphone` and `far_share` are those of
-    `parts/microphones.py`; the far sound is subtracted in the embedding.
+    `parts/microphones.py`; the far sound is subtracted in the embedding. `supplemental_bank` is in
+    parts/supplemental.py.
 
-    Variants: the names of `backends`.
+    Variants: the names of `backends`; `knn_supplemental` with `supplemental_bank`.
     """
 
     RESOURCES: ClassVar[Resources] = Resources(cpu=1.0, gpu=0.1)
@@ -77,32 +79,40 @@ class Pretrained:
         pretrained: str = "",
         microphone: str = microphones.NEAR,
         far_share: float = 0.5,
+        supplemental_bank: bool = False,
     ) -> None:
         self.context, self.encoder, self.layer, self.pooling = context, encoder, layer, pooling
         self.gem_p, self.bands, self.smote_ratio, self.pretrained = gem_p, bands, smote_ratio, pretrained
-        self.microphone, self.far_share = microphone, far_share
+        self.microphone, self.far_share, self.supplemental_bank = microphone, far_share, supplemental_bank
         self._encoder = UserEncoder(self, context, encoder, pretrained, tuple(NETS))
         microphones.check_microphone(self)
+        check_switches(self, "supplemental_bank")
         must_be(self, "layer", 0 <= layer <= 1, "in [0, 1]")
         must_be(self, "pooling", pooling in POOLINGS, f"one of {', '.join(POOLINGS)}")
         must_be(self, "gem_p", 1 <= gem_p < math.inf, "1 or more")
         training.check_whole(self, "bands", 1)
         self._backends = Backends(parse_backends(backends), seed=context.seed, smote_ratio=smote_ratio)
+        self._memory = new_memory()
         self._is_fitted = False
 
     @property
     def front_end(self) -> FrontEnd:
-        return Embedded(rate=self.context.rate, pretrained=self._encoder.name, path=self._encoder.path)
+        features = self.context.features
+        notes = str(features.root / "encoders") if isinstance(features, FeatureCache) else ""
+        return Embedded(rate=self.context.rate, pretrained=self._encoder.name, path=self._encoder.path, notes=notes)
 
     def suits(self, train: pd.DataFrame) -> str:
         """Why the family cannot be searched here: without weights there is nothing to compare."""
-        return self._encoder.why_none() or microphones.why_unheard(self.microphone, train)
+        why = self._encoder.why_none() or microphones.why_unheard(self.microphone, train)
+        return why or why_unsuited(self, train)
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         self._encoder.keep()
         embeddings, clip = self._embeddings(train)
         ids, target = ids_of(train), targets_of(train)
         self._backends.fit(embeddings, [ids[n] for n in clip.tolist()], target[clip])
+        if self.supplemental_bank:
+            self._memory = memory_of(train, (embeddings, clip), self._embeddings)
         self._is_fitted = True
         yield Progress(1, {"spread": float((embeddings - embeddings.mean(0)).square().sum(1).mean().sqrt())})
 
@@ -110,7 +120,10 @@ class Pretrained:
         training.require_fitted(self, self._is_fitted or None, "score")
         embeddings, clip = self._embeddings(clips)
         ids = ids_of(clips)
-        scores = self._backends.score(embeddings, [ids[n] for n in clip.tolist()])
+        row_ids = [ids[n] for n in clip.tolist()]
+        scores = self._backends.score(embeddings, row_ids)
+        if self.supplemental_bank:
+            scores |= self._memory.score(embeddings, row_ids)
         counts = np.bincount(clip, minlength=len(clips))
         return {
             name: np.bincount(clip, values.cpu().numpy(), len(clips)) / np.maximum(counts, 1)
@@ -128,12 +141,15 @@ class Pretrained:
 
     def state(self) -> State:
         training.require_fitted(self, self._is_fitted or None, "state")
-        return {"backends": self._backends.state(), "encoder": self._encoder.state()}
+        memory = {"memory": self._memory.state()} if self.supplemental_bank else {}
+        return {"backends": self._backends.state(), "encoder": self._encoder.state(), **memory}
 
     def load(self, state: State) -> None:
         """It raises where the file of the encoder is missing or another, because nothing could be scored."""
         self._encoder.load(state)
         self._backends.load(state["backends"])
+        if self.supplemental_bank:
+            self._memory.load(state["memory"])
         self._is_fitted = True
 
     def _embeddings(self, clips: ClipSet) -> tuple[Tensor, npt.NDArray[np.intp]]:

@@ -21,7 +21,7 @@ from asd_ray.detectors.parts.backends import Backend, Backends, Gmm, ids_of, par
 from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.heads import ArcFace
 from asd_ray.detectors.parts.microphones import FAR_CHANNEL, subtracted_embeddings
-from asd_ray.detectors.parts.supplemental import memory_of, new_memory
+from asd_ray.detectors.parts.supplemental import Rows, memory_of, new_memory
 from asd_ray.features import Windows, per_clip
 
 EPS = sys.float_info.epsilon
@@ -199,9 +199,12 @@ class Classifier:
                 if self.backend_names:
                     backends.fit(embeddings, ids_of(self.train), targets_of(self.train))
                 if self.supplemental_bank:
-                    self.memory = memory_of(self.train, embeddings, lambda clips: self._scores(clips)[1])
+                    self.memory = memory_of(self.train, _one_per_clip(embeddings), self._rows)
             self.fitted_backends = backends
         return self.fitted_backends
+
+    def _rows(self, clips: ClipSet) -> Rows:
+        return _one_per_clip(self._scores(clips)[1])
 
     def fitted_memory(self) -> Backends:
         """The backend on supplemental clips, fitted with the others if they are not fitted yet."""
@@ -260,6 +263,10 @@ class OfClassifier:
 
     def load(self, state: State) -> None:
         self._fitted.load(state)
+
+
+def _one_per_clip(embeddings: Tensor) -> Rows:
+    return embeddings, np.arange(len(embeddings), dtype=np.intp)
 
 
 def backends_for(names: str, width: int = 0) -> dict[str, Backend]:

@@ -50,6 +50,8 @@ LEFT = 0.01  # share of the power that subtraction leaves
 NOISE_STATE = "subtracted/noise"  # in a detector's state; no machine can have this name
 COUNTS = "supplemental"  # of `attrs` of the table that `suits` gets
 
+Rows = tuple[Tensor, npt.NDArray[np.intp]]  # embeddings, and the clip of each: one per clip, or several
+
 
 def clips_of_kind(train: ClipSet, kind: str) -> ClipSet:
     """The supplemental clips of one kind of the machines in `train`."""
@@ -155,14 +157,16 @@ def _rms(waves: Tensor) -> Tensor:
     return waves.square().mean(1, keepdim=True).sqrt()
 
 
-def memory_of(train: ClipSet, embeddings: Tensor, embed: Callable[[ClipSet], Tensor]) -> Backends:
-    """The backend `knn_supplemental`, fitted to embeddings of the training clips and of supplemental ones."""
+def memory_of(train: ClipSet, rows: Rows, embed: Callable[[ClipSet], Rows]) -> Backends:
+    """The backend `knn_supplemental`, fitted to the `rows` of the training clips and to those of supplemental ones."""
     memory, extra = new_memory(), train.supplemental
-    machine_of = dict(zip(ids_of(train), train.frame["machine"], strict=True))
-    parts, ids = [embeddings], ids_of(train)
-    targets = [targets_of(train)]
+    (embeddings, clip), clip_ids = rows, ids_of(train)
+    machine_of = dict(zip(clip_ids, train.frame["machine"], strict=True))
+    parts, ids = [embeddings], [clip_ids[n] for n in clip.tolist()]
+    targets = [targets_of(train)[torch.from_numpy(clip)]]
     if len(extra):
-        extra_embeddings, machines = embed(extra), extra.frame["machine"].to_numpy(str)
+        extra_embeddings, extra_clip = embed(extra)
+        machines = extra.frame["machine"].to_numpy(str)[extra_clip]
         for id, machine in machine_of.items():
             own = np.flatnonzero(machines == machine)
             parts.append(extra_embeddings[torch.from_numpy(own).to(embeddings.device)])

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from asd_ray.detectors import Context
 from asd_ray.detectors.encoders import embedded
 from asd_ray.detectors.encoders.checkpoint import explained
 from asd_ray.detectors.encoders.embedded import Embedded
 from asd_ray.detectors.encoders.loading import HERE, NETS, encoder_name, load_encoder, path_of
+from asd_ray.detectors.families.pretrained import Pretrained
 from asd_ray.errors import AsdRayError
 from asd_ray.families.weights import FOLDERS
+from asd_ray.features import FeatureCache
 from asd_ray.tuning.faults import is_node_fault
 
 from . import test_beats, test_dasheng, test_exported
@@ -123,6 +126,41 @@ def test_a_config_that_makes_a_package_fail_is_one_message() -> None:
     message = "x: it is no such encoder: AttributeError: 'int' has no attribute 'size'; give a net"
     with pytest.raises(AsdRayError, match=message), explained("x", "a net"):
         raise AttributeError("'int' has no attribute 'size'")
+
+
+def test_a_fresh_process_learns_the_sizes_without_the_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the note in the cache. A damaged one is written again, and a copy under another name is none."""
+    path, other = (test_exported.graph(tmp_path / rate, rate=rate) for rate in ("8000", "16000"))
+    loaded: list[str] = []
+
+    def load(name: str, files: dict[str, str]) -> object:
+        loaded.append(name)
+        return load_encoder(name, files)
+
+    monkeypatch.setattr(embedded, "load_encoder", load)
+
+    def loads_of(file: Path, cache: Path = tmp_path / "cache") -> int:
+        """How often a new process loads the encoder to learn its sizes."""
+        for kept in (embedded._sizes, embedded._encoder):
+            kept.cache_clear()
+        before = len(loaded)
+        context = Context(weights={"onnx": str(file)}, features=FeatureCache(cache))
+        assert Pretrained(context, encoder="onnx").front_end.shape == (1, 1, 8)
+        return len(loaded) - before
+
+    assert [loads_of(path), loads_of(path)] == [1, 0]
+    (note,) = (tmp_path / "cache" / "encoders").iterdir()
+    whole = note.read_text()
+    for damaged in ("", "[]", "{", whole[:-9], whole.replace("8]", "9]"), whole.replace("[1", '["1"'), "[" * 2_000):
+        note.write_text(damaged)
+        assert [loads_of(path), loads_of(path)] == [1, 0], damaged
+    assert note.read_text() == whole
+    (note.parent / note.name.replace(note.stem, encoder_name("onnx", str(other)).replace(":", "-"))).write_text(whole)
+    assert loads_of(other) == 1
+    (tmp_path / "file").write_text("no folder")
+    assert [loads_of(path, tmp_path / "file"), loads_of(path, tmp_path / "file")] == [1, 1]
+    front_end = Pretrained(Context(weights={"onnx": str(path)}), encoder="onnx").front_end
+    assert front_end.hash == Embedded(pretrained=encoder_name("onnx", str(path))).hash
 
 
 def test_the_sizes_of_an_encoder_do_not_load_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,13 +121,27 @@ def test_noise_is_not_mixed_into_supplemental_clips(bank: Bank) -> None:
 
 def test_the_memory_takes_supplemental_clips_for_normal(bank: Bank) -> None:
     embed = {"fan": torch.eye(6)[:4], "noise": torch.eye(6)[4:5].expand(3, -1)}
-    memory = use.memory_of(train_of(bank), embed["fan"], lambda clips: embed["noise"])
+    memory = use.memory_of(
+        train_of(bank), (embed["fan"], np.arange(4)), lambda clips: (embed["noise"], np.arange(len(clips)))
+    )
     ids = [*(f"fan {id}" for id in train_of(bank).frame["id"]), "fan 01", "fan 00"]
     scores = memory.score(torch.eye(6), ids)["knn_supplemental"]
     assert scores.tolist() == [0, 0, 0, 0, 0, 1]  # the fifth is that of the noise
     again = use.new_memory()
     again.load(memory.state())
     assert torch.equal(again.score(torch.eye(6), ids)["knn_supplemental"], scores)
+
+
+def test_the_memory_takes_several_embeddings_of_a_clip(bank: Bank) -> None:
+    """Two of each training clip. Supplemental clips of the fan are no neighbours of a clip of the pump."""
+    train = train_of(bank, None)
+    rows = torch.eye(20)
+    memory = use.memory_of(
+        train, (rows[:16], np.arange(16) // 2), lambda clips: (rows[16:19], np.arange(len(clips), dtype=np.intp))
+    )
+    own = [f"{machine} {id}" for machine, id in zip(train.frame["machine"], train.frame["id"], strict=True)]
+    ids = [*(own[n // 2] for n in range(16)), "fan 00", "fan 01", "pump 00", "fan 00"]
+    assert memory.score(rows, ids)["knn_supplemental"].tolist() == [0] * 18 + [1, 1]
 
 
 def test_subtraction_leaves_the_machine_and_at_least_a_share() -> None:
@@ -163,17 +177,20 @@ QUICK: dict[str, dict[str, Any]] = {
     "autoencoder": {"epochs": 1, "hidden": 8, "layers": 1},
     "complex_net": {"epochs": 1, "width_factor": 0.1, "frames": 32, "backends": "knn"},
     "embedding_knn": {"epochs": 1, "seconds": 0.5, "backends": "knn", "branches": "fft"},
+    "finetuned": {"encoder": "ast", "rank": 2, "lr": 0.01, "epochs": 1, "seconds": 0.5, "backends": "knn"},
     "id_classifier": {"epochs": 1, "frames": 32, "hop": 16, "backends": "knn"},
     "idnn": {"epochs": 1, "hidden": 8},
+    "pretrained": {"encoder": "ast", "backends": "knn"},
     "stgram": {"epochs": 1, "seconds": 0.5, "net": "mobilefacenet_2023", "inputs": "sgram", "backends": "knn"},
     "twfr_gmm": {"components": 1},
 }
 USES = [
     *[(name, "subtract_noise", 1.0) for name in ("autoencoder", "idnn", "twfr_gmm")],
-    *[(name, "noise_mix", 1.0) for name in ("embedding_knn", "stgram")],
+    *[(name, "noise_mix", 1.0) for name in ("embedding_knn", "finetuned", "stgram")],
+    ("pretrained", "supplemental_bank", True),
     *[
         (name, f"supplemental_{what}", True)
-        for name in ("complex_net", "embedding_knn", "id_classifier", "stgram")
+        for name in ("complex_net", "embedding_knn", "finetuned", "id_classifier", "stgram")
         for what in ("class", "bank")
     ],
 ]
@@ -229,7 +246,7 @@ def test_a_use_does_not_suit_machines_without_such_clips(name: str, parameter: s
             for kind in kinds
         ]
         clips = StudyClips.of(pd.DataFrame([*train, *extra]), ["fan"], 0.1, RATE)
-        params = {**family(name).search_space().paper, parameter: value}
+        params = {**family(name).search_space().paper, **QUICK[name], parameter: value}
         return reason_against(family(name), params, RATE)(clips), reason_against_draws(family(name), clips)(params)
 
     for kinds in ((), ("machine",), ("noise",)):
