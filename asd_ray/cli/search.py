@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from asd_ray._terminal import say
 from asd_ray.cli._arguments import parser
 from asd_ray.cli._run import run
 from asd_ray.cli._search_arguments import add_arguments
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
+    if sys.stderr.isatty():
+        say("loading …", error=True)  # the imports may take seconds
     from asd_ray.tuning.environment import check_packages
 
     check_packages(serial=args.serial or args.status is not None)  # before the next import, which needs them
@@ -67,7 +70,6 @@ def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
 
 
 def _run(args: argparse.Namespace, session: Session) -> int:
-    from asd_ray._terminal import say
     from asd_ray.dataset import Dataset
     from asd_ray.run import Run
     from asd_ray.tuning.config import INTERRUPTED
