@@ -4,12 +4,13 @@
 # make lint     ruff and mypy --strict
 # make notebooks  run the notebooks and store their outputs
 # make bench    measure the benchmark table of docs/speed.md
+# make docs     build the site of docs/ into build/site; broken links are errors
 # make node     install on a machine of a cluster, without the development tools; cluster.yaml runs this
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 STAMP  := $(VENV)/.installed
 
-.PHONY: search install test lint notebooks bench node clean
+.PHONY: search install test lint notebooks bench docs node clean
 search: $(STAMP)
 	$(VENV)/bin/python -m asd_ray.search fan
 
@@ -28,6 +29,10 @@ notebooks: $(STAMP)
 
 bench: $(STAMP)
 	$(VENV)/bin/python -m benchmarks
+
+# The theme prints a notice about another program, which the variable turns off.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 # torch is installed first, at its pinned version. An open version range could fetch another build with gigabytes of CUDA.
 $(STAMP): pyproject.toml constraints.txt

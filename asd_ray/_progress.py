@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,8 +13,8 @@ def progress_bar(activity: str, quiet: bool = False, *, things: str = "clips") -
 
     `things` are counted in place of clips.
 
-    The bar is on standard error, so the output of a command can be piped. There is none where standard error is
-    neither a terminal nor a notebook, or with `quiet`.
+    The bar is on standard error, so the output of a command can be piped; what is printed meanwhile on a terminal
+    stands above the bar. There is none where standard error is neither a terminal nor a notebook, or with `quiet`.
     """
     from rich.progress import (
         BarColumn,
@@ -33,7 +34,10 @@ def progress_bar(activity: str, quiet: bool = False, *, things: str = "clips") -
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    screen = console(stderr=True)
-    with Progress(*columns, console=screen, transient=True, disable=quiet or not is_live(screen)) as bar:
+    screen = console(soft_wrap=True, stderr=True)
+    # rich would send standard output to the bar's stream, even if it is a pipe or a file
+    redirect = screen.is_jupyter or sys.stdout.isatty()
+    hidden = quiet or not is_live(screen)
+    with Progress(*columns, console=screen, transient=True, disable=hidden, redirect_stdout=redirect) as bar:
         task = bar.add_task(f"{activity} {things}", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -19,10 +19,11 @@ from asd_ray.detectors import FAMILIES
 from asd_ray.ensembling import protocols
 
 ROOT = Path(__file__).parents[1]
-DOCS = sorted((ROOT / "docs").glob("*.md"))
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
 SHIPPED = [ROOT / folder / "README.md" for folder in ("ensembles", "search_spaces", "dashboards")]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS, *SHIPPED]
-WITH_COMMANDS = [*PAGES, ROOT / "cluster.yaml", ROOT / "cluster-onprem.yaml"]
+FILES = ("cluster.yaml", "cluster-onprem.yaml", "cluster-slurm.sh", "Dockerfile")
+WITH_COMMANDS = [*PAGES, *(ROOT / name for name in FILES)]
 FENCED = re.compile(r"(?ms)^```.*?^```$")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"(?:asd-ray |-m asd_ray\.)([a-z][^\n`'#]*)")
@@ -89,9 +90,10 @@ def test_relative_links_lead_to_files_and_headings(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{link} in {name_of(page)}: no such heading"
 
 
-def test_the_readme_links_to_every_page() -> None:
-    assert len(DOCS) >= 10
-    assert {name_of(page) for page in DOCS} <= set(links(ROOT / "README.md"))
+def test_the_readme_leads_to_every_page() -> None:
+    """It links to the start page, and the menu of the site has every page (tests/test_site.py)."""
+    assert len(DOCS) >= 30
+    assert "docs/index.md" in links(ROOT / "README.md")
 
 
 def test_headings_are_named_as_on_github() -> None:

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
+import asd_ray
 from asd_ray._shipped import shipped
 from asd_ray.errors import AsdRayError
 
@@ -23,8 +28,21 @@ def test_a_folder_that_is_not_shipped_is_an_error() -> None:
         shipped("nothing")
 
 
-def test_a_wheel_finds_what_we_ship(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+def for_docker(folder: Path) -> Path:
+    """A copy of what .dockerignore lets into the build of an image."""
+    folder.mkdir()
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        if line.startswith("!"):
+            source = ROOT / line[1:]
+            copy = shutil.copytree if source.is_dir() else shutil.copy
+            copy(source, folder / source.name)
+    return folder
+
+
+@pytest.mark.parametrize("where", ["the repository", "the build of an image"])
+def test_a_wheel_finds_what_we_ship(where: str, tmp_path: Path) -> None:
+    source = ROOT if where == "the repository" else for_docker(tmp_path / "context")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(source)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
@@ -45,8 +63,6 @@ def test_the_command_is_installed() -> None:
 
 
 def test_constraints_pin_every_dependency() -> None:
-    import tomllib
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     names = {w.split("[")[0].split(">")[0].split("<")[0].strip().lower().replace("_", "-") for w in wanted}
@@ -55,3 +71,22 @@ def test_constraints_pin_every_dependency() -> None:
     assert all("==" in line for line in lines)
     assert names <= pinned
     assert "torch==2.13.0" in lines
+
+
+def test_the_image_installs_what_the_project_pins() -> None:
+    """The file names no version of a package itself, and its last stage runs the command without root."""
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    installs = [line for line in lines if "pip install" in line]
+    assert len(installs) == 2
+    assert all("pip install -c constraints.txt" in line for line in installs)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (chosen,) = re.findall(r"(?m)^ARG EXTRAS=(.+)$", "\n".join(lines))
+    assert set(chosen.split(",")) <= set(extras)
+    assert "USER 1000:1000" in lines
+    assert lines[-2:] == ['ENTRYPOINT ["asd-ray"]', 'CMD ["--help"]']
+
+
+def test_the_citation_is_of_this_version() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(cited)  # what the format requires
+    assert (cited["version"], cited["license"]) == (asd_ray.__version__, "Apache-2.0")

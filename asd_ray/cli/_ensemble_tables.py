@@ -2,53 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from asd_ray._terminal import say
-
 if TYPE_CHECKING:  # numpy, pandas and rich are imported where they are used, so that --help answers at once
-    from asd_ray._console import Console
-    from asd_ray.ensembling import Comparison, Ensemble, Metric
+    from asd_ray._console import Console, PlainTable
+    from asd_ray.ensembling import Comparison, Ensemble
+
+MARK = "*"  # of recipes that choose without labels
+FORECAST = ["crossval", "interval of crossval"]  # columns
 
 
-def print_machine(comparison: Comparison) -> None:
-    from rich.table import Table
-
+def print_machine(comparison: Comparison, wide: bool = False) -> None:
+    """The recipes of a machine, best first, in 80 columns unless the table is `wide`; then what to know of the best."""
     from asd_ray._console import console
     from asd_ray.ensembling.costs import in_ms
 
     out, best = console(), comparison.ensembles[0]
     tried = best.candidates
-    title = f"{comparison.machine}: {tried.tried} candidates of {len(tried.families)} families; {_measure_of(best)}"
-    measured, on_faults = bool(best.metrics), comparison.on_faults
-    unseen = any("unseen" in ensemble.metrics for ensemble in comparison.ensembles)
-    if not measured:  # the table is narrower than its title
-        out.print(title)
-    table = Table(title=title if measured else None, title_justify="left")
-    names = [*(["unseen", "95 %"] if unseen else []), "crossval", "95 %", "oracle", "gap"]
-    names = [*names, "gain over best single", "95 %"] if measured else ["test clips"]
-    names = ["recipe", "members", *names, *["faults"] * bool(on_faults), *["ms"] * bool(best.inference)]
-    for name in names:
-        table.add_column(name, justify="left" if name == "recipe" else "right", no_wrap=True)
-    for ensemble in comparison.ensembles:
-        row = _row(ensemble, unseen) if measured else [ensemble.name, str(len(ensemble.members)), "not measured"]
-        if on_faults:
-            row.append(f"{on_faults[ensemble.name]:.4f}" if ensemble.name in on_faults else "–")
-        table.add_row(*row, *([f"{1000 * time.seconds:.1f}"] if (time := ensemble.inference) else []))
-    out.print(table)
+    families = f"{len(tried.families)} families"
+    out.print(f"{comparison.machine}: {tried.tried} candidates of {families}; {_measure_of(best)}")
+    out.print(_table(comparison, wide))
+    for line in _meanings(comparison, wide):
+        out.print(f"  {line}", style="dim")
+    out.print(f"  members of {best.name}:")
     for member in best.members:
         cost = f", {in_ms(best.inference.costs.of([member.trial]))} alone" if best.inference else ""
-        out.print(f"  {member.weight:g} × {member.name} {member.variant}{cost}")
+        out.print(f"    {member.weight:g} × {member.name} {member.variant}{cost}")
     print_warnings(out, best)
     if comparison.final.name != best.name:
         print_warnings(out, comparison.final, f"warning about the final ensemble, {comparison.final.name}")
-    if best.inference:
-        out.print(f"  ms: the whole ensemble for 10 s of sound, in one thread of {best.inference.costs.computer}")
-    if on_faults:
-        out.print("  faults: value on normal clips with injected faults, which is no forecast for real faults")
     for note in dict.fromkeys([*_notes_of_recipes(comparison), *comparison.notes]):
         out.print(f"  note: {note}", style="dim")
+
+
+def _table(comparison: Comparison, wide: bool) -> PlainTable:
+    from asd_ray._console import PlainTable, numbers, words
+
+    columns = _columns(comparison, wide)
+    table = PlainTable(words("recipe"), *map(numbers, columns.values()), wide=wide)
+    for ensemble in comparison.ensembles:
+        unseen = "unseen" in ensemble.metrics
+        mark = f" {MARK}" if "label_free" in ensemble.metrics and (wide or not unseen) else ""
+        cells = _cells(ensemble, comparison.on_faults)
+        table.add_row(ensemble.name + mark, *(cells[name] for name in columns))
+    return table
+
+
+def _columns(comparison: Comparison, wide: bool) -> dict[str, str]:
+    """The columns that a table has -> the head of each. The headline comes first: a forecast with its interval."""
+    ensembles = comparison.ensembles
+    unseen = any("unseen" in ensemble.metrics for ensemble in ensembles)
+    names = ["members"]
+    if ensembles[0].metrics:
+        names += [*(["unseen", "interval of unseen"] if unseen else []), *FORECAST * (wide or not unseen)]
+        names += ["oracle", *["gap"] * wide, "gain", *["interval of gain"] * wide]
+    names += [*["faults"] * bool(comparison.on_faults), *["ms"] * bool(ensembles[0].inference)]
+    return {name: "95 %" if name.startswith("interval") else name for name in names}
+
+
+def _cells(ensemble: Ensemble, on_faults: Mapping[str, float]) -> dict[str, str]:
+    """Column -> the text of its cell."""
+    gain, gap, metrics, time = ensemble.gain, ensemble.metrics.gap, ensemble.metrics, ensemble.inference
+    unseen, forecast = metrics.get("unseen"), metrics.get("label_free") or metrics.get("crossval")
+    oracle = metrics.get("oracle")
+    cells = {
+        "members": str(len(ensemble.members)),
+        "unseen": f"{unseen.value:.4f}" if unseen else "",
+        "interval of unseen": _span(unseen.interval) if unseen else "",
+        "crossval": f"{forecast.value:.4f}" if forecast else "",
+        "interval of crossval": _span(forecast.interval) if forecast else "",
+        "oracle": f"{oracle.value:.4f}" if oracle else "",
+        "gap": "" if gap is None else f"{gap:+.4f}",
+        "gain": f"{gain.value:+.4f}" if gain else "",
+        "interval of gain": _span(gain.interval, signed=True) if gain else "",
+        "faults": f"{on_faults[ensemble.name]:.4f}" if ensemble.name in on_faults else "",
+        "ms": f"{1000 * time.seconds:.1f}" if time else "",
+    }
+    return {name: text or "–" for name, text in cells.items()}
+
+
+def _meanings(comparison: Comparison, wide: bool) -> Iterator[str]:
+    """What columns and marks mean that their heads cannot say."""
+    best, columns = comparison.ensembles[0], _columns(comparison, wide)
+    if "gain" in columns:
+        more = "" if wide else "; its interval: --wide"
+        yield f"gain: over the best single detector, by the same protocol{more}"
+    if "crossval" in columns and any("label_free" in ensemble.metrics for ensemble in comparison.ensembles):
+        yield f"{MARK} chosen without labels: measured by label_free in place of crossval"
+    if best.inference:
+        yield f"ms: the whole ensemble for 10 s of sound, in one thread of {best.inference.costs.computer}"
+    if comparison.on_faults:
+        yield "faults: value on normal clips with injected faults, which is no forecast for real faults"
 
 
 def _notes_of_recipes(comparison: Comparison) -> list[str]:
@@ -62,13 +107,11 @@ def _notes_of_recipes(comparison: Comparison) -> list[str]:
 
 
 def print_warnings(out: Console, ensemble: Ensemble, word: str = "warning") -> None:
-    """What limits the trust in an ensemble, one paragraph each, as wide as the terminal."""
-    from rich.padding import Padding
-
+    """What limits the trust in an ensemble, one paragraph each."""
     from asd_ray._console import flagged
 
     for warning in ensemble.warnings or ():
-        out.print(Padding(flagged(word, warning.sentence, "yellow"), (0, 0, 0, 2)))
+        out.print(flagged(f"  {word}", warning.sentence, "yellow"))
 
 
 def _measure_of(ensemble: Ensemble) -> str:
@@ -76,28 +119,6 @@ def _measure_of(ensemble: Ensemble) -> str:
         return ensemble.not_measured
     name = {"hmean": "harmonic mean of AUC and pAUC", "auc": "AUC", "pauc": "pAUC"}[ensemble.config.maximise]
     return f"{name} of the test clips"
-
-
-def _row(ensemble: Ensemble, unseen: bool) -> list[str]:
-    """A row of the table; `unseen`: it has columns of the unseen clips."""
-    gain, gap, metrics = ensemble.gain, ensemble.metrics.gap, ensemble.metrics
-    if gain is None:
-        return [ensemble.name, str(len(ensemble.members)), *["–"] * (8 if unseen else 6)]
-    oracle = metrics.get("oracle")
-    return [
-        ensemble.name + (" (label_free)" if "label_free" in metrics else ""),
-        str(len(ensemble.members)),
-        *(_number(metrics.get("unseen")) if unseen else []),
-        *_number(metrics.get("label_free") or metrics.get("crossval")),
-        f"{oracle.value:.4f}" if oracle else "–",
-        "–" if gap is None else f"{gap:+.4f}",
-        f"{gain.value:+.4f}",
-        _span(gain.interval, signed=True),
-    ]
-
-
-def _number(metric: Metric | None) -> list[str]:
-    return [f"{metric.value:.4f}", _span(metric.interval)] if metric else ["–", "–"]
 
 
 def _span(interval: Sequence[float], *, signed: bool = False) -> str:
@@ -129,24 +150,28 @@ def _optimism(finals: Mapping[str, Ensemble]) -> str:
     return f" (optimistic: {which} picked by this number)"
 
 
-def print_comparisons(compared: Sequence[Comparison], printed: Collection[str] = ()) -> None:
+def print_comparisons(compared: Sequence[Comparison], printed: Collection[str] = (), wide: bool = False) -> None:
     """The final ensembles of all machines. `printed` are the notes that `print_machine` has printed."""
     from asd_ray._console import console
     from asd_ray.ensembling import protocols
-    from asd_ray.ensembling.choose import over_machines, skipped_notes
+    from asd_ray.ensembling.choose import over_machines
 
-    for note in skipped_notes(compared):
-        say(f"note: {note}")
+    out = console()
+    for note in _notes_on_skipped(compared, wide):
+        out.print(f"note: {note}")
     if by_test := [comparison.machine for comparison in compared if comparison.standardised_by_test]:
-        say(f"note: only test scores are stored, so --by test was used (transductive): {', '.join(by_test)}")
+        out.print(f"note: only test scores are stored, so --by test was used (transductive): {', '.join(by_test)}")
     for comparison in compared:
         for note in comparison.notes:
             if note not in printed:
-                say(f"note: {comparison.machine}: {note}")
+                out.print(f"note: {comparison.machine}: {note}")
     for comparison in compared:
-        console().print(f"{comparison.machine}: {comparison.summary} → {comparison.path}", soft_wrap=True)
+        out.print(f"{comparison.machine}: {comparison.summary} → {comparison.path}")
         if forecasts := _forecasts(comparison.final):
-            console().print(f"  {forecasts}", soft_wrap=True)
+            out.print(f"  {forecasts}")
+        if counts := comparison.final.counts:
+            out.print(f"  {counts.sentence}: {counts.ground}")
+        out.print(f"  trust: {comparison.trust.sentence}")
     finals = {comparison.machine: comparison.final for comparison in compared}
     means = over_machines(finals) if len(finals) > 1 else {}
     shown = [
@@ -156,6 +181,16 @@ def print_comparisons(compared: Sequence[Comparison], printed: Collection[str] =
         if protocol.name in means:
             biased = protocol.forecasts and protocol.name in protocols.CHOICE
             how = _optimism(finals) if biased else ""
-            say(f"{protocol.name}: harmonic mean over {len(finals)} machines {means[protocol.name]:.4f}{how}")
+            out.print(f"{protocol.name}: harmonic mean over {len(finals)} machines {means[protocol.name]:.4f}{how}")
     for protocol in shown:
-        say(f"{protocol.name}: {protocol.sentence}.")
+        out.print(f"{protocol.name}: {protocol.sentence}.")
+
+
+def _notes_on_skipped(compared: Sequence[Comparison], wide: bool) -> list[str]:
+    """The recipes that could not be followed, on one line; if `wide`, why, and the search that each one needs."""
+    from asd_ray.ensembling.choose import skipped_notes
+
+    if wide:
+        return skipped_notes(compared)
+    names = list(dict.fromkeys(skipped.recipe for comparison in compared for skipped in comparison.skipped))
+    return [f"{len(names)} recipes could not be followed: {', '.join(names)}; why: --wide"] if names else []

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from asd_ray._console import console, several_lines
+from asd_ray._console import PlainTable, console, numbers, several_lines, words
 
 if TYPE_CHECKING:
     from asd_ray._console import Console
@@ -18,21 +16,27 @@ Rows = dict[tuple[str, str], dict[str, float | None]]  # (machine, id or mean) -
 NAMES = {"auc": "AUC", "pauc": "pAUC", "precision": "precision", "recall": "recall", "f1": "F1"}
 
 
-def print_systems(systems: Mapping[Path, Official]) -> None:
+HEADLINE = ("auc", "pauc")
+
+
+def print_systems(systems: Mapping[Path, Official], wide: bool = False) -> None:
+    """AUC and pAUC, which fit 80 columns; precision, recall and F1 as well if `wide`."""
     screen = console(130)  # the widest table needs it
     for folder, official in systems.items():
-        _print_system(screen, folder, official)
+        _print_system(screen, folder, official, wide)
 
 
-def _print_system(screen: Console, folder: Path, official: Official) -> None:
+def _print_system(screen: Console, folder: Path, official: Official, wide: bool) -> None:
     cells = {
         (machine, id): {key: value for key, value in cell.items() if key != "counts"}
         for machine in official.machines
         for id, cell in official.cells(machine).items()
     }
     screen.print(f"{folder.resolve().name}: DCASE {official.year}, in %", style="bold")
-    _print_table(screen, ("machine", official.edition.unit), cells)
-    _print_table(screen, ("machine", "mean"), _means(official))
+    _print_table(screen, ("machine", official.edition.unit), cells, wide)
+    left_out = _print_table(screen, ("machine", "mean"), _means(official), wide)
+    if left_out:
+        screen.print(f"also measured, see --wide: {', '.join(left_out)}")
     screen.print(_score_line(official))
     screen.print(f"Definition of {official.year}: {official.definition}.", style="dim")
     screen.print()
@@ -54,16 +58,17 @@ def _means(official: Official) -> Rows:
     return rows | {("all", kind.replace("_", " ")): overall[kind] for kind in ("arithmetic_mean", *harmonic)}
 
 
-def _print_table(screen: Console, heads: tuple[str, str], rows: Rows) -> None:
-    keys = list(next(iter(rows.values())))
-    table = Table(*heads, box=None, pad_edge=False)
-    for key in keys:
-        metric, _, part = key.partition("_")
-        table.add_column(several_lines(NAMES[metric], part), justify="right")
+def _print_table(screen: Console, heads: tuple[str, str], rows: Rows, wide: bool) -> list[str]:
+    """Print a table, and return the names of the metrics that are in `rows` and not in the table."""
+    every = [(key, *key.partition("_")[::2]) for key in next(iter(rows.values()))]
+    shown = [(key, metric, part) for key, metric, part in every if wide or metric in HEADLINE]
+    columns = [numbers(several_lines(NAMES[metric], part)) for _, metric, part in shown]
+    table = PlainTable(*map(words, heads), *columns, wide=wide)
     for names, row in rows.items():
-        values = [row[key] for key in keys]
+        values = [row[key] for key, _, _ in shown]
         table.add_row(*names, *("-" if value is None else f"{100 * value:.2f}" for value in values))
     screen.print(table, "")
+    return list(dict.fromkeys(NAMES[metric] for _, metric, _ in every if not wide and metric not in HEADLINE))
 
 
 def _score_line(official: Official) -> str:

@@ -74,7 +74,7 @@ def print_figures(key: str | None = None) -> None:
     from asd_ray.cli._paper_tables import WIDTH
     from asd_ray.figures.index import FIGURES, figures_of
 
-    screen = console(WIDTH)
+    screen = console(WIDTH, soft_wrap=False)
     if key is None:
         screen.print()
         papers = ", ".join(f"{name} ({', '.join(one.number for one in own)})" for name, own in FIGURES.items())

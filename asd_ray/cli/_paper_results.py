@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from asd_ray._console import console
+from asd_ray._console import PlainTable, console, numbers, words
 from asd_ray.cli._paper_tables import DASH, WIDTH, average_head, machine_head
 
 if TYPE_CHECKING:
@@ -20,13 +18,13 @@ VALUES = ("published", "ours", "difference", "spread")  # of a record of `PaperR
 
 def print_result(result: PaperResult) -> None:
     """One block per measure, then what differs for each row, and what was left out."""
-    screen, table = console(WIDTH), result.table
+    screen, table = console(WIDTH, soft_wrap=False), result.table
     screen.print()
     screen.print(f"{result.paper.citation}, table {table.number}: {table.title}, in %.", style="bold")
     for measure in table.measures:
         _print_numbers(screen, result, measure.name)
     if result.differs:
-        lines = Table("row", "what differs from the paper", box=None, pad_edge=False)
+        lines = PlainTable(words("row"), words("what differs from the paper"))
         for row, reasons in result.differs.items():
             lines.add_row(row, "; ".join(reasons))
         screen.print()
@@ -42,11 +40,8 @@ def _print_numbers(screen: Console, result: PaperResult, measure: str) -> None:
 
     records = [record for record in result.records() if record["measure"] == measure]
     columns = list(dict.fromkeys(record["machine"] for record in records))
-    block = Table(box=None, pad_edge=False)
-    block.add_column(measure)
-    for column in columns:
-        head = average_head(result.table) if column == AVERAGE else machine_head(column)
-        block.add_column(head, justify="right")
+    heads = [average_head(result.table) if column == AVERAGE else machine_head(column) for column in columns]
+    block = PlainTable(words(measure), *map(numbers, heads))
     for row in dict.fromkeys(record["row"] for record in records):
         own = {record["machine"]: record for record in records if record["row"] == row}
         seeds = max(record["seeds"] for record in own.values())

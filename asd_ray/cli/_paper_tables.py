@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from asd_ray._console import console, several_lines
+from asd_ray._console import PlainTable, console, numbers, several_lines, words
 
 if TYPE_CHECKING:
     from asd_ray._console import Console
@@ -21,18 +19,17 @@ SHORT = {"development": "dev", "evaluation": "eval"}
 
 def print_overview(records: Iterable[Mapping[str, Any]]) -> None:
     """One line per table of every paper."""
-    table = Table("paper", "by", "table", "data", box=None, pad_edge=False)
-    table.add_column("rows", justify="right")
-    table.add_column(several_lines("can be", "run"), justify="right")
+    counts = (numbers("rows"), numbers(several_lines("can be", "run")))
+    table = PlainTable(*map(words, ("paper", "by", "table", "data")), *counts)
     for record in records:
         data = f"{record['dataset']} {SHORT[record['split']]}" if "dataset" in record else DASH
-        counts = str(record["rows"]), str(record["can be run"])
-        table.add_row(record["paper"], record["by"], record["table"], data, *counts)
-    console(WIDTH).print(table)
+        rows, runnable = str(record["rows"]), str(record["can be run"])
+        table.add_row(record["paper"], record["by"], record["table"], data, rows, runnable)
+    console(WIDTH, soft_wrap=False).print(table)
 
 
 def print_tables(paper: Paper, tables: Sequence[PaperTable]) -> None:
-    screen = console(WIDTH)
+    screen = console(WIDTH, soft_wrap=False)
     screen.print(f"{paper.authors}: {paper.title}. {paper.venue} {paper.year}.", style="bold")
     if paper.note:
         screen.print(paper.note)
@@ -50,11 +47,9 @@ def _print_numbers(screen: Console, table: PaperTable) -> None:
     averages = [average_head(table)] if table.rule else []
     blocks = range(len(table.measures)) if table.machines else [None]  # totals alone fit into one block
     for at in blocks:
-        block = Table(box=None, pad_edge=False)
-        block.add_column("" if at is None else table.measures[at].name)
         heads = [measure.name for measure in table.measures] if at is None else map(machine_head, table.machines)
-        for head in [*heads, *(averages if at is not None else [])]:
-            block.add_column(head, justify="right")
+        columns = map(numbers, [*heads, *(averages if at is not None else [])])
+        block = PlainTable(words("" if at is None else table.measures[at].name), *columns)
         for row in table.rows:
             values = row.average if at is None else [row.values[machine][at] for machine in table.machines]
             if at is not None and averages:
@@ -78,7 +73,7 @@ def machine_head(machine: str) -> Any:
 
 def _print_rows(screen: Console, table: PaperTable) -> None:
     """How to get each row here, and what the paper did otherwise."""
-    lines = Table("row", "here", "in the paper", box=None, pad_edge=False)
+    lines = PlainTable(*map(words, ("row", "here", "in the paper")))
     for row in table.rows:
         lines.add_row(row.name, row.here, row.protocol)
     screen.print()

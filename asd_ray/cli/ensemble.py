@@ -97,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "repeated",
     )
     add("--final", action="store_true", help="make the best of --recipe the final ensemble, even if another is better")
+    add("--wide", action="store_true", help="print the table with all columns; without it the table fits 80 columns")
     add("--json", action="store_true", help="print the best ensemble of each machine as JSON, and nothing else")
     add(
         "--verify",
@@ -107,6 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _ensemble(args: argparse.Namespace) -> int:
+    from asd_ray._progress import progress_bar
     from asd_ray.ensembling import Comparison, EnsembleConfig, choose_all
     from asd_ray.ledger import Ledger
 
@@ -120,34 +122,36 @@ def _ensemble(args: argparse.Namespace) -> int:
     def show(comparison: Comparison) -> None:
         notes.update(comparison.notes)
         if not args.json:
-            print_machine(comparison)
+            print_machine(comparison, args.wide)
 
-    found = choose_all(
-        ledger,
-        args.machines,
-        args.recipe,
-        EnsembleConfig(
-            maximise=args.maximise,
-            folds=args.folds,
-            repeats=args.repeats,
-            seed=args.seed,
-            threshold=args.threshold,
-            percentile=args.percentile,
-            infer_limit=args.infer_limit,
-        ),
-        others=[Ledger(run).require() for run in args.others],
-        timer_of=lambda machine: _timer(ledger, machine),
-        shown=show,
-        by=args.by,
-        standardise=args.standardise,
-        drop=args.missing == "drop",
-        final=args.final,
-    )
+    with progress_bar("choosing", args.json, things="recipes") as progress:
+        found = choose_all(
+            ledger,
+            args.machines,
+            args.recipe,
+            EnsembleConfig(
+                maximise=args.maximise,
+                folds=args.folds,
+                repeats=args.repeats,
+                seed=args.seed,
+                threshold=args.threshold,
+                percentile=args.percentile,
+                infer_limit=args.infer_limit,
+            ),
+            others=[Ledger(run).require() for run in args.others],
+            timer_of=lambda machine: _timer(ledger, machine),
+            shown=show,
+            progress=progress,
+            by=args.by,
+            standardise=args.standardise,
+            drop=args.missing == "drop",
+            final=args.final,
+        )
     if args.json:
         finals = {machine: final.to_json() for machine, final in found.finals.items()}
         say_json({"format": "asd_ray-ensembles/1", "machines": finals})
     elif found.of_machine:
-        print_comparisons([*found.of_machine.values()], notes)
+        print_comparisons([*found.of_machine.values()], notes, args.wide)
         say(f"next: {typed('asd-ray', 'report', '--run', ledger.layout.root)}")
     found.check()
     return 0

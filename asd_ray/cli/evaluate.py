@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="folder of one system's csv files, or of such folders; one or more",
     )
+    add("--wide", action="store_true", help="also print precision, recall and F1")
     add("--json", action="store_true", help="print JSON: the entry of one system, or {systems: …} of several")
     add("--scores-only", action="store_true", help="do not ask for decision files; leave out precision, recall and F1")
     add(
@@ -65,7 +66,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if not args.json:
         from asd_ray.cli._official_tables import print_systems
 
-        print_systems(evaluation.systems)
+        print_systems(evaluation.systems, args.wide)
     elif evaluation.systems:
         say_json(evaluation.to_json())
     if evaluation.problems:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say, typed
 from asd_ray.cli._arguments import parser
+from asd_ray.cli._compare_table import print_comparison
 from asd_ray.cli._dataset_options import add_reading_options, dataset_of
 from asd_ray.cli._run import run
 from asd_ray.cli._runs import only_run
@@ -23,11 +24,12 @@ EXAMPLES = (
     "asd-ray report --run runs/demo",
     "asd-ray report --run runs/demo --data dataset/            # with sounds and maps of the clips that are wrong",
     "asd-ray report --run s3://bucket/runs/fan --out report/",
+    "asd-ray report --compare runs/january runs/february",
     "asd-ray report --run runs/dcase2020 --submission submissions/ours_1",
     "asd-ray report --check-submission submissions/theirs_1 --year 2023",
     "asd-ray report --run runs/demo --optuna-db studies.db && optuna-dashboard sqlite:///studies.db",
 )
-FORMS = ("submission", "check_submission", "optuna_db")
+FORMS = ("submission", "check_submission", "optuna_db", "compare")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,6 +58,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "evaluation set of --year",
     )
     add("--year", type=int, help="DCASE year of the files (default: the dataset's; --check-submission needs it)")
+    add(
+        "--compare",
+        nargs="+",
+        metavar="RUN",
+        help="compare the final ensembles of two runs or more, of the same machines; writes comparison.html and .json "
+        "to --out (default: comparison/)",
+    )
     add("--optuna-db", metavar="FILE", help="write every search as an Optuna study, for optuna-dashboard")
     return run(command, _report, argv)
 
@@ -76,6 +85,8 @@ def _report(args: argparse.Namespace) -> int:
             raise AsdRayError("--check-submission needs the year of the expected files: --year 2023")
         check_files(args.check_submission, args.year, args.run)
         return 0
+    if args.compare:
+        return _compare(args)
     ledger = Ledger(args.run or only_run()).require()
     if args.submission:
         write_files(ledger, args.submission, args.year)
@@ -105,6 +116,18 @@ def _listener(ledger: Ledger, args: argparse.Namespace) -> Listener | None:
     from asd_ray._listening import Listener
 
     return Listener(ledger, dataset.source(), audio=not args.no_audio, device=args.device)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from asd_ray.reporting.compare import compare
+    from asd_ray.reporting.compare_page import FOLDER, write_comparison
+
+    comparison = compare([*([args.run] if args.run else []), *args.compare])
+    print_comparison(comparison)
+    _notes([f"not read: {why}" for why in comparison.not_read])
+    for path in write_comparison(comparison, args.out or FOLDER):
+        say(path)
+    return 0
 
 
 def _studies(ledger: Ledger, args: argparse.Namespace) -> int:

@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = command.add_argument
     add("--layout", metavar="NAME", help="read a dataset's folder by this naming scheme, for ids and domains")
     output = command.add_mutually_exclusive_group()
+    output.add_argument("--wide", action="store_true", help="also print the id that each file was scored as")
     output.add_argument("--csv", action="store_true", help="print CSV")
     output.add_argument("--json", action="store_true", help="print one JSON object per line, with every member's score")
     add("--exit-status", action="store_true", help=f"exit with {ANOMALY_FOUND} if any file is an anomaly")
@@ -68,7 +69,7 @@ def _print(results: Iterator[ClipScore | Unscored], args: argparse.Namespace) ->
     from asd_ray.deploy.scoring import Unscored
 
     anomalies, failed = list[str](), 0
-    writer = _Csv() if args.csv else _Json() if args.json else _Table()
+    writer = _Csv() if args.csv else _Json() if args.json else _Table(args.wide)
     for result in results:
         if isinstance(result, Unscored):
             failed += 1
@@ -81,19 +82,19 @@ def _print(results: Iterator[ClipScore | Unscored], args: argparse.Namespace) ->
 
 
 class _Table:
-    """One line per file, aligned, for people."""
+    """One line per file, aligned, for people. A `wide` one has the id that each file was scored as."""
 
-    def __init__(self) -> None:
-        self._begun = False
+    def __init__(self, wide: bool) -> None:
+        self._wide, self._begun = wide, False
 
     def scored(self, result: ClipScore) -> None:
         if not self._begun:
-            say(f"{'score':>9} {'threshold':>9} {'lower':>7}  {'decision':<8} {'id':<4} file")
+            say(f"anomaly: a score above {result.threshold:.4f}; lower: share of normal clips that score lower")
+            say(f"{'score':>9}  {'lower':>7}  {'decision':<8}  {'id    ' * self._wide}file")
             self._begun = True
-        share = f"{100 * result.share_below:.1f} %"
-        name = Path(result.name).name
-        row = f"{result.score:9.4f} {result.threshold:9.4f} {share:>7}  {result.decision:<8} {result.id or 'any':<4}"
-        say(f"{row} {name}")
+        share, name = f"{100 * result.share_below:.1f} %", Path(result.name).name
+        id = f"{result.id or 'any':<4}  " if self._wide else ""
+        say(f"{result.score:9.4f}  {share:>7}  {result.decision:<8}  {id}{name}")
         for warning in result.warnings:
             say(f"  warning: {name}: {warning}")
 

@@ -48,7 +48,7 @@ def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
     check_packages(serial=args.serial or args.status is not None)  # before the next import, which needs them
     from asd_ray._console import console
 
-    screen = console(140, soft_wrap=True)
+    screen = console(140)
     if args.status is not None:
         from asd_ray.tuning.watch.status import show_status
 

@@ -32,5 +32,5 @@ def _status(args: argparse.Namespace) -> int:
     check_packages(serial=True)  # before the next import, which needs them
     from asd_ray.tuning.watch.status import show_status
 
-    show_status(args.run, console(140, soft_wrap=True))
+    show_status(args.run, console(140))
     return 0

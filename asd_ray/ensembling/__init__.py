@@ -16,6 +16,7 @@ from asd_ray.ensembling.result import Ensemble, Member
 from asd_ray.ensembling.scoring import scores_of
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.ensembling.threshold import Threshold
+from asd_ray.ensembling.trust import TrustLevel, trust_level
 from asd_ray.ensembling.trust_warning import TrustWarning
 from asd_ray.ensembling.verifying import verify
 
@@ -33,6 +34,7 @@ __all__ = [
     "Standardiser",
     "Stored",
     "Threshold",
+    "TrustLevel",
     "TrustWarning",
     "across_machines",
     "build",
@@ -48,6 +50,7 @@ __all__ = [
     "scores_of",
     "shipped_recipes",
     "stored",
+    "trust_level",
     "verify",
     "write",
 ]

@@ -47,6 +47,7 @@ def choose_all(
     others: Sequence[Ledger] = (),
     timer_of: Callable[[str], Timer] | None = None,
     shown: Callable[[Comparison], None] = lambda comparison: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
     final: bool = False,
     **how: Any,
 ) -> Comparisons:
@@ -54,19 +55,25 @@ def choose_all(
 
     That protocol needs the ensembles of the other machines, so it follows when all of them are stored. `others` are
     runs whose machines choose for it, too. `timer_of` makes the timer of a machine; it is called where `config` has an
-    `infer_limit`. `shown` gets each comparison as soon as it is there, without cross_machine. `how` are further
-    arguments of `choose`. A machine that fails does not stop the others; see `Comparisons.check`.
+    `infer_limit`. `shown` gets each comparison as soon as it is there, without cross_machine. `progress` gets how many
+    recipes of all machines are done, and how many there are. `how` are further arguments of `choose`. A machine that
+    fails does not stop the others; see `Comparisons.check`.
     """
     check_final(recipes, final)
     machines = list(dict.fromkeys(machines)) or sorted({record.machine for record in ledger.records()})
     for machine in machines:
         ledger.check_known(machine, None)
     settings, ways = config or EnsembleConfig(), None if recipes is None else find_ways(recipes)
+    each = len(find_ways(ways))  # recipes of a machine
     compared, failed = list[Comparison](), dict[str, AsdRayError]()
-    for machine in machines:
+    for at, machine in enumerate(machines):
+
+        def followed(recipes: int, before: int = at * each) -> None:
+            progress(before + recipes, each * len(machines))
+
         try:
             timer = timer_of(machine) if timer_of and settings.infer_limit is not None else None
-            comparison = choose(ledger, machine, ways, settings, final=final, timer=timer, **how)
+            comparison = choose(ledger, machine, ways, settings, final=final, timer=timer, followed=followed, **how)
         except AsdRayError as error:
             failed[machine] = error
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,6 +73,7 @@ def choose(
     drop: bool = False,
     final: bool = False,
     timer: Timer | None = None,
+    followed: Callable[[int], None] = lambda recipes: None,
 ) -> Comparison:
     """Follow the recipes, write every ensemble, and write the best of these and of the stored ones as the final one.
 
@@ -82,14 +83,16 @@ def choose(
     "rank", both in place of each recipe's own; a machine that has only test scores is standardised by these. `drop`
     leaves out candidates that lack
     test clips, which are an error otherwise. `final` makes the best of `recipes` the final one, even if a stored one is
-    better. `timer` measures the candidates for `infer_limit` of `config`; see `asd_ray.deploy.costs`.
+    better. `timer` measures the candidates for `infer_limit` of `config`; see `asd_ray.deploy.costs`. `followed`
+    gets how many recipes are done.
     """
     check_final(recipes, final)
     by_test = by is None and only_test_scores(ledger, machine)
     split = "test" if by_test else by
     builder = Builder(ledger, machine, config or EnsembleConfig(), drop=drop, timer=timer)
     ensembles, skipped = [], []
-    for way in find_ways(recipes):
+    for at, way in enumerate(find_ways(recipes)):
+        followed(at)
         recipe = replace(way.recipe, by=split) if split else way.recipe
         if standardise is not None:
             recipe = replace(recipe, standardise=replace(recipe.standardise, how=standardise))

@@ -14,10 +14,10 @@ from asd_ray._terminal import typed
 from asd_ray.ensembling import bootstrap, protocols
 from asd_ray.ensembling.build import Builder
 from asd_ray.ensembling.ensemble_file import FINAL, intact, stamped, stored, write
-from asd_ray.ensembling.of_final import with_nested
+from asd_ray.ensembling.of_final import with_own_numbers
 from asd_ray.ensembling.preference import preference
 from asd_ray.ensembling.result import DatasetInfo, Ensemble, Tried
-from asd_ray.ensembling.trust import with_warnings
+from asd_ray.ensembling.trust import TrustLevel, trust_level, with_warnings
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.setting_aside import move_to_free_place
 
@@ -49,6 +49,11 @@ class Comparison:
     standardised_by_test: bool = False  # True if the run has no scores of normal clips
     # name -> value on injected faults, of a machine without anomalies or of a normal-only search
     on_faults: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def trust(self) -> TrustLevel:
+        """How far the final ensemble can be trusted, with the reasons."""
+        return trust_level(self.final)
 
     @property
     def summary(self) -> str:
@@ -126,7 +131,7 @@ def store(
         best = current
     else:
         notes += [f"final.json was {current.name}, {unlike}; it was replaced"] if current and unlike else []
-        best = with_warnings(with_nested(best, pool, builder), builder.candidates(best.recipe.by))
+        best = with_warnings(with_own_numbers(best, pool, builder), builder.candidates(best.recipe.by))
         write(ledger, best, final=True)
     path = ledger.layout.url(ledger.layout.ensemble_file(machine, FINAL))
     own = tuple(sorted((ensemble for ensemble in compared if ensemble.name in new), key=key))
@@ -259,7 +264,8 @@ def _unmarked(ensemble: Ensemble) -> Ensemble:
     """Without what an earlier comparison found: the correction of its gain, and the numbers of a final ensemble."""
     names = [protocol.name for protocol in protocols.OF_FINAL]
     own = {name: metric for name, metric in ensemble.metrics.by_protocol.items() if name not in names}
-    return _with_better_as_best(replace(ensemble, metrics=replace(ensemble.metrics, by_protocol=own)), None)
+    alone = replace(ensemble, metrics=replace(ensemble.metrics, by_protocol=own), counts=None)
+    return _with_better_as_best(alone, None)
 
 
 def _with_better_as_best(ensemble: Ensemble, better: bool | None) -> Ensemble:

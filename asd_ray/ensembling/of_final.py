@@ -7,24 +7,37 @@ from dataclasses import replace
 
 from asd_ray.ensembling.build import Builder
 from asd_ray.ensembling.config import EnsembleConfig
+from asd_ray.ensembling.counting import counts_of
 from asd_ray.ensembling.evaluation_set import EvaluationSet
 from asd_ray.ensembling.measuring import metrics_of
-from asd_ray.ensembling.protocols import NESTED, Measurement
+from asd_ray.ensembling.protocols import NESTED, Measurement, measure
 from asd_ray.ensembling.result import Ensemble
 
 
-def with_nested(final: Ensemble, compared: Sequence[Ensemble], builder: Builder) -> Ensemble:
-    """The final ensemble with the number of choosing it among the compared ones, where crossval chose it."""
-    if final.tried is None or final.tried.chosen_by != "crossval":
+def with_own_numbers(final: Ensemble, compared: Sequence[Ensemble], builder: Builder) -> Ensemble:
+    """The final ensemble with the number of choosing it among the compared ones, and with its counts of decisions."""
+    nested = _nested(final, compared, builder)
+    if nested is not None:
+        evaluation, single = builder.evaluation(final.recipe), builder.single(final.recipe)
+        final = with_measurement(final, evaluation, nested, single, builder.config)
+    name = final.headline_protocol
+    if name is None:
         return final
+    if nested is not None and name == nested.protocol:
+        of_headline = nested
+    else:
+        once = replace(builder.config, repeats=1)
+        of_headline = measure(builder.evaluation(final.recipe), final.recipe, name, once)
+    return replace(final, counts=counts_of(of_headline, builder.config, final.threshold.value))
+
+
+def _nested(final: Ensemble, compared: Sequence[Ensemble], builder: Builder) -> Measurement | None:
+    """The measurement of the choice, where crossval chose and the clips allow it."""
+    if final.tried is None or final.tried.chosen_by != "crossval":
+        return None
     recipes = [ensemble.recipe for ensemble in sorted(compared, key=lambda ensemble: ensemble.name)]
     entries = [(builder.evaluation(recipe), recipe) for recipe in recipes]
-    if not NESTED.possible(entries, builder.config):
-        return final
-    measurement = NESTED.measure(entries, builder.config)
-    return with_measurement(
-        final, builder.evaluation(final.recipe), measurement, builder.single(final.recipe), builder.config
-    )
+    return NESTED.measure(entries, builder.config) if NESTED.possible(entries, builder.config) else None
 
 
 def with_measurement(

@@ -12,6 +12,7 @@ from asd_ray.ensembling import protocols
 from asd_ray.ensembling._part import Part
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.costs import InferenceTime
+from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.ensembling.metric import Gain, Metric, Metrics
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.schema import problem
@@ -144,6 +145,7 @@ class Ensemble(Part):
     tried: Tried | None = None
     inference: InferenceTime | None = field(default=None, repr=False)  # where its time was limited
     warnings: tuple[TrustWarning, ...] | None = None  # None in files of earlier versions
+    counts: DecisionCounts | None = None  # of a final ensemble, under the protocol of its headline
     checksum: str | None = None  # set when the file is written
 
     @classmethod

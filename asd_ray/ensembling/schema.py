@@ -35,7 +35,7 @@ from asd_ray.errors import AsdRayError
 
 CHOSEN_BY = ("crossval", "oracle", "order", "user", "label_free")  # label_free in files of early versions only
 MOST = 2**53  # the largest whole number
-COUNT = Whole(1, MOST)
+COUNT, MANY = Whole(1, MOST), Whole(0, MOST)
 SHARE = Number(-1e-9, 1 + 1e-9)  # a mean of ones may be rounded
 FLOAT32 = Number(-1e39, 1e39)  # the type of stored scores
 FLOAT64 = Number(-1e300, 1e300)
@@ -124,6 +124,7 @@ ENSEMBLE = object_of(
             costs=object_of(computer=TEXT, detectors=DictOf(TIME), features=DictOf(TIME), uses=DictOf(ListOf(TEXT))),
         ),
         "warnings": ListOf(object_of(name=TEXT, sentence=TEXT, numbers=DictOf(FLOAT64))),
+        "counts": object_of(protocol=TEXT, anomalies=MANY, caught=MANY, normals=MANY, false_alarms=MANY),
         "checksum": TEXT,
     },
     format=TEXT,
@@ -218,6 +219,7 @@ def _fits_together(stored: dict[str, Any]) -> str:
         _threshold_fits(stored["threshold"])
         or _reference_fits(stored)
         or _metrics_fit(stored["metrics"])
+        or _counts_fit(stored.get("counts"))
         or _inference_fits(stored)
     )
 
@@ -245,6 +247,13 @@ def _metrics_fit(metrics: dict[str, Any]) -> str:
     if metrics and not {"oracle", "label_free"} & set(metrics):
         return "metrics lacks oracle"
     return "" if not metrics or "decisions" in metrics else "metrics lacks decisions"
+
+
+def _counts_fit(counts: dict[str, Any] | None) -> str:
+    for part, whole in (("caught", "anomalies"), ("false_alarms", "normals")):
+        if counts and counts[part] > counts[whole]:
+            return f"counts/{part} must not be more than counts/{whole}"
+    return ""
 
 
 def _inference_fits(stored: dict[str, Any]) -> str:

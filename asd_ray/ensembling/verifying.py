@@ -29,6 +29,7 @@ NOT_REBUILT = (
     "versions",
     "notes",
     "warnings",
+    "counts",
     "recipe_source",
     "tried",
     "inference",

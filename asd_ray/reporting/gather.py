@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from asd_ray._progress import progress_bar
 from asd_ray._terminal import typed
 from asd_ray.ensembling import Ensemble, protocols, stored
 from asd_ray.ensembling.ensemble_file import FINAL
@@ -17,8 +18,10 @@ from asd_ray.reporting.family import family_facts
 from asd_ray.reporting.importances import FEWEST
 from asd_ray.reporting.machine import headline_facts, how_labels_were_used, machine_facts, picked_of, shown
 from asd_ray.reporting.media import Media
+from asd_ray.reporting.overview import next_steps, verdict
 from asd_ray.reporting.provenance import provenance
 from asd_ray.reporting.published import comparison
+from asd_ray.reporting.text import detector
 
 if TYPE_CHECKING:
     from asd_ray.ensembling.mistakes import Mistakes
@@ -41,14 +44,15 @@ def gather(ledger: Ledger) -> Facts:
     not_read = [why for name, why in unreadable if name != FINAL]
     finals: dict[str, Ensemble] = {}
     machines: dict[str, Facts] = {}
-    for machine, ensembles in sorted(files.ensembles.items(), key=lambda item: item[0].lower()):
-        if FINAL not in ensembles:
-            continue
-        try:
-            machines[machine] = machine_facts(ledger, machine, ensembles)
-            finals[machine] = ensembles[FINAL]
-        except AsdRayError as error:  # the file does not fit this ledger; the other machines are reported
-            left_out.append(str(error))
+    with_final = [(name, own) for name, own in files.ensembles.items() if FINAL in own]
+    with progress_bar("measuring", things="machines") as progress:
+        for at, (machine, ensembles) in enumerate(sorted(with_final, key=lambda item: item[0].lower())):
+            progress(at, len(with_final))
+            try:
+                machines[machine] = machine_facts(ledger, machine, ensembles)
+                finals[machine] = ensembles[FINAL]
+            except AsdRayError as error:  # the file does not fit this ledger; the other machines are reported
+                left_out.append(str(error))
     if not machines:
         unusable = left_out + not_read
         why = f"; the existing ones cannot be used:\n{listing(unusable)}" if unusable else ""
@@ -65,6 +69,8 @@ def gather(ledger: Ledger) -> Facts:
         "not_read": not_read,
         "best_of_families": best_of_families(finals, machines),
         "machines": machines,
+        "verdicts": {machine: verdict(machine, own) for machine, own in machines.items()},
+        "next_steps": list(next_steps(root, machines)),
         "families": families(records),
         "published": comparison(machines, records),
         "provenance": provenance(ledger, records, machines),
@@ -79,10 +85,13 @@ def as_json(facts: Facts, media: Media | None = None) -> Facts:
             "final": shown(own["final"]),
             "mistakes": mistakes_as_json(own["mistakes"], media, name),
             "warnings": [warning.to_json() for warning in own["warnings"]],
+            "decisions": own["decisions"] and own["decisions"].to_json(),
         }
         for name, own in facts["machines"].items()
     }
-    return {**facts, "machines": machines}
+    verdicts = {name: each.to_json() for name, each in facts["verdicts"].items()}
+    steps = [{"sentence": sentence, "command": command} for sentence, command in facts["next_steps"]]
+    return {**facts, "machines": machines, "verdicts": verdicts, "next_steps": steps}
 
 
 def mistakes_as_json(found: Mistakes, media: Media | None, machine: str) -> Facts:
@@ -107,7 +116,7 @@ def summary(finals: Mapping[str, Ensemble], on_faults: Mapping[str, Facts | None
             "maximise": final.config.maximise,
             "year": final.dataset.year,
             "transductive": final.transductive,
-            "families": sorted({member.family for member in final.members}),
+            "families": sorted({detector(member.family, member.name) for member in final.members}),
             "tried": final.candidates.tried,
             "measured": bool(final.metrics),
             "not_measured": final.not_measured,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,19 @@ from asd_ray.ensembling.unmeasured import NOT_MEASURED
 from asd_ray.ledger.record import NORMAL_ONLY
 from asd_ray.ledger.units import MEANING
 from asd_ray.reporting import charts, text
+from asd_ray.reporting.clip_scores import alarms
 from asd_ray.reporting.importances import EVALUATOR
 from asd_ray.reporting.leaderboard import differing, setting_of
 from asd_ray.reporting.machine import beside_headline
 from asd_ray.reporting.media import Media
+from asd_ray.reporting.members import extremes
 from asd_ray.reporting.svg import colour
+from asd_ray.reporting.terms import Terms
 
 GENERATOR = "asd_ray report"  # marks our page, so that no other report.html is replaced
 PAGE = Path(__file__).parent / "page"
+STYLES = ("style.css", "charts.css", "words.css")
+SCRIPTS = ("script.js", "tips.js", "threshold.js")
 MOST = 200  # rows of a leaderboard on the page; its CSV has all of them
 
 
@@ -43,8 +48,12 @@ def environment() -> Environment:
         "span": lambda value, plus=False: text.span(_known(value), plus=plus),
         "percent": text.percent,
         "short": text.short,
+        "seconds": text.seconds,
         "settings": text.settings,
         "counted": text.count,
+        "scores_only": lambda parts: [
+            {label: own["scores"] for label, own in part["labels"].items()} for part in parts
+        ],
     }
     return found
 
@@ -55,10 +64,12 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
     maximised = {row["maximise"] for row in facts["summary"]["rows"]}
     forecasting = [name for name in protocols.HEADLINE if protocols.find(name).forecasts]
     of_report.globals |= {
+        "alarms": alarms,
         "charts": charts,
         "colour": colour,
         "differences": differing,
         "evaluator": EVALUATOR,
+        "extremes": extremes,
         "measures": text.MEASURES,
         "most": MOST,
         "beside_headline": beside_headline,
@@ -67,6 +78,9 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         "sentences": {protocol.name: protocol.sentence for protocol in protocols.every()},
         "generator": GENERATOR,
         "short_names": text.SHORT,
+        "detector": text.detector,
+        "term": Terms(),
+        "trained": text.trained,
         "typed": typed,
         "not_measured": NOT_MEASURED,
         "meaning": MEANING[NORMAL_ONLY],
@@ -76,8 +90,8 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         f=facts,
         media=media,
         name=facts["run"].rstrip("/").rpartition("/")[2] or facts["run"],
-        style=Markup((PAGE / "style.css").read_text()),
-        script=Markup((PAGE / "script.js").read_text()),
+        style=together(STYLES),
+        script=together(SCRIPTS),
         maximised=text.SHORT[maximised.pop()] if len(maximised) == 1 else "the maximised measure",
         better=sum(gain["better"] for gain in gains),
         gained=bool(gains),
@@ -88,6 +102,11 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         ),
         unmeasured=[row["machine"] for row in facts["summary"]["rows"] if not row["measured"]],
     )
+
+
+def together(names: Sequence[str]) -> Markup:
+    """The files of these names, one after the other."""
+    return Markup("\n".join((PAGE / name).read_text() for name in names))
 
 
 def cost_rows(facts: Mapping[str, Any]) -> list[dict[str, Any]]:

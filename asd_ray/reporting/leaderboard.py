@@ -10,6 +10,7 @@ import numpy as np
 from asd_ray.ensembling import Candidates
 from asd_ray.ledger.paper_variants import paper_variants
 from asd_ray.metrics import cells_batch, hmean
+from asd_ray.reporting.text import trained
 
 
 def leaderboard(
@@ -47,13 +48,17 @@ def leaderboard(
                 "trial": candidate["trial"],
                 "member": (candidate["trial"], candidate["variant"]) in chosen,
                 "params": candidate["params"],
+                "epochs": int(candidate["epochs"]),
             }
         )
     return {"cells": names, "rows": rows, "measured": bool(names), "on_faults": bool(on_faults)}
 
 
 def differing(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """trial -> the parameters that differ from its family's paper setting, or all if that setting was not run."""
+    """trial -> the parameters that differ from its family's paper setting, or all if that setting was not run.
+
+    The epochs are those that were trained, so they are among them if a limit cut those of the paper's setting.
+    """
     paper: dict[str, dict[str, Any]] = {}
     for row in rows:
         if row["paper"]:
@@ -62,7 +67,7 @@ def differing(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {
         row["trial"]: {
             name: value
-            for name, value in row["params"].items()
+            for name, value in trained(row["params"], row["epochs"]).items()
             if paper.get(row["family"], {}).get(name, missing) != value
         }
         for row in rows
@@ -71,7 +76,11 @@ def differing(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def setting_of(row: Mapping[str, Any]) -> str:
     """The mark of a row with its paper's setting; "" for other rows. Its other variants are not the paper's score."""
-    return ("paper's setting and score" if row["paper_score"] else "paper's setting") if row["paper"] else ""
+    if not row["paper"]:
+        return ""
+    epochs, asked = trained(row["params"], row["epochs"]).get("epochs"), row["params"].get("epochs")
+    cut = f", {epochs} epochs" if epochs != asked else ""
+    return ("paper's setting and score" if row["paper_score"] else "paper's setting") + cut
 
 
 def _judged(candidates: Candidates) -> tuple[list[str], Any, dict[str, Any]]:

@@ -10,19 +10,24 @@ import numpy as np
 from asd_ray._terminal import typed
 from asd_ray.ensembling import Candidates, Ensemble, Metric, combine, load, protocols
 from asd_ray.ensembling.cell_scorer import CellScorer
+from asd_ray.ensembling.combine import TRANSDUCTIVE
+from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.ensembling.ensemble_file import FINAL, intact
 from asd_ray.ensembling.final import rank
 from asd_ray.ensembling.mistakes import mistakes
 from asd_ray.ensembling.on_faults import FaultScores, OnFaults
-from asd_ray.ensembling.threshold import SOURCES
+from asd_ray.ensembling.standardise import Statistics
+from asd_ray.ensembling.threshold import HOW, SOURCES
 from asd_ray.ensembling.trust import warnings_of
 from asd_ray.ensembling.unmeasured import not_measured, why_unmeasured
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.schema import LABELS
+from asd_ray.reporting.clip_scores import clip_scores, quantiles
 from asd_ray.reporting.curves import histograms, roc_curves
 from asd_ray.reporting.inference import inference_facts
 from asd_ray.reporting.leaderboard import leaderboard
 from asd_ray.reporting.members import agreement, worst_clips
+from asd_ray.reporting.training_cost import training_cost
 
 if TYPE_CHECKING:
     from asd_ray.ledger import Ledger
@@ -41,6 +46,7 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
     alike, older = of_one_choice(ensembles)
     fault_scores = None if candidates.labelled and not candidates.normal_only else FaultScores.of(ledger, candidates)
     on_faults = fault_scores.values() if fault_scores else None
+    faults_found = _on_faults(fault_scores, final)
     board = leaderboard(candidates, final.config.maximise, [member.pair for member in final.members], on_faults)
     shown_clips, shown_scores, which = members.clips, scores, "test clips"
     if not len(shown_clips):
@@ -56,16 +62,23 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
         "cells": candidates.judged.cells if candidates.labelled else not_measured(candidates.clips),
         "unmeasured": "" if candidates.labelled else why_unmeasured(candidates.clips),
         "searched_on_faults": candidates.normal_only,
-        "on_faults": _on_faults(fault_scores, final),
+        "on_faults": faults_found,
         "ids": sorted(set(shown_clips["id"])),
         "leaderboard": board,
         "inference": inference_facts(alike, board["rows"]),
         "agreement": agreement(shown_scores, shown_clips),
         "histograms": histograms(shown_clips, shown_together, final.threshold.value),
         "shown_clips": which,
+        "clip_scores": clip_scores(shown_clips, shown_together),
+        "quantiles": _quantiles(members, own, final, weights),
+        "training_cost": training_cost(
+            board, final.config.maximise, [member.trial for member in final.members], _own_value(final, faults_found)
+        ),
         "roc": [],
         "worst_clips": None,
         "mistakes": mistakes(candidates, ensembles),
+        "decisions": final.counts,
+        "epochs": dict(zip(members.table["trial"], members.table["epochs"].tolist(), strict=True)),
         "counts": {},
         "notes": [*final.notes, *_file_notes(ledger, final)],
         "warnings": final.warnings if final.warnings is not None else warnings_of(final, candidates),
@@ -78,6 +91,9 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
             str(key): int(many) for key, many in (clips["id"] + "/" + clips["label"]).value_counts().items()
         }
         facts["roc"] = roc_curves(clips, together[judged.rows])
+        facts["decisions"] = final.counts or DecisionCounts.of(  # files of earlier versions have no counts
+            final.own_protocol, clips["label"], together[judged.rows] > final.threshold.value
+        )
         limits = np.percentile(own(members.normal_scores, members.normal), final.config.percentile, axis=1)
         facts["worst_clips"] = worst_clips(
             clips, together[judged.rows], final.threshold.value, scores[:, judged.rows], limits
@@ -85,6 +101,21 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
         scorer = CellScorer(clips, judged.year, final.config.maximise)
         _check_value(ledger, final, float(scorer(together[judged.rows][None])[0]))
     return facts
+
+
+def _quantiles(members: Candidates, own: Statistics, final: Ensemble, weights: Sequence[float]) -> list[float]:
+    """Percentiles of the normal clips by which the threshold was set; none where it was set by other clips."""
+    how = final.recipe.combine[0]
+    if final.threshold.how not in HOW or final.transductive or how in TRANSDUCTIVE or not len(members.normal):
+        return []
+    return quantiles(combine(own(members.normal_scores, members.normal), how, weights))
+
+
+def _own_value(final: Ensemble, on_faults: Mapping[str, Any] | None) -> float | None:
+    """The ensemble's value in the unit of the leaderboard."""
+    if oracle := final.metrics.get("oracle"):
+        return float(oracle.value)
+    return float(on_faults["value"]) if on_faults else None
 
 
 def _on_faults(scores: FaultScores | None, final: Ensemble) -> dict[str, Any] | None:
@@ -131,8 +162,11 @@ def picked_of(ensemble: Ensemble) -> int:
 
 
 def how_labels_were_used(ensemble: Ensemble) -> str:
-    """The sentence of the ensemble file, unless test labels picked the recipe of a label-free ensemble."""
+    """How labels were used for the headline; for a label-free ensemble, whether test labels picked its recipe."""
     recipes_compared = picked_of(ensemble)
+    name = ensemble.headline_protocol
+    if name and ensemble.forecasts and "label_free" not in ensemble.metrics:
+        return f"the forecast is {name}: {protocols.find(name).sentence}"
     if "label_free" not in ensemble.metrics or not ensemble.tried or not recipes_compared:
         return ensemble.labels
     by = "a user, who may have seen test labels" if ensemble.tried.chosen_by == "user" else "test labels"

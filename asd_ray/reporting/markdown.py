@@ -14,7 +14,20 @@ from asd_ray.ledger.units import MEANING
 from asd_ray.reporting.leaderboard import differing, setting_of
 from asd_ray.reporting.machine import beside_headline
 from asd_ray.reporting.media import Media
-from asd_ray.reporting.text import DASH, MEASURES, SHORT, count, number, percent, settings, short, signed, span
+from asd_ray.reporting.overview import cost, detectors
+from asd_ray.reporting.text import (
+    DASH,
+    MEASURES,
+    SHORT,
+    count,
+    detector,
+    number,
+    percent,
+    settings,
+    short,
+    signed,
+    span,
+)
 
 BEST = 10  # candidates shown per machine
 
@@ -24,7 +37,8 @@ def markdown(facts: Mapping[str, Any], media: Media | None = None) -> str:
 
 
 def _lines(facts: Mapping[str, Any], media: Media | None) -> Iterator[str]:
-    yield f"# Report of {plain(facts['run'])}"
+    yield f"# Report of {plain(facts['run'])}\n"
+    yield from (f"- {plain(each.sentence)}." for each in facts["verdicts"].values())
     yield f"\n{plain(facts['labels'])}\n"
     yield from _summary(facts["summary"])
     if facts["summary"]["apart"]:
@@ -81,6 +95,7 @@ def _row(machine: str, recipe: str, members: str, row: Mapping[str, Any], maximi
 def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
     final: Ensemble = facts["final"]
     yield f"\n## {plain(machine)}: {plain(final.name)}\n"
+    yield f"{plain(detectors(final))}. Cost: {plain(cost(final)) or 'not measured'}.\n"
     tried = count(final.candidates.tried, "candidate")
     yield f"{tried} tried, {MEASURES[final.config.maximise]}; {plain(facts['labels'])}.\n"
     yield from (f"- {short(member.weight)} × {plain(member.name)} {plain(member.variant)}" for member in final.members)
@@ -145,7 +160,7 @@ def _on_faults(facts: Mapping[str, Any]) -> Iterator[str]:
     """The values on injected faults by kind, where there are any."""
     if not (found := facts["on_faults"]):
         return
-    members = [f"{member.family} {member.variant}" for member in facts["final"].members]
+    members = [f"{detector(member.family, member.name)} {member.variant}" for member in facts["final"].members]
     yield "\n### Injected faults\n"
     yield f"AUC between held-out normal clips and the same clips with a fault; the value is {MEANING[NORMAL_ONLY]}.\n"
     rows = [[kind, *(number(value, 3) for value in aucs)] for kind, aucs in found["aucs"].items()]

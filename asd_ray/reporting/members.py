@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,19 @@ def agreement(scores: Floats, clips: pd.DataFrame) -> list[list[float | None]]:
     known = np.isfinite(of_ids)  # an id with one clip has no order, and is left out of the mean
     mean = np.where(known, of_ids, 0.0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
     return [[None if np.isnan(value) else float(value) for value in row] for row in mean]
+
+
+def extremes(table: Sequence[Sequence[float | None]]) -> dict[str, tuple[int, int, float]]:
+    """The two members that agree most, and the two that agree least, counted from 1; {} if there is one pair only."""
+    pairs = [
+        (value, one + 1, other + 1)
+        for one, row in enumerate(table)
+        for other, value in enumerate(row)
+        if one < other and value is not None
+    ]
+    if len(pairs) < 2:
+        return {}
+    return {name: (one, other, value) for name, (value, one, other) in (("most", max(pairs)), ("least", min(pairs)))}
 
 
 def worst_clips(

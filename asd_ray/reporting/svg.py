@@ -1,6 +1,7 @@
 """Small charts as SVG: a plot with two axes, drawn at the size of a phone's screen. Colours come from CSS.
 
-A screen reader reads the chart's title; a tooltip of each point shows its values.
+A screen reader reads the chart's title. A mark's tip is its <title>, or a line of `data-tips` for each point of a path;
+page/tips.js shows them to the mouse, to a finger and to the arrow keys.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ COLOURS = 8  # further series have the same colours, dashed
 
 @dataclass(frozen=True)
 class Axis:
-    """A scale from `low` to `high`; `names` replace the numbers 0, 1, 2 …, and `whole` allows whole ticks only."""
+    """A scale from `low` to `high`; `names` replace the numbers 0, 1, 2 …, and `whole` allows whole ticks only.
+
+    Where `inner` is given, ticks lie in this part alone.
+    """
 
     low: float
     high: float
@@ -29,6 +33,7 @@ class Axis:
     log: bool = False
     names: tuple[str, ...] = ()
     whole: bool = False
+    inner: tuple[float, float] | None = None
 
     def share(self, value: float) -> float:
         """0 at the low end, 1 at the high end."""
@@ -40,7 +45,9 @@ class Axis:
         if self.names:
             return [(float(at), name) for at, name in enumerate(self.names)]
         powers = self._powers(most) if self.log else []
-        return [(value, figure(value)) for value in (powers if len(powers) > 1 else self._steps(most))]
+        low, high = self.inner or (self.low, self.high)
+        values = powers if len(powers) > 1 else self._steps(most)
+        return [(value, figure(value)) for value in values if low <= value <= high or not self.inner]
 
     def _steps(self, most: int) -> list[float]:
         rough = (self.high - self.low) / max(1, most - 1)
@@ -104,6 +111,12 @@ class Plot:
     def line(self, xs: Sequence[float], ys: Sequence[float], kind: str, tip: str = "") -> None:
         self._add(_tipped("path", f'class="line {kind}" d="{self._path(xs, ys)}"', tip))
 
+    def points(self, xs: Sequence[float], ys: Sequence[float], kind: str, tips: Sequence[str]) -> None:
+        """Many dots as one path, with one tip each. Dots beyond the axes are drawn at their ends."""
+        places = "".join(f"M{_n(self.at_x(x))} {_n(self._clamped(y))}h0" for x, y in zip(xs, ys, strict=True))
+        lines = "&#10;".join(as_text(tip) for tip in tips)  # a line break of a name is a code by now
+        self._add(f'<path class="points {kind}" d="{places}" data-tips="{lines}"/>')
+
     def steps(self, xs: Sequence[float], ys: Sequence[float], kind: str) -> None:
         """A line that keeps its height until the next point."""
         path = [f"M{_n(self.at_x(xs[0]))} {_n(self.at_y(ys[0]))}"]
@@ -127,6 +140,34 @@ class Plot:
         """A vertical line at a value of x."""
         self._add(f'<path class="line {kind}" d="M{_n(self.at_x(value))} {TOP}V{self.height - BOTTOM}"/>')
 
+    def threshold(self, value: float, *, upright: bool = True) -> None:
+        """A line at a score that the page can move along the x axis, or along the y axis if it is not upright."""
+        scale, right = self.x if upright else self.y, self.width - RIGHT
+        at = self.at_x if upright else self.at_y
+        ends = " ".join(_n(each) for each in (at(scale.low), at(scale.high)))
+        path = f"M0 {TOP}V{self.height - BOTTOM}" if upright else f"M{self.left} 0H{right}"
+        place = _n(min(max(at(value), min(at(scale.low), at(scale.high))), max(at(scale.low), at(scale.high))))
+        where = f"translate({place} 0)" if upright else f"translate(0 {place})"
+        data = f'data-limit="{"x" if upright else "y"} {scale.low!r} {scale.high!r} {ends}"'
+        self._add(f'<path class="line threshold" d="{path}" transform="{where}" {data}/>')
+
+    def area(self, low: float, high: float, tip: str) -> None:
+        """A stretch of the x axis that only has a tip."""
+        left, right = self.at_x(low), self.at_x(high)
+        size = f'width="{_n(right - left)}" height="{_n(self.height - BOTTOM - TOP)}"'
+        self._add(_tipped("rect", f'class="area" x="{_n(left)}" y="{TOP}" {size}', tip))
+
+    def box(self, percentiles: Sequence[float], y: float, kind: str, tip: str, *, high: float) -> None:
+        """A box plot along the x axis, `high` pixels high: whiskers, quartiles and the median."""
+        low, first, middle, third, top = (self.at_x(min(max(each, self.x.low), self.x.high)) for each in percentiles)
+        at, half = self.at_y(y), high / 2
+        self._add(f'<path class="box {kind}" d="M{_n(low)} {_n(at)}H{_n(first)}M{_n(third)} {_n(at)}H{_n(top)}"/>')
+        size = f'x="{_n(first)}" y="{_n(at - half)}" width="{_n(max(1, third - first))}" height="{_n(high)}"'
+        self._add(f'<rect class="box {kind}" {size}/>')
+        self._add(f'<path class="box median {kind}" d="M{_n(middle)} {_n(at - half)}v{_n(high)}"/>')
+        reach = f'x="{_n(low)}" y="{_n(at - half)}" width="{_n(max(4, top - low))}" height="{_n(high)}"'
+        self._add(_tipped("rect", f'class="area" {reach}', tip))
+
     def dot(self, x: float, y: float, kind: str, tip: str = "", radius: float = 3) -> None:
         where = f'cx="{_n(self.at_x(x))}" cy="{_n(self.at_y(y))}" r="{_n(radius)}"'
         self._add(_tipped("circle", f'class="dot {kind}" {where}', tip))
@@ -142,6 +183,9 @@ class Plot:
 
     def svg(self) -> Markup:
         return drawing(self.width, self.height, self.title, "".join(self._parts))
+
+    def _clamped(self, y: float) -> float:
+        return self.at_y(min(max(y, self.y.low), self.y.high))
 
     def _path(self, xs: Sequence[float], ys: Sequence[float]) -> str:
         points = [f"{_n(self.at_x(x))} {_n(self.at_y(y))}" for x, y in zip(xs, ys, strict=True)]

@@ -9,6 +9,7 @@ from typing import Any
 DASH = "–"
 MEASURES = {"hmean": "harmonic mean of the AUC and pAUC cells", "auc": "harmonic mean of the AUC cells",
             "pauc": "harmonic mean of the pAUC cells"}  # fmt: skip
+IMPORT = "import"  # the family of imported systems
 SHORT = {"auc": "AUC", "pauc": "pAUC", "hmean": "hmean"}
 
 
@@ -42,6 +43,18 @@ def seconds(value: float | None) -> str:
 def short(value: Any) -> str:
     """A parameter's value."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def trained(params: Mapping[str, Any], epochs: int | None) -> dict[str, Any]:
+    """The parameters with the epochs that a trial really trained: its number of epochs is often limited."""
+    asked = params.get("epochs")
+    fewer = isinstance(asked, int) and epochs is not None and 0 < epochs < asked
+    return {**params, "epochs": f"{epochs} of {asked}"} if fewer else dict(params)
+
+
+def detector(family: str, name: str) -> str:
+    """What people call a detector: its family, or the name of an imported system, which all have one family."""
+    return name if family == IMPORT else family
 
 
 def settings(params: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,8 @@ HEAD = 4096  # bytes at the start or the end of a file that contain its mark
 MARKS = {  # the files that mark a folder as one of our reports, and what they contain
     "report.html": (f'<meta name="generator" content="{GENERATOR}">', "<footer>Written by asd-ray report from "),
     "report.json": ('{"format":"asd_ray-report/',),
+    "comparison.html": (f'<meta name="generator" content="{GENERATOR}">',),
+    "comparison.json": ('{"format":"asd_ray-comparison/',),
 }
 
 
@@ -90,8 +92,12 @@ def check_replaceable(facts: Facts, layout: RunLayout, folder: str) -> None:
 
 def write(facts: Facts, layout: RunLayout, folder: str, media: Media | None = None) -> list[str]:
     """Write to a folder on the disk, or on the S3, of `layout`; returns the paths, the page first."""
+    return write_texts({layout.report_file(folder, name): text for name, text in contents(facts, media)}, layout)
+
+
+def write_texts(texts: Mapping[str, str], layout: RunLayout) -> list[str]:
+    """Write path -> text, completely or not at all; returns the paths. Foreign files are never replaced."""
     files = open_files(layout, CURE)
-    texts = {layout.report_file(folder, name): text for name, text in contents(facts, media)}
     _refuse_foreign(files, list(texts))
     for path, text in texts.items():  # all of them exist before the first is written
         files.put(path, text.encode("utf-8", "backslashreplace"))

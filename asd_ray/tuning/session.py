@@ -96,7 +96,7 @@ class Session:
         with nullcontext(ray) if ray else SharedRay(self.runtime) as joined:
             cluster, dashboard = None, ""
             if not self.runtime.serial:
-                dashboard = joined.join()
+                dashboard = joined.join(console.line)
                 from asd_ray.tuning.on_ray.cluster import Cluster
 
                 cluster = Cluster(self.runtime.address)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from asd_ray.tuning.config import Runtime
+from asd_ray.tuning.config import LOCAL, Runtime
 from asd_ray.tuning.ray_settings import import_ray
 
 
@@ -30,10 +31,11 @@ class SharedRay:
         self._dashboard = None
         self._stack.close()
 
-    def join(self) -> str:
-        """Join the Ray unless that is done. Returns the dashboard's address, or ""."""
+    def join(self, say: Callable[[str], None]) -> str:
+        """Join the Ray unless that is done, and say so first. Returns the dashboard's address, or ""."""
         if self._dashboard is None:
             runtime = self._runtime
+            say("starting Ray …" if runtime.address == LOCAL else f"joining Ray at {runtime.address} …")
             import_ray(runtime.address)
             from asd_ray.tuning.on_ray.cluster import ray_at
 

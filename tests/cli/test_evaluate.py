@@ -125,6 +125,17 @@ def golden(year: int, system: str, *options: str) -> list[str]:
     return ["--year", str(year), "--truth", str(folder / "ground_truth"), "--submission", submission, *options]
 
 
+def test_precision_recall_and_f1_are_in_the_wide_table(capsys):
+    words = golden(2023, "synthetic_B")
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "also measured, see --wide: precision, recall, F1\n" in shown
+    assert main([*words, "--wide"]) == 0
+    wide = capsys.readouterr().out
+    assert "also measured" not in wide
+    assert {"precision", "recall", "F1"} <= set(wide.split())
+
+
 @pytest.mark.parametrize(("option", "field"), [("--bug-compatible", "value"), ("--json", "corrected")])
 def test_official_score_and_interval_of_2023_are_the_evaluators(capsys, option, field):
     options = golden(2023, "synthetic_B", "--json", option)

@@ -89,7 +89,8 @@ def test_show_finds_a_trial_by_name_or_hash(
         assert main(["show", str(run), text]) == 0
         out = capsys.readouterr().out
         assert wanted.trial in out
-        assert '"lr": 0.004' in out
+        assert "\n  lr  " in out
+        assert " 0.004 " in out
         assert "mahala" in out
     assert main(["show", str(run), wanted.name, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["number"] == 3

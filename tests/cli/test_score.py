@@ -47,10 +47,13 @@ def test_a_table_for_people(small: SmallRun, capsys: pytest.CaptureFixture[str])
     assert score([str(small.folder), *map(str, small.clips)]) == 0
     out = capsys.readouterr()
     lines = out.out.splitlines()
-    assert lines[0].split() == ["score", "threshold", "lower", "decision", "id", "file"]
-    assert len(lines) == 1 + len(small.clips) + 1
-    assert {line.split()[4] for line in lines[1:-1]} == {"normal", "anomaly"}
-    assert {line.split()[5] for line in lines[1:-1]} == {"00", "01"}, "ids come from the names"
+    assert lines[0].startswith(f"anomaly: a score above {small.load().threshold:.4f}; ")
+    assert lines[1].split() == ["score", "lower", "decision", "file"]
+    assert len(lines) == 2 + len(small.clips) + 1
+    assert {line.split()[3] for line in lines[2:-1]} == {"normal", "anomaly"}
+    assert score([str(small.folder), *map(str, small.clips), "--wide"]) == 0
+    wide = capsys.readouterr().out.splitlines()
+    assert {line.split()[4] for line in wide[2:-1]} == {"00", "01"}, "ids come from the names"
     assert lines[-1].startswith(f"next: asd-ray explain {small.folder} ")
     assert out.err == ""
 

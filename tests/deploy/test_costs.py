@@ -18,6 +18,7 @@ from asd_ray.ensembling.verifying import Verification
 from asd_ray.errors import AsdRayError
 from asd_ray.families.family import family
 from tests.deploy.conftest import SmallRun
+from tests.tables import rows_below
 
 
 @pytest.fixture
@@ -126,13 +127,12 @@ def test_the_command_shows_the_time_of_each_ensemble(
     assert main(["fan", "--run", root, "--infer-limit", "60s"]) == 0
     printed = capsys.readouterr().out
     stored = copy.ensembles("fan")["fan"]
-    lines = printed.splitlines()
-    assert next(line for line in lines if line.startswith("┃ recipe")).split()[-2] == "ms"
+    assert next(line for line in printed.splitlines() if line.startswith("recipe ")).split()[-1] == "ms"
     for name in ("best_single", "top_k.mean"):
-        [row] = [line for line in lines if line.startswith(f"│ {name} ")]
+        [row] = [row for row in rows_below(printed, "recipe") if row[0] == name]
         inference = stored[name].inference
         assert inference is not None
-        assert row.split("│")[-2].strip() == f"{1000 * inference.seconds:.1f}"
+        assert row[-1] == f"{1000 * inference.seconds:.1f}"
     assert "ms: the whole ensemble for 10 s of sound, in one thread of " in printed
     assert "× fan-idnn-0000" in printed
     assert " ms alone" in printed

@@ -13,6 +13,7 @@ import pytest
 
 from asd_ray.ensembling import EnsembleConfig, Recipe, choose, load, verify
 from asd_ray.ensembling.candidates import Candidates
+from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.ensembling.evaluation_set import EvaluationSet
 from asd_ray.ensembling.final import mark_best, rank
 from asd_ray.ensembling.protocols import measure
@@ -145,6 +146,8 @@ def test_a_ledger_with_unseen_clips_has_the_number_first(tmp_path: Path) -> None
         replace(candidates, clips=clips, scores=by_hand[None].astype(np.float32)), Standardiser("none")
     )
     assert final.metrics["unseen"].value == pytest.approx(float(evaluation.scorer(by_hand[None])[0]))
+    alarms = by_hand > final.threshold.value
+    assert final.counts == DecisionCounts.of("unseen", clips["label"], alarms)  # decided by the ensemble itself
 
 
 def test_a_candidate_without_unseen_scores_is_a_note(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,13 @@ from PIL import Image
 
 from asd_ray._listening import ogg
 from asd_ray.ensemble import main as ensemble
-from asd_ray.ledger import Ledger, Settings, TrialRecord, long_scores, trial_hash
+from asd_ray.ledger import Ledger, RunLayout, Settings, TrialRecord, long_scores, trial_hash
+from asd_ray.reporting import gather, write
 from asd_ray.reporting.media import ClipMedia, Media
 
 EVIL = "</script><script>alert('x')</script><b>&\"'"
 FINGERPRINT = "0123456789abcdef"
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def clips(machine: str = "fan", *, per_cell: int = 12, label_of_test: str | None = None) -> pd.DataFrame:
@@ -162,3 +167,27 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     choose(run, "best_single", "best_per_family", "greedy", "label_free")
     fill(ledger, "valve", trials=2)
     return run
+
+
+@pytest.fixture(scope="session")
+def report(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of `filled`, with sounds and pictures."""
+    folder = tmp_path_factory.mktemp("report")
+    facts = gather(Ledger(filled))
+    write(facts, RunLayout(folder), str(folder), media_of(facts))
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+    )
+    if not CHROMIUM:
+        pytest.skip("no chromium on the PATH: apt-get install chromium")
+    with playwright.sync_playwright() as found:
+        result = found.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"]
+        )  # root has none, as in a container
+        yield result
+        result.close()

@@ -61,7 +61,7 @@ def test_histograms_are_shares_of_each_label_by_id_and_domain() -> None:
     for panel in result["panels"]:
         assert set(panel["labels"]) == {"normal", "anomaly"}
         for part in panel["labels"].values():
-            assert sum(part["shares"]) == pytest.approx(1, abs=1e-3)
+            assert sum(part["shares"]) + part["below"] + part["above"] == pytest.approx(1, abs=1e-3)
     assert sum(part["clips"] for panel in result["panels"] for part in panel["labels"].values()) == 60
 
 
@@ -70,6 +70,20 @@ def test_scores_far_out_do_not_squeeze_the_axis() -> None:
     result = histograms(frame(600), scores, 0.0)
     assert result["edges"][-1] < 100
     assert sum(part["clips"] for panel in result["panels"] for part in panel["labels"].values()) == 600
+
+
+def test_normal_clips_are_spread_over_several_bars_where_anomalies_score_far_higher() -> None:
+    clips = frame(400)
+    anomaly = (clips["label"] == "anomaly").to_numpy()
+    draw = np.random.default_rng(0)
+    scores = np.where(anomaly, draw.normal(80, 30, 400), draw.normal(size=400))
+    result = histograms(clips, scores, 1.3)
+    for panel in result["panels"]:
+        normal, loud = panel["labels"]["normal"], panel["labels"]["anomaly"]
+        assert sum(share > 0 for share in normal["shares"]) >= 6
+        assert loud["above"] > 0.9
+        assert normal["above"] < 0.1
+    assert result["beyond"]["above"]
 
 
 def test_equal_scores_have_an_axis_too() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asd_ray.reporting.members import WORST, agreement, worst_clips
+from asd_ray.reporting.members import WORST, agreement, extremes, worst_clips
 
 
 def frame(labels: list[str]) -> pd.DataFrame:
@@ -31,6 +31,12 @@ def test_an_id_with_one_clip_says_nothing_and_takes_nothing_away() -> None:
     clips = pd.DataFrame({"id": ["00"] * 4 + ["01"]})
     result = agreement(np.stack([np.arange(5.0), np.arange(5.0) ** 2]), clips)
     assert np.allclose(np.array(result, float), 1)
+
+
+def test_the_most_and_the_least_alike_members_are_named() -> None:
+    table = [[1.0, 0.9, -0.2], [0.9, 1.0, None], [-0.2, None, 1.0]]
+    assert extremes(table) == {"most": (1, 2, 0.9), "least": (1, 3, -0.2)}
+    assert extremes([[1.0, 0.9], [0.9, 1.0]]) == {}  # one pair is neither
 
 
 def test_clips_that_most_members_get_wrong_come_first() -> None:

@@ -55,10 +55,15 @@ def test_a_plot_is_well_formed_whatever_words_it_is_given() -> None:
     plot.cross(0.5, 0.5, "s0", evil)
     plot.text(0.5, 0.5, evil)
     plot.bars((0, 0.5, 1), (0.2, 0.4), "normal")
+    plot.points((0, 0.5), (0.2, 9), "normal", (f"{evil}\n", evil))
+    plot.area(0, 0.5, evil)
+    plot.box((0, 0.2, 0.3, 0.4, 9), 0.5, "normal", evil, high=10)
     plot.band(0, 0.1, "region")
     root = ET.fromstring(plot.svg())
     assert root.attrib["aria-label"] == evil
-    assert [each.text for each in root.iter("title")] == [evil] * 3
+    assert [each.text for each in root.iter("title")] == [evil] * 5
+    (tips,) = (each.attrib["data-tips"] for each in root if "data-tips" in each.attrib)
+    assert tips == f"{evil}\\n\n{evil}"  # a line break in a name is shown as its code
     assert not list(root.iter("script"))
 
 
@@ -66,6 +71,17 @@ def test_points_lie_inside_the_frame() -> None:
     plot = Plot(Axis(0, 1, "x"), Axis(0, 1, "y"), title="t")
     assert plot.left == plot.at_x(0) < plot.at_x(1) <= plot.width
     assert 0 <= plot.at_y(1) < plot.at_y(0) < plot.height
+
+
+def test_values_beyond_the_axes_are_drawn_at_their_ends() -> None:
+    plot = Plot(Axis(0, 1), Axis(0, 1), title="t")
+    plot.points((0.5, 0.5), (-9, 9), "normal", ("low", "high"))
+    plot.threshold(9.0)
+    plot.threshold(-9.0, upright=False)
+    points, upright, flat = list(ET.fromstring(plot.svg()))[-3:]
+    assert points.attrib["d"] == f"M{plot.at_x(0.5):g} {plot.at_y(0):g}h0M{plot.at_x(0.5):g} {plot.at_y(1):g}h0"
+    assert upright.attrib["transform"] == f"translate({plot.at_x(1):g} 0)"
+    assert flat.attrib["transform"] == f"translate(0 {plot.at_y(0):g})"
 
 
 def test_long_labels_move_the_frame() -> None:

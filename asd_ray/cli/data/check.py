@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from asd_ray._progress import progress_bar
 from asd_ray._terminal import say, say_json
@@ -23,6 +23,8 @@ EXAMPLES = (
     "asd-ray data check recordings/ --headers        # quick: read only the headers",
     "asd-ray data check s3://bucket/dcase2023t2      # each file is downloaded once, into the cache",
 )
+WORDS = ("machine", "id", "domain")  # columns
+FORMATS = {"seconds": "s", "Hz": "Hz", "ch": "channel"}  # columns with their units
 OPTIONAL_COLUMNS = ("test unlabelled", "supplemental")  # left out of the table if no clip is in them
 
 
@@ -84,17 +86,19 @@ def _print_report(report: CheckReport, args: argparse.Namespace) -> None:
 
 
 def _print_cells(cells: Sequence[CellSummary]) -> None:
-    from rich.table import Table
-
-    from asd_ray._console import console
+    """One row per machine, id and domain. What is the same in all rows stands below, so that the table is narrow."""
+    from asd_ray._console import PlainTable, console, numbers, several_lines, words
 
     rows = [cell.to_row() for cell in cells]
-    names = list(rows[0]) if rows else []
-    columns = [name for name in names if name not in OPTIONAL_COLUMNS or any(row[name] for row in rows)]
-    shown = Table()
-    for name in columns:
-        justify: Literal["left", "right"] = "right" if isinstance(rows[0][name], int) else "left"
-        shown.add_column(name, justify=justify, no_wrap=name in ("machine", "id", "domain", "Hz"))
+    if not rows:
+        return
+    alike = {name: rows[0][name] for name in FORMATS if len({row[name] for row in rows}) == 1}
+    names = [name for name in rows[0] if name not in OPTIONAL_COLUMNS or any(row[name] for row in rows)]
+    names = [name for name in names if name not in alike]
+    shown = PlainTable(*(words(name) if name in WORDS else numbers(several_lines(*name.split())) for name in names))
     for row in rows:
-        shown.add_row(*(str(row[name]) for name in columns))
+        shown.add_row(*(str(row[name]) for name in names))
     console().print(shown)
+    if alike:
+        texts = (f"{value} {FORMATS[name]}{'s' * (name == 'ch' and value != '1')}" for name, value in alike.items())
+        say(f"every clip: {', '.join(texts)}")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "asd-ray ledger ls runs/fan --sort objective --limit 10",
+    "asd-ray ledger ls runs/fan --sort seconds --wide",
     "asd-ray ledger ls runs/fan --status failed --json",
 )
 
@@ -26,6 +27,7 @@ def add_ls(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     filters(command)
     command.add_argument("--sort", choices=("number", "objective", "seconds", "created"), default="number")
     command.add_argument("--limit", type=int, default=50, help="rows to print, 0 for all (default %(default)s)")
+    command.add_argument("--wide", action="store_true", help="also print families, hashes, epochs and dates")
     command.add_argument("--json", action="store_true", help="print all records as a JSON array")
     command.set_defaults(act=_ls)
 
@@ -41,29 +43,32 @@ def _ls(args: argparse.Namespace) -> int:
     if args.json:
         say("[" + ",\n ".join(record.to_json() for record in records) + "]", lines=True)
     else:
-        _print_records(records, args.limit)
+        _print_records(records, args.limit, args.wide)
         if records:
             say_next("ledger", "show", args.run, *_words_for(records[0], records))
     return 0
 
 
-def _print_records(records: Sequence[TrialRecord], limit: int) -> None:
-    from rich.table import Table
-
-    from asd_ray._console import console
+def _print_records(records: Sequence[TrialRecord], limit: int, wide: bool) -> None:
+    """The table fits 80 columns unless it is `wide`. Most names begin with the machine, which then has no column."""
+    from asd_ray._console import PlainTable, console, numbers, words
     from asd_ray.ledger.record import NORMAL_ONLY
     from asd_ray.ledger.units import MEANING
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("machine", "family", "name", "trial", "status", "variant"):
-        table.add_column(name, no_wrap=True)
-    for name in ("objective", "epochs", "seconds"):
-        table.add_column(name, justify="right", no_wrap=True)
     shown = records[:limit] if limit else records
+    with_machine = wide or any(not record.name.startswith(f"{record.machine}-") for record in shown)
+    table = PlainTable(
+        *([words("machine")] if with_machine else []),
+        *(words("name"), words("status"), words("variant"), numbers("objective"), numbers("seconds")),
+        *([numbers("epochs"), words("family"), words("trial"), words("created")] if wide else []),
+        wide=wide,
+    )
     for record in shown:
+        more = (str(record.epochs or ""), record.family, record.trial, record.created[:16].replace("T", " "))
         table.add_row(
-            *(record.machine, record.family, record.name, record.trial, record.status, record.variant),
-            *(_objective(record), str(record.epochs or ""), _number(record.seconds, 1)),
+            *([record.machine] if with_machine else []),
+            *(record.name, record.status, record.variant, _objective(record), _number(record.seconds, 1)),
+            *(more if wide else []),
         )
     console().print(table)
     if len(shown) < len(records):

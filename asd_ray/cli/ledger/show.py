@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
+from asd_ray._numbers import aligned, short
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import subparser
 from asd_ray.cli._next import say_next
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from asd_ray.ledger.inspecting import ScoreSummary
     from asd_ray.ledger.record import TrialRecord
 
+UNITS = {"seconds": ("time", "s"), "peak_memory_mb": ("peak memory", "MB")}  # field -> its name and unit for people
 EXAMPLES = (
     "asd-ray ledger show runs/fan fan-autoencoder-0007",
     "asd-ray ledger show runs/fan t3f9 --machine fan --json",
@@ -50,29 +51,50 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _print_trial(record: TrialRecord, summaries: Sequence[ScoreSummary]) -> None:
-    from rich.table import Table
-
-    from asd_ray._console import console
-    from asd_ray.ledger.units import MEANING, objective_of
+    from asd_ray._console import PlainTable, console, numbers, words
 
     screen = console()
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in record.to_dict().items():
-        if value not in ("", None, {}):
-            text = json.dumps(value) if isinstance(value, dict) else str(value)
-            facts.add_row(name, f"{text} ({MEANING[objective_of(record)]})" if name == "objective" else text)
+    facts = PlainTable(words(), words())
+    facts.show_header = False
+    for name, text in _facts(record):
+        facts.add_row(name, text)
     screen.print(facts)
     if not summaries:
         say("\nno scores", lines=True)
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("split", "variant"):
-        table.add_column(name, no_wrap=True)
-    for name in ("clips", "normal", "anomaly", "unknown", "lowest", "median", "highest"):
-        table.add_column(name, justify="right")
+    some_unknown = any(summary.unknown for summary in summaries)
+    counts = ["clips", "normal", "anomaly", *["unknown"] * some_unknown]
+    table = PlainTable(words("split"), words("variant"), *map(numbers, [*counts, "lowest", "median", "highest"]))
     for summary in summaries:
-        counts = (summary.clips, summary.normal, summary.anomaly, summary.unknown)
-        scores = (summary.lowest, summary.median, summary.highest)
-        table.add_row(summary.split, summary.variant, *map(str, counts), *(f"{score:.6g}" for score in scores))
+        scores = aligned([summary.lowest, summary.median, summary.highest])
+        table.add_row(summary.split, summary.variant, *(str(getattr(summary, name)) for name in counts), *scores)
     screen.print()
     screen.print(table)
+
+
+def _facts(record: TrialRecord) -> Iterator[tuple[str, str]]:
+    """Names and values for people: single values first, then the groups, each with its name as a headline."""
+    from asd_ray.ledger.units import MEANING, objective_of
+
+    stored = {name: value for name, value in record.to_dict().items() if value not in ("", None, {})}
+    groups = {name: value for name, value in stored.items() if isinstance(value, dict)}
+    for name, value in stored.items():
+        if name in UNITS:
+            yield UNITS[name][0], f"{value:.1f} {UNITS[name][1]}"
+        elif name == "objective":
+            yield name, f"{value:.4f} ({MEANING[objective_of(record)]})"
+        elif name not in groups:
+            yield name, _text(value)
+    for name, values in groups.items():
+        yield name, ""
+        for key, value in values.items():
+            if value != "":
+                yield f"  {'epoch ' * (name == 'intermediate')}{key}", _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return short(value) if isinstance(value, int | float) else "none" if value is None else str(value)

@@ -13,7 +13,7 @@ import os
 import typing
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,16 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class MeasuredPart:
+    """Members that were chosen by a recipe, and the labelled clips that they are measured on."""
+
+    evaluation: EvaluationSet
+    recipe: Recipe
+    selection: Selection
+    clips: Mask
+
+
+@dataclass(frozen=True)
 class Measurement:
     """Scores of the labelled clips, one row per repeat, and their value: the mean over repeats."""
 
@@ -40,6 +50,7 @@ class Measurement:
     cells: dict[str, float]
     selections: tuple[Selection, ...]  # one per part
     scorer: CellScorer  # of the measured clips
+    parts: tuple[MeasuredPart, ...] = ()  # of the first repeat, where the evaluation set has the measured clips
 
     @property
     def value(self) -> float:
@@ -117,7 +128,9 @@ def _measurement(
     for row, repeat in zip(scores, parts, strict=True):
         for clips, selection in repeat:
             row[clips] = ensemble_scores(evaluation, recipe, selection, clips, rescaled=len(repeat) > 1)
-    return measurement_of(protocol, scores, evaluation.scorer, [s for repeat in parts for _, s in repeat])
+    measurement = measurement_of(protocol, scores, evaluation.scorer, [s for repeat in parts for _, s in repeat])
+    first = tuple(MeasuredPart(evaluation, recipe, selection, clips) for clips, selection in parts[0])
+    return replace(measurement, parts=first)
 
 
 def measurement_of(protocol: str, scores: Floats, scorer: CellScorer, selections: Sequence[Selection]) -> Measurement:

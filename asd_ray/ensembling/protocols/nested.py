@@ -23,7 +23,14 @@ import numpy as np
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.evaluation_set import EvaluationSet, Mask, ensemble_scores
 from asd_ray.ensembling.greedy import Selection
-from asd_ray.ensembling.protocols._base import Floats, Measurement, measure_whole, measurement_of, select_without
+from asd_ray.ensembling.protocols._base import (
+    Floats,
+    MeasuredPart,
+    Measurement,
+    measure_whole,
+    measurement_of,
+    select_without,
+)
 from asd_ray.ensembling.protocols.crossval import CrossVal, fewest_clips, folds_of
 from asd_ray.ensembling.recipe import Recipe, Slot
 from asd_ray.ensembling.slots import Rows, best_of_each, slot_rows
@@ -62,13 +69,14 @@ class Nested:
         folds = [list(folds_of(scorer, config.folds, config.seed + repeat)) for repeat in range(repeats)]
         with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
             chosen = iter(list(pool.map(lambda fold: _choose(entries, whole, fold, config), sum(folds, []))))
-        scores, selections = np.empty((repeats, len(scorer.clips))), []
+        scores, chosen_of = np.empty((repeats, len(scorer.clips))), list[MeasuredPart]()
         for row, parts in zip(scores, folds, strict=True):
             for part in parts:
                 (evaluation, recipe), selection = next(chosen)
                 row[part] = ensemble_scores(evaluation, recipe, selection, part, rescaled=True)
-                selections.append(selection)
-        return measurement_of(self.name, scores, scorer, selections)
+                chosen_of.append(MeasuredPart(evaluation, recipe, selection, part))
+        measurement = measurement_of(self.name, scores, scorer, [each.selection for each in chosen_of])
+        return replace(measurement, parts=tuple(chosen_of[: len(folds[0])]))
 
 
 def _choose(

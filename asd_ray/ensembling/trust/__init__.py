@@ -1,4 +1,4 @@
-"""What limits the trust in an ensemble's numbers and decisions: one rule per file, and the table of them all.
+"""What limits the trust in an ensemble's numbers and decisions: one rule per file, their table, and the level.
 
 The rules look at the ensemble and at its members' scores, or at all candidates. None of them stops anything: the
 sentences are stored in the ensemble file and stand in the terminal, in the report and in a bundle's model card.
@@ -19,9 +19,18 @@ from asd_ray.ensembling.trust import (
     few_clips,
     threshold_source,
 )
+from asd_ray.ensembling.trust.level import TrustLevel, trust_level
 from asd_ray.ensembling.trust_warning import TrustWarning
 
-__all__ = ["RULES", "RULES_OF_CHOICE", "TrustWarning", "warnings_of", "with_warnings"]
+__all__ = [
+    "RULES",
+    "RULES_OF_CHOICE",
+    "TrustLevel",
+    "TrustWarning",
+    "trust_level",
+    "warnings_of",
+    "with_warnings",
+]
 
 RULES = (certainty, few_clips, below_chance, far_from_training, threshold_source, false_alarms)  # gravest first
 RULES_OF_CHOICE = (fault_values,)  # these look at all candidates, not at the members alone

@@ -1,6 +1,25 @@
 "use strict";
 document.documentElement.classList.remove("no-js");
 
+/** Open the folded part in which a link leads, and on a telephone fold all parts of a panel but the first ones. */
+const FIRST = 3;
+const unfold = () => {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let at = target?.closest("details"); at; at = at.parentElement.closest("details")) at.open = true;
+  if (target?.closest("details")) target.scrollIntoView();
+};
+if (matchMedia("(max-width: 640px)").matches) {
+  for (const panel of document.querySelectorAll(".panel")) {
+    [...panel.querySelectorAll(":scope > .part")].slice(FIRST).forEach((part) => { part.open = false; });
+  }
+}
+let folded = [];
+window.addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("details:not([open])")];
+  for (const part of folded) part.open = true;
+});
+window.addEventListener("afterprint", () => { for (const part of folded) part.open = false; });
+
 for (const list of document.querySelectorAll("[role=tablist]")) {
   const tabs = [...list.querySelectorAll("[role=tab]")];
   const panel = (tab) => document.getElementById(tab.getAttribute("aria-controls"));
@@ -30,6 +49,9 @@ for (const list of document.querySelectorAll("[role=tablist]")) {
   select(named() || tabs[0]);
   window.addEventListener("hashchange", () => { const tab = named(); if (tab) select(tab); });
 }
+
+unfold();
+window.addEventListener("hashchange", unfold);
 
 const number = (text) => /^[−+-]?\d[\d,]*(?:\.\d+)?(?: [%(\/].*)?$/.test(text) ? parseFloat(text.replace("−", "-").replace(/,/g, "")) : NaN;
 for (const table of document.querySelectorAll("table.sortable")) {

@@ -167,34 +167,43 @@ def ray_at(
     """
     if ray.is_initialized():
         raise AsdRayError("this process is connected to a Ray already; call ray.shutdown() first, or search serially")
-    if address == LOCAL:
-        before = os.umask(0o077)  # Ray may now write ~/.ray/auth_token, which no other user may read
-        try:
-            context = ray.init(
-                address=LOCAL,
-                num_cpus=cpus,
-                num_gpus=gpus,
-                include_dashboard=dashboard,
-                dashboard_host="127.0.0.1",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=OBJECTS,
-            )
-        except (OSError, *NOT_JOINED) as error:
-            raise AsdRayError(
-                f"a private Ray could not be started ({first_line(error)}); it keeps its token in ~/.ray and its files "
-                "in /tmp/ray: see that $HOME and /tmp can be written, or search with --serial"
-            ) from error
-        finally:
-            os.umask(before)
-    else:
-        context = _joined(address)
+    context = _private(cpus, gpus, dashboard) if address == LOCAL else _joined(address)
     head = nullcontext() if address == LOCAL else monitor_head(ray.get_runtime_context().gcs_address)
     try:
         with head:
             yield str(context.dashboard_url or "")
     finally:
         ray.shutdown()
+
+
+def _private(cpus: int | None, gpus: int | None, dashboard: bool) -> Any:
+    before = os.umask(0o077)  # Ray may now write ~/.ray/auth_token, which no other user may read
+    try:
+        return ray.init(
+            address=LOCAL,
+            num_cpus=cpus,
+            num_gpus=gpus,
+            include_dashboard=dashboard,
+            dashboard_host="127.0.0.1",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=OBJECTS,
+        )
+    except (OSError, *NOT_JOINED) as error:
+        raise AsdRayError(
+            f"a private Ray could not be started ({first_line(error)}); it keeps its token in ~/.ray and its files "
+            "in /tmp/ray: see that $HOME and /tmp can be written, or search with --serial"
+        ) from error
+    except Exception as error:
+        if "timed out" not in str(error):  # Ray raises a plain Exception after waiting 30 s for its own processes
+            raise
+        ray.shutdown()
+        raise AsdRayError(
+            "a private Ray did not start within 30 seconds; other programs keep this computer busy: run the same "
+            "command again when they have ended, or search with --serial"
+        ) from error
+    finally:
+        os.umask(before)
 
 
 def check_address(address: str) -> None:

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from rich.console import Group, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from asd_ray._console import Console, is_live
+from asd_ray._console import Console, PlainTable, is_live, numbers, words
 from asd_ray.ledger import TrialRecord
 from asd_ray.ledger.record import LABELS
 from asd_ray.ledger.units import with_unit
 from asd_ray.tuning.judge import PROTOCOLS
+from asd_ray.tuning.running import RunningTrial
 from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.study import Study
 from asd_ray.tuning.watch._base import SearchView, Watcher
-from asd_ray.tuning.watch.status import duration
-from asd_ray.tuning.watch.status_file import seconds_left
+from asd_ray.tuning.watch.status import COLUMNS, duration, epochs_text, table_of_studies
+from asd_ray.tuning.watch.status_file import seconds_left, seconds_left_of_all
 
 EVERY = 10.0  # seconds between two lines where the output is no terminal
 REASONS = 3  # shown at most, of a study whose trials all failed
 SHOWN = 10  # rows of the leaderboard
+RUNNING = 8  # trials in the live display
 
 
 class Board(Watcher):
-    """A live table on a terminal. Where the output is a file or a pipe, one line per study every few seconds."""
+    """A live display on a terminal. Where the output is a file or a pipe, one line per study every few seconds."""
 
     def __init__(self, slots: Callable[[], float], console: Console) -> None:
         self._slots, self._console = slots, console
@@ -39,7 +43,9 @@ class Board(Watcher):
         if not is_live(self._console):
             yield self
             return
-        with Live(console=self._console, get_renderable=lambda: self.table(search), refresh_per_second=2) as self._live:
+        with Live(
+            console=self._console, get_renderable=lambda: self.picture(search), refresh_per_second=2
+        ) as self._live:
             yield self
         self._live = None
 
@@ -53,31 +59,51 @@ class Board(Watcher):
         for study in search.studies:
             cells = ", ".join(
                 f"{name} {value}"
-                for name, value in zip(COLUMNS[1:], self._row(search, study)[1:], strict=True)
-                if value
+                for name, value in zip(COLUMNS, self._row(search, study), strict=True)
+                if value and name != "study"
             )
             self._console.print(f"{study.name}: {cells}", soft_wrap=True)
 
-    def table(self, search: SearchView) -> Table:
-        minutes = (time.monotonic() - search.started) / 60
-        note = f", {search.stopping}: no new trials" if search.stopping else ""
-        table = Table(title=f"{minutes:.1f} min{note}", title_justify="left")
-        for name in COLUMNS:
-            table.add_column(name, justify="left" if name == "study" else "right", no_wrap=True)
-        for study in list(search.studies):
+    def picture(self, search: SearchView) -> RenderableType:
+        """What the live display shows: the whole search as a bar, its studies, and the trials that run."""
+        runs = sorted(list(search.running.values()), key=lambda run: run.started)
+        rows = max(3, self._console.height - min(len(runs), RUNNING) - 6)  # the rest of the screen
+        studies = sorted(search.studies, key=lambda study: not (study.missing or study.running))  # finished ones last
+        table = table_of_studies()
+        for study in studies[:rows]:
             table.add_row(*self._row(search, study))
-        return table
+        parts: list[RenderableType] = [self._bar(search, runs), table]
+        if len(studies) > rows:
+            parts.append(f"and {len(studies) - rows} more studies")
+        if runs:
+            parts.append(_running(runs[:RUNNING]))
+        if len(runs) > RUNNING:
+            parts.append(f"and {len(runs) - RUNNING} more trials")
+        return Group(*parts)
+
+    def _bar(self, search: SearchView, runs: Sequence[RunningTrial]) -> RenderableType:
+        """All studies together: a bar, the trials that have ended, the time so far and the time left."""
+        wanted = sum(study.wanted for study in search.studies)
+        done = sum(min(study.count(), study.wanted) for study in search.studies)
+        begun = sum(run.epoch / run.spec.epochs for run in runs if run.spec.epochs)
+        left = seconds_left_of_all(search, max(1.0, self._slots()))
+        texts = [f"{done}/{wanted} trials", duration(time.monotonic() - search.started)]
+        texts += [f"~{duration(left)} left"] if left is not None else []
+        texts += [f"{search.stopping}: no new trials"] if search.stopping else []
+        line = Table.grid(padding=(0, 2))
+        line.add_row(ProgressBar(total=max(1, wanted), completed=done + begun, width=24), ", ".join(texts))
+        return line
 
     def _row(self, search: SearchView, study: Study) -> list[str]:
         best = study.best
         return [
             study.name,
             f"{study.count()}/{study.wanted}",
+            "" if best is None else with_unit(best.objective or 0.0, best.variant, study.settings.objective),
+            self._left(search, study),
             str(sum(run.study is study for run in list(search.running.values()))),
             str(study.count("pruned")),
             str(study.count("failed")),
-            "" if best is None else with_unit(best.objective or 0.0, best.variant, study.settings.objective),
-            self._left(search, study),
         ]
 
     def _left(self, search: SearchView, study: Study) -> str:
@@ -85,9 +111,16 @@ class Board(Watcher):
         return "" if seconds is None else f"~{duration(seconds)}"
 
 
-OWN, BEST = "paper", "paper's setting"  # by the score that the paper reports, and by the trial's best score
-CAPTION = f"{BEST}: the trial's best score; {OWN}: the score that the paper reports"
-COLUMNS = ("study", "done", "running", "pruned", "failed", "best", "time left")
+def _running(runs: Sequence[RunningTrial]) -> RenderableType:
+    table = PlainTable(words("running"), numbers("epoch"), numbers("for"))
+    for run in runs:
+        epoch = epochs_text(run.node, run.epoch, run.spec.epochs)
+        table.add_row(run.spec.name, epoch, duration(time.monotonic() - run.started))
+    return table
+
+
+OWN, BEST = "score", "setting"
+CAPTION = f"paper: {BEST}: its parameters, judged by their best score; {OWN}: judged by the score that it reports"
 
 
 def leaderboard(studies: list[Study], console: Console, by_papers_score: Mapping[str, TrialRecord]) -> None:
@@ -105,19 +138,18 @@ def leaderboard(studies: list[Study], console: Console, by_papers_score: Mapping
         is_own = {r.trial for r, own in of_papers if r.variant == own.variant}  # their best score is the paper's
         shown += [("", own) for r, own in of_papers if r.trial not in is_own]
         shown.sort(key=lambda row: -(row[1].objective or 0))
-        title = f"{machine}: {len(ranked)} complete trials, protocol {PROTOCOLS[objective]}"
-        table = Table(title=title, title_justify="left")
-        cells = ("objective", "AUC", "pAUC") if objective == LABELS else ("faults",)
-        for name in ("", "trial", "variant", *cells, "epochs", "seconds", ""):
-            table.add_column(name, justify="left" if name in ("trial", "variant", "") else "right", no_wrap=True)
+        of_labels = objective == LABELS
+        heads = ("objective", "AUC", "pAUC") if of_labels else ("faults",)
+        table = PlainTable(numbers("#"), words("trial"), words("variant"), *map(numbers, heads), words("paper"))
         for place, record in shown:
-            values = [f"{record.objective:.4f}", *(_means(record) if objective == LABELS else ()), str(record.epochs)]
+            values = [f"{record.objective:.4f}", *(_means(record) if of_labels else ())]
             paper = (OWN if not place or record.trial in is_own else BEST) if record.paper else ""
-            table.add_row(place, record.name, record.variant, *values, f"{record.seconds or 0:.1f}", paper)
-        if any(r.paper and r.trial not in is_own for r in ranked):
-            table.caption, table.caption_justify = CAPTION, "left"
+            table.add_row(place, record.name, record.variant, *values, paper)
+        console.print(f"{machine}: {len(ranked)} complete trials, protocol {PROTOCOLS[objective]}")
         if ranked:
             console.print(table)
+        if any(r.paper and r.trial not in is_own for r in ranked):
+            console.print(CAPTION, style="dim")
         shown_at_end = {(s.name, reason) for s in studies for reason in s.only_failures}  # by `failure_message`
         names: dict[str, list[str]] = {}
         for study in (s for s in studies if group_name(s.machines) == machine):

@@ -28,7 +28,7 @@ class SearchConsole:
 
         `is_part`: another search or a table follows, so nothing that comes next is named.
         """
-        self.screen: Console = console(140, soft_wrap=True)
+        self.screen: Console = console(140)
         self.screen.quiet = quiet
         self.quiet, self._of_library, self._is_part = quiet, of_library, is_part
 
@@ -119,7 +119,8 @@ class SearchConsole:
                 self.note(f"{study.name} has no untried parameters left; its space is small")
         self.screen.print(f"{result.ended} trials run now, {result.stored} in all. The run is in {result.run}")
         if not self._of_library and not self._is_part:
-            self.screen.print(f"every trial: {typed('asd-ray', 'ledger', 'ls', result.run, '--sort', 'objective')}")
+            every = typed("asd-ray", "ledger", "ls", result.run, "--sort", "objective", "--wide")
+            self.screen.print(f"every trial: {every}", soft_wrap=True)
         if result.failure:
             failure = as_arguments(result.failure) if self._of_library else f"asd-ray search: {result.failure}"
             say(failure, lines=True, error=True)
@@ -132,4 +133,4 @@ class SearchConsole:
             command = typed("asd-ray", "ensemble", *result.machines, "--run", result.run)
             [first, *others] = result.machines
             call = f"run.ensemble_all({result.machines!r})" if others else f"run.ensemble({first!r})"
-            self.screen.print(f"next: {call if self._of_library else command}")
+            self.screen.print(f"next: {call if self._of_library else command}", soft_wrap=True)

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from asd_ray._console import flagged
+from asd_ray._console import PlainTable, flagged, numbers, values, words
 from asd_ray._shapes import DictOf, Fields, Flag, Items, ListOf, Maybe, Number, Scalar, Text, Whole, fault, object_of
 from asd_ray._terminal import typed
 from asd_ray.errors import AsdRayError
@@ -28,6 +26,12 @@ if TYPE_CHECKING:
 
 SHOWN = 30  # running trials
 FAILURES = 5
+COLUMNS = {  # of a table of studies, the headline first
+    "study": words,
+    "done": numbers,
+    "best": values,
+    **dict.fromkeys(("time left", "running", "pruned", "failed"), numbers),
+}
 STUCK = 60.0  # seconds without a turn after which a search counts as waiting for something
 
 STUDY = object_of(
@@ -47,6 +51,7 @@ STATUS = Fields(  # the part of what `StatusFile` writes that is shown
         "slots": Number(0, 1e10),
         "cluster": DictOf(Scalar()),
         "ended": Whole(),
+        "left": Maybe(Number(0, 1e12)),  # earlier versions do not write it
         "stopping": Text(),
         "error": Text(),
         "again": DictOf(Whole()),
@@ -102,11 +107,11 @@ def show_status(run: str, console: Console) -> None:
     _show_failures(beats, records, console)
     _show_states(ledger, console)
     if alive:
-        console.print(f"next: {typed('asd-ray', 'status', layout.root)}")
+        console.print(f"next: {typed('asd-ray', 'status', layout.root)}", soft_wrap=True)
     elif any(record.status == "complete" for record in records):
-        console.print(f"next: {typed('asd-ray', 'ensemble', '--run', layout.root)}")
+        console.print(f"next: {typed('asd-ray', 'ensemble', '--run', layout.root)}", soft_wrap=True)
     elif records:
-        console.print(f"next: {typed('asd-ray', 'ledger', 'ls', layout.root)}")
+        console.print(f"next: {typed('asd-ray', 'ledger', 'ls', layout.root)}", soft_wrap=True)
 
 
 # -- who searches ----------------------------------------------------------------------------------------------------
@@ -126,6 +131,8 @@ def _show_search(beat: Beat, console: Console) -> None:
     if cluster := state.get("cluster"):
         notes.append("cluster: " + " ".join(f"{name}={_number(value)}" for name, value in cluster.items()))
     notes.append(f"{state.get('ended', 0)} trials ended")
+    if left := state.get("left"):
+        notes.append(f"~{duration(max(0.0, left - beat.silent))} left")
     for why, count in state.get("again", {}).items():
         notes.append(f"{count} run again ({why})")
     console.print(f"  {', '.join(notes)}")
@@ -166,14 +173,16 @@ def _show_studies(beats: Sequence[Beat], records: Sequence[TrialRecord], console
                 rows[name] = _Row(name, 0, row["wanted"], 0, 0, 0, "")
     if not rows:
         return
-    table = Table()
-    for name in ("study", "done", "running", "pruned", "failed", "best", "time left"):
-        table.add_column(name, justify="left" if name in ("study", "best") else "right", no_wrap=True)
+    table = table_of_studies()
     for shown in sorted(rows.values(), key=lambda row: row.study):
         done = str(shown.done) if shown.wanted is None else f"{shown.done}/{shown.wanted}"
         left = shown.note or ("" if shown.left is None else f"~{duration(shown.left)}")
-        table.add_row(shown.study, done, str(shown.running), str(shown.pruned), str(shown.failed), shown.best, left)
+        table.add_row(shown.study, done, shown.best, left, str(shown.running), str(shown.pruned), str(shown.failed))
     console.print(table)
+
+
+def table_of_studies() -> PlainTable:
+    return PlainTable(*(column(name) for name, column in COLUMNS.items()))
 
 
 def _reported_row(beat: Beat, row: dict[str, Any]) -> _Row:
@@ -224,16 +233,18 @@ def _show_running(alive: Sequence[Beat], console: Console) -> None:
     running = [(beat, run) for beat in alive for run in beat.content.get("running", [])]
     if not running:
         return
-    table = Table()
-    for name in ("running", "node", "epoch", "for"):
-        table.add_column(name, justify="left" if name in ("running", "node") else "right", no_wrap=True)
+    table = PlainTable(words("running"), words("node"), numbers("epoch"), numbers("for"))
     for beat, run in running[:SHOWN]:
-        of = f"/{run['epochs']}" if run["epochs"] else ""
-        epoch = f"{run['epoch']}{of}" if run["node"] else "not started yet"
+        epoch = epochs_text(run["node"], run["epoch"], run["epochs"])
         table.add_row(run["trial"], run["node"], epoch, duration(run["seconds"] + beat.silent))
     console.print(table)
     if len(running) > SHOWN:
         console.print(f"and {len(running) - SHOWN} more")
+
+
+def epochs_text(node: str, epoch: int, epochs: int | None) -> str:
+    """How far a trial is: ``7/20``; "" for one without epochs."""
+    return "not started yet" if not node else f"{epoch}/{epochs}" if epochs else ""
 
 
 def _show_failures(beats: Sequence[Beat], records: Sequence[TrialRecord], console: Console) -> None:

@@ -90,6 +90,7 @@ class StatusFile(Watcher):
             "slots": slots,
             "cluster": self._cluster(),
             "ended": search.ended,
+            "left": seconds_left_of_all(search, max(1.0, slots)),
             "stopping": search.stopping,
             "error": search.error[:LONGEST],
             "again": dict(self._retries),
@@ -133,7 +134,27 @@ def seconds_left(search: SearchView, study: Study, slots: float) -> float | None
     mean = study.mean_seconds
     if not mean or not (study.missing or study.running) or search.stopping:
         return None
-    now = time.monotonic()
-    rests = [max(0.0, run.started + mean - now) for run in list(search.running.values()) if run.study is study]
+    rests = _rests(search, study, mean)
     busy = sum(bool(s.missing or s.running) for s in search.studies)
     return max((study.missing * mean + sum(rests)) * busy / max(1.0, slots), *rests, 0.0)
+
+
+def seconds_left_of_all(search: SearchView, slots: float) -> float | None:
+    """The same guess for all studies together. One without an ended trial takes the mean of the others."""
+    studies = [study for study in search.studies if study.missing or study.running]
+    known = [study.mean_seconds for study in search.studies if study.mean_seconds]
+    if not known or not studies or search.stopping:
+        return None
+    work, longest = 0.0, 0.0
+    for study in studies:
+        mean = study.mean_seconds or sum(known) / len(known)
+        rests = _rests(search, study, mean)
+        work += study.missing * mean + sum(rests)
+        longest = max(longest, *rests, 0.0)
+    return max(work / max(1.0, slots), longest)
+
+
+def _rests(search: SearchView, study: Study, mean: float) -> list[float]:
+    """Seconds that the running trials of a study still need if each takes `mean`."""
+    now = time.monotonic()
+    return [max(0.0, run.started + mean - now) for run in list(search.running.values()) if run.study is study]

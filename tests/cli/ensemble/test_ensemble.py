@@ -16,10 +16,11 @@ from asd_ray.cli._types import infer_limit
 from asd_ray.ensemble import main
 from asd_ray.ledger import Ledger, TrialRecord, trial_hash
 from tests.cli.ensemble.conftest import QUICK, make_run
+from tests.tables import rows_below
 
 
 def test_by_default_every_recipe_that_can_be_followed(run: Path, said: Callable[..., str]) -> None:
-    output = said("--run", run, *QUICK)
+    output = said("--run", run, "--wide", *QUICK)
     stored = {path.stem: json.loads(path.read_text()) for path in (run / "ensembles" / "fan").glob("*.json")}
     final = stored.pop("final")
     assert set(stored) == {
@@ -31,6 +32,7 @@ def test_by_default_every_recipe_that_can_be_followed(run: Path, said: Callable[
     assert honest[final["recipe"]["name"]]["value"] == max(each["value"] for each in honest.values())
     own = stored[final["recipe"]["name"]]
     assert final["metrics"].pop("nested")["value"] <= 1  # of the choice, so only the final one has it
+    assert final.pop("counts")["protocol"] == "nested"  # so are the counts of its decisions
     assert {**final, "checksum": ""} == {**own, "checksum": ""}
     assert final["tried"] == {"recipes": 10, "chosen_by": "crossval", "names": sorted(stored)}
     assert "fan: 4 candidates of 2 families; harmonic mean of AUC and pAUC of the test clips" in output
@@ -56,10 +58,10 @@ def test_several_machines_have_their_harmonic_mean(tmp_path: Path, said: Callabl
 
 
 def test_one_row_says_crossval_oracle_gap_and_gain_with_intervals(run: Path, said: Callable[..., str]) -> None:
-    output = said("fan", "--run", run, "--recipe", "top_k", *QUICK)
+    words = ("fan", "--run", run, "--recipe", "top_k", *QUICK)
+    output, wide = said(*words), said(*words, "--wide")
     stored = json.loads((run / "ensembles/fan/top_k.mean.json").read_text())["metrics"]
-    [row] = [line for line in output.splitlines() if "top_k.mean" in line and "│" in line]
-    cells = [cell.strip() for cell in row.strip("│ ").split("│")]
+    row, cells = (next(row for row in rows_below(each, "recipe") if row[0] == "top_k.mean") for each in (output, wide))
     low, high = stored["crossval"]["interval"]
     gain = stored["crossval"]["gain"]
     assert cells == [
@@ -72,6 +74,7 @@ def test_one_row_says_crossval_oracle_gap_and_gain_with_intervals(run: Path, sai
         f"{gain['value']:+.4f}",
         f"{gain['interval'][0]:+.3f} … {gain['interval'][1]:+.3f}",
     ]
+    assert row == [*cells[:5], cells[6]], "without the gap and the interval of the gain"
     assert "crossval: chosen on folds of the test clips and measured on the fold left out." in output
 
 

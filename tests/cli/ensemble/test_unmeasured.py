@@ -27,7 +27,7 @@ def test_without_test_labels_there_are_decisions_and_no_numbers(
 
 def test_normal_test_clips_alone_measure_nothing(tmp_path: Path, said: Callable[..., str]) -> None:
     run = make_run(tmp_path / "run", test_label="normal")
-    output = said("fan", "--run", run)
+    output = said("fan", "--run", run, "--wide")
     assert "note: not measured: there are no anomalies; all test clips are normal" in output
     assert output.count("not followed, as they choose by labels: ") == 1
     assert "label_free.mean, the first of 2 recipes in a fixed order, as no label may choose" in output

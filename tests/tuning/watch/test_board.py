@@ -15,6 +15,7 @@ from asd_ray.tuning.search import Search
 from asd_ray.tuning.study import Study
 from asd_ray.tuning.watch import status, status_file
 from asd_ray.tuning.watch.board import Board, leaderboard
+from tests.tables import rows_below
 
 
 def with_stored_paper_trial(bench: Any, seconds: float, wanted: int) -> tuple[Search, Study]:
@@ -45,7 +46,8 @@ def test_a_line_shows_the_progress_of_a_study(bench: Any) -> None:
     assert search.next() is not None
     assert study.best is not None
     text = printed(search, 2)
-    assert text.startswith(f"fan-tiny: done 1/4, running 1, pruned 0, failed 0, best {study.best.objective:.4f} level,")
+    assert text.startswith(f"fan-tiny: done 1/4, best {study.best.objective:.4f} level, time left ~90 s, running 1, ")
+    assert text.endswith(", running 1, pruned 0, failed 0\n")
 
 
 @pytest.mark.parametrize(("slots", "left"), [(1, "~3 min"), (2, "~90 s"), (8, "~60 s")])
@@ -82,10 +84,9 @@ def test_the_leaderboard_ranks_trials_and_lists_failures(bench: Any) -> None:
     assert failed
     assert f"fan: {len(complete)} complete trials, protocol oracle" in text
     best = max(complete, key=lambda record: record.objective)
-    first = next(line for line in text.splitlines() if line.startswith("│ 1 "))
-    assert best.name in first
-    assert f"{best.objective:.4f}" in first
-    assert next(line for line in text.splitlines() if "fan-tiny-0000" in line).rstrip(" │").endswith("paper's setting")
+    rows = rows_below(text, "#")
+    assert rows[0][:4] == ["1", best.name, best.variant, f"{best.objective:.4f}"]
+    assert [row[1] for row in rows if row[-1] == "setting"] == ["fan-tiny-0000"]
     assert f"failed: {len(failed)} trials, {failed[0].name} the first: ValueError: no such thing as a fan, " in text
 
 
@@ -113,36 +114,59 @@ def test_a_status_file_names_the_objective_and_older_ones_are_of_labels(bench: A
     assert status._reported_row(beat, row).best.endswith(" level")
 
 
-def shown(study: Study, by_papers_score: dict[str, TrialRecord]) -> list[list[str]]:
-    """The cells of the leaderboard's rows, and its caption as the last row."""
+def shown(study: Study, by_papers_score: dict[str, TrialRecord]) -> tuple[list[list[str]], str]:
+    """The cells of the leaderboard's rows, and the line below it."""
     console = Console(file=io.StringIO(), width=200)
     leaderboard([study], console, by_papers_score)
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
-    return [*rows, [lines[-1].strip()]]
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return rows_below(text, "#"), text.splitlines()[-1]
 
 
 def test_the_papers_own_score_has_a_row_beside_the_best_score_of_its_trial(bench: Any) -> None:
     study = bench.search(bench.study(2)).studies[0]
     first = bench.records[0]
     own = dataclasses.replace(first, variant="own", objective=0.0123, objective_parts={"00/auc": 0.2, "00/pauc": 0.1})
-    rows = shown(study, {first.trial: own})
-    ((best, *_), (paper, *_)) = ([row for row in rows if row[-1] == mark] for mark in ("paper's setting", "paper"))
+    rows, caption = shown(study, {first.trial: own})
+    ((best, *_), (paper, *_)) = ([row for row in rows if row[-1] == mark] for mark in ("setting", "score"))
     assert best[1:4] == ["fan-tiny-0000", first.variant, f"{first.objective:.4f}"]
     assert paper[:6] == ["", "fan-tiny-0000", "own", "0.0123", "0.2000", "0.1000"]
     assert rows.index(paper) == 2, "below both trials, which are better"
-    assert rows[-1] == ["paper's setting: the trial's best score; paper: the score that the paper reports"]
+    assert caption.startswith("paper: setting: its parameters, ")
 
 
 def test_one_row_is_enough_where_the_best_score_is_the_papers(bench: Any) -> None:
     study = bench.search(bench.study(2)).studies[0]
     first = bench.records[0]
-    rows = shown(study, {first.trial: first})
-    assert [row[1] for row in rows if row[-1] == "paper"] == ["fan-tiny-0000"]
-    assert len(rows) == 3, "two trials and the last line of the table, which has no caption"
-    assert "paper's setting" not in str(rows)
+    rows, last = shown(study, {first.trial: first})
+    assert [row[1] for row in rows if row[-1] == "score"] == ["fan-tiny-0000"]
+    assert len(rows) == 2
+    assert "setting" not in last
 
 
 def test_a_trial_of_a_paper_without_a_single_score_is_only_its_setting(bench: Any) -> None:
-    rows = shown(bench.search(bench.study(2)).studies[0], {})
-    assert [row[-1] for row in rows if row[1:2] == ["fan-tiny-0000"]] == ["paper's setting"]
+    rows, _ = shown(bench.search(bench.study(2)).studies[0], {})
+    assert [row[-1] for row in rows if row[1] == "fan-tiny-0000"] == ["setting"]
+
+
+def test_the_live_display_has_a_bar_for_the_whole_search_and_the_epochs_of_running_trials(bench: Any) -> None:
+    search, _ = with_stored_paper_trial(bench, 60.0, 4)
+    run = search.next()
+    assert run is not None
+    console = Console(file=io.StringIO(), width=80, height=20)
+    board = Board(lambda: 2.0, console)
+    console.print(board.picture(search))
+    run.node, run.epoch = "here", 2
+    console.print(board.picture(search))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.count("1/4 trials, 0 s, ~90 s left") == 2
+    assert rows_below(text, "running") == [[run.spec.name, "not started yet", "0 s"]]
+    assert text.splitlines()[-1].split() == [run.spec.name, f"2/{run.spec.epochs}", "0", "s"]
+
+
+def test_more_studies_than_the_screen_has_lines_are_counted(bench: Any) -> None:
+    studies = [bench.study(4) for _ in range(30)]
+    console = Console(file=io.StringIO(), width=80, height=20)
+    console.print(Board(lambda: 2.0, console).picture(Search(studies, bench.source, bench.ledger)))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) <= 20
+    assert lines[-1] == "and 16 more studies"

@@ -20,7 +20,8 @@ from asd_ray.storage import heartbeat
 from asd_ray.tuning.search import Search, run_serially
 from asd_ray.tuning.watch._base import Watcher
 from asd_ray.tuning.watch.status import duration, show_status
-from asd_ray.tuning.watch.status_file import StatusFile, seconds_left
+from asd_ray.tuning.watch.status_file import StatusFile, seconds_left, seconds_left_of_all
+from tests.tables import rows_below
 
 
 def shown(run: Any) -> str:
@@ -31,8 +32,10 @@ def shown(run: Any) -> str:
 
 
 def row(text: str, first: str) -> list[str]:
-    (found,) = [line for line in text.splitlines() if line.startswith(f"│ {first} ")]
-    return [cell.strip() for cell in found.strip("│").split("│")]
+    """The cells of a study or of a running trial."""
+    tables = [head for head in ("study", "running") if any(line.startswith(head) for line in text.splitlines())]
+    (found,) = [cells for head in tables for cells in rows_below(text, head) if cells[0] == first]
+    return found
 
 
 def watched(bench: Any, study: Any, look: Callable[[Search], None], **how: Any) -> Search:
@@ -72,16 +75,16 @@ def test_a_running_search_is_shown(bench: Any) -> None:
     assert re.search(
         rf"^process {os.getpid()} on \S+: asd-ray search fan\n  since \d+ s, last heartbeat \d+ s ago", first
     )
-    assert row(first, "fan-tiny")[:3] == ["fan-tiny", "0/6", "0"]
+    assert row(first, "fan-tiny")[:5] == ["fan-tiny", "0/6", "", "", "0"]
     assert "no search works" not in first
-    during = [text for text in seen if "│ fan-tiny-0000 " in text and " 1/9 " in text]
+    during = [text for text in seen if "\nfan-tiny-0000 " in text and " 1/9 " in text]
     assert during
-    assert row(during[0], "fan-tiny")[2] == "1"
+    assert row(during[0], "fan-tiny")[4] == "1"
     assert row(during[0], "fan-tiny-0000")[1:3] == [os.uname().nodename, "1/9"]
     assert "1 of 1 slots busy" in during[0]
     failed = [record for record in bench.records if record.status == "failed"]
     assert row(last, "fan-tiny")[1] == "6/6"
-    assert row(last, "fan-tiny")[4] == str(len(failed))
+    assert row(last, "fan-tiny")[6] == str(len(failed))
     assert f"the last failures ({len(failed)} in all):\n" in last
     assert all(f"  {record.name}: {record.error}\n" in last for record in failed[-5:])
 
@@ -93,13 +96,13 @@ def test_without_a_running_search_the_stored_trials_are_shown(bench: Any) -> Non
     study = search.studies[0]
     counts = [str(study.count(status)) for status in ("pruned", "failed")]
     best = f"{study.best.objective:.4f} {study.best.variant}"  # type: ignore[union-attr]
-    assert row(text, "fan-tiny") == ["fan-tiny", "6", "0", *counts, best, ""]
+    assert row(text, "fan-tiny") == ["fan-tiny", "6", best, "", "0", *counts]
     assert os.listdir(bench.ledger.layout.status) == []
 
 
 def test_time_left_is_shown_once_a_trial_has_ended(bench: Any) -> None:
     left: list[str] = []
-    watched(bench, bench.study(4), lambda search: left.append(row(shown(bench.ledger.layout.root), "fan-tiny")[-1]))
+    watched(bench, bench.study(4), lambda search: left.append(row(shown(bench.ledger.layout.root), "fan-tiny")[3]))
     assert left[0] == ""
     assert any(re.fullmatch(r"~\d+ s", each) for each in left)
     assert left[-1] == ""
@@ -113,6 +116,10 @@ def test_seconds_left_depend_on_slots_and_end_with_the_search(bench: Any) -> Non
     study.wanted = 9
     assert seconds_left(search, study, 1) == pytest.approx(8 * each)
     assert seconds_left(search, study, 4) == pytest.approx(2 * each)
+    assert seconds_left_of_all(search, 4) == pytest.approx(2 * each)
+    untried = bench.study(4, seed=1)
+    untried._timed = 0  # as before its first trial
+    assert seconds_left_of_all(Search([study, untried], bench.source, bench.ledger), 1) == pytest.approx(12 * each)
     search.stop("Ctrl-C")
     assert seconds_left(search, study, 4) is None
 
@@ -149,7 +156,7 @@ def test_a_killed_search_is_recognised_and_the_next_one_removes_its_file(
     assert text.startswith(f"process {process.pid} on ")
     assert "its process is gone. Run the same command again to resume it\n" in text
     assert f"no search works on {run} any more; what is stored:" in text
-    assert row(text, "fan-slow")[:3] == ["fan-slow", "0/9", "0"]
+    assert row(text, "fan-slow")[:3] == ["fan-slow", "0/9", ""]
     watched(bench, bench.study(1), lambda search: None)
     assert "asd-ray search pump" not in shown(run)
 
@@ -173,9 +180,8 @@ def test_a_search_on_another_computer_is_alive_if_its_last_heartbeat_is_recent(
     text = shown(layout.root)
     assert text.startswith("process 4 on far: asd-ray search [x]\n")
     assert text_of_age in text
-    assert row(text, "fan-tiny")[1:3] == (
-        ["0/9", "2"] if silent < 60 else ["1/9", "0"]
-    )  # a dead search: what is stored
+    _, done, _, _, running, *_ = row(text, "fan-tiny")
+    assert (done, running) == (("0/9", "2") if silent < 60 else ("1/9", "0"))  # a dead search: what is stored
     assert ("no sign of life for 7 min" in text) is (silent < 60)
 
 

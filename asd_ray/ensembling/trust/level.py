@@ -1,0 +1,140 @@
+"""How far an ensemble's numbers and decisions can be trusted: high, medium or low, with the reasons.
+
+The level follows from what the ensemble file holds: the protocol of its headline number, the width of that number's
+interval, and the warnings of the other rules. Computed when it is shown, so files of earlier versions have one as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from asd_ray.ensembling import protocols
+from asd_ray.ensembling._part import Part
+from asd_ray.ensembling.counts import DecisionCounts
+from asd_ray.ensembling.metric import Metric
+from asd_ray.ensembling.result import Ensemble
+from asd_ray.ensembling.trust import below_chance, certainty, far_from_training, fault_values, few_clips
+from asd_ray.ensembling.trust import threshold_source as from_test
+from asd_ray.ensembling.trust_warning import TrustWarning
+from asd_ray.ensembling.unmeasured import NO_ID, NOT_KNOWN
+from asd_ray.metrics import FalseAlarmRate
+from asd_ray.metrics.evaluable import ANOMALY, NORMAL
+
+HIGH, MEDIUM, LOW = LEVELS = ("high", "medium", "low")
+NARROW = 0.1  # width of a 95 % interval that allows a high level
+WIDE = 0.25  # width above which the level is low
+CHANCE = 0.5
+SHOWN = 3  # reasons in the sentence
+PEEKED = "--checkpoint oracle"  # begins the note of an ensemble whose members' epochs test labels chose
+
+Reason = tuple[str, str]  # a level, and why it is not higher
+
+
+@dataclass(frozen=True)
+class TrustLevel(Part):
+    """A level and its reasons, the gravest first. The reasons of a high level say why nothing lowers it."""
+
+    level: str
+    reasons: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """``medium, because …``: at most three reasons; `reasons` has all of them."""
+        shown, more = self.reasons[:SHOWN], len(self.reasons) - SHOWN
+        others = f" ({more} more reason{'s' * (more > 1)})" if more > 0 else ""
+        return f"{self.level}, because {', and '.join(shown)}{others}"
+
+
+def trust_level(ensemble: Ensemble, warnings: Sequence[TrustWarning] | None = None) -> TrustLevel:
+    """The level of an ensemble. `warnings` replace those of its file, which files of earlier versions lack."""
+    found = ensemble.warnings or () if warnings is None else warnings
+    reasons = [*_of_number(ensemble), *(reason for each in found if (reason := _of_warning(each, ensemble)))]
+    for level in (LOW, MEDIUM):
+        if any(own == level for own, _ in reasons):
+            ordered = sorted(reasons, key=lambda reason: reason[0] != LOW)
+            return TrustLevel(level, tuple(dict.fromkeys(why for _, why in ordered)))
+    assert ensemble.headline is not None  # without a number the level is low
+    low, high = ensemble.headline.interval
+    return TrustLevel(
+        HIGH,
+        (f"its number comes from clips that chose nothing, and the 95 % interval is narrow ({low:.2f} … {high:.2f})",),
+    )
+
+
+def _of_number(ensemble: Ensemble) -> Iterator[Reason]:
+    """What the headline number lacks: it is missing, it is no forecast, it chose among recipes, or it is uncertain."""
+    if any(note.startswith(PEEKED) for note in ensemble.notes):
+        yield LOW, "test labels chose the epoch of members (--checkpoint oracle), so no number is a forecast"
+    headline, name = ensemble.headline, ensemble.headline_protocol
+    if headline is None or name is None:
+        yield LOW, _why_not_measured(ensemble)
+        return
+    if not ensemble.forecasts:
+        yield LOW, "its only number is measured on the clips that chose it, so it is an upper bound"
+    tried = ensemble.tried
+    if name in protocols.CHOICE and ensemble.forecasts and tried and tried.recipes > 1 and tried.chosen_by != "order":
+        yield MEDIUM, f"the number also picked this ensemble of {tried.recipes} recipes, so it is a little too high"
+    yield from _of_interval(headline)
+    if ensemble.counts and ensemble.counts.normals:
+        yield from _of_false_alarms(ensemble.counts, ensemble.threshold.percentile)
+
+
+def _why_not_measured(ensemble: Ensemble) -> str:
+    said = ensemble.not_measured
+    if said.endswith(NO_ID):
+        return "no id has both normal clips and anomalies, so how many faults it finds is not measured"
+    known = "known " * said.endswith(NOT_KNOWN)
+    return f"there are no {known}anomalies to measure how many faults it finds"
+
+
+def _of_interval(headline: Metric) -> Iterator[Reason]:
+    low, high = headline.interval
+    shown = f"{low:.2f} … {high:.2f}"
+    if low <= CHANCE:
+        yield LOW, f"the 95 % interval reaches chance level ({shown})"
+    elif high - low > WIDE:
+        yield LOW, f"the 95 % interval is very wide ({shown})"
+    elif high - low > NARROW:
+        yield MEDIUM, f"the 95 % interval is wide ({shown})"
+
+
+def _of_false_alarms(counts: DecisionCounts, percentile: float) -> Iterator[Reason]:
+    """The threshold promises a share of false alarms; the counted ones may be more than chance explains."""
+    promised = 1 - percentile / 100
+    if FalseAlarmRate(counts.false_alarms, counts.normals).limits[0] > promised:
+        found = f"{counts.false_alarms:,} of {counts.normals:,} normal test clips"
+        yield MEDIUM, f"{found} are false alarms, although the threshold is set for {100 * promised:g} %"
+
+
+def _of_warning(warning: TrustWarning, ensemble: Ensemble) -> Reason | None:
+    """The reason that a warning gives; None for one that does not limit the trust, such as false alarms per day."""
+    numbers = warning.numbers
+    if warning.name == few_clips.NAME:
+        return MEDIUM, _of_few_clips(numbers)
+    if warning.name == certainty.NAME and numbers["high"] - numbers["low"] <= certainty.ROUNDING:
+        return LOW, "there are too few clips to show how uncertain the number is"
+    if warning.name == below_chance.NAME:
+        if "cells" in numbers:
+            return LOW, f"it is below chance in {_count(numbers['cells'], 'part')} of the test clips"
+        return MEDIUM, f"{_count(numbers['members'], 'member')} alone would be below chance"
+    if warning.name == from_test.NAME:
+        return MEDIUM, "the threshold comes from test clips, because no scores of normal clips are stored"
+    if warning.name == far_from_training.NAME and ensemble.threshold.source == "train":
+        return MEDIUM, "members fit the training clips closely, and the threshold comes from these"
+    if warning.name == fault_values.NAME:
+        return MEDIUM, "the injected faults behind the choice hardly tell detectors apart, or come from few clips"
+    return None
+
+
+def _of_few_clips(numbers: Mapping[str, float]) -> str:
+    if ANOMALY in numbers:
+        few = f"{numbers[ANOMALY]:g} anomalous and {numbers[NORMAL]:g} normal test clips"
+        return f"an id has only {few}"
+    if "clips" in numbers:
+        return f"the threshold rests on only {numbers['clips']:g} normal clips"
+    return f"{_count(numbers['groups'], 'id or domain', 'ids or domains')} had few clips for the unit of scores"
+
+
+def _count(many: float, noun: str, plural: str = "") -> str:
+    return f"{many:g} {noun if many == 1 else plural or noun + 's'}"

@@ -1,0 +1,47 @@
+"""The words of the report that need an explanation, and the tooltip that has it where the word stands.
+
+The explanation opens with the mouse, with the keyboard and with a finger, and needs no script: see ``page/words.css``.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+
+from markupsafe import Markup
+
+from asd_ray.ensembling import protocols
+from asd_ray.errors import unknown
+
+TERMS = {
+    "forecast": "What to expect on new sound that is like the test clips. No measured clip chose what decides it.",
+    "AUC": "The share of pairs in which an anomaly scores higher than a normal clip. 1 is perfect, 0.5 is chance.",
+    "pAUC": "The AUC where false alarms are rare, at 10 % or less of the normal clips. 1 is perfect, 0.5 is chance.",
+    "hmean": "The harmonic mean of all AUC and pAUC values of a machine. A single weak one lowers it.",
+    "95 %": "How far the number may be off because the clips are few: an interval that has the number for other clips "
+    "in about 95 of 100 cases.",
+    "oracle": "Measured on the clips that chose the members. It is too good, so do not quote it.",
+    "gain": "The difference from the best single detector on the same clips. Better: the 95 % interval lies above 0, "
+    "also when corrected for the number of recipes tried, and no other forecast disagrees.",
+    "trust": "High, medium or low, by the protocol of the number, the width of its interval, the number of clips, and "
+    "the warnings of the machine's part.",
+    "needs all clips": "Transductive: the score of a clip depends on the other clips that are scored with it.",
+    "candidate": "A trained detector with one way to compute its score.",
+}
+
+
+class Terms:
+    """Makes the tooltips of one page; the ids of their elements count up."""
+
+    def __init__(self) -> None:
+        self._next = count(1)
+        self._words = {each.name: f"Protocol: {each.sentence}." for each in protocols.every()} | TERMS
+
+    def __call__(self, term: str, shown: str = "") -> Markup:
+        """The word `shown`, by default the term itself, with its explanation."""
+        if term not in self._words:
+            raise unknown("term", term, list(self._words))
+        id = f"term-{next(self._next)}"
+        return Markup(
+            '<span class="term"><button type="button" aria-describedby="{}">{}</button>'
+            '<span role="tooltip" id="{}">{}</span></span>'
+        ).format(id, shown or term, id, self._words[term])

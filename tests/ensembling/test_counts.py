@@ -1,0 +1,83 @@
+"""Counts of decisions: under which protocol, by which members, and in the file of the final ensemble."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asd_ray.ensembling import Ensemble, EnsembleConfig, choose, load, read
+from asd_ray.ensembling.counting import counts_of
+from asd_ray.ensembling.counts import DecisionCounts
+from asd_ray.ensembling.evaluation_set import EvaluationSet
+from asd_ray.ensembling.protocols import measure
+from asd_ray.ensembling.verifying import verify
+from asd_ray.errors import AsdRayError
+from asd_ray.ledger import Ledger
+from asd_ray.metrics import detection
+from tests.ensembling.conftest import SMALL
+
+Make = Callable[..., Ledger]
+QUICK = EnsembleConfig(repeats=1, folds=2, draws=50)
+
+
+def test_the_sentence_counts_faults_and_false_alarms() -> None:
+    labels = ["anomaly"] * 3 + ["normal"] * 2 + ["unknown"]
+    counts = DecisionCounts.of("unseen", labels, [True, True, False, True, False, True])
+    assert counts == DecisionCounts("unseen", 3, 2, 2, 1)
+    assert counts.sentence == "catches 2 of 3 faults at 1 false alarm in 2 normal clips"
+    assert counts.ground == "counted on clips that neither the search nor the choice has seen"
+    assert DecisionCounts.from_json(counts.to_json()) == counts
+
+
+@pytest.mark.parametrize(("recipes", "protocol"), [(None, "nested"), (["best_single"], "crossval")])
+def test_the_final_ensemble_has_the_counts_of_its_headline(
+    ledger_of: Make, recipes: list[str] | None, protocol: str
+) -> None:
+    ledger = ledger_of(SMALL)
+    comparison = choose(ledger, "fan", recipes, QUICK)
+    final = read(comparison.path)
+    assert final.counts is not None
+    assert final.headline_protocol == final.counts.protocol == protocol
+    clips = load(ledger, "fan", final.recipe.by).clips
+    assert final.counts.anomalies == (clips["label"] == "anomaly").sum()
+    assert final.counts.normals == (clips["label"] == "normal").sum()
+    assert 0 < final.counts.caught <= final.counts.anomalies
+    assert all(ensemble.counts is None for ensemble in comparison.ensembles)
+    assert max(verify(ledger, final).values()) < 1e-9
+
+
+def test_decisions_of_the_ensemble_itself_are_those_of_its_file(ledger_of: Make) -> None:
+    """Under oracle the members decide the clips that chose them, with the ensemble's own threshold."""
+    ledger = ledger_of(SMALL)
+    final = choose(ledger, "fan", ["best_single"], QUICK).final
+    candidates = load(ledger, "fan", final.recipe.by)
+    evaluation = EvaluationSet.of(candidates, final.recipe.standardise)
+    counts = counts_of(measure(evaluation, final.recipe, "oracle", QUICK), QUICK, final.threshold.value)
+    assert final.metrics.decisions is not None
+    labels = np.repeat(["anomaly", "normal"], [counts.anomalies, counts.normals])
+    alarms = np.concatenate(
+        [
+            np.arange(counts.anomalies) < counts.caught,
+            np.arange(counts.normals) < counts.false_alarms,
+        ]
+    )
+    assert final.metrics.decisions.recall == pytest.approx(counts.caught / counts.anomalies)
+    assert detection(labels, alarms).f1 == pytest.approx(final.metrics.decisions.f1)
+
+
+def test_a_file_of_an_earlier_version_has_no_counts_and_a_wrong_one_is_refused(ledger_of: Make, tmp_path: Path) -> None:
+    final = choose(ledger_of(SMALL), "fan", ["best_single"], QUICK).final
+    old = Ensemble.from_json(replace(final, counts=None).to_json())
+    assert old.counts is None
+    assert final.counts is not None
+    stored = final.to_json()
+    stored["counts"]["caught"] = final.counts.anomalies + 1
+    path = tmp_path / "final.json"
+    path.write_text(json.dumps(stored))
+    with pytest.raises(AsdRayError, match=r"counts/caught must not be more than counts/anomalies"):
+        read(path)
