@@ -65,7 +65,8 @@ class SearchConsole:
             self.line(f"left out, since they want a GPU: {names}; include them with --families all")
         cap = f", at most {config.epochs_cap} epochs each (--epochs-cap)" if config.epochs_cap else ""
         studies = ", ".join(study.name for study in plan.studies)
-        self.line(f"{len(plan.studies)} studies of {config.trials} trials{cap}: {studies}")
+        many = "1 study" if len(plan.studies) == 1 else f"{len(plan.studies)} studies"
+        self.line(f"{many} of {config.trials} trials{cap}: {studies}")
         if config.fixed_params:
             values = ", ".join(f"{name}={shown(value)}" for name, value in config.fixed_params.items())
             self.line(f"the same in every trial (--set): {values}")
