@@ -20,11 +20,11 @@ from torch import Tensor
 
 from asd_ray.detectors.encoders.encoder import Encoder
 from asd_ray.detectors.encoders.loading import load_encoder
-from asd_ray.detectors.encoders.sizes import Sizes, noted_sizes
 from asd_ray.detectors.parts.resampled import resampled
 from asd_ray.errors import AsdRayError
 from asd_ray.features import FrontEnd
 from asd_ray.features._base import must_be
+from asd_ray.features.encoder_sizes import Sizes, noted_sizes
 
 CLIPS = 16  # encoded at once: 0.7 GB of the layers of AST-base at 10 s
 SHORTEST = 0.25  # seconds: the nets of patches need about this much
