@@ -18,9 +18,10 @@ from asd_ray.reporting import charts, text
 from asd_ray.reporting.clip_scores import alarms
 from asd_ray.reporting.importances import EVALUATOR
 from asd_ray.reporting.leaderboard import differing, setting_of
-from asd_ray.reporting.machine import beside_headline
+from asd_ray.reporting.machine import beside_headline, picked_of
 from asd_ray.reporting.media import Media
 from asd_ray.reporting.members import extremes
+from asd_ray.reporting.overview import can_be_timed, choose_again
 from asd_ray.reporting.svg import colour
 from asd_ray.reporting.terms import Terms
 
@@ -73,8 +74,11 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         "measures": text.MEASURES,
         "most": MOST,
         "beside_headline": beside_headline,
+        "can_be_timed": can_be_timed,
+        "choose_again": choose_again,
         "forecast_protocols": forecasting,
         "setting_of": setting_of,
+        "picked_of": picked_of,
         "sentences": {protocol.name: protocol.sentence for protocol in protocols.every()},
         "generator": GENERATOR,
         "short_names": text.SHORT,
