@@ -15,7 +15,7 @@ def short(value: float) -> str:
         return str(value)
     if value and not SMALLEST <= abs(value) < LARGEST:
         return f"{value:.3g}"
-    return f"{value:.0f}" if abs(value) >= 10**DIGITS else f"{value:.{DIGITS}g}"
+    return f"{value:.0f}" if abs(value) >= 10**DIGITS - 0.5 else f"{value:.{DIGITS}g}"
 
 
 def aligned(values: Sequence[float]) -> list[str]:

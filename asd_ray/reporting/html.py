@@ -24,6 +24,7 @@ from asd_ray.reporting.members import extremes
 from asd_ray.reporting.overview import can_be_timed, choose_again
 from asd_ray.reporting.svg import colour
 from asd_ray.reporting.terms import Terms
+from asd_ray.storage.run_layout import RunLayout
 
 GENERATOR = "asd_ray report"  # marks our page, so that no other report.html is replaced
 PAGE = Path(__file__).parent / "page"
@@ -93,7 +94,7 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
     return of_report.get_template("report.html").render(
         f=facts,
         media=media,
-        name=facts["run"].rstrip("/").rpartition("/")[2] or facts["run"],
+        name=RunLayout(facts["run"]).name,
         style=together(STYLES),
         script=together(SCRIPTS),
         maximised=text.SHORT[maximised.pop()] if len(maximised) == 1 else "the maximised measure",

@@ -27,7 +27,7 @@ def add_mlflow(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _mlflow(args: argparse.Namespace) -> int:
-    from asd_ray.ledger.mlflow_export import export_mlflow
+    from asd_ray.ledger.mlflow_export import export_mlflow, without_password
 
     statuses = STATUSES if args.status is None else (args.status,)
     with progress_bar("exporting", things="trials") as progress:
@@ -39,7 +39,8 @@ def _mlflow(args: argparse.Namespace) -> int:
             statuses=statuses,
             progress=progress,
         )
-    say(f"{done.new} trials written, {done.replaced} written again, {done.unchanged} unchanged → {args.store}")
+    new = f"{done.new} trial{'s' * (done.new != 1)} written"
+    say(f"{new}, {done.replaced} written again, {done.unchanged} unchanged → {without_password(args.store)}")
     say(f"experiments: {', '.join(done.experiments)}")
     if done.uri.startswith("sqlite:"):
         say(f"to look at them: pip install mlflow && {typed('mlflow', 'ui', '--backend-store-uri', done.uri)}")
