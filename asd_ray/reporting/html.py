@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from asd_ray._numbers import count
 from asd_ray._terminal import typed, visible
 from asd_ray.ensembling import protocols
 from asd_ray.ensembling.unmeasured import NOT_MEASURED
@@ -52,7 +53,7 @@ def environment() -> Environment:
         "short": text.short,
         "seconds": text.seconds,
         "settings": text.settings,
-        "counted": text.count,
+        "counted": count,
         "scores_only": lambda parts: [
             {label: own["scores"] for label, own in part["labels"].items()} for part in parts
         ],

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from asd_ray._numbers import count
 from asd_ray._terminal import typed
 from asd_ray.ensembling import Ensemble, EnsembleConfig, TrustLevel, trust_level
 from asd_ray.ensembling._part import Part
@@ -18,7 +19,7 @@ from asd_ray.ensembling.trust import few_clips
 from asd_ray.ensembling.trust.level import LOW
 from asd_ray.ensembling.unmeasured import NO_ID
 from asd_ray.reporting.clip_scores import alarms
-from asd_ray.reporting.text import IMPORT, SHORT, count, detector
+from asd_ray.reporting.text import IMPORT, SHORT, detector
 
 COMBINED = {
     "mean": "the mean of their scores",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from asd_ray._numbers import count
 from asd_ray._progress import progress_bar
 from asd_ray._terminal import say, typed
 from asd_ray.cli._arguments import subparser
@@ -39,8 +40,8 @@ def _mlflow(args: argparse.Namespace) -> int:
             statuses=statuses,
             progress=progress,
         )
-    new = f"{done.new} trial{'s' * (done.new != 1)} written"
-    say(f"{new}, {done.replaced} written again, {done.unchanged} unchanged → {without_password(args.store)}")
+    written = f"{count(done.new, 'trial')} written, {done.replaced} written again, {done.unchanged} unchanged"
+    say(f"{written} → {without_password(args.store)}")
     say(f"experiments: {', '.join(done.experiments)}")
     if done.uri.startswith("sqlite:"):
         say(f"to look at them: pip install mlflow && {typed('mlflow', 'ui', '--backend-store-uri', done.uri)}")
