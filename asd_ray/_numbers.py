@@ -15,7 +15,12 @@ def short(value: float) -> str:
         return str(value)
     if value and not SMALLEST <= abs(value) < LARGEST:
         return f"{value:.3g}"
-    return f"{value:.0f}" if abs(value) >= 10**DIGITS else f"{value:.{DIGITS}g}"
+    return f"{value:.0f}" if abs(value) >= 10**DIGITS - 0.5 else f"{value:.{DIGITS}g}"
+
+
+def count(many: int, noun: str, plural: str = "") -> str:
+    """``1 fault``, ``1,200 faults``; a plural that is not the noun with an s is named."""
+    return f"{many:,} {noun if many == 1 else plural or noun + 's'}"
 
 
 def aligned(values: Sequence[float]) -> list[str]:

@@ -12,7 +12,7 @@ import math
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,7 +34,8 @@ Item = TypeVar("Item")
 CURE = "name another file, such as mlflow.db"
 SERVERS = ("http://", "https://")
 SQLITE = "sqlite:///"
-TRIAL, CONTENT = "asd_ray.trial", "asd_ray.content"  # tags: which trial a run is, and of which content
+PASSWORD = re.compile(r"(?<=://)[^/?#@]*@")  # user and password in an address
+RUN, TRIAL, CONTENT = "asd_ray.run", "asd_ray.trial", "asd_ray.content"  # tags; content: a digest of what was written
 FORMAT = 1  # of our runs; a new number writes all of them again
 STATES = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 TAGS = ("machine", "family", "status", "variant", "protocol", "seed", "paper", "source", "dataset", "version", "node",
@@ -52,7 +53,7 @@ DEFAULTS = {
 class MlflowExport:
     """What an export did, and where the runs are."""
 
-    uri: str
+    uri: str  # without a password
     experiments: tuple[str, ...]
     new: int = 0
     replaced: int = 0  # trials that have changed since the last export
@@ -80,34 +81,42 @@ def export_mlflow(
         raise AsdRayError(f"{ledger.layout.root}: no trial to export; search first, or choose other trials")
     counts = {"new": 0, "replaced": 0, "unchanged": 0}
     experiments: dict[str, _Experiment] = {}
-    with _explained(store):
+    with _explained(store), _defaults():
         client = _client(uri)
         for done, record in enumerate(records):
             name = experiment_name(ledger, record.machine)
             if name not in experiments:
-                experiments[name] = _Experiment(client, name)
-            counts[experiments[name].put(record, ledger.layout.root)] += 1
+                experiments[name] = _Experiment(client, name, ledger.layout.url(ledger.layout.base))
+            counts[experiments[name].put(record)] += 1
             progress(done + 1, len(records))
-    return MlflowExport(uri, tuple(experiments), **counts)
+    return MlflowExport(without_password(uri), tuple(experiments), **counts)
 
 
 def experiment_name(ledger: Ledger, machine: str) -> str:
-    run = ledger.layout.root.rstrip("/").rpartition("/")[2]
-    return visible(f"{run}/{machine}")
+    return visible(f"{ledger.layout.name}/{machine}")
+
+
+def without_password(address: str) -> str:
+    """An address as it may be printed."""
+    return PASSWORD.sub("", address)
 
 
 class _Experiment:
-    """One experiment of MLflow, and which trials it has already."""
+    """One experiment of MLflow, and which trials of the run it has already; runs of one name share it."""
 
-    def __init__(self, client: MlflowClient, name: str) -> None:
-        self.client = client
+    def __init__(self, client: MlflowClient, name: str, root: str) -> None:
+        self.client, self.root = client, _text(root)
         found = client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage != "active":
             raise AsdRayError(f"the experiment {name!r} was deleted in MLflow; restore it there, or delete it for good")
         self.id = client.create_experiment(name) if found is None else found.experiment_id
-        self.stored = {run.data.tags[TRIAL]: run for run in self._runs() if TRIAL in run.data.tags}
+        self.stored = {
+            run.data.tags[TRIAL]: run
+            for run in self._runs()
+            if TRIAL in run.data.tags and run.data.tags.get(RUN) == self.root
+        }
 
-    def put(self, record: TrialRecord, root: str) -> str:
+    def put(self, record: TrialRecord) -> str:
         """Write a trial's run unless it is there. The content's tag is written last, so half a run is replaced."""
         content = hashlib.blake2b(f"{FORMAT} {record.to_json()}".encode(), digest_size=8).hexdigest()
         before = self.stored.get(record.trial)
@@ -119,21 +128,24 @@ class _Experiment:
         run = self.client.create_run(
             self.id,
             start_time=ended - round(1000 * (record.seconds or 0)),
-            tags={TRIAL: record.trial},
+            tags={RUN: self.root, TRIAL: record.trial},
             run_name=visible(record.name),
         )
-        self._log(run.info.run_id, record, root, ended)
+        self._log(run.info.run_id, record, ended)
         self.client.set_terminated(run.info.run_id, STATES[record.status], end_time=ended)
         self.client.set_tag(run.info.run_id, CONTENT, content)
         return "new" if before is None else "replaced"
 
-    def _log(self, run: str, record: TrialRecord, root: str, ended: int) -> None:
+    def _log(self, run: str, record: TrialRecord, ended: int) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        tags = {"asd_ray.run": root, **{f"asd_ray.{name}": getattr(record, name) for name in TAGS}}
+        tags = {f"asd_ray.{name}": getattr(record, name) for name in TAGS}
         texts = [RunTag(name, _text(value)) for name, value in tags.items() if value not in ("", None)]
-        params = [Param(name, _text(value)) for name, value in _named_apart(record.params).items()]
-        metrics = [Metric(_name(name), value, ended, step) for name, value, step in _metrics(record)]
+        names = _named_apart(record.params)
+        params = [Param(names[name], _text(value)) for name, value in record.params.items()]
+        values = list(_metrics(record))
+        names = _named_apart(name for name, _, _ in values)
+        metrics = [Metric(names[name], value, ended, step) for name, value, step in values]
         self.client.log_batch(run, tags=texts)
         for some_params in _batches(params, MOST_PARAMS):
             self.client.log_batch(run, params=some_params)
@@ -166,15 +178,15 @@ def _name(text: str) -> str:
     return "/".join("_" if part.strip(".") == "" else part for part in parts)[:LONGEST_NAME]
 
 
-def _named_apart(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters by names that MLflow takes. A run has each name once, so one that is taken gets underscores."""
-    named: dict[str, Any] = {}
-    for text, value in params.items():
+def _named_apart(texts: Iterable[str]) -> dict[str, str]:
+    """Text -> a name that MLflow takes. A run has each name once, so one that is taken gets underscores."""
+    names: dict[str, str] = {}
+    for text in dict.fromkeys(texts):
         name = _name(text)
-        while name in named:
+        while name in names.values():
             name = f"_{name}"[:LONGEST_NAME]
-        named[name] = value
-    return named
+        names[text] = name
+    return names
 
 
 def _text(value: Any) -> str:
@@ -223,9 +235,19 @@ def _tables(path: Path) -> set[str]:
         return set()
 
 
+@contextlib.contextmanager
+def _defaults() -> Iterator[None]:
+    """Our settings of MLflow where the user has none, for the time of the export."""
+    added = {name: value for name, value in DEFAULTS.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
 def _client(uri: str) -> MlflowClient:
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
     try:
         from mlflow.tracking import MlflowClient
     except ImportError as error:
@@ -243,5 +265,6 @@ def _explained(store: str | Path) -> Iterator[None]:
     except Exception as error:  # mlflow's, SQLAlchemy's and requests' have no base of their own
         if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "sqlite3", "requests", "alembic"):
             raise
-        reason = str(error).strip().partition("\n")[0]
-        raise AsdRayError(f"{store}: MLflow cannot store the trials ({reason:.300}); run the command again") from error
+        reason = without_password(str(error).strip().partition("\n")[0])
+        where = without_password(os.fspath(store))
+        raise AsdRayError(f"{where}: MLflow cannot store the trials ({reason:.300}); run the command again") from error

@@ -16,7 +16,7 @@ from asd_ray.reporting.curves import cells
 
 Floats = npt.NDArray[np.float64]
 BOX = (5, 25, 50, 75, 95)  # percentiles that a box plot shows
-QUANTILES = 200  # steps between the lowest and the highest score of normal clips
+MOST = 4000  # scores of normal clips by which a page can tell a threshold's percentile
 UNITS = (("days", 86_400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
 TIME = re.compile(
     r"(?<!\d)(20\d\d)[-_]?([01]\d)[-_]?([0-3]\d)[-_T ]*([0-2]\d)[-_:h]?([0-5]\d)(?:[-_:m]?([0-5]\d))?(?!\d)"
@@ -50,8 +50,13 @@ def clip_scores(clips: pd.DataFrame, scores: Floats) -> list[dict[str, Any]]:
 
 
 def quantiles(normal_scores: Floats) -> list[float]:
-    """The scores of normal clips at equal steps of percentiles, so that a page can tell a threshold's percentile."""
-    return np.percentile(normal_scores, np.linspace(0, 100, QUANTILES + 1)).tolist() if len(normal_scores) else []
+    """The scores of normal clips in order, so that a page can tell a threshold's percentile.
+
+    Of more than `MOST` clips, these are the scores at so many equal steps of percentiles.
+    """
+    if len(normal_scores) <= MOST:
+        return [float(score) for score in np.sort(normal_scores)]
+    return [float(score) for score in np.percentile(normal_scores, np.linspace(0, 100, MOST))]
 
 
 def alarms(parts: Sequence[Mapping[str, Any]], threshold: float) -> list[dict[str, Any]]:

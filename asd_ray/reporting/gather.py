@@ -90,7 +90,7 @@ def as_json(facts: Facts, media: Media | None = None) -> Facts:
         for name, own in facts["machines"].items()
     }
     verdicts = {name: each.to_json() for name, each in facts["verdicts"].items()}
-    steps = [{"sentence": sentence, "command": command} for sentence, command in facts["next_steps"]]
+    steps = [{"sentence": each.sentence, "command": each.command} for each in facts["next_steps"]]
     return {**facts, "machines": machines, "verdicts": verdicts, "next_steps": steps}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from asd_ray._numbers import count
 from asd_ray._terminal import typed, visible
 from asd_ray.ensembling import protocols
 from asd_ray.ensembling.unmeasured import NOT_MEASURED
@@ -18,11 +19,13 @@ from asd_ray.reporting import charts, text
 from asd_ray.reporting.clip_scores import alarms
 from asd_ray.reporting.importances import EVALUATOR
 from asd_ray.reporting.leaderboard import differing, setting_of
-from asd_ray.reporting.machine import beside_headline
+from asd_ray.reporting.machine import beside_headline, picked_of
 from asd_ray.reporting.media import Media
 from asd_ray.reporting.members import extremes
+from asd_ray.reporting.overview import can_be_timed, choose_again
 from asd_ray.reporting.svg import colour
 from asd_ray.reporting.terms import Terms
+from asd_ray.storage.run_layout import RunLayout
 
 GENERATOR = "asd_ray report"  # marks our page, so that no other report.html is replaced
 PAGE = Path(__file__).parent / "page"
@@ -50,7 +53,7 @@ def environment() -> Environment:
         "short": text.short,
         "seconds": text.seconds,
         "settings": text.settings,
-        "counted": text.count,
+        "counted": count,
         "scores_only": lambda parts: [
             {label: own["scores"] for label, own in part["labels"].items()} for part in parts
         ],
@@ -73,8 +76,11 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         "measures": text.MEASURES,
         "most": MOST,
         "beside_headline": beside_headline,
+        "can_be_timed": can_be_timed,
+        "choose_again": choose_again,
         "forecast_protocols": forecasting,
         "setting_of": setting_of,
+        "picked_of": picked_of,
         "sentences": {protocol.name: protocol.sentence for protocol in protocols.every()},
         "generator": GENERATOR,
         "short_names": text.SHORT,
@@ -89,7 +95,7 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
     return of_report.get_template("report.html").render(
         f=facts,
         media=media,
-        name=facts["run"].rstrip("/").rpartition("/")[2] or facts["run"],
+        name=RunLayout(facts["run"]).name,
         style=together(STYLES),
         script=together(SCRIPTS),
         maximised=text.SHORT[maximised.pop()] if len(maximised) == 1 else "the maximised measure",

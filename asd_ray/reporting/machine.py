@@ -22,6 +22,7 @@ from asd_ray.ensembling.trust import warnings_of
 from asd_ray.ensembling.unmeasured import not_measured, why_unmeasured
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger.schema import LABELS
+from asd_ray.ledger.states import States
 from asd_ray.reporting.clip_scores import clip_scores, quantiles
 from asd_ray.reporting.curves import histograms, roc_curves
 from asd_ray.reporting.inference import inference_facts
@@ -68,6 +69,7 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
         "inference": inference_facts(alike, board["rows"]),
         "agreement": agreement(shown_scores, shown_clips),
         "histograms": histograms(shown_clips, shown_together, final.threshold.value),
+        "states_kept": _states_kept(ledger, final),
         "shown_clips": which,
         "clip_scores": clip_scores(shown_clips, shown_together),
         "quantiles": _quantiles(members, own, final, weights),
@@ -103,8 +105,15 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
     return facts
 
 
+def _states_kept(ledger: Ledger, final: Ensemble) -> bool:
+    """Whether the search kept the states of all members, so that a bundle needs no training."""
+    states = States(ledger)
+    kept = {family: states.of_family(family) for family in {member.family for member in final.members}}
+    return all(member.trial in kept[member.family] for member in final.members)
+
+
 def _quantiles(members: Candidates, own: Statistics, final: Ensemble, weights: Sequence[float]) -> list[float]:
-    """Percentiles of the normal clips by which the threshold was set; none where it was set by other clips."""
+    """The scores of the normal clips by which the threshold was set, in order; none where it was set by others."""
     how = final.recipe.combine[0]
     if final.threshold.how not in HOW or final.transductive or how in TRANSDUCTIVE or not len(members.normal):
         return []

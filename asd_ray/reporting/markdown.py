@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from asd_ray._numbers import count
 from asd_ray._terminal import visible
 from asd_ray.ensembling import Ensemble
 from asd_ray.ensembling.mistakes import Mistakes
@@ -19,7 +20,6 @@ from asd_ray.reporting.text import (
     DASH,
     MEASURES,
     SHORT,
-    count,
     detector,
     number,
     percent,

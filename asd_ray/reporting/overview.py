@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from asd_ray._numbers import count
 from asd_ray._terminal import typed
-from asd_ray.ensembling import Ensemble, TrustLevel, trust_level
+from asd_ray.ensembling import Ensemble, EnsembleConfig, TrustLevel, trust_level
 from asd_ray.ensembling._part import Part
 from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.counts import DecisionCounts
+from asd_ray.ensembling.recipe_file import find_recipe, shipped_recipes
 from asd_ray.ensembling.threshold import TEST
 from asd_ray.ensembling.trust import few_clips
 from asd_ray.ensembling.trust.level import LOW
-from asd_ray.reporting.text import SHORT, count, detector
+from asd_ray.ensembling.unmeasured import NO_ID
+from asd_ray.reporting.clip_scores import alarms
+from asd_ray.reporting.text import IMPORT, SHORT, detector
 
 COMBINED = {
     "mean": "the mean of their scores",
@@ -24,6 +28,14 @@ COMBINED = {
     "median": "the median of their scores",
     "rank_mean": "the mean of their ranks among the scored clips",
 }
+
+
+class Step(NamedTuple):
+    """What to do now."""
+
+    sentence: str
+    command: str = ""
+    listens: bool = False  # it makes the sounds and pictures that a page may have already
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,7 @@ def verdict(machine: str, facts: Mapping[str, Any]) -> Verdict:
     counts: DecisionCounts | None = facts["decisions"]
     return Verdict(
         machine,
-        counts.sentence if counts else _without_labels(final),
+        counts.sentence if counts else _without_labels(facts),
         counts.ground if counts else "",
         "" if counts else _instead(facts["on_faults"]),
         _forecast(final),
@@ -62,13 +74,21 @@ def verdict(machine: str, facts: Mapping[str, Any]) -> Verdict:
     )
 
 
-def _without_labels(final: Ensemble) -> str:
-    """What is known of a machine that was not measured: its false alarms on the normal clips behind the threshold."""
+def _without_labels(facts: Mapping[str, Any]) -> str:
+    """What is known of a machine that was not measured: its false alarms on normal clips.
+
+    These are normal test clips, or where there are none, the clips by which the threshold was set.
+    """
+    final: Ensemble = facts["final"]
     limit, why = final.threshold, final.not_measured.removeprefix("not measured: ")
     unknown = f"how many faults it catches is not measured: {why}"
     if limit.clips is None or limit.exceeding is None or limit.source == TEST:
         return unknown
-    return f"gives {count(limit.exceeding, 'false alarm')} in {count(limit.clips, 'normal clip')}; {unknown}"
+    above, clips = limit.exceeding, f"{count(limit.clips, 'normal clip')}, by which the threshold was set"
+    if facts["clips"].get("normal"):
+        normals = alarms(facts["clip_scores"], limit.value)[0]["labels"]["normal"]
+        above, clips = normals["above"], count(normals["clips"], "normal test clip")
+    return f"gives {count(above, 'false alarm')} in {clips}; {unknown}"
 
 
 def _instead(found: Mapping[str, Any] | None) -> str:
@@ -109,33 +129,84 @@ def cost(final: Ensemble) -> str:
     return f"{in_ms(final.inference.seconds)} for 10 s of sound, in one thread of {final.inference.costs.computer}"
 
 
-def next_steps(run: str, machines: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def can_be_timed(final: Ensemble) -> bool:
+    """Whether detectors of its kind can score new sound: nobody has those of imported systems."""
+    return any(member.family != IMPORT for member in final.members)
+
+
+def can_be_bundled(final: Ensemble) -> bool:
+    """Whether the ensemble can score one new clip: all of its detectors are ours, and it needs no other clips."""
+    return not final.transductive and all(member.family != IMPORT for member in final.members)
+
+
+def choose_again(run: str, final: Ensemble, *options: str) -> str:
+    """The command that chooses with the same settings, and with `options`, and makes this recipe's ensemble final."""
+    config, usual = final.config, EnsembleConfig()
+    changed = [
+        (f"--{name}", str(value))
+        for name in ("maximise", "folds", "repeats", "seed")
+        if (value := getattr(config, name)) != getattr(usual, name)
+    ]
+    if config.infer_limit is not None:
+        changed.append(("--infer-limit", f"{1000 * config.infer_limit:g}ms"))
+    changed.append(("--recipe", final.recipe_source or final.recipe.stem))
+    shipped = find_recipe(final.recipe.stem) if final.recipe.stem in shipped_recipes() else None
+    if shipped is None or final.recipe.by != shipped.by:
+        changed.append(("--by", final.recipe.by))
+    if shipped is None or final.recipe.standardise.how != shipped.standardise.how:
+        changed.append(("--standardise", final.recipe.standardise.how))
+    words = [word for option in changed for word in option]
+    return typed("asd-ray", "ensemble", final.machine, "--run", run, *words, "--final", *options)
+
+
+def next_steps(run: str, machines: Mapping[str, Mapping[str, Any]]) -> Iterator[Step]:
     """What to do now: a sentence, and a command or ""."""
     finals: dict[str, Ensemble] = {name: own["final"] for name, own in machines.items()}
     few = [name for name, own in machines.items() if _few_normals(own)]
-    unmeasured = [name for name, final in finals.items() if not final.metrics]
-    usable = [name for name, own in machines.items() if trust_level(own["final"], own["warnings"]).level != LOW]
-    first = next(iter([*usable, *finals]))
     if few:
-        yield (
+        yield Step(
             f"Record more normal sound of {', '.join(few)}, so that the threshold rests on more clips. Then search "
-            "again.",
-            "",
+            "again."
         )
-    if unmeasured:
-        yield (
-            f"Find out how many faults are found of {', '.join(unmeasured)}: put a few recordings of faults into the "
-            "folder abnormal/ of the machine, and search again into a new run.",
-            "",
+    unmeasured = {name: final.not_measured for name, final in finals.items() if not final.metrics}
+    without_faults = [name for name, why in unmeasured.items() if not why.endswith(NO_ID)]
+    without_normals = [name for name, why in unmeasured.items() if why.endswith(NO_ID)]
+    if without_faults:
+        yield Step(
+            f"Find out how many faults are found of {', '.join(without_faults)}: add a few recordings of faults to the "
+            "test clips (folder abnormal/, or DCASE's test/ folder), and search again into a new run."
         )
-    if any(own["mistakes"].clips for own in machines.values()):
-        yield (
-            "Listen to the clips that are decided wrongly.",
-            f"{typed('asd-ray', 'report', '--run', run, '--data')} FOLDER",
+    if without_normals:
+        yield Step(
+            f"Find out how many faults are found of {', '.join(without_normals)}: add normal recordings of the same id "
+            "as the faults to the test clips, and search again into a new run."
         )
-    yield f"Put the ensemble of {first} into one folder.", typed("asd-ray", "bundle", first, "--run", run)
-    yield "Score new recordings with it.", typed("asd-ray", "score", f"{first}.bundle", "new.wav")
-    yield "Watch a folder of recordings for alarms.", typed("asd-ray", "watch", f"{first}.bundle", "recordings/")
+    listed = [own["mistakes"] for own in machines.values() if own["mistakes"].clips]
+    if listed:
+        which = "that are decided wrongly" if any(each.labelled for each in listed) else "that score highest"
+        command = f"{typed('asd-ray', 'report', '--run', run, '--data')} FOLDER"
+        yield Step(f"Listen to the clips {which}.", command, listens=True)
+    yield from _use(run, machines)
+
+
+def _use(run: str, machines: Mapping[str, Mapping[str, Any]]) -> Iterator[Step]:
+    """How to score new sound: with the first ensemble that can, if possible one that is to be trusted."""
+    able = [name for name, own in machines.items() if can_be_bundled(own["final"])]
+    trusted = [name for name in able if trust_level(machines[name]["final"], machines[name]["warnings"]).level != LOW]
+    if not able:
+        return
+    first = (trusted or able)[0]
+    bundle = typed("asd-ray", "bundle", first, "--run", run)
+    if machines[first]["states_kept"]:
+        yield Step(f"Put the ensemble of {first} into one folder.", bundle)
+    else:
+        yield Step(
+            f"Put the ensemble of {first} into one folder. The search did not keep what all of its members have "
+            "learned, so they are trained again on the clips of the search.",
+            f"{bundle} --data FOLDER",
+        )
+    yield Step("Score new recordings with it.", typed("asd-ray", "score", f"{first}.bundle", "new.wav"))
+    yield Step("Watch a folder of recordings for alarms.", typed("asd-ray", "watch", f"{first}.bundle", "recordings/"))
 
 
 def _few_normals(own: Mapping[str, Any]) -> bool:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from asd_ray import _numbers
+
 DASH = "–"
 MEASURES = {"hmean": "harmonic mean of the AUC and pAUC cells", "auc": "harmonic mean of the AUC cells",
             "pauc": "harmonic mean of the pAUC cells"}  # fmt: skip
@@ -42,7 +44,7 @@ def seconds(value: float | None) -> str:
 
 def short(value: Any) -> str:
     """A parameter's value."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return _numbers.short(value) if isinstance(value, float) else str(value)
 
 
 def trained(params: Mapping[str, Any], epochs: int | None) -> dict[str, Any]:
@@ -59,7 +61,3 @@ def detector(family: str, name: str) -> str:
 
 def settings(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {short(value)}" for name, value in params.items())
-
-
-def count(many: int, noun: str) -> str:
-    return f"{many:,} {noun}{'' if many == 1 else 's'}"

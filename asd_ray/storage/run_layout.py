@@ -45,6 +45,11 @@ class RunLayout:
         for name, value in (("root", text), ("is_s3", remote), ("base", base), ("options", options)):
             object.__setattr__(self, name, value)
 
+    @property
+    def name(self) -> str:
+        """The last part of the path, which people call the run."""
+        return self.base.rpartition("/")[2] or self.base
+
     # -- folders and files ---------------------------------------------------------------------------------------
 
     @property

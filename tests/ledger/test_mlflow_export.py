@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import socket
 import sqlite3
 from collections.abc import Callable
@@ -15,8 +16,9 @@ import pytest
 from asd_ray.cli.ledger import main
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
-from asd_ray.ledger.mlflow_export import CONTENT, MlflowExport, _name, export_mlflow
+from asd_ray.ledger.mlflow_export import CONTENT, DEFAULTS, MlflowExport, _name, export_mlflow
 from asd_ray.ledger.record import Settings
+from asd_ray.storage.run_layout import RunLayout
 
 pytest.importorskip("mlflow", reason="mlflow is not installed")
 
@@ -86,10 +88,47 @@ def test_half_a_run_of_a_killed_export_is_written_again(filled: Ledger, store: P
     assert len(runs(store, "run/fan")) == 6
 
 
+def test_runs_of_one_name_do_not_replace_each_others_trials(
+    trial: Callable[..., Any], store: Path, tmp_path: Path
+) -> None:
+    one, other = Ledger(tmp_path / "a" / "run"), Ledger(tmp_path / "b" / "run")
+    one.commit(*trial(0))
+    other.commit(*trial(0, objective=0.25))
+    assert [export_mlflow(ledger, store).new for ledger in (one, other)] == [1, 1]
+    assert [export_mlflow(ledger, store).unchanged for ledger in (one, other)] == [1, 1]
+    tags = {run.data.tags["asd_ray.run"]: run.data.metrics["hmean"] for run in runs(store, "run/fan")}
+    assert tags == {one.layout.base: 0.5, other.layout.base: 0.25}
+
+
+@pytest.mark.parametrize(
+    ("root", "name"),
+    [
+        ("s3://bucket/runs/fan?endpoint_override=http://host:9000&region=x", "fan"),
+        ("s3://bucket/runs/fan/", "fan"),
+        ("s3://bucket", "bucket"),
+        ("runs/fan/", "fan"),
+        (".", Path.cwd().name),
+    ],
+)
+def test_a_run_is_called_by_the_last_part_of_its_path(root: str, name: str) -> None:
+    assert RunLayout(root).name == name
+
+
+def test_settings_of_mlflow_end_with_the_export(filled: Ledger, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in DEFAULTS:
+        monkeypatch.delenv(setting, raising=False)
+    monkeypatch.setenv("MLFLOW_LOGGING_LEVEL", "ERROR")
+    export_mlflow(filled, store)
+    assert {setting: os.environ.get(setting) for setting in DEFAULTS} == {
+        **dict.fromkeys(DEFAULTS),
+        "MLFLOW_LOGGING_LEVEL": "ERROR",
+    }
+
+
 def test_units_are_apart_and_numbers_that_are_none_are_left_out(
     ledger: Ledger, trial: Callable[..., Any], store: Path
 ) -> None:
-    parts = {"00/source/auc": 0.75, "a*b//pauc": 0.5, "../auc": math.nan}
+    parts = {"00/source/auc": 0.75, "a*b//pauc": 0.5, "a?b//pauc": 0.625, "../auc": math.nan}
     by_faults = Settings(objective="normal-only")
     ledger.commit(*trial(0, settings=by_faults, objective_parts=parts, intermediate={1: 0.25, 2: math.nan}))
     ledger.commit(*trial(1, machine="pump", status="pruned", objective=None))
@@ -101,6 +140,7 @@ def test_units_are_apart_and_numbers_that_are_none_are_left_out(
         "epochs": 2.0,
         "00/source/auc": 0.75,
         "a_b/_/pauc": 0.5,
+        "_a_b/_/pauc": 0.625,
     }
     (run,) = runs(store, "run/pump")
     assert run.info.status == "KILLED"
@@ -163,8 +203,10 @@ def test_a_server_that_is_away_is_an_error_at_once(filled: Ledger, monkeypatch: 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # it does not listen
-        with pytest.raises(AsdRayError, match="MLflow cannot store the trials"):
-            export_mlflow(filled, f"http://127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(AsdRayError, match="MLflow cannot store the trials") as error:
+            export_mlflow(filled, f"http://me:secret@127.0.0.1:{taken.getsockname()[1]}")
+    assert "secret" not in str(error.value)
+    assert str(error.value).startswith("http://127.0.0.1:")
 
 
 def test_the_command_says_what_it_wrote(
@@ -174,7 +216,7 @@ def test_the_command_says_what_it_wrote(
     assert main(["mlflow", str(run), str(store)]) == 0
     out = capsys.readouterr().out
     assert f"5 trials written, 0 written again, 0 unchanged → {store}" in out
-    assert f"1 trials written, 0 written again, 5 unchanged → {store}" in out
+    assert f"1 trial written, 0 written again, 5 unchanged → {store}" in out
     assert "experiments: run/fan" in out
     assert f"mlflow ui --backend-store-uri sqlite:///{store}" in out
 

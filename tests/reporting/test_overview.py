@@ -10,17 +10,20 @@ from typing import Any
 
 import pytest
 
+from asd_ray.ensembling import EnsembleConfig
 from asd_ray.ensembling.costs import Costs, InferenceTime
 from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 from asd_ray.reporting import gather
+from asd_ray.reporting.clip_scores import alarms
+from asd_ray.reporting.html import page
 from asd_ray.reporting.leaderboard import differing, setting_of
-from asd_ray.reporting.overview import Verdict, cost, detectors, next_steps, verdict
+from asd_ray.reporting.overview import Verdict, choose_again, cost, detectors, next_steps, verdict
 from asd_ray.reporting.terms import TERMS, Terms
 from asd_ray.reporting.text import detector, trained
 from asd_ray.reporting.write import contents
-from tests.reporting.conftest import choose, fill_normal_only
+from tests.reporting.conftest import choose, fill_normal_only, media_of
 
 
 @pytest.fixture(scope="module")
@@ -58,21 +61,102 @@ def test_a_machine_of_normal_sound_alone_reads_well(tmp_path: Path) -> None:
     facts = gather(Ledger(tmp_path / "run"))
     said = facts["verdicts"]["press"]
     limit = facts["machines"]["press"]["final"].threshold
-    false_alarms = f"gives {limit.exceeding} false alarms in 48 normal clips; "
+    false_alarms = f"gives {limit.exceeding} false alarms in 48 normal clips, by which the threshold was set; "
     assert said.catches == f"{false_alarms}how many faults it catches is not measured: there are no anomalies"
     assert said.instead.startswith("the value on 192 clips with an injected fault and 48 normal clips is 0.")
     assert said.instead in said.sentence
     assert (said.ground, said.forecast, said.trust.level) == ("", "", "low")
-    steps = [sentence for sentence, _ in facts["next_steps"]]
+    steps = [step.sentence for step in facts["next_steps"]]
     assert any("folder abnormal/" in sentence for sentence in steps)
     page = dict(contents(facts))["report.html"]
     assert "upper bound" not in page.partition('id="overview"')[2].partition('id="machine-press"')[0]
 
 
 def test_what_comes_next_is_commands(facts: Any) -> None:
-    steps = [command for _, command in next_steps("runs/my run", facts["machines"]) if command]
-    assert "asd-ray bundle fan --run 'runs/my run'" in steps
-    assert [command.split()[1] for command in steps] == ["report", "bundle", "score", "watch"]
+    assert commands(facts["machines"]) == [
+        "asd-ray report --run 'runs/my --data run' --data FOLDER",
+        "asd-ray bundle fan --run 'runs/my --data run' --data FOLDER",  # its states were not kept
+        "asd-ray score fan.bundle new.wav",
+        "asd-ray watch fan.bundle recordings/",
+    ]
+    kept = {name: {**own, "states_kept": True} for name, own in facts["machines"].items()}
+    assert commands(kept)[1] == "asd-ray bundle fan --run 'runs/my --data run'"
+
+
+def commands(machines: Any) -> list[str]:
+    return [step.command for step in next_steps("runs/my --data run", machines) if step.command]
+
+
+def test_a_page_with_sounds_leaves_out_the_step_that_makes_them_and_no_other(facts: Any) -> None:
+    given = {**facts, "next_steps": list(next_steps("runs/my --data run", facts["machines"]))}
+    for media, expected in ((None, 5), (media_of(facts), 4)):
+        listed = page(given, media).partition('<ol class="next">')[2].partition("</ol>")[0]
+        assert listed.count("<li>") == expected
+        assert "asd-ray bundle fan" in listed
+
+
+def test_an_ensemble_that_cannot_score_new_sound_has_no_commands_for_it(facts: Any) -> None:
+    own = facts["machines"]["fan"]
+    final = own["final"]
+    imported = replace(final, members=tuple(replace(member, family="import") for member in final.members))
+    for unable in (replace(final, transductive=True), imported):
+        fan = {**own, "final": unable}
+        assert [command.split()[1] for command in commands({"fan": fan})] == ["report"]
+        assert "asd-ray bundle ToyCar" in " ".join(commands({**facts["machines"], "fan": fan}))
+    rendered = page({**facts, "machines": {**facts["machines"], "fan": {**own, "final": imported}}})
+    assert "asd-ray ensemble fan --run" not in rendered.partition('id="machine-fan"')[0]
+    assert "asd-ray ensemble ToyCar --run" in rendered.partition('id="machine-fan"')[0]
+
+
+def test_what_to_record_and_listen_to_follows_from_what_the_test_clips_lack(facts: Any) -> None:
+    own = facts["machines"]["fan"]
+    unmeasured = replace(own["final"], metrics=replace(own["final"].metrics, by_protocol={}), notes=())
+    for lack, words, other in (
+        ("no id has both normal clips and anomalies", "add normal recordings of the same id", "abnormal/"),
+        ("there are no anomalies", "(folder abnormal/, or DCASE's test/ folder)", "normal recordings"),
+    ):
+        final = replace(unmeasured, notes=(f"not measured: {lack}; why",))
+        said = " ".join(step.sentence for step in next_steps("run", {"fan": {**own, "final": final}}))
+        assert words in said
+        assert other not in said
+    unlabelled = {**own, "mistakes": replace(own["mistakes"], labelled=False)}
+    sentences = [step.sentence for step in next_steps("run", {"fan": unlabelled})]
+    assert "Listen to the clips that score highest." in sentences
+    assert not any("decided wrongly" in sentence for sentence in sentences)
+
+
+def test_choosing_again_names_every_setting_that_is_not_the_usual_one(facts: Any) -> None:
+    final = facts["machines"]["fan"]["final"]
+    config = EnsembleConfig(maximise="auc", seed=3, infer_limit=0.05)
+    recipe = replace(final.recipe, name="mine.mean", by="train")
+    mine = replace(final, config=config, recipe=recipe, recipe_source="my recipes/mine.toml")
+    assert choose_again("s3://b/run?x=1", mine, "--percentile", "97.5") == (
+        "asd-ray ensemble fan --run 's3://b/run?x=1' --maximise auc --seed 3 --infer-limit 50ms "
+        "--recipe 'my recipes/mine.toml' --by train --standardise z --final --percentile 97.5"
+    )
+
+
+def test_normal_test_clips_are_counted_where_there_are_any(facts: Any) -> None:
+    own = facts["machines"]["fan"]
+    final = replace(own["final"], metrics=replace(own["final"].metrics, by_protocol={}))
+    said = verdict("fan", {**own, "final": final, "decisions": None}).catches
+    above = alarms(own["clip_scores"], final.threshold.value)[0]["labels"]["normal"]["above"]
+    assert said.startswith(f"gives {above} false alarms in 48 normal test clips; ")
+
+
+def test_decisions_say_which_other_clips_the_overview_counts(facts: Any) -> None:
+    own = facts["machines"]["fan"]
+
+    def note(counts: DecisionCounts) -> str:
+        given = {**facts, "machines": {**facts["machines"], "fan": {**own, "decisions": counts}}}
+        part = page(given).partition('id="machine-fan"')[2].partition('class="decide"')[2]
+        return part.partition('<div class="control')[0].partition('<p class="note">')[2]
+
+    assert note(DecisionCounts("oracle", 48, 41, 48, 5)) == ""
+    fewer = note(DecisionCounts("oracle", 24, 20, 24, 2))
+    assert "counts fewer clips" in fewer
+    assert "it catches 20 of 24 faults at 2 false alarms in 24 normal clips." in fewer
+    assert "on the clips that its members were chosen by" in note(DecisionCounts("nested", 48, 41, 48, 5))
 
 
 def test_detectors_and_cost_are_words(facts: Any) -> None:
@@ -111,7 +195,9 @@ def test_an_upper_bound_that_equals_the_forecast_has_no_card(facts: Any) -> None
 def test_the_machines_part_does_not_call_its_forecast_an_upper_bound(facts: Any) -> None:
     labels = facts["machines"]["fan"]["labels"]
     assert "not a forecast" not in labels
-    assert facts["machines"]["fan"]["final"].headline_protocol in labels or "label" in labels
+    final = facts["machines"]["fan"]["final"]
+    assert final.forecasts
+    assert labels.startswith(f"the forecast is {final.headline_protocol}: ")
 
 
 def test_terms_are_explained_where_they_stand(facts: Any) -> None:

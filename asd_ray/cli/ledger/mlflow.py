@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from asd_ray._numbers import count
 from asd_ray._progress import progress_bar
 from asd_ray._terminal import say, typed
 from asd_ray.cli._arguments import subparser
@@ -27,7 +28,7 @@ def add_mlflow(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _mlflow(args: argparse.Namespace) -> int:
-    from asd_ray.ledger.mlflow_export import export_mlflow
+    from asd_ray.ledger.mlflow_export import export_mlflow, without_password
 
     statuses = STATUSES if args.status is None else (args.status,)
     with progress_bar("exporting", things="trials") as progress:
@@ -39,7 +40,8 @@ def _mlflow(args: argparse.Namespace) -> int:
             statuses=statuses,
             progress=progress,
         )
-    say(f"{done.new} trials written, {done.replaced} written again, {done.unchanged} unchanged → {args.store}")
+    written = f"{count(done.new, 'trial')} written, {done.replaced} written again, {done.unchanged} unchanged"
+    say(f"{written} → {without_password(args.store)}")
     say(f"experiments: {', '.join(done.experiments)}")
     if done.uri.startswith("sqlite:"):
         say(f"to look at them: pip install mlflow && {typed('mlflow', 'ui', '--backend-store-uri', done.uri)}")

@@ -11,18 +11,34 @@ for (const part of document.querySelectorAll(".decide")) {
     return { line, along, numbers: numbers.map(Number) };
   });
 
+  const around = (place) => [scores[place - 1] ?? -Infinity, scores[place] ?? Infinity];
   const limitAt = (place) => {
     if (place === home) return own;
-    const [below, above] = [scores[place - 1] ?? scores[0] - 1, scores[place] ?? scores[scores.length - 1] + 1];
+    const [below, above] = around(place);
     return place === 0 ? above - Math.abs(above) * 1e-6 - 1e-9 : place === scores.length ? below : (below + above) / 2;
   };
   const shown = (limit) => limit.toFixed(3).replace("-", "−");
 
+  // numpy's percentile and its inverse; null for a limit that no percentile gives, because all normal clips are on one side
+  const last = quantiles.length - 1;
+  const scoreAt = (percentile) => {
+    const share = (percentile / 100) * last, at = Math.min(Math.floor(share), last - 1);
+    return quantiles[at] + (share - at) * (quantiles[at + 1] - quantiles[at]);
+  };
   const percentileOf = (limit) => {
-    const last = quantiles.length - 1, at = quantiles.findIndex((score) => score > limit);
-    if (at === 0 || at < 0) return null; // beyond all normal clips, where no percentile leads to
-    const share = at - 1 + (limit - quantiles[at - 1]) / (quantiles[at] - quantiles[at - 1]);
-    return Math.min(99.9, Math.max(0.1, (100 * share) / last)).toFixed(1);
+    const at = quantiles.findIndex((score) => score > limit);
+    return at > 0 ? (100 * (at - 1 + (limit - quantiles[at - 1]) / (quantiles[at] - quantiles[at - 1]))) / last : null;
+  };
+  // the shortest percentile that gives the counts shown, so a limit between the same two scores
+  const shortest = (place) => {
+    const exact = percentileOf(limitAt(place)), [below, above] = around(place);
+    if (exact === null) return null;
+    const margin = Number.isFinite(above - below) ? (above - below) * 1e-6 : 0; // for what another computer rounds
+    for (let digits = 1; digits < 12; digits++) {
+      const rounded = exact.toFixed(digits), score = scoreAt(Number(rounded));
+      if (Number(rounded) > 0 && Number(rounded) < 100 && score > below + margin && score < above - margin) return rounded;
+    }
+    return null;
   };
 
   const move = (limit) => {
@@ -44,7 +60,7 @@ for (const part of document.querySelectorAll(".decide")) {
     slider.setAttribute("aria-valuetext", `threshold ${shown(limit)}`);
     button.disabled = slider.valueAsNumber === home;
     if (percentile) {
-      const found = percentileOf(limit);
+      const found = shortest(slider.valueAsNumber);
       percentile.hidden = button.disabled || found === null;
       for (const place of percentile.querySelectorAll("b")) place.textContent = found;
     }

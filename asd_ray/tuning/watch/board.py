@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from asd_ray._console import Console, PlainTable, is_live, numbers, words
+from asd_ray._numbers import count
 from asd_ray.ledger import TrialRecord
 from asd_ray.ledger.record import LABELS
 from asd_ray.ledger.units import with_unit
@@ -74,7 +75,7 @@ class Board(Watcher):
             table.add_row(*self._row(search, study))
         parts: list[RenderableType] = [self._bar(search, runs), table]
         if len(studies) > rows:
-            parts.append(f"and {len(studies) - rows} more studies")
+            parts.append(f"and {count(len(studies) - rows, 'more study', 'more studies')}")
         if runs:
             parts.append(_running(runs[:RUNNING]))
         if len(runs) > RUNNING:
