@@ -237,6 +237,7 @@ def _summary(candidates: Candidates) -> CandidatesSummary:
         left_out=tuple(map(str, candidates.left_out)),
         digest=candidates.digest,
         all=variants,
+        guided=bool((candidates.table["guided"] & ~candidates.table["paper"]).any()),
     )
 
 
