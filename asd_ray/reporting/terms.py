@@ -13,8 +13,8 @@ from asd_ray.ensembling import protocols
 from asd_ray.errors import unknown
 
 TERMS = {
-    "forecast": "What to expect on new sound that is like the test clips: the label of a clip chose no member that decides it. "
-    "Only under unseen did the search itself not use the labels of these clips either.",
+    "forecast": "What to expect on new sound that is like the test clips: no member was chosen by the clips that it is "
+    "measured on. Only under unseen did the search itself not use the labels of these clips either.",
     "AUC": "The share of pairs in which an anomaly scores higher than a normal clip. 1 is perfect, 0.5 is chance.",
     "pAUC": "The AUC where false alarms are rare, at 10 % or less of the normal clips. 1 is perfect, 0.5 is chance.",
     "hmean": "The harmonic mean of all AUC and pAUC values of a machine. A single weak one lowers it.",

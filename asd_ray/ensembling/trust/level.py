@@ -62,7 +62,8 @@ def trust_level(ensemble: Ensemble, warnings: Sequence[TrustWarning] | None = No
             ordered = sorted(reasons, key=lambda reason: reason[0] != LOW)
             return TrustLevel(level, tuple(dict.fromkeys(why for _, why in ordered)))
     headline, name = ensemble.headline, ensemble.headline_protocol
-    assert headline is not None and name is not None  # without a number the level is low
+    assert headline is not None  # without a number the level is low
+    assert name is not None
     return TrustLevel(HIGH, (f"{CLEAN[name]}, and the 95 % interval is narrow ({_ends(headline)})",))
 
 
