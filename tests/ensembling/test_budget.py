@@ -12,15 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asd_ray.ensembling import Ensemble, EnsembleConfig, Recipe, build, choose, load, read, verify
+from asd_ray.ensembling import Ensemble, EnsembleConfig, Recipe, build, choose, read, verify
 from asd_ray.ensembling.budget import Budget
 from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.costs import Costs, in_ms
-from asd_ray.ensembling.counting import counts_of
 from asd_ray.ensembling.evaluation_set import EvaluationSet
 from asd_ray.ensembling.final import Comparison
 from asd_ray.ensembling.measuring import measurements
-from asd_ray.ensembling.protocols import NESTED, measure
 from asd_ray.ensembling.recipe import Slot
 from asd_ray.ensembling.requirements import CannotFollow, check
 from asd_ray.ensembling.select import select
@@ -260,26 +258,6 @@ def test_what_takes_longer_together_is_chosen_again(ledger: Ledger) -> None:
     assert ensemble.inference.budget < 0.007
     assert {member.name for member in ensemble.members} == {"fan-idnn-0000"}
     assert Verification(verify(ledger, ensemble)).wrong == []
-
-
-@pytest.mark.parametrize("protocol", ["crossval", "nested"])
-def test_numbers_and_counts_are_of_the_budget_that_the_ensemble_was_chosen_with(ledger: Ledger, protocol: str) -> None:
-    """After a rebuild, members that were too slow decide no clip."""
-    ways = [Recipe("all", "top_k", k=9), Recipe("two", "top_k", ("max",), k=2)][: 2 if protocol == "nested" else 1]
-    final = chosen_of(ledger, 7, timer_of(ledger, 2.0, **ALL), ways).final
-    assert final.headline_protocol == protocol
-    assert final.inference is not None
-    assert final.inference.budget < 0.007
-    own = replace(load(ledger, "fan", "held_out"), costs=final.inference.costs, limit=final.inference.budget)
-    evaluation, config = EvaluationSet.of(own, Standardiser()), final.config
-    if protocol == "nested":
-        measured = NESTED.measure([(evaluation, way) for way in ways], config)
-    else:
-        measured = measure(evaluation, final.recipe, protocol, config)
-    fast = {own.pairs[row] for selection in measured.selections for row in selection.members}
-    assert {own.table.set_index("trial")["name"][trial].iloc[0] for trial, _ in fast} == {"fan-idnn-0000"}
-    assert final.metrics[protocol].value == measured.value
-    assert final.counts == counts_of(measured, config, final.threshold.value)
 
 
 def test_if_no_smaller_choice_fits_the_recipe_cannot_be_followed(ledger: Ledger) -> None:

@@ -21,6 +21,7 @@ from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 from asd_ray.metrics import detection
 from tests.ensembling.conftest import SMALL
+from tests.ensembling.test_budget import ALL, chosen_of, timer_of
 
 Make = Callable[..., Ledger]
 QUICK = EnsembleConfig(repeats=1, folds=2, draws=50)
@@ -104,6 +105,27 @@ def test_ranks_are_among_all_test_clips_also_where_some_have_no_label(candidates
     evaluation = EvaluationSet.of(some, ensemble.recipe.standardise)
     counts = counts_of(measure(evaluation, ensemble.recipe, "oracle", config), config, ensemble.threshold.value)
     assert counts.caught == expected.recall * counts.anomalies
+
+
+@pytest.mark.parametrize("protocol", ["crossval", "nested"])
+def test_numbers_and_counts_are_of_the_budget_that_the_ensemble_was_chosen_with(ledger_of: Make, protocol: str) -> None:
+    """After a rebuild, members that were too slow decide no clip."""
+    ledger = ledger_of(SMALL)
+    ways = [Recipe("all", "top_k", k=9), Recipe("two", "top_k", ("max",), k=2)][: 2 if protocol == "nested" else 1]
+    final = chosen_of(ledger, 7, timer_of(ledger, 2.0, **ALL), ways).final
+    assert final.headline_protocol == protocol
+    assert final.inference is not None
+    assert final.inference.budget < 0.007
+    own = replace(load(ledger, "fan", "held_out"), costs=final.inference.costs, limit=final.inference.budget)
+    evaluation, config = EvaluationSet.of(own, final.recipe.standardise), final.config
+    if protocol == "nested":
+        measured = NESTED.measure([(evaluation, way) for way in ways], config)
+    else:
+        measured = measure(evaluation, final.recipe, protocol, config)
+    fast = {own.pairs[row] for selection in measured.selections for row in selection.members}
+    assert {own.table.set_index("trial")["name"][trial].iloc[0] for trial, _ in fast} == {"fan-idnn-0000"}
+    assert final.metrics[protocol].value == measured.value
+    assert final.counts == counts_of(measured, config, final.threshold.value)
 
 
 def test_decisions_of_the_ensemble_itself_are_those_of_its_file(ledger_of: Make) -> None:
