@@ -122,10 +122,12 @@ def _compare(args: argparse.Namespace) -> int:
     from asd_ray.reporting.compare import compare
     from asd_ray.reporting.compare_page import FOLDER, write_comparison
 
+    if args.out == "":
+        raise AsdRayError(f"--out is empty; name a folder, or leave it out: the files go into {FOLDER}/")
     comparison = compare([*([args.run] if args.run else []), *args.compare])
     print_comparison(comparison)
     _notes([f"not read: {why}" for why in comparison.not_read])
-    for path in write_comparison(comparison, args.out or FOLDER):
+    for path in write_comparison(comparison, FOLDER if args.out is None else args.out):
         say(path)
     return 0
 

@@ -64,12 +64,13 @@ def choose_all(
     for machine in machines:
         ledger.check_known(machine, None)
     settings, ways = config or EnsembleConfig(), None if recipes is None else find_ways(recipes)
-    each = len(find_ways(ways))  # recipes of a machine
+    of_machine = len(find_ways(ways))  # recipes
+    total = of_machine * len(machines)
     compared, failed = list[Comparison](), dict[str, AsdRayError]()
     for at, machine in enumerate(machines):
 
-        def followed(recipes: int, before: int = at * each) -> None:
-            progress(before + recipes, each * len(machines))
+        def followed(recipes: int, before: int = at * of_machine) -> None:
+            progress(before + recipes, total)
 
         try:
             timer = timer_of(machine) if timer_of and settings.infer_limit is not None else None
@@ -79,5 +80,6 @@ def choose_all(
             continue
         compared.append(comparison)
         shown(comparison)
+    progress(total, total)
     measured = across_machines(ledger, compared, others)
     return Comparisons({comparison.machine: comparison for comparison in measured}, failed)

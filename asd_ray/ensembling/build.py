@@ -16,7 +16,7 @@ from asd_ray.ensembling.combine import TRANSDUCTIVE
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.costs import Timer
 from asd_ray.ensembling.deciding import ensemble_threshold
-from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
+from asd_ray.ensembling.evaluation_set import EvaluationSet, scores_for_decisions
 from asd_ray.ensembling.greedy import Selection
 from asd_ray.ensembling.label_free import criterion_notes, without_labels
 from asd_ray.ensembling.measuring import best_single, measurements, metrics_of
@@ -73,7 +73,7 @@ def build(
     selection = by_protocol["label_free" if "label_free" in by_protocol else "oracle"].selections[0]
     ensemble = _described(candidates, recipe, config, selection, evaluation.statistics)
     metrics, gains = metrics_of(evaluation, by_protocol, single, config)
-    scores = ensemble_scores(evaluation, recipe, selection, evaluation.all_clips, rescaled=False)
+    scores = scores_for_decisions(evaluation, recipe, selection)
     labels = evaluation.scorer.clips["label"].to_numpy()
     decisions = Decisions(**detection(labels, scores > ensemble.threshold.value)._asdict())
     trail = enumerate(selection.trail, 1)
@@ -128,6 +128,11 @@ class Builder:
             candidates = self.candidates(recipe.by)
             self._evaluations[key] = EvaluationSet.of(candidates, recipe.standardise, self.config.maximise)
         return self._evaluations[key]
+
+    def evaluation_of(self, ensemble: Ensemble) -> EvaluationSet:
+        """The scores that an ensemble was chosen by, with the budget that it was chosen within."""
+        evaluation, inference = self.evaluation(ensemble.recipe), ensemble.inference
+        return evaluation.within(inference.costs, inference.budget) if inference else evaluation
 
     def single(self, recipe: Recipe) -> Mapping[str, Measurement]:
         """The measurements of the best single candidate in the recipe's unit."""
@@ -232,6 +237,7 @@ def _summary(candidates: Candidates) -> CandidatesSummary:
         left_out=tuple(map(str, candidates.left_out)),
         digest=candidates.digest,
         all=variants,
+        guided=bool((candidates.table["guided"] & ~candidates.table["paper"]).any()),
     )
 
 

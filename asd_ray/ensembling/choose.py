@@ -81,10 +81,9 @@ def choose(
     recipes that choose by labels, if there are no anomalies or if the search was normal-only. A recipe that is named
     and cannot be followed is an error. `by` is the split whose scores standardise and `standardise` the unit, such as
     "rank", both in place of each recipe's own; a machine that has only test scores is standardised by these. `drop`
-    leaves out candidates that lack
-    test clips, which are an error otherwise. `final` makes the best of `recipes` the final one, even if a stored one is
-    better. `timer` measures the candidates for `infer_limit` of `config`; see `asd_ray.deploy.costs`. `followed`
-    gets how many recipes are done.
+    leaves out candidates that lack test clips, which are an error otherwise. `final` makes the best of `recipes` the
+    final one, even if a stored one is better. `timer` measures the candidates for `infer_limit` of `config`; see
+    `asd_ray.deploy.costs`. `followed` gets how many recipes are done.
     """
     check_final(recipes, final)
     by_test = by is None and only_test_scores(ledger, machine)

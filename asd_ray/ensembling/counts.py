@@ -16,7 +16,7 @@ GROUND = {  # protocol -> what the counted clips are
     "nested": "each clip was decided by an ensemble that was chosen without it",
     "crossval": "each clip was decided by members that were chosen without it",
     "label_free": "the members were chosen without labels",
-    "oracle": "the members were chosen by these clips, so expect less",
+    "oracle": "the members were chosen by these clips, so new clips will be decided less well",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from asd_ray.ensembling.budget import Budget
 from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.cell_scorer import CellScorer
 from asd_ray.ensembling.combine import combine
+from asd_ray.ensembling.costs import Costs
 from asd_ray.ensembling.greedy import Selection
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.standardise import Standardiser, Statistics
@@ -42,6 +43,13 @@ class EvaluationSet:
         scorer = CellScorer(clips, judged.year, maximise)
         scores = statistics(candidates.scores[:, judged.rows], clips)
         return cls(candidates, statistics, judged.rows, scorer, scores, candidates.budget)
+
+    def within(self, costs: Costs, limit: float) -> EvaluationSet:
+        """The same scores, to choose from with other costs and another limit on them; itself if these are its own."""
+        if (costs, limit) == (self.candidates.costs, self.candidates.limit):
+            return self
+        candidates = replace(self.candidates, costs=costs, limit=limit)
+        return replace(self, candidates=candidates, budget=candidates.budget)
 
     def remembered(self, key: Hashable, compute: Callable[[], Any]) -> Any:
         """A result that several recipes or protocols ask for, computed once."""
@@ -78,3 +86,13 @@ def ensemble_scores(
         statistics = Standardiser("z", "id", floor=0.0).learn(scores[None], evaluation.scorer.clips)
         scores = statistics(scores[None], evaluation.scorer.clips)[0]
     return np.asarray(scores[clips])
+
+
+def scores_for_decisions(evaluation: EvaluationSet, recipe: Recipe, selection: Selection) -> Floats:
+    """Scores of the labelled clips that can be compared with the threshold: ranks are among all test clips, as there.
+
+    The evaluation set must have all labelled clips.
+    """
+    members, candidates = list(selection.members), evaluation.candidates
+    units = evaluation.statistics.take(members)(candidates.scores[members], candidates.clips)
+    return np.asarray(combine(units, recipe.combine[0], selection.weights)[evaluation.rows])

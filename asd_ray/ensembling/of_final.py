@@ -18,8 +18,8 @@ def with_own_numbers(final: Ensemble, compared: Sequence[Ensemble], builder: Bui
     """The final ensemble with the number of choosing it among the compared ones, and with its counts of decisions."""
     nested = _nested(final, compared, builder)
     if nested is not None:
-        evaluation, single = builder.evaluation(final.recipe), builder.single(final.recipe)
-        final = with_measurement(final, evaluation, nested, single, builder.config)
+        single = builder.single(final.recipe)
+        final = with_measurement(final, builder.evaluation_of(final), nested, single, builder.config)
     name = final.headline_protocol
     if name is None:
         return final
@@ -27,7 +27,7 @@ def with_own_numbers(final: Ensemble, compared: Sequence[Ensemble], builder: Bui
         of_headline = nested
     else:
         once = replace(builder.config, repeats=1)
-        of_headline = measure(builder.evaluation(final.recipe), final.recipe, name, once)
+        of_headline = measure(builder.evaluation_of(final), final.recipe, name, once)
     return replace(final, counts=counts_of(of_headline, builder.config, final.threshold.value))
 
 
@@ -35,8 +35,8 @@ def _nested(final: Ensemble, compared: Sequence[Ensemble], builder: Builder) -> 
     """The measurement of the choice, where crossval chose and the clips allow it."""
     if final.tried is None or final.tried.chosen_by != "crossval":
         return None
-    recipes = [ensemble.recipe for ensemble in sorted(compared, key=lambda ensemble: ensemble.name)]
-    entries = [(builder.evaluation(recipe), recipe) for recipe in recipes]
+    ordered = sorted(compared, key=lambda ensemble: ensemble.name)
+    entries = [(builder.evaluation_of(ensemble), ensemble.recipe) for ensemble in ordered]
     return NESTED.measure(entries, builder.config) if NESTED.possible(entries, builder.config) else None
 
 

@@ -84,6 +84,7 @@ class CandidatesSummary(Part):
     left_out: tuple[str, ...]
     digest: str  # digest of `all`
     all: Mapping[str, tuple[str, ...]]  # trial -> variants
+    guided: bool | None = None  # whether a search led by test labels found some; None in files of earlier versions
 
 
 @dataclass(frozen=True)

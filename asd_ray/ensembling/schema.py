@@ -164,6 +164,7 @@ ENSEMBLE = object_of(
     trail=ListOf(object_of(**NAMED, step=COUNT, value=SHARE)),
     selection_frequency=ListOf(object_of(**NAMED, trial=TEXT, frequency=SHARE)),
     candidates=object_of(
+        {"guided": Flag()},
         tried=COUNT,
         families=DictOf(COUNT),
         left_out=ListOf(TEXT),

@@ -98,7 +98,10 @@ def verify(ledger: Ledger, ensemble: Ensemble) -> dict[str, float]:
 
 
 def _compared(ensemble: Ensemble, again: Ensemble) -> dict[str, Any]:
-    """The parts to compare, as JSON. `left_out` is not compared, because it changes as the ledger grows."""
+    """The parts to compare, as JSON.
+
+    Of the candidates, `left_out` changes as the ledger grows, and files of earlier versions lack `guided`.
+    """
     of_final = [protocol.name for protocol in protocols.OF_FINAL]  # these need the other recipes and machines
     metrics = {
         protocol: replace(metric, gain=replace(metric.gain, better_as_best=None))
@@ -108,7 +111,7 @@ def _compared(ensemble: Ensemble, again: Ensemble) -> dict[str, Any]:
     rebuilt = replace(
         ensemble,
         statistics=_in_units(ensemble.statistics, again.statistics),
-        candidates=replace(ensemble.candidates, left_out=()),
+        candidates=replace(ensemble.candidates, left_out=(), guided=None),
         metrics=replace(ensemble.metrics, by_protocol=metrics),
     )
     return {name: part for name, part in rebuilt.to_json().items() if name not in NOT_REBUILT}

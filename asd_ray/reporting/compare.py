@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from asd_ray.ensembling import Ensemble, TrustLevel, stored, trust_level
+from asd_ray.ensembling import Ensemble, TrustLevel, TrustWarning, load, stored, trust_level
 from asd_ray.ensembling._part import Part
 from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.ensembling.ensemble_file import FINAL
+from asd_ray.ensembling.trust import warnings_of
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.reporting.overview import cost, detectors
 
@@ -47,7 +48,10 @@ class RunNumbers(Part):
     not_measured: str = ""
 
     @classmethod
-    def of(cls, run: str, final: Ensemble, records: Sequence[TrialRecord]) -> Self:
+    def of(
+        cls, run: str, final: Ensemble, records: Sequence[TrialRecord], warnings: Sequence[TrustWarning] | None = None
+    ) -> Self:
+        """`warnings` replace those of the ensemble's file, which files of earlier versions lack."""
         headline = final.headline
         spent = [record.seconds / len(record.machines) for record in records if record.seconds]
         return cls(
@@ -62,7 +66,7 @@ class RunNumbers(Part):
             pauc=headline.pauc if headline else None,
             hmean=headline.hmean if headline else None,
             counts=final.counts,
-            trust=trust_level(final),
+            trust=trust_level(final, warnings),
             detectors=detectors(final),
             candidates=final.candidates.tried,
             cost=cost(final),
@@ -111,13 +115,15 @@ class RunComparison(Part):
 def compare(runs: Iterable[Ledger | str]) -> RunComparison:
     """The final ensembles of two or more runs, given as ledgers, folders or s3:// addresses.
 
-    Only what the files hold is compared: nothing is chosen or measured again.
+    Only what the files hold is compared: nothing is chosen or measured again. What limits the trust in files of earlier
+    versions, which have no warnings, is found in the ledger.
     """
     from asd_ray.ledger import Ledger
 
     ledgers = [(run if isinstance(run, Ledger) else Ledger(run)).require() for run in runs]
     names = tuple(ledger.layout.root for ledger in ledgers)
-    if len(names) < 2 or len(set(names)) < len(names):
+    places = {(ledger.layout.base, *sorted(ledger.layout.options.items())) for ledger in ledgers}
+    if len(names) < 2 or len(places) < len(names):
         raise AsdRayError(f"two different runs or more can be compared, but got: {', '.join(names) or 'none'}")
     finals: dict[str, dict[str, RunNumbers]] = {}
     not_read: list[str] = []
@@ -125,9 +131,15 @@ def compare(runs: Iterable[Ledger | str]) -> RunComparison:
         files = stored(ledger)
         not_read += [why for own in files.unreadable.values() for file, why in own.items() if file == FINAL]
         for machine, ensembles in files.ensembles.items():
-            if FINAL in ensembles:
-                numbers = RunNumbers.of(name, ensembles[FINAL], ledger.records(machine))
-                finals.setdefault(machine, {})[name] = numbers
+            if FINAL not in ensembles:
+                continue
+            final = ensembles[FINAL]
+            try:
+                numbers = RunNumbers.of(name, final, ledger.records(machine), _warnings(ledger, final))
+            except AsdRayError as error:  # the file does not fit this ledger; the report leaves it out as well
+                not_read.append(str(error))
+                continue
+            finals.setdefault(machine, {})[name] = numbers
     if not finals:
         why = f"; files that cannot be read:\n{listing(not_read)}" if not_read else ""
         raise AsdRayError(f"none of these runs has an ensemble; run: asd-ray ensemble --run {names[0]}{why}")
@@ -136,6 +148,12 @@ def compare(runs: Iterable[Ledger | str]) -> RunComparison:
         for machine, own in sorted(finals.items(), key=lambda item: item[0].lower())
     )
     return RunComparison(datetime.now(UTC).isoformat(timespec="seconds"), names, machines, tuple(not_read))
+
+
+def _warnings(ledger: Ledger, final: Ensemble) -> Sequence[TrustWarning]:
+    if final.warnings is not None:
+        return final.warnings
+    return warnings_of(final, load(ledger, final.machine, final.recipe.by, only=final.candidates.all, drop=True))
 
 
 def _against(runs: Sequence[RunNumbers]) -> Iterable[str]:
@@ -155,6 +173,10 @@ def _against(runs: Sequence[RunNumbers]) -> Iterable[str]:
         yield f"nothing was measured in {', '.join(unmeasured)}"
     elif bounds := [own.run for own in runs if not own.forecasts]:
         yield f"the number of {', '.join(bounds)} is an upper bound and not a forecast"
+    unseen = [own.run for own in runs if own.protocol == "unseen"]
+    others = [own.run for own in runs if own.protocol not in ("unseen", None)]
+    if unseen and others:
+        yield f"{', '.join(unseen)} was measured on unseen clips and {', '.join(others)} on the test clips"
 
 
 def _notes(runs: Sequence[RunNumbers], *, comparable: bool) -> Iterable[str]:
@@ -164,8 +186,8 @@ def _notes(runs: Sequence[RunNumbers], *, comparable: bool) -> Iterable[str]:
     if len(protocols) > 1:
         yield f"the protocols differ ({', '.join(protocols)}), so a small difference means nothing"
     ordered = sorted(runs, key=lambda own: -(own.value or 0.0))
-    best, second = ordered[0], ordered[1]
-    if best.interval and second.interval and best.interval[0] > second.interval[1]:
+    best, *others = ordered
+    if best.interval and all(other.interval and best.interval[0] > other.interval[1] for other in others):
         yield f"{best.run} is better: its interval lies above all others"
     else:
         yield "the intervals overlap, so these clips do not show which run is better"

@@ -13,12 +13,13 @@ from asd_ray.ensembling import protocols
 from asd_ray.errors import unknown
 
 TERMS = {
-    "forecast": "What to expect on new sound that is like the test clips. No measured clip chose what decides it.",
+    "forecast": "What to expect on new sound that is like the test clips: no member was chosen by the clips that it is "
+    "measured on. Only under unseen did the search itself not use the labels of these clips either.",
     "AUC": "The share of pairs in which an anomaly scores higher than a normal clip. 1 is perfect, 0.5 is chance.",
     "pAUC": "The AUC where false alarms are rare, at 10 % or less of the normal clips. 1 is perfect, 0.5 is chance.",
     "hmean": "The harmonic mean of all AUC and pAUC values of a machine. A single weak one lowers it.",
-    "95 %": "How far the number may be off because the clips are few: an interval that has the number for other clips "
-    "in about 95 of 100 cases.",
+    "95 %": "How uncertain the number is, because it is measured on a limited number of clips: in about 95 of 100 such "
+    "measurements, the interval contains the number that very many clips would give.",
     "oracle": "Measured on the clips that chose the members. It is too good, so do not quote it.",
     "gain": "The difference from the best single detector on the same clips. Better: the 95 % interval lies above 0, "
     "also when corrected for the number of recipes tried, and no other forecast disagrees.",

@@ -17,7 +17,7 @@ from asd_ray.ledger import Ledger
 from tests.reporting.conftest import choose, fill
 from tests.tables import rows_below
 
-READING = ("data check", "status", "ledger", "evaluate", "paper")
+READING = ("data check", "status", "ledger", "evaluate", "paper", "report --compare")
 MARK = "\x07"  # a bell: no verb rings it
 # One process for all verbs: starting one takes seconds.
 CHILD = """
@@ -45,6 +45,7 @@ VERBS = [
     f"ensemble --run run {RECIPES}",
     f"ensemble fan --run run {RECIPES} --wide",
     "verify run",
+    "report --compare run found",
     "evaluate --year 2020 --truth truth --submission system --scores-only",
     "paper --list",
     "paper liu2022",
@@ -151,6 +152,14 @@ def test_every_objective_is_whole(on_80: dict[str, str], on_60: dict[str, str], 
         assert objectives <= set(answers["ledger ls run"].split())
     rows = rows_below(on_60["ledger ls run --wide"], "machine")
     assert [row[1] for row in rows] == [record.name for record in records], "one line per row"
+
+
+def test_compared_runs_have_short_names_and_whole_words(on_80: dict[str, str], on_60: dict[str, str]) -> None:
+    for answers in (on_80, on_60):
+        rows = [line.split() for line in lines_of(answers["report --compare run found"])]
+        rows = [row for row in rows if row[-1] in ("high", "medium", "low")]
+        assert sorted(row[0] for row in rows) == ["found", "run", "run"]
+        assert all(row[-2] in ("nested", "crossval", "label_free") for row in rows)
 
 
 def test_paths_are_not_broken(on_80: dict[str, str], folder: Path) -> None:

@@ -50,6 +50,17 @@ def test_the_machines_of_all_runs_stand_side_by_side(comparison: RunComparison, 
     assert first.seconds is not None
 
 
+def test_a_file_of_an_earlier_version_has_the_trust_level_of_its_report(two: list[str], tmp_path: Path) -> None:
+    """It has no warnings, so they are found in the ledger, as the report does."""
+    old = shutil.copytree(two[0], tmp_path / "old")
+    file = old / "ensembles/fan/final.json"
+    stored = json.loads(file.read_text())
+    assert any(warning["name"] == "few_clips" for warning in stored.pop("warnings"))
+    file.write_text(json.dumps(stored))
+    first, same = compare([two[0], str(old)]).machines[0].runs
+    assert same.trust == first.trust
+
+
 def test_json_reads_back(comparison: RunComparison) -> None:
     stored = json.loads(dict(contents(comparison))["comparison.json"])
     assert stored["format"] == "asd_ray-comparison/1"
@@ -64,6 +75,7 @@ def test_json_reads_back(comparison: RunComparison) -> None:
         ({"maximise": "auc"}, "they are of other measures: hmean, auc"),
         ({"year": None}, "they are of other cells: DCASE 2022, no year"),
         ({"value": None}, "nothing was measured in other"),
+        ({"protocol": "unseen"}, "other was measured on unseen clips and "),
         ({"forecasts": False}, "the number of other is an upper bound"),
     ],
 )
@@ -79,10 +91,13 @@ def test_numbers_that_cannot_be_compared_are_refused(
 
 def test_a_difference_is_called_one_only_where_intervals_are_apart(comparison: RunComparison) -> None:
     first = replace(comparison.machines[0].runs[0], run="a", value=0.6, interval=(0.55, 0.65))
-    better = replace(first, run="b", value=0.8, interval=(0.75, 0.85), protocol="unseen")
+    better = replace(first, run="b", value=0.8, interval=(0.75, 0.85), protocol="label_free")
     notes = MachineComparison.of("fan", [first, better], []).notes
     assert notes[0].startswith("the protocols differ (")
     assert notes[1] == "b is better: its interval lies above all others"
+    third = replace(first, run="c", value=0.5, interval=(0.2, 0.79))  # the worst, but hardly measured
+    notes = MachineComparison.of("fan", [first, better, third], []).notes
+    assert notes[1] == "the intervals overlap, so these clips do not show which run is better"
 
 
 def test_the_page_escapes_names_and_says_what_cannot_be_compared(comparison: RunComparison) -> None:
@@ -99,7 +114,7 @@ def test_the_page_escapes_names_and_says_what_cannot_be_compared(comparison: Run
 
 
 def test_one_run_or_none_with_ensembles_is_an_error(two: list[str], tmp_path: Path) -> None:
-    for runs in (two[:1], [two[0], two[0]], []):
+    for runs in (two[:1], [two[0], two[0]], [two[0], f"{two[0]}/../{Path(two[0]).name}"], []):
         with pytest.raises(AsdRayError, match="two different runs or more can be compared"):
             compare(runs)
     empty = [Ledger(tmp_path / name) for name in "ab"]
@@ -123,6 +138,8 @@ def test_the_command_prints_a_table_and_writes_the_files(
     assert main(["--compare", *two]) == 2
     assert "was not written by asd-ray report" in capsys.readouterr().err
     assert main(["--compare", two[0]]) == 2
+    assert main(["--compare", *two, "--out", ""]) == 2
+    assert "--out is empty; name a folder" in capsys.readouterr().err
     assert main(["--compare", *two, "--optuna-db", "x.db"]) == 2
 
 

@@ -26,6 +26,12 @@ NARROW = 0.1  # width of a 95 % interval that allows a high level
 WIDE = 0.25  # width above which the level is low
 CHANCE = 0.5
 SHOWN = 3  # reasons in the sentence
+CLEAN = {  # protocol -> why its number is a forecast
+    "unseen": "its number comes from clips that chose nothing",
+    "nested": "each clip was decided by a recipe and members that were chosen without it",
+    "crossval": "each clip was decided by members that were chosen without it",
+    "label_free": "the members were chosen without labels",
+}
 PEEKED = "--checkpoint oracle"  # begins the note of an ensemble whose members' epochs test labels chose
 
 Reason = tuple[str, str]  # a level, and why it is not higher
@@ -48,22 +54,21 @@ class TrustLevel(Part):
 
 def trust_level(ensemble: Ensemble, warnings: Sequence[TrustWarning] | None = None) -> TrustLevel:
     """The level of an ensemble. `warnings` replace those of its file, which files of earlier versions lack."""
-    found = ensemble.warnings or () if warnings is None else warnings
-    reasons = [*_of_number(ensemble), *(reason for each in found if (reason := _of_warning(each, ensemble)))]
+    known = ensemble.warnings or () if warnings is None else warnings
+    of_warnings = (reason for warning in known if (reason := _of_warning(warning, ensemble)))
+    reasons = [*_of_number(ensemble), *of_warnings, *_of_search(ensemble)]
     for level in (LOW, MEDIUM):
         if any(own == level for own, _ in reasons):
             ordered = sorted(reasons, key=lambda reason: reason[0] != LOW)
             return TrustLevel(level, tuple(dict.fromkeys(why for _, why in ordered)))
-    assert ensemble.headline is not None  # without a number the level is low
-    low, high = ensemble.headline.interval
-    return TrustLevel(
-        HIGH,
-        (f"its number comes from clips that chose nothing, and the 95 % interval is narrow ({low:.2f} … {high:.2f})",),
-    )
+    headline, name = ensemble.headline, ensemble.headline_protocol
+    assert headline is not None  # without a number the level is low
+    assert name is not None
+    return TrustLevel(HIGH, (f"{CLEAN[name]}, and the 95 % interval is narrow ({_ends(headline)})",))
 
 
 def _of_number(ensemble: Ensemble) -> Iterator[Reason]:
-    """What the headline number lacks: it is missing, it is no forecast, it chose among recipes, or it is uncertain."""
+    """What limits the headline number: it is missing, it is no forecast, it chose among recipes, or it is uncertain."""
     if any(note.startswith(PEEKED) for note in ensemble.notes):
         yield LOW, "test labels chose the epoch of members (--checkpoint oracle), so no number is a forecast"
     headline, name = ensemble.headline, ensemble.headline_protocol
@@ -72,9 +77,11 @@ def _of_number(ensemble: Ensemble) -> Iterator[Reason]:
         return
     if not ensemble.forecasts:
         yield LOW, "its only number is measured on the clips that chose it, so it is an upper bound"
-    tried = ensemble.tried
-    if name in protocols.CHOICE and ensemble.forecasts and tried and tried.recipes > 1 and tried.chosen_by != "order":
-        yield MEDIUM, f"the number also picked this ensemble of {tried.recipes} recipes, so it is a little too high"
+    elif (tried := ensemble.tried) and tried.recipes > 1:
+        if tried.chosen_by == "user":
+            yield MEDIUM, f"a user picked it of {tried.recipes} recipes and may have seen the numbers"
+        elif name in protocols.CHOICE and tried.chosen_by != "order":
+            yield MEDIUM, f"the number also picked this ensemble of {tried.recipes} recipes, so it is a little too high"
     yield from _of_interval(headline)
     if ensemble.counts and ensemble.counts.normals:
         yield from _of_false_alarms(ensemble.counts, ensemble.threshold.percentile)
@@ -90,21 +97,38 @@ def _why_not_measured(ensemble: Ensemble) -> str:
 
 def _of_interval(headline: Metric) -> Iterator[Reason]:
     low, high = headline.interval
-    shown = f"{low:.2f} … {high:.2f}"
+    shown = _ends(headline)
     if low <= CHANCE:
         yield LOW, f"the 95 % interval reaches chance level ({shown})"
+    elif high - low <= certainty.ROUNDING:
+        yield LOW, "there are too few clips to show how uncertain the number is"
     elif high - low > WIDE:
         yield LOW, f"the 95 % interval is very wide ({shown})"
     elif high - low > NARROW:
         yield MEDIUM, f"the 95 % interval is wide ({shown})"
 
 
+def _ends(headline: Metric) -> str:
+    low, high = headline.interval
+    return f"{low:.2f} … {high:.2f}"
+
+
+def _of_search(ensemble: Ensemble) -> Iterator[Reason]:
+    """The search may have used the labels of the measured clips. Clips that were kept unseen are safe from that."""
+    if ensemble.headline_protocol in (None, "unseen"):
+        return
+    if ensemble.candidates.guided is None:
+        yield MEDIUM, "it is not recorded whether the search was led by the labels of the same clips"
+    elif ensemble.candidates.guided:
+        yield MEDIUM, "the search was led by the labels of the same clips"
+
+
 def _of_false_alarms(counts: DecisionCounts, percentile: float) -> Iterator[Reason]:
     """The threshold promises a share of false alarms; the counted ones may be more than chance explains."""
     promised = 1 - percentile / 100
     if FalseAlarmRate(counts.false_alarms, counts.normals).limits[0] > promised:
-        found = f"{counts.false_alarms:,} of {counts.normals:,} normal test clips"
-        yield MEDIUM, f"{found} are false alarms, although the threshold is set for {100 * promised:g} %"
+        share = f"{counts.false_alarms:,} of {counts.normals:,} normal test clips"
+        yield MEDIUM, f"{share} are false alarms, although the threshold is set for {100 * promised:g} %"
 
 
 def _of_warning(warning: TrustWarning, ensemble: Ensemble) -> Reason | None:
@@ -112,8 +136,6 @@ def _of_warning(warning: TrustWarning, ensemble: Ensemble) -> Reason | None:
     numbers = warning.numbers
     if warning.name == few_clips.NAME:
         return MEDIUM, _of_few_clips(numbers)
-    if warning.name == certainty.NAME and numbers["high"] - numbers["low"] <= certainty.ROUNDING:
-        return LOW, "there are too few clips to show how uncertain the number is"
     if warning.name == below_chance.NAME:
         if "cells" in numbers:
             return LOW, f"it is below chance in {_count(numbers['cells'], 'part')} of the test clips"
@@ -129,8 +151,10 @@ def _of_warning(warning: TrustWarning, ensemble: Ensemble) -> Reason | None:
 
 def _of_few_clips(numbers: Mapping[str, float]) -> str:
     if ANOMALY in numbers:
-        few = f"{numbers[ANOMALY]:g} anomalous and {numbers[NORMAL]:g} normal test clips"
-        return f"an id has only {few}"
+        # These are the smallest numbers of any id, and each of them may be of another id.
+        fewest = {"anomalous": (numbers[ANOMALY], few_clips.ANOMALIES), "normal": (numbers[NORMAL], few_clips.NORMALS)}
+        few = [_count(many, f"{kind} test clip") for kind, (many, enough) in fewest.items() if many < enough]
+        return " and ".join(f"an id has only {clips}" for clips in few)
     if "clips" in numbers:
         return f"the threshold rests on only {numbers['clips']:g} normal clips"
     return f"{_count(numbers['groups'], 'id or domain', 'ids or domains')} had few clips for the unit of scores"
