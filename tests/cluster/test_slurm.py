@@ -34,7 +34,7 @@ SlurmdLogFile={folder}/%n.slurmd.log
 SlurmctldPidFile=/run/slurmctld.pid
 SlurmdPidFile=/run/slurmd.pid
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin=task/affinity
 MpiDefault=none
 ReturnToService=2
 SlurmdParameters=config_overrides
@@ -77,6 +77,9 @@ def test_a_job_searches_on_two_hosts_and_leaves_nothing_running(folder: Path) ->
         shell(f"cd {shared} && sbatch {SCRIPT} {words} --cpus-per-trial 2")  # a host for each
         try:
             wait(lambda: len(list((cluster.folder / "notes").iterdir())) == 2, 300)
+            cores = "grep Cpus_allowed_list /proc/{}/status"
+            for host in HOSTS:  # Slurm ties the tasks of a step to its cores, and those of Ray's step are all
+                assert shell(cores.format("$(pgrep -x raylet)"), host) == shell(cores.format("self"), host)
             (cluster.folder / "notes" / "go").touch()  # each host has a trial that waits for this
             wait(lambda: "1" not in shell("squeue --noheader --format %i"), 300)
         finally:
