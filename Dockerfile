@@ -14,7 +14,7 @@ RUN python3 -m venv /opt/asd_ray
 ENV PATH=/opt/asd_ray/bin:$PATH PIP_NO_CACHE_DIR=1
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
-# The packages come first: they stay in the build's cache while the code changes. Torch is first of all, as in Makefile.
+# Torch comes first: it stays in the build's cache while the code changes.
 WORKDIR /src
 COPY constraints.txt .
 RUN pip install -c constraints.txt torch
@@ -24,7 +24,7 @@ RUN pip install -c constraints.txt ".[$EXTRAS]"
 
 FROM debian:bookworm-slim
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3 \
+    && apt-get install -y --no-install-recommends python3 ca-certificates \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/asd_ray /opt/asd_ray
 # Any user may run it (--user), so that the results belong to that user. Ray and torch ask for the user's name.

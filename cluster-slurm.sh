@@ -22,7 +22,11 @@
 set -euo pipefail
 umask 077 # only you may read the token
 export RAY_AUTH_MODE=token
-ray get-auth-token --generate > /dev/null 2>&1 # in ~/.ray, if there is none yet; all nodes read it there
+# in ~/.ray, if there is none yet; all nodes read it there
+ray get-auth-token --generate > /dev/null 2>&1 || {
+  echo "no token could be made; is the environment active (source .venv/bin/activate)?" >&2
+  exit 1
+}
 
 first=$(hostname -I | cut -d ' ' -f 1)
 address=$first:$((20000 + SLURM_JOB_ID % 10000)) # another port for each job

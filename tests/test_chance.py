@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from asd_ray import Run
-from benchmarks.chance import PROTOCOLS, main, put_random_trials
+from benchmarks.chance import PROTOCOLS, main, numbers_of, put_random_trials
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-it-works" / "oracle.md"
 
@@ -32,6 +32,16 @@ def test_the_trials_are_random_and_the_same_for_a_seed(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(*tables)
     assert len(tables[0]) == 2 * 240
     assert abs(tables[0]["score"].mean()) < 0.3
+
+
+def test_the_cheap_row_of_the_page_is_what_the_command_prints(tmp_path: Path) -> None:
+    rows = []
+    for seed in range(5):
+        put_random_trials(tmp_path / str(seed), 3, seed)
+        rows.append(numbers_of(tmp_path / str(seed)))
+    (cells,) = re.findall(r"(?m)^\| 3 \| (.+) \| 0\.5 \|$", PAGE.read_text())
+    printed = dict(zip(("best single", *PROTOCOLS), map(float, cells.split(" | ")), strict=True))
+    assert pd.DataFrame(rows).mean().to_dict() == pytest.approx(printed, abs=0.002)
 
 
 def test_the_page_has_a_row_per_number_of_candidates() -> None:

@@ -83,6 +83,8 @@ def test_the_image_installs_what_the_project_pins() -> None:
     (chosen,) = re.findall(r"(?m)^ARG EXTRAS=(.+)$", "\n".join(lines))
     assert set(chosen.split(",")) <= set(extras)
     assert "USER 1000:1000" in lines
+    last = "\n".join(lines).rpartition("\nFROM ")[2]
+    assert "python3 ca-certificates " in last  # for https and s3
     assert lines[-2:] == ['ENTRYPOINT ["asd-ray"]', 'CMD ["--help"]']
 
 

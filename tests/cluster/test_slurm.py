@@ -34,11 +34,11 @@ SlurmdLogFile={folder}/%n.slurmd.log
 SlurmctldPidFile=/run/slurmctld.pid
 SlurmdPidFile=/run/slurmd.pid
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin=task/affinity
 MpiDefault=none
 ReturnToService=2
 SlurmdParameters=config_overrides
-NodeName=head-host,worker-host CPUs=1 RealMemory=1000
+NodeName=head-host,worker-host CPUs=2 RealMemory=1000
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=EXCLUSIVE
 """
 
@@ -74,16 +74,20 @@ def test_a_job_searches_on_two_hosts_and_leaves_nothing_running(folder: Path) ->
         shell = slurm(cluster, shared)
         (cluster.folder / "notes").mkdir()
         words = f"fan --data {data} --run {run} --families ray_families:Waits --trials 4"
-        shell(f"cd {shared} && sbatch {SCRIPT} {words} --cpus-per-trial 1")
+        shell(f"cd {shared} && sbatch {SCRIPT} {words} --cpus-per-trial 2")  # a host for each
         try:
             wait(lambda: len(list((cluster.folder / "notes").iterdir())) == 2, 300)
+            cores = "grep Cpus_allowed_list /proc/{}/status"
+            for host in HOSTS:  # Slurm ties the tasks of a step to its cores, and those of Ray's step are all
+                assert shell(cores.format("$(pgrep -x raylet)"), host) == shell(cores.format("self"), host)
             (cluster.folder / "notes" / "go").touch()  # each host has a trial that waits for this
-            wait(lambda: "1" not in shell("squeue --noheader --format %i"), 120)
+            wait(lambda: "1" not in shell("squeue --noheader --format %i"), 300)
         finally:
             logs = "\n".join(path.read_text() for path in shared.glob("*.log"))
             print(logs)  # pytest shows it where the test fails
         records = Ledger(run).records()
         assert "Ray runs on 2 of 2 nodes" in logs
+        assert "Ray has 2 nodes with 4 CPU" in logs
         assert "4 trials run now, 4 in all" in logs
         assert "ExitCode=0:0" in shell("scontrol show job 1")
         assert verify(Ledger(run)).is_clean

@@ -8,8 +8,10 @@ into `Room`.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -20,8 +22,10 @@ GIB = 1 << 30
 FIXED, PER_CLIP = 1 * GIB, 1 * GIB  # bytes. Twelve layers of AST-base take 0.2 GiB at once for a clip of 10 s
 LARGEST_NUMBER = 1 << 63  # of sizes
 MOST_EXPONENT = 64
-# Operations whose result has a size that depends on values, and is never larger than their inputs or a list of places
-# in them. All others that cannot be tried on sizes are refused.
+PLACE = 8  # bytes of a whole number, of which a list of places has one per dimension
+MASKS = (torch.bool, torch.uint8)  # as an index: the places of what is not zero
+# Operations whose result has a size that depends on values; `_most_bytes` knows its limit. All others that cannot be
+# tried on sizes are refused.
 BY_VALUES = ("_local_scalar_dense", "item", "nonzero", "masked_select", "index", "is_nonzero", "equal")
 
 
@@ -33,7 +37,7 @@ def of_numbers(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """An operation on sizes that takes numbers alone, and gives one of 64 bits: no text, and no list that grows."""
 
     def checked(*args: Any) -> Any:
-        numbers = [number for each in args for number in (each if isinstance(each, list | tuple) else [each])]
+        numbers = args[0] if name == "sym_sum" else args  # a list times a number would be made before it is refused
         if not all(isinstance(number, int | float) for number in numbers):
             raise NotReadable(f"{name} has an argument that is no number")
         if name.endswith("pow") and abs(args[1]) > MOST_EXPONENT:
@@ -57,19 +61,23 @@ class Room:
 
     def check(self, function: torch._ops.OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """NotReadable if the operation would take too much, or nobody can know."""
-        sizes = _Sizes()
+        sizes, schema = _Sizes(), function._schema
+        name = schema.name.partition("::")[2]
+        given = {**dict(zip((each.name for each in schema.arguments), args, strict=False)), **kwargs}
         try:
             with torch.no_grad(), sizes:
-                function(*_on_meta(args), **{name: _on_meta(value) for name, value in kwargs.items()})
+                function(*_on_meta(args), **{key: _on_meta(value) for key, value in kwargs.items()})
         except RuntimeError as error:  # NotImplementedError is one
-            if function._schema.name.partition("::")[2] in BY_VALUES:
-                return
-            if not isinstance(error, NotImplementedError):
+            if name in BY_VALUES:
+                sizes.bytes = _most_bytes(name, given)
+            elif isinstance(error, NotImplementedError):
+                raise NotReadable(
+                    f"how much memory {function} takes depends on values, which is not supported; export to ONNX"
+                ) from error
+            else:
                 raise
-            raise NotReadable(
-                f"how much memory {function} takes depends on values, which is not supported; export to ONNX"
-            ) from error
-        needed = self.taken + sizes.bytes
+        masks = [tensor for tensor in _tensors([given.get("indices")]) if tensor.dtype in MASKS]
+        needed = self.taken + sizes.bytes + _places(masks)
         if needed > self.most:
             raise NotReadable(f"{function} needs {_gib(needed)}, and {_gib(self.most)} are allowed for so many clips")
 
@@ -103,6 +111,42 @@ class _Sizes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if any(result.alias_info is None for result in function._schema.returns):
             self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in _tensors([found]))
         return found
+
+
+def _most_bytes(name: str, given: Mapping[str, Any]) -> int:
+    """What one of BY_VALUES takes if no value is zero. Inputs may be views that have many more values than bytes."""
+    tensors = _tensors(given.values())
+    if name == "nonzero":
+        return _places(tensors)
+    if name == "masked_select":  # it also writes two lists of the mask's places
+        width = max(tensor.element_size() for tensor in tensors) + 2 * PLACE
+        return _broadcast(tensor.shape for tensor in tensors) * width
+    if name == "index":
+        return _most_indexed(given["self"], given["indices"])
+    return 0  # a single value
+
+
+def _most_indexed(values: Tensor, indices: Sequence[Tensor | None]) -> int:
+    """The bytes of `values[indices]` if no value of a mask is zero."""
+    left, kept, shapes = list(values.shape), 1, []
+    for index in indices:
+        if index is None:
+            kept *= left.pop(0)
+            continue
+        is_mask = index.dtype in MASKS
+        del left[: index.ndim if is_mask else 1]
+        shapes.append([index.numel()] if is_mask else [*index.shape])
+    return _broadcast(shapes) * kept * math.prod(left) * values.element_size()
+
+
+def _broadcast(shapes: Iterable[Sequence[int]]) -> int:
+    """How many values tensors of these shapes have at most, once they are broadcast."""
+    return math.prod(map(max, zip_longest(*map(reversed, shapes), fillvalue=1)))
+
+
+def _places(tensors: Iterable[Tensor]) -> int:
+    """The bytes of a list of all places in the tensors."""
+    return sum(PLACE * max(1, tensor.ndim) * tensor.numel() for tensor in tensors)
 
 
 def _tensors(values: Iterable[Any]) -> list[Tensor]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import operator
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,7 +108,7 @@ def node(target: str, *args: Any) -> Change:
     [
         (node("_operator.pow", ("as_int", 10), ("as_int", 10**9)), "pow has the exponent 1000000000"),
         (node("_operator.mul", ("as_ints", [1, 2]), ("as_string", "a")), "mul has an argument that is no number"),
-        (node("_operator.mul", ("as_ints", [1, 2]), ("as_int", 10**9)), "mul gives a value that is no size"),
+        (node("_operator.mul", ("as_ints", [1, 2]), ("as_int", 10**9)), "mul has an argument that is no number"),
         (node("_operator.mod", ("as_string", "%99999999999d"), ("as_int", 1)), "mod has an argument that is no number"),
         (node("_operator.mul", ("as_int", 1 << 62), ("as_int", 4)), "mul gives a value that is no size"),
         (node("_operator.truediv", ("as_int", 1), ("as_int", 0)), "ZeroDivisionError"),
@@ -167,6 +169,46 @@ def test_operations_of_which_the_size_depends_on_values() -> None:
     room.check(torch.ops.aten._local_scalar_dense.default, [torch.ones(())], {})
     with pytest.raises(NotReadable, match="outer.default needs 4096.0 GiB"):
         room.check(torch.ops.aten.outer.default, [torch.ones(1).expand(1 << 20)] * 2, {})
+
+
+ONE = torch.ones(1)
+LONG, TRUE, TALL, FIRST = (
+    ONE.expand(1 << 40),
+    ONE.bool().expand(1 << 40),
+    ONE.expand(1 << 20, 1),
+    torch.zeros(1, dtype=torch.int64).expand(1 << 20, 1),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "needed"),
+    [
+        ("nonzero.default", [LONG], "8192.0 GiB"),
+        ("masked_select.default", [LONG, TRUE], "20480.0 GiB"),
+        ("masked_select.default", [TALL, TRUE[None, : 1 << 20]], "20480.0 GiB"),
+        ("index.Tensor", [LONG, [TRUE]], "12288.0 GiB"),
+        ("index.Tensor", [TALL.expand(-1, 1 << 20), [None, TRUE[: 1 << 20]]], "4096.0 GiB"),
+        ("index.Tensor", [TALL.expand(-1, 1 << 20), [FIRST, TRUE[: 1 << 20]]], "4096.0 GiB"),
+        ("index_put_.default", [LONG, [TRUE], ONE], "13312.0 GiB"),
+    ],
+)
+def test_views_with_more_values_than_bytes(name: str, args: list[Any], needed: str) -> None:
+    operation = operator.attrgetter(name)(torch.ops.aten)
+    with pytest.raises(NotReadable, match=rf"needs {needed}"):
+        Room(1, []).check(operation, args, {})
+    by_name = {argument.name: value for argument, value in zip(operation._schema.arguments, args, strict=False)}
+    with pytest.raises(NotReadable, match=rf"needs {needed}"):
+        Room(1, []).check(operation, [], dict(reversed(by_name.items())))
+
+
+def test_what_an_index_by_a_mask_takes_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mask of 1 MB out of values of 4 MB: 4 MB of values, and 8 MB of places."""
+    monkeypatch.setattr(bounds, "PER_CLIP", 0)
+    values = torch.ones(1 << 20)
+    for most, fits in ((12 << 20, True), ((12 << 20) - 1, False)):
+        monkeypatch.setattr(bounds, "FIXED", most)
+        with contextlib.nullcontext() if fits else pytest.raises(NotReadable):
+            Room(1, []).check(torch.ops.aten.index.Tensor, [values, [values > 0]], {})
 
 
 def test_the_operations_of_encoders_fit(good: Path) -> None:
