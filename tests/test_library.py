@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -348,18 +347,3 @@ def test_every_exported_name_is_there() -> None:
         assert getattr(asd_ray, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Datasets'"):
         _ = asd_ray.Datasets
-
-
-def test_the_ten_lines_of_the_readme_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a smaller dataset, fewer trials and in this process; every other word is as it stands."""
-    text = (Path(__file__).parents[1] / "README.md").read_text()
-    (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "run.search" in block]
-    (tmp_path / "dcase2023t2").symlink_to(folder)
-    monkeypatch.chdir(tmp_path)
-    shortened = code.replace("trials=40)", "trials=1, epochs_cap=2, cpus_per_trial=1, seed=1, serial=True)")
-    assert shortened != code
-    names: dict[str, Any] = {"MyDetector": Loudness}
-    exec(shortened, names)
-    assert names["best"].machine == names["final"].machine == "fan"
-    assert len(names["run"].trials()) == 2
-    assert Path("runs/dcase2023/report/report.html").is_file()
