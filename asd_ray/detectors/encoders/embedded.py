@@ -35,9 +35,9 @@ class Embedded(FrontEnd):
     """Segments of a clip, each [layers, bands, width]: means over the segment's frames.
 
     `pretrained` names the encoder by its content, and the hash of the front end has it. `path` is where the file is
-    here, and `notes` the folder where the node's cache notes sizes of encoders (`sizes.py`): they are no part of the
-    hash, nor of `to_dict`; without `path` the file is looked for in $ASD_RAY_WEIGHTS. A clip has one segment per
-    `segment` seconds, rounded, at least one. A process keeps the last encoder in memory.
+    here, and `notes` the folder where the node's cache notes sizes of encoders (`features/encoder_sizes.py`): they are
+    no part of the hash, nor of `to_dict`; without `path` the file is looked for in $ASD_RAY_WEIGHTS. A clip has one
+    segment per `segment` seconds, rounded, at least one. A process keeps the last encoder in memory.
     """
 
     KIND: ClassVar[str] = "embedded"

@@ -24,6 +24,7 @@ from asd_ray.detectors.encoders.loading import encoder_name, load_encoder
 from asd_ray.detectors.families.pretrained import POOLINGS, Pretrained, pooled
 from asd_ray.errors import AsdRayError
 from asd_ray.features import FeatureCache
+from asd_ray.features.direct import DirectFeatures
 
 from ...tiny_encoders import save_tiny
 
@@ -175,6 +176,7 @@ def test_without_a_file_the_family_says_what_to_bring(bank: Bank, brought: Conte
 
 def test_a_state_of_some_weights_never_scores_with_others(bank: Bank, brought: Context, tmp_path: Path) -> None:
     save_tiny("ast", tmp_path, 1, config={"max_length": 128}, max_length=128)
+    brought = replace(brought, features=DirectFeatures())  # a cache has the embeddings of all clips after a fit
     detector = Pretrained(brought, encoder="ast", backends="cos")
     for _ in detector.fit(bank.select(split="train")):
         pass
