@@ -15,6 +15,10 @@ from rich.text import Text
 
 from asd_ray._terminal import visible
 
+# for live displays; other modules do not import rich.console
+Group = rich.console.Group
+RenderableType = rich.console.RenderableType
+
 
 class Console(rich.console.Console):
     """rich's console without markup: printed lines, cells, titles and heads of tables appear as they are.

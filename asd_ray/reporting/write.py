@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from asd_ray.storage.files import Files
 
 CURE = "name another folder with --out"
-HEAD = 4096  # bytes at the start or the end of a file that contain its mark
+HEAD = 1 << 15  # bytes at each end of a file that are searched for its mark; the page's scripts follow its footer
 MARKS = {  # the files that mark a folder as one of our reports, and what they contain
     "report.html": (f'<meta name="generator" content="{GENERATOR}">', "<footer>Written by asd-ray report from "),
     "report.json": ('{"format":"asd_ray-report/',),

@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from asd_ray._console import Console, PlainTable, is_live, numbers, words
+from asd_ray._console import Console, Group, PlainTable, RenderableType, is_live, numbers, words
 from asd_ray._numbers import count
 from asd_ray.ledger import TrialRecord
 from asd_ray.ledger.record import LABELS
