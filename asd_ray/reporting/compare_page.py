@@ -18,9 +18,7 @@ FOLDER = "comparison"  # where the files go by default, beside the runs' own fol
 
 def write_comparison(comparison: RunComparison, out: str | Path = FOLDER) -> list[str]:
     """Write the files to the folder or s3:// address `out`; returns their paths, the page first."""
-    layout = RunLayout(str(out))
-    for run in comparison.runs:
-        layout = target_of(str(out), RunLayout(run))
+    layout, *_ = [target_of(str(out), RunLayout(run)) for run in comparison.runs]  # no run's own folder takes them
     files = {layout.report_file(layout.base, name): content for name, content in contents(comparison)}
     return write_texts(files, layout)
 
