@@ -13,6 +13,7 @@ from asd_ray.conformance import CheckResult
 from asd_ray.ledger import Ledger
 from tests.hostile import Answer, Verbs
 from tests.reporting.conftest import choose, fill
+from tests.truth_2020 import write_truth
 
 ENSEMBLE, LIST = "ensemble --run {run}", "ledger ls {run}"
 TINY = "tests.tuning.families_for_tests:Tiny"
@@ -33,14 +34,7 @@ def run(filled_once: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def truth(tmp_path: Path) -> Path:
     """The truth of 2020 for one machine, beside the folder `system` with one system's scores."""
-    clips = [(f"id_01_{number:08d}.wav", number % 2) for number in range(6)]
-    for folder in ("truth", "system"):
-        (tmp_path / folder).mkdir()
-    lines = "\n".join(["fan", *(f"{clip},{label}_{clip},{label}" for clip, label in clips)])
-    (tmp_path / "truth/eval_data_list.csv").write_text(lines)
-    scores = "\n".join(f"{clip},0.{at}" for at, (clip, _) in enumerate(clips))
-    (tmp_path / "system/anomaly_score_fan_id_01.csv").write_text(scores)
-    return tmp_path / "truth"
+    return write_truth(tmp_path)
 
 
 def words(line: str, **paths: Path) -> list[str]:

@@ -16,6 +16,7 @@ import pytest
 from asd_ray.ledger import Ledger
 from tests.reporting.conftest import choose, fill
 from tests.tables import rows_below
+from tests.truth_2020 import write_truth
 
 READING = ("data check", "status", "ledger", "evaluate", "paper", "report --compare")
 MARK = "\x07"  # a bell: no verb rings it
@@ -59,13 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for machine in ("fan", "ToyConveyor"):
         fill(Ledger(folder / "run"), machine, trials=8)
     choose(folder / "run", "best_single")
-    clips = [(f"id_01_{number:08d}.wav", number % 2) for number in range(6)]
-    for name in ("truth", "system"):
-        (folder / name).mkdir()
-    lines = "\n".join(["fan", *(f"{clip},{label}_{clip},{label}" for clip, label in clips)])
-    (folder / "truth/eval_data_list.csv").write_text(lines)
-    scores = "\n".join(f"{clip},0.{at}" for at, (clip, _) in enumerate(clips))
-    (folder / "system/anomaly_score_fan_id_01.csv").write_text(scores)
+    write_truth(folder)
     return folder
 
 
