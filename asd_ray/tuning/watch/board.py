@@ -46,6 +46,7 @@ class Board(Watcher):
         with Live(
             console=self._console, get_renderable=lambda: self.picture(search), refresh_per_second=2
         ) as self._live:
+            self._live.refresh()  # it is seen at once, also by a search that ends within half a second
             yield self
         self._live = None
 
