@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from asd_ray._numbers import count
 from asd_ray.ensembling._part import Part
 from asd_ray.metrics.evaluable import ANOMALY, NORMAL
 
@@ -40,14 +41,10 @@ class DecisionCounts(Part):
     @property
     def sentence(self) -> str:
         """``catches 41 of 48 faults at 5 false alarms in 48 normal clips``"""
-        faults, normals = _count(self.anomalies, "fault"), _count(self.normals, "normal clip")
-        return f"catches {self.caught:,} of {faults} at {_count(self.false_alarms, 'false alarm')} in {normals}"
+        faults, normals = count(self.anomalies, "fault"), count(self.normals, "normal clip")
+        return f"catches {self.caught:,} of {faults} at {count(self.false_alarms, 'false alarm')} in {normals}"
 
     @property
     def ground(self) -> str:
         """What the counted clips are to the choice."""
         return GROUND.get(self.protocol, self.protocol)
-
-
-def _count(many: int, noun: str) -> str:
-    return f"{many:,} {noun}{'s' * (many != 1)}"

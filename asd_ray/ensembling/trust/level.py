@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from asd_ray._numbers import count
 from asd_ray.ensembling import protocols
 from asd_ray.ensembling._part import Part
 from asd_ray.ensembling.counts import DecisionCounts
@@ -138,8 +139,8 @@ def _of_warning(warning: TrustWarning, ensemble: Ensemble) -> Reason | None:
         return MEDIUM, _of_few_clips(numbers)
     if warning.name == below_chance.NAME:
         if "cells" in numbers:
-            return LOW, f"it is below chance in {_count(numbers['cells'], 'part')} of the test clips"
-        return MEDIUM, f"{_count(numbers['members'], 'member')} alone would be below chance"
+            return LOW, f"it is below chance in {count(int(numbers['cells']), 'part')} of the test clips"
+        return MEDIUM, f"{count(int(numbers['members']), 'member')} alone would be below chance"
     if warning.name == from_test.NAME:
         return MEDIUM, "the threshold comes from test clips, because no scores of normal clips are stored"
     if warning.name == far_from_training.NAME and ensemble.threshold.source == "train":
@@ -153,12 +154,8 @@ def _of_few_clips(numbers: Mapping[str, float]) -> str:
     if ANOMALY in numbers:
         # These are the smallest numbers of any id, and each of them may be of another id.
         fewest = {"anomalous": (numbers[ANOMALY], few_clips.ANOMALIES), "normal": (numbers[NORMAL], few_clips.NORMALS)}
-        few = [_count(many, f"{kind} test clip") for kind, (many, enough) in fewest.items() if many < enough]
+        few = [count(int(many), f"{kind} test clip") for kind, (many, enough) in fewest.items() if many < enough]
         return " and ".join(f"an id has only {clips}" for clips in few)
     if "clips" in numbers:
         return f"the threshold rests on only {numbers['clips']:g} normal clips"
-    return f"{_count(numbers['groups'], 'id or domain', 'ids or domains')} had few clips for the unit of scores"
-
-
-def _count(many: float, noun: str, plural: str = "") -> str:
-    return f"{many:g} {noun if many == 1 else plural or noun + 's'}"
+    return f"{count(int(numbers['groups']), 'id or domain', 'ids or domains')} had few clips for the unit of scores"
