@@ -42,9 +42,17 @@ def open_part(panel: Any, title: str) -> Any:
     return part
 
 
+def scroll(page: Any, by: int = 0) -> None:
+    """Scrolls the page and waits until it has heard of that and of what scrolled it before."""
+    page.evaluate(
+        "by => new Promise(done => { scrollBy(0, by); requestAnimationFrame(() => requestAnimationFrame(done)); })", by
+    )
+
+
 def test_the_mouse_shows_the_value_that_is_nearest_and_no_second_tip(panel: Any) -> None:
     chart, tip = open_part(panel, "Scores in the order of clips").locator("svg").first, panel.page.locator(".tip")
     chart.scroll_into_view_if_needed()
+    scroll(panel.page)
     assert tip.inner_text() == ""
     x, y = chart.evaluate(
         """svg => {
@@ -81,6 +89,23 @@ def test_arrow_keys_show_one_value_after_the_other(panel: Any) -> None:
     assert tip.inner_text() == first
     panel.page.keyboard.press("Escape")
     assert tip.inner_text() == ""
+
+
+def test_a_page_that_scrolls_keeps_the_tip_of_the_keys(panel: Any) -> None:
+    chart, tip = open_part(panel, "Value against cost").locator("svg"), panel.page.locator(".tip")
+    chart.focus()
+    panel.page.keyboard.press("ArrowRight")
+    panel.page.keyboard.press("ArrowRight")
+    second, above = tip.inner_text(), tip.bounding_box()["y"] - chart.bounding_box()["y"]
+    scroll(panel.page, -60)
+    assert tip.inner_text() == second
+    scroll(panel.page, 60)
+    assert tip.inner_text() == second
+    assert tip.bounding_box()["y"] - chart.bounding_box()["y"] == pytest.approx(above, abs=1)
+    panel.page.keyboard.press("ArrowRight")
+    assert tip.inner_text() not in ("", second)
+    panel.page.keyboard.press("ArrowLeft")
+    assert tip.inner_text() == second
 
 
 def test_every_chart_with_tips_is_reached_by_keyboard_and_has_a_name(panel: Any) -> None:
@@ -190,6 +215,7 @@ def test_a_finger_shows_a_tip_and_takes_it_away(browser: Any, address: str) -> N
     page.goto(f"{address}#machine-fan")
     chart = page.locator("#machine-fan figure svg").first
     chart.scroll_into_view_if_needed()
+    scroll(page)
     box = chart.bounding_box()
     bar = chart.evaluate(
         "svg => { const bar = svg.querySelector('.area'); return [bar.x.baseVal.value, svg.viewBox.baseVal.width]; }"

@@ -57,7 +57,7 @@
     shown = null;
   };
 
-  const show = (svg, mark, place) => {
+  const show = (svg, mark, place, byKeys = false) => {
     if (shown?.mark !== mark) {
       hide();
       shown = { svg, mark };
@@ -68,6 +68,7 @@
         for (const [name, set] of [["class", "ring"], ["cx", place[0]], ["cy", place[1]], ["r", 6]]) shown.ring.setAttribute(name, set);
       }
     }
+    Object.assign(shown, { place, byKeys });
     const box = svg.getBoundingClientRect(), scale = box.width / svg.viewBox.baseVal.width;
     const [x, y] = [box.left + place[0] * scale, box.top + place[1] * scale];
     const { offsetWidth: width, offsetHeight: height } = bubble, edge = document.documentElement.clientWidth;
@@ -96,7 +97,7 @@
     const to = { ArrowRight: Math.min(at + 1, last), ArrowLeft: Math.max(at - 1, 0), Home: 0, End: last }[event.key];
     if (to === undefined) return;
     event.preventDefault();
-    show(svg, marks[to], marks[to].points[marks[to].points.length >> 1]);
+    show(svg, marks[to], marks[to].points[marks[to].points.length >> 1], true);
   };
 
   for (const svg of document.querySelectorAll("svg[role=img]")) {
@@ -110,5 +111,7 @@
     svg.addEventListener("blur", hide);
   }
   document.addEventListener("pointerdown", (event) => { if (!event.target.closest("svg.tipped")) hide(); });
-  document.addEventListener("scroll", hide, { passive: true, capture: true });
+  // Focus by keyboard scrolls a chart into view: its tip moves along, and the next arrow key goes on from there.
+  const scrolled = () => { if (shown?.byKeys) show(shown.svg, shown.mark, shown.place, true); else hide(); };
+  document.addEventListener("scroll", scrolled, { passive: true, capture: true });
 }
