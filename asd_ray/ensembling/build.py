@@ -16,7 +16,7 @@ from asd_ray.ensembling.combine import TRANSDUCTIVE
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.costs import Timer
 from asd_ray.ensembling.deciding import ensemble_threshold
-from asd_ray.ensembling.evaluation_set import EvaluationSet, scores_for_decisions
+from asd_ray.ensembling.evaluation_set import EvaluationSet, scores_among_test_clips
 from asd_ray.ensembling.greedy import Selection
 from asd_ray.ensembling.label_free import criterion_notes, without_labels
 from asd_ray.ensembling.measuring import best_single, measurements, metrics_of
@@ -73,7 +73,7 @@ def build(
     selection = by_protocol["label_free" if "label_free" in by_protocol else "oracle"].selections[0]
     ensemble = _described(candidates, recipe, config, selection, evaluation.statistics)
     metrics, gains = metrics_of(evaluation, by_protocol, single, config)
-    scores = scores_for_decisions(evaluation, recipe, selection)
+    scores = scores_among_test_clips(evaluation, recipe, selection)
     labels = evaluation.scorer.clips["label"].to_numpy()
     decisions = Decisions(**detection(labels, scores > ensemble.threshold.value)._asdict())
     trail = enumerate(selection.trail, 1)

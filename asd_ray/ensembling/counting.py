@@ -12,7 +12,7 @@ import numpy.typing as npt
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.ensembling.deciding import ensemble_threshold
-from asd_ray.ensembling.evaluation_set import scores_for_decisions
+from asd_ray.ensembling.evaluation_set import scores_among_test_clips
 from asd_ray.ensembling.protocols import Measurement
 
 
@@ -30,6 +30,6 @@ def _alarms(measurement: Measurement, config: EnsembleConfig) -> npt.NDArray[np.
         rows, weights = list(part.selection.members), list(part.selection.weights)
         members, statistics = part.evaluation.candidates.take(rows), part.evaluation.statistics.take(rows)
         limit = ensemble_threshold(members, part.recipe, config, weights, statistics)
-        scores = scores_for_decisions(part.evaluation, part.recipe, part.selection)
+        scores = scores_among_test_clips(part.evaluation, part.recipe, part.selection)
         alarms[part.clips] = scores[part.clips] > limit.value
     return alarms

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from asd_ray.ensembling.budget import Budget
 from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.cell_scorer import CellScorer
-from asd_ray.ensembling.combine import combine
+from asd_ray.ensembling.combine import TRANSDUCTIVE, combine
 from asd_ray.ensembling.costs import Costs
 from asd_ray.ensembling.greedy import Selection
 from asd_ray.ensembling.recipe import Recipe
@@ -29,6 +29,7 @@ class EvaluationSet:
     candidates: Candidates
     statistics: Statistics
     rows: npt.NDArray[np.intp]  # rows of the labelled clips among the candidates' clips
+    ranked: npt.NDArray[np.intp]  # rows of the clips that ranks are among: these and the test clips that are not judged
     scorer: CellScorer
     scores: Floats  # [candidates, labelled clips]
     budget: Budget  # of the candidates
@@ -42,7 +43,9 @@ class EvaluationSet:
         clips = candidates.clips.iloc[judged.rows].reset_index(drop=True)
         scorer = CellScorer(clips, judged.year, maximise)
         scores = statistics(candidates.scores[:, judged.rows], clips)
-        return cls(candidates, statistics, judged.rows, scorer, scores, candidates.budget)
+        return cls(
+            candidates, statistics, judged.rows, np.arange(len(candidates.clips)), scorer, scores, candidates.budget
+        )
 
     def within(self, costs: Costs, limit: float) -> EvaluationSet:
         """The same scores, to choose from with other costs and another limit on them; itself if these are its own."""
@@ -79,20 +82,24 @@ def ensemble_scores(
 ) -> Floats:
     """Scores of `clips` by the selected members.
 
-    `rescaled`: they are standardised by the ensemble's scores of all clips of their id.
+    `rescaled`: they are standardised by the ensemble's scores of all labelled clips of their id.
     """
-    scores = combine(evaluation.scores[list(selection.members)], recipe.combine[0], selection.weights)
+    if recipe.combine[0] in TRANSDUCTIVE:
+        scores = scores_among_test_clips(evaluation, recipe, selection)
+    else:
+        scores = combine(evaluation.scores[list(selection.members)], recipe.combine[0], selection.weights)
     if rescaled:
         statistics = Standardiser("z", "id", floor=0.0).learn(scores[None], evaluation.scorer.clips)
         scores = statistics(scores[None], evaluation.scorer.clips)[0]
     return np.asarray(scores[clips])
 
 
-def scores_for_decisions(evaluation: EvaluationSet, recipe: Recipe, selection: Selection) -> Floats:
-    """Scores of the labelled clips that can be compared with the threshold: ranks are among all test clips, as there.
+def scores_among_test_clips(evaluation: EvaluationSet, recipe: Recipe, selection: Selection) -> Floats:
+    """Scores of the labelled clips as the ensemble gives them: ranks are among all test clips, labelled or not.
 
-    The evaluation set must have all labelled clips.
+    They can be compared with the threshold if the evaluation set has all labelled clips.
     """
-    members, candidates = list(selection.members), evaluation.candidates
-    units = evaluation.statistics.take(members)(candidates.scores[members], candidates.clips)
-    return np.asarray(combine(units, recipe.combine[0], selection.weights)[evaluation.rows])
+    members, candidates, rows = list(selection.members), evaluation.candidates, evaluation.ranked
+    units = evaluation.statistics.take(members)(candidates.scores[members][:, rows], candidates.clips.iloc[rows])
+    together = combine(units, recipe.combine[0], selection.weights)
+    return np.asarray(together[np.searchsorted(rows, evaluation.rows)])

@@ -26,7 +26,7 @@ COMBINED = {
     "max": "the largest of their scores",
     "min": "the smallest of their scores",
     "median": "the median of their scores",
-    "rank_mean": "the mean of their ranks among the scored clips",
+    "rank_mean": "the mean of their ranks among all test clips",
 }
 
 

@@ -53,6 +53,12 @@ def make_clips(per: int = 20, split: str = "test", ids: Sequence[str] = IDS) -> 
     return pd.DataFrame(rows, columns=["clip", "id", "domain", "split", "label"])
 
 
+def half_labelled(clips: pd.DataFrame) -> pd.DataFrame:
+    """The same clips, of which every second anomaly of the test split has no label."""
+    hidden = (clips["split"] == "test") & (clips["label"] == "anomaly") & (np.arange(len(clips)) % 2 == 0)
+    return clips.assign(label=clips["label"].mask(hidden, "unknown"))
+
+
 def make_fault_clips(per: int = 2, ids: Sequence[str] = IDS, kinds: Sequence[str] = ("tone", "clicks")) -> pd.DataFrame:
     """`per` held-out clips of each id and domain with a fault of each kind and of three levels."""
     sources = make_clips(per, "held_out", ids)
@@ -121,14 +127,19 @@ def make_ledger(
 ) -> Ledger:
     """A trial for each set of parameters, the first of a family being its paper's setting.
 
-    `variants` are those of every family, or of each one.
+    `variants` are those of every family, or of each one. `labels` of test clips are known, half known, or all alike.
     `change` may put other scores in the place of (family, number, variant)'s.
     """
     ledger = Ledger(run)
     clips = pd.concat(
         [make_fault_clips() if split == "fault" else make_clips(per, split) for split in splits], ignore_index=True
     )
-    stored = clips if labels == "known" else clips.assign(label=clips["label"].where(clips["split"] != "test", labels))
+    if labels == "half":
+        stored = half_labelled(clips)
+    elif labels == "known":
+        stored = clips
+    else:
+        stored = clips.assign(label=clips["label"].where(clips["split"] != "test", labels))
     seed = 0
     for family, settings in families.items():
         for number, params in enumerate(settings):

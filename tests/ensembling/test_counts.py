@@ -20,7 +20,7 @@ from asd_ray.ensembling.verifying import verify
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 from asd_ray.metrics import detection
-from tests.ensembling.conftest import SMALL
+from tests.ensembling.conftest import SMALL, half_labelled
 from tests.ensembling.test_budget import ALL, chosen_of, timer_of
 
 Make = Callable[..., Ledger]
@@ -89,20 +89,21 @@ def test_each_fold_is_decided_by_its_own_members_at_their_own_threshold(
 
 
 def test_ranks_are_among_all_test_clips_also_where_some_have_no_label(candidates: Callable[..., Candidates]) -> None:
-    """The threshold of rank_mean is among the ranks of all test clips, and so must the counted clips be."""
+    """The threshold of rank_mean is among the ranks of all test clips, and so must measured and counted clips be."""
     own, config = candidates((1.0, 0.8, 0.6)), replace(QUICK, threshold="empirical")
-    unlabelled = (own.clips["label"] == "anomaly") & (np.arange(len(own.clips)) % 2 == 0)
-    some = replace(own, clips=own.clips.assign(label=own.clips["label"].mask(unlabelled, "unknown")))
+    some = replace(own, clips=half_labelled(own.clips))
     ensemble = build(some, Recipe("ranks", "top_k", ("rank_mean",), k=3), config)
     members = some.take([[trial for trial, _ in some.pairs].index(member.trial) for member in ensemble.members])
     statistics = ensemble.statistics.learned(ensemble.recipe.standardise)
-    alarms = combine(statistics(members.scores, members.clips), "rank_mean") > ensemble.threshold.value
+    scores = combine(statistics(members.scores, members.clips), "rank_mean")
+    alarms = scores > ensemble.threshold.value
     labelled = (some.clips["label"] != "unknown").to_numpy()
     expected = detection(some.clips["label"][labelled], alarms[labelled])
     assert ensemble.metrics.decisions is not None
     assert ensemble.metrics.decisions.recall == expected.recall
     assert ensemble.metrics.decisions.precision == expected.precision
     evaluation = EvaluationSet.of(some, ensemble.recipe.standardise)
+    assert ensemble.metrics["oracle"].value == float(evaluation.scorer(scores[None, labelled])[0])
     counts = counts_of(measure(evaluation, ensemble.recipe, "oracle", config), config, ensemble.threshold.value)
     assert counts.caught == expected.recall * counts.anomalies
 

@@ -18,6 +18,7 @@ import pytest
 
 from asd_ray import ensembling
 from asd_ray.ensembling import EnsembleConfig, Standardiser, build, finals, load, read, scores_of, verify, write
+from asd_ray.ensembling.combine import WAYS
 from asd_ray.ensembling.recipe import Recipe, Slot
 from asd_ray.ensembling.result import Ensemble
 from asd_ray.errors import AsdRayError
@@ -67,6 +68,26 @@ def test_without_labels_members_and_threshold_are_rebuilt(ledger_of: Make) -> No
     assert not ensemble.metrics
     assert max(verify(ledger, ensemble).values()) <= 1e-9
     assert len(scores_of(ledger, ensemble)) == 48 + 24
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize(
+    ("by", "splits"),
+    [("held_out", ("held_out",)), ("test", ("held_out",)), ("test", ())],
+    ids=["held_out", "test", "imported"],
+)
+def test_test_clips_without_a_label_change_no_number_between_file_and_ledger(
+    ledger_of: Make, how: str, by: str, splits: tuple[str, ...]
+) -> None:
+    """Units, ranks and thresholds that depend on test clips depend on all of them, as scores of the ensemble do."""
+    ledger = ledger_of(labels="half", per=8, splits=(*splits, "test"))
+    ensemble = read(stored(ledger, Recipe("three", "top_k", (how,), k=3, by=by, standardise=Standardiser("rank"))))
+    assert max(verify(ledger, ensemble).values()) <= 1e-9
+    scores = scores_of(ledger, ensemble)
+    labelled = scores[(scores["split"] == "test") & (scores["label"] != "unknown")].reset_index(drop=True)
+    assert len(labelled) == 64 - 16
+    [value] = objective(labelled, labelled["score"].to_numpy()[None], 2022)
+    assert value == pytest.approx(ensemble.metrics["oracle"].value, abs=1e-12)
 
 
 def change(ensemble: Ensemble, *place: Any, by: float = -1e-6) -> Ensemble:

@@ -7,15 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from asd_ray.ensembling import EnsembleConfig, Recipe
+from asd_ray.ensembling import EnsembleConfig, Recipe, combine
 from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
+from asd_ray.ensembling.greedy import Selection
 from asd_ray.ensembling.protocols import NESTED, measure, nested
 from asd_ray.ensembling.protocols._base import select_whole
 from asd_ray.ensembling.protocols.crossval import folds_of
 from asd_ray.ensembling.recipe import Slot
 from asd_ray.ensembling.standardise import Standardiser
-from tests.ensembling.conftest import make_candidates, make_clips, make_scores
+from tests.ensembling.conftest import half_labelled, make_candidates, make_clips, make_scores
 from tests.ensembling.test_protocols import spoilt
 
 CONFIG = EnsembleConfig(repeats=1, folds=3, draws=20)
@@ -85,6 +86,19 @@ def test_the_fold_left_out_has_no_say_in_the_recipe_nor_in_the_members() -> None
         whole = [nested._without_labels(each, recipe, CONFIG) for each, recipe in other]
         (_, recipe), selection = nested._choose(other, whole, left_out, CONFIG)
         assert selection == chosen[number], recipe.name
+
+
+def test_inside_a_fold_ranks_are_among_its_own_clips_and_those_without_a_label() -> None:
+    given = make_candidates((0.2, 1.4, 0.9))
+    given = replace(given, clips=half_labelled(given.clips))
+    evaluation = EvaluationSet.of(given, Standardiser())
+    left_out = next(folds_of(evaluation.scorer, 3, 0))
+    ranks, chosen = Recipe("ranks", "top_k", ("rank_mean",), k=3), Selection((0, 1, 2), (1.0, 1.0, 1.0))
+    sub = nested._sub(evaluation, [ranks], ~left_out)
+    own = ensemble_scores(sub, ranks, chosen, sub.all_clips, rescaled=False)
+    stay = np.setdiff1d(np.arange(len(given.clips)), evaluation.rows[left_out])
+    expected = combine(evaluation.statistics(given.scores[:, stay], given.clips.iloc[stay]), "rank_mean")
+    np.testing.assert_array_equal(own, expected[np.isin(stay, evaluation.rows)])
 
 
 def test_candidates_that_a_recipe_may_need_stay_in_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from asd_ray.ensembling import protocols
 from asd_ray.ensembling.bootstrap import interval, resampled
 from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.cell_scorer import CellScorer, strata_of
+from asd_ray.ensembling.combine import WAYS, combine
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
 from asd_ray.ensembling.greedy import Selection
@@ -86,6 +87,13 @@ def spoilt(evaluation: EvaluationSet, held: np.ndarray) -> EvaluationSet:
         evaluation.scorer.clips.assign(label=labels), evaluation.scorer.year, evaluation.scorer.maximise
     )
     return replace(evaluation, scores=scores, scorer=scorer)
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_where_every_clip_has_a_label_these_alone_are_combined(evaluation: EvaluationSet, how: str) -> None:
+    chosen = Selection((2, 0, 3), (1.0, 2.0, 1.0))
+    own = ensemble_scores(evaluation, Recipe("r", "top_k", (how,)), chosen, evaluation.all_clips, rescaled=False)
+    np.testing.assert_array_equal(own, combine(evaluation.scores[[2, 0, 3]], how, [1.0, 2.0, 1.0]))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from asd_ray.ensembling import read, scores_of
+from asd_ray import ensembling
+from asd_ray.ensembling import EnsembleConfig, Recipe, read, scores_of
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
 from asd_ray.metrics import auc, hmean
@@ -17,7 +18,7 @@ from asd_ray.reporting.gather import as_json, unlike
 from asd_ray.reporting.leaderboard import leaderboard, setting_of
 from asd_ray.reporting.machine import headline_facts
 from asd_ray.reporting.write import contents
-from tests.ensembling.conftest import make_candidates, make_ensemble, make_metric, make_table
+from tests.ensembling.conftest import make_candidates, make_ensemble, make_ledger, make_metric, make_table
 from tests.reporting.conftest import choose, fill
 
 
@@ -262,6 +263,15 @@ def test_an_ensemble_that_the_ledger_does_not_bear_out_is_left_out_and_named(cop
     facts = gather(Ledger(copied))
     assert set(facts["machines"]) == {"ToyCar"}
     assert "its file has 0.990000" in facts["left_out"][0]
+
+
+def test_a_machine_with_some_unlabelled_clips_is_reported_where_ranks_are_combined(tmp_path: Path) -> None:
+    """Each unlabelled clip changes the ranks of the others, in the stored number and in the scores of the report."""
+    ledger = make_ledger(tmp_path / "run", labels="half")
+    ranks = Recipe("ranks", "top_k", ("rank_mean",), k=3)
+    ensembling.choose(ledger, "fan", [ranks], EnsembleConfig(repeats=1, folds=2, draws=20))
+    facts = gather(ledger)
+    assert (list(facts["machines"]), facts["left_out"]) == (["fan"], [])
 
 
 def test_unlabelled_clips_have_scores_and_no_numbers(tmp_path: Path) -> None:

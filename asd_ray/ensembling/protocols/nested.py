@@ -123,6 +123,7 @@ def _sub(evaluation: EvaluationSet, recipes: Sequence[Recipe], clips: Mask) -> E
         evaluation.candidates.take(rows),
         evaluation.statistics.take(rows.tolist()),
         evaluation.rows[clips],
+        np.setdiff1d(evaluation.ranked, evaluation.rows[~clips]),
         scorer,
         scores[rows],
         evaluation.budget.take(rows),
