@@ -120,7 +120,7 @@ def test_table_3_of_liu_has_the_worst_id(ledger: Ledger) -> None:
         (
             "0001020304",
             2022,
-            "here the additional training clips of gearbox are trained on, too; to leave them out, run",
+            "here the additional training clips of gearbox are trained on, too; to leave them out",
         ),
         ("000102", 2022, "the paper also trains on the additional training clips of fan; this dataset has none"),
         ("0001020304", 2021, ""),
