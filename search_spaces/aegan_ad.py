@@ -1,8 +1,13 @@
 """AEGAN-AD: Jiang et al., "Unsupervised Anomaly Detection and Localization of Machine Audio", ICASSP 2023.
 
 PAPER is the authors' setting for slider in DCASE 2022, which has the defaults of their code. PAPER_OF has what differs
-on their other machines of 2022 and on those of 2020, by their configurations. They chose it with test labels. The
-parameter `backends`, further scores of the critic's features, is "" where it is not named.
+on their other machines of 2022 and on those of 2020, by their configurations. They chose it with test labels.
+
+They chose the training clips in the same way: in 2022 the development clips for gearbox, slider and ToyCar, and the
+development and additional clips for bearing and fan; in 2020 the development clips for fan, and both for the other
+machines. No parameter sets this: a search trains on all training clips of the dataset.
+
+The parameter `backends`, further scores of the critic's features, is "" where it is not named.
 """
 
 from typing import Any

@@ -90,7 +90,10 @@ def _additional(table: PaperTable, planned: PlannedRow, frame: pd.DataFrame, yea
     if lacking:
         yield f"the paper also trains on the additional training clips of {', '.join(lacking)}; this dataset has none"
     if beyond:
-        yield f"here the additional training clips of {', '.join(beyond)} are trained on, too"
+        yield (
+            f"here the additional training clips of {', '.join(beyond)} are trained on, too; to leave them out, run "
+            "these machines on a folder with the development part alone, into another --run"
+        )
 
 
 def of_all(

@@ -106,11 +106,22 @@ class PaperRow:
         return f"{self.combine} of: {words}" if self.combine else words
 
     @property
+    def training_clips(self) -> str:
+        """Which of the official training clips the authors used, in words; "" if additional clips played no part."""
+        if not self.additional:
+            return ""
+        alone = [machine for machine in self.values if machine not in self.additional]
+        both = "trained on the development and the additional training clips"
+        if not alone:
+            return both
+        return f"{both}: {', '.join(self.additional)}; on the development clips alone: {', '.join(alone)}"
+
+    @property
     def here(self) -> str:
-        """The settings and how a run differs, or why the row cannot be run."""
+        """The settings, the authors' training clips and how a run differs, or why the row cannot be run."""
         if not self.can_run:
             return f"cannot be run: {self.reason_against}"
-        words = [self.settings, "trained jointly" if self.jointly else "", self.differs]
+        words = [self.settings, "trained jointly" if self.jointly else "", self.training_clips, self.differs]
         return "; ".join(word for word in words if word)
 
 

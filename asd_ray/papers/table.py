@@ -72,6 +72,7 @@ class PaperTable:
             yield record | {
                 "settings": row.settings,
                 "trained jointly": row.jointly,
+                "training clips": row.training_clips,
                 "protocol": row.protocol,
                 "differs": row.differs,
                 "cannot": row.reason_against,

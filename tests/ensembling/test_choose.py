@@ -67,12 +67,16 @@ def test_a_recipe_that_cannot_be_followed_is_one_line_for_all_machines(ledger: L
         f"search --families aegan_ad --run {root}"
     ]
     [giri] = [note for note in notes if "giri_system_2" in note]
-    wanted = "id_classifier (net 'mobilenet_v2', head 'softmax', channels 1, frames 64, hop 8, test_hop 8, variant prob"
+    images = "channels 1, frames 64, hop 8, test_hop 8"
+    wanted = (
+        f"net 'mobilenet_v2', head 'softmax', {images}, labels 'real', supplemental_class False, variant probability"
+    )
     assert giri.startswith("recipe giri_system_2 needs group_made (frames 5, ")
     assert "variant all), but the variants of group_made are mse, nll; name one of these; and needs " in giri
-    assert f"; and needs {wanted}ability), which no complete trial has; run: " in giri
+    assert f"; and needs id_classifier ({wanted}), which no complete trial has; run: " in giri
     images = "--set channels=1 --set frames=64 --set hop=8 --set test_hop=8"
-    settings = f"--set net=mobilenet_v2 --set head=softmax {images}"
+    classes = "--set labels=real --set supplemental_class=false"
+    settings = f"--set net=mobilenet_v2 --set head=softmax {images} {classes}"
     assert giri.endswith(f"; run: asd-ray search --families id_classifier {settings} --run {root}")
     assert len([note for note in notes if "label_free" not in note]) == 5  # of the papers' systems
     [alone] = [note for note in skipped_notes(compared[:1]) if "aegan" in note]

@@ -14,6 +14,7 @@ from asd_ray.ensembling.recipe_file import find_recipe, read_recipe, shipped_rec
 from asd_ray.ensembling.slots import fits
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.errors import AsdRayError
+from asd_ray.ledger.later_params import all_params
 from asd_ray.ledger.paper_variants import PAPER_VARIANTS
 
 SHIPPED = {
@@ -75,13 +76,15 @@ def test_giris_systems_take_what_the_report_fixes(number: int) -> None:
     assert recipe.standardise == Standardiser("z", "id", floor=0.0)
     for slot in recipe.slots:
         paper = runpy.run_path(str(shipped("search_spaces") / f"{slot.family}.py"))["PAPER"]
+        every = all_params(slot.family, paper)
         assert slot.variants == PAPER_VARIANTS[slot.family]
         assert not {"batch_size", "epochs", "scale", "margin", "mix", "warps", "warp"} & set(slot.params)
-        assert {**paper, **slot.params, "net": 0, "head": 0} == {**paper, "net": 0, "head": 0}
+        assert {**every, **slot.params, "net": 0, "head": 0} == {**every, "net": 0, "head": 0}
         classifier = slot.family == "id_classifier"
         assert (slot.size, slot.distinct) == ((3, ("mix", "warps", "warp")) if classifier else (1, ()))
-        fitting = {**paper, **slot.params}
-        others = [{**fitting, name: "other"} for name in slot.params]
+        fitting = {name: value for name, value in {**every, **slot.params}.items() if name in paper}  # as it is stored
+        drawn = {"labels": "kmeans", "supplemental_class": True} if classifier else {}
+        others = [{**fitting, name: value} for name, value in {**dict.fromkeys(slot.params, "other"), **drawn}.items()]
         table = pd.DataFrame(
             {
                 "family": slot.family,

@@ -98,6 +98,45 @@ def test_the_paper_s_score_is_averaged_over_the_ids(ledger: Ledger) -> None:
     assert found.clips == 2 * TEST
 
 
+def test_table_3_of_liu_has_the_worst_id(ledger: Ledger) -> None:
+    """Of four normal and four anomalous clips, 12 of 16 pairs are in order on one id, and 15 on the other."""
+    table = find("liu2022").table("3")
+    values = {"00": ([1, 2, 3, 4], [2.5, 2.6, 4.5, 4.6]), "02": ([1, 2, 3, 4], [3.5, 5, 6, 7])}
+    rows = [
+        [f"{id}_{label}_{at}", id, "", "test", label, "mean", float(value)]
+        for id, parts in values.items()
+        for label, own in zip(("normal", "anomaly"), parts, strict=True)
+        for at, value in enumerate(own)
+    ]
+    columns = ["clip", "id", "domain", "split", "label", "variant", "score"]
+    commit(ledger, training("idnn"), pd.DataFrame(rows, columns=columns))
+    row = PlannedRow(table.row("IDNN"), ("fan",), ((training("idnn"),),))
+    assert measure(ledger, table, row, "fan", 0, Conditions()).values == (75.0,)
+
+
+@pytest.mark.parametrize(
+    ("ids", "year", "expected"),
+    [
+        (
+            "0001020304",
+            2022,
+            "here the additional training clips of gearbox are trained on, too; to leave them out",
+        ),
+        ("000102", 2022, "the paper also trains on the additional training clips of fan; this dataset has none"),
+        ("0001020304", 2021, ""),
+    ],
+)
+def test_a_difference_in_additional_training_clips_is_named(ids: str, year: int, expected: str) -> None:
+    """The authors trained fan on them, and gearbox on the development clips alone."""
+    every = [ids[at : at + 2] for at in range(0, len(ids), 2)]
+    rows = [[machine, id, "train", "normal"] for machine in ("fan", "gearbox") for id in every]
+    frame = pd.DataFrame(rows, columns=["machine", "id", "split", "label"])
+    planned = PlannedRow(AEGAN.row("Ours"), ("fan", "gearbox"), ((training("aegan_ad"),),))
+    found = differences.of_row(AEGAN, planned, {}, frame, Conditions(year=year))
+    named = [line for line in found if "additional" in line]
+    assert [line[: len(expected)] for line in named] == [expected] * bool(expected)
+
+
 def test_members_are_standardised_by_their_training_clips_and_combined(ledger: Ledger) -> None:
     """In its own unit the poor member would decide: its scores are a thousand times as large."""
     parts = {"id_classifier": ("probability", 6.0, 1.0), "group_made": ("all", 0.0, 1000.0)}

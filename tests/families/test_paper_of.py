@@ -155,8 +155,11 @@ def test_aegan_ad_has_the_authors_configurations_of_2022_as_its_published_row_ha
     assert {name for name, own in space.paper_of[2022].items() if own} == set(table.machines) - {"slider"}
 
 
-def test_aegan_ad_has_the_authors_configurations_of_2020() -> None:
+def test_aegan_ad_has_the_authors_configurations_of_2020_as_its_published_row_has() -> None:
     of_2020 = family("aegan_ad").search_space().paper_of[2020]
+    table = find("jiang2023").table("README")
+    (member,) = table.row("AEGAN-AD").members
+    assert of_2020 == {machine: member.params_on(machine) for machine in table.machines}
     assert set(of_2020) == {"fan", "pump", "slider", "valve", "ToyCar", "ToyConveyor"}
     for machine, own in of_2020.items():
         assert own["epochs"] == 50

@@ -14,7 +14,7 @@ from asd_ray.families import family
 from asd_ray.ledger.paper_variants import PAPER_VARIANTS
 from asd_ray.metrics import EDITIONS
 from asd_ray.papers import PAPERS, Measure, Member, Paper, PaperRow, PaperTable, average, find, overview
-from asd_ray.papers.measure import AUC, RULES
+from asd_ray.papers.measure import AUC, MAUC, RULES
 from tests.conformance_setups import SETUPS
 
 TABLES = [(key, table) for key in PAPERS for table in find(key).tables]
@@ -169,6 +169,16 @@ def test_aegan_ad_is_set_and_scored_by_machine() -> None:
     assert batch.params_on("gearbox") == member.params_on("gearbox") == {"norm": "batch", "matching": "mean_std"}
 
 
+def test_a_row_says_which_training_clips_the_authors_used() -> None:
+    of_jiang = find("jiang2023").table("1").row("Ours")
+    both = "trained on the development and the additional training clips"
+    assert of_jiang.training_clips == f"{both}: bearing, fan; on the development clips alone: gearbox, slider, ToyCar"
+    assert f"; {of_jiang.training_clips}; " in of_jiang.here
+    assert f"; trained jointly; {both}; " in find("liu2022").table("2").row("STgram-MFN(CEE)").here
+    records = {record["row"]: record["training clips"] for record in find("jiang2023").table("1").records()}
+    assert (records["Ours"], records["AnoGAN"]) == (of_jiang.training_clips, "")
+
+
 def test_giri_s_classifiers_have_every_combination_of_augmentations() -> None:
     row = find("giri2020").table("1").row("System 1, max")
     assert [member.family for member in row.members] == ["id_classifier", "id_classifier", "group_made"]
@@ -186,7 +196,8 @@ def test_giri_s_classifiers_have_every_combination_of_augmentations() -> None:
 def test_a_measure_is_computed_from_a_machine_s_cells() -> None:
     cells = {"00/auc": 0.9, "02/auc": 0.7, "00/pauc": 0.6, "02/pauc": 0.5}
     assert AUC.value(cells) == pytest.approx(80)
-    assert Measure("mAUC", ("auc",), "min").value(cells) == pytest.approx(70)
+    assert MAUC.value(cells) == pytest.approx(70)
+    assert find("liu2022").table("3").measures == (MAUC,)
     assert Measure("both", ("auc", "pauc"), "hmean").value(cells) == pytest.approx(
         4 / (sum(1 / v for v in cells.values())) * 100
     )

@@ -93,7 +93,7 @@ def test_kim_s_damaged_row_is_in_the_prose() -> None:
 
 def test_every_table_of_a_seed_is_read() -> None:
     tables = {(key, table.number) for key in {key for key, _ in (*BY_ROWS, *BY_MACHINES)} for table in find(key).tables}
-    assert tables == {*BY_ROWS, *BY_MACHINES}
+    assert tables == {*BY_ROWS, *BY_MACHINES, ("jiang2023", "README")}  # the README is in our notes
 
 
 def shares(table: PaperTable, name: str) -> list[str]:
@@ -132,3 +132,18 @@ def test_other_numbers_are_as_in_our_notes() -> None:
     (row,) = find("choi2024").table("README").rows
     (line,) = (line for line in records if line.startswith("| TASTgram"))
     assert numbers_of(line)[:14] == [*chain.from_iterable(row.values.values()), *row.average]
+
+
+def test_aegan_ad_on_dcase_2020_is_as_in_our_notes() -> None:
+    (row,) = find("jiang2023").table("README").rows
+    own = {machine: value for machine, (value,) in row.values.items()}
+    words = f"{', '.join(f'{value:.2f}' for value in own.values())} for {', '.join(own)} [D]"
+    detectors, records = (lines_of(name, "reference") for name in ("detectors.md", "records.md"))
+    assert f"DCASE2020 (mean of AUC and pAUC): {words}" in " ".join(" ".join(detectors).split())
+    (head,) = (line for line in records if line.startswith("| system | fan |"))
+    (line,) = (line for line in records if line.startswith("| AEGAN-AD (mean of AUC, pAUC) |"))
+    cells = dict(zip(head.split(" | "), line.split(" | "), strict=True))
+    assert {machine: float(cells[machine]) for machine in own} == own
+    (of_2020,) = re.findall(r"\(2020\): (fan dev .*?)\. ", " ".join(" ".join(detectors).split()))
+    additional = [clause for clause in of_2020.split("; ") if "dev+eval" in clause]
+    assert set(row.additional) == {machine for machine in own if machine in " ".join(additional)} == {*own} - {"fan"}
