@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from asd_ray.ensembling import EnsembleConfig
-from asd_ray.ensembling.costs import Costs, InferenceTime
+from asd_ray.ensembling.costs import Costs, InferenceTime, RunningCost
 from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
@@ -169,7 +169,8 @@ def test_detectors_and_cost_are_words(facts: Any) -> None:
     assert detector("idnn", "fan-idnn-0001") == "idnn"
     assert cost(final) == ""
     timed = replace(final, inference=InferenceTime(0.0123, 0.05, Costs("a computer", {}, {}, {})))
-    assert cost(timed) == "12.3 ms for 10 s of sound, in one thread of a computer"
+    for known in (timed, replace(final, cost=RunningCost(0.0123, "a computer"))):
+        assert cost(known) == "12.3 ms for 10 s of sound, in one thread of a computer"
 
 
 def test_epochs_are_those_that_were_trained(facts: Any) -> None:
