@@ -308,8 +308,8 @@ class Run:
         lack test clips. `final` makes the best of `recipes` the final one in any case. `others` is a run or several,
         whose machines choose for the protocol cross_machine, with the other machines of this run. `config` are fields
         of `EnsembleConfig`, such as ``maximise="auc"``. With ``infer_limit=0.05`` or ``"50ms"`` members are chosen so
-        that the ensemble scores 10 s of sound within that time on this computer, in one thread of its CPU; `families`
-        are then classes of your own that cannot be imported by name.
+        that the ensemble scores 10 s of sound within that time on this computer, in one thread of its CPU. `families`
+        are classes of your own that cannot be imported by name, so that their time can be measured.
 
         A machine for which nothing can be chosen is an AsdRayError, raised when the others are chosen and stored.
         """

@@ -158,7 +158,7 @@ def _ensemble(args: argparse.Namespace) -> int:
 
 
 def _timer(ledger: Ledger, machine: str) -> Timer:
-    from asd_ray.deploy.costs import Stopwatch  # it imports torch, which choosing without a limit does not need
+    from asd_ray.deploy.costs import Stopwatch  # it imports torch, which choosing without states does not need
 
     return Stopwatch(ledger, machine)
 

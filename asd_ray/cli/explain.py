@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import parser
 from asd_ray.cli._bundle_options import add_bundle_options, add_sounds, bundle_of, sounds_of
+from asd_ray.cli._next import say_next
 from asd_ray.cli._run import run
 from asd_ray.cli._types import local_path, positive
 from asd_ray.errors import AsdRayError
@@ -84,6 +85,8 @@ def _explain(args: argparse.Namespace) -> int:
         _print(explanation, picture, args.json)
     if failed:
         raise AsdRayError(f"{failed} of {len(files)} files could not be explained; see above")
+    if not args.json:
+        say_next("watch", args.bundle, "recordings/")
     return 0
 
 

@@ -42,6 +42,7 @@ from asd_ray.ledger.states import States
 WARM_UP = 2  # scores before the first one that counts
 LEAST, MOST = 3, 9  # scores that are timed …
 LONG = 1.0  # … until they took so many seconds
+SLOW = 3.0  # … or fewer than the least where they took so many
 LOUD = 3000  # deviation of the noise that is scored, of int16
 NO_STATE = "the search kept no state of them; a search with --keep-states all keeps those of all its trials"
 
@@ -120,13 +121,14 @@ class Stopwatch:
         key = frozenset(trials)
         if key not in self._wholes:
             features = TimedFeatures()
-            loaded = [self._load(self._records[trial], features) for trial in trials]
+            records = [self._records[trial] for trial in trials]
+            loaded = [self._load(record, features) for record in records]
             clips = loaded[0][1]
 
             def score() -> float:
                 start = time.process_time()
-                for detector, _ in loaded:
-                    detector.score(clips)
+                for record, (detector, _) in zip(records, loaded, strict=True):
+                    _score(record, detector, clips)
                 features.forget()
                 return time.process_time() - start
 
@@ -140,7 +142,7 @@ class Stopwatch:
 
         def score() -> float:
             before, start = features.spent, time.process_time()
-            detector.score(clips)
+            _score(record, detector, clips)
             seconds = time.process_time() - start - (features.spent - before)
             features.forget()
             return seconds
@@ -172,13 +174,22 @@ class Stopwatch:
         return ClipSet(bank, np.arange(1))
 
 
+def _score(record: TrialRecord, detector: Detector, clips: ClipSet) -> None:
+    try:
+        detector.score(clips)
+    except Exception as error:  # of a user's class
+        raise AsdRayError(f"{record.name} cannot score {SECONDS:g} s of noise ({error})") from error
+
+
 def _repeated(score: Callable[[], float]) -> list[float]:
-    """Times of a warm detector."""
-    for _ in range(WARM_UP):
-        score()
-    times = list[float]()
+    """Times of a warm detector. Those of a slow one are fewer: they differ less, and choosing would take long."""
     start = time.process_time()
-    while len(times) < LEAST or (len(times) < MOST and time.process_time() - start < LONG):
+    for _ in range(WARM_UP):
+        if time.process_time() - start < LONG:
+            score()
+    start = time.process_time()
+    times = [score()]
+    while len(times) < MOST and time.process_time() - start < (SLOW if len(times) < LEAST else LONG):
         times.append(score())
     return times
 

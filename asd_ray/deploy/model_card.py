@@ -1,4 +1,4 @@
-"""The model card of a bundle, in Markdown: what it was trained on, its numbers, and what was not measured."""
+"""The model card of a bundle, in Markdown: what it catches, its training, its numbers, and what was not measured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from asd_ray.deploy.calibration import GIVEN, Calibration
 from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.result import Ensemble
 from asd_ray.ensembling.threshold import Threshold
-from asd_ray.ensembling.trust import false_alarms
+from asd_ray.ensembling.trust import false_alarms, trust_level
 from asd_ray.metrics import FalseAlarmRate
 
 SPLITS = {"held_out": "held-out", "train": "training", "test": "test"}  # which normal clips units are learned from
@@ -18,6 +18,7 @@ SPLITS = {"held_out": "held-out", "train": "training", "test": "test"}  # which 
 def model_card(facts: Mapping[str, Any], ensemble: Ensemble, calibration: Calibration) -> str:
     parts = (
         _head(facts, ensemble),
+        _expect(facts, ensemble),
         _use(facts, ensemble),
         _warnings(facts, ensemble, calibration),
         _training(facts, ensemble),
@@ -41,6 +42,32 @@ def _head(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
     )
 
 
+def _expect(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
+    """What it catches and how far to trust that, in sentences: these come before the numbers."""
+    counts, trust = ensemble.counts, trust_level(ensemble)
+    yield "## What to expect"
+    yield ""
+    if counts:
+        yield f"It {_text(counts.sentence)}. {_sentence(counts.ground)}{_of_before(facts)}"
+        yield ""
+    elif not ensemble.metrics:
+        why = ensemble.not_measured.removeprefix("not measured: ")
+        yield f"How many faults it catches is not measured: {_sentence(why)}"
+        yield ""
+    yield f"Trust in its numbers and decisions is {trust.level}:"
+    yield ""
+    yield from (f"- {_sentence(reason)}" for reason in trust.reasons)
+
+
+def _of_before(facts: Mapping[str, Any]) -> str:
+    """That the counts are not of what this bundle holds."""
+    if facts["refit"]:
+        return " That was counted before its members were trained anew."
+    if "calibrated" in facts:
+        return " That was counted with other units or another threshold than this bundle has now."
+    return ""
+
+
 def _use(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
     yield "## Use"
     yield ""
@@ -56,12 +83,11 @@ def _use(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
         "Nothing in this folder is code. Scoring needs neither Ray nor Optuna; `requirements.txt` lists the packages. "
         f"Sound of any rate is resampled to {facts['rate']} Hz; {_channel(facts['channel'])} used."
     )
-    if time := ensemble.inference:
+    if cost := ensemble.running_cost:
+        limit = ensemble.config.infer_limit
+        chosen = "" if limit is None else f"; they were chosen to take at most {in_ms(limit)}"
         yield ""
-        yield (
-            f"Its detectors take {in_ms(time.seconds)} for 10 s of sound in one thread of "
-            f"{_text(time.costs.computer)}; they were chosen to take at most {in_ms(ensemble.config.infer_limit or 0)}."
-        )
+        yield f"Its detectors take {_text(cost.sentence)}{chosen}."
 
 
 def _warnings(facts: Mapping[str, Any], ensemble: Ensemble, calibration: Calibration) -> Iterator[str]:
@@ -92,8 +118,8 @@ def _training(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
         yield ""
         yield (
             "The members were trained anew on all normal clips, those that had been held out included. **All numbers "
-            "below are those of the ensemble before that**, and so are its units and its threshold; the detectors in "
-            "this folder were not measured."
+            "of this card are those of the ensemble before that**, and so are its units and its threshold; the "
+            "detectors in this folder were not measured."
         )
 
 

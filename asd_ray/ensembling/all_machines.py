@@ -10,6 +10,7 @@ from asd_ray.ensembling.across_machines import across_machines
 from asd_ray.ensembling.choose import Named, check_final, choose, find_ways
 from asd_ray.ensembling.config import EnsembleConfig
 from asd_ray.ensembling.final import Comparison
+from asd_ray.ensembling.running_cost import with_running_cost
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:
@@ -54,10 +55,11 @@ def choose_all(
     """Choose as `choose` does for each machine, by default for all of the run, and then measure under cross_machine.
 
     That protocol needs the ensembles of the other machines, so it follows when all of them are stored. `others` are
-    runs whose machines choose for it, too. `timer_of` makes the timer of a machine; it is called where `config` has an
-    `infer_limit`. `shown` gets each comparison as soon as it is there, without cross_machine. `progress` gets how many
-    recipes of all machines are done, and how many there are. `how` are further arguments of `choose`. A machine that
-    fails does not stop the others; see `Comparisons.check`.
+    runs whose machines choose for it, too. `timer_of` makes the timer of a machine; it measures the candidates where
+    `config` has an `infer_limit`, and else what the final ensemble costs to run, if the states of its members were
+    kept. `shown` gets each comparison as soon as it is there, without cross_machine. `progress` gets how many recipes
+    of all machines are done, and how many there are. `how` are further arguments of `choose`. A machine that fails
+    does not stop the others; see `Comparisons.check`.
     """
     check_final(recipes, final)
     machines = list(dict.fromkeys(machines)) or sorted({record.machine for record in ledger.records()})
@@ -75,6 +77,8 @@ def choose_all(
         try:
             timer = timer_of(machine) if timer_of and settings.infer_limit is not None else None
             comparison = choose(ledger, machine, ways, settings, final=final, timer=timer, followed=followed, **how)
+            if timer_of:
+                comparison = with_running_cost(ledger, comparison, timer_of)
         except AsdRayError as error:
             failed[machine] = error
             continue

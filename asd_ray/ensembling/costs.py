@@ -39,6 +39,19 @@ class InferenceTime(Part):
     costs: Costs  # of all candidates
 
 
+@dataclass(frozen=True)
+class RunningCost(Part):
+    """What an ensemble costs to run: the time for 10 s of sound, measured on one computer."""
+
+    seconds: float
+    computer: str
+
+    @property
+    def sentence(self) -> str:
+        """``12.3 ms for 10 s of sound, in one thread of …``"""
+        return f"{in_ms(self.seconds)} for {SECONDS:g} s of sound, in one thread of {self.computer}"
+
+
 class Timer(Protocol):
     """What measures costs. Choosing calls it, so that this package needs no detector."""
 
@@ -54,7 +67,10 @@ class Timer(Protocol):
         """The costs of those of the trials that can be measured. Called before choosing."""
 
     def whole(self, trials: Sequence[str]) -> float:
-        """Seconds of these trials together, measured. Called for each ensemble after it was chosen."""
+        """Seconds of these trials together, measured. Called for an ensemble after it was chosen.
+
+        AsdRayError if one of them cannot be measured.
+        """
 
 
 def in_ms(seconds: float) -> str:

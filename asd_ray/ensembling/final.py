@@ -261,10 +261,10 @@ def mark_best(
 
 
 def _unmarked(ensemble: Ensemble) -> Ensemble:
-    """Without what an earlier comparison found: the correction of its gain, and the numbers of a final ensemble."""
+    """Without what an earlier comparison found: the correction of its gain, and what only a final one has."""
     names = [protocol.name for protocol in protocols.OF_FINAL]
     own = {name: metric for name, metric in ensemble.metrics.by_protocol.items() if name not in names}
-    alone = replace(ensemble, metrics=replace(ensemble.metrics, by_protocol=own), counts=None)
+    alone = replace(ensemble, metrics=replace(ensemble.metrics, by_protocol=own), counts=None, cost=None)
     return _with_better_as_best(alone, None)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from asd_ray.ensembling import protocols
 from asd_ray.ensembling._part import Part
 from asd_ray.ensembling.config import EnsembleConfig
-from asd_ray.ensembling.costs import InferenceTime
+from asd_ray.ensembling.costs import InferenceTime, RunningCost
 from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.ensembling.metric import Gain, Metric, Metrics
 from asd_ray.ensembling.recipe import Recipe
@@ -147,6 +147,7 @@ class Ensemble(Part):
     inference: InferenceTime | None = field(default=None, repr=False)  # where its time was limited
     warnings: tuple[TrustWarning, ...] | None = None  # None in files of earlier versions
     counts: DecisionCounts | None = None  # of a final ensemble, under the protocol of its headline
+    cost: RunningCost | None = None  # of a final ensemble without a limit, where the states of its members were kept
     checksum: str | None = None  # set when the file is written
 
     @classmethod
@@ -186,6 +187,13 @@ class Ensemble(Part):
     def forecasts(self) -> bool:
         """Whether the headline is a forecast and not an upper bound."""
         return self.headline_protocol is not None and protocols.find(self.headline_protocol).forecasts
+
+    @property
+    def running_cost(self) -> RunningCost | None:
+        """What it costs to run, if that was measured: when it was chosen within a limit, or when it became final."""
+        if self.inference is None:
+            return self.cost
+        return RunningCost(self.inference.seconds, self.inference.costs.computer)
 
     @property
     def gain(self) -> Gain | None:

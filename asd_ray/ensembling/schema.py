@@ -124,6 +124,7 @@ ENSEMBLE = object_of(
             costs=object_of(computer=TEXT, detectors=DictOf(TIME), features=DictOf(TIME), uses=DictOf(ListOf(TEXT))),
         ),
         "warnings": ListOf(object_of(name=TEXT, sentence=TEXT, numbers=DictOf(FLOAT64))),
+        "cost": object_of(seconds=TIME, computer=TEXT),
         "counts": object_of(protocol=TEXT, anomalies=MANY, caught=MANY, normals=MANY, false_alarms=MANY),
         "checksum": TEXT,
     },

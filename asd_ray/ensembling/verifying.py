@@ -30,6 +30,7 @@ NOT_REBUILT = (
     "notes",
     "warnings",
     "counts",
+    "cost",
     "recipe_source",
     "tried",
     "inference",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Exported:
     trials: int = 0
     rows: int = 0
     left_out: int = 0  # trials whose files are broken
+    years: set[int | None] = field(default_factory=set)  # DCASE years whose cells evaluate the trials
 
 
 def export_table(
@@ -96,6 +97,7 @@ def _tables(
             exported.left_out += 1
             continue
         exported.trials += 1
+        exported.years.add(record.settings.year if record.settings else None)
         for rows in by_split.values():
             if best_variants and record.variant:
                 rows = rows.filter(pc.equal(rows["variant"], record.variant))

@@ -6,6 +6,7 @@ The ledger stays the only truth. A state belongs to a complete trial and may be 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from asd_ray.ledger.store import Ledger
@@ -46,6 +47,12 @@ class States:
                 return bytes(file.read())
         except FileNotFoundError:  # removed meanwhile
             return None
+
+    def has_all(self, trials: Iterable[tuple[str, str]]) -> bool:
+        """Whether the states of all these trials were kept; each is a family and a trial's hash."""
+        wanted = list(trials)
+        kept = {family: self.of_family(family) for family in {family for family, _ in wanted}}
+        return all(trial in kept[family] for family, trial in wanted)
 
     def of_family(self, family: str) -> dict[str, Stored]:
         """Trial -> the file of its state."""

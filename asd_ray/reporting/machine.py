@@ -69,7 +69,7 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
         "inference": inference_facts(alike, board["rows"]),
         "agreement": agreement(shown_scores, shown_clips),
         "histograms": histograms(shown_clips, shown_together, final.threshold.value),
-        "states_kept": _states_kept(ledger, final),
+        "states_kept": States(ledger).has_all((member.family, member.trial) for member in final.members),
         "shown_clips": which,
         "clip_scores": clip_scores(shown_clips, shown_together),
         "quantiles": _quantiles(members, own, final, weights),
@@ -103,13 +103,6 @@ def machine_facts(ledger: Ledger, machine: str, ensembles: Mapping[str, Ensemble
         scorer = CellScorer(clips, judged.year, final.config.maximise)
         _check_value(ledger, final, float(scorer(together[judged.rows][None])[0]))
     return facts
-
-
-def _states_kept(ledger: Ledger, final: Ensemble) -> bool:
-    """Whether the search kept the states of all members, so that a bundle needs no training."""
-    states = States(ledger)
-    kept = {family: states.of_family(family) for family in {member.family for member in final.members}}
-    return all(member.trial in kept[member.family] for member in final.members)
 
 
 def _quantiles(members: Candidates, own: Statistics, final: Ensemble, weights: Sequence[float]) -> list[float]:

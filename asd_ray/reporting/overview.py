@@ -11,7 +11,6 @@ from asd_ray._numbers import count
 from asd_ray._terminal import typed
 from asd_ray.ensembling import Ensemble, EnsembleConfig, TrustLevel, trust_level
 from asd_ray.ensembling._part import Part
-from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.ensembling.recipe_file import find_recipe, shipped_recipes
 from asd_ray.ensembling.threshold import TEST
@@ -123,10 +122,8 @@ def detectors(final: Ensemble) -> str:
 
 
 def cost(final: Ensemble) -> str:
-    """The measured time for 10 s of sound; "" where no limit was set, because only then it is measured."""
-    if final.inference is None:
-        return ""
-    return f"{in_ms(final.inference.seconds)} for 10 s of sound, in one thread of {final.inference.costs.computer}"
+    """The measured time for 10 s of sound; "" where it was not measured, because the states of members are missing."""
+    return final.running_cost.sentence if final.running_cost else ""
 
 
 def can_be_timed(final: Ensemble) -> bool:

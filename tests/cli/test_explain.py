@@ -43,7 +43,10 @@ def test_a_sentence_and_a_picture(
     assert sentence.startswith(
         "  tonal, about 3.2 kHz, from 1.5 s to 2.5 s; with normal sound there, the score falls from "
     )
-    assert rest[-1] == "  picture: section_00_new.explain.png"
+    assert rest[-2:] == [
+        "  picture: section_00_new.explain.png",
+        f"next: asd-ray watch {small.folder} recordings/",
+    ]
     with Image.open("section_00_new.explain.png") as image:
         assert image.width > 1000
 

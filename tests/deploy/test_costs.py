@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from asd_ray import Run
-from asd_ray.deploy.costs import NO_STATE, Stopwatch
+from asd_ray.deploy.costs import LONG, NO_STATE, WARM_UP, Stopwatch, _repeated
 from asd_ray.detectors.families.idnn import IDNN
 from asd_ray.detectors.state_file import from_bytes, to_bytes
 from asd_ray.ensemble import main
@@ -105,6 +107,73 @@ def test_a_limit_that_nothing_keeps_names_the_fastest(small: SmallRun) -> None:
         small.run.ensemble("fan", ["top_k"], infer_limit="soon")
 
 
+def test_without_a_limit_the_final_ensemble_has_its_cost_in_the_report_and_in_the_card(
+    copy: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = copy.layout.root
+    assert main(["fan", "--run", root, "--recipe", "best_per_family", "--final"]) == 0
+    final = copy.ensembles("fan")["fan"]["final"]
+    assert final.cost is not None
+    assert final.cost.seconds > 0
+    assert final.cost.computer == Stopwatch(copy.ledger, "fan").computer
+    assert Verification(verify(copy.ledger, final)).reason == ""
+    report = copy.report(tmp_path / "report")
+    stored = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert stored["verdicts"]["fan"]["cost"] == final.cost.sentence
+    assert f"Cost: {final.cost.sentence}." in (tmp_path / "report" / "report.md").read_text()
+    assert "Not measured" not in Path(report.page).read_text().partition("<dt>Cost</dt>")[2].partition("</dd>")[0]
+    bundle = copy.bundle("fan", tmp_path / "b")
+    assert bundle.ensemble.cost == final.cost
+    assert f"Its detectors take {final.cost.sentence}.\n" in (tmp_path / "b" / "MODEL_CARD.md").read_text()
+    assert main(["--verify", f"{root}/ensembles/fan/final.json"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("break_it", "cure"),
+    [
+        (lambda path: path.unlink(), "--keep-states all"),
+        (lambda path: path.write_bytes(b"broken"), "asd-ray ensemble fan --run"),
+    ],
+)
+def test_without_a_state_the_ensemble_is_chosen_and_the_report_says_what_to_do(
+    break_it: Callable[[Path], object], cure: str, copy: Run, tmp_path: Path
+) -> None:
+    break_it(state_file(copy, "idnn"))
+    final = copy.ensemble("fan", ["best_per_family"], final=True)
+    assert {member.family for member in final.members} == {"idnn", "twfr_gmm"}
+    assert final.cost is None
+    page = Path(copy.report(tmp_path / "report").page).read_text()
+    said = page.partition("<dt>Cost</dt><dd>")[2].partition("</dd>")[0]
+    assert said.startswith("Not measured.")
+    assert cure in said
+
+
+def test_a_detector_that_fails_costs_nothing_but_its_number(copy: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise ValueError("I score no noise")
+
+    monkeypatch.setattr(IDNN, "score", fail)
+    assert copy.ensemble("fan", ["best_per_family"], final=True).cost is None
+    stopwatch, trial = Stopwatch(copy.ledger, "fan"), copy.records("fan", "idnn")[0].trial
+    assert stopwatch.costs([trial]).detectors == {}
+    assert stopwatch.unmeasured[trial] == "fan-idnn-0000 cannot score 10 s of noise (I score no noise)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "scores"), [(0.01, 2 + 9), (0.3, 2 + 4), (0.45, 2 + 3), (0.9, 2 + 3), (1.5, 1 + 2), (20.0, 1 + 1)]
+)
+def test_a_slow_detector_is_scored_less_often(seconds: float, scores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("asd_ray.deploy.costs.time.process_time", lambda: clock[0])
+
+    def score() -> float:
+        clock[0] += seconds
+        return clock[0]
+
+    warm = 1 if seconds > LONG else WARM_UP
+    assert _repeated(score) == pytest.approx([seconds * (1 + at) for at in range(warm, scores)])
+
+
 def test_a_class_of_a_notebook_is_measured_by_its_class(copy: Run) -> None:
     path = state_file(copy, "idnn")
     state, about = from_bytes(path.read_bytes(), "it")
@@ -117,6 +186,9 @@ def test_a_class_of_a_notebook_is_measured_by_its_class(copy: Run) -> None:
     assert stopwatch.costs([trial]).detectors == {}
     assert "of_a_notebook" in stopwatch.unmeasured[trial]
     assert Stopwatch(copy.ledger, "fan", families=[own]).costs([trial]).detectors.keys() == {trial}
+    recipe = ["best_per_family"]
+    assert copy.ensemble("fan", recipe, final=True).cost is None
+    assert copy.ensemble("fan", recipe, final=True, families=[own]).cost is not None
 
 
 def test_the_command_shows_the_time_of_each_ensemble(

@@ -65,7 +65,7 @@ def test_refit_trains_on_all_normal_clips_and_says_whose_numbers_it_has(small: S
     assert bundle.threshold == small.load().threshold
     assert bundle.score(small.clips[0]).score != small.load().score(small.clips[0]).score
     card = (tmp_path / "b" / "MODEL_CARD.md").read_text()
-    assert "All numbers below are those of the ensemble before that" in " ".join(card.split())
+    assert "All numbers of this card are those of the ensemble before that" in " ".join(card.split())
 
 
 def test_other_clips_than_those_of_the_search_are_refused(without_states: Run, small: SmallRun, tmp_path: Path) -> None:

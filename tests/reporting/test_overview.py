@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from asd_ray.ensembling import EnsembleConfig
-from asd_ray.ensembling.costs import Costs, InferenceTime
+from asd_ray.ensembling.costs import Costs, InferenceTime, RunningCost
 from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import Ledger
@@ -104,8 +104,11 @@ def test_an_ensemble_that_cannot_score_new_sound_has_no_commands_for_it(facts: A
         assert [command.split()[1] for command in commands({"fan": fan})] == ["report"]
         assert "asd-ray bundle ToyCar" in " ".join(commands({**facts["machines"], "fan": fan}))
     rendered = page({**facts, "machines": {**facts["machines"], "fan": {**own, "final": imported}}})
-    assert "asd-ray ensemble fan --run" not in rendered.partition('id="machine-fan"')[0]
-    assert "asd-ray ensemble ToyCar --run" in rendered.partition('id="machine-fan"')[0]
+    costs = [part.partition("</dd>")[0] for part in rendered.split("<dt>Cost</dt><dd>")[1:]]
+    assert len(costs) == len(facts["machines"]) > 1
+    assert sorted("--keep-states all" in said for said in costs) == [False, *[True] * (len(costs) - 1)]
+    kept = page({**facts, "machines": {**facts["machines"], "fan": {**own, "states_kept": True}}})
+    assert "asd-ray ensemble fan --run" in kept.partition('id="machine-fan"')[0]
 
 
 def test_what_to_record_and_listen_to_follows_from_what_the_test_clips_lack(facts: Any) -> None:
@@ -169,7 +172,8 @@ def test_detectors_and_cost_are_words(facts: Any) -> None:
     assert detector("idnn", "fan-idnn-0001") == "idnn"
     assert cost(final) == ""
     timed = replace(final, inference=InferenceTime(0.0123, 0.05, Costs("a computer", {}, {}, {})))
-    assert cost(timed) == "12.3 ms for 10 s of sound, in one thread of a computer"
+    for known in (timed, replace(final, cost=RunningCost(0.0123, "a computer"))):
+        assert cost(known) == "12.3 ms for 10 s of sound, in one thread of a computer"
 
 
 def test_epochs_are_those_that_were_trained(facts: Any) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from asd_ray._terminal import say, typed
+from asd_ray._terminal import say
 from asd_ray.cli._arguments import subparser
+from asd_ray.cli._next import say_next
 from asd_ray.cli.ledger._options import filters, open_ledger, run_argument
 from asd_ray.ledger.schema import SPLITS
 
@@ -42,6 +43,11 @@ def _export(args: argparse.Namespace) -> int:
     )
     say(f"{args.table}: {exported.rows} scores of {exported.trials} trials")
     if exported.left_out:
-        verify = typed("asd-ray", "ledger", "verify", args.run)
-        say(f"{exported.left_out} trials were left out, because their files are broken; see: {verify}")
+        say(f"{exported.left_out} trials were left out, because their files are broken")
+        say_next("ledger", "verify", args.run)
+    elif exported.rows:
+        [year] = exported.years if len(exported.years) == 1 else [None]
+        say_next("ledger", "import", "RUN", args.table, *([] if year is None else ["--year", year]))
+    else:
+        say_next("ledger", "ls", args.run)
     return 0

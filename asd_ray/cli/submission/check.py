@@ -6,6 +6,7 @@ import argparse
 
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import RUN, subparser
+from asd_ray.cli._next import say_next
 from asd_ray.errors import AsdRayError, listing
 
 EXAMPLES = (
@@ -29,6 +30,8 @@ def add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _check(args: argparse.Namespace) -> int:
     check_files(args.folder, args.year, args.run)
+    if not args.run:  # the ground truth of a year is that of its evaluation set
+        say_next("evaluate", "--year", args.year, "--truth", "TRUTH", "--submission", args.folder)
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import RUN, subparser
+from asd_ray.cli._next import say_next
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:
@@ -31,15 +32,17 @@ def _write(args: argparse.Namespace) -> int:
 
     if not args.folder:
         raise AsdRayError("the folder to write has no name; name one, such as submissions/ours_1")
-    write_files(Ledger(args.run).require(), args.folder, args.year)
+    year = write_files(Ledger(args.run).require(), args.folder, args.year)
+    say_next("submission", "check", args.folder, "--year", year, "--run", args.run)
     return 0
 
 
-def write_files(ledger: Ledger, folder: str, year: int | None) -> None:
-    """Write the files and print their number. Also used by `asd-ray report --submission`."""
+def write_files(ledger: Ledger, folder: str, year: int | None) -> int:
+    """Write the files, print their number, and return their DCASE year. Also used by `asd-ray report --submission`."""
     from asd_ray.reporting.submission import write_submission
 
     submission = write_submission(ledger, folder, year=year)
     for note in submission.notes:
         say(f"note: {note}")
     say(f"{submission.clips} clips in {len(submission.files)} files of DCASE {submission.year} → {submission.folder}")
+    return submission.year
