@@ -37,12 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
+    from asd_ray._console import console
     from asd_ray.conformance import check_family
     from asd_ray.families import family
 
     tested = family(args.family)
     results = []
-    say(f"{tested.target}: {tested.detector.__doc__ or ''}".partition("\n")[0])
+    console().print(f"{tested.target}: {tested.detector.__doc__ or ''}".partition("\n")[0])
     for result in check_family(tested, seconds=args.seconds, rate=args.rate, device=args.device, space=args.space):
         results.append(result)
         if args.debug and result.traceback:

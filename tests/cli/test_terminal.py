@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import termios
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tests.reporting.conftest import choose, fill
 from tests.tables import rows_below
 from tests.truth_2020 import write_truth
 
-READING = ("data check", "status", "ledger", "evaluate", "paper", "report --compare")
+READING = ("data check", "status", "ledger ls", "ledger show", "ledger verify", "evaluate", "paper", "report --compare")
 MARK = "\x07"  # a bell: no verb rings it
 # One process for all verbs: starting one takes seconds.
 CHILD = """
@@ -29,15 +30,21 @@ for line in sys.stdin.read().splitlines():
     print(f"\\x07{main(shlex.split(line))}", flush=True)
 """
 RECIPES = "--recipe best_single --recipe label_free --folds 2 --repeats 1"
+CLIP = "demo/dev_data/fan/test/section_00_source_test_anomaly_0000_vel_2_loc_A.wav"
 VERBS = [
     "data demo demo --size tiny --machine fan",
     "data check demo",
+    "data bank demo --cache cache",
     "search fan --data demo --run found --families twfr_gmm --trials 1 --serial --cache cache",
     "status found",
     f"ensemble fan --run found {RECIPES}",
     "report --run found",
     "bundle fan --run found",
     "score fan.bundle demo/dev_data/fan/test",
+    f"explain fan.bundle {CLIP} --bands 4",
+    "onnx fan.bundle",
+    "submission write found files",
+    "submission check files --year 2022 --run found",
     "status run",
     "ledger ls run",
     "ledger ls run --wide",
@@ -45,11 +52,19 @@ VERBS = [
     "ledger verify run",
     f"ensemble --run run {RECIPES}",
     f"ensemble fan --run run {RECIPES} --wide",
+    "ledger export run scores.csv",
+    "ledger import imported scores.csv",
+    "ledger ls imported",
+    "ledger forget imported fan-knn-0000 --dry-run",
+    "ledger forget imported fan-knn-0000",
+    "ledger compact imported",
+    *(["ledger mlflow imported sqlite:///tracked.db"] if find_spec("mlflow") else []),
     "verify run",
     "report --compare run found",
     "evaluate --year 2020 --truth truth --submission system --scores-only",
     "paper --list",
     "paper liu2022",
+    "conformance twfr_gmm",
 ]
 
 
@@ -160,6 +175,10 @@ def test_compared_runs_have_short_names_and_whole_words(on_80: dict[str, str], o
 def test_paths_are_not_broken(on_80: dict[str, str], folder: Path) -> None:
     assert f"{folder}/run/ensembles/ToyConveyor/final.json" in on_80[f"ensemble --run run {RECIPES}"]
     assert f"{folder}/found/report/report.html" in on_80["report --run found"]
+    assert f"{folder}/files\n" in on_80["submission write found files"]
+    layout = Ledger(folder / "imported").layout
+    assert layout.url(layout.set_aside) in on_80["ledger forget imported fan-knn-0000"]
+    assert f"  picture: {Path(CLIP).stem}.explain.png\n" in on_80[f"explain fan.bundle {CLIP} --bands 4"]
 
 
 def test_a_search_shows_a_bar_its_studies_and_its_trials(on_80: dict[str, str]) -> None:

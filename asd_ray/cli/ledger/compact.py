@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from asd_ray._terminal import say
 from asd_ray.cli._arguments import subparser
 from asd_ray.cli._next import say_next
 from asd_ray.cli.ledger._options import open_ledger, run_argument
@@ -20,10 +19,11 @@ def add_compact(actions: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _compact(args: argparse.Namespace) -> int:
+    from asd_ray._console import console
     from asd_ray.ledger.compacting import compact
 
     report = compact(open_ledger(args), trials=args.trials)
-    say(
+    console().print(
         f"{report.trials} trials in {report.written} new files, {report.removed} old files removed, "
         f"{report.leftovers} temporary files of dead writers removed; {report.families} families checked"
     )

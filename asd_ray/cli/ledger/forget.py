@@ -31,6 +31,7 @@ def add_forget(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _forget(args: argparse.Namespace) -> int:
+    from asd_ray._console import console
     from asd_ray.ledger.forgetting import find_to_forget, forget
 
     ledger = open_ledger(args)
@@ -46,7 +47,7 @@ def _forget(args: argparse.Namespace) -> int:
         return 0
     forget(ledger, records)
     say(f"set aside {len(records)} trials:\n{lines}", lines=True)
-    say(
+    console().print(
         f"their files are in {ledger.layout.url(ledger.layout.set_aside)}. The .reason.txt beside each file has the "
         "command that brings it back. To run these trials again, run the same search again"
     )

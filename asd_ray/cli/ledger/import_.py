@@ -35,6 +35,7 @@ def add_import(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _import(args: argparse.Namespace) -> int:
+    from asd_ray._console import console
     from asd_ray.ledger.importing import import_scores
     from asd_ray.ledger.store import Ledger
 
@@ -44,7 +45,7 @@ def _import(args: argparse.Namespace) -> int:
     for record in report.present:
         say(f"{record.name} of {record.machine} was there already, as {record.trial}")
     for note in report.notes:
-        say(f"note: {note}")
+        console().print(f"note: {note}")
     say(f"{report.rows} scores read; {len(report.stored)} trials stored, {len(report.present)} were there already")
     say_next("ensemble", "--run", args.run)
     return 0

@@ -39,10 +39,11 @@ def _write(args: argparse.Namespace) -> int:
 
 def write_files(ledger: Ledger, folder: str, year: int | None) -> int:
     """Write the files, print their number, and return their DCASE year. Also used by `asd-ray report --submission`."""
+    from asd_ray._console import console
     from asd_ray.reporting.submission import write_submission
 
     submission = write_submission(ledger, folder, year=year)
     for note in submission.notes:
-        say(f"note: {note}")
+        console().print(f"note: {note}")
     say(f"{submission.clips} clips in {len(submission.files)} files of DCASE {submission.year} → {submission.folder}")
     return submission.year
