@@ -29,7 +29,8 @@ def print_machine(comparison: Comparison, wide: bool = False) -> None:
     for member in best.members:
         cost = f", {in_ms(best.inference.costs.of([member.trial]))} alone" if best.inference else ""
         out.print(f"    {member.weight:g} × {member.name} {member.variant}{cost}")
-    print_warnings(out, best)
+    # the file of the best has fewer numbers than that of the final ensemble, such as the counts of decisions
+    print_warnings(out, comparison.final if comparison.final.name == best.name else best)
     if comparison.final.name != best.name:
         print_warnings(out, comparison.final, f"warning about the final ensemble, {comparison.final.name}")
     for note in dict.fromkeys([*_notes_of_recipes(comparison), *comparison.notes]):
