@@ -172,7 +172,11 @@ def print_comparisons(compared: Sequence[Comparison], printed: Collection[str] =
             out.print(f"  {forecasts}")
         if counts := comparison.final.counts:
             out.print(f"  {counts.sentence}: {counts.ground}")
-        out.print(f"  trust: {comparison.trust.sentence}")
+        out.print(
+            f"  trust: {comparison.trust.sentence}{'' if wide or not comparison.trust.others else '; all: --wide'}"
+        )
+        for why in comparison.trust.others if wide else ():
+            out.print(f"    {why}")
     finals = {comparison.machine: comparison.final for comparison in compared}
     means = over_machines(finals) if len(finals) > 1 else {}
     shown = [
