@@ -29,7 +29,8 @@ def print_machine(comparison: Comparison, wide: bool = False) -> None:
     for member in best.members:
         cost = f", {in_ms(best.inference.costs.of([member.trial]))} alone" if best.inference else ""
         out.print(f"    {member.weight:g} × {member.name} {member.variant}{cost}")
-    print_warnings(out, best)
+    # the file of the best has fewer numbers than that of the final ensemble, such as the counts of decisions
+    print_warnings(out, comparison.final if comparison.final.name == best.name else best)
     if comparison.final.name != best.name:
         print_warnings(out, comparison.final, f"warning about the final ensemble, {comparison.final.name}")
     for note in dict.fromkeys([*_notes_of_recipes(comparison), *comparison.notes]):
@@ -171,7 +172,11 @@ def print_comparisons(compared: Sequence[Comparison], printed: Collection[str] =
             out.print(f"  {forecasts}")
         if counts := comparison.final.counts:
             out.print(f"  {counts.sentence}: {counts.ground}")
-        out.print(f"  trust: {comparison.trust.sentence}")
+        out.print(
+            f"  trust: {comparison.trust.sentence}{'' if wide or not comparison.trust.others else '; all: --wide'}"
+        )
+        for why in comparison.trust.others if wide else ():
+            out.print(f"    {why}")
     finals = {comparison.machine: comparison.final for comparison in compared}
     means = over_machines(finals) if len(finals) > 1 else {}
     shown = [

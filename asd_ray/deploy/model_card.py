@@ -91,12 +91,20 @@ def _use(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
 
 
 def _warnings(facts: Mapping[str, Any], ensemble: Ensemble, calibration: Calibration) -> Iterator[str]:
-    """Those of the ensemble; false alarms by this bundle's threshold and the length of its training clips."""
+    """Those of the ensemble; false alarms by this bundle's threshold and the length of its training clips.
+
+    Decisions on test clips were counted at the ensemble's own units and threshold. Others are compared with the scores
+    of the bundle's normal clips.
+    """
     profile = facts["profiles"].get("", {})
     seconds = profile.get("usual_seconds") or false_alarms.SECONDS
-    rate = FalseAlarmRate.of(calibration.normal[""], calibration.threshold.value)
     sentences = [each.sentence for each in ensemble.warnings or () if each.name != false_alarms.NAME]
-    sentences += [each.sentence for each in false_alarms.of_rate(rate, seconds)]
+    if (counts := ensemble.counts) and counts.normals and "calibrated" not in facts:
+        found = false_alarms.of_counts(counts, seconds)
+    else:
+        rate = FalseAlarmRate.of(calibration.normal[""], calibration.threshold.value)
+        found = false_alarms.of_rate(rate, seconds, "normal clips of this bundle")
+    sentences += [each.sentence for each in found]
     if sentences:
         yield "## Before you trust it"
         yield ""

@@ -12,7 +12,7 @@ from asd_ray.ensembling._part import Part
 from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.ensemble_file import FINAL
 from asd_ray.ensembling.result import Ensemble
-from asd_ray.ensembling.scoring import combined
+from asd_ray.ensembling.scoring import own_scores
 
 MOST = 10  # clips per machine
 NORMAL, ANOMALY = "normal", "anomaly"
@@ -115,7 +115,4 @@ def _counted(candidates: Candidates, ensembles: Mapping[str, Ensemble]) -> tuple
 def _scores(candidates: Candidates, ensemble: Ensemble) -> Floats:
     """The ensemble's scores of the test clips."""
     place = {pair: row for row, pair in enumerate(candidates.pairs)}
-    members = candidates.take([place[member.pair] for member in ensemble.members])
-    units = ensemble.statistics.learned(ensemble.recipe.standardise)(members.scores, members.clips)
-    weights = [member.weight for member in ensemble.members]
-    return combined(ensemble.recipe, units, weights, members, members.clips)
+    return own_scores(ensemble, candidates.take([place[member.pair] for member in ensemble.members]))

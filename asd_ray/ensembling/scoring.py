@@ -41,6 +41,13 @@ def scores_of(ledger: Ledger, ensemble: Ensemble) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def own_scores(ensemble: Ensemble, members: Candidates) -> Floats:
+    """The ensemble's scores of the test clips of its `members`, which are in its order."""
+    units = ensemble.statistics.learned(ensemble.recipe.standardise)(members.scores, members.clips)
+    weights = [member.weight for member in ensemble.members]
+    return combined(ensemble.recipe, units, weights, members, members.clips)
+
+
 def combined(recipe: Recipe, scores: Floats, weights: list[float], members: Candidates, clips: pd.DataFrame) -> Floats:
     """Combine standardised scores of `members`. The message on a missing score names its member and clip."""
     names = [members.label(row) for row in range(len(members))]

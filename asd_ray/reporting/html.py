@@ -50,6 +50,7 @@ def environment() -> Environment:
         "signed": lambda value, digits=4: text.signed(_known(value), digits),
         "span": lambda value, plus=False: text.span(_known(value), plus=plus),
         "percent": text.percent,
+        "cell": text.cell,
         "short": text.short,
         "seconds": text.seconds,
         "settings": text.settings,

@@ -9,7 +9,10 @@ from asd_ray.reporting.optuna_trials import as_trials
 
 FEWEST = 10  # complete trials
 TREES = 32  # these take a fifth of a second per study
-EVALUATOR = f"mean decrease in impurity of a random forest of {TREES} trees (Optuna's evaluator)"
+EVALUATOR = (
+    f"how much a parameter helps to predict the objective, by a random forest of {TREES} trees (Optuna's mean decrease "
+    "in impurity)"
+)
 
 
 def importances(done: Sequence[TrialRecord]) -> tuple[dict[str, float], str]:

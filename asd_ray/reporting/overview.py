@@ -104,7 +104,7 @@ def _forecast(final: Ensemble) -> str:
     if headline is None:
         return ""
     low, high = headline.interval
-    name = "forecast" if final.forecasts else "upper bound"
+    name = "forecast" if final.forecasts else "on the clips that chose it, so too good"
     measure = final.config.maximise
     others = [f"{SHORT[key]} {getattr(headline, key):.3f}" for key in SHORT if key != measure]
     return f"{name}: {SHORT[measure]} {headline.value:.3f}, 95 % interval {low:.3f} … {high:.3f} ({', '.join(others)})"
@@ -162,8 +162,8 @@ def next_steps(run: str, machines: Mapping[str, Mapping[str, Any]]) -> Iterator[
     few = [name for name, own in machines.items() if _few_normals(own)]
     if few:
         yield Step(
-            f"Record more normal sound of {', '.join(few)}, so that the threshold rests on more clips. Then search "
-            "again."
+            f"Record more normal sound of {', '.join(few)}, so that the threshold rests on more clips, and search "
+            "again into a new run (--run)."
         )
     unmeasured = {name: final.not_measured for name, final in finals.items() if not final.metrics}
     without_faults = [name for name, why in unmeasured.items() if not why.endswith(NO_ID)]
@@ -171,12 +171,12 @@ def next_steps(run: str, machines: Mapping[str, Mapping[str, Any]]) -> Iterator[
     if without_faults:
         yield Step(
             f"Find out how many faults are found of {', '.join(without_faults)}: add a few recordings of faults to the "
-            "test clips (folder abnormal/, or DCASE's test/ folder), and search again into a new run."
+            "test clips (folder abnormal/, or DCASE's test/ folder), and search again into a new run (--run)."
         )
     if without_normals:
         yield Step(
             f"Find out how many faults are found of {', '.join(without_normals)}: add normal recordings of the same id "
-            "as the faults to the test clips, and search again into a new run."
+            "as the faults to the test clips, and search again into a new run (--run)."
         )
     listed = [own["mistakes"] for own in machines.values() if own["mistakes"].clips]
     if listed:
@@ -203,7 +203,10 @@ def _use(run: str, machines: Mapping[str, Mapping[str, Any]]) -> Iterator[Step]:
             f"{bundle} --data FOLDER",
         )
     yield Step("Score new recordings with it.", typed("asd-ray", "score", f"{first}.bundle", "new.wav"))
-    yield Step("Watch a folder of recordings for alarms.", typed("asd-ray", "watch", f"{first}.bundle", "recordings/"))
+    yield Step(
+        "Watch a folder of recordings for alarms.",
+        typed("asd-ray", "watch", f"{first}.bundle", "recordings/", "--false-alarms", "0.1%"),
+    )
 
 
 def _few_normals(own: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ The explanation opens with the mouse, with the keyboard and with a finger, and n
 
 from __future__ import annotations
 
+import re
 from itertools import count
 
 from markupsafe import Markup
@@ -27,7 +28,16 @@ TERMS = {
     "the warnings of the machine's part.",
     "needs all clips": "Transductive: the score of a clip depends on the other clips that are scored with it.",
     "candidate": "A trained detector with one way to compute its score.",
+    "protocol": "How labels were used for the number. Compare only numbers of the same protocol.",
+    "gap": "oracle minus crossval: how much too good the number is on the clips that chose the members.",
+    "faults": "The value on injected faults, between 0 and 1: faults were added to normal clips. It compares "
+    "detectors, and does not forecast how well real faults are found.",
+    "cells": "The AUC or pAUC of one id, and of one domain if the name has one (source or target). The measures of a "
+    "machine are the harmonic means of these.",
+    "objective": "What the search compares trials by: hmean of the test clips, or the value on injected faults.",
+    "points": "The best objective in hundredths above 0.5, which is chance.",
 }
+MEASURES = re.compile(r"\b(pAUC|AUC|hmean|95 %)")
 
 
 class Terms:
@@ -36,6 +46,9 @@ class Terms:
     def __init__(self) -> None:
         self._next = count(1)
         self._words = {each.name: f"Protocol: {each.sentence}." for each in protocols.every()} | TERMS
+
+    def __contains__(self, term: object) -> bool:
+        return term in self._words
 
     def __call__(self, term: str, shown: str = "") -> Markup:
         """The word `shown`, by default the term itself, with its explanation."""
@@ -46,3 +59,8 @@ class Terms:
             '<span class="term"><button type="button" aria-describedby="{}">{}</button>'
             '<span role="tooltip" id="{}">{}</span></span>'
         ).format(id, shown or term, id, self._words[term])
+
+    def explained(self, sentence: str) -> Markup:
+        """The sentence, with an explanation of each measure in it."""
+        parts = MEASURES.split(sentence)
+        return Markup("").join(self(part) if part in TERMS else part for part in parts)

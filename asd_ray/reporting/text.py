@@ -59,5 +59,12 @@ def detector(family: str, name: str) -> str:
     return name if family == IMPORT else family
 
 
+def cell(name: str) -> str:
+    """``00/pauc_source`` -> id 00 pAUC source"""
+    id, _, measured = name.rpartition("/")
+    kind, _, domain = measured.partition("_")
+    return " ".join(filter(None, (id and f"id {id}", SHORT.get(kind, kind), domain)))
+
+
 def settings(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {short(value)}" for name, value in params.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 import soundfile
 
 from asd_ray import AsdRayError, Bundle
+from asd_ray.deploy import bundle_file
+from asd_ray.deploy.model_card import model_card
 from asd_ray.ensembling import scores_of
+from asd_ray.ensembling.counts import DecisionCounts
 
 from .conftest import SmallRun
 
@@ -110,8 +114,24 @@ def test_the_model_card_has_the_warnings_with_false_alarms_of_its_own_threshold(
         assert (warning.sentence in card) == (warning.name != "false_alarms")
     seconds, normal = bundle.seconds, bundle.normal_scores("")
     assert seconds != 10
-    above = int((normal > bundle.threshold).sum())
-    of_day = f"{86_400 / seconds:,.0f} clips of {seconds:g} s in a day, expect "
-    assert f"False alarms: {above} of {len(normal)} normal clips score above the threshold. Of the {of_day}" in card
+    above, of_day = int((normal > bundle.threshold).sum()), f"{86_400 / seconds:,.0f} clips of {seconds:g} s in a day, "
+    said = f"False alarms: {above} of {len(normal)} normal clips of this bundle score above the threshold. Of the "
+    assert f"{said}{of_day}expect " in card
     bundle.with_threshold(float(normal.max())).save(tmp_path / "b")
-    assert f"False alarms: 0 of {len(normal)} normal clips" in (tmp_path / "b" / "MODEL_CARD.md").read_text()
+    changed = (tmp_path / "b" / "MODEL_CARD.md").read_text()
+    assert f"False alarms: 0 of {len(normal)} normal clips of this bundle score above the threshold. Of the" in changed
+
+
+@pytest.mark.parametrize("threshold", ["own", "changed"])
+def test_the_model_card_counts_test_clips_only_for_the_threshold_that_they_were_decided_by(
+    small: SmallRun, tmp_path: Path, threshold: str
+) -> None:
+    bundle = small.load()
+    if threshold == "changed":
+        bundle.with_threshold(bundle.threshold + 0.1).save(tmp_path / "b")
+        bundle = Bundle.load(tmp_path / "b")
+    counted = replace(bundle.ensemble, counts=DecisionCounts("nested", 96, 71, 96, 28))
+    card = model_card(bundle_file.read(bundle.folder).facts, counted, bundle.calibration)
+    said = "False alarms: 28 of 96 normal test clips score above the threshold (each clip was decided by an ensemble "
+    assert (said in card) == (threshold == "own")
+    assert ("normal clips of this bundle score above" in card) == (threshold == "changed")

@@ -13,6 +13,7 @@ import pytest
 
 from asd_ray.ensembling import Ensemble, EnsembleConfig, Recipe, build, choose, load, read
 from asd_ray.ensembling.candidates import Candidates
+from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.ensembling.threshold import Threshold
 from asd_ray.ensembling.trust import RULES, RULES_OF_CHOICE, TrustWarning, false_alarms, few_clips, warnings_of
 from asd_ray.ensembling.trust.far_from_training import higher_shares
@@ -185,16 +186,47 @@ def test_a_threshold_from_test_clips_is_said(ledger_of: Make) -> None:
     assert any("so it misses anomalies" in each.sentence for each in warnings_of(old, members))
 
 
-def test_false_alarms_of_a_day_have_an_upper_limit(candidates: Callable[..., Candidates]) -> None:
-    ensemble = made(candidates(per=10))
-    [warning] = of(ensemble, "false_alarms")
-    numbers, limit = warning.numbers, ensemble.threshold
-    assert (numbers["exceeding"], numbers["clips"], numbers["seconds"]) == (limit.exceeding, limit.clips, 10.0)
-    assert limit.exceeding is not None
-    assert numbers["per_day"] == pytest.approx(8640 * limit.exceeding / 120)
+def test_false_alarms_of_a_day_are_those_of_counted_test_clips(candidates: Callable[..., Candidates]) -> None:
+    ensemble = replace(made(candidates(per=10)), counts=DecisionCounts("nested", 40, 30, 96, 28))
+    [warning] = false_alarms.warnings(ensemble, candidates(per=10))
+    assert warning.sentence.startswith(
+        "False alarms: 28 of 96 normal test clips score above the threshold (each clip was decided by an ensemble that "
+        "was chosen without it). Of the 8,640 clips of 10 s in a day, expect 2,520 false alarms, and not more than"
+    )
+    numbers = warning.numbers
+    assert (numbers["exceeding"], numbers["clips"], numbers["seconds"]) == (28, 96, 10.0)
+    assert numbers["per_day"] == pytest.approx(8640 * 28 / 96)
     assert numbers["per_day"] < numbers["most"] < 8640
     words = f"expect {numbers['per_day']:,.0f} false alarms, and not more than {numbers['most']:,.0f} (95 % limit)"
     assert words in warning.sentence
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ({"anomaly": "anomaly"}, "(the members were chosen by these clips, so new clips will be decided less well)"),
+        ({"anomaly": "normal"}, "(the members were chosen without labels)"),  # of these, no number can be measured
+        ({"anomaly": "unknown", "normal": "unknown"}, ""),
+    ],
+)
+def test_without_counts_the_ensemble_as_it_is_decides_normal_test_clips(
+    candidates: Callable[..., Candidates], labels: dict[str, str], words: str
+) -> None:
+    whole = candidates(strength=(1.0,), per=10)
+    given = replace(whole, clips=whole.clips.assign(label=whole.clips["label"].replace(labels)))
+    recipe = BEST if given.labelled else Recipe("label_free", "label_free")
+    ensemble = made(given, recipe)
+    [warning], limit = of(ensemble, "false_alarms"), ensemble.threshold
+    normal = (given.clips["label"] == "normal").to_numpy()
+    statistics = ensemble.statistics.learned(recipe.standardise)
+    above = int((statistics(given.scores, given.clips)[0][normal] > limit.value).sum())
+    if words:
+        assert warning.sentence.startswith(f"False alarms: {above} of {normal.sum()} normal test clips ")
+        assert words in warning.sentence
+    else:
+        assert f"{limit.exceeding} of 120 held-out normal clips score above the threshold (these" in warning.sentence
+        above = limit.exceeding or 0
+    assert warning.numbers["exceeding"] == above > 0
 
 
 def test_rare_false_alarms_are_no_warning() -> None:

@@ -317,7 +317,7 @@ def test_folds_are_told_as_the_most_there_can_be(facts: Any) -> None:
     frequency = SelectionFrequency("a", "idnn", "b", "t0", 1.0)
     final = replace(facts["machines"]["fan"]["final"], selection_frequency=(frequency,))
     machines = {**facts["machines"], "fan": {**facts["machines"]["fan"], "final": final}}
-    assert "Share of crossval's folds, up to 2, whose" in page({**facts, "machines": machines})
+    assert ", up to 2, whose ensemble has the candidate" in page({**facts, "machines": machines})
 
 
 def test_markdown_tables_are_whole(facts: Any) -> None:

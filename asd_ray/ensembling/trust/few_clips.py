@@ -63,8 +63,8 @@ def behind_threshold(rate: FalseAlarmRate, percentile: float) -> TrustWarning:
     low, high = rate.limits
     return TrustWarning(
         NAME,
-        f"{rate.clips} normal clips are few for the threshold at their {percentile:g}th percentile: the share of "
-        f"normal sound above it may be anything from {100 * low:.1f} % to {100 * high:.1f} %.",
+        f"{rate.clips} normal clips are few for the threshold at their {percentile:g}th percentile: by these clips "
+        f"alone, the share of normal sound above it may be anything from {100 * low:.1f} % to {100 * high:.1f} %.",
         {"clips": rate.clips, "exceeding": rate.exceeding, "low": low, "high": high},
     )
 

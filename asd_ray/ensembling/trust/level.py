@@ -46,9 +46,14 @@ class TrustLevel(Part):
     reasons: tuple[str, ...]
 
     @property
+    def others(self) -> tuple[str, ...]:
+        """The reasons for which `sentence` has no room."""
+        return self.reasons[SHOWN:]
+
+    @property
     def sentence(self) -> str:
         """``medium, because …``: at most three reasons; `reasons` has all of them."""
-        shown, more = self.reasons[:SHOWN], len(self.reasons) - SHOWN
+        shown, more = self.reasons[:SHOWN], len(self.others)
         others = f" ({more} more reason{'s' * (more > 1)})" if more > 0 else ""
         return f"{self.level}, because {', and '.join(shown)}{others}"
 

@@ -35,6 +35,6 @@ def warnings(ensemble: Ensemble, members: Candidates) -> Iterator[TrustWarning]:
     yield TrustWarning(
         NAME,
         f"Threshold from test clips: no scores of normal clips are stored. Of {limit.clips:,} test clips, {how}. "
-        f"It calls {limit.exceeding:,} of them anomalies. How many false alarms that gives is not known.",
+        f"It calls {limit.exceeding:,} of them anomalies. How many false alarms it gives on new sound is not known.",
         {"clips": limit.clips, "exceeding": limit.exceeding, "normal_share": share},
     )

@@ -31,7 +31,13 @@ def test_by_default_every_recipe_that_can_be_followed(run: Path, said: Callable[
     assert honest[final["recipe"]["name"]]["value"] == max(each["value"] for each in honest.values())
     own = stored[final["recipe"]["name"]]
     assert final["metrics"].pop("nested")["value"] <= 1  # of the choice, so only the final one has it
-    assert final.pop("counts")["protocol"] == "nested"  # so are the counts of its decisions
+    counts = final.pop("counts")
+    assert counts["protocol"] == "nested"  # so are the counts of its decisions, from which false alarms are expected
+    [expected] = [each for each in final["warnings"] if each["name"] == "false_alarms"]
+    assert (expected["numbers"]["exceeding"], expected["numbers"]["clips"]) == (counts["false_alarms"], 16)
+    assert expected["sentence"] in output
+    for each in (final, own):
+        each["warnings"] = [warning for warning in each["warnings"] if warning["name"] != "false_alarms"]
     assert {**final, "checksum": ""} == {**own, "checksum": ""}
     assert final["tried"] == {"recipes": 10, "chosen_by": "crossval", "names": sorted(stored)}
     assert "fan: 4 candidates of 2 families; harmonic mean of AUC and pAUC of the test clips" in output
