@@ -29,6 +29,7 @@ ADDED = {
     "data demo": ["--size", "tiny", "--seconds", "2"],
     "ensemble": ["--folds", "2", "--repeats", "1"],
     "explain": ["--bands", "4"],
+    "bundle": ["--serial"],
 }
 ELSEWHERE = {"conformance", "onnx"}  # run by tests/test_docs.py on the same file, and by tests/deploy/onnx
 
@@ -50,6 +51,8 @@ def words(line: str) -> list[str]:
     if own[0] == "search":
         own += [] if any(":" in word for word in own) else ["--families", "twfr_gmm"]
         own += [] if "--data" in own else ["--data", "demo"]
+        # With so few trials every state would be kept. A page whose bundle takes states must ask for all of them.
+        own += [] if "--keep-states" in own else ["--keep-states", "none"]
     return own
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # numpy, pandas and rich are imported where they are used, so that --help answers at once
@@ -14,11 +14,15 @@ FORECAST = ["crossval", "interval of crossval"]  # columns
 
 
 def print_machine(comparison: Comparison, wide: bool = False) -> None:
-    """The recipes of a machine, best first, in 80 columns unless the table is `wide`; then what to know of the best."""
+    """What the final ensemble of a machine is worth, then the table of recipes, and what to know of the best one.
+
+    The table has 80 columns unless it is `wide`.
+    """
     from asd_ray._console import console
     from asd_ray.ensembling.costs import in_ms
 
     out, best = console(), comparison.ensembles[0]
+    _print_final(out, comparison, wide)
     tried = best.candidates
     families = f"{len(tried.families)} families"
     out.print(f"{comparison.machine}: {tried.tried} candidates of {families}; {_measure_of(best)}")
@@ -35,6 +39,18 @@ def print_machine(comparison: Comparison, wide: bool = False) -> None:
         print_warnings(out, comparison.final, f"warning about the final ensemble, {comparison.final.name}")
     for note in dict.fromkeys([*_notes_of_recipes(comparison), *comparison.notes]):
         out.print(f"  note: {note}", style="dim")
+
+
+def _print_final(out: Console, comparison: Comparison, wide: bool) -> None:
+    out.print(f"{comparison.machine}: {comparison.summary} → {comparison.path}")
+    if counts := comparison.final.counts:
+        out.print(f"  {counts.sentence}: {counts.ground}")
+    if forecasts := _forecasts(comparison.final):
+        out.print(f"  {forecasts}")
+    others = comparison.trust.others
+    out.print(f"  trust: {comparison.trust.sentence}{'' if wide or not others else '; all: --wide'}")
+    for why in others if wide else ():
+        out.print(f"    {why}")
 
 
 def _table(comparison: Comparison, wide: bool) -> PlainTable:
@@ -151,8 +167,8 @@ def _optimism(finals: Mapping[str, Ensemble]) -> str:
     return f" (optimistic: {which} picked by this number)"
 
 
-def print_comparisons(compared: Sequence[Comparison], printed: Collection[str] = (), wide: bool = False) -> None:
-    """The final ensembles of all machines. `printed` are the notes that `print_machine` has printed."""
+def print_together(compared: Sequence[Comparison], wide: bool = False) -> None:
+    """What concerns all machines: notes, the means over machines, and what each protocol means."""
     from asd_ray._console import console
     from asd_ray.ensembling import protocols
     from asd_ray.ensembling.choose import over_machines
@@ -162,21 +178,6 @@ def print_comparisons(compared: Sequence[Comparison], printed: Collection[str] =
         out.print(f"note: {note}")
     if by_test := [comparison.machine for comparison in compared if comparison.standardised_by_test]:
         out.print(f"note: only test scores are stored, so --by test was used (transductive): {', '.join(by_test)}")
-    for comparison in compared:
-        for note in comparison.notes:
-            if note not in printed:
-                out.print(f"note: {comparison.machine}: {note}")
-    for comparison in compared:
-        out.print(f"{comparison.machine}: {comparison.summary} → {comparison.path}")
-        if forecasts := _forecasts(comparison.final):
-            out.print(f"  {forecasts}")
-        if counts := comparison.final.counts:
-            out.print(f"  {counts.sentence}: {counts.ground}")
-        out.print(
-            f"  trust: {comparison.trust.sentence}{'' if wide or not comparison.trust.others else '; all: --wide'}"
-        )
-        for why in comparison.trust.others if wide else ():
-            out.print(f"    {why}")
     finals = {comparison.machine: comparison.final for comparison in compared}
     means = over_machines(finals) if len(finals) > 1 else {}
     shown = [

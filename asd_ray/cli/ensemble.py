@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from asd_ray._terminal import say, say_json, typed
 from asd_ray.cli._arguments import parser
-from asd_ray.cli._ensemble_tables import print_comparisons, print_machine
+from asd_ray.cli._ensemble_tables import print_machine, print_together
 from asd_ray.cli._run import run
 from asd_ray.cli._runs import only_run
 from asd_ray.cli._types import infer_limit, positive
@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _ensemble(args: argparse.Namespace) -> int:
     from asd_ray._progress import progress_bar
-    from asd_ray.ensembling import Comparison, EnsembleConfig, choose_all
+    from asd_ray.ensembling import EnsembleConfig, choose_all
     from asd_ray.ledger import Ledger
 
     if args.verify is not None:
@@ -117,13 +117,6 @@ def _ensemble(args: argparse.Namespace) -> int:
     if args.final and args.recipe is None:
         raise AsdRayError("--final makes the best of --recipe the final ensemble; name a recipe: --recipe NAME --final")
     ledger = Ledger(only_run() if args.run is None else args.run).require()
-    notes: set[str] = set()
-
-    def show(comparison: Comparison) -> None:
-        notes.update(comparison.notes)
-        if not args.json:
-            print_machine(comparison, args.wide)
-
     with progress_bar("choosing", args.json, things="recipes") as progress:
         found = choose_all(
             ledger,
@@ -140,7 +133,6 @@ def _ensemble(args: argparse.Namespace) -> int:
             ),
             others=[Ledger(run).require() for run in args.others],
             timer_of=lambda machine: _timer(ledger, machine),
-            shown=show,
             progress=progress,
             by=args.by,
             standardise=args.standardise,
@@ -151,7 +143,9 @@ def _ensemble(args: argparse.Namespace) -> int:
         finals = {machine: final.to_json() for machine, final in found.finals.items()}
         say_json({"format": "asd_ray-ensembles/1", "machines": finals})
     elif found.of_machine:
-        print_comparisons([*found.of_machine.values()], notes, args.wide)
+        for comparison in found.of_machine.values():
+            print_machine(comparison, args.wide)
+        print_together([*found.of_machine.values()], args.wide)
         say(f"next: {typed('asd-ray', 'report', '--run', ledger.layout.root)}")
     found.check()
     return 0

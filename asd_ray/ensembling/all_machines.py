@@ -47,7 +47,6 @@ def choose_all(
     *,
     others: Sequence[Ledger] = (),
     timer_of: Callable[[str], Timer] | None = None,
-    shown: Callable[[Comparison], None] = lambda comparison: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     final: bool = False,
     **how: Any,
@@ -57,9 +56,8 @@ def choose_all(
     That protocol needs the ensembles of the other machines, so it follows when all of them are stored. `others` are
     runs whose machines choose for it, too. `timer_of` makes the timer of a machine; it measures the candidates where
     `config` has an `infer_limit`, and else what the final ensemble costs to run, if the states of its members were
-    kept. `shown` gets each comparison as soon as it is there, without cross_machine. `progress` gets how many recipes
-    of all machines are done, and how many there are. `how` are further arguments of `choose`. A machine that fails
-    does not stop the others; see `Comparisons.check`.
+    kept. `progress` gets how many recipes of all machines are done, and how many there are. `how` are further
+    arguments of `choose`. A machine that fails does not stop the others; see `Comparisons.check`.
     """
     check_final(recipes, final)
     machines = list(dict.fromkeys(machines)) or sorted({record.machine for record in ledger.records()})
@@ -83,7 +81,6 @@ def choose_all(
             failed[machine] = error
             continue
         compared.append(comparison)
-        shown(comparison)
     progress(total, total)
     measured = across_machines(ledger, compared, others)
     return Comparisons({comparison.machine: comparison for comparison in measured}, failed)

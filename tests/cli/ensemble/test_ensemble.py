@@ -17,6 +17,8 @@ from asd_ray.ledger import Ledger, TrialRecord, trial_hash
 from tests.cli.ensemble.conftest import QUICK, make_run
 from tests.tables import rows_below
 
+HMEAN = "harmonic mean of AUC and pAUC of the test clips"
+
 
 def test_by_default_every_recipe_that_can_be_followed(run: Path, said: Callable[..., str]) -> None:
     output = said("--run", run, "--wide", *QUICK)
@@ -40,7 +42,7 @@ def test_by_default_every_recipe_that_can_be_followed(run: Path, said: Callable[
         each["warnings"] = [warning for warning in each["warnings"] if warning["name"] != "false_alarms"]
     assert {**final, "checksum": ""} == {**own, "checksum": ""}
     assert final["tried"] == {"recipes": 10, "chosen_by": "crossval", "names": sorted(stored)}
-    assert "fan: 4 candidates of 2 families; harmonic mean of AUC and pAUC of the test clips" in output
+    assert f"fan: 4 candidates of 2 families; {HMEAN}" in output
     assert (
         f"fan: {final['recipe']['name']}, the best of 10 recipes by crossval → {run}/ensembles/fan/final.json" in output
     )
@@ -50,6 +52,24 @@ def test_by_default_every_recipe_that_can_be_followed(run: Path, said: Callable[
         "oracle: chosen with the labels of the very clips it is measured on: an upper bound, not a forecast." in output
     )
     assert output.endswith(f"next: asd-ray report --run {run}\n")
+
+
+def test_what_the_final_ensemble_is_worth_stands_above_the_table_and_only_there(
+    tmp_path: Path, said: Callable[..., str]
+) -> None:
+    run = make_run(make_run(tmp_path / "run"), "pump")
+    lines = said("--run", run, "--recipe", "top_k", *QUICK).splitlines()
+    for machine in ("fan", "pump"):
+        final = json.loads((run / "ensembles" / machine / "final.json").read_text())
+        name, catches, number, trust, table = lines[
+            lines.index(f"{machine}: 4 candidates of 2 families; {HMEAN}") - 4 :
+        ][:5]
+        assert name.startswith(f"{machine}: {final['recipe']['name']}, the best of ")
+        assert catches.startswith("  catches ")
+        assert number.startswith(f"  nested {final['metrics']['nested']['value']:.4f} (")
+        assert "cross_machine" in number
+        assert trust.startswith("  trust: ")
+        assert all(lines.count(line) == 1 for line in (name, number))
 
 
 def test_several_machines_have_their_harmonic_mean(tmp_path: Path, said: Callable[..., str]) -> None:

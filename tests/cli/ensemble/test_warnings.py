@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from asd_ray._console import Console
-from asd_ray.cli._ensemble_tables import print_comparisons
+from asd_ray.cli._ensemble_tables import print_together
 from asd_ray.ensemble import main
 from asd_ray.ensembling import Comparison
 from asd_ray.ensembling.result import Tried
@@ -33,7 +33,7 @@ def test_warnings_stand_below_the_table_in_80_columns(
     words = " ".join(output.split())
     for warning in final["warnings"]:
         assert f"warning: {warning['sentence']}" in words
-    paragraphs = output[output.index("  warning: ") : output.index("fan: best_single, the best of 1 recipes")]
+    paragraphs = output[output.index("  warning: ") : output.index("oracle: chosen ")]
     assert all(line.startswith("  ") and len(line.rstrip()) <= 80 for line in paragraphs.splitlines())
 
 
@@ -71,7 +71,7 @@ def test_a_mean_is_optimistic_only_where_its_number_picked(
         replace(made, machine=machine, tried=Tried(3, way))
         for machine, way in zip(("fan", "pump", "valve"), ways, strict=True)
     ]
-    print_comparisons([Comparison(final.machine, final, "", (), 0, ()) for final in finals])
+    print_together([Comparison(final.machine, final, "", (), 0, ()) for final in finals])
     lines = capsys.readouterr().out.splitlines()
     assert f"crossval: harmonic mean over 3 machines 0.8000{said}" in lines
     assert "oracle: harmonic mean over 3 machines 0.8000" in lines
