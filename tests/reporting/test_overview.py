@@ -191,7 +191,8 @@ def test_an_upper_bound_that_equals_the_forecast_has_no_card(facts: Any) -> None
     assert over["forecast"] != over["oracle"]
     given = {**facts, "summary": {**facts["summary"], "over_machines": {**over, "oracle": over["forecast"]}}}
     cards = [
-        dict(contents(each))["report.html"].count('on the clips that chose it: too good</span>') for each in (facts, given)
+        dict(contents(each))["report.html"].count("on the clips that chose it: too good</span>")
+        for each in (facts, given)
     ]
     assert cards == [1, 0]
 
