@@ -241,7 +241,7 @@ def test_what_an_earlier_version_left_unfinished_is_removed(dataset: Make) -> No
     assert foreign.is_dir()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", ["store.json", "records.npy", "boot"])
 @pytest.mark.parametrize("strange", ["a FIFO", "huge"])
 def test_a_bank_of_strange_files_is_built_again(dataset: Make, name: str, strange: str) -> None:

@@ -316,7 +316,7 @@ STRANGE: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("kind", STRANGE)
 def test_what_is_no_file_is_never_opened(run_of_six: Ledger, verbs: Verbs, kind: str) -> None:
     path = victim(run_of_six)

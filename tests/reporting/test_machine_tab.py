@@ -205,7 +205,7 @@ def test_on_a_telephone_only_the_first_parts_are_open(panel: Any) -> None:
 def test_a_link_opens_the_part_in_which_it_leads(panel: Any, address: str) -> None:
     panel.page.evaluate("for (const part of document.querySelectorAll('details')) part.open = false;")
     panel.page.goto(f"{address}#mistakes-fan")
-    assert panel.locator("#mistakes-fan").is_visible()
+    panel.locator("#mistakes-fan").wait_for()  # the page hears of its new address later
     assert panel.locator("audio").first.is_visible()
 
 

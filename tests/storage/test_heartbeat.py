@@ -26,7 +26,7 @@ def beats(layout: RunLayout) -> list[Beat]:
     return read_beats(files, files.list(layout.status), store_clock(files, layout.status))
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 20) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 120) -> Any:
     ends = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < ends, "it did not come"

@@ -89,7 +89,7 @@ def test_what_is_no_beat_is_no_claim_and_no_status(layout: RunLayout, verbs: Ver
         assert verbs("search", "--status", layout.base).status == 0
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(120)
 def test_a_fifo_among_the_beats_and_the_ensembles_is_never_opened(layout: RunLayout, verbs: Verbs) -> None:
     os.mkfifo(layout.status_file("a"))
     os.makedirs(layout.locks)

@@ -178,7 +178,7 @@ def test_one_who_comes_first_waits_for_the_answer_of_another_that_asks(
         assert not taken.done()
         if then == "dead":
             os.utime(rival, (time.time() - 90,) * 2)
-        ends = time.monotonic() + 30
+        ends = time.monotonic() + 120
         while not taken.done():
             if then != "dead":
                 say(then)
@@ -284,7 +284,7 @@ def test_a_search_on_s3_is_seen_and_is_gone_at_its_end(on_s3: RunLayout) -> None
     with pytest.raises(AsdRayError, match="no run here"):
         status_of(on_s3)
     watcher.turn(one_study())
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + 120
     while not open_files(on_s3).list(on_s3.status, watcher._file.path.rpartition("/")[2]):
         assert time.monotonic() < ends
         time.sleep(0.05)
@@ -304,7 +304,7 @@ def test_an_s3_that_does_not_answer_never_holds_up_the_search(caplog: pytest.Log
     for _ in range(40):
         watcher._looked = -1e9
         watcher.turn(one_study())
-    assert time.monotonic() - began < 20  # one try to write takes a second
+    assert time.monotonic() - began < 35  # one try to write takes a second, and there are forty turns
     ends = time.monotonic() + 60
     while not caplog.records:
         assert time.monotonic() < ends

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -224,18 +223,18 @@ def test_the_run_is_the_one_in_runs_unless_named(
 
 def test_help_answers_at_once_and_loads_nothing_heavy(python: Callable[..., Any]) -> None:
     code = """
-        import sys
+        import sys, time
         from asd_ray.ensemble import main
         try:
             main(["--help"])
         except SystemExit:
+            print(time.process_time())
             print({"torch", "ray", "optuna", "pandas", "numpy", "rich"} & set(sys.modules))
         """
     spent = []
     for _ in range(2):  # the first may have to compile
-        began = time.monotonic()
-        expected = python(code).communicate(timeout=60)[0]
-        spent.append(time.monotonic() - began)
+        expected = python(code).communicate(timeout=120)[0]
+        spent.append(float(expected.splitlines()[-2]))  # of the processor: others may be busy on it
         assert expected.endswith("set()\n")
     assert "asd-ray ensemble fan --run runs/demo" in expected
     assert min(spent) < 2

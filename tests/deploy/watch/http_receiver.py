@@ -16,7 +16,6 @@ from typing import Any
 class HttpReceiver:
     port: int = 0  # 0: any that is free
     status: int = 200
-    delay: float = 0.0
     held: threading.Event | None = None  # no answer before it is set
     location: str = ""
     confirmed: list[dict[str, Any]] = field(default_factory=list)
@@ -34,7 +33,6 @@ class HttpReceiver:
                 receiver.attempts += 1
                 receiver.methods.add(self.command)
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                time.sleep(receiver.delay)
                 if receiver.held:
                     receiver.held.wait(60)
                 self.send_response(receiver.status)

@@ -89,12 +89,12 @@ def test_a_slow_receiver_does_not_hold_up_the_watch(tmp_path: Path) -> None:
 
 
 def test_a_receiver_that_never_answers_is_given_up_after_the_timeout(tmp_path: Path) -> None:
-    receiver, notes = HttpReceiver(delay=1.0), []
-    with receiver.running() as url, delivering(url, tmp_path, notes, timeout=0.2) as delivery:
+    receiver, notes = HttpReceiver(held=threading.Event()), []
+    with receiver.running() as url, delivering(url, tmp_path, notes, timeout=2.0) as delivery:
         delivery.put(event(0))
         eventually(lambda: notes)
         assert "timed out" in notes[0]
-        receiver.delay = 0.0
+        receiver.held.set()
         eventually(lambda: len(delivery._spool) == 0)
     assert set(names(receiver)) == {0}
 

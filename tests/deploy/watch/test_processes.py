@@ -165,8 +165,8 @@ def test_memory_of_two_hours_at_full_speed_is_that_of_one(start: Start) -> None:
         used.append(psutil.Process(process.pid).memory_info().rss / 2**20)
     process.stdin.close()
     process.stdin = None
-    process.wait(60)
-    reader.join(10)
+    process.wait(200)
+    reader.join(60)
     stopped = json.loads(lines[-1])
     assert (stopped["event"], stopped["windows"]) == ("stopped", 14_399)
     # MiB. The allocator gives memory back and takes it again, up to 18 MiB. An hour of sound is 110 MiB, or 220 as
