@@ -110,7 +110,7 @@ def windows_of(source: PcmStream | AudioFolder, seconds: float) -> list[Window]:
     for window in source.windows(Cutting(RATE, seconds, seconds), stopping):
         if isinstance(window, Window):
             found.append(window)
-        elif found:
+        elif found and isinstance(source, AudioFolder):  # a pipe ends by itself, and may pause before that
             stopping.set()
     return found
 

@@ -39,10 +39,10 @@ class HttpReceiver:
                 if receiver.location:
                     self.send_header("Location", receiver.location)
                 self.send_header("Content-Length", "0")
-                self.end_headers()
-                if 200 <= receiver.status < 300:
+                if 200 <= receiver.status < 300:  # kept before the answer leaves: the next event has another thread
                     receiver.headers.append(dict(self.headers))
                     receiver.confirmed.append(json.loads(body))
+                self.end_headers()
 
             do_GET = do_POST
 

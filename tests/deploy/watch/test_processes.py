@@ -82,6 +82,7 @@ def test_a_live_alarm_comes_at_once_and_a_signal_ends_the_watch_in_order(start: 
     feed(process, fault(0.0, 2.0, 2.0))
     assert line(process)["event"] == "alarm"  # while the pipe is open
     process.send_signal(number)
+    process.wait(120)  # while the pipe is open: its end would be another reason to stop
     ended, stopped = rest(process)
     assert (ended["event"], ended["reason"]) == ("alarm_ended", "stopped")
     assert (stopped["event"], stopped["reason"], stopped["alarms"]) == ("stopped", number.name, 1)
