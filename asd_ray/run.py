@@ -72,6 +72,7 @@ class Run:
         cpus_per_trial: float | None = None,
         gpus_per_trial: float | None = None,
         memory_per_trial: float | None = None,
+        bfloat16: bool = False,
         serial: bool = False,
         address: str = LOCAL,
         cpus: int | None = None,
@@ -90,7 +91,8 @@ class Run:
         ``{"mobilenet_v3": "file.pt"}``, are pretrained weights of nets. `trials` is the number per machine and family,
         with those that are stored (default: 20; of the demo set 8 of at most 20 epochs each). `time` and `trial_time`
         are seconds, or text such as "30m". `keep_states` says whose learned states are stored: "best:3" of each machine
-        and family and the paper's, "all" or "none". ``serial=True`` runs every trial in this process, without Ray.
+        and family and the paper's, "all" or "none". ``bfloat16=True`` trains nets in it on processors that have it, as
+        GPUs always do. ``serial=True`` runs every trial in this process, without Ray.
 
         `objective` is what trials are compared by: "labels" of test clips, or "normal-only", which injects faults into
         held-out normal clips and reads no label. By default it is "labels" for the machines that have them. With
@@ -123,6 +125,7 @@ class Run:
             cpus_per_trial=cpus_per_trial,
             gpus_per_trial=gpus_per_trial,
             memory_per_trial=memory_per_trial,
+            bfloat16=bfloat16,
         )
         where: dict[str, Any] = {"serial": serial, "address": address, "cpus": cpus, "dashboard": dashboard}
         limits = {"time": seconds_of(time), "trial_time": seconds_of(trial_time)}

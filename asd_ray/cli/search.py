@@ -119,6 +119,7 @@ def _config(args: argparse.Namespace) -> SearchConfig:
         cpus_per_trial=args.cpus_per_trial,
         gpus_per_trial=args.gpus_per_trial,
         memory_per_trial=args.memory_per_trial,
+        bfloat16=args.bfloat16,
         retry_failed=args.retry_failed,
         keep_states=args.keep_states,
         prior=args.prior,

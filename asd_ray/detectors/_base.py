@@ -30,6 +30,7 @@ class Context:
     features: FeatureSource = field(default_factory=FeatureCache)
     rate: int = 16_000  # Hz of the clips; a preset for this rate is ``PRESETS["baseline"].at(rate)``
     weights: Mapping[str, str] = field(default_factory=dict, compare=False)  # net -> the file of the user's weights
+    bfloat16: bool = False  # train in it on a processor that has it, too; on a GPU it is always used
 
     def generator(self) -> torch.Generator:
         """A new random stream with this trial's seed. It is on the CPU, so that every device draws the same numbers."""

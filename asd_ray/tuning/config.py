@@ -43,6 +43,7 @@ class SearchConfig:
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
     memory_per_trial: float | None = None  # GiB
+    bfloat16: bool = False  # nets train in it on processors that have it; on GPUs they always do
     retry_failed: bool = False  # stored failures run again; their files are set aside
     keep_states: str = DEFAULT  # whose states are stored: best:N of each study and the paper's, all, or none
     prior: Sequence[str] = ()  # runs, or this one: what was good on their other machines is tried first

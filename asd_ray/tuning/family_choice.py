@@ -162,3 +162,8 @@ def notes_of_resources(config: SearchConfig, families: Sequence[Family]) -> Iter
     if config.gpus_per_trial and not any(each.resources.gpu for each in families):
         names = ", ".join(each.name for each in families)
         yield f"--gpus-per-trial changes nothing: no trial of {names} wants a GPU; a detector says so in RESOURCES"
+    if config.bfloat16:
+        from asd_ray.detectors.parts.training import cpu_has_bfloat16
+
+        if not cpu_has_bfloat16():
+            yield "--bfloat16: the processor of this computer does not have it; nets that train here use float32"

@@ -159,6 +159,7 @@ def make_plan(
                 retry=retry.get(study_name(machines, family), ()),
                 first=first[machines, family.name],
                 effect=effect_of_labels(clips[machines]) if family.is_shipped else None,
+                bfloat16=config.bfloat16,
             )
             for machines, family in pairs
         ]

@@ -121,6 +121,7 @@ def _job(record: TrialRecord, own: Mapping[str, Family], source: DataSource, ref
         stored_as=record.trial,
         paper=record.paper,
         resources=replace(known.resources, gpu=0) if record.device == "cpu" else known.resources,
+        bfloat16=record.extra.get("bfloat16") is True,
     )
     return spec, known
 

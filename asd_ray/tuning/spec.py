@@ -34,6 +34,7 @@ class TrialSpec:
     resources: Resources = Resources()
     prior: str = ""  # the trial of another study that had these parameters, where they came from --prior
     fixed: dict[str, Any] = field(default_factory=dict)  # the values that its study fixes; no part of its identity
+    bfloat16: bool = False  # train in it on a CPU that has it; no part of its identity, as the device is not
 
     @property
     def name(self) -> str:

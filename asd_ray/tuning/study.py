@@ -63,10 +63,12 @@ class Study:
         front_end: Callable[[dict[str, Any]], str] = lambda params: "",  # the hash of the detector's front end
         first: Sequence[Suggestion] = (),  # settings to try after the paper's and before any other
         effect: Callable[[dict[str, Any]], dict[str, Any]] | None = None,  # equal for parameters of equal trials
+        bfloat16: bool = False,  # its trials train in it on a CPU that has it
     ) -> None:
         self.machines, self.family, self.space, self.settings = tuple(machines), family, space, settings
         self.resources, self.seed, self.wanted, self.unsuited = resources, seed, wanted, unsuited
         self._front_end, self._version, self._effect = front_end, family.version, effect
+        self._bfloat16 = bfloat16
         self._of_effect: dict[str, str] = {}  # effect -> the hash of a stored or running trial of this seed
         self.exhausted = False
         self.given_up = False  # no node can run its trials
@@ -261,6 +263,7 @@ class Study:
             resources=self.resources,
             prior=prior,
             fixed=dict(self.space.fixed),
+            bfloat16=self._bfloat16,
         )
         spec = replace(spec, front_end=self._front_end(spec.effective_params))
         return replace(spec, stored_as=self._older.get(spec.own_hash, ""))

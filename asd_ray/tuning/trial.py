@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from asd_ray._precision import full_float32
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors import Context, Detector, Family, Scores
+from asd_ray.detectors.parts.training import cpu_has_bfloat16
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.ledger.record import ORACLE
 from asd_ray.tuning.contract import checked_progress, checked_scores, front_end_hash
@@ -214,7 +215,9 @@ def _fit_and_score(
 ) -> Generator[ProgressEvent, None, Fitted]:
     spec = attempt.spec
     source = attempt.source
-    context = Context(attempt.device, spec.seed, source.features, source.rate, source.weights)
+    context = Context(attempt.device, spec.seed, source.features, source.rate, source.weights, spec.bfloat16)
+    if spec.bfloat16 and attempt.device.type == "cpu" and cpu_has_bfloat16():
+        attempt.extra["bfloat16"] = True
     detector = attempt.family.detector(context, **params)
     attempt.front_end = front_end_hash(detector)
     rung_epochs, checkpoint_epochs = set(rungs(spec.epochs)), _checkpoint_epochs(spec)

@@ -45,6 +45,7 @@ class Bench:
         settings: dict[str, Any] | None = None,
         fixed: dict[str, Any] | None = None,
         effect: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        bfloat16: bool = False,
         **paper: Any,
     ) -> Study:
         """A study as `make_plan` makes it, with `fixed` values. `paper` changes values of the paper's setting."""
@@ -62,6 +63,7 @@ class Bench:
             wanted=wanted,
             records=self.ledger.records("fan", "tiny"),
             effect=effect,
+            bfloat16=bfloat16,
         )
 
     def search(self, study: Study, **how: Any) -> Search:

@@ -300,18 +300,18 @@ class AeganAd:
 
         def step(positions: Tensor) -> dict[str, Tensor]:
             real = image_at(epoch_starts[positions]).contiguous()
-            with training.autocast(device):
+            with training.autocast(self.context):
                 rebuilt = nets.rebuild(real)
             fake = rebuilt.detach()
             fractions = to_device(torch.rand((len(real), 1, 1, 1), generator=generator), device)
             penalty = gradient_penalty(critic, real, fake, fractions)  # a gradient of gradients: not in bfloat16
-            with training.autocast(device):
+            with training.autocast(self.context):
                 real_scores, fake_scores = critic(torch.cat([real, fake])).chunk(2)
             critic_loss = fake_scores.mean() - real_scores.mean() + self.penalty * penalty
             training.minimise(for_critic, critic_loss)
 
             critic.requires_grad_(False)  # its gradients are not needed for the generator's step
-            with training.autocast(device):
+            with training.autocast(self.context):
                 real_features, rebuilt_features = critic.features(real).float(), critic.features(rebuilt).float()
             error, matching = mse_loss(rebuilt, real), matching_loss(rebuilt_features, real_features, self.matching)
             training.minimise(for_generator, error + self.eta * matching)

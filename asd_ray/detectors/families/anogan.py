@@ -155,14 +155,14 @@ class AnoGan:
 
         def step(positions: Tensor) -> dict[str, Tensor]:
             real = image_of(positions).contiguous()
-            with training.autocast(device):
+            with training.autocast(self.context):
                 codes = torch.randn((len(real), self.latent), generator=generator)
                 generated = nets.generate(to_device(codes, device))
                 discriminator_loss = pictures.discriminator_loss(discriminator(real), discriminator(generated.detach()))
             training.minimise(for_discriminator, discriminator_loss)
 
             discriminator.requires_grad_(False)  # its gradients are not needed for the generator's step
-            with training.autocast(device):
+            with training.autocast(self.context):
                 logits = discriminator(generated)
             generator_loss = cross_entropy(logits, torch.ones_like(logits))
             training.minimise(for_generator, generator_loss)

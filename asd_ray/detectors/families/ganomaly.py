@@ -207,7 +207,7 @@ class Ganomaly:
     def _step(self, nets: Nets, image_of: Callable[[Tensor], Tensor]) -> training.Step:
         """The generator is trained first, then the discriminator, on the same rebuilt images."""
         generator, discriminator = nets.generator, nets.discriminator
-        device, now = self.context.device, list(discriminator.state_dict().values())  # these share its memory
+        now = list(discriminator.state_dict().values())  # these share its memory
         initial = [value.clone() for value in now]
         for_generator, for_discriminator = (
             pictures.new_adam(net.parameters(), self.lr, self.beta1) for net in (generator, discriminator)
@@ -216,7 +216,7 @@ class Ganomaly:
         def step(positions: Tensor) -> dict[str, Tensor]:
             real = image_of(positions).contiguous()
             discriminator.requires_grad_(False)  # its gradients are not needed for the generator's step
-            with training.autocast(device):
+            with training.autocast(self.context):
                 rebuilt, code, code_of_rebuilt = generator(real)
                 real_features = discriminator.features(real).float()
                 rebuilt_features = discriminator.features(rebuilt).float()
@@ -226,7 +226,7 @@ class Ganomaly:
             training.minimise(for_generator, self.w_adv * adversarial + self.w_con * context + self.w_enc * encoder)
 
             discriminator.requires_grad_(True)
-            with training.autocast(device):
+            with training.autocast(self.context):
                 discriminator_loss = pictures.discriminator_loss(discriminator(real), discriminator(rebuilt.detach()))
             training.minimise(for_discriminator, discriminator_loss)
             reset_where(discriminator_loss < RESET_LOSS, now, initial)

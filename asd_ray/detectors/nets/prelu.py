@@ -54,7 +54,7 @@ class _InPlace(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         outputs, weight = ctx.saved_tensors
-        slope, result = weight[:, None, None], torch.empty_like(outputs)
+        slope, result = weight[:, None, None].to(outputs.dtype), torch.empty_like(outputs)
         by_output = torch.zeros_like(weight)
         for output, given, to_input in zip(outputs, gradient, result, strict=True):
             torch.lerp(_threshold_backward(given, output, 0), given, slope, out=to_input)

@@ -119,7 +119,7 @@ class Classifier:
 
     def embed(self, *inputs: Tensor | None) -> Tensor:
         """Embeddings, in half precision during training only: it cannot resolve scores of normal clips."""
-        with training.autocast(self.context.device, self.net.training):
+        with training.autocast(self.context, self.net):
             embedding: Tensor = self.net(*inputs)
         return embedding
 

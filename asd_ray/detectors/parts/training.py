@@ -6,6 +6,7 @@ named by its first frame. A batch is therefore one index_select of 256 rows, and
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -202,9 +203,28 @@ def minimise(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.step()
 
 
-def autocast(device: torch.device, training: bool = True) -> torch.autocast:
-    """bfloat16 in matrix products and convolutions during training on a GPU; no change on a CPU."""
-    return torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda" and training)
+def autocast(context: Context, *nets: nn.Module) -> torch.autocast:
+    """bfloat16 in matrix products and convolutions of nets that train: on a GPU, and on a CPU if the user wants it.
+
+    On a CPU, nets with depthwise convolutions stay in float32, since bfloat16 makes these slower.
+    """
+    kind, training = context.device.type, all(net.training for net in nets)
+    if kind == "cuda":
+        return torch.autocast("cuda", torch.bfloat16, enabled=training)
+    wanted = kind == "cpu" and context.bfloat16 and training and cpu_has_bfloat16()
+    return torch.autocast("cpu", torch.bfloat16, enabled=wanted and not any(map(_is_depthwise, nets)))
+
+
+def _is_depthwise(net: nn.Module) -> bool:
+    return any(isinstance(part, nn.Conv2d) and part.groups > 1 for part in net.modules())
+
+
+@functools.cache
+def cpu_has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 itself. Elsewhere torch imitates it, which is slower than float32."""
+    capabilities: Callable[[], dict[str, object]] = getattr(torch.cpu, "get_capabilities", dict)  # not in torch 2.8
+    known = capabilities()
+    return any(known.get(name) is True for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def train(

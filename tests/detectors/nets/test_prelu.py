@@ -34,6 +34,21 @@ def test_output_and_gradients_are_those_of_pytorch(
         torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_gradients_in_bfloat16_are_those_of_float32_to_its_precision() -> None:
+    torch.manual_seed(0)
+    images, weights = torch.randn(4, 3, 5, 6), torch.randn(4, 3, 5, 6)
+    layer = PReLU(3)
+    output, of_images, of_slopes = gradients(layer, images, weights)
+    layer.weight.grad = None
+    before = images.clone().requires_grad_()
+    rounded = layer(nn.BatchNorm2d(3)(before).bfloat16())
+    (rounded * weights.bfloat16()).sum().backward()
+    assert rounded.dtype is torch.bfloat16
+    torch.testing.assert_close(rounded.float(), output, rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(before.grad, of_images, rtol=5e-2, atol=5e-2)
+    torch.testing.assert_close(layer.weight.grad, of_slopes, rtol=5e-2, atol=0.2)
+
+
 def test_in_training_it_keeps_its_output_and_not_its_input() -> None:
     torch.manual_seed(0)
     normed = nn.BatchNorm2d(3)(torch.randn(4, 3, 5, 6).requires_grad_())
