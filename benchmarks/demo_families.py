@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import pandas as pd
 
 from asd_ray import FAMILIES, Dataset, Run
 from asd_ray.clips.demo import MACHINES, make_demo
-from asd_ray.families import family
+from asd_ray.families import Family, family
 from asd_ray.ledger import TrialRecord
 from asd_ray.tuning.judge import ORACLE
 from benchmarks._ledgers import make_ledger
@@ -43,6 +44,36 @@ SHORT: dict[str, dict[str, Any]] = {
 }
 
 
+SHORT_SPACE = """
+import runpy
+
+SHORT = {short!r}
+PAPER = {paper!r}
+DRAW = runpy.run_path({path!r})["space"]
+
+
+class Rest:
+    def __init__(self, trial):
+        self.trial = trial
+
+    def __getattr__(self, kind):
+        suggest = getattr(self.trial, kind)
+        return lambda name, *args, **options: SHORT[name] if name in SHORT else suggest(name, *args, **options)
+
+
+def space(trial):
+    return DRAW(Rest(trial)) | SHORT
+"""
+
+
+def short_space(each: Family, folder: Path) -> Path:
+    """A file of the family's search space with the changes in SHORT, which are the same in every trial."""
+    own, short = each.search_space(), SHORT[each.name]
+    path = folder / f"{each.name}.py"
+    path.write_text(SHORT_SPACE.format(short=short, paper=own.paper | short, path=str(own.path)))
+    return path
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("run", type=Path, help="folder of the run; the demo set is made beside it")
@@ -61,10 +92,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     data, run = Dataset(demo), Run(args.run)
     options = {"settings": args.settings, "epochs_cap": args.epochs, "faults": args.faults}
     records: list[TrialRecord] = []
-    for seed in range(args.seeds):
-        for each in families:
-            short = SHORT.get(each.name, {})
-            records += make_ledger(run, data, machines, [each], seed=seed, fixed_params=short, **options)
+    with tempfile.TemporaryDirectory() as folder:
+        spaces = {each.name: short_space(each, Path(folder)) for each in families if each.name in SHORT}
+        for seed in range(args.seeds):
+            for each in families:
+                own = {each.name: spaces[each.name]} if each.name in spaces else {}
+                records += make_ledger(run, data, machines, [each], seed=seed, spaces=own, **options)
     print(f"paper's settings, at most {args.epochs} epochs, {args.seeds} seeds: mean (least), protocol {ORACLE}\n")
     print(table(records))
     for each in families:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from asd_ray.ledger import Ledger
+from benchmarks.demo_families import SHORT
 
 Rows = Callable[..., list[str]]
 
@@ -84,3 +85,12 @@ def test_clips_of_another_length_with_faults(rows: Rows, run: Path, folder: Path
     assert rows("--seeds", "1", "--seconds", "1", "--faults", run=apart)[2] == "| family | fan | seconds a trial |"
     (record,) = Ledger(apart).records()
     assert "fault" in set(Ledger(apart).scores(record)["split"])
+
+
+def test_random_settings_of_a_shipped_family_have_the_short_values(rows: Rows, run: Path) -> None:
+    printed = rows("--seeds", "1", "--settings", "3", "--epochs", "1", "--families", "idnn")
+    assert printed[4].startswith("| idnn | 0."), "the paper's setting is known as such"
+    records = Ledger(run).records()
+    assert [record.paper for record in records].count(True) == 1
+    assert {record.params["batch_size"] for record in records} == {SHORT["idnn"]["batch_size"]}
+    assert len({str(record.params) for record in records}) == 3
