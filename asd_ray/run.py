@@ -95,10 +95,10 @@ class Run:
         GPUs always do. ``serial=True`` runs every trial in this process, without Ray.
 
         `objective` is what trials are compared by: "labels" of test clips, or "normal-only", which injects faults into
-        held-out normal clips and reads no label. By default it is "labels" for the machines that have them. With
-        ``keep_unseen=0.5`` half of the labelled test clips are set aside: they measure the final ensemble, and nothing
-        is chosen by them. ``faults=True`` scores injected faults, too, where labels compare trials. `prior` names runs,
-        or this one: settings that were good on their machines are tried first.
+        held-out normal clips and reads no label. By default it is "labels" for the machines that have enough, and a
+        note says where they do not. With ``keep_unseen=0.5`` half of the labelled test clips are set aside: they
+        measure the final ensemble, and nothing is chosen by them. ``faults=True`` scores injected faults beside labels.
+        `prior` names runs, or this one: settings that were good on their machines are tried first.
 
         Ctrl-C finishes the trials that run, a second one stops at once; then KeyboardInterrupt is raised.
         """

@@ -3,7 +3,8 @@
     python -m benchmarks.bench_criteria RUN[:MACHINE,MACHINE] … [--top 5]
 
 A run needs labelled test clips, and scores of injected faults for the criteria that use them. The true value of a
-candidate or of an ensemble is the harmonic mean of the AUC and pAUC cells of its year. `python -m benchmarks criteria`
+candidate or of an ensemble is the harmonic mean of the AUC and pAUC cells of its year. A criterion that looks at scores
+of test clips has a second row, without them. `python -m benchmarks criteria`
 measures the speed instead.
 """
 
@@ -25,7 +26,7 @@ from asd_ray.ensembling.candidates import AlteredClips, Candidates, load
 from asd_ray.ensembling.criteria import CRITERIA, Criterion, Evidence
 from asd_ray.ensembling.evaluation_set import EvaluationSet, ensemble_scores
 from asd_ray.ensembling.greedy import Selection
-from asd_ray.ensembling.label_free import criterion_lacking, without_labels
+from asd_ray.ensembling.label_free import criterion_lacking, criterion_of, without_labels
 from asd_ray.ensembling.recipe import Recipe
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.ledger import Ledger
@@ -35,6 +36,7 @@ from benchmarks import _timing
 Floats = npt.NDArray[np.float64]
 PAPERS = Recipe("papers' settings", "label_free", variants="paper")
 NOT_USED = "–"
+WITHOUT_TEST = ", without test clips"  # by held-out clips and injected faults only
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def outcomes(candidates: Candidates, top: int = 5, where: str = "") -> list[Outc
     """Every way to choose on one machine."""
     evaluation = EvaluationSet.of(candidates, Standardiser())
     truth = evaluation.scorer(evaluation.scores)
-    where, best, evidence = where or candidates.machine, float(truth.max()), Evidence.of(candidates)
+    where, best = where or candidates.machine, float(truth.max())
 
     def outcome(way: str, value: float, correlation: float = np.nan) -> Outcome:
         return Outcome(way, where, correlation, value, best - value)
@@ -62,18 +64,27 @@ def outcomes(candidates: Candidates, top: int = 5, where: str = "") -> list[Outc
     if papers.members:
         single = np.average(truth[list(papers.members)], weights=papers.weights)
         found.append(outcome("papers' settings, single", float(single)))
-    for criterion in CRITERIA:
-        if criteria.reason_against(criterion, evidence):
-            found.append(Outcome(f"best by {criterion.name}", where))
-        else:
-            values = criterion.values(evidence)
-            choice = float(truth[np.nanargmax(values)])
-            found.append(outcome(f"best by {criterion.name}", choice, rank_correlation(values, truth)))
-    for way, recipe in ensembles(top):
-        if criterion_lacking(recipe, candidates) or not (chosen := members(recipe, candidates)).members:
-            found.append(Outcome(way, where))
-        else:
-            found.append(outcome(way, value_of(evaluation, recipe, chosen)))
+    blind = replace(candidates, clips=candidates.clips.iloc[:0], scores=candidates.scores[:, :0])
+    for seen, suffix in ((candidates, ""), (blind, WITHOUT_TEST)):
+        evidence = Evidence.of(seen)
+        for criterion in CRITERIA:
+            way = f"best by {criterion.name}{suffix}"
+            if suffix and not criterion.transductive:  # the same without test clips
+                continue
+            if criteria.reason_against(criterion, evidence):
+                found.append(Outcome(way, where))
+            else:
+                values = criterion.values(evidence)
+                choice = float(truth[np.nanargmax(values)])
+                found.append(outcome(way, choice, rank_correlation(values, truth)))
+        for name, recipe in ensembles(top):
+            way, used = f"{name}{suffix}", criterion_of(recipe)
+            if suffix and not (used and used.transductive):
+                continue
+            if criterion_lacking(recipe, seen) or not (chosen := members(recipe, seen)).members:
+                found.append(Outcome(way, where))
+            else:
+                found.append(outcome(way, value_of(evaluation, recipe, chosen)))
     return found
 
 

@@ -1,11 +1,12 @@
 """Print a table of family × machine: the objective of each family on the demo set.
 
     python benchmarks/demo_families.py RUN [--families all] [--epochs 10] [--seeds 2] [--size small]
+    python benchmarks/demo_families.py RUN --faults --seconds 2 --settings 2    # for benchmarks.bench_criteria
 
 A cell has the mean over the seeds and, in brackets, the lowest value. The objective is the harmonic mean of the AUC
 and pAUC cells of DCASE 2022. The setting is that of the paper with the changes in SHORT and at most --epochs epochs.
-The protocol is oracle: test labels choose the best variant. Trials run as in `asd-ray search --serial` and are stored
-in RUN, so the same command resumes after a stop.
+The protocol is oracle: test labels choose the best variant. Random settings are stored in RUN and are no part of the
+table. The same command resumes after a stop.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from asd_ray.clips.demo import MACHINES, make_demo
 from asd_ray.families import Family, family
 from asd_ray.ledger import TrialRecord
 from asd_ray.tuning.judge import ORACLE
+from benchmarks._ledgers import make_ledger
 
 # Changes that turn hours on a CPU core into minutes: narrower nets, and small batches with a larger learning rate
 # because there are few steps. Chosen by hand, by the objective for fan and pump of the small set with seed 0.
@@ -42,11 +44,33 @@ SHORT: dict[str, dict[str, Any]] = {
 }
 
 
+SHORT_SPACE = """
+import runpy
+
+SHORT = {short!r}
+PAPER = {paper!r}
+DRAW = runpy.run_path({path!r})["space"]
+
+
+class Rest:
+    def __init__(self, trial):
+        self.trial = trial
+
+    def __getattr__(self, kind):
+        suggest = getattr(self.trial, kind)
+        return lambda name, *args, **options: SHORT[name] if name in SHORT else suggest(name, *args, **options)
+
+
+def space(trial):
+    return DRAW(Rest(trial)) | SHORT
+"""
+
+
 def short_space(each: Family, folder: Path) -> Path:
-    """A search space file of one setting: the paper's with the changes in SHORT."""
-    paper = {**each.search_space().paper, **SHORT.get(each.name, {})}
+    """A file of the family's search space with the changes in SHORT, which are the same in every trial."""
+    own, short = each.search_space(), SHORT[each.name]
     path = folder / f"{each.name}.py"
-    path.write_text(f"PAPER = {paper!r}\n\n\ndef space(trial):\n    return {{}}\n")
+    path.write_text(SHORT_SPACE.format(short=short, paper=own.paper | short, path=str(own.path)))
     return path
 
 
@@ -58,29 +82,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--epochs", type=int, default=10)
     made.add_argument("--seeds", type=int, default=2)
     made.add_argument("--size", default="small")
+    made.add_argument("--seconds", type=float, help="length of a clip (default: that of the size)")
+    made.add_argument("--settings", type=int, default=1, metavar="N", help="trials: the paper's and N - 1 random ones")
+    made.add_argument("--faults", action="store_true", help="score injected faults, for benchmarks.bench_criteria")
     args = made.parse_args(argv)
     machines = args.machines.split(",")
     families = [family(name) for name in (FAMILIES if args.families == "all" else args.families.split(","))]
-    data = Dataset(make_demo(args.run.parent / "demo", size=args.size, machines=machines, grow=True))
-    run = Run(args.run)
+    demo = make_demo(args.run.parent / "demo", size=args.size, machines=machines, seconds=args.seconds, grow=True)
+    data, run = Dataset(demo), Run(args.run)
+    options = {"settings": args.settings, "epochs_cap": args.epochs, "faults": args.faults}
     records: list[TrialRecord] = []
     with tempfile.TemporaryDirectory() as folder:
-        spaces = {each.name: short_space(each, Path(folder)) for each in families}
+        spaces = {each.name: short_space(each, Path(folder)) for each in families if each.name in SHORT}
         for seed in range(args.seeds):
             for each in families:
-                result = run.search(
-                    data,
-                    machines,
-                    families=[each.identity],
-                    spaces={each.name: spaces[each.name]},
-                    trials=1,
-                    epochs_cap=args.epochs,
-                    seed=seed,
-                    serial=True,
-                    quiet=True,
-                )
-                records += [study.paper for study in result.studies if study.paper is not None]
-                print(f"{each.name}, seed {seed}: done", file=sys.stderr, flush=True)
+                own = {each.name: spaces[each.name]} if each.name in spaces else {}
+                records += make_ledger(run, data, machines, [each], seed=seed, spaces=own, **options)
     print(f"paper's settings, at most {args.epochs} epochs, {args.seeds} seeds: mean (least), protocol {ORACLE}\n")
     print(table(records))
     for each in families:

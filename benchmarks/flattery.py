@@ -1,6 +1,6 @@
 """How much do a search and the choice of an ensemble flatter their own numbers? Print one row per machine and seed.
 
-    python benchmarks/flattery.py FOLDER [--families twfr_gmm] [--trials 20] [--seeds 3] [--epochs 10] [--size small]
+    python benchmarks/flattery.py FOLDER [--families twfr_gmm] [--machines fan,pump] [--trials 20] [--seeds 3]
 
 Half of the labelled test clips of the demo set are set aside (`--keep-unseen 0.5`). The search and the ensembles use
 the labels of the other half. Then everything is done again with the halves exchanged, because the halves differ by
@@ -61,12 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--families", default="twfr_gmm")
+    parser.add_argument("--machines", default=",".join(MACHINES))
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--size", default="small")
     args = parser.parse_args(argv)
-    data = Dataset(make_demo(args.folder / f"demo-{args.size}", size=args.size), cache=args.folder / "cache")
+    machines = args.machines.split(",")
+    demo = make_demo(args.folder / f"demo-{args.size}", size=args.size, machines=machines, grow=True)
+    data = Dataset(demo, cache=args.folder / "cache")
     rows = {}
     for seed in range(args.seeds):
         for exchanged in (False, True):
@@ -74,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             families = args.families.split(",")
             options = {"families": families, "trials": args.trials, "epochs_cap": args.epochs, "seed": seed}
             with halves(exchanged):
-                run.search(data, serial=True, quiet=True, keep_unseen=0.5, keep_states="none", **options)
-            for machine in MACHINES:
+                run.search(data, machines, serial=True, quiet=True, keep_unseen=0.5, keep_states="none", **options)
+            for machine in machines:
                 own = rows[machine, seed, exchanged] = numbers_of(run.ensemble(machine))
                 print(machine, seed, exchanged, {name: round(value, 4) for name, value in own.items()}, flush=True)
     table = pd.DataFrame(rows).T.rename_axis(["machine", "seed", "exchanged"])

@@ -1,11 +1,12 @@
 """Replay searches over stored trials: with --prior and without, and with other samplers of Optuna.
 
+    python benchmarks/warm_start.py RUN --make --families twfr_gmm,idnn [--machines fan,pump] [--trials 60]
     python benchmarks/warm_start.py RUN [--seeds 5] [--only warm] [--without GP] [--sizes 5,3]
 
-RUN has trials of several machines at random settings, without pruning. A forest for each machine and family, fitted to
-the stored trials, stands for the machine: it gives the value of any setting. The first table has the correlation of
-its predictions with the values that it did not learn from. A warm search of one machine takes its prior from the trials
-of all others: 20 of each, drawn anew for each seed.
+RUN has trials of several machines at random settings, without pruning; --make makes them on the demo set, beside RUN. A
+forest for each machine and family, fitted to the stored trials, stands for the machine: it gives the value of any
+setting. The first table has the correlation of its predictions with the values that it did not learn from. A warm
+search of one machine takes its prior from the trials of all others: 20 of each, drawn anew for each seed.
 
 With --pruning, a second forest gives the value at the first rung, and trials are pruned by it as a search prunes them.
 
@@ -33,12 +34,15 @@ from scipy.stats import rankdata, spearmanr
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.model_selection import KFold, cross_val_predict
 
+from asd_ray import Dataset, Run
+from asd_ray.clips.demo import MACHINES, make_demo
 from asd_ray.families import Family, Space, family
 from asd_ray.families.drawing import draw, paper_draw
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning import prior
 from asd_ray.tuning.halving import Halving
 from asd_ray.tuning.prior import Observation, Origin
+from benchmarks._ledgers import make_ledger
 
 PRIOR_TRIALS = 20  # of each other machine
 GP_SEEDS = 3  # at most: its proposals are slow
@@ -253,9 +257,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("--sizes", default=str(prior.SIZE), metavar="N,N", help="of the portfolio")
     made.add_argument("--least", type=int, default=40, help="trials of a machine that counts")
     made.add_argument("--pruning", action="store_true", help="not for the ways that learn of the prior")
+    made.add_argument("--make", action="store_true", help="complete the trials of RUN before the replay")
+    made.add_argument("--machines", default=",".join(MACHINES), help="with --make")
+    made.add_argument("--trials", type=int, default=60, help="with --make: of each machine and family")
+    made.add_argument("--epochs", type=int, default=10, help="with --make: at most")
+    made.add_argument("--size", default="small", help="of the demo set, with --make")
     args = made.parse_args(argv)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    if args.make:
+        machines, families = args.machines.split(","), [family(name) for name in args.families.split(",")]
+        data = Dataset(make_demo(args.run.parent / "demo", size=args.size, machines=machines, grow=True))
+        make_ledger(Run(args.run), data, machines, families, settings=args.trials, epochs_cap=args.epochs)
     ledger = Ledger(args.run)
     names = args.families.split(",") if args.families else sorted({record.family for record in ledger.records()})
     sizes = [int(size) for size in args.sizes.split(",")]

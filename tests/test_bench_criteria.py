@@ -39,6 +39,17 @@ def test_a_way_that_cannot_be_used_has_no_number(found: dict[str, Outcome]) -> N
     assert math.isnan(found["ensemble of the 3 best by stability, min"].value)
 
 
+def test_criteria_have_a_row_without_test_clips(found: dict[str, Outcome]) -> None:
+    """`borda` keeps the votes that need no test clip; the other two cannot be used and have no number."""
+    blind = found["best by borda, without test clips"]
+    assert blind.correlation > 0.8
+    assert blind.correlation != found["best by borda"].correlation
+    assert found["ensemble of the 3 best by borda, mean, without test clips"].value > 0.7
+    for name in ("consensus", "fault_consensus"):
+        assert math.isnan(found[f"best by {name}, without test clips"].value)
+    assert "best by injected_faults, without test clips" not in found, "it is the same row"
+
+
 def test_noise_chooses_no_better_than_chance() -> None:
     candidates = simulate(per=40)
     assert candidates.faults is not None

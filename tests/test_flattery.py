@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
-from benchmarks.flattery import summary
+from asd_ray.ledger import Ledger
+from benchmarks.flattery import main, summary
 
 
 def test_each_number_is_compared_with_the_one_of_unseen_clips() -> None:
@@ -18,3 +21,14 @@ def test_each_number_is_compared_with_the_one_of_unseen_clips() -> None:
     assert rows.loc["above unseen", "single oracle"] == pytest.approx(0.15), "the best single is compared with itself"
     assert rows.loc["above unseen", "unseen"] == 0
     assert rows.loc["standard error", "oracle"] == pytest.approx(0.05)
+
+
+def test_the_smallest_form_searches_both_halves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--machines", "fan", "--trials", "2", "--seeds", "1", "--epochs", "1", "--size", "tiny"]
+    assert main([str(tmp_path), *words]) == 0
+    first, second, *rows = capsys.readouterr().out.splitlines()
+    assert first.startswith("fan 0 False {'oracle': ")
+    assert second.startswith("fan 0 True {'oracle': ")
+    assert [row.split("  ")[0] for row in rows[1:]] == ["mean", "above unseen", "standard error"]
+    for run in ("run-tiny-0", "run-tiny-0-exchanged"):
+        assert {record.machine for record in Ledger(tmp_path / run).records()} == {"fan"}

@@ -58,7 +58,7 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         "--objective",
         choices=("labels", "normal-only"),
         help="what trials are compared by: labelled test clips, or faults injected into normal clips, which needs no "
-        "anomaly (default: labels of machines that have them, else normal-only)",
+        "anomaly (default: labels of machines that have 4 test clips of each, else normal-only)",
     )
     to.add_argument(
         "--keep-unseen",

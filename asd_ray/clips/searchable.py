@@ -47,6 +47,14 @@ def reason_without_labels(frame: pd.DataFrame, machine: str) -> str:
     return "; ".join(_missing_labels(frame[frame["machine"] == machine]) or ())
 
 
+def labelled_counts(frame: pd.DataFrame, machine: str) -> tuple[int, int]:
+    """How many normal and how many anomalous test clips a machine has, of ids that have both."""
+    test = frame[(frame["machine"] == machine) & (frame["split"] == TEST)]
+    per_id = test.groupby("id")["label"].value_counts().unstack(fill_value=0).reindex(columns=[NORMAL, ANOMALY])
+    both = per_id[(per_id > 0).all(axis=1)]
+    return int(both[NORMAL].sum()), int(both[ANOMALY].sum())
+
+
 def searchable(table: ClipTable, machines: Sequence[str] = ()) -> list[str]:
     """Those of `machines` (default: all of the table) that a search can run on; AsdRayError if there is none."""
     reasons = unsearchable_reasons(table)

@@ -36,8 +36,17 @@ def resampled(scores: npt.ArrayLike, scorer: CellScorer, *, draws: int = DRAWS, 
 
 
 def values_of(scores: npt.ArrayLike, scorer: CellScorer, at: npt.NDArray[np.intp]) -> Floats:
-    """Values of `scores` [repeats, clips], the mean over repeats for each draw; `at` is [draws, clips]."""
-    return np.asarray(np.mean([scorer(row[at]) for row in np.asarray(scores, np.float64)], axis=0))
+    """Values of `scores` [repeats, clips], the mean over repeats for each draw; `at` is [draws, clips].
+
+    Only the order of scores counts, and draws of ranks are measured faster.
+    """
+    rows = np.asarray(scores, np.float64)
+    return np.asarray(np.mean([scorer((_ranks(row) if np.isfinite(row).all() else row)[at]) for row in rows], axis=0))
+
+
+def _ranks(scores: Floats) -> npt.NDArray[np.uint32]:
+    """From 0, without gaps; equal scores have equal ranks."""
+    return np.unique(scores, return_inverse=True)[1].astype(np.uint32)
 
 
 def draws_of(scorer: CellScorer, draws: int, seed: int) -> npt.NDArray[np.intp]:

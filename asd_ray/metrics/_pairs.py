@@ -2,13 +2,14 @@
 
 Scores of many candidates are counted together. A row is sorted once, as integers whose low two bits hold the clip's
 group. This is exact unless two clips of different groups agree in the upper 62 bits (a tie, or nearly one). Such
-rows are detected by comparing neighbours, and counted again with their ties.
+rows are detected by comparing neighbours, and counted again with their ties. Ranks need no sorting: they are counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +34,14 @@ class Pairs:
     normals: tuple[int, ...]  # how many normals each group has
 
 
-def chunks(scores: npt.NDArray[np.generic]) -> Iterator[tuple[int, Floats]]:
-    """The rows in pieces that fit the cache, as float64 without -0.0: (first row, rows)."""
+def chunks(scores: npt.NDArray[Any]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """The rows in pieces that fit the cache, as float64 without -0.0; ranks as they are: (first row, rows)."""
     rows = max(1, _CHUNK // max(1, scores.shape[1]))
+    are_ranks = _are_ranks(scores)
     for first in range(0, len(scores), rows):
+        if are_ranks:
+            yield first, scores[first : first + rows]
+            continue
         block = np.add(scores[first : first + rows], 0.0, dtype=np.float64)
         if not np.isfinite(block).all():
             row, clip = np.argwhere(~np.isfinite(block))[0]
@@ -57,10 +62,17 @@ def matrix(scores: npt.ArrayLike, clips: int) -> npt.NDArray[np.generic]:
     return values
 
 
-def count(scores: Floats, group: npt.NDArray[np.int8]) -> Pairs:
+def _are_ranks(scores: npt.NDArray[Any]) -> bool:
+    """Whether these are unsigned integers not much larger than the number of clips, as `bootstrap` makes them."""
+    return scores.dtype.kind == "u" and scores.size > 0 and int(scores.max()) < 4 * scores.shape[1]
+
+
+def count(scores: npt.NDArray[Any], group: npt.NDArray[np.int8]) -> Pairs:
     """The counts of every row. `group` holds each clip's group; `scores` comes from `chunks`."""
     groups = int(group[group != ANOMALY].max()) + 1
     normals = tuple(int((group == number).sum()) for number in range(groups))
+    if scores.dtype.kind == "u":
+        return Pairs(*_count_ranks(scores, group, groups), normals)
     ordered = _sorted_groups(scores, group)
     below = _count_sorted(ordered & _GROUP_BITS, groups, int((group == ANOMALY).sum()))
     # The order of a normal and an anomaly that differ only in their group bits (3 ^ 0 or 3 ^ 1) is not reliable.
@@ -72,6 +84,19 @@ def count(scores: Floats, group: npt.NDArray[np.int8]) -> Pairs:
     upto = below.copy()
     below[doubtful], upto[doubtful] = _count_with_ties(scores[doubtful], group, groups)
     return Pairs(below, upto, normals)
+
+
+def _count_ranks(ranks: npt.NDArray[Any], group: npt.NDArray[np.int8], groups: int) -> tuple[Ints, Ints]:
+    """As `_count_with_ties`, of ranks: the normals of each rank are counted, and summed up to that of the anomaly."""
+    rows, size = len(ranks), int(ranks.max()) + 2
+    starts = size * np.arange(rows)[:, None]
+    at = ranks[:, group == ANOMALY] + starts
+    below, upto = (np.empty((rows, groups, at.shape[1]), np.int64) for _ in range(2))
+    for number in range(groups):
+        places = (ranks[:, group == number] + starts).ravel() + 1
+        lower = np.bincount(places, minlength=rows * size).reshape(rows, size).cumsum(axis=1).ravel()
+        below[:, number], upto[:, number] = lower[at], lower[at + 1]
+    return below, upto
 
 
 def _count_with_ties(scores: Floats, group: npt.NDArray[np.int8], groups: int) -> tuple[Ints, Ints]:

@@ -37,7 +37,7 @@ class SearchConfig:
     seed: int = 0  # of trials and of Optuna
     held_out: float = 0.1  # the share of normal training clips that no detector learns from
     checkpoint: str = LAST
-    objective: str | None = None  # labels or normal-only; None: labels of machines that have them, else normal-only
+    objective: str | None = None  # labels or normal-only; None: labels where there are enough, else normal-only
     keep_unseen: float = 0.0  # the share of labelled test clips that neither search nor ensembles see
     faults: bool = False  # trials score injected faults, too, where labels compare them
     cpus_per_trial: float | None = None

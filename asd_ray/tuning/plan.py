@@ -9,20 +9,19 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from asd_ray.clips.bank import Bank
-from asd_ray.clips.hold_out import held_out
-from asd_ray.clips.searchable import reason_without_labels
-from asd_ray.clips.table import NORMAL, TRAIN, ClipTable
+from asd_ray.clips.table import ClipTable
 from asd_ray.detectors import FAMILIES
 from asd_ray.errors import AsdRayError, listing
 from asd_ray.families import Family, Space
 from asd_ray.families.drawing import first_draw
 from asd_ray.ledger import Ledger, Settings, TrialRecord, trial_hash
-from asd_ray.ledger.record import LABELS, NORMAL_ONLY, ORACLE
+from asd_ray.ledger.record import NORMAL_ONLY
 from asd_ray.storage.study_locks import StudyLocks
 from asd_ray.tuning.config import SearchConfig
 from asd_ray.tuning.data import DataSource
 from asd_ray.tuning.family_choice import notes_of_resources, notes_of_weights, resources_of, spaces_of
 from asd_ray.tuning.idle import effect_of_labels, idle_names, notes_of_microphones
+from asd_ray.tuning.objective import chosen_objective, note_of_few_labels, too_few_held_out
 from asd_ray.tuning.prior import Prior
 from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.study import Study, study_name
@@ -36,7 +35,6 @@ from asd_ray.tuning.suiting import (
 )
 
 Group = tuple[str, ...]  # the machines of one study
-LEAST_HELD_OUT = 4  # clips of a machine, for a search by normal sound alone
 
 
 @dataclass
@@ -53,11 +51,11 @@ class Plan:
 
 
 def before_decoding(
-    config: SearchConfig, families: Sequence[Family], table: ClipTable, rate: int
+    config: SearchConfig, families: Sequence[Family], table: ClipTable, rate: int, ledger: Ledger
 ) -> tuple[Reasons, ClipTable]:
     """What names and rate alone rule out, and the table without the machines that have nothing left to search."""
     clips = _clips_by_group(config, table.frame, rate)
-    too_few = _with_too_few_held_out(clips, config, families, table.frame)
+    too_few = _with_too_few_held_out(clips, config, families, table.frame, ledger)
     reasons = unsuited(clips, families, spaces_of(config, families), rate, table.year, too_few)
     machines = _machines_left(config, families, reasons)
     return reasons, table if len(machines) == len(config.machines) else table.of_machines(machines)
@@ -103,7 +101,7 @@ def make_plan(
     spaces = spaces_of(config, families)
     decoded = source.bank.frame.assign(samples=source.bank.lengths, kept_channels=source.bank.channels)
     clips = _clips_by_group(config, decoded, source.rate)
-    known = {**(known or {}), **_with_too_few_held_out(clips, config, families, source.bank.frame)}
+    known = {**(known or {}), **_with_too_few_held_out(clips, config, families, source.bank.frame, ledger)}
     reasons = unsuited(clips, families, spaces, source.rate, source.table.year, known)
     machines_left = _machines_left(config, families, reasons)
     notes = [*_notes_of_groups(config), *notes_of_resources(config, families), *notes_of_weights(config, families)]
@@ -111,9 +109,13 @@ def make_plan(
     if ruled_out := [machine for machine in config.machines if machine not in machines_left]:
         plan.left_out.append(f"nothing is left to search of {', '.join(ruled_out)}")
     of_group = {
-        machines: settings_of(machines, config, source) for machines in clips if set(machines) <= set(machines_left)
+        machines: settings_of(machines, config, source, ledger)
+        for machines in clips
+        if set(machines) <= set(machines_left)
     }
     for machines, settings in of_group.items():
+        if settings.objective == NORMAL_ONLY:
+            plan.notes += note_of_few_labels(machines, config, source.bank.frame)
         for machine in machines:
             if config.faults or settings.objective == NORMAL_ONLY:
                 source.plan_faults(machine, config.held_out)
@@ -283,7 +285,7 @@ def _machines_left(config: SearchConfig, families: Sequence[Family], reasons: Re
     return [machine for machine in config.machines if machine in searched]
 
 
-def settings_of(machines: Sequence[str], config: SearchConfig, source: DataSource) -> Settings:
+def settings_of(machines: Sequence[str], config: SearchConfig, source: DataSource, ledger: Ledger) -> Settings:
     of = {machine: source.bank.fingerprints[machine] for machine in machines}
     return Settings(
         fingerprint=of[machines[0]] if len(of) == 1 else trial_hash(**of),
@@ -291,50 +293,22 @@ def settings_of(machines: Sequence[str], config: SearchConfig, source: DataSourc
         held_out=config.held_out,
         epochs_cap=config.epochs_cap,
         checkpoint=config.checkpoint,
-        objective=chosen_objective(machines, config, source.bank.frame),
+        objective=chosen_objective(machines, config, source.bank.frame, ledger),
         unseen=config.keep_unseen,
     )
 
 
-def chosen_objective(machines: Sequence[str], config: SearchConfig, frame: pd.DataFrame) -> str:
-    """What the trials of a study are compared by: labels if every machine has them, unless the user named another."""
-    missing = {machine: reason for machine in machines if (reason := reason_without_labels(frame, machine))}
-    if config.objective == LABELS and missing:
-        lines = listing(f"{machine}: {reason}" for machine, reason in missing.items())
-        raise AsdRayError(
-            f"--objective labels: trials of these machines cannot be compared by labels:\n{lines}\n"
-            "leave the option out to compare them by injected faults"
-        )
-    objective = config.objective or (NORMAL_ONLY if missing else LABELS)
-    if objective == NORMAL_ONLY and config.checkpoint == ORACLE:
-        raise AsdRayError(
-            f"--checkpoint oracle chooses epochs by labels, and these machines have none: {', '.join(missing)}; "
-            "leave the option out"
-        )
-    return objective
-
-
 def _with_too_few_held_out(
-    clips: Mapping[Group, StudyClips], config: SearchConfig, families: Sequence[Family], frame: pd.DataFrame
+    clips: Mapping[Group, StudyClips],
+    config: SearchConfig,
+    families: Sequence[Family],
+    frame: pd.DataFrame,
+    ledger: Ledger,
 ) -> Reasons:
     """The studies whose trials cannot be compared by injected faults, each with the reason."""
-    reasons = {machines: _too_few_held_out(machines, config, frame) for machines in clips}
+    by_faults = [each for each in clips if chosen_objective(each, config, frame, ledger) == NORMAL_ONLY]
+    reasons = {machines: too_few_held_out(machines, config, frame) for machines in by_faults}
     return {(machines, family.name): why for machines, why in reasons.items() if why for family in families}
-
-
-def _too_few_held_out(machines: Sequence[str], config: SearchConfig, frame: pd.DataFrame) -> str:
-    """Why trials of these machines cannot be compared by injected faults; "" if they can, or if labels compare them."""
-    if chosen_objective(machines, config, frame) != NORMAL_ONLY:
-        return ""
-    for machine in machines:
-        train = frame[(frame["machine"] == machine) & (frame["split"] == TRAIN) & (frame["label"] == NORMAL)]
-        count = int(held_out(train.reset_index(drop=True), config.held_out).sum())
-        if count < LEAST_HELD_OUT:
-            return (
-                f"{count} of {len(train)} normal clips of {machine} are held out, and trials that are compared by "
-                f"injected faults need {LEAST_HELD_OUT}; give a larger --held-out (0.5 at most), or more clips"
-            )
-    return ""
 
 
 def _check_same_unseen(machine: str, records: Sequence[TrialRecord], share: float, ledger: Ledger) -> None:

@@ -152,7 +152,7 @@ class _ActiveSearch:
         source.table = source.table.of_machines(config.machines)
         families, without_gpu = choose_families(config.families, has_gpu, config.spaces)
         check_fixed_params(config, families, without_gpu)
-        unsuited, source.table = before_decoding(config, families, source.table, source.rate)
+        unsuited, source.table = before_decoding(config, families, source.table, source.rate, self.ledger)
         with self.console.decoding() as progress:
             bank = source.open(source.table, progress)
         for problem in bank.table.problems[len(source.table.problems) :]:

@@ -22,6 +22,8 @@ Reasons = dict[tuple[tuple[str, ...], str], str]  # (machines, family) of a stud
 class StudyClips:
     """The clips of a study as a trial would get them: the training clips, and the length of the shortest of all.
 
+    Labels of test clips are not read.
+
     `train.attrs["supplemental"]` is how many supplemental clips of each kind its machines have.
     """
 
@@ -32,15 +34,16 @@ class StudyClips:
     @classmethod
     def of(cls, frame: pd.DataFrame, machines: Sequence[str], share: float, rate: int) -> StudyClips:
         """From rows of a clip table, with the column `samples` if it is decoded. `share` of the clips is held out."""
-        parts = []
+        whole, parts = [], []
         for machine in machines:
-            own = frame["machine"] == machine
-            train = frame[own & (frame["split"] == TRAIN) & (frame["label"] == NORMAL)].reset_index(drop=True)
+            train = frame[(frame["machine"] == machine) & (frame["split"] == TRAIN)]
+            train = train[train["label"] == NORMAL].reset_index(drop=True)
+            whole.append(train)
             parts.append(train[~held_out(train, share)])
         shortest = None
         if "samples" in frame:
-            read = (frame["split"] == TEST) | ((frame["split"] == TRAIN) & (frame["label"] == NORMAL))
-            lengths = frame.loc[read & frame["machine"].isin(machines), "samples"]
+            test = (frame["split"] == TEST) & frame["machine"].isin(machines)
+            lengths = pd.concat([frame.loc[test, "samples"], *(part["samples"] for part in whole)])
             shortest = int(lengths.min()) if len(lengths) else None
         train = pd.concat(parts, ignore_index=True)
         supplemental = frame[frame["machine"].isin(machines) & (frame["split"] == SUPPLEMENTAL)]

@@ -82,6 +82,14 @@ def test_many_candidates_over_many_chunks_equal_sklearn(dtype, decimals):
     )
 
 
+@pytest.mark.parametrize("highest", [3, 60, 10**6])
+def test_unsigned_ranks_have_the_areas_of_the_same_floats(highest):
+    draw = np.random.default_rng(0)
+    labels, ranks = draw.permutation([0] * 40 + [1] * 20), draw.integers(0, highest, (2000, 60), dtype=np.uint32)
+    for batch in (auc_batch, pauc_batch):
+        np.testing.assert_allclose(batch(labels, ranks), batch(labels, ranks.astype(float)), rtol=0, atol=1e-12)
+
+
 def test_scores_are_left_as_they_were():
     scores = np.array([[3.0, -0.0, 1.0, 2.0]])
     auc_batch([0, 1, 0, 1], scores)

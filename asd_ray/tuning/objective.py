@@ -1,0 +1,93 @@
+"""What the trials of a study are compared by: labels of test clips where there are enough, else injected faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from asd_ray.clips.hold_out import held_out
+from asd_ray.clips.searchable import labelled_counts, reason_without_labels
+from asd_ray.clips.table import NORMAL, TRAIN
+from asd_ray.errors import AsdRayError, listing
+from asd_ray.ledger import Ledger
+from asd_ray.ledger.record import LABELS, NORMAL_ONLY, ORACLE
+from asd_ray.ledger.units import objective_of
+from asd_ray.tuning.config import SearchConfig
+
+LEAST_HELD_OUT = 4  # clips of a machine, for a search by normal sound alone
+
+# Test clips of each label. With 3 of each, the candidate that the labels choose is worse than the one that a criterion
+# without labels chooses; with 4 it is better (docs/criteria.md, benchmarks/few_labels.py).
+LEAST_LABELLED = 4
+
+
+def chosen_objective(machines: Sequence[str], config: SearchConfig, frame: pd.DataFrame, ledger: Ledger) -> str:
+    """What the user named, else labels if every machine has enough. If that is injected faults, no label is read.
+
+    Few labels count as enough where the run already compares trials of a machine by them, where held-out clips for
+    injected faults are missing, and for a checkpoint by labels.
+    """
+    if config.objective == NORMAL_ONLY:
+        return NORMAL_ONLY
+    missing = {machine: reason for machine in machines if (reason := reason_without_labels(frame, machine))}
+    if config.objective == LABELS and missing:
+        lines = listing(f"{machine}: {reason}" for machine, reason in missing.items())
+        raise AsdRayError(
+            f"--objective labels: trials of these machines cannot be compared by labels:\n{lines}\n"
+            "leave the option out to compare them by injected faults"
+        )
+    if missing and config.checkpoint == ORACLE:
+        raise AsdRayError(
+            f"--checkpoint oracle chooses epochs by labels, and these machines have none: {', '.join(missing)}; "
+            "leave the option out"
+        )
+    if missing:
+        return NORMAL_ONLY
+    by_faults = (
+        config.objective is None
+        and config.checkpoint != ORACLE
+        and any(_too_few_labels(machine, config, frame) for machine in machines)
+        and not too_few_held_out(machines, config, frame)
+        and not any(_is_by_labels(machine, ledger) for machine in machines)
+    )
+    return NORMAL_ONLY if by_faults else LABELS
+
+
+def note_of_few_labels(machines: Sequence[str], config: SearchConfig, frame: pd.DataFrame) -> Iterator[str]:
+    """Why machines that have labels are compared by injected faults, if the user did not ask for that."""
+    if config.objective is None:
+        for machine in machines:
+            if not reason_without_labels(frame, machine) and (few := _too_few_labels(machine, config, frame)):
+                yield (
+                    f"{machine} has {few}, and a choice by labels needs {LEAST_LABELLED} of each, so its trials are "
+                    "compared by injected faults; --objective labels compares them by labels"
+                )
+
+
+def too_few_held_out(machines: Sequence[str], config: SearchConfig, frame: pd.DataFrame) -> str:
+    """Why trials of these machines cannot be compared by injected faults; "" if they can."""
+    for machine in machines:
+        train = frame[(frame["machine"] == machine) & (frame["split"] == TRAIN)]
+        train = train[train["label"] == NORMAL]
+        count = int(held_out(train.reset_index(drop=True), config.held_out).sum())
+        if count < LEAST_HELD_OUT:
+            return (
+                f"{count} of {len(train)} normal clips of {machine} are held out, and trials that are compared by "
+                f"injected faults need {LEAST_HELD_OUT}; give a larger --held-out (0.5 at most), or more clips"
+            )
+    return ""
+
+
+def _too_few_labels(machine: str, config: SearchConfig, frame: pd.DataFrame) -> str:
+    """How many labelled clips a choice would have, in words, if they are too few; else ""."""
+    left = [count - int(count * config.keep_unseen + 0.5) for count in labelled_counts(frame, machine)]
+    if min(left) >= LEAST_LABELLED:
+        return ""
+    apart = " that are not set aside" if config.keep_unseen else ""
+    return f"{left[0]} normal and {left[1]} anomalous test clips{apart}"
+
+
+def _is_by_labels(machine: str, ledger: Ledger) -> bool:
+    """Whether a search of this run has compared trials of the machine by labels."""
+    return any(r.source == "search" and objective_of(r) == LABELS for r in ledger.records(machine))
