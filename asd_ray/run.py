@@ -91,14 +91,14 @@ class Run:
         ``{"mobilenet_v3": "file.pt"}``, are pretrained weights of nets. `trials` is the number per machine and family,
         with those that are stored (default: 20; of the demo set 8 of at most 20 epochs each). `time` and `trial_time`
         are seconds, or text such as "30m". `keep_states` says whose learned states are stored: "best:3" of each machine
-        and family and the paper's, "all" or "none". ``bfloat16=True`` trains nets in it on processors that have it, as
-        GPUs always do. ``serial=True`` runs every trial in this process, without Ray.
+        and family and the paper's, "all" or "none". ``bfloat16=True`` trains nets in it on processors that have it.
+        ``serial=True`` runs every trial in this process, without Ray.
 
         `objective` is what trials are compared by: "labels" of test clips, or "normal-only", which injects faults into
-        held-out normal clips and reads no label. By default it is "labels" for the machines that have enough, and a
-        note says where they do not. With ``keep_unseen=0.5`` half of the labelled test clips are set aside: they
-        measure the final ensemble, and nothing is chosen by them. ``faults=True`` scores injected faults beside labels.
-        `prior` names runs, or this one: settings that were good on their machines are tried first.
+        held-out normal clips and reads no label. By default it is "labels" for machines that have enough. With
+        ``keep_unseen=0.5`` half of the labelled test clips are set aside: they measure the final ensemble, and nothing
+        is chosen by them. ``faults=True`` scores injected faults beside labels. `prior` names runs, or this one:
+        settings that were good on their machines are tried first.
 
         Ctrl-C finishes the trials that run, a second one stops at once; then KeyboardInterrupt is raised.
         """
@@ -127,9 +127,8 @@ class Run:
             memory_per_trial=memory_per_trial,
             bfloat16=bfloat16,
         )
-        where: dict[str, Any] = {"serial": serial, "address": address, "cpus": cpus, "dashboard": dashboard}
         limits = {"time": seconds_of(time), "trial_time": seconds_of(trial_time)}
-        runtime = Runtime(**where, **limits, log_level=log_level, command=f"{self!r}.search()")
+        runtime = Runtime(serial, address, cpus, dashboard, **limits, log_level=log_level, command=f"{self!r}.search()")
         from asd_ray.tuning.session import Session
 
         texts = tuple(f"{name}={path}" for name, path in (spaces or {}).items())
