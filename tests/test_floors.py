@@ -186,6 +186,7 @@ def test_torchaudio_is_imported_in_one_place() -> None:
         ("asd_ray.tuning.watch.status", "torch ray optuna pandas"),
         ("asd_ray.tuning.watch.status_file", "torch ray optuna pandas"),
     ]
+    + [("asd_ray.tuning.on_ray.worker", "scipy sklearn")]
     + [("asd_ray.paper", "torch ray optuna pandas numpy"), ("asd_ray.papers.liu2022", "torch ray optuna pandas numpy")]
     + [("asd_ray.clips.scan", "torch ray optuna"), ("asd_ray.__main__", "torch ray optuna pandas numpy")],
 )

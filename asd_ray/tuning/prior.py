@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from scipy.stats import rankdata
 
 from asd_ray.errors import AsdRayError
 from asd_ray.families import Space
@@ -146,6 +145,8 @@ def observations(records: Iterable[tuple[str, TrialRecord]], space: Space) -> di
     Ranks make origins comparable whose machines differ in difficulty, or whose objectives have other units. A pruned
     trial counts as worse than every complete one. A failed trial says nothing.
     """
+    from scipy.stats import rankdata  # slow to import
+
     by_origin: dict[Origin, list[TrialRecord]] = {}
     for where, record in records:
         is_valued = record.status == "pruned" or (record.status == "complete" and record.objective is not None)

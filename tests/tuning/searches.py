@@ -56,9 +56,12 @@ def processes() -> Iterator[Begin]:
     """`begin(arguments, environment)` starts Python in its own session. What still runs at the end is killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def begin(arguments: Sequence[object], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    def begin(
+        arguments: Sequence[object], environment: Mapping[str, str], stdin: int | None = None
+    ) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, *map(str, arguments)],
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

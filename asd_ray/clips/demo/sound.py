@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import next_fast_len
 
 RATE = 16000  # Hz, the rate of every DCASE Task 2 recording
 TOP = 0.97 * RATE / 2  # Hz: partials above this are left out, as by an anti-aliasing filter
@@ -137,6 +136,8 @@ def tilted(db_per_octave: float) -> list[tuple[float, float]]:
 
 def impacts(n: int, times: npt.ArrayLike, gains: npt.ArrayLike, modes: Sequence[Mode]) -> Sound:
     """Knocks at `times` on a structure with resonances `modes`; the peak of a knock is about its gain."""
+    from scipy.fft import next_fast_len  # slow to import
+
     at = np.round(np.asarray(times, dtype=float) * RATE).astype(np.intp)
     weights = np.broadcast_to(np.asarray(gains, dtype=float), at.shape)
     inside = (at >= 0) & (at < n)

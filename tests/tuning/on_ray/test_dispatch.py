@@ -1,16 +1,19 @@
-"""Searches on a real Ray, started as a user starts them: each in its own process, which can be killed."""
+"""Searches on a real Ray. Those that a test kills or interrupts start as a user starts them: each in its own process.
+
+The others follow each other in one process and share its Ray, so that both start once.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -22,21 +25,62 @@ from asd_ray.ledger.states import States
 from ..searches import Begin, finish, processes, statuses, wait
 
 HERE = Path(__file__).parents[1]
+Search = Callable[..., tuple[str, list[str]]]
 
 
 @pytest.fixture
-def start(tmp_path: Path, loud: Path) -> Iterator[Begin]:
-    """Start `asd-ray search fan` on the data, each in its own session. What is still running at the end is killed."""
+def arguments(tmp_path: Path, loud: Path) -> Callable[..., list[str]]:
+    """The arguments of a search on the data into the run of the test."""
     (tmp_path / "notes").mkdir()
+    options = ["fan", "--data", str(loud), "--run", str(tmp_path / "run"), "--no-dashboard", "--cpus", "2"]
+
+    def of(families: str, *more: str) -> list[str]:
+        own = [name if "_" in name or name.islower() else f"ray_families:{name}" for name in families.split()]
+        return [*options, "--families", ",".join(own), *more]
+
+    return of
+
+
+@pytest.fixture
+def start(tmp_path: Path, arguments: Callable[..., list[str]]) -> Iterator[Begin]:
+    """Start `asd-ray search fan`, each in its own session. What is still running at the end is killed."""
     environment = {**os.environ, "PYTHONPATH": str(HERE), "ASD_RAY_TEST_NOTES": str(tmp_path / "notes")}
-    options = ["fan", "--data", loud, "--run", tmp_path / "run", "--no-dashboard", "--cpus", "2"]
     with processes() as begin:
+        yield lambda *words: begin(["-m", "asd_ray.search", *arguments(*words)], environment)
 
-        def search(families: str, *more: str) -> subprocess.Popen[str]:
-            own = [name if "_" in name or name.islower() else f"ray_families:{name}" for name in families.split()]
-            return begin(["-m", "asd_ray.search", *options, "--families", ",".join(own), *more], environment)
 
-        yield search
+@pytest.fixture(scope="module")
+def one_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """The process of `one_ray_program.py`, and the path at which its families write their notes."""
+    folder = tmp_path_factory.mktemp("one_ray")
+    own = {"PYTHONPATH": str(HERE), "ASD_RAY_TEST_NOTES": str(folder / "notes"), "ASD_RAY_CACHE": str(folder / "cache")}
+    with processes() as begin:
+        yield begin([HERE / "one_ray_program.py"], os.environ | own, stdin=subprocess.PIPE), folder / "notes"
+
+
+@pytest.fixture
+def search(
+    one_ray: tuple[subprocess.Popen[str], Path], tmp_path: Path, arguments: Callable[..., list[str]]
+) -> Iterator[Search]:
+    """Run `asd-ray search fan` to its end on the shared Ray. Returns its output, and its trials' states in Optuna."""
+    process, notes = one_ray
+    notes.symlink_to(tmp_path / "notes")
+
+    def to_its_end(families: str, *more: str, status: int = 0) -> tuple[str, list[str]]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        print(json.dumps(arguments(families, *more)), file=process.stdin, flush=True)
+        said = ""
+        for line in process.stdout:
+            if line.startswith("answer "):
+                ended, output, in_optuna = json.loads(line.removeprefix("answer "))
+                assert ended == status, output
+                return output, in_optuna
+            said += line
+        pytest.fail(f"the process ended:\n{said}")
+
+    yield to_its_end
+    notes.unlink()
 
 
 def titles(process: subprocess.Popen[str]) -> list[str]:
@@ -78,22 +122,22 @@ def test_a_killed_driver_loses_only_what_was_in_flight(start: Begin, ledger: Led
     assert list(Path(ledger.layout.states).rglob(".*")) == [], "no half state"
 
 
-def test_a_larger_number_of_trials_runs_the_difference(start: Begin, ledger: Ledger, tmp_path: Path) -> None:
-    finish(start("Loud", "--trials", "3"))
+def test_a_larger_number_of_trials_runs_the_difference(search: Search, ledger: Ledger, tmp_path: Path) -> None:
+    search("Loud", "--trials", "3")
     before = {record.trial for record in ledger.records()}
-    output = finish(start("Loud", "--trials", "43"))
+    output = search("Loud", "--trials", "43")[0]
     assert "40 trials run now, 43 in all" in output
     assert statuses(ledger.records()) == {("loud", "complete"): 43}
     assert before < {record.trial for record in ledger.records()}
     assert max(fits(tmp_path).values()) == 1
-    assert "0 trials run now, 43 in all" in finish(start("Loud", "--trials", "43"))
+    assert "0 trials run now, 43 in all" in search("Loud", "--trials", "43")[0]
 
 
-def test_a_fixed_value_is_a_study_of_its_own_that_resumes(start: Begin, ledger: Ledger, tmp_path: Path) -> None:
-    finish(start("Loud", "--trials", "2"))
+def test_a_fixed_value_is_a_study_of_its_own_that_resumes(search: Search, ledger: Ledger, tmp_path: Path) -> None:
+    search("Loud", "--trials", "2")
     fixed = ["--trials", "3", "--set", "loud.epochs=2"]
-    assert "3 trials run now, 3 in all" in finish(start("Loud", *fixed))
-    assert "0 trials run now, 3 in all" in finish(start("Loud", *fixed))
+    assert "3 trials run now, 3 in all" in search("Loud", *fixed)[0]
+    assert "0 trials run now, 3 in all" in search("Loud", *fixed)[0]
     records = ledger.records()
     assert [(record.params["epochs"], record.epochs) for record in records] == [(1, 1)] * 2 + [(2, 2)] * 3
     assert [record.params["x"] for record in records if record.number in (0, 2)] == [0.5, 0.5]
@@ -101,13 +145,13 @@ def test_a_fixed_value_is_a_study_of_its_own_that_resumes(start: Begin, ledger: 
     assert fits(tmp_path)["Loud 0.5"] == 2  # the x of PAPER, in each of the studies
 
 
-def test_a_trial_whose_worker_is_killed_runs_once_more(start: Begin, ledger: Ledger) -> None:
-    finish(start("DiesOnce", "--trials", "4"))
+def test_a_trial_whose_worker_is_killed_runs_once_more(search: Search, ledger: Ledger) -> None:
+    search("DiesOnce", "--trials", "4")
     assert statuses(ledger.records()) == {("dies_once", "complete"): 4}
 
 
-def test_a_failing_trial_does_not_affect_the_others(start: Begin, ledger: Ledger) -> None:
-    output = finish(start("Diverges Raises Hungry Insatiable Loud", "--trials", "2"), status=1)
+def test_a_failing_trial_does_not_affect_the_others(search: Search, ledger: Ledger) -> None:
+    output = search("Diverges Raises Hungry Insatiable Loud", "--trials", "2", status=1)[0]
     assert statuses(ledger.records()) == {
         ("diverges", "failed"): 2,
         ("raises", "failed"): 2,
@@ -137,8 +181,8 @@ def test_two_searches_of_one_run_share_its_studies(start: Begin, ledger: Ledger,
     assert verify(ledger).is_clean
 
 
-def test_a_full_disk_ends_the_search_with_a_cure_and_keeps_stored_trials(start: Begin, ledger: Ledger) -> None:
-    output = finish(start("FillsTheDisk", "--trials", "8"), status=2)
+def test_a_full_disk_ends_the_search_with_a_cure_and_keeps_stored_trials(search: Search, ledger: Ledger) -> None:
+    output, _ = search("FillsTheDisk", "--trials", "8", status=2)
     assert "run the same command" in output
     stored = statuses(ledger.records())
     assert 1 <= stored["fills_the_disk", "complete"] < 8
@@ -167,52 +211,26 @@ def test_ctrl_c_twice_stops_at_once(start: Begin, ledger: Ledger, tmp_path: Path
 
 
 def test_trials_stopped_at_a_rung_are_pruned_in_optuna_and_in_the_ledger(
-    start: Begin, ledger: Ledger, tmp_path: Path, loud: Path
+    search: Search, ledger: Ledger, tmp_path: Path
 ) -> None:
     space = tmp_path / "steps.py"
     space.write_text(
         'PAPER = {"x": 0.5, "epochs": 9, "batch_size": 256}\n\n\ndef space(trial):\n'
         '    return {"x": trial.suggest_float("x", 0, 1)}\n'
     )
-    code = """
-    import sys
-    import asd_ray.tuning.search as search
-    searches = []
-    class Watched(search.Search):
-        def __init__(self, *args, **options):
-            super().__init__(*args, **options)
-            searches.append(self)
-    search.Search = Watched
-    from asd_ray.search import main
-    status = main(sys.argv[1:])
-    for trial in searches[0].studies[0].optuna_study.trials:
-        print("optuna", trial.state.name, len(trial.intermediate_values))
-    sys.exit(status)
-    """
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
-    options = ["fan", "--data", loud, "--run", tmp_path / "run", "--families", "ray_families:Steps", "--space", space]
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(line[4:] for line in code.splitlines()), *map(str, options)]
-        + ["--trials", "12", "--no-dashboard", "--cpus", "2"],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    states = Counter(line.split()[1] for line in done.stdout.splitlines() if line.startswith("optuna"))
+    _, in_optuna = search("Steps", "--space", str(space), "--trials", "12")
     stored = Counter(record.status for record in ledger.records())
-    assert states == {"PRUNED": stored["pruned"], "COMPLETE": stored["complete"]}
+    assert Counter(in_optuna) == {"PRUNED": stored["pruned"], "COMPLETE": stored["complete"]}
     assert stored["pruned"] >= 3
     assert sum(stored.values()) == 12
     pruned = [record for record in ledger.records() if record.status == "pruned"]
     assert all(record.intermediate and record.epochs in (1, 3) and record.number > 0 for record in pruned)
 
 
-def test_serial_and_ray_give_the_same_scores(start: Begin, tmp_path: Path, ledger: Ledger) -> None:
+def test_serial_and_ray_give_the_same_scores(search: Search, tmp_path: Path, ledger: Ledger) -> None:
     options = ["--trials", "1", "--epochs-cap", "2"]
-    finish(start("autoencoder twfr_gmm", *options, "--run", str(tmp_path / "serial"), "--serial"))
-    finish(start("autoencoder twfr_gmm", *options))
+    search("autoencoder twfr_gmm", *options, "--run", str(tmp_path / "serial"), "--serial")
+    search("autoencoder twfr_gmm", *options)
 
     def stored(of: Ledger) -> dict[str, tuple[TrialRecord, bytes]]:
         return {r.trial: (r, of.scores(r)["score"].to_numpy().tobytes()) for r in of.records()}
