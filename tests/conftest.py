@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 NEED_WEIGHTS = {"finetuned", "pretrained"}  # families
 SHARED = Path(__file__).parents[2] / "shared"
+# Ray starts its workers with nice 15: on a busy computer they would wait until every other program has had its turn
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 @pytest.fixture(autouse=True)

@@ -205,6 +205,7 @@ def laptop(cluster: hosts.Hosts, wheels: Path) -> Path:
         "ASD_RAY_TEST_NOTES": notes(cluster),
         "ASD_RAY_CACHE": "/tmp/asd_ray_cache",
         "RAY_gcs_rpc_server_reconnect_timeout_s": 15,  # seconds; Ray's own is a minute
+        "RAY_worker_niceness": 0,  # as tests/conftest.py sets it here
     }
     (cluster.home / ".bashrc").write_text("".join(f'export {name}="{value}"\n' for name, value in environment.items()))
     return project
