@@ -31,17 +31,19 @@ def facts(filled: Path) -> Any:
 
 
 class Reader(HTMLParser):
-    """Tags in order, with their attributes, and the text outside of scripts and styles."""
+    """Tags in order, with their attributes, and the text outside of scripts, styles and tooltips."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
         self.words: list[str] = []
+        self.in_tooltip = False  # a tooltip has no other tag in it
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        self.in_tooltip = ("role", "tooltip") in attrs
         if tag not in ("meta", "link", "br", "img", "input"):
             self.open.append(tag)
 
@@ -50,9 +52,10 @@ class Reader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+        self.in_tooltip = False
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("script", "style"):
+        if self.open and self.open[-1] not in ("script", "style") and not self.in_tooltip:
             self.words.append(data)
 
 

@@ -21,6 +21,7 @@ from asd_ray.reporting.optuna_db import write_optuna_db
 from asd_ray.reporting.submission import write_submission
 from asd_ray.reporting.write import contents
 from tests.reporting.conftest import KINDS, choose, fill, fill_normal_only
+from tests.reporting.sections import visible
 from tests.reporting.test_submission import CLIPS, clips_of
 
 NOT_KNOWN = "not measured: there are no known anomalies"
@@ -91,7 +92,7 @@ def test_the_sentence_on_labels_names_both_ways(facts: Any) -> None:
 
 
 def test_every_form_says_what_was_not_measured(files: dict[str, str]) -> None:
-    page, markdown = files["report.html"], files["report.md"]
+    page, markdown = visible(files["report.html"], tags=True), files["report.md"]
     panel = page[page.index('id="machine-fan"') : page.index('id="machine-pump"')]
     assert f"<p>{NOT_MEASURED.capitalize()}.</p>" in panel
     assert not any(f"{name}</h3>" in panel for name in ("ROC curves", "Clips that single members get wrong"))
