@@ -106,17 +106,15 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         gained=bool(gains),
         forecasts=sum(gain["protocol"] in forecasting for gain in gains),
         cost_rows=cost_rows(facts),
-        not_measured=", or ".join(
-            dict.fromkeys(row["not_measured"] for row in facts["summary"]["rows"] if not row["measured"])
-        ),
+        not_measured=text.not_measured(row["not_measured"] for row in facts["summary"]["rows"] if not row["measured"]),
         unmeasured=[row["machine"] for row in facts["summary"]["rows"] if not row["measured"]],
     )
 
 
 def options(sentence: str) -> Markup:
-    """The sentence with its options of commands as code, which no line break divides."""
+    """The sentence or command with each option in a mark: no line break divides it."""
     return Markup("").join(
-        Markup('<code class="option">{}</code>').format(part) if at % 2 else part
+        Markup('<span class="option">{}</span>').format(part) if at % 2 else part
         for at, part in enumerate(re.split(r"(--[a-z][a-z-]*)", visible(sentence, lines=True)))
     )
 

@@ -148,4 +148,4 @@ def test_reasons_beyond_the_sentence_are_listed(facts: dict[str, Any]) -> None:
 
 def test_control_characters_and_marks_in_sentences_are_shown_as_text() -> None:
     assert "\\u202e &lt;b&gt;" in Terms().explained("\u202e <b> AUC")
-    assert options("a <b> \u202e (--run)") == 'a &lt;b&gt; \\u202e (<code class="option">--run</code>)'
+    assert options("a <b> \u202e (--run)") == 'a &lt;b&gt; \\u202e (<span class="option">--run</span>)'
