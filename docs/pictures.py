@@ -30,7 +30,7 @@ from asd_ray.__main__ import main as asd_ray
 
 WIDE, TALL, PHONE = (1100, 640), (1100, 1100), (390, 844)  # pixels of a window
 GREY = (208, 215, 222)
-FRONT = 400  # pixels of the report in front.png: its first sentence and the rows below it
+FRONT = 430  # pixels of the report in front.png: what it says of the machine
 GAP = 2  # pixels between the two parts of front.png
 
 

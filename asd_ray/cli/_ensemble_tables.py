@@ -90,7 +90,7 @@ def _cells(ensemble: Ensemble, on_faults: Mapping[str, float]) -> dict[str, str]
         "crossval": f"{forecast.value:.4f}" if forecast else "",
         "interval of crossval": _span(forecast.interval) if forecast else "",
         "oracle": f"{oracle.value:.4f}" if oracle else "",
-        "gap": "" if gap is None else f"{gap:+.4f}",
+        "gap": "" if gap is None else f"{round(gap, 4) + 0.0:+.4f}",
         "gain": f"{gain.value:+.4f}" if gain else "",
         "interval of gain": _span(gain.interval, signed=True) if gain else "",
         "faults": f"{on_faults[ensemble.name]:.4f}" if ensemble.name in on_faults else "",
@@ -103,7 +103,7 @@ def _meanings(comparison: Comparison, wide: bool) -> Iterator[str]:
     """What columns and marks mean that their heads cannot say."""
     best, columns = comparison.ensembles[0], _columns(comparison, wide)
     if "gain" in columns:
-        more = "" if wide else "; its interval: --wide"
+        more = "" if wide else "; interval: --wide"
         yield f"gain: over the best single detector, by the same protocol{more}"
     if "crossval" in columns and any("label_free" in ensemble.metrics for ensemble in comparison.ensembles):
         yield f"{MARK} chosen without labels: measured by label_free in place of crossval"
@@ -189,7 +189,8 @@ def print_together(compared: Sequence[Comparison], wide: bool = False) -> None:
             how = _optimism(finals) if biased else ""
             out.print(f"{protocol.name}: harmonic mean over {len(finals)} machines {means[protocol.name]:.4f}{how}")
     for protocol in shown:
-        out.print(f"{protocol.name}: {protocol.sentence}.")
+        if means or protocol.name != "cross_id":  # which has no column in the table
+            out.print(f"{protocol.name}: {protocol.sentence}.")
 
 
 def _notes_on_skipped(compared: Sequence[Comparison], wide: bool) -> list[str]:

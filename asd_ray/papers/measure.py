@@ -42,8 +42,8 @@ class Measure:
         return 100 * average(self.rule, values)
 
     def __str__(self) -> str:
-        """``mAUC: minimum of auc over ids``."""
-        return f"{self.name}: {RULES[self.rule]} of {', '.join(self.cells)} over ids"
+        """``mAUC: minimum of AUC over ids``."""
+        return f"{self.name}: {RULES[self.rule]} of {', '.join(self.cells).replace('auc', 'AUC')} over ids"
 
 
 AUC = Measure("AUC", ("auc",), "mean")

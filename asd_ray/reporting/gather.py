@@ -21,7 +21,7 @@ from asd_ray.reporting.media import Media
 from asd_ray.reporting.overview import next_steps, verdict
 from asd_ray.reporting.provenance import provenance
 from asd_ray.reporting.published import comparison
-from asd_ray.reporting.text import detector
+from asd_ray.reporting.text import detector, not_measured
 
 if TYPE_CHECKING:
     from asd_ray.ensembling.mistakes import Mistakes
@@ -201,9 +201,9 @@ def label_sentence(records: Sequence[TrialRecord], finals: Mapping[str, Ensemble
             + f", their parameters were searched {' or '.join(ways)}" * bool(ways)
         )
     if unmeasured:
-        reasons = ", or ".join(dict.fromkeys(finals[machine].not_measured for machine in unmeasured))
+        reasons = not_measured(finals[machine].not_measured for machine in unmeasured)
         which = "" if len(unmeasured) == len(finals) else f" of {', '.join(unmeasured)}"
-        parts.append(f"ensembles{which} were chosen without labels, and {reasons}")
+        parts.append(f"ensembles{which} were chosen without labels ({reasons})")
     if len(searched) < len(records):
         parts.append("how imported systems used labels is not known")
     by_protocol: dict[str, list[Ensemble]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def environment() -> Environment:
         extensions=["jinja2.ext.loopcontrols"],
     )
     found.filters |= {
+        "options": options,
         "number": lambda value, digits=4: text.number(_known(value), digits),
         "signed": lambda value, digits=4: text.signed(_known(value), digits),
         "span": lambda value, plus=False: text.span(_known(value), plus=plus),
@@ -104,10 +106,16 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         gained=bool(gains),
         forecasts=sum(gain["protocol"] in forecasting for gain in gains),
         cost_rows=cost_rows(facts),
-        not_measured=", or ".join(
-            dict.fromkeys(row["not_measured"] for row in facts["summary"]["rows"] if not row["measured"])
-        ),
+        not_measured=text.not_measured(row["not_measured"] for row in facts["summary"]["rows"] if not row["measured"]),
         unmeasured=[row["machine"] for row in facts["summary"]["rows"] if not row["measured"]],
+    )
+
+
+def options(sentence: str) -> Markup:
+    """The sentence or command with each option in a mark: no line break divides it."""
+    return Markup("").join(
+        Markup('<span class="option">{}</span>').format(part) if at % 2 else part
+        for at, part in enumerate(re.split(r"(--[a-z][a-z-]*)", visible(sentence, lines=True)))
     )
 
 

@@ -172,7 +172,7 @@ def how_labels_were_used(ensemble: Ensemble) -> str:
     if "label_free" not in ensemble.metrics or not ensemble.tried or not recipes_compared:
         return ensemble.labels
     by = "a user, who may have seen test labels" if ensemble.tried.chosen_by == "user" else "test labels"
-    return f"members chosen without labels; this recipe picked of {recipes_compared} by {by}"
+    return f"members were chosen without labels; this recipe was picked from {recipes_compared} by {by}"
 
 
 def recipes(ensembles: Mapping[str, Ensemble], fault_scores: FaultScores | None = None) -> list[dict[str, Any]]:

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
-
 from asd_ray.errors import AsdRayError, StorageError
 from asd_ray.papers.measure import RULES
-from asd_ray.reporting.html import PAGE, environment
+from asd_ray.reporting.html import environment, together
+from asd_ray.reporting.terms import Terms
 from asd_ray.storage.atomic import written_aside
 from asd_ray.storage.places import obstacle, storage_error
 
@@ -35,7 +34,8 @@ def paper_page(result: PaperResult) -> str:
         .get_template("paper.html")
         .render(
             generator=GENERATOR,
-            style=Markup((PAGE / "style.css").read_text()),
+            style=together(("style.css", "words.css")),
+            term=Terms(),
             paper=result.paper,
             table=table,
             run=result.run,

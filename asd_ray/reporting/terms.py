@@ -6,10 +6,12 @@ The explanation opens with the mouse, with the keyboard and with a finger, and n
 from __future__ import annotations
 
 import re
+from collections.abc import ItemsView
 from itertools import count
 
 from markupsafe import Markup
 
+from asd_ray._terminal import visible
 from asd_ray.ensembling import protocols
 from asd_ray.errors import unknown
 
@@ -37,7 +39,6 @@ TERMS = {
     "objective": "What the search compares trials by: hmean of the test clips, or the value on injected faults.",
     "points": "The best objective in hundredths above 0.5, which is chance.",
 }
-MEASURES = re.compile(r"\b(pAUC|AUC|hmean|95 %)")
 
 
 class Terms:
@@ -46,6 +47,13 @@ class Terms:
     def __init__(self) -> None:
         self._next = count(1)
         self._words = {each.name: f"Protocol: {each.sentence}." for each in protocols.every()} | TERMS
+        # words of sentences: "forecast" as a noun, and no part of a recipe's name such as label_free.mean
+        listed = "|".join(["pAUC", "AUC", "hmean", "95 %", "cells", *protocols.names()])
+        self._in_sentences = re.compile(rf"(?<![\w-])({listed}|candidates?|(?<!not )forecast)(?!\w|\.\w)")
+
+    def items(self) -> ItemsView[str, str]:
+        """Term -> its explanation."""
+        return self._words.items()
 
     def __contains__(self, term: object) -> bool:
         return term in self._words
@@ -61,6 +69,9 @@ class Terms:
         ).format(id, shown or term, id, self._words[term])
 
     def explained(self, sentence: str) -> Markup:
-        """The sentence, with an explanation of each measure in it."""
-        parts = MEASURES.split(sentence)
-        return Markup("").join(self(part) if part in TERMS else part for part in parts)
+        """The sentence, with an explanation of each measure, protocol, candidate and forecast in it."""
+        parts = self._in_sentences.split(visible(sentence, lines=True))  # words with an explanation are at odd places
+        return Markup("").join(
+            self("candidate" if part == "candidates" else part, part) if at % 2 else part
+            for at, part in enumerate(parts)
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from asd_ray import _numbers
@@ -15,12 +15,24 @@ IMPORT = "import"  # the family of imported systems
 SHORT = {"auc": "AUC", "pauc": "pAUC", "hmean": "hmean"}
 
 
+def not_measured(sentences: Iterable[str]) -> str:
+    """``not measured: there are no anomalies, or …``: the sentences of several machines as one; "" for none."""
+    start = "not measured: "
+    reasons = [sentence.removeprefix(start) for sentence in dict.fromkeys(sentences)]
+    return f"{start}{', or '.join(reasons)}" if reasons else ""
+
+
 def number(value: float | None, digits: int = 4) -> str:
     return DASH if value is None or not math.isfinite(value) else f"{value:.{digits}f}".replace("-", "−")
 
 
 def signed(value: float | None, digits: int = 4) -> str:
-    return DASH if value is None or not math.isfinite(value) else f"{value:+.{digits}f}".replace("-", "−")
+    """With its sign; 0, also a rounded one, has a plus."""
+    return (
+        DASH
+        if value is None or not math.isfinite(value)
+        else f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
+    )
 
 
 def span(interval: Sequence[float] | None, *, plus: bool = False) -> str:

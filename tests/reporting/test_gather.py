@@ -211,7 +211,7 @@ def test_only_a_forecast_is_better_and_the_best_of_several_if_that_is_allowed_fo
 def test_a_label_free_recipe_that_labels_picked_says_so(copied: Path) -> None:
     name = next(each for each in found(copied) if each.startswith("label_free"))
     stored = ensemble_of(copied, name)
-    expected = "members chosen without labels; this recipe picked of 5 by test labels"
+    expected = "members were chosen without labels; this recipe was picked from 5 by test labels"
     for tried, picked in (
         ({"recipes": 5, "chosen_by": "crossval"}, True),
         ({"recipes": 1, "chosen_by": "label_free"}, False),
@@ -279,7 +279,7 @@ def test_unlabelled_clips_have_scores_and_no_numbers(tmp_path: Path) -> None:
     fill(ledger, "fan", trials=2, label_of_test="unknown")
     choose(tmp_path / "run", "label_free", machines=("fan",))
     facts = gather(ledger)
-    assert "ensembles were chosen without labels, and not measured: there are no known anomalies" in facts["labels"]
+    assert "ensembles were chosen without labels (not measured: there are no known anomalies)" in facts["labels"]
     (row,) = facts["summary"]["rows"]
     assert (row["forecast"], row["oracle"], row["gain"]) == (None, None, None)
     machine = facts["machines"]["fan"]

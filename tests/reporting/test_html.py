@@ -21,8 +21,10 @@ from asd_ray.reporting.html import MOST, page
 from asd_ray.reporting.markdown import markdown, plain
 from asd_ray.reporting.media import Media
 from asd_ray.reporting.tables import tables
+from asd_ray.reporting.text import signed
 from asd_ray.reporting.write import contents
 from tests.reporting.conftest import EVIL, choose, fill, media_of
+from tests.reporting.sections import visible
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +33,19 @@ def facts(filled: Path) -> Any:
 
 
 class Reader(HTMLParser):
-    """Tags in order, with their attributes, and the text outside of scripts and styles."""
+    """Tags in order, with their attributes, and the text outside of scripts, styles and tooltips."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
         self.words: list[str] = []
+        self.in_tooltip = False  # a tooltip has no other tag in it
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        self.in_tooltip = ("role", "tooltip") in attrs
         if tag not in ("meta", "link", "br", "img", "input"):
             self.open.append(tag)
 
@@ -50,9 +54,10 @@ class Reader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+        self.in_tooltip = False
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("script", "style"):
+        if self.open and self.open[-1] not in ("script", "style") and not self.in_tooltip:
             self.words.append(data)
 
 
@@ -317,7 +322,7 @@ def test_folds_are_told_as_the_most_there_can_be(facts: Any) -> None:
     frequency = SelectionFrequency("a", "idnn", "b", "t0", 1.0)
     final = replace(facts["machines"]["fan"]["final"], selection_frequency=(frequency,))
     machines = {**facts["machines"], "fan": {**facts["machines"]["fan"], "final": final}}
-    assert ", up to 2, whose ensemble has the candidate" in page({**facts, "machines": machines})
+    assert ", up to 2, whose ensemble has the candidate" in visible(page({**facts, "machines": machines}))
 
 
 def test_markdown_tables_are_whole(facts: Any) -> None:
@@ -329,6 +334,10 @@ def test_markdown_tables_are_whole(facts: Any) -> None:
         width = cells
     assert "| hmean over machines |" in text
     assert "<script>" not in re.sub(r"\\.", "", text)
+
+
+def test_a_rounded_zero_has_no_minus() -> None:
+    assert [signed(value) for value in (-0.00001, 0.0, -0.01, 0.01)] == ["+0.0000", "+0.0000", "−0.0100", "+0.0100"]
 
 
 def test_markdown_shows_words_as_they_are() -> None:

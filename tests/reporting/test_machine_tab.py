@@ -129,7 +129,7 @@ def test_the_slider_starts_at_the_ensembles_own_threshold_and_counts_like_python
     slider, output = panel.locator(".decide input"), panel.locator(".decide output")
     assert counts(panel) == expected(facts, own)
     assert output.inner_text() == f"{own:.3f}".replace("-", "−")
-    assert panel.locator(".decide button").is_disabled()
+    assert panel.locator(".decide .control button").is_disabled()
     assert not panel.locator(".decide .percentile").is_visible()
 
     slider.focus()
@@ -155,7 +155,7 @@ def test_the_slider_starts_at_the_ensembles_own_threshold_and_counts_like_python
     assert all(many == expected(facts, -1e9)[name] for name, many in counts(panel).items())
     panel.page.keyboard.press("End")
     assert set(counts(panel).values()) == {0}
-    panel.locator(".decide button").click()
+    panel.locator(".decide .control button").click()
     assert counts(panel) == expected(facts, own)
 
 
@@ -188,7 +188,7 @@ def test_the_slider_moves_the_lines_in_the_pictures(panel: Any) -> None:
     after = lines.evaluate_all(places)
     assert len(before) >= 9  # four histograms, four orders and the box plots
     assert all(one != other for one, other in zip(before, after, strict=True))
-    panel.locator(".decide button").click()
+    panel.locator(".decide .control button").click()
     assert [each.split("(")[1].split(".")[0] for each in lines.evaluate_all(places)] == [
         each.split("(")[1].split(".")[0] for each in before
     ]

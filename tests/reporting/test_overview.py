@@ -205,6 +205,22 @@ def test_the_machines_part_does_not_call_its_forecast_an_upper_bound(facts: Any)
     assert labels.startswith(f"the forecast is {final.headline_protocol}: ")
 
 
+def test_a_gain_that_the_number_of_recipes_explains_says_so(facts: Any) -> None:
+    first, *others = facts["summary"]["rows"]
+    own = facts["machines"][first["machine"]]
+    crossval = own["final"].metrics["crossval"]
+    found = []
+    for corrected in (False, True):
+        gain = replace(crossval.gain, better_as_best=corrected)
+        by_protocol = {**own["final"].metrics.by_protocol, "crossval": replace(crossval, gain=gain)}
+        final = replace(own["final"], metrics=replace(own["final"].metrics, by_protocol=by_protocol))
+        row = {**first, "gain": {**first["gain"], "interval": [0.01, 0.02], "better": corrected, "against_it": []}}
+        given = {**facts, "machines": {**facts["machines"], first["machine"]: {**own, "final": final}}}
+        given["summary"] = {**facts["summary"], "rows": [row, *others]}
+        found.append("no clear difference</span><small>when corrected for the recipes tried</small>" in page(given))
+    assert found == [True, False]
+
+
 def test_terms_are_explained_where_they_stand(facts: Any) -> None:
     page = dict(contents(facts))["report.html"]
     pairs = re.findall(r'aria-describedby="(term-\d+)"[^>]*>[^<]+</button><span role="tooltip" id="(term-\d+)">', page)

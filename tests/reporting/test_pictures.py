@@ -38,4 +38,4 @@ def test_every_picture_of_the_docs_is_made(report: Path, small: SmallRun, tmp_pa
         "report-machine": (1100, 1100),
     }
     assert wide[0] == front[0] == 1100
-    assert front[1] == 400 + 2 + wide[1]
+    assert front[1] == 430 + 2 + wide[1]

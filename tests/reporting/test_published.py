@@ -106,7 +106,7 @@ def test_a_label_free_ensemble_is_one_row_in_its_own_words() -> None:
     given = facts()
     final = given["final"]
     given["final"] = measured(("label_free", "oracle"), final.metrics["oracle"].cells, final.dataset)
-    given["labels"] = "members chosen without labels; this recipe picked of 4 by test labels"
+    given["labels"] = "members were chosen without labels; this recipe was picked from 4 by test labels"
     compared = comparison({"fan": given})
     assert compared is not None
     (own,) = (row for row in compared["rows"] if row["own"])

@@ -4,7 +4,7 @@ for (const part of document.querySelectorAll(".decide")) {
   const own = Number(part.dataset.threshold);
   const scores = [...new Set(groups.flatMap((group) => Object.values(group).flat()))].sort((a, b) => a - b);
   const home = scores.filter((score) => score <= own).length; // each step of the slider moves one score across the threshold
-  const [slider, output, button] = ["input", "output", "button"].map((name) => part.querySelector(name));
+  const [slider, output, button] = ["input", "output", ".control button"].map((name) => part.querySelector(name));
   const percentile = part.querySelector(".percentile");
   const lines = [...part.closest(".panel").querySelectorAll("[data-limit]")].map((line) => {
     const [along, ...numbers] = line.dataset.limit.split(" ");

@@ -101,6 +101,8 @@ def test_one_row_says_crossval_oracle_gap_and_gain_with_intervals(run: Path, sai
     ]
     assert row == [*cells[:5], cells[6]], "without the gap and the interval of the gain"
     assert "crossval: chosen on folds of the test clips and measured on the fold left out." in output
+    assert "cross_id" in stored
+    assert "cross_id" not in output, "it has no column, so it needs no explanation"
 
 
 def test_json_is_all_that_is_printed(tmp_path: Path, said: Callable[..., str]) -> None:

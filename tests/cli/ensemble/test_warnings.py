@@ -12,7 +12,7 @@ import pytest
 from asd_ray._console import Console
 from asd_ray.cli._ensemble_tables import print_together
 from asd_ray.ensemble import main
-from asd_ray.ensembling import Comparison
+from asd_ray.ensembling import Comparison, Ensemble, trust_level
 from asd_ray.ensembling.result import Tried
 from tests.cli.ensemble.conftest import QUICK
 from tests.ensembling.conftest import make_ensemble, make_metric
@@ -35,6 +35,20 @@ def test_warnings_stand_below_the_table_in_80_columns(
         assert f"warning: {warning['sentence']}" in words
     paragraphs = output[output.index("  warning: ") : output.index("oracle: chosen ")]
     assert all(line.startswith("  ") and len(line.rstrip()) <= 80 for line in paragraphs.splitlines())
+
+
+def test_wide_names_all_reasons_of_the_trust(run: Path, said: Callable[..., str]) -> None:
+    words = ("fan", "--run", run, "--recipe", "best_single", *QUICK)
+    short, wide = said(*words), said(*words, "--wide")
+    final = Ensemble.from_json(json.loads((run / "ensembles" / "fan" / "final.json").read_text()))
+    trust = trust_level(final, final.warnings)
+    assert trust.others, "there are more reasons than the sentence names"
+    assert f"trust: {trust.sentence}; all: --wide" in " ".join(short.split())
+    for reason in trust.others:
+        assert reason not in " ".join(short.split())
+    shown = " ".join(wide.split())
+    assert "all: --wide" not in shown
+    assert all(reason in shown for reason in trust.reasons)
 
 
 def test_warnings_of_a_final_ensemble_that_was_stored_before_are_shown_with_its_name(
