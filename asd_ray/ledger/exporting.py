@@ -97,7 +97,8 @@ def _tables(
             exported.left_out += 1
             continue
         exported.trials += 1
-        exported.years.add(record.settings.year if record.settings else None)
+        if record.settings:
+            exported.years.add(record.settings.year)
         for rows in by_split.values():
             if best_variants and record.variant:
                 rows = rows.filter(pc.equal(rows["variant"], record.variant))
