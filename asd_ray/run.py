@@ -92,7 +92,6 @@ class Run:
         with those that are stored (default: 20; of the demo set 8 of at most 20 epochs each). `time` and `trial_time`
         are seconds, or text such as "30m". `keep_states` says whose learned states are stored: "best:3" of each machine
         and family and the paper's, "all" or "none". ``bfloat16=True`` trains nets in it on processors that have it.
-        ``serial=True`` runs every trial in this process, without Ray.
 
         `objective` is what trials are compared by: "labels" of test clips, or "normal-only", which injects faults into
         held-out normal clips and reads no label. By default it is "labels" for machines that have enough. With
@@ -100,7 +99,7 @@ class Run:
         is chosen by them. ``faults=True`` scores injected faults beside labels. `prior` names runs, or this one:
         settings that were good on their machines are tried first.
 
-        Ctrl-C finishes the trials that run, a second one stops at once; then KeyboardInterrupt is raised.
+        ``serial=True`` runs every trial in this process, without Ray. Ctrl-C finishes the trials that run, a second one stops at once; then KeyboardInterrupt is raised.
         """
         data = as_dataset(data)
         if address.startswith(CLIENT):
@@ -172,8 +171,7 @@ class Run:
         from asd_ray._paper_run import PaperRun
 
         dataset = as_dataset(data)
-        where: dict[str, Any] = {"serial": serial, "address": address, "cpus": cpus, "dashboard": dashboard}
-        runtime = Runtime(**where, command=f"{self!r}.paper({key!r}, {table!r})")
+        runtime = Runtime(serial, address, cpus, dashboard, command=f"{self!r}.paper({key!r}, {table!r})")
         asked_for = PaperRun(
             key,
             table,
