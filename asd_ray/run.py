@@ -98,8 +98,8 @@ class Run:
         ``keep_unseen=0.5`` half of the labelled test clips are set aside: they measure the final ensemble, and nothing
         is chosen by them. ``faults=True`` scores injected faults beside labels. `prior` names runs, or this one:
         settings that were good on their machines are tried first.
-
-        ``serial=True`` runs every trial in this process, without Ray. Ctrl-C finishes the trials that run, a second one stops at once; then KeyboardInterrupt is raised.
+        ``serial=True`` runs every trial in this process, without Ray. Ctrl-C finishes the trials that run, a second one
+        stops at once; then KeyboardInterrupt is raised.
         """
         data = as_dataset(data)
         if address.startswith(CLIENT):
