@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Sequence
 
 from asd_ray import __version__
+from asd_ray._ending import end_quickly
 from asd_ray._terminal import make_ready, say
 from asd_ray.errors import AsdRayError, unknown
 
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     make_ready()
     if argv is None:  # as the program of this process
         _import_from_working_directory()
+        end_quickly()
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv == ["--version"]:
         say(f"asd_ray {__version__}")

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
+from asd_ray._ending import end_quickly
 from asd_ray._terminal import make_ready, say, visible
 from asd_ray.cli._weights_option import brought_weights_of
 from asd_ray.errors import AsdRayError
@@ -16,6 +17,8 @@ from asd_ray.errors import AsdRayError
 def run(command: argparse.ArgumentParser, act: Callable[[argparse.Namespace], int], argv: Sequence[str] | None) -> int:
     """Parse `argv` and call `act`. An AsdRayError or a refusal of the system is one message, with exit status 2."""
     make_ready()
+    if argv is None:  # as the program of this process
+        end_quickly()
     args = command.parse_args(argv)
     try:
         with brought_weights_of(args):

@@ -137,6 +137,27 @@ def test_python_s_safe_path_leaves_the_working_directory_out(tmp_path: Path) -> 
     assert "No module named 'my_detector'" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("call", "skips"),
+    [
+        ("asd_ray.__main__.main()", True),
+        ("asd_ray.cli.verify.main()", True),
+        ("asd_ray.__main__.main(sys.argv[1:])", False),
+        ("asd_ray.cli.verify.main(sys.argv[1:])", False),
+    ],
+)
+def test_only_a_process_that_is_the_command_skips_the_last_search_for_garbage(
+    call: str, skips: bool, tmp_path: Path
+) -> None:
+    code = (
+        "import atexit, gc, sys\natexit.register(lambda: print('frozen', gc.get_freeze_count() > 0))\n"
+        f"import asd_ray.__main__, asd_ray.cli.verify\n{call}"
+    )
+    words = ["verify", "--run", tmp_path] if "__main__" in call else ["--run", tmp_path]
+    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == f"frozen {skips}", done.stderr
+
+
 def test_an_error_is_one_message_and_the_traceback_is_for_debug() -> None:
     plain, debug = run("asd_ray.data", "check", "nowhere"), run("asd_ray.data", "--debug", "check", "nowhere")
     assert (plain.returncode, debug.returncode) == (2, 2)
