@@ -106,8 +106,9 @@ def test_the_gravest_reason_comes_first_and_at_most_three_are_in_the_sentence() 
     assert found.level == "low"
     assert "chance level" in found.reasons[0]
     assert len(found.reasons) == 4
-    assert found.sentence.endswith(
-        "only 5 normal clips, and the threshold rests on only 6 normal clips (1 more reason)"
+    assert found.sentence == (
+        f"low, because {found.reasons[0]}, the threshold rests on only 5 normal clips, "
+        "and the threshold rests on only 6 normal clips (1 more reason)"
     )
     assert TrustLevel.from_json(found.to_json()) == found
 
@@ -115,4 +116,4 @@ def test_the_gravest_reason_comes_first_and_at_most_three_are_in_the_sentence() 
 def test_an_ensemble_of_few_real_clips_says_why(candidates: Callable[..., Candidates]) -> None:
     found = trust_level(build(candidates(strength=(1.0, 0.5), per=4), Recipe("best", "best"), QUICK))
     assert found.level in ("medium", "low")
-    assert "an id has only 8 anomalous test clips and an id has only 8 normal test clips" in found.reasons
+    assert "ids have as few as 8 anomalous and 8 normal test clips" in found.reasons

@@ -53,9 +53,11 @@ class TrustLevel(Part):
     @property
     def sentence(self) -> str:
         """``medium, because …``: at most three reasons; `reasons` has all of them."""
-        shown, more = self.reasons[:SHOWN], len(self.others)
+        *before, last = self.reasons[:SHOWN]
+        shown = "".join(f"{reason}, " for reason in before) + ("and " if before else "") + last
+        more = len(self.others)
         others = f" ({more} more reason{'s' * (more > 1)})" if more > 0 else ""
-        return f"{self.level}, because {', and '.join(shown)}{others}"
+        return f"{self.level}, because {shown}{others}"
 
 
 def trust_level(ensemble: Ensemble, warnings: Sequence[TrustWarning] | None = None) -> TrustLevel:
@@ -159,8 +161,11 @@ def _of_few_clips(numbers: Mapping[str, float]) -> str:
     if ANOMALY in numbers:
         # These are the smallest numbers of any id, and each of them may be of another id.
         fewest = {"anomalous": (numbers[ANOMALY], few_clips.ANOMALIES), "normal": (numbers[NORMAL], few_clips.NORMALS)}
-        few = [count(int(many), f"{kind} test clip") for kind, (many, enough) in fewest.items() if many < enough]
-        return " and ".join(f"an id has only {clips}" for clips in few)
+        few = {kind: int(many) for kind, (many, enough) in fewest.items() if many < enough}
+        if len(few) == 1:
+            (kind, many), *_ = few.items()
+            return f"an id has only {count(many, f'{kind} test clip')}"
+        return f"ids have as few as {' and '.join(f'{many} {kind}' for kind, many in few.items())} test clips"
     if "clips" in numbers:
         return f"the threshold rests on only {numbers['clips']:g} normal clips"
     return f"{count(int(numbers['groups']), 'id or domain', 'ids or domains')} had few clips for the unit of scores"
