@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from asd_ray.errors import AsdRayError
-from asd_ray.metrics.editions import PER_ID, CellRule, latest_scored
+from asd_ray.metrics.editions import PER_ID, CellRule, latest_scored, scored_edition
 
 NORMAL, ANOMALY = "normal", "anomaly"
 
@@ -21,6 +21,12 @@ class EvaluableClips:
     rows: npt.NDArray[np.intp]
     year: int | None
     notes: list[str]
+
+    @property
+    def ranked_by(self) -> list[str]:
+        """The columns whose values name the clips that are ranked together."""
+        by_domain = self.year is not None and scored_edition(self.year).cells.by_domain
+        return ["id", "domain"] if by_domain else ["id"]
 
     @property
     def cells(self) -> str:

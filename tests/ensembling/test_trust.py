@@ -78,8 +78,8 @@ def test_an_interval_of_width_zero_in_an_old_file_is_no_certainty_either(candida
 @pytest.mark.parametrize(
     ("per", "words"),
     [
-        (2, "2 of 2 ids have few test clips, at least 4 normal clips and 4 anomalous clips each: one anomaly more or"),
-        (6, "each: pAUC looks at the 10 % of the normal clips that score highest, 1.2 clips."),
+        (2, "2 of 2 ids have few test clips (as few as 4 normal clips and 4 anomalous clips): one anomaly more or"),
+        (6, "): pAUC looks at the 10 % of the normal clips that score highest, 1.2 clips."),
         (10, None),
     ],
 )
@@ -88,17 +88,35 @@ def test_few_test_clips_of_an_id(candidates: Callable[..., Candidates], per: int
     assert [words in each.sentence for each in found] == ([True] if words else [])
 
 
-def test_the_one_id_that_has_few_test_clips_is_named(candidates: Callable[..., Candidates]) -> None:
-    whole = candidates(per=10, year=None)
-    of_both = ((whole.clips["id"] == "02") & (whole.clips["label"] == "anomaly")).to_numpy()
+@pytest.mark.parametrize(
+    ("year", "many", "step"), [(2021, "4 of 4 domains of ids", "0.50"), (2022, "2 of 2 ids", "0.25")]
+)
+def test_where_each_domain_is_ranked_alone_its_own_clips_count(
+    candidates: Callable[..., Candidates], year: int, many: str, step: str
+) -> None:
+    [warning] = [each for each in of(made(candidates(per=2, year=year)), "few_clips") if "pAUC" in each.sentence]
+    assert warning.sentence.startswith(f"{many} have few test clips (as few as ")
+    assert f"by up to {step}," in warning.sentence
+    assert ("domains" in warning.numbers, "ids" in warning.numbers) == (year == 2021, year == 2022)
+
+
+@pytest.mark.parametrize(
+    ("year", "per", "name", "unit"), [(None, 10, "02", "an id"), (2021, 20, "02 target", "a domain of an id")]
+)
+def test_the_one_id_that_has_few_test_clips_is_named(
+    candidates: Callable[..., Candidates], year: int | None, per: int, name: str, unit: str
+) -> None:
+    whole = candidates(per=per, year=year)
+    where = whole.clips["id"] if year is None else whole.clips["id"] + " " + whole.clips["domain"]
+    of_both = ((where == name) & (whole.clips["label"] == "anomaly")).to_numpy()
     keep = np.sort(np.append(np.flatnonzero(~of_both), np.flatnonzero(of_both)[:5]))
     fewer = replace(whole, clips=whole.clips.iloc[keep].reset_index(drop=True), scores=whole.scores[:, keep])
     [warning] = of(made(fewer), "few_clips")
     assert warning.sentence == (
-        "Id 02 has 20 normal clips and 5 anomalous clips in the test: one anomaly more or less moves the AUC of an id "
-        "by up to 0.20."
+        f"Id {name} has 20 normal clips and 5 anomalous clips in the test: one anomaly more or less moves the AUC of "
+        f"{unit} by up to 0.20."
     )
-    assert warning.numbers == {"ids": 1, "normal": 20, "anomaly": 5}
+    assert warning.numbers == {"ids" if year is None else "domains": 1, "normal": 20, "anomaly": 5}
 
 
 def with_normals(whole: Candidates, keep: Any) -> Candidates:

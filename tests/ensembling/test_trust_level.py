@@ -75,6 +75,10 @@ def test_the_number_and_its_protocol_limit_the_level(ensemble: Ensemble, level: 
     [
         (warning("few_clips", ids=1, normal=40, anomaly=5), "medium", "because an id has only 5 anomalous test clips"),
         (warning("few_clips", ids=1, normal=1, anomaly=40), "medium", "because an id has only 1 normal test clip"),
+        (
+            warning("few_clips", domains=1, normal=40, anomaly=5),
+            *("medium", "because a domain of an id has only 5 anomalous test clips"),
+        ),
         (warning("few_clips", clips=24, exceeding=2), "medium", "the threshold rests on only 24 normal clips"),
         (warning("few_clips", groups=1, fewest=0), "medium", "1 id or domain had few clips"),
         (warning("below_chance", members=2, lowest=0.4), "medium", "2 members alone would be below chance"),

@@ -13,8 +13,10 @@ from asd_ray.metrics import MAX_FPR, FalseAlarmRate
 from asd_ray.metrics.evaluable import ANOMALY, NORMAL
 
 NAME = "few_clips"
-ANOMALIES = 10  # of an id: with fewer, one anomaly moves its AUC by more than a tenth
-NORMALS = 20  # of an id: with fewer, the tenth of the normal clips that pAUC looks at is less than two clips
+# Test clips of an id, or of one domain of it where each domain is ranked alone.
+ANOMALIES = 10  # with fewer, one anomaly moves the AUC by more than a tenth
+NORMALS = 20  # with fewer, the tenth of the normal clips that pAUC looks at is less than two clips
+DOMAINS = "domains"  # stands in a warning's numbers in place of ids, where domains of ids were counted
 ABOVE = 5  # normal clips that are expected above the threshold
 
 
@@ -28,26 +30,30 @@ def _of_classes(ensemble: Ensemble, members: Candidates) -> Iterator[TrustWarnin
     if not ensemble.metrics:
         return
     clips = members.clips.iloc[members.judged.rows]
+    by = members.judged.ranked_by
+    key, unit, units = "ids", "an id", "ids"
+    if "domain" in by:
+        key, unit, units = DOMAINS, "a domain of an id", "domains of ids"
     counts = {
-        str(id): (int((own["label"] == NORMAL).sum()), int((own["label"] == ANOMALY).sum()))
-        for id, own in clips.groupby("id")
+        " ".join(map(str, names)): (int((own["label"] == NORMAL).sum()), int((own["label"] == ANOMALY).sum()))
+        for names, own in clips.groupby(by)
     }
-    few = {id: (n, a) for id, (n, a) in counts.items() if n < NORMALS or a < ANOMALIES}
+    few = {name: (n, a) for name, (n, a) in counts.items() if n < NORMALS or a < ANOMALIES}
     if not few:
         return
     normals, anomalies = min(n for n, _ in few.values()), min(a for _, a in few.values())
     if len(few) == 1:
-        [(id, (n, a))] = few.items()
-        which = f"Id {id} has {_clips(n, NORMAL)} and {_clips(a, 'anomalous')} in the test"
+        [(name, (n, a))] = few.items()
+        which = f"Id {name} has {_clips(n, NORMAL)} and {_clips(a, 'anomalous')} in the test"
     else:
         which = (
-            f"{len(few)} of {len(counts)} ids have few test clips, at least {_clips(normals, NORMAL)} and "
-            f"{_clips(anomalies, 'anomalous')} each"
+            f"{len(few)} of {len(counts)} {units} have few test clips (as few as {_clips(normals, NORMAL)} and "
+            f"{_clips(anomalies, 'anomalous')})"
         )
-    one = f"one anomaly more or less moves the AUC of an id by up to {1 / anomalies:.2f}"
+    one = f"one anomaly more or less moves the AUC of {unit} by up to {1 / anomalies:.2f}"
     tenth = f"pAUC looks at the {100 * MAX_FPR:g} % of the normal clips that score highest, {_share(MAX_FPR * normals)}"
     why = [one] * (anomalies < ANOMALIES) + [tenth] * (normals < NORMALS)
-    yield TrustWarning(NAME, f"{which}: {', and '.join(why)}.", {"ids": len(few), NORMAL: normals, ANOMALY: anomalies})
+    yield TrustWarning(NAME, f"{which}: {', and '.join(why)}.", {key: len(few), NORMAL: normals, ANOMALY: anomalies})
 
 
 def _behind_threshold(ensemble: Ensemble) -> Iterator[TrustWarning]:

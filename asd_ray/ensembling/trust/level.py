@@ -159,13 +159,14 @@ def _of_warning(warning: TrustWarning, ensemble: Ensemble) -> Reason | None:
 
 def _of_few_clips(numbers: Mapping[str, float]) -> str:
     if ANOMALY in numbers:
-        # These are the smallest numbers of any id, and each of them may be of another id.
+        # These are the smallest numbers of any id, or of any domain of an id, and each of them may be of another id.
         fewest = {"anomalous": (numbers[ANOMALY], few_clips.ANOMALIES), "normal": (numbers[NORMAL], few_clips.NORMALS)}
+        one, several = ("a domain of an id", "domains of ids") if few_clips.DOMAINS in numbers else ("an id", "ids")
         few = {kind: int(many) for kind, (many, enough) in fewest.items() if many < enough}
         if len(few) == 1:
             (kind, many), *_ = few.items()
-            return f"an id has only {count(many, f'{kind} test clip')}"
-        return f"ids have as few as {' and '.join(f'{many} {kind}' for kind, many in few.items())} test clips"
+            return f"{one} has only {count(many, f'{kind} test clip')}"
+        return f"{several} have as few as {' and '.join(f'{many} {kind}' for kind, many in few.items())} test clips"
     if "clips" in numbers:
         return f"the threshold rests on only {numbers['clips']:g} normal clips"
     return f"{count(int(numbers['groups']), 'id or domain', 'ids or domains')} had few clips for the unit of scores"

@@ -30,6 +30,11 @@ class CellRule:
     domains: tuple[str, ...] = ()  # the domains that clips must have; () where domains do not matter
 
     @property
+    def by_domain(self) -> bool:
+        """Whether each domain's clips are ranked alone, its anomalies included."""
+        return any(group.domain is not None for group in self.groups)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Cell names in the order in which evaluators list them: every AUC, then every pAUC."""
         aucs = [name for group in self.groups for name, _ in group.aucs]
