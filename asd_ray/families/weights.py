@@ -21,6 +21,7 @@ SUFFIXES = (".safetensors", ".pt", ".pth")  # of two files with one name, the ea
 GRAPHS = {"onnx": ".onnx", "exported": ".pt2"}  # nets that are files of one kind alone
 FOLDERS = ("ast", "clap", "hubert", "wav2vec2", "wavlm", "whisper")  # nets that are folders
 CONFIG = "config.json"  # in the folder of an encoder
+SHOWN = 5  # names of a folder in a message
 PARAMETER = "pretrained"  # of a trial that starts from such weights: the net and a hash of them, "mobilenet_v3:1a2b…"
 
 
@@ -63,6 +64,21 @@ def weights_files(given: Mapping[str, str | Path] | None = None) -> dict[str, st
             )
         files[net] = str(own)
     return files
+
+
+def misnamed(nets: Sequence[str]) -> str:
+    """A sentence on what lies in the folder of $ASD_RAY_WEIGHTS where none of the `nets` does; "" if that is empty."""
+    folder = os.environ.get(WEIGHTS_VARIABLE)
+    if not folder or any(net in nets for net in weights_files()):
+        return ""
+    found = sorted(path.name for path in Path(os.path.expanduser(folder)).iterdir())
+    if not found:
+        return ""
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return (
+        f"; that folder has {', '.join(found[:SHOWN])}{more}, but a file or folder there must be named after its net, "
+        "in small letters, such as beats.pt or ast/"
+    )
 
 
 @contextmanager

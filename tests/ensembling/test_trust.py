@@ -78,8 +78,8 @@ def test_an_interval_of_width_zero_in_an_old_file_is_no_certainty_either(candida
 @pytest.mark.parametrize(
     ("per", "words"),
     [
-        (2, "2 of 2 ids have few test clips, at least 4 normal clips and 4 anomalous clips each: one anomaly more or"),
-        (6, "each: pAUC looks at the 10 % of the normal clips that score highest, 1.2 clips."),
+        (2, "2 of 2 ids have few test clips (as few as 4 normal clips and 4 anomalous clips): one anomaly more or"),
+        (6, "): pAUC looks at the 10 % of the normal clips that score highest, 1.2 clips."),
         (10, None),
     ],
 )

@@ -41,8 +41,8 @@ def _of_classes(ensemble: Ensemble, members: Candidates) -> Iterator[TrustWarnin
         which = f"Id {id} has {_clips(n, NORMAL)} and {_clips(a, 'anomalous')} in the test"
     else:
         which = (
-            f"{len(few)} of {len(counts)} ids have few test clips, at least {_clips(normals, NORMAL)} and "
-            f"{_clips(anomalies, 'anomalous')} each"
+            f"{len(few)} of {len(counts)} ids have few test clips (as few as {_clips(normals, NORMAL)} and "
+            f"{_clips(anomalies, 'anomalous')})"
         )
     one = f"one anomaly more or less moves the AUC of an id by up to {1 / anomalies:.2f}"
     tenth = f"pAUC looks at the {100 * MAX_FPR:g} % of the normal clips that score highest, {_share(MAX_FPR * normals)}"
