@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from asd_ray.errors import AsdRayError
 
@@ -22,6 +23,14 @@ GRAPHS = {"onnx": ".onnx", "exported": ".pt2"}  # nets that are files of one kin
 FOLDERS = ("ast", "clap", "hubert", "wav2vec2", "wavlm", "whisper")  # nets that are folders
 CONFIG = "config.json"  # in the folder of an encoder
 SHOWN = 5  # names of a folder in a message
+ENCODERS = {  # net -> the package that it needs, "" for none; pyproject.toml has the same as extras
+    **dict.fromkeys(FOLDERS, "transformers>=5.0"),
+    "beats": "openbeats>=0.1.1",
+    "dasheng": "dasheng>=0.0.9",
+    "passt": "hear21passt>=0.0.26",
+    "onnx": "onnxruntime>=1.20",
+    "exported": "",
+}
 PARAMETER = "pretrained"  # of a trial that starts from such weights: the net and a hash of them, "mobilenet_v3:1a2b…"
 
 
@@ -116,6 +125,21 @@ def places_of(net: str, files: Mapping[str, str]) -> Iterator[str]:
     own = weights_files().get(net)
     if own and own != named:
         yield own
+
+
+def needed_encoders(settings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The encoders that trained detectors with these parameters need, by net and content: ``ast:1a2b3c4d5e6f``.
+
+    The state of a detector holds no encoder. Other nets that started from weights of the user are in it.
+    """
+    names = {str(params.get(PARAMETER, "")) for params in settings}
+    return sorted(name for name in names if name.partition(":")[0] in ENCODERS)
+
+
+def weights_options(encoders: Iterable[str]) -> list[str]:
+    """The words of a command that bring these encoders: ``--weights ast=FILE`` for ``ast:1a2b3c4d5e6f``."""
+    nets = sorted({name.partition(":")[0] for name in encoders})
+    return [word for net in nets for word in ("--weights", f"{net}=FILE")]
 
 
 def read_weights(texts: Sequence[str]) -> dict[str, str]:
