@@ -144,6 +144,11 @@ def make_plan(
         plan.notes += notes_of_microphones(space_of, of_group)
     first = {(group, name): prior.suggestions(name, space) for (group, name), space in space_of.items()}
     plan.notes += prior.lines(first.values())
+    without_labels = [own for (group, _), own in first.items() if of_group[group].objective == NORMAL_ONLY]
+    if any(without_labels) and prior.is_by_labels:
+        plan.notes.append(
+            "--prior: labels of other machines led the trials of the prior, so they choose what is tried first"
+        )
 
     def studies(retry: Mapping[str, Sequence[TrialRecord]]) -> list[Study]:
         return [

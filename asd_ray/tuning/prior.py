@@ -17,6 +17,8 @@ from asd_ray.errors import AsdRayError
 from asd_ray.families import Space
 from asd_ray.families.drawing import Draw, first_draw, redraw
 from asd_ray.ledger import Ledger, RunLayout, TrialRecord
+from asd_ray.ledger.record import LABELS
+from asd_ray.ledger.units import objective_of
 
 SIZE = 5  # settings of a portfolio, by the replay in docs/search.md: no worse than 3 or 10
 WIDTH = 0.15  # of the kernel, as a share of a parameter's range
@@ -116,6 +118,11 @@ class Prior:
             f"after the paper's that were good in {', '.join(self.runs)}"
         )
         return [begin, *dict.fromkeys(self.notes)]
+
+    @property
+    def is_by_labels(self) -> bool:
+        """Whether labels of other machines chose settings of its trials."""
+        return any(objective_of(record) == LABELS for _, record in self._records)
 
     def _observe(self, family: str, space: Space) -> dict[Origin, list[Observation]]:
         records = [(where, record) for where, record in self._records if record.family == family]

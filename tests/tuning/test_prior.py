@@ -307,6 +307,24 @@ def test_labels_of_the_machine_itself_do_not_come_in_by_a_prior(
     assert not any("prior" in record.extra for record in run.ledger.records())
 
 
+def test_a_search_without_labels_says_that_labels_led_its_prior(
+    of_pump: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, pump, how = of_pump
+    blind = {**how, "objective": "normal-only", "held_out": 0.4}
+    unlabelled = Run(tmp_path / "unlabelled")
+    unlabelled.search(data, "pump", trials=3, quiet=True, **blind)
+    words = "labels of other machines led the trials of the prior, so they choose what is tried first"
+    for name, prior, options, said in (
+        ("a", pump, blind, True),
+        ("b", unlabelled, blind, False),
+        ("c", pump, how, False),
+        ("d", None, blind, False),
+    ):
+        Run(tmp_path / name).search(data, "fan", trials=1, prior=prior or (), **options)
+        assert (words in " ".join(capsys.readouterr().out.split())) == said, name
+
+
 def test_without_a_prior_nothing_changes(of_pump: Any, tmp_path: Path) -> None:
     data, pump, how = of_pump
     pump.search(data, "fan", trials=4, quiet=True, **how)

@@ -1,7 +1,8 @@
 """borda: the candidates' places under several criteria, aggregated by the median.
 
 The median is robust: one criterion that fails on a machine moves it little. Criteria that cannot be used or that
-saturate do not take part.
+saturate do not take part. Where the rest contradict each other so that the medians are all alike, as two criteria do
+that rank two candidates oppositely, the first of them decides.
 """
 
 from __future__ import annotations
@@ -30,9 +31,12 @@ class Borda:
         return ""
 
     def values(self, evidence: Evidence) -> Floats:
+        places = self._places_by_criterion(evidence)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a candidate that no criterion judges stays NaN
-            return np.asarray(np.nanmedian(self._places_by_criterion(evidence), axis=0))
+            medians = np.asarray(np.nanmedian(places, axis=0))
+        # Other equal medians stay equal: stored ensembles were chosen by them, and --verify chooses again.
+        return places[0] if saturation(medians) else medians
 
     def _places_by_criterion(self, evidence: Evidence) -> list[Floats]:
         """For each criterion that can be used, the place of each candidate: 1 for the best, 0 for the worst."""

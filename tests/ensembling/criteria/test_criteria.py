@@ -13,7 +13,7 @@ import pytest
 from asd_ray.ensembling import criteria
 from asd_ray.ensembling.criteria import CRITERIA, Evidence
 from asd_ray.errors import AsdRayError
-from asd_ray.metrics.injected import crop_name
+from asd_ray.metrics.injected import crop_name, fault_levels
 from tests.ensembling.criteria.conftest import QUALITY, hide_labels, rank_correlation, simulate
 
 Make = Callable[..., Evidence]
@@ -192,6 +192,21 @@ def test_borda_leaves_out_what_saturates_and_needs_one_that_does_not(evidence_of
     both = [criteria.find(name).values(evidence).argsort().argsort() / 11 for name in names]
     np.testing.assert_allclose(borda.values(evidence), np.mean(both, axis=0))
     assert borda.reason_against(evidence_of(kinds=())).startswith("none of injected_faults, fault_levels, ")
+
+
+@pytest.mark.parametrize("best", [0, 1])
+def test_where_two_criteria_of_borda_contradict_each_other_the_faults_decide(best: int, evidence_of: Make) -> None:
+    """Of two candidates, which the third criterion cannot compare. Without this, neither could be chosen."""
+    evidence = evidence_of(quality=(1.0, 1.0))
+    strength = fault_levels(evidence.fault_clips["clip"])
+    evidence.faults[best] = evidence.normal[best].max() + 9.0 - strength  # finds all, and the strongest least
+    evidence.faults[1 - best] = strength  # finds some
+    faults, levels = (criteria.find(name) for name in ("injected_faults", "fault_levels"))
+    assert criteria.find("fault_consensus").reason_against(evidence)
+    assert (np.argmax(faults.values(evidence)), np.argmax(levels.values(evidence))) == (best, 1 - best)
+    borda = criteria.find("borda")
+    assert criteria.reason_against(borda, evidence) == ""
+    assert np.argmax(borda.values(evidence)) == best
 
 
 def test_a_candidate_of_an_earlier_version_has_no_value() -> None:
