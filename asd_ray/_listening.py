@@ -116,7 +116,7 @@ class Listener:
                 raise AsdRayError(
                     f"{data.table.place}: its clips of {machine} ({other[:8]}) are not those of the run ({own[:8]}); "
                     f"{bank.rate_hint(machine)}read it with the options of the search (--layout, --labels, --rate, "
-                    f"--skip-broken …), {CURE}"
+                    f"--channel, --skip-broken …), {CURE}"
                 )
         return bank
 

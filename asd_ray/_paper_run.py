@@ -57,6 +57,7 @@ class PaperRun:
         config = self._config(data.is_demo)
         config.check()
         check_environment(data.cache, self.runtime.address, serial=self.runtime.serial)
+        from asd_ray.clips.demo import is_demo_set
         from asd_ray.experiments import Conditions, Experiment, plan_table, reproduce
 
         plan = plan_table(
@@ -70,7 +71,7 @@ class PaperRun:
         )
 
         conditions = Conditions(config.epochs_cap, self.held_out, data.table.year)
-        experiment = Experiment(paper, table, plan, self.seeds, conditions, data.is_demo)
+        experiment = Experiment(paper, table, plan, self.seeds, conditions, is_demo_set(data.table.root))
         with SharedRay(self.runtime) as ray:
 
             def search(training: Training, seed: int) -> None:

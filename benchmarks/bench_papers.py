@@ -19,6 +19,7 @@ from typing import Any
 from asd_ray import AsdRayError, Dataset, Run
 from asd_ray.cli._paper_results import markdown_lines
 from asd_ray.clips.demo import make_demo
+from asd_ray.experiments import NothingToRun
 from asd_ray.papers import PAPERS, Paper, PaperTable, find
 from benchmarks import _timing
 
@@ -63,8 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                     serial=args.serial,
                     quiet=True,
                 )
-            except AsdRayError as error:
+            except NothingToRun as error:
                 print(f"Not run: {error}\n", flush=True)
+                continue
+            except AsdRayError as error:
+                print(f"Failed: {error}\n", flush=True)
+                failed.append(f"{place}: {error}")
                 continue
             print("\n".join(markdown_lines(result)))
             print(f"\n{time.perf_counter() - began:.0f} s\n", flush=True)

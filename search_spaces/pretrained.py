@@ -24,6 +24,7 @@ def space(trial: Any) -> dict[str, Any]:
         "layer": trial.suggest_float("layer", 0.0, 1.0),  # 0 is the first layer, 1 the last
         "pooling": trial.suggest_categorical("pooling", ["mean", "max", "gem", "statistics", "time"]),
         "bands": trial.suggest_categorical("bands", [1, 2, 4]),  # of nets of patches; others have one
+        "backends": trial.suggest_categorical("backends", [PAPER["backends"], PAPER["backends"] + ",gmm"]),
         "smote_ratio": trial.suggest_categorical("smote_ratio", [0.0, 0.1, 0.2, 0.5]),
     }
     params["supplemental_bank"] = trial.suggest_categorical("supplemental_bank", [False, True])

@@ -25,5 +25,8 @@ def test_tables_are_printed_and_what_cannot_be_run_is_said(tmp_path: Path, capsy
     assert "| Autoencoder | fan | AUC | 65.16 | " in printed
     assert "Not run: no row of table evaluation can be run" in printed
     assert "Failed: 0" in printed
+    assert "the sound is the synthetic demo set" in printed
     assert main([*words[:-2], "cho2022", "--machine", "pump"]) == 0
     assert "Not run: it has none of these machines" in capsys.readouterr().out
+    assert main([*words[:-2], "baseline2020", "--epochs-cap", "0"]) == 1
+    assert "Failed: 1\n- baseline2020, table development: " in capsys.readouterr().out

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from asd_ray._numbers import count
+
 if TYPE_CHECKING:  # numpy, pandas and rich are imported where they are used, so that --help answers at once
     from asd_ray._console import Console, PlainTable
     from asd_ray.ensembling import Comparison, Ensemble
@@ -24,8 +26,8 @@ def print_machine(comparison: Comparison, wide: bool = False) -> None:
     out, best = console(), comparison.ensembles[0]
     _print_final(out, comparison, wide)
     tried = best.candidates
-    families = f"{len(tried.families)} families"
-    out.print(f"{comparison.machine}: {tried.tried} candidates of {families}; {_measure_of(best)}")
+    families = count(len(tried.families), "family", "families")
+    out.print(f"{comparison.machine}: {count(tried.tried, 'candidate')} of {families}; {_measure_of(best)}")
     out.print(_table(comparison, wide))
     for line in _meanings(comparison, wide):
         out.print(f"  {line}", style="dim")

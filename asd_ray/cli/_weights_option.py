@@ -1,4 +1,4 @@
-"""The option --weights of every verb that loads trained detectors, or trains the rows of a paper."""
+"""The option --weights of every verb that loads or checks detectors, or trains the rows of a paper."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ def add_weights_option(to: argparse._ActionsContainer) -> None:
         help="pretrained weights that detectors need, such as beats=BEATs.pt; also looked for in the folder of "
         "$ASD_RAY_WEIGHTS",
     )
+
+
+def weights_again(args: argparse.Namespace) -> list[str]:
+    """The option as it was typed, for the command that comes next."""
+    return [word for text in args.brought for word in ("--weights", text)]
 
 
 def brought_weights_of(args: argparse.Namespace) -> AbstractContextManager[None]:

@@ -12,7 +12,7 @@ from asd_ray.cli._dataset_options import add_reading_options, dataset_of
 from asd_ray.cli._next import say_next
 from asd_ray.cli._run import run
 from asd_ray.cli._runs import only_run
-from asd_ray.cli._weights_option import add_weights_option
+from asd_ray.cli._weights_option import add_weights_option, weights_again
 
 EXAMPLES = (
     "asd-ray bundle fan --run runs/demo                    # writes fan.bundle",
@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _bundle(args: argparse.Namespace) -> int:
     from asd_ray._bundling import ensemble_of, write_bundle
+    from asd_ray.families.weights import needed_encoders, weights_options
     from asd_ray.ledger import Ledger
 
     ledger = Ledger(only_run() if args.run is None else args.run).require()
@@ -75,5 +76,6 @@ def _bundle(args: argparse.Namespace) -> int:
         f"{size / 1e6:.1f} MB → {out}"
     )
     say(f"what it was trained on, and its numbers: {Path(out) / 'MODEL_CARD.md'}")
-    say_next("score", out, "new.wav")
+    encoders = needed_encoders(member.params for member in ensemble.members)
+    say_next("score", out, "new.wav", *(weights_again(args) or weights_options(encoders)))
     return 0

@@ -12,6 +12,7 @@ from asd_ray.cli._arguments import parser
 from asd_ray.cli._next import say_next
 from asd_ray.cli._run import run
 from asd_ray.cli._types import positive
+from asd_ray.cli._weights_option import add_weights_option, weights_again
 
 EXAMPLES = [
     "asd-ray conformance twfr_gmm",
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--rate", type=positive, default=DEFAULTS["rate"], metavar="HZ", help="of the clips (default 16000)"
     )
     arguments.add_argument("--device", default=DEFAULTS["device"], help="where to compute (default cpu)")
+    add_weights_option(arguments)
     return run(arguments, _check, argv)
 
 
@@ -59,9 +61,9 @@ def _check(args: argparse.Namespace) -> int:
 def _say_next(args: argparse.Namespace, *, all_passed: bool) -> None:
     """A search with the family; or the same checks again, with the traceback of each failure."""
     if all_passed:
-        say_next("search", "MACHINE", "--families", args.family, *_options(args, "space", "rate"))
+        say_next("search", "MACHINE", "--families", args.family, *_options(args, "space", "rate"), *weights_again(args))
     elif not args.debug:
-        say_next("conformance", args.family, *_options(args, *DEFAULTS), "--debug")
+        say_next("conformance", args.family, *_options(args, *DEFAULTS), *weights_again(args), "--debug")
 
 
 def _options(args: argparse.Namespace, *names: str) -> list[object]:

@@ -12,6 +12,7 @@ from asd_ray.cli._ensemble_tables import print_machine, print_together
 from asd_ray.cli._run import run
 from asd_ray.cli._runs import only_run
 from asd_ray.cli._types import infer_limit, positive
+from asd_ray.cli._weights_option import add_weights_option
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="a run whose machines choose for the protocol cross_machine, with the other machines of --run; may be "
         "repeated",
     )
+    add_weights_option(command)
     add("--final", action="store_true", help="make the best of --recipe the final ensemble, even if another is better")
     add("--wide", action="store_true", help="print the table with all columns; without it the table fits 80 columns")
     add("--json", action="store_true", help="print the best ensemble of each machine as JSON, and nothing else")

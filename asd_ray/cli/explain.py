@@ -15,6 +15,7 @@ from asd_ray.cli._bundle_options import add_bundle_options, add_sounds, bundle_o
 from asd_ray.cli._next import say_next
 from asd_ray.cli._run import run
 from asd_ray.cli._types import local_path, positive
+from asd_ray.cli._weights_option import weights_again
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # torch is imported where it is used, so that --help answers at once
@@ -86,7 +87,7 @@ def _explain(args: argparse.Namespace) -> int:
     if failed:
         raise AsdRayError(f"{failed} of {len(files)} files could not be explained; see above")
     if not args.json:
-        say_next("watch", args.bundle, "recordings/")
+        say_next("watch", args.bundle, "recordings/", *weights_again(args))
     return 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from asd_ray._terminal import say
 from asd_ray.cli._arguments import parser
 from asd_ray.cli._run import run
+from asd_ray.cli._weights_option import add_weights_option
 
 EXAMPLES = (
     "asd-ray onnx fan.bundle                       # writes fan_onnx/",
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = command.add_argument
     add("bundle", metavar="BUNDLE", help="a folder that asd-ray bundle wrote")
     add("--out", metavar="DIR", help="folder of the files (default: fan_onnx for fan.bundle)")
+    add_weights_option(command)
     return run(command, _onnx, argv)
 
 

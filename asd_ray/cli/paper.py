@@ -57,6 +57,8 @@ def _act(args: argparse.Namespace, argv: Sequence[str]) -> int:
     if args.figure is not None:
         return draw_figure(args)
     refuse_figure_options(args)
+    if args.paper is not None and args.brought:
+        _check_weights(args.paper, args.brought)
     if args.data is None:
         refuse_run_options(args)
         return _show(args)
@@ -79,6 +81,21 @@ def _show(args: argparse.Namespace) -> int:
         return 0
     _print(paper, tables)
     return 0
+
+
+def _check_weights(key: str, texts: Sequence[str]) -> None:
+    """Raise if weights are given that no row of the paper can start from, or that are not those of their net."""
+    from asd_ray.detectors.encoders.loading import name_of  # it imports torch
+    from asd_ray.families.weights import read_weights
+    from asd_ray.papers import find
+
+    paper = find(key)
+    takes = {row.needs for table in paper.tables for row in table.rows if row.needs}
+    for net, path in read_weights(texts).items():
+        if net not in takes:
+            has = f"they can be given for {', '.join(sorted(takes))}" if takes else "leave the option out"
+            raise AsdRayError(f"--weights {net}: no row of {paper.key} starts from weights of it; {has}")
+        name_of(net, path)
 
 
 def _list() -> int:

@@ -12,6 +12,7 @@ from asd_ray.cli._compare_table import print_comparison
 from asd_ray.cli._dataset_options import add_reading_options, dataset_of
 from asd_ray.cli._run import run
 from asd_ray.cli._runs import only_run
+from asd_ray.cli._weights_option import add_weights_option
 from asd_ray.cli.submission.check import check_files
 from asd_ray.cli.submission.write import write_files
 from asd_ray.errors import AsdRayError
@@ -42,12 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     command.add_argument("--run", metavar="RUN", help="folder or s3://… of results (default: the one folder in runs/)")
     command.add_argument("--out", metavar="DIR", help="folder of the files (default: RUN/report)")
-    listening = command.add_argument_group("sounds and maps of the clips that are most often wrong").add_argument
+    clips = command.add_argument_group("sounds and maps of the clips that are most often wrong")
+    listening = clips.add_argument
     listening("--data", metavar="DIR", help="the dataset of the search; the page then has a player and a map per clip")
     listening("--no-audio", action="store_true", help="leave the players out, and keep the maps")
     listening(
         "--device", default="cpu", metavar="DEVICE", help="where maps are computed: cpu (default), cuda or cuda:1"
     )
+    add_weights_option(clips)
     add_reading_options(command)
     add = command.add_argument_group("other forms", "each does only this, and writes no report").add_argument
     add("--submission", metavar="DIR", help="write the final ensembles' official files of the dataset's DCASE year")

@@ -14,6 +14,7 @@ from asd_ray.cli._arguments import parser
 from asd_ray.cli._bundle_options import add_bundle_options, add_sounds, bundle_of, sounds_of
 from asd_ray.cli._next import say_next
 from asd_ray.cli._run import run
+from asd_ray.cli._weights_option import weights_again
 from asd_ray.errors import AsdRayError
 
 if TYPE_CHECKING:  # torch is imported where it is used, so that --help answers at once
@@ -57,7 +58,7 @@ def _score(args: argparse.Namespace) -> int:
     with progress_bar("scoring", quiet=len(files) < 2) as done:
         anomalies, failed = _print(score_files(bundle, counted(files, done)), args)
     if anomalies and not (args.csv or args.json):
-        say_next("explain", args.bundle, anomalies[0])
+        say_next("explain", args.bundle, anomalies[0], *weights_again(args))
     if failed:
         raise AsdRayError(f"{failed} of {len(files)} files could not be scored; see above")
     return ANOMALY_FOUND if anomalies and args.exit_status else 0

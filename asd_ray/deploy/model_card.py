@@ -10,6 +10,7 @@ from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.result import Ensemble
 from asd_ray.ensembling.threshold import Threshold
 from asd_ray.ensembling.trust import false_alarms, trust_level
+from asd_ray.families.weights import WEIGHTS_VARIABLE, needed_encoders, weights_options
 from asd_ray.metrics import FalseAlarmRate
 
 SPLITS = {"held_out": "held-out", "train": "training", "test": "test"}  # which normal clips units are learned from
@@ -71,7 +72,9 @@ def _of_before(facts: Mapping[str, Any]) -> str:
 def _use(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
     yield "## Use"
     yield ""
-    yield from ("```sh", "asd-ray score THIS_FOLDER new.wav", "```", "")
+    encoders = needed_encoders(detector["params"] for detector in facts["detectors"])
+    command = " ".join(["asd-ray score THIS_FOLDER new.wav", *weights_options(encoders)])
+    yield from ("```sh", command, "```", "")
     yield from (
         "```python",
         "from asd_ray import Bundle",
@@ -83,6 +86,12 @@ def _use(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
         "Nothing in this folder is code. Scoring needs neither Ray nor Optuna; `requirements.txt` lists the packages. "
         f"Sound of any rate is resampled to {facts['rate']} Hz; {_channel(facts['channel'])} used."
     )
+    if encoders:
+        yield ""
+        yield (
+            f"It needs the files of these encoders, named by a hash of their content: {_text(', '.join(encoders))}; "
+            f"bring them with `--weights`, or in the folder of `${WEIGHTS_VARIABLE}`, which Python reads, too."
+        )
     if cost := ensemble.running_cost:
         limit = ensemble.config.infer_limit
         chosen = "" if limit is None else f"; they were chosen to take at most {in_ms(limit)}"

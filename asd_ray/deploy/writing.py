@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from asd_ray.detectors.state_file import from_bytes
 from asd_ray.ensembling.combine import TRANSDUCTIVE
 from asd_ray.ensembling.result import Ensemble, StoredStatistics
 from asd_ray.errors import AsdRayError
+from asd_ray.families.weights import ENCODERS, needed_encoders
 
 PACKAGES = ("asd_ray", "torch", "torchaudio", "numpy", "scikit-learn", "soxr")
 NEEDS = (  # package and least version, of scoring; pyproject.toml has the same, and more
@@ -112,21 +113,23 @@ def _write(
     calibration: Calibration,
     states: Mapping[str, bytes],
 ) -> Path:
+    encoders = needed_encoders(detector["params"] for detector in facts["detectors"])
     files = {
         bundle_file.FACTS: bundle_file.as_json(facts),
         bundle_file.ENSEMBLE: bundle_file.ensemble_json(ensemble),
         bundle_file.CARD: model_card(facts, ensemble, calibration).encode(),
-        bundle_file.NEEDS: requirements().encode(),
+        bundle_file.NEEDS: requirements(encoders).encode(),
         **{f"{bundle_file.STATES}/{trial}.safetensors": content for trial, content in states.items()},
     }
     return bundle_file.write(out, files)
 
 
-def requirements() -> str:
-    """The packages that scoring takes, as pip reads them."""
+def requirements(encoders: Iterable[str]) -> str:
+    """The packages that scoring with these encoders of the user takes, as pip reads them."""
     version = importlib.metadata.version("asd_ray")
     lines = [
         f"# What scoring with asd_ray {version} takes, without Ray and Optuna. Then install asd_ray itself:",
         "# pip install --no-deps PATH/TO/asd_ray",
     ]
-    return "\n".join([*lines, *NEEDS]) + "\n"
+    of_encoders = {ENCODERS[name.partition(":")[0]] for name in encoders} - {""}
+    return "\n".join([*lines, *NEEDS, *sorted(of_encoders)]) + "\n"

@@ -189,6 +189,8 @@ def across_machines(
         again, reason = None, ""
         if comparison.machine in wanted:
             again, reason = _measure(ledger, own[comparison.machine], learned)
+            if others and again is None and not reason:
+                reason = "no other machine of this run or of --others has ensembles that labels chose, of this measure"
         of_runs = notes if not measured_ones else []  # they are no machine's own, so the first of them has them
         reasons = (*comparison.notes, *of_runs, *([f"no cross_machine: {reason}"] if reason else []))
         measured_ones.append(replace(comparison, final=again or comparison.final, notes=reasons))

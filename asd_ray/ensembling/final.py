@@ -44,7 +44,7 @@ class Comparison:
     path: str  # path of final.json
     ensembles: tuple[Ensemble, ...]  # the ensembles that this call chose, the best first
     earlier: int  # number of stored ensembles in the comparison
-    notes: tuple[str, ...]  # reasons why stored ones were not compared or not replaced
+    notes: tuple[str, ...]  # such as why stored ones were not compared or not replaced
     skipped: tuple[Skipped, ...] = ()
     standardised_by_test: bool = False  # True if the run has no scores of normal clips
     # name -> value on injected faults, of a machine without anomalies or of a normal-only search

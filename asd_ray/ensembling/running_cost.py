@@ -30,8 +30,8 @@ def with_running_cost(ledger: Ledger, comparison: Comparison, timer_of: Callable
     timer = timer_of(comparison.machine)
     try:
         seconds = timer.whole(list(dict.fromkeys(member.trial for member in final.members)))
-    except AsdRayError:  # such as a class of the user that cannot be imported here; the ensemble is chosen all the same
-        return comparison
+    except AsdRayError as error:  # such as a missing encoder of the user; the ensemble is chosen all the same
+        return replace(comparison, notes=(*comparison.notes, f"its cost was not measured: {error}"))
     final = stamped(replace(final, cost=RunningCost(seconds, timer.computer)))
     write(ledger, final, final=True)
     return replace(comparison, final=final)

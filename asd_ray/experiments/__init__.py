@@ -4,13 +4,14 @@
 """
 
 from asd_ray.experiments.measuring import Conditions
-from asd_ray.experiments.plan import PlannedRow, TablePlan, Training, plan_table
+from asd_ray.experiments.plan import NothingToRun, PlannedRow, TablePlan, Training, plan_table
 from asd_ray.experiments.reproduce import Experiment, reproduce
 from asd_ray.experiments.result import Number, PaperResult
 
 __all__ = [
     "Conditions",
     "Experiment",
+    "NothingToRun",
     "Number",
     "PaperResult",
     "PlannedRow",

@@ -18,6 +18,10 @@ from asd_ray.tuning.family_choice import spaces_by_family
 from asd_ray.tuning.suiting import StudyClips, reason_against
 
 
+class NothingToRun(AsdRayError):
+    """No row of a table can be run on the dataset. Nothing is wrong with either."""
+
+
 @dataclass(frozen=True)
 class Training:
     """One setting of a family and the machines that are trained with it: one search per seed."""
@@ -130,7 +134,7 @@ def plan_table(
             planned.append(found)
     if not planned:
         lines = "\n".join(f"  {line}" for line in left_out)
-        raise AsdRayError(f"no row of table {table.number} can be run on {clips.place}:\n{lines}")
+        raise NothingToRun(f"no row of table {table.number} can be run on {clips.place}:\n{lines}")
     return TablePlan(asked_for, tuple(planned), tuple(left_out))
 
 
@@ -151,7 +155,7 @@ def _machines(table: PaperTable, clips: ClipTable, machines: Sequence[str]) -> t
     if missing:
         lines.insert(0, f"{', '.join(missing)}: not in this dataset")
     if not present:
-        raise AsdRayError(
+        raise NothingToRun(
             f"{clips.place}: no machine of table {table.number} can be run ({'; '.join(lines)}); the dataset has "
             f"{', '.join(clips.machines)}"
         )

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from asd_ray.errors import AsdRayError
 
@@ -21,6 +22,15 @@ SUFFIXES = (".safetensors", ".pt", ".pth")  # of two files with one name, the ea
 GRAPHS = {"onnx": ".onnx", "exported": ".pt2"}  # nets that are files of one kind alone
 FOLDERS = ("ast", "clap", "hubert", "wav2vec2", "wavlm", "whisper")  # nets that are folders
 CONFIG = "config.json"  # in the folder of an encoder
+SHOWN = 5  # names of a folder in a message
+ENCODERS = {  # net -> the package that it needs, "" for none; pyproject.toml has the same as extras
+    **dict.fromkeys(FOLDERS, "transformers>=5.0"),
+    "beats": "openbeats>=0.1.1",
+    "dasheng": "dasheng>=0.0.9",
+    "passt": "hear21passt>=0.0.26",
+    "onnx": "onnxruntime>=1.20",
+    "exported": "",
+}
 PARAMETER = "pretrained"  # of a trial that starts from such weights: the net and a hash of them, "mobilenet_v3:1a2b…"
 
 
@@ -65,6 +75,21 @@ def weights_files(given: Mapping[str, str | Path] | None = None) -> dict[str, st
     return files
 
 
+def misnamed(nets: Sequence[str]) -> str:
+    """A sentence on what lies in the folder of $ASD_RAY_WEIGHTS where none of the `nets` does; "" if that is empty."""
+    folder = os.environ.get(WEIGHTS_VARIABLE)
+    if not folder or any(net in nets for net in weights_files()):
+        return ""
+    found = sorted(path.name for path in Path(os.path.expanduser(folder)).iterdir())
+    if not found:
+        return ""
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return (
+        f"; that folder has {', '.join(found[:SHOWN])}{more}, but a file or folder there must be named after its net, "
+        "in small letters, such as beats.pt or ast/"
+    )
+
+
 @contextmanager
 def brought(given: Mapping[str, str | Path]) -> Iterator[None]:
     """Within it, every detector of this process and of those that it starts finds these files.
@@ -100,6 +125,21 @@ def places_of(net: str, files: Mapping[str, str]) -> Iterator[str]:
     own = weights_files().get(net)
     if own and own != named:
         yield own
+
+
+def needed_encoders(settings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The encoders that trained detectors with these parameters need, by net and content: ``ast:1a2b3c4d5e6f``.
+
+    The state of a detector holds no encoder. Other nets that started from weights of the user are in it.
+    """
+    names = {str(params.get(PARAMETER, "")) for params in settings}
+    return sorted(name for name in names if name.partition(":")[0] in ENCODERS)
+
+
+def weights_options(encoders: Iterable[str]) -> list[str]:
+    """The words of a command that bring these encoders: ``--weights ast=FILE`` for ``ast:1a2b3c4d5e6f``."""
+    nets = sorted({name.partition(":")[0] for name in encoders})
+    return [word for net in nets for word in ("--weights", f"{net}=FILE")]
 
 
 def read_weights(texts: Sequence[str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from asd_ray.storage.atomic import written_aside
 
+FOLDER = "encoders"  # of the cache
 Sizes = tuple[int, int, int]  # layers, bands and width
 VERSION = 1  # raised when an adapter gives another number of layers or bands
 LARGEST = 1 << 10  # bytes of a note

@@ -98,7 +98,7 @@ class StatesOfRun:
             raise AsdRayError(
                 f"{bank.table.place}: its clips of {record.machine} ({here[:8]}) are not those that {record.name} was "
                 f"trained on ({known[:8]}); {bank.rate_hint(record.machine)}name the dataset of the search, with its "
-                "options (--layout, --labels, --rate, --skip-broken …)"
+                "options (--layout, --labels, --rate, --channel, --skip-broken …)"
             )
         context = Context(self.device, about["seed"], DirectFeatures(), about["rate"])
         return make_detector(about, state, context, self._own, where)
@@ -110,10 +110,13 @@ class StatesOfRun:
         where = ["--jointly"] if rows[0].jointly else [machine]
         words = ["asd-ray", "search", *where, "--families", member.family, "--trials", 1]
         words += [word for param in params for word in ("--set", param)]
-        command = typed(*words, "--keep-states", "all", "--data", data, "--run", "runs/figures")
+        # a stored trial is not trained again, so its state takes another run
         trials = any(record.family == member.family for record in self.ledger.records(machine))
+        run = "runs/figures" if trials else root
+        command = typed(*words, "--keep-states", "all", "--data", data, "--run", run)
         what = "kept no state of its trials" if trials else "has no trial"
-        return AsdRayError(f"{root}: for {machine} the run {what} of {member.family}; train one: {command}")
+        then = f"; then draw with --run {run}" if trials else ""
+        return AsdRayError(f"{root}: for {machine} the run {what} of {member.family}; train one: {command}{then}")
 
     def _of_family(self, name: str, machine: str) -> list[TrialRecord]:
         with_state = self._with_state(name)

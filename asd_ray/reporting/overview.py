@@ -17,6 +17,7 @@ from asd_ray.ensembling.threshold import TEST
 from asd_ray.ensembling.trust import few_clips
 from asd_ray.ensembling.trust.level import LOW
 from asd_ray.ensembling.unmeasured import NO_ID
+from asd_ray.families.weights import needed_encoders, weights_options
 from asd_ray.reporting.clip_scores import alarms
 from asd_ray.reporting.text import IMPORT, SHORT, detector
 
@@ -136,6 +137,11 @@ def can_be_bundled(final: Ensemble) -> bool:
     return not final.transductive and all(member.family != IMPORT for member in final.members)
 
 
+def weights_to_bring(final: Ensemble) -> list[str]:
+    """The options with which a command loads its detectors: ``--weights ast=FILE`` for each encoder of the user."""
+    return weights_options(needed_encoders(member.params for member in final.members))
+
+
 def choose_again(run: str, final: Ensemble, *options: str) -> str:
     """The command that chooses with the same settings, and with `options`, and makes this recipe's ensemble final."""
     config, usual = final.config, EnsembleConfig()
@@ -194,18 +200,19 @@ def _use(run: str, machines: Mapping[str, Mapping[str, Any]]) -> Iterator[Step]:
         return
     first = (trusted or able)[0]
     bundle = typed("asd-ray", "bundle", first, "--run", run)
+    weights = weights_to_bring(machines[first]["final"])
     if machines[first]["states_kept"]:
         yield Step(f"Put the ensemble of {first} into one folder.", bundle)
     else:
         yield Step(
             f"Put the ensemble of {first} into one folder. The search did not keep what all of its members have "
             "learned, so they are trained again on the clips of the search.",
-            f"{bundle} --data FOLDER",
+            " ".join([bundle, "--data FOLDER", *weights]),
         )
-    yield Step("Score new recordings with it.", typed("asd-ray", "score", f"{first}.bundle", "new.wav"))
+    yield Step("Score new recordings with it.", typed("asd-ray", "score", f"{first}.bundle", "new.wav", *weights))
     yield Step(
         "Watch a folder of recordings for alarms.",
-        typed("asd-ray", "watch", f"{first}.bundle", "recordings/", "--false-alarms", "0.1%"),
+        typed("asd-ray", "watch", f"{first}.bundle", "recordings/", "--false-alarms", "0.1%", *weights),
     )
 
 

@@ -13,6 +13,7 @@ from asd_ray.families import FAMILIES, Family, Resources, Space, family
 from asd_ray.families.drawing import first_draw, paper_draw
 from asd_ray.families.fixed import fixed_by_family
 from asd_ray.families.weights import weights_files
+from asd_ray.storage.caches import cache_root
 from asd_ray.tuning.config import SearchConfig
 
 
@@ -104,10 +105,21 @@ def _weights_by_family(families: Sequence[Family], files: Mapping[str, str]) -> 
     for each in families:
         for parameter, nets in each.weights.items():
             if brought := [net for net in nets if net in files]:
-                from asd_ray.detectors.encoders.loading import name_of  # it imports torch
+                from asd_ray.detectors.encoders.loading import NETS, name_of  # it imports torch
 
-                names[each.name][parameter] = {net: name_of(net, files[net]) for net in brought}
+                own = {net: name_of(net, files[net]) for net in brought}
+                for net in NETS.keys() & own:
+                    _check_encoder(own[net], files[net])
+                names[each.name][parameter] = own
     return names
+
+
+def _check_encoder(name: str, path: str) -> None:
+    """Raise if it cannot be loaded here: each of its trials would fail."""
+    from asd_ray.detectors.encoders.embedded import check_encoder
+    from asd_ray.features.encoder_sizes import FOLDER
+
+    check_encoder(name, path, str(cache_root() / FOLDER))
 
 
 def notes_of_weights(config: SearchConfig, families: Sequence[Family]) -> Iterator[str]:

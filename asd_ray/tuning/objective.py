@@ -15,6 +15,7 @@ from asd_ray.ledger.record import LABELS, NORMAL_ONLY, ORACLE
 from asd_ray.ledger.units import objective_of
 from asd_ray.tuning.config import SearchConfig
 
+SHARES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)  # held out: the default, and larger ones to try
 LEAST_HELD_OUT = 4  # clips of a machine, for a search by normal sound alone
 
 # Test clips of each label. With 3 of each, the candidate that the labels choose is worse than the one that a criterion
@@ -68,15 +69,27 @@ def note_of_few_labels(machines: Sequence[str], config: SearchConfig, frame: pd.
 def too_few_held_out(machines: Sequence[str], config: SearchConfig, frame: pd.DataFrame) -> str:
     """Why trials of these machines cannot be compared by injected faults; "" if they can."""
     for machine in machines:
-        train = frame[(frame["machine"] == machine) & (frame["split"] == TRAIN)]
-        train = train[train["label"] == NORMAL]
-        count = int(held_out(train.reset_index(drop=True), config.held_out).sum())
+        train = _normal_training(frame, machine)
+        count = int(held_out(train, config.held_out).sum())
         if count < LEAST_HELD_OUT:
+            share = enough_held_out(frame, machine)
+            cure = f"give --held-out {share:g}, or more clips" if share else "more normal clips are needed"
             return (
                 f"{count} of {len(train)} normal clips of {machine} are held out, and trials that are compared by "
-                f"injected faults need {LEAST_HELD_OUT}; give a larger --held-out (0.5 at most), or more clips"
+                f"injected faults need {LEAST_HELD_OUT}; {cure}"
             )
     return ""
+
+
+def enough_held_out(frame: pd.DataFrame, machine: str) -> float | None:
+    """The smallest of some shares that holds out enough clips for injected faults; None if no share does."""
+    train = _normal_training(frame, machine)
+    return next((share for share in SHARES if held_out(train, share).sum() >= LEAST_HELD_OUT), None)
+
+
+def _normal_training(frame: pd.DataFrame, machine: str) -> pd.DataFrame:
+    train = frame[(frame["machine"] == machine) & (frame["split"] == TRAIN)]  # no label of a test clip is read
+    return train[train["label"] == NORMAL].reset_index(drop=True)
 
 
 def _too_few_labels(machine: str, config: SearchConfig, frame: pd.DataFrame) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from asd_ray.clips.layouts import layouts
 from asd_ray.data import main
+from asd_ray.search import main as search_main
 
 Make = Callable[..., Path]
 
@@ -104,6 +106,27 @@ def test_bank_leaves_broken_clips_out_and_so_does_the_next_command(
     assert "13 clips of 1 machine" in out
     assert f"{broken.name}: left out: " in out
     assert out.endswith(f"next: asd-ray search fan --data {root} --skip-broken\n")
+
+
+@pytest.mark.parametrize(
+    ("clips", "last"),
+    [
+        (60, "next: asd-ray search press --data {}"),
+        (20, "next: asd-ray search press --data {} --held-out 0.2"),
+        (6, "press: a search by normal sound alone needs more clips, since it holds some out of training"),
+    ],
+)
+def test_the_next_command_holds_out_enough_of_few_normal_clips(
+    clips: int, last: str, tmp_path: Path, record: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(clips):
+        record(tmp_path / "data" / "press" / "normal" / f"{number:02d}.wav", seconds=2.0, seed=number)
+    assert main(["check", str(tmp_path / "data")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == last.format(tmp_path / "data")
+    if last.startswith("next: "):
+        words = shlex.split(last.format(tmp_path / "data"))[3:]
+        run = ["--run", str(tmp_path / "run"), "--families", "twfr_gmm", "--trials", "1", "--serial"]
+        assert search_main([*words, *run]) == 0
 
 
 def test_the_demo_set_goes_through_the_same_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

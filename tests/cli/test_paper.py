@@ -88,6 +88,9 @@ def test_markdown_has_the_words_first_and_every_number(capsys: pytest.CaptureFix
         (("lui2022",), "unknown paper 'lui2022'; did you mean 'liu2022'?"),
         (("liu2022", "--list"), "the list of papers takes no other argument"),
         (("--table", "2"), "the list of papers takes no other argument"),
+        (("liu2022", "--weights", f"beats={__file__}"), "--weights beats: no row of liu2022 starts from weights of it"),
+        (("cho2022", "--weights", f"mobilenet_v9={__file__}"), "they can be given for mobilenet_v3"),
+        (("cho2022", "--weights", f"mobilenet_v3={__file__}"), "test_paper.py: it cannot be read as tensors alone"),
     ],
 )
 def test_what_cannot_be_shown_is_one_message(

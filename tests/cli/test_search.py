@@ -196,7 +196,7 @@ def test_a_search_that_ends_early_for_want_of_time_says_so(
 def test_jointly_over_one_machine_is_noted(said: Callable[..., str]) -> None:
     told = said("fan", "--trials", "1", "--jointly")
     assert "note: --jointly changes nothing: fan is the only machine" in told
-    assert "1 trials run now, 1 in all" in told
+    assert "1 trial run now, 1 in all" in told
 
 
 def test_stored_trials_that_do_not_count_are_told(said: Callable[..., str]) -> None:

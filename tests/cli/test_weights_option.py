@@ -1,4 +1,4 @@
-"""The option --weights of the verbs that load detectors or train the rows of a paper."""
+"""The option --weights of the verbs that load or check detectors, or train the rows of a paper."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from asd_ray.families.weights import BROUGHT_VARIABLE
 
 WORDS = {
     "bundle": ["fan"],
+    "conformance": ["pretrained"],
+    "ensemble": [],
     "explain": ["fan.bundle", "new.wav"],
+    "onnx": ["fan.bundle"],
     "paper": ["--list"],
+    "report": [],
     "score": ["fan.bundle", "new.wav"],
     "serve": ["fan.bundle"],
     "watch": ["fan.bundle", "folder"],

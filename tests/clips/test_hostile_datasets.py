@@ -232,7 +232,7 @@ def test_a_machine_without_labels_is_refused_where_labels_are_asked_for(
     assert searchable(scan(root)) == ["press", "pump"]
     search = ("search", "pump", "--data", root, "--run", run, "--serial", "--families", "idnn")
     verbs.refused(*search, "--objective", "labels", words=("pump", why, "injected faults"))
-    verbs.refused(*search, words=("normal clips of pump are held out", "--held-out", "more clips"))
+    verbs.refused(*search, words=("normal clips of pump are held out", "more normal clips are needed"))
     assert not list(run.glob("ledger/**/*.parquet"))
 
 

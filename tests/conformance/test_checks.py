@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from asd_ray.cli.conformance import main
+from asd_ray.conformance import check_family
 from asd_ray.conformance import checks as suite
 from asd_ray.conformance.checks import CHECKS, Check
 from asd_ray.conformance.workspace import Workspace
 from asd_ray.detectors import FAMILIES, Family, family
 from asd_ray.errors import AsdRayError
+from asd_ray.families.weights import brought
 
 from .broken_detectors import (
     CountsEpochsFromZero,
@@ -172,6 +174,18 @@ def test_the_command_fails_with_the_message_of_what_failed(capsys: pytest.Captur
         "RESOURCES must be a Resources(cpu=…, gpu=…) but is {'cpu': 1}"
     )
     assert lines[-2] == f"{len(CHECKS) - 1} of {len(CHECKS)} checks passed"
+
+
+def test_a_family_that_needs_weights_is_checked_with_an_encoder_that_is_brought(
+    encoder_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PAPER names beats."""
+    assert main(["pretrained"]) == 2
+    message = "pretrained needs pretrained weights, and none are brought; give them with --weights NET=FILE, or in the "
+    assert message in " ".join(capsys.readouterr().err.split())
+    with brought({"ast": encoder_weights / "ast"}):
+        results = list(check_family("pretrained", checks=[suite.check_suits, suite.check_scores, suite.check_state]))
+    assert [result.problem for result in results] == [""] * 3
 
 
 def test_the_command_does_not_know_every_name(capsys: pytest.CaptureFixture[str]) -> None:

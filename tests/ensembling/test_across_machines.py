@@ -208,6 +208,7 @@ def test_a_machine_of_the_same_name_of_another_run_has_no_say(ledger: Ledger, tm
     choose(ledger, "fan", ["top_k"], CONFIG)
     [comparison] = across_machines(alone, [comparison], [ledger])
     assert "cross_machine" not in comparison.final.metrics
+    assert comparison.notes[-1].startswith("no cross_machine: no other machine of this run or of --others has")
     choose(ledger, "pump", ["top_k"], CONFIG)
     [comparison] = across_machines(alone, [comparison], [ledger])
     assert "cross_machine" in comparison.final.metrics

@@ -106,8 +106,10 @@ def test_what_cannot_be_measured_has_no_cost(
 ) -> None:
     timer = GivenTime()
     change(ledger, timer)
-    final = chosen(ledger, timer).final
+    comparison = chosen(ledger, timer)
+    final = comparison.final
     assert {member.family for member in final.members} == set(SMALL)
+    assert list(comparison.notes) == ["its cost was not measured: its class cannot be imported"] * tries
     assert final.cost is None
     assert len(timer.wholes) == tries
     assert "cost" not in json.loads(path_of(ledger, "final").read_text())

@@ -56,7 +56,7 @@ def test_the_row_of_a_family_at_its_paper_s_setting(data: Dataset, run: Run) -> 
     assert 0 < frame.loc[("IDNN", "fan", "AUC"), "ours"] < 100
     assert result.left_out == (MISSING,)
     assert "idnn trained for at most 1 epoch in place of 100" in result.differs["IDNN"]
-    assert any("the table is of dcase2020; this dataset is read as dcase2022" in note for note in result.notes)
+    assert any("the sound is the synthetic demo set, not dcase2020" in note for note in result.notes)
 
     again = run.paper("liu2022", "2", data, **asked_for)
     assert again.numbers == result.numbers

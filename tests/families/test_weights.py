@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,19 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution
 
+from asd_ray.detectors.encoders.loading import NETS
 from asd_ray.errors import AsdRayError
 from asd_ray.families import Space
 from asd_ray.families.drawing import first_draw, redraw
-from asd_ray.families.weights import BROUGHT_VARIABLE, brought, read_weights, weights_files
+from asd_ray.families.weights import (
+    BROUGHT_VARIABLE,
+    ENCODERS,
+    brought,
+    needed_encoders,
+    read_weights,
+    weights_files,
+    weights_options,
+)
 
 
 def test_files_are_named_after_their_net_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,3 +140,17 @@ def test_of_a_family_that_needs_weights_only_what_is_brought_is_drawn() -> None:
     assert first_draw(replace(needing, weights={"net": {}})).params == {"net": "a", "lr": 0.1}
     with pytest.raises(AsdRayError, match="the values that can be tried are .d.; bring weights of the former"):
         first_draw(replace(needing, fixed={}, paper={"net": "a", "lr": 0.1}, weights={"net": {"d": "d:4"}}))
+
+
+def test_trained_detectors_need_their_encoders_and_no_other_net() -> None:
+    names = ["onnx:2", "ast:1", "ast:0", "ast:1", "mobilenet_v3:1", ""]
+    needed = needed_encoders([*({"pretrained": name} for name in names), {}, {"pretrained": 5}])
+    assert needed == ["ast:0", "ast:1", "onnx:2"]
+    assert weights_options(needed) == ["--weights", "ast=FILE", "--weights", "onnx=FILE"]
+
+
+def test_the_package_of_an_encoder_is_that_of_its_extra() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    expected = {net: "".join(extras[adapter.extra]) if adapter.extra else "" for net, adapter in NETS.items()}
+    assert dict(ENCODERS) == expected

@@ -159,6 +159,7 @@ def test_without_a_state_the_command_that_trains_one_is_named(small: SmallRun, t
     with pytest.raises(AsdRayError, match="for fan the run has no trial of aegan_ad; .* --keep-states all") as error:
         paper_figure("jiang2023", "3", without, small.data)
     assert "asd-ray search fan --families aegan_ad --trials 1 --set first_norm=False" in str(error.value)
+    assert str(error.value).endswith(f"--run {tmp_path / 'run'}"), "the run that the figure is drawn from"
     with pytest.raises(AsdRayError, match="the search kept no state of fan-twfr_gmm-0000; .*--keep-states all"):
         paper_figure("jiang2023", "3", without, small.data, trial="fan-twfr_gmm-0000")
     with pytest.raises(AsdRayError, match="no run here"):

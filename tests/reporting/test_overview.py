@@ -83,6 +83,19 @@ def test_what_comes_next_is_commands(facts: Any) -> None:
     assert commands(kept)[1] == "asd-ray bundle fan --run 'runs/my --data run'"
 
 
+def test_commands_that_load_detectors_bring_their_encoders(facts: Any) -> None:
+    own = facts["machines"]["fan"]
+    names = ["ast:1a2b3c4d5e6f", "beats:000000000000", "mobilenet_v3:1a2b3c4d5e6f", ""]
+    members = tuple(
+        replace(own["final"].members[0], name=f"fan-{n}", params={"pretrained": name}) for n, name in enumerate(names)
+    )
+    fan = {**own, "final": replace(own["final"], members=members, cost=None)}
+    brought = "--weights ast=FILE --weights beats=FILE"
+    assert [f"{brought} " in f"{command} " for command in commands({"fan": fan})] == [False, True, True, True]
+    rendered = page({**facts, "machines": {"fan": {**fan, "states_kept": True}}})
+    assert f"asd-ray ensemble fan --run {facts['run']} {brought}</code> chooses again" in rendered
+
+
 def commands(machines: Any) -> list[str]:
     return [step.command for step in next_steps("runs/my --data run", machines) if step.command]
 

@@ -129,7 +129,7 @@ def test_a_run_with_the_plain_paper_runs_the_machines_own_setting_once(search: A
     search(1.0, "fan", "pump")
     before = Ledger("r").records("fan")
     told = search(1.0, "fan", "pump", paper_of=of_fan(two_machines, 0.25))
-    assert "1 trials run now, 7 in all" in told
+    assert "1 trial run now, 7 in all" in told
     assert "setting has changed: 0 stored trials are marked with it now, and 1 no longer" in told
     after = Ledger("r").records("fan")
     assert [record.params["x"] for record in after] == [*(record.params["x"] for record in before), 0.25]

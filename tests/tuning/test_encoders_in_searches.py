@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from asd_ray import AsdRayError, Bundle, Dataset, Run
 from asd_ray.clips.demo import make_demo
@@ -16,19 +17,19 @@ from asd_ray.families import FAMILIES, family
 from asd_ray.families.drawing import first_draw
 from asd_ray.search import main
 from asd_ray.tuning.family_choice import choose_families, spaces_by_family
+from tests.tiny_encoders import save_tiny
 
 HOW: dict[str, Any] = {"serial": True, "quiet": True}
 
 
 def test_only_brought_encoders_are_drawn_and_named_by_content(encoder_weights: Path, tmp_path: Path) -> None:
-    ast = str(encoder_weights / "ast")
-    other = tmp_path / "onnx.onnx"
-    other.write_bytes(b"not read before a trial")
-    names = {"ast": encoder_name("ast", ast), "onnx": encoder_name("onnx", str(other))}
-    space = spaces_by_family((), [family("pretrained")], {}, {"ast": ast, "onnx": str(other)})["pretrained"]
+    ast, other = str(encoder_weights / "ast"), str(tmp_path / "hubert")
+    save_tiny("hubert", Path(other))
+    names = {"ast": encoder_name("ast", ast), "hubert": encoder_name("hubert", other)}
+    space = spaces_by_family((), [family("pretrained")], {}, {"ast": ast, "hubert": other})["pretrained"]
     first = first_draw(space)
     assert first.params == {**space.paper, "encoder": "ast", "pretrained": names["ast"]}
-    assert first.distributions["encoder"].choices == ("ast", "onnx")  # type: ignore[attr-defined]
+    assert first.distributions["encoder"].choices == ("ast", "hubert")  # type: ignore[attr-defined]
     none = spaces_by_family((), [family("pretrained")], {}, {})["pretrained"]
     assert first_draw(none).params == none.paper
     assert len(first_draw(none).distributions["encoder"].choices) == 11  # type: ignore[attr-defined]
@@ -62,13 +63,41 @@ def test_a_search_runs_and_its_bundle_needs_the_file(
         Bundle.load(bundle.folder)
 
 
-def test_without_weights_nothing_is_left_to_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_weights_nothing_is_left_to_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_demo(tmp_path / "demo", size="tiny", machines=["fan"])
     words = ["fan", "--data", str(tmp_path / "demo"), "--run", str(tmp_path / "run"), "--families", "pretrained"]
     assert main([*words, "--serial"]) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert "nothing is left to search" in error
     assert "pretrained of fan: it needs pretrained weights, and none of an encoder are brought" in error
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "BEATs_iter3.pt").touch()
+    monkeypatch.setenv("ASD_RAY_WEIGHTS", str(tmp_path / "weights"))
+    assert main([*words, "--serial"]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "that folder has BEATs_iter3.pt, but a file or folder there must be named after its net" in error
+
+
+@pytest.mark.parametrize("name", ["pretrained", "finetuned"])
+@pytest.mark.parametrize(
+    ("net", "content", "words"),
+    [
+        ("beats", Path, 'code in such a file is never run; give a published checkpoint of BEATs or OpenBEATs, {"cfg"'),
+        ("beats", torch.zeros(2), "it holds a Tensor; give a published checkpoint of BEATs"),
+        ("dasheng", {"model": {}}, "it has no tensors; give a published checkpoint of Dasheng"),
+    ],
+)
+def test_an_encoder_that_cannot_be_loaded_is_refused_before_anything_starts(
+    name: str, net: str, content: object, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_demo(tmp_path / "demo", size="tiny", machines=["fan"])
+    torch.save(content, tmp_path / "net.pt")
+    where = ["--data", str(tmp_path / "demo"), "--run", str(tmp_path / "run")]
+    assert main(["fan", *where, "--families", name, "--weights", f"{net}={tmp_path / 'net.pt'}", "--serial"]) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("has_gpu", "names"), [(False, {"pretrained"}), (True, {"pretrained", "finetuned"})])

@@ -192,7 +192,7 @@ def test_a_pruned_first_setting_that_fails_when_it_runs_again_is_stored_as_faile
     fixed = (*options, "--trials", 1, "--set", f"x={draw.params['x']!r}")
     answer = verbs.refused(*fixed, status=1, words=("every trial of fan-uv failed (1 ran)",))
     assert f"note: fan-uv: {draw.name} was pruned as a draw and is the first setting now" in answer.out
-    assert "1 trials run now" in answer.out
+    assert "1 trial run now" in answer.out
     assert stored()["fan"] == [(0, "complete", True), (1, "failed", False)]
     again = verbs.refused(*fixed, status=1, words=("every trial of fan-uv failed (1 stored before)",))
     assert "0 trials run now" in again.out

@@ -215,7 +215,9 @@ def test_clips_are_held_out_of_those_that_can_be_read(root: Path, tmp_path: Path
         (root / f"fan/train/section_00_source_train_normal_{i:04d}_vel_{i}.wav").write_bytes(b"no sound")
     data = Dataset(root, cache=tmp_path / "cache", skip_broken=True)
     options: Any = {"families": [Peak], "trials": 1, "objective": "normal-only", "serial": True, "quiet": True}
-    with pytest.raises(AsdRayError, match="3 of 13 normal clips of fan are held out"):
+    with pytest.raises(
+        AsdRayError, match="3 of 13 normal clips of fan are held out, .*; give held_out 0.3, or more clips"
+    ):
         Run(tmp_path / "run").search(data, held_out=0.25, **options)
 
 

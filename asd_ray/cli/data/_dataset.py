@@ -81,7 +81,8 @@ def print_problems(problems: Sequence[Problem]) -> None:
 
 def print_search(table: ClipTable, args: argparse.Namespace) -> None:
     """The next command: a search on the first machine that can be searched, if there is one."""
-    from asd_ray.clips.searchable import unsearchable_reasons
+    from asd_ray.clips.searchable import reason_without_labels, unsearchable_reasons
+    from asd_ray.tuning.objective import SHARES, enough_held_out
 
     reasons = unsearchable_reasons(table)
     machine = next((name for name in table.machines if name not in reasons), None)
@@ -93,6 +94,13 @@ def print_search(table: ClipTable, args: argparse.Namespace) -> None:
             words += [f"--{name.replace('_', '-')}", getattr(args, name)]
     if getattr(args, "skip_broken", False):  # of `data bank`; `data check` has no such option
         words.append("--skip-broken")
+    if reason_without_labels(table.frame, machine):
+        share = enough_held_out(table.frame, machine)
+        if share is None:
+            say(f"{machine}: a search by normal sound alone needs more clips, since it holds some out of training")
+            return
+        if share > SHARES[0]:
+            words += ["--held-out", f"{share:g}"]
     say(f"next: {typed(*words)}")
 
 

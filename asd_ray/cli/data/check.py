@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asd_ray._progress import progress_bar
-from asd_ray._terminal import say, say_json
+from asd_ray._terminal import say, say_json, typed
 from asd_ray.cli._arguments import subparser
 from asd_ray.cli._types import local_path
 from asd_ray.cli.data._dataset import dataset_options, machine_count, print_problems, print_search, scan_dataset
@@ -82,7 +82,10 @@ def _print_report(report: CheckReport, args: argparse.Namespace) -> None:
         say("a search can run on this")
         print_search(table, args)
     else:
-        say("a search cannot run on this: fix the errors above, or leave clips that cannot be read out: --skip-broken")
+        say(
+            "a search cannot run on this: fix the errors above; clips that cannot be read are left out by "
+            f"{typed('asd-ray', 'search', '--data', args.folder, '--skip-broken')}"
+        )
 
 
 def _print_cells(cells: Sequence[CellSummary]) -> None:

@@ -5,7 +5,7 @@ define the sound.
 """
 
 from asd_ray.clips.demo.machines import MACHINES
-from asd_ray.clips.demo.make import cached_demo, make_demo
+from asd_ray.clips.demo.make import cached_demo, is_demo_set, make_demo
 from asd_ray.clips.demo.plan import SIZES, DemoSize
 
-__all__ = ["MACHINES", "SIZES", "DemoSize", "cached_demo", "make_demo"]
+__all__ = ["MACHINES", "SIZES", "DemoSize", "cached_demo", "is_demo_set", "make_demo"]

@@ -26,6 +26,11 @@ from asd_ray.storage.places import DISK_FULL, obstacle, why
 AnyClip = DemoClip | SupplementalClip
 
 
+def is_demo_set(folder: str | Path) -> bool:
+    """Whether a folder is a complete demo set, wherever it was made."""
+    return (Path(folder) / MARKER).is_file()
+
+
 def make_demo(
     folder: Path,
     *,

@@ -28,7 +28,7 @@ def read_checkpoint(path: str, config_key: str, expected: str) -> tuple[Config, 
 
     A file of safetensors has the config as JSON in its metadata, under the same key. Weights are float32.
     """
-    content = read_content(path)
+    content = read_content(path, f"give {expected}, of plain values and tensors alone (docs/encoders.md shows how)")
     if path.endswith(".safetensors"):
         config: Any = _metadata(path, config_key)
     else:

@@ -94,6 +94,19 @@ def _means(values: Tensor, parts: int) -> Tensor:
     return torch.stack([values[:, first:last].mean(1) for first, last in edges], 1)
 
 
+def check_encoder(pretrained: str, path: str, notes: str) -> None:
+    """Raise if the encoder cannot be loaded. One with a note in `notes` was loaded before. None is kept."""
+
+    def load() -> Sizes:
+        return _sizes_of(load_encoder(pretrained, {pretrained.partition(":")[0]: path}))
+
+    noted_sizes(pretrained, notes, load)
+
+
+def _sizes_of(encoder: Encoder) -> Sizes:
+    return encoder.layers, encoder.bands, encoder.width
+
+
 @lru_cache(maxsize=1)
 def _encoder(pretrained: str, path: str, device: str) -> Encoder:
     net = pretrained.partition(":")[0]
@@ -105,8 +118,4 @@ def _sizes(pretrained: str, path: str, notes: str) -> Sizes:
     """They are kept, because they are asked for with each batch, also beside a GPU's encoder, and for each entry of the
     cache: the encoder itself is then not loaded again."""
 
-    def load() -> Sizes:
-        encoder = _encoder(pretrained, path, "cpu")
-        return encoder.layers, encoder.bands, encoder.width
-
-    return noted_sizes(pretrained, notes, load)
+    return noted_sizes(pretrained, notes, lambda: _sizes_of(_encoder(pretrained, path, "cpu")))

@@ -39,6 +39,7 @@ from asd_ray.detectors.parts.user_encoder import UserEncoder
 from asd_ray.families.resources import Resources
 from asd_ray.features import FeatureCache, FrontEnd
 from asd_ray.features._base import must_be
+from asd_ray.features.encoder_sizes import FOLDER
 
 POOLINGS = ("mean", "max", "gem", "statistics", "time")
 TINY = 1e-30
@@ -98,7 +99,7 @@ class Pretrained:
     @property
     def front_end(self) -> FrontEnd:
         features = self.context.features
-        notes = str(features.root / "encoders") if isinstance(features, FeatureCache) else ""
+        notes = str(features.root / FOLDER) if isinstance(features, FeatureCache) else ""
         return Embedded(rate=self.context.rate, pretrained=self._encoder.name, path=self._encoder.path, notes=notes)
 
     def suits(self, train: pd.DataFrame) -> str:

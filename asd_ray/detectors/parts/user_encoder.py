@@ -8,7 +8,7 @@ from asd_ray.detectors._base import Context, State
 from asd_ray.detectors.encoders.loading import encoder_name, path_of
 from asd_ray.detectors.parts.weights import is_pretrained_name
 from asd_ray.errors import AsdRayError
-from asd_ray.families.weights import WEIGHTS_VARIABLE, places_of
+from asd_ray.families.weights import WEIGHTS_VARIABLE, misnamed, places_of
 from asd_ray.features._base import must_be
 
 
@@ -44,6 +44,7 @@ class UserEncoder:
         return (
             "it needs pretrained weights, and none of an encoder are brought; give them with --weights ENCODER=PATH, "
             f"or in the folder of ${WEIGHTS_VARIABLE}, for one of {', '.join(self.nets)}"
+            f"{misnamed(self.nets)}"
         )
 
     def keep(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ READERS: dict[str, tuple[Reader, str]] = {
     ),
 }
 DIGITS = 12
+STATE_DICT = "save the state dict: torch.save(net.state_dict(), path), or safetensors"
 
 
 @dataclass(frozen=True)
@@ -119,13 +121,14 @@ def named_content(
     raise AsdRayError(f"no file of the {what} {name} is named; {cure}") from why
 
 
-def read_content(path: str) -> Any:
-    """What a file of torch or of safetensors holds, read without running code."""
+def read_content(path: str, cure: str = STATE_DICT) -> Any:
+    """What a file of torch or of safetensors holds, read without running code. `cure` says what to save instead."""
     try:
         if path.endswith(".safetensors"):
             return safetensors.load_file(path)
         _check_archive(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # about the version of a pickle, before it is refused
+            return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise unreadable(path, error) from error
     except AsdRayError:
@@ -133,7 +136,7 @@ def read_content(path: str) -> Any:
     except Exception as error:  # a broken file may raise anything in torch, before any code runs
         raise AsdRayError(
             f"{path}: it cannot be read as tensors alone ({type(error).__name__}), and code in such a file is never "
-            "run; save the state dict: torch.save(net.state_dict(), path), or safetensors"
+            f"run; {cure}"
         ) from error
 
 

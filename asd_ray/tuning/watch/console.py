@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from asd_ray._console import Console, console, flagged
+from asd_ray._numbers import count
 from asd_ray._progress import progress_bar
 from asd_ray._terminal import say, typed
 from asd_ray._wording import as_arguments
@@ -65,8 +66,8 @@ class SearchConsole:
             self.line(f"left out, since they want a GPU: {names}; include them with --families all")
         cap = f", at most {config.epochs_cap} epochs each (--epochs-cap)" if config.epochs_cap else ""
         studies = ", ".join(study.name for study in plan.studies)
-        many = "1 study" if len(plan.studies) == 1 else f"{len(plan.studies)} studies"
-        self.line(f"{many} of {config.trials} trials{cap}: {studies}")
+        many = count(len(plan.studies), "study", "studies")
+        self.line(f"{many} of {count(config.trials, 'trial')}{cap}: {studies}")
         if config.fixed_params:
             values = ", ".join(f"{name}={shown(value)}" for name, value in config.fixed_params.items())
             self.line(f"the same in every trial (--set): {values}")
@@ -118,7 +119,7 @@ class SearchConsole:
         for study in result.studies:
             if study.exhausted:
                 self.note(f"{study.name} has no untried parameters left; its space is small")
-        self.screen.print(f"{result.ended} trials run now, {result.stored} in all. The run is in {result.run}")
+        self.screen.print(f"{count(result.ended, 'trial')} run now, {result.stored} in all. The run is in {result.run}")
         if not self._of_library and not self._is_part:
             every = typed("asd-ray", "ledger", "ls", result.run, "--sort", "objective", "--wide")
             self.screen.print(f"every trial: {every}", soft_wrap=True)

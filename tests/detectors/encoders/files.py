@@ -51,5 +51,5 @@ def check_refusals(build: Build, net: str, good: Path, folder: Path) -> None:
     ran = folder / "ran"
     content = torch.load(good, weights_only=True)
     torch.save(content | {"extra": Canary(ran)}, folder / "code.pt")
-    refused(build, net, folder / "code.pt", "code in such a file is never run", "save")
+    refused(build, net, folder / "code.pt", "code in such a file is never run; give a published")
     assert not ran.exists()
