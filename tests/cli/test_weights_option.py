@@ -7,8 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from asd_ray.families.weights import BROUGHT_VARIABLE
+from tests.published_mobilenet_v3 import timm_state
 
 WORDS = {
     "bundle": ["fan"],
@@ -42,7 +44,7 @@ def test_the_rows_that_need_the_file_can_be_run(tmp_path: Path, capsys: pytest.C
 
     words = ["cho2022", "--csv"]
     path = tmp_path / "net.pt"
-    path.touch()
+    torch.save(timm_state(), path)
     printed = []
     for more in ([], ["--weights", f"mobilenet_v3={path}"]):
         assert main([*words, *more]) == 0
