@@ -105,7 +105,7 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"\nNote: {plain(note)}" for note in facts["notes"])
     yield from _on_faults(facts)
     yield "\n### Recipes\n"
-    beside = beside_headline(facts["recipes"])
+    beside = beside_headline()
     names = (
         "recipe",
         "members",
