@@ -61,21 +61,21 @@ def _table(comparison: Comparison, wide: bool) -> PlainTable:
     columns = _columns(comparison, wide)
     table = PlainTable(words("recipe"), *map(numbers, columns.values()), wide=wide)
     for ensemble in comparison.ensembles:
-        unseen = "unseen" in ensemble.metrics
-        mark = f" {MARK}" if "label_free" in ensemble.metrics and (wide or not unseen) else ""
-        cells = _cells(ensemble, comparison.on_faults)
+        mark = f" {MARK}" if "label_free" in ensemble.metrics else ""
+        cells = _cells(ensemble.without_unseen, comparison.on_faults)
         table.add_row(ensemble.name + mark, *(cells[name] for name in columns))
     return table
 
 
 def _columns(comparison: Comparison, wide: bool) -> dict[str, str]:
-    """The columns that a table has -> the head of each. The headline comes first: a forecast with its interval."""
+    """The columns that a table has -> the head of each. The forecast that chooses comes first, with its interval.
+
+    The number on unseen clips is not among them: who compares recipes by it has seen these clips.
+    """
     ensembles = comparison.ensembles
-    unseen = any("unseen" in ensemble.metrics for ensemble in ensembles)
     names = ["members"]
     if ensembles[0].metrics:
-        names += [*(["unseen", "interval of unseen"] if unseen else []), *FORECAST * (wide or not unseen)]
-        names += ["oracle", *["gap"] * wide, "gain", *["interval of gain"] * wide]
+        names += [*FORECAST, "oracle", *["gap"] * wide, "gain", *["interval of gain"] * wide]
     names += [*["faults"] * bool(comparison.on_faults), *["ms"] * bool(ensembles[0].inference)]
     return {name: "95 %" if name.startswith("interval") else name for name in names}
 
@@ -83,12 +83,9 @@ def _columns(comparison: Comparison, wide: bool) -> dict[str, str]:
 def _cells(ensemble: Ensemble, on_faults: Mapping[str, float]) -> dict[str, str]:
     """Column -> the text of its cell."""
     gain, gap, metrics, time = ensemble.gain, ensemble.metrics.gap, ensemble.metrics, ensemble.inference
-    unseen, forecast = metrics.get("unseen"), metrics.get("label_free") or metrics.get("crossval")
-    oracle = metrics.get("oracle")
+    forecast, oracle = metrics.get("label_free") or metrics.get("crossval"), metrics.get("oracle")
     cells = {
         "members": str(len(ensemble.members)),
-        "unseen": f"{unseen.value:.4f}" if unseen else "",
-        "interval of unseen": _span(unseen.interval) if unseen else "",
         "crossval": f"{forecast.value:.4f}" if forecast else "",
         "interval of crossval": _span(forecast.interval) if forecast else "",
         "oracle": f"{oracle.value:.4f}" if oracle else "",

@@ -179,6 +179,12 @@ class Ensemble(Part):
         return self.metrics[self.headline_protocol] if self.headline_protocol else None
 
     @property
+    def without_unseen(self) -> Ensemble:
+        """The ensemble without its number on unseen clips, for tables that compare recipes: that number must not."""
+        kept = {name: metric for name, metric in self.metrics.by_protocol.items() if name != "unseen"}
+        return replace(self, metrics=replace(self.metrics, by_protocol=kept))
+
+    @property
     def not_measured(self) -> str:
         """What stands where its numbers would; "" if it was measured."""
         return "" if self.metrics else said_in(self.notes)

@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from asd_ray.clips.searchable import unsearchable_reasons
-from asd_ray.clips.table import ClipTable
+from asd_ray.clips.table import TEST, ClipTable
 from asd_ray.errors import AsdRayError, unknown
 from asd_ray.families import Space, family
 from asd_ray.families.drawing import first_draw
+from asd_ray.metrics.cells import Cells
+from asd_ray.metrics.evaluable import evaluable_clips
 from asd_ray.papers import PaperRow, PaperTable
 from asd_ray.tuning.family_choice import spaces_by_family
 from asd_ray.tuning.suiting import StudyClips, reason_against
@@ -150,6 +152,9 @@ def _machines(table: PaperTable, clips: ClipTable, machines: Sequence[str]) -> t
     if clips.year == table.year and not table.machines:  # its totals are over the machines of its set
         of_set = f"not a machine of the {table.split} set of {table.dataset}"
         reasons |= {machine: of_set for machine in asked_for if machine not in table.official_ids}
+    for machine in asked_for:
+        if machine in clips.machines and machine not in reasons and (why := _lacking(table, clips, machine)):
+            reasons[machine] = why
     present = [machine for machine in asked_for if machine not in reasons and machine not in missing]
     lines = [f"{machine}: {reason}" for machine, reason in reasons.items()]
     if missing:
@@ -160,6 +165,16 @@ def _machines(table: PaperTable, clips: ClipTable, machines: Sequence[str]) -> t
             f"{', '.join(clips.machines)}"
         )
     return present, lines
+
+
+def _lacking(table: PaperTable, clips: ClipTable, machine: str) -> str:
+    """Which measures of the table have no number on a machine's test clips, for lack of domains; "" if all have one."""
+    test = clips.frame[(clips.frame["machine"] == machine) & (clips.frame["split"] == TEST)].reset_index(drop=True)
+    evaluable = evaluable_clips(machine, test, table.year)
+    names = Cells.of(test.iloc[evaluable.rows].reset_index(drop=True), evaluable.year).names
+    there = {name.rpartition("/")[2] for name in names}
+    lacking = [measure.name for measure in table.measures if not there & {*measure.cells}]
+    return f"its test clips lack the domains that {' and '.join(lacking)} of the table are of" if lacking else ""
 
 
 def _plan_row(row: PaperRow, machines: Sequence[str], reasons_against: Reasons) -> tuple[PlannedRow | None, list[str]]:

@@ -176,13 +176,16 @@ def how_labels_were_used(ensemble: Ensemble) -> str:
 
 
 def recipes(ensembles: Mapping[str, Ensemble], fault_scores: FaultScores | None = None) -> list[dict[str, Any]]:
-    """One row for each recipe's ensemble: the chosen one first, then by the value that chose."""
+    """One row for each recipe's ensemble: the chosen one first, then by the value that chose.
+
+    None has its number on unseen clips, see `Ensemble.without_unseen`.
+    """
     on_faults = {
         name: found.value
         for name, ensemble in ensembles.items()
         if fault_scores and (found := OnFaults.of(fault_scores, ensemble))
     }
-    final, columns = ensembles[FINAL], [name for name in protocols.names() if name != "oracle"]
+    final, columns = ensembles[FINAL], [name for name in protocols.names() if name not in ("oracle", "unseen")]
     ranked = sorted(ensembles.items(), key=lambda item: rank(item[1]))
     rows = [
         {
@@ -190,7 +193,7 @@ def recipes(ensembles: Mapping[str, Ensemble], fault_scores: FaultScores | None 
             "members": len(ensemble.members),
             "chosen": name == final.name,
             "transductive": ensemble.transductive,
-            **headline_facts(ensemble),
+            **headline_facts(ensemble.without_unseen),
             "on_faults": on_faults.get(name),
             "gap": ensemble.metrics.gap,
             **{other: metric.value if (metric := _measured(ensemble, final, other)) else None for other in columns},
@@ -207,10 +210,9 @@ def _measured(ensemble: Ensemble, final: Ensemble, protocol: str) -> Metric | No
     return (final if of_choice else ensemble).metrics.get(protocol)
 
 
-def beside_headline(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def beside_headline() -> list[str]:
     """The protocols that have a column of their own in the table of recipes."""
-    names = [name for name in protocols.names() if name not in ("unseen", *protocols.CHOICE)]
-    return ["crossval", *names] if any(row["protocol"] == "unseen" for row in rows) else names
+    return [name for name in protocols.names() if name not in ("unseen", *protocols.CHOICE)]
 
 
 def headline_facts(ensemble: Ensemble) -> dict[str, Any]:

@@ -97,7 +97,8 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"\n## {plain(machine)}: {plain(final.name)}\n"
     yield f"{plain(detectors(final))}. Cost: {plain(cost(final)) or 'not measured'}.\n"
     tried = count(final.candidates.tried, "candidate")
-    yield f"{tried} tried, {MEASURES[final.config.maximise]}; {plain(facts['labels'])}.\n"
+    measure = f", {MEASURES[final.config.maximise]}" if final.metrics else ""
+    yield f"{tried} tried{measure}; {plain(facts['labels'])}.\n"
     yield from (f"- {short(member.weight)} × {plain(member.name)} {plain(member.variant)}" for member in final.members)
     if facts["warnings"]:
         yield "\n### Before you trust these numbers\n"
@@ -105,7 +106,7 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"\nNote: {plain(note)}" for note in facts["notes"])
     yield from _on_faults(facts)
     yield "\n### Recipes\n"
-    beside = beside_headline(facts["recipes"])
+    beside = beside_headline()
     names = (
         "recipe",
         "members",

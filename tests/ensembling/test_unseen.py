@@ -14,6 +14,7 @@ import pytest
 from asd_ray.ensembling import EnsembleConfig, Recipe, choose, load, verify
 from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.counts import DecisionCounts
+from asd_ray.ensembling.ensemble_file import stored as stored_ensembles
 from asd_ray.ensembling.evaluation_set import EvaluationSet
 from asd_ray.ensembling.final import mark_best, rank
 from asd_ray.ensembling.protocols import measure
@@ -22,8 +23,10 @@ from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.ensembling.unseen import UnseenClips
 from asd_ray.errors import AsdRayError
 from asd_ray.ledger import CandidateMatrix, Ledger, Settings, TrialRecord, long_scores, trial_hash
+from asd_ray.reporting.machine import recipes
 from tests.ensembling.conftest import make_candidates, make_clips, make_ensemble, make_metric, make_scores
 from tests.ensembling.test_protocols import RECIPES
+from tests.hostile import Verbs
 
 CONFIG = EnsembleConfig(repeats=1, folds=2, draws=20)
 GREEDY = Recipe("greedy", "greedy", size=10)
@@ -148,6 +151,21 @@ def test_a_ledger_with_unseen_clips_has_the_number_first(tmp_path: Path) -> None
     assert final.metrics["unseen"].value == pytest.approx(float(evaluation.scorer(by_hand[None])[0]))
     alarms = by_hand > final.threshold.value
     assert final.counts == DecisionCounts.of("unseen", clips["label"], alarms)  # decided by the ensemble itself
+
+
+def test_tables_that_compare_recipes_do_not_have_the_number(tmp_path: Path, verbs: Verbs) -> None:
+    ledger = fill(tmp_path / "run")
+    for wide in ((), ("--wide",)):
+        output = verbs("ensemble", "fan", "--run", ledger.layout.root, "--recipe", "top_k", *wide).out
+        [head] = [line.split() for line in output.splitlines() if line.startswith("recipe ")]
+        assert "crossval" in head
+        assert "unseen" not in head
+        assert "\n  unseen 0." in output, "with the final ensemble"
+    stored = stored_ensembles(ledger).ensembles["fan"]
+    assert {"top_k.mean", "top_k.max", "final"} == set(stored)
+    rows = recipes(stored)
+    assert [row["protocol"] for row in rows] == ["crossval", "crossval"]
+    assert all("unseen" not in row for row in rows)
 
 
 def test_a_candidate_without_unseen_scores_is_a_note(tmp_path: Path) -> None:
