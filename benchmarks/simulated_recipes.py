@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,6 +34,7 @@ from asd_ray.ensembling.select import select
 from asd_ray.ensembling.standardise import Standardiser
 
 Floats = npt.NDArray[np.float64]
+Values = Mapping[tuple[str, str], float]  # recipe, unit -> value
 FAMILIES = ("autoencoder", "idnn", "group_made", "flow_aff", "stgram", "twfr_gmm")
 CANDIDATES, KINDS, HEARD = 60, 6, 2
 CHOOSING, TRUTH, NORMALS = 200, 10_000, 100  # clips; half of the first two are anomalies
@@ -96,7 +97,7 @@ def _clips(split: str, count: int) -> pd.DataFrame:
     return pd.DataFrame({"clip": names, "id": "00", "domain": "source", "label": "normal"})
 
 
-def values(seed: int, world: str, ways: Sequence[Recipe], units: Sequence[str]) -> dict[tuple[str, str], float]:
+def values(seed: int, world: str, ways: Sequence[Recipe], units: Sequence[str]) -> Values:
     """The true value of each recipe in each unit on one machine."""
     machine = World(seed, *WORLDS[world])
     normal, normal_scores = _clips("held_out", NORMALS), machine.scores(np.zeros(NORMALS))
@@ -113,17 +114,17 @@ def values(seed: int, world: str, ways: Sequence[Recipe], units: Sequence[str]) 
     return found
 
 
-def table(found: dict[str, pd.DataFrame], units: Sequence[str]) -> str:
-    """`found`: world -> one row per machine, one column per recipe and unit."""
+def table(found: Mapping[str, Sequence[Values]], units: Sequence[str]) -> str:
+    """`found`: world -> the values on each machine."""
     head = ["recipe", *(f"{world}: {unit}" for world in found for unit in units)]
     lines = [f"| {' | '.join(head)} |", f"|---{'|---:' * (len(head) - 1)}|"]
-    for name in dict.fromkeys(name for name, _ in next(iter(found.values())).columns.tolist()):
+    for name in dict.fromkeys(name for name, _ in next(iter(found.values()))[0]):
         cells = []
-        for frame in found.values():
-            reference = frame[REFERENCE] if REFERENCE in frame else frame.iloc[:, 0]
+        for machines in found.values():
             for unit in units:
-                own = frame[name, unit]
-                cells.append(f"{own.mean():.3f} ({(own - reference).std() / np.sqrt(len(frame)):.3f})")
+                own = np.array([values[name, unit] for values in machines])
+                gain = own - [values.get(REFERENCE, np.nan) for values in machines]
+                cells.append(f"{own.mean():.3f} ({gain.std(ddof=1) / np.sqrt(len(gain)):.3f})")
         lines.append(f"| {' | '.join([name, *cells])} |")
     return "\n".join(lines)
 
@@ -138,8 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ways = [way for name in args.recipe or RECIPES for way in find_recipe(name).ways()]
     ways += TRIED if args.tried else ()
     found = {
-        world: pd.DataFrame([values(seed, world, ways, UNITS) for seed in range(args.machines)])
-        for world in args.worlds.split(",")
+        world: [values(seed, world, ways, UNITS) for seed in range(args.machines)] for world in args.worlds.split(",")
     }
     print(table(found, UNITS))
     return 0
