@@ -2,17 +2,18 @@
 
     python -m benchmarks.bench_labels FOLDER [--families …] [--labels real,kmeans] [--machines fan,valve] [--seeds 2]
 
-prints two tables in Markdown of the harmonic mean of AUC and pAUC on the demo set: of the best variant, which test
-labels choose, and of the variant `knn`, which nothing chooses. "real" learns from the demo set. All other columns learn
-from the same sound with its ids and attributes hidden; they are measured within the same real ids, so that all numbers
-are of the same pairs of clips. In "none" a machine has one class, so the loss is constant and the net is that of a
-random start. Families that need no labels are printed as a reference. What is done is kept in FOLDER, so the same
+prints tables in Markdown of the harmonic mean of AUC and pAUC on the demo set: of the best variant, which test labels
+choose, and of the variants `knn` and `maha`, which nothing chooses. "real" learns from the demo set. All other columns
+learn from the same sound with its ids and attributes hidden; they are measured within the same real ids, so that all
+numbers are of the same pairs of clips. In "none" a machine has one class, so the loss is constant and the net is that
+of a random start. Families that need no labels are printed as a reference. What is done is kept in FOLDER, so the same
 command continues after a stop. Below the tables is what random scores reach.
 
 The settings are those of `benchmarks/demo_families.py` with the changes in LONGER, and the backend `knn` alone. With
---seconds 2 these are the shortest in which each family learns. The encoder of `finetuned` is a small AST with random
-weights, so its rows say what training it brings, and nothing of any pretrained encoder. `python -m benchmarks labels`
-measures the speed instead.
+--seconds 2 these are the shortest in which each family learns. The encoder of `finetuned` and `pretrained` is a small
+AST, and they also have the backend `maha`. Its weights are random; with --encoder-epochs N it learned for N epochs to
+tell the ids and attributes of the demo machines apart that are not measured. So these rows say nothing of any published
+encoder. `python -m benchmarks labels` measures the speed instead.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from asd_ray.clips.bank import Bank, open_bank
-from asd_ray.clips.demo import make_demo
+from asd_ray.clips.demo import MACHINES, make_demo
 from asd_ray.conformance.workspace import Workspace
 from asd_ray.detectors import Scores, family
 from asd_ray.detectors.parts import pseudo_labels
 from asd_ray.features import FeatureCache
 from benchmarks import _timing
-from benchmarks._encoders import random_ast
+from benchmarks._encoders import random_ast, trained_ast
 from benchmarks._settings import by_family, hmeans, trained_scores
 from benchmarks.demo_families import SHORT
 
@@ -45,6 +46,7 @@ CLASSIFIERS = ("complex_net", "embedding_knn", "id_classifier", "stgram")
 TUNED = ("finetuned-lora", "finetuned-head", "finetuned-all")  # the family and its parameter `tune`
 REFERENCES = ("autoencoder", "idnn", "twfr_gmm", "pretrained")
 NONE = "none"
+VARIANTS = ("knn", "maha")  # backends; the second one only where there is an encoder
 OF_REFERENCES = {"pretrained": ("real", NONE)}  # it learns no classes, but compares a clip with those of its id
 COLUMNS = (*pseudo_labels.LABELS, NONE)
 DRAWS = 1000  # of random scores
@@ -81,20 +83,27 @@ def settings(name: str, labels: str, epochs: int | None, seconds: float) -> dict
     if "epochs" in params and epochs is not None:
         params["epochs"] = min(epochs, params["epochs"])
     if "backends" in params:
-        params["backends"] = "knn"
+        params["backends"] = ",".join(VARIANTS) if "encoder" in params else VARIANTS[0]
     if labels == NONE and name not in REFERENCES:
         return {**params, **UNTRAINED}
     return params if labels in ("real", NONE) else {**params, "labels": labels}
 
 
 def measured(
-    name: str, labels: str, banks: Sequence[Bank], machine: str, seed: int, epochs: int | None, seconds: float
+    name: str,
+    labels: str,
+    banks: Sequence[Bank],
+    machine: str,
+    seed: int,
+    epochs: int | None,
+    seconds: float,
+    encoder: Path,
 ) -> dict[str, float]:
     """Variant -> the harmonic mean of the cells, after training on the set with real labels or on the hidden one."""
     shown, hidden = banks
     bank = shown if labels == "real" else hidden
     own, folder = name.partition("-")[0], Path(bank.table.root).parent
-    weights = {"ast": str(_random_encoder(folder / "ast"))} if family(own).needs_weights else {}
+    weights = {"ast": str(encoder)} if family(own).needs_weights else {}
     scores, scored = trained_scores(
         bank,
         machine,
@@ -113,6 +122,17 @@ def _random_encoder(folder: Path) -> Path:
             torch.manual_seed(0)
             random_ast(folder, **AST)
     return folder
+
+
+def _encoder(folder: Path, epochs: int, machines: Sequence[str], size: str, seconds: float) -> Path:
+    """The folder of the encoder; it is made where it is missing. It never hears the `machines`."""
+    start = _random_encoder(folder / "ast")
+    others = [machine for machine in MACHINES if machine not in machines]
+    trained = folder / f"ast-{epochs}-{size}-{seconds:g}-{'-'.join(others)}"
+    if epochs and not trained.is_dir():
+        demo = make_demo(folder / f"{trained.name}-demo", size=size, machines=others, seconds=seconds)
+        trained_ast(trained, start, open_bank(demo, cache=folder / "cache"), epochs, seconds)
+    return trained if epochs else start
 
 
 def cells_of(scores: Scores, scored: pd.DataFrame, shown: pd.DataFrame) -> dict[str, float]:
@@ -145,6 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--labels", default=",".join(COLUMNS), help="columns to measure")
     parser.add_argument("--machines", default="fan,valve")
     parser.add_argument("--epochs", type=int, help="at most so many; else those of the settings")
+    parser.add_argument("--encoder-epochs", type=int, default=0, help="0: the encoder has random weights")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--size", default="small")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a clip")
@@ -165,25 +186,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         banks.append(open_bank(made, cache=args.folder / "cache"))
     rows = [json.loads(line) for line in stored.read_text().splitlines()] if stored.exists() else []
-    keys = ("family", "machine", "labels", "seed", "epochs", "size", "seconds")
+    keys = ("family", "machine", "labels", "seed", "epochs", "size", "seconds", "encoder_epochs")
+    wanted = (args.epochs, args.size, args.seconds, args.encoder_epochs)
+    encodes = any(family(name.partition("-")[0]).needs_weights for name in args.families.split(","))
+    encoder = _encoder(args.folder, args.encoder_epochs, machines, args.size, args.seconds) if encodes else args.folder
     done = {tuple(row[key] for key in keys) for row in rows}
     for seed in range(args.seeds):
         for name in args.families.split(","):
             for machine in machines:
                 for labels in columns if name not in REFERENCES else OF_REFERENCES.get(name, (NONE,)):
-                    key = (name, machine, labels, seed, args.epochs, args.size, args.seconds)
+                    key = (name, machine, labels, seed, *wanted)
                     if key in done:
                         continue
-                    found = measured(name, labels, banks, machine, seed, args.epochs, args.seconds)
+                    found = measured(name, labels, banks, machine, seed, args.epochs, args.seconds, encoder)
                     own = [dict(zip(keys, key, strict=True)) | {"variant": v, "value": x} for v, x in found.items()]
                     with open(stored, "a", encoding="utf-8") as file:
                         file.writelines(json.dumps(row) + "\n" for row in own)
                     rows += own
                     print(f"{name} of {machine}, {labels}, seed {seed}: {max(found.values()):.3f}", file=sys.stderr)
-    asked = (args.epochs, args.size, args.seconds)
-    outcomes = pd.DataFrame([row for row in rows if (row["epochs"], row["size"], row["seconds"]) == asked])
+    outcomes = pd.DataFrame([row for row in rows if tuple(row[key] for key in keys[4:]) == wanted])
     print(f"best variant, mean of {args.seeds} seeds (least)\n\n{table(outcomes)}\n")
-    print(f"variant `knn`\n\n{table(outcomes, 'knn')}\n")
+    for variant in (variant for variant in VARIANTS if variant in set(outcomes["variant"])):
+        print(f"variant `{variant}`\n\n{table(outcomes, variant)}\n")
     for machine in machines:
         low, high = chance(banks[0].select(machine, split="test").frame)
         print(f"random scores of {machine}: 95 of 100 between {low:.3f} and {high:.3f}")

@@ -46,13 +46,19 @@ def test_a_net_without_labels_is_left_as_it_begins() -> None:
     assert [settings(name, "real", None, 2.0)["tune"] for name in TUNED] == ["lora", "head", "all"]
 
 
-def test_encoders_are_measured_with_random_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [str(tmp_path), "--families", "finetuned-head,pretrained", "--machines", "fan", "--epochs", "1"]
-    assert main([*words, "--labels", "real", "--seeds", "1", "--size", "tiny", "--seconds", "1"]) == 0
+def test_encoders_are_random_or_trained_on_other_machines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(tmp_path), "--machines", "fan", "--labels", "real", "--seeds", "1", "--size", "tiny", "--seconds", "1"]
+    assert main([*words, "--families", "finetuned-head,pretrained", "--epochs", "1"]) == 0
     rows = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("| `")]
-    assert [row[0] for row in rows] == 2 * ["`finetuned-head`", "`pretrained`"]
+    assert [row[0] for row in rows] == 3 * ["`finetuned-head`", "`pretrained`"]  # the best variant, `knn` and `maha`
     assert all(row[2] != "–" for row in rows)
-    assert [row[-1] == "–" for row in rows] == 2 * [True, False]  # what needs no labels is measured without
+    assert [row[-1] == "–" for row in rows] == 3 * [True, False]  # what needs no labels is measured without
+    assert main([*words, "--families", "pretrained", "--encoder-epochs", "1"]) == 0
+    trained = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("| `")]
+    assert len(trained) == 3
+    assert trained != rows[1::2], "the encoder has other weights"
 
 
 def test_a_cell_has_the_mean_and_the_least_of_the_seeds() -> None:
