@@ -46,9 +46,7 @@ def test_a_net_without_labels_is_left_as_it_begins() -> None:
     assert [settings(name, "real", None, 2.0)["tune"] for name in TUNED] == ["lora", "head", "all"]
 
 
-def test_encoders_are_random_or_trained_on_other_machines(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_encoders_are_random_or_trained_on_other_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [str(tmp_path), "--machines", "fan", "--labels", "real", "--seeds", "1", "--size", "tiny", "--seconds", "1"]
     assert main([*words, "--families", "finetuned-head,pretrained", "--epochs", "1"]) == 0
     rows = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("| `")]
