@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from asd_ray.clips.table import ANOMALY, NORMAL, TEST, TRAIN, ClipTable
-from asd_ray.experiments.measuring import BEST, Conditions, Measured, ids_of
+from asd_ray.clips.table import ANOMALY, NORMAL, TEST, ClipTable
+from asd_ray.experiments.measuring import BEST, Conditions, Measured
 from asd_ray.experiments.plan import PlannedRow
+from asd_ray.experiments.training_ids import has_further_ids, ids_of
+from asd_ray.families.space import TRAIN_IDS
 from asd_ray.papers import PaperRow, PaperTable
 
 LEAST = 160  # labelled test clips of an id; every id of the official development sets has more
@@ -75,18 +77,17 @@ def _epochs(planned: PlannedRow, cap: int | None) -> Iterator[str]:
 
 
 def _additional(table: PaperTable, planned: PlannedRow, frame: pd.DataFrame, year: int | None) -> Iterator[str]:
-    """Whether the additional training clips, which are of other ids, were learned from."""
+    """Where other training clips than in the paper were learned from: the additional ones are of other ids."""
     if year != table.year:
         return
-    train = frame[(frame["split"] == TRAIN) & (frame["label"] == NORMAL)]
     lacking, beyond = [], []
     for machine in planned.machines:
-        ids = ids_of(table, machine, year)
-        has_more = bool(ids) and bool(set(train.loc[train["machine"] == machine, "id"]) - set(ids))
+        has_more = has_further_ids(table, frame, machine, year)
+        trainings = [each for own in planned.trainings_of(machine) for each in own]
         if machine in planned.row.additional and not has_more:
             lacking.append(machine)
         elif machine not in planned.row.additional and has_more:
-            beyond.append(machine)
+            beyond += [] if all(TRAIN_IDS in each.params for each in trainings) else [machine]
     if lacking:
         yield f"the paper also trains on the additional training clips of {', '.join(lacking)}; this dataset has none"
     if beyond:
