@@ -5,9 +5,10 @@ on their other machines of 2022 and on those of 2020, by their configurations. T
 
 They chose the training clips in the same way: in 2022 the development clips for gearbox, slider and ToyCar, and the
 development and additional clips for bearing and fan; in 2020 the development clips for fan, and both for the other
-machines. No parameter sets this: a search trains on all training clips of the dataset.
+machines. The parameter `train_ids` sets this, such as "00,01,02"; `asd-ray paper` does so, and a search does not.
 
-The parameter `backends`, further scores of the critic's features, is "" where it is not named.
+Where they are not named, `train_ids` is "" (all training clips of the dataset) and so is `backends` (no further scores
+of the critic's features).
 """
 
 from typing import Any

@@ -35,7 +35,7 @@ def print_result(result: PaperResult) -> None:
 
 
 def _print_numbers(screen: Console, result: PaperResult, measure: str) -> None:
-    """Each row as published; below it ours, the difference, and the spread of several seeds."""
+    """Each row as published; below it ours, the difference where they can be compared, the spread of several seeds."""
     from asd_ray.experiments.result import AVERAGE
 
     records = [record for record in result.records() if record["measure"] == measure]
@@ -47,7 +47,9 @@ def _print_numbers(screen: Console, result: PaperResult, measure: str) -> None:
         seeds = max(record["seeds"] for record in own.values())
         names = {"published": row}
         if seeds:
-            names |= {"ours": "  ours", "difference": "  difference"}
+            names["ours"] = "  ours"
+        if any(record["comparable"] for record in own.values()):
+            names["difference"] = "  difference"
         if seeds > 1:
             names["spread"] = f"  spread, {seeds} seeds"
         for value, name in names.items():

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from asd_ray.clips.table import ANOMALY, NORMAL, TEST, TRAIN, ClipTable
-from asd_ray.experiments.measuring import BEST, Conditions, Measured, ids_of
+from asd_ray.clips.table import ANOMALY, NORMAL, TEST, ClipTable
+from asd_ray.experiments.measuring import BEST, Conditions, Measured
 from asd_ray.experiments.plan import PlannedRow
+from asd_ray.experiments.training_ids import has_further_ids, ids_of
+from asd_ray.families.space import TRAIN_IDS
 from asd_ray.papers import PaperRow, PaperTable
 
 LEAST = 160  # labelled test clips of an id; every id of the official development sets has more
@@ -75,18 +77,17 @@ def _epochs(planned: PlannedRow, cap: int | None) -> Iterator[str]:
 
 
 def _additional(table: PaperTable, planned: PlannedRow, frame: pd.DataFrame, year: int | None) -> Iterator[str]:
-    """Whether the additional training clips, which are of other ids, were learned from."""
+    """Where other training clips than in the paper were learned from: the additional ones are of other ids."""
     if year != table.year:
         return
-    train = frame[(frame["split"] == TRAIN) & (frame["label"] == NORMAL)]
     lacking, beyond = [], []
     for machine in planned.machines:
-        ids = ids_of(table, machine, year)
-        has_more = bool(ids) and bool(set(train.loc[train["machine"] == machine, "id"]) - set(ids))
+        has_more = has_further_ids(table, frame, machine, year)
+        trainings = [each for own in planned.trainings_of(machine) for each in own]
         if machine in planned.row.additional and not has_more:
             lacking.append(machine)
         elif machine not in planned.row.additional and has_more:
-            beyond.append(machine)
+            beyond += [] if all(TRAIN_IDS in each.params for each in trainings) else [machine]
     if lacking:
         yield f"the paper also trains on the additional training clips of {', '.join(lacking)}; this dataset has none"
     if beyond:
@@ -106,18 +107,45 @@ def of_all(
     elif clips.year != table.year:
         yield f"the table is of {table.dataset}; this dataset is read as {clips.layout}: the numbers cannot be compared"
     counts = {machine: each.clips for own in results for machine, of in own.items() for each in of.values()}
-    test = clips.frame[(clips.frame["split"] == TEST) & clips.frame["label"].isin((NORMAL, ANOMALY))]
-    few = []
     for machine in counts:
-        per_id = test.loc[test["machine"] == machine, "id"].value_counts().to_dict()
-        expected = ids_of(table, machine, clips.year)
-        if missing := [id for id in expected if id not in per_id]:
+        if missing := _missing_ids(table, clips, machine):
             yield f"{machine}: the dataset lacks test clips of id {', '.join(missing)}, which the paper averages, too"
-        if any(per_id.get(id, LEAST) < LEAST for id in expected):
-            few.append(machine)
-    if few:
-        yield f"the dataset has fewer test clips than {table.dataset}, at most a part of it: {', '.join(few)}"
+    if few := [machine for machine in counts if _has_fewer(table, clips, machine)]:
+        yield (
+            f"the dataset has fewer test clips than {table.dataset}, at most a part of it, so the numbers cannot be "
+            f"compared: {', '.join(few)}"
+        )
     if counts:
         yield "test clips that ours are of: " + ", ".join(f"{machine} {count}" for machine, count in counts.items())
     if conditions.held_out:
         yield f"{conditions.held_out:.0%} of the normal training clips are held out (--held-out 0 trains on all)"
+
+
+def with_other_clips(table: PaperTable, clips: ClipTable, is_demo: bool) -> frozenset[str]:
+    """The machines of the dataset whose test clips are, by what `of_all` says, not those of the published numbers."""
+    if is_demo or clips.year != table.year:
+        return frozenset(clips.machines)
+    return frozenset(
+        machine
+        for machine in clips.machines
+        if _missing_ids(table, clips, machine) or _has_fewer(table, clips, machine)
+    )
+
+
+def _missing_ids(table: PaperTable, clips: ClipTable, machine: str) -> list[str]:
+    """The ids of the table that have no labelled test clip."""
+    per_id = _labelled(clips, machine)
+    return [id for id in ids_of(table, machine, clips.year) if id not in per_id]
+
+
+def _has_fewer(table: PaperTable, clips: ClipTable, machine: str) -> bool:
+    """Whether some id of the table has fewer labelled test clips than each has in the official sets."""
+    per_id = _labelled(clips, machine)
+    return any(per_id.get(id, LEAST) < LEAST for id in ids_of(table, machine, clips.year))
+
+
+def _labelled(clips: ClipTable, machine: str) -> dict[str, int]:
+    """Id -> its number of labelled test clips."""
+    frame = clips.frame
+    test = (frame["machine"] == machine) & (frame["split"] == TEST) & frame["label"].isin((NORMAL, ANOMALY))
+    return dict(frame.loc[test, "id"].value_counts())

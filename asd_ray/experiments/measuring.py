@@ -14,6 +14,7 @@ from asd_ray.ensembling.combine import combine
 from asd_ray.ensembling.standardise import Standardiser
 from asd_ray.errors import AsdRayError
 from asd_ray.experiments.plan import PlannedRow, Training
+from asd_ray.experiments.training_ids import ids_of
 from asd_ray.families import family
 from asd_ray.ledger import Ledger, Settings, TrialRecord
 from asd_ray.ledger.record import LAST
@@ -104,11 +105,6 @@ def stored_trial(ledger: Ledger, training: Training, machine: str, seed: int, co
         why = " ".join(found[0].error.split()) or found[0].status
         raise AsdRayError(f"trial {found[0].name} did not end well: {why}; --retry-failed runs it again")
     raise AsdRayError(f"no trial of {training.family} with this setting and seed {seed} is stored")
-
-
-def ids_of(table: PaperTable, machine: str, year: int | None) -> tuple[str, ...]:
-    """The ids that the table is about, if the dataset is of its year; () if all ids of the dataset count."""
-    return table.official_ids.get(machine, ()) if year == table.year else ()
 
 
 def _by_variant(ledger: Ledger, record: TrialRecord) -> OfVariant:

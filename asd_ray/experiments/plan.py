@@ -11,6 +11,7 @@ import pandas as pd
 from asd_ray.clips.searchable import unsearchable_reasons
 from asd_ray.clips.table import TEST, ClipTable
 from asd_ray.errors import AsdRayError, unknown
+from asd_ray.experiments.training_ids import on_the_table_s_ids
 from asd_ray.families import Space, family
 from asd_ray.families.drawing import first_draw
 from asd_ray.metrics.cells import Cells
@@ -127,6 +128,7 @@ def plan_table(
         if reason := row.reason_against:
             left_out.append(f"{row.name}: {reason}")
             continue
+        row = on_the_table_s_ids(row, table, clips)
         found, reasons = _plan_row(row, present, lambda each: each.reasons_against(clips.frame, rate, held_out))
         if found is not None and alternatives:
             found, more = _with_alternatives(found, lambda each: each.reasons_against(clips.frame, rate, held_out))

@@ -48,7 +48,8 @@ def reproduce(experiment: Experiment, clips: ClipTable, ledger: Ledger, search: 
         results[planned.row.name] = found
         differs[planned.row.name] = (*of_row, *_part(experiment, found))
         failed += reasons
-    numbers = [each for row in plan.rows for each in _numbers(experiment, row, results.get(row.name, {}))]
+    other_clips = differences.with_other_clips(table, clips, experiment.is_demo)
+    numbers = [each for row in plan.rows for each in _numbers(experiment, row, results.get(row.name, {}), other_clips)]
     notes = differences.of_all(table, clips, list(results.values()), experiment.conditions, experiment.is_demo)
     run = ledger.layout.root
     return PaperResult(
@@ -73,9 +74,9 @@ def _measured(experiment: Experiment, planned: PlannedRow, ledger: Ledger) -> tu
     return results, reasons
 
 
-def _numbers(experiment: Experiment, row: PaperRow, results: Results) -> Iterator[Number]:
+def _numbers(experiment: Experiment, row: PaperRow, results: Results, other_clips: frozenset[str]) -> Iterator[Number]:
     ours = {machine: {seed: each.values for seed, each in of.items()} for machine, of in results.items()}
-    return numbers_of(experiment.table, row, ours, _averaged(experiment.table, results))
+    return numbers_of(experiment.table, row, ours, _averaged(experiment.table, results), other_clips)
 
 
 def _averaged(table: PaperTable, results: Results) -> list[str]:

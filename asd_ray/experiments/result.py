@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ class Number:
     measure: str
     published: float | None
     ours: tuple[float, ...] = ()  # one per seed
-    same_machines: bool = True  # False for an average of ours over a part of the machines of the published one
+    same_clips: bool = True  # False if the published number is of other test clips or, for an average, other machines
 
     @property
     def mean(self) -> float | None:
@@ -33,10 +33,15 @@ class Number:
 
     @property
     def difference(self) -> float | None:
-        """Ours minus the published number; None for averages over different machines."""
-        if self.mean is None or self.published is None or not self.same_machines:
+        """Ours minus the published number; None where they cannot be compared."""
+        if self.mean is None or self.published is None or not self.same_clips:
             return None
         return self.mean - self.published
+
+    @property
+    def comparable(self) -> bool:
+        """Whether there are two numbers, of the same machines and test clips as far as that is known."""
+        return self.difference is not None
 
     @property
     def spread(self) -> float | None:
@@ -69,6 +74,7 @@ class PaperResult:
                 "measure": each.measure,
                 "published": each.published,
                 "ours": each.mean,
+                "comparable": each.comparable,
                 "difference": each.difference,
                 "spread": each.spread,
                 "seeds": len(each.ours),
@@ -82,11 +88,14 @@ class PaperResult:
         return pd.DataFrame(list(self.records()))
 
 
-def numbers_of(table: PaperTable, row: PaperRow, ours: Ours, machines: Sequence[str]) -> Iterator[Number]:
+def numbers_of(
+    table: PaperTable, row: PaperRow, ours: Ours, machines: Sequence[str], other_clips: Collection[str] = ()
+) -> Iterator[Number]:
     """The numbers of a row. `machines` are those that the published average is over.
 
     If ours lacks some of them, the average is over the others alone, and so is the published one beside it. Where the
-    paper prints totals alone, the published average stays that of all machines, and there is no difference.
+    paper prints totals alone, the published average stays that of all machines, and there is no difference. There is
+    none on machines of `other_clips` either, whose test clips are not those of the published numbers.
     """
     averaged = [machine for machine in machines if ours.get(machine)]
     is_part = bool(averaged) and averaged != list(machines)
@@ -95,12 +104,12 @@ def numbers_of(table: PaperTable, row: PaperRow, ours: Ours, machines: Sequence[
         for machine in table.machines or averaged:
             published = row.values[machine][at] if machine in row.values else None
             own = tuple(ours[machine][seed][at] for seed in sorted(ours.get(machine, {})))
-            yield Number(row.name, machine, measure.name, published, own)
+            yield Number(row.name, machine, measure.name, published, own, machine not in other_clips)
         if table.rule:
             if is_part and row.values:
                 published = average(table.rule, [row.values[machine][at] for machine in averaged])
             else:
                 published = row.average[at] if row.average else None
             own = tuple(average(table.rule, [ours[machine][seed][at] for machine in averaged]) for seed in seeds)
-            same = not is_part or bool(row.values)
+            same = (not is_part or bool(row.values)) and not {*averaged} & {*other_clips}
             yield Number(row.name, AVERAGE, measure.name, published, own, same)

@@ -18,6 +18,7 @@ from asd_ray.families.weights import PARAMETER
 
 LARGEST = 1 << 20  # bytes of a search space file
 MICROPHONE = "microphone"  # a parameter of detectors that can listen to several channels
+TRAIN_IDS = "train_ids"  # a parameter of detectors that can learn from the training clips of some ids alone
 FIRST_YEAR = 2020  # of DCASE Task 2 on anomalous sound
 
 

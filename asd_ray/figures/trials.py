@@ -15,13 +15,17 @@ from asd_ray.detectors import Context
 from asd_ray.detectors.state_file import from_bytes
 from asd_ray.errors import AsdRayError
 from asd_ray.families import family
+from asd_ray.families.space import TRAIN_IDS
 from asd_ray.features import DirectFeatures
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.ledger.finding import trial_named
 from asd_ray.ledger.states import States
 from asd_ray.papers import PaperRow
 
-CAPPED = "epochs"  # the only parameter in which a trial at a paper's setting may differ from it: --epochs-cap
+CAPPED = "epochs"
+# The only parameters in which a trial at a paper's setting may differ from it: --epochs-cap, and the ids whose training
+# clips it learned from, which depend on the dataset.
+FREE = {CAPPED, TRAIN_IDS}
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ KEEP = "a search with --keep-states all keeps every state"
 
 
 def _same(params: Mapping[str, Any], setting: Mapping[str, Any]) -> bool:
-    keys = {*params, *setting} - {CAPPED}
+    keys = {*params, *setting} - FREE
     return all(params.get(key) == setting.get(key) for key in keys)
 
 

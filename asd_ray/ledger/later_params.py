@@ -14,7 +14,7 @@ SUPPLEMENTAL: dict[str, Any] = {"supplemental_class": False, "supplemental_bank"
 CLASSIFIER: dict[str, Any] = {**CLASSES, **SUPPLEMENTAL}
 MICROPHONE: dict[str, Any] = {"microphone": "near", "far_share": 0.5}
 LATER: dict[str, dict[str, Any]] = {
-    "aegan_ad": {"backends": ""},
+    "aegan_ad": {"backends": "", "train_ids": ""},
     "autoencoder": {"subtract_noise": 0.0, **MICROPHONE},
     "complex_net": CLASSIFIER,
     "embedding_knn": {

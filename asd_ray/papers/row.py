@@ -71,7 +71,9 @@ class PaperRow:
     combine: str = ""  # of several members: "mean" or "max" of their scores
     standardise: str = ""  # of several members: "train" is by mean and deviation over the training clips of each id
     jointly: bool = False  # one model for all machines
-    additional: tuple[str, ...] = ()  # machines that were trained on the additional training clips, too
+    # Machines that were trained on the additional training clips, too. The others were trained on the development clips
+    # alone; a run does so where the family has the parameter `train_ids`.
+    additional: tuple[str, ...] = ()
     differs: str = ""  # what a run here does otherwise, or what the paper leaves open
     cannot: str = ""  # why the row cannot be run here; "" if it can
     needs: str = ""  # the net whose pretrained weights a user can bring; they make `cannot` void

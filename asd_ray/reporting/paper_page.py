@@ -47,6 +47,7 @@ def paper_page(result: PaperResult) -> str:
             notes=result.notes,
             left_out=result.left_out,
             failed=result.failed,
+            has_difference=any(each.comparable for each in result.numbers),
             has_spread=any(each.spread is not None for each in result.numbers),
         )
     )
@@ -65,12 +66,14 @@ def _block(result: PaperResult, measure: str) -> dict[str, Any]:
 
 
 def _lines(numbers: Sequence[Number], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The published numbers of a row, ours, the difference, and the spread where there are several seeds."""
+    """The published numbers of a row, ours, the difference where they can be compared, the spread of several seeds."""
     of = {each.machine: each for each in numbers}
     seeds = max(len(each.ours) for each in numbers)
     kinds = {"published": "published"}
     if seeds:
-        kinds |= {"mean": "ours" if seeds == 1 else f"ours, mean of {seeds} seeds", "difference": "difference"}
+        kinds["mean"] = "ours" if seeds == 1 else f"ours, mean of {seeds} seeds"
+    if any(each.comparable for each in numbers):
+        kinds["difference"] = "difference"
     if seeds > 1:
         kinds["spread"] = "spread"
     for kind, name in kinds.items():

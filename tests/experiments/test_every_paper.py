@@ -10,6 +10,8 @@ from asd_ray import Dataset, Run
 from asd_ray.clips.demo import make_demo
 from asd_ray.papers import PAPERS, find
 
+from .rows import run_row
+
 ROWS = {  # the paper -> table and row; the cheapest rows that have the paper's own family
     "giri2020": ("1", "System 2, max"),
     "kim2021": ("II", "Proposed / Magnitude / Deep encoder"),
@@ -46,18 +48,4 @@ def test_every_paper_with_a_row_that_can_be_run_is_here_or_has_the_baselines_of_
 @pytest.mark.parametrize("key", ROWS)
 def test_a_row_is_trained_and_measured(key: str, data: Dataset, run: Run) -> None:
     number, name = ROWS[key]
-    table = find(key).table(number)
-    row = table.row(name)
-    machines = () if row.jointly else "fan"
-    result = run.paper(key, number, data, machines, rows=name, epochs_cap=1, held_out=0.2, serial=True, quiet=True)
-    trained = {"fan", "valve"} if row.jointly else {"fan"}
-    ours = {(each.machine, each.measure): each for each in result.numbers if each.ours}
-    averages = {"average"} if table.rule else set()
-    assert set(ours) == {(where, each.name) for where in trained | averages for each in table.measures}
-    assert all(0 <= each.ours[0] <= 100 for each in ours.values())
-    for machine in trained & set(table.machines):
-        for each in table.measures:
-            assert ours[machine, each.name].published == row.values[machine][table.measures.index(each)]
-    assert f"in the paper: {row.protocol}" in result.differs[name]
-    assert any("the numbers cannot be compared" in note or "fewer test clips" in note for note in result.notes)
-    assert {record.family for record in run.records()} >= {member.family for member in row.members}
+    run_row(key, number, name, data, run, {"fan", "valve"} if find(key).table(number).row(name).jointly else {"fan"})

@@ -11,7 +11,8 @@ import pytest
 
 from asd_ray.errors import AsdRayError
 from asd_ray.experiments import Conditions, PlannedRow, Training, differences
-from asd_ray.experiments.measuring import ids_of, measure, stored_trial
+from asd_ray.experiments.measuring import measure, stored_trial
+from asd_ray.experiments.training_ids import ids_of
 from asd_ray.families import family
 from asd_ray.ledger import Ledger, Settings, TrialRecord
 from asd_ray.metrics import auc, pauc
@@ -112,29 +113,6 @@ def test_table_3_of_liu_has_the_worst_id(ledger: Ledger) -> None:
     commit(ledger, training("idnn"), pd.DataFrame(rows, columns=columns))
     row = PlannedRow(table.row("IDNN"), ("fan",), ((training("idnn"),),))
     assert measure(ledger, table, row, "fan", 0, Conditions()).values == (75.0,)
-
-
-@pytest.mark.parametrize(
-    ("ids", "year", "expected"),
-    [
-        (
-            "0001020304",
-            2022,
-            "here the additional training clips of gearbox are trained on, too; to leave them out",
-        ),
-        ("000102", 2022, "the paper also trains on the additional training clips of fan; this dataset has none"),
-        ("0001020304", 2021, ""),
-    ],
-)
-def test_a_difference_in_additional_training_clips_is_named(ids: str, year: int, expected: str) -> None:
-    """The authors trained fan on them, and gearbox on the development clips alone."""
-    every = [ids[at : at + 2] for at in range(0, len(ids), 2)]
-    rows = [[machine, id, "train", "normal"] for machine in ("fan", "gearbox") for id in every]
-    frame = pd.DataFrame(rows, columns=["machine", "id", "split", "label"])
-    planned = PlannedRow(AEGAN.row("Ours"), ("fan", "gearbox"), ((training("aegan_ad"),),))
-    found = differences.of_row(AEGAN, planned, {}, frame, Conditions(year=year))
-    named = [line for line in found if "additional" in line]
-    assert [line[: len(expected)] for line in named] == [expected] * bool(expected)
 
 
 def test_members_are_standardised_by_their_training_clips_and_combined(ledger: Ledger) -> None:

@@ -46,6 +46,15 @@ def test_an_average_over_all_machines_is_compared_with_the_printed_one() -> None
     assert numbers({})[AVERAGE, "AUC"].published == IDNN.average[0]
 
 
+def test_numbers_of_other_test_clips_have_no_difference() -> None:
+    ours = {"fan": {0: (70.0, 50.0)}, "pump": {0: (80.0, 60.0)}}
+    for other, comparable in (((), {"fan", "pump", AVERAGE}), (("fan", "valve"), {"pump"}), (LIU.machines, set())):
+        found = list(numbers_of(LIU, IDNN, ours, LIU.machines, other))
+        assert {each.machine for each in found if each.comparable} == comparable
+        assert all(each.comparable == (each.difference is not None) for each in found)
+        assert {each.machine for each in found if each.ours} == {"fan", "pump", AVERAGE}
+
+
 def test_an_average_is_over_the_seeds_that_every_machine_has() -> None:
     ours = {"fan": {0: (70.0, 50.0), 1: (72.0, 50.0)}, "pump": {1: (80.0, 60.0)}}
     assert numbers(ours)[AVERAGE, "AUC"].ours == (76.0,)

@@ -81,7 +81,7 @@ def test_ctrl_c_finishes_the_trial_that_runs_and_the_same_command_goes_on(
     (tmp_path / "go").touch()
     rest, _ = interrupted.communicate()
     assert interrupted.returncode == 130, rest
-    assert "difference" not in rest, "no table is printed of half a run"
+    assert "what differs from the paper" not in rest, "no table is printed of half a run"
     first = seeds_of(tmp_path)
     assert first == [("fan", 0, "complete"), ("valve", 0, "complete")]
 
@@ -111,7 +111,7 @@ def test_a_failed_trial_runs_again_when_it_is_asked_for(
     assert main([*words, "--retry-failed"]) == 0
     out = capsys.readouterr().out
     assert "did not end well" not in out
-    assert "difference" in out
+    assert "what differs from the paper" in out
     assert seeds_of(tmp_path) == [("fan", 0, "complete"), ("valve", 0, "complete")]
     stored = Run(tmp_path / "run").records()
     assert main([*words, "--retry-failed"]) == 0

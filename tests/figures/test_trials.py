@@ -78,6 +78,13 @@ def test_otherwise_the_newest_that_the_row_is_told_by(ledger: Ledger) -> None:
     assert states.machines(["aegan_ad"]) == []
 
 
+def test_a_trial_that_learned_from_the_development_clips_alone_is_at_the_paper_s_setting(ledger: Ledger) -> None:
+    add(ledger, 0, 0.6, inputs="sgram", head="softmax", train_ids="00,01")
+    chosen = StatesOfRun(ledger).choose(LOG_MEL, "fan")
+    assert chosen is not None
+    assert chosen.relation.startswith("the paper's setting (LogMel-MFN)")
+
+
 def test_machines_are_the_paper_s_where_there_are_any() -> None:
     figure = find_figure("kim2021", "4")
     every = ["ToyCar", "fan", "pump", "valve"]

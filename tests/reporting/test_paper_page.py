@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,13 @@ def test_the_page_has_every_published_number_and_ours_below(result: PaperResult)
     assert lines[lines.index("difference") + 1] == "−5.71"
     assert lines[lines.index("spread") + 1] == "2.83"
     assert words.count("difference") == len(TABLE.measures), "rows without ours have the published line alone"
+
+
+def test_numbers_that_cannot_be_compared_have_no_difference(result: PaperResult) -> None:
+    numbers = tuple(replace(each, same_clips=False) for each in result.numbers)
+    words = " ".join(Reader(paper_page(replace(result, numbers=numbers))).words)
+    assert "ours, mean of 2 seeds" in words
+    assert "ifference" not in words
 
 
 def test_names_are_text_and_nothing_is_loaded(result: PaperResult) -> None:

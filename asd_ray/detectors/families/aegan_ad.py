@@ -47,6 +47,7 @@ from asd_ray.detectors.parts.classifier import backends_for
 from asd_ray.detectors.parts.error_maps import ErrorMap, WindowSums
 from asd_ray.detectors.parts.layer_statistics import layer_statistics
 from asd_ray.detectors.parts.pictures import SIZE, WINDOWS
+from asd_ray.detectors.parts.train_ids import check_train_ids, clips_of_ids, missing_ids, of_train_ids
 from asd_ray.detectors.parts.transfer import to_device
 from asd_ray.errors import AsdRayError
 from asd_ray.families.resources import Resources
@@ -125,6 +126,7 @@ class AeganAd:
     generator, and `first_norm` decides whether its first convolution has one. `penalty` is the weight of the gradient
     penalty, `eta` that of the `matching` of features: "mean", or "mean_std" for their standard deviations too.
     `backends` names further backends on a clip's mean features, such as "pca,knn_dn"; the paper has none of them.
+    `train_ids` names the ids whose training clips it learns from, such as "00,01,02"; "" is all of them.
 
     Variants: `D_maha`, `D_knn`, `D_lof`, `D_cos` of a clip's mean features; `G_x_1` and `G_x_2` (absolute and squared
     error of a spectrogram), `G_z_1`, `G_z_2` and `G_z_cos` (the same of its code, and cosine distance), each as `_sum`,
@@ -150,6 +152,7 @@ class AeganAd:
         lr: float = 2e-4,
         beta1: float = 0.5,
         backends: str = "",
+        train_ids: str = "",
         batch_size: int = 512,
         epochs: int = 60,
     ) -> None:
@@ -167,7 +170,8 @@ class AeganAd:
         must_be(self, "penalty", penalty >= 0, "0 or more")
         training.check_training_settings(self)
         training.check_fraction(self, "beta1")
-        self.backends = backends
+        self.backends, self.train_ids = backends, train_ids
+        check_train_ids(self)
         self._all_backends = {**BACKENDS, **backends_for(backends, dcgan.width(SIZE, channels))}
         self._nets: Nets | None = None
         self._scale = pictures.Scale()
@@ -180,9 +184,13 @@ class AeganAd:
         return PRESETS["aegan_ad"].at(self.context.rate)
 
     def suits(self, train: pd.DataFrame) -> str:
-        return "" if len(train) > 1 else "it compares clips and needs at least 2 to learn from; record more"
+        if reason := missing_ids(train, self.train_ids):
+            return reason
+        enough = of_train_ids(train, self.train_ids).sum() > 1
+        return "" if enough else "it compares clips and needs at least 2 to learn from; record more"
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
+        train = clips_of_ids(train, self.train_ids)
         if len(train) < 2:
             raise AsdRayError(f"AeganAd compares clips and needs at least 2 to learn from but got {len(train)}")
         frames, windows = training.frames_of(self.front_end, train, SIZE, self.context, self.hop)
