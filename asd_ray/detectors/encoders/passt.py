@@ -6,7 +6,6 @@ cannot be imported beside a torch of another build. So neither of them is import
 
 from __future__ import annotations
 
-import importlib
 import sys
 from types import ModuleType
 
@@ -28,20 +27,20 @@ from asd_ray.detectors.encoders.encoder import Encoder
 HUB = "timm.models._hub"
 
 
-def _import_without_timm(name: str) -> None:
-    """Import a module of hear21passt with a stand-in for the module of timm, unless that was imported before."""
+def _import_without_timm() -> None:
+    """Import hear21passt with a stand-in for the module of timm, unless that was imported before."""
     stand_in = ModuleType(HUB)
     stand_in.__dict__["download_cached_file"] = None
     used = sys.modules.setdefault(HUB, stand_in)
     try:
-        importlib.import_module(name)
+        import hear21passt.models.passt  # noqa: F401
     finally:
         if used is stand_in:
             del sys.modules[HUB]  # other code can still import timm itself
 
 
 load_torchaudio()  # hear21passt imports it, and cannot beside a torch without CUDA
-_import_without_timm("hear21passt.models.passt")
+_import_without_timm()
 
 from hear21passt.models import passt as package  # noqa: E402
 from hear21passt.models.preprocess import AugmentMelSTFT  # noqa: E402
