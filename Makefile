@@ -35,10 +35,12 @@ docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 # torch is installed first, at its pinned version. An open version range could fetch another build with gigabytes of CUDA.
+# hear21passt (tests/detectors/encoders) comes without its dependencies: timm and torchvision are not used.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet -c constraints.txt torch
 	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet -c constraints.txt --no-deps hear21passt
 	touch $@
 
 node: $(VENV)/.node

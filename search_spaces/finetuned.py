@@ -70,4 +70,5 @@ def space(trial: Any) -> dict[str, Any]:
         params["sub_clusters"] = trial.suggest_categorical("sub_clusters", [4, 8, 16, 32])
     if params["labels"] != "real":
         params["clusters"] = trial.suggest_categorical("clusters", [4, 8, 16, 32])
+        params["cluster_by"] = trial.suggest_categorical("cluster_by", ["spectrum", "embedding"])
     return params

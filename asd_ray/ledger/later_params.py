@@ -23,7 +23,7 @@ LATER: dict[str, dict[str, Any]] = {
         **MICROPHONE,
         "subtract": "embedding",
     },
-    "finetuned": {"noise_mix": 0.0, **SUPPLEMENTAL},
+    "finetuned": {"noise_mix": 0.0, **SUPPLEMENTAL, "cluster_by": "spectrum"},
     "ganomaly": {"backends": ""},
     "id_classifier": {"warp": "image", **CLASSIFIER},
     "idnn": {"subtract_noise": 0.0},

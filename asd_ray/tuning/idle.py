@@ -1,7 +1,7 @@
 """Which parameters of a search space have no effect on the clips of a study, so that they are not drawn there.
 
-Trials with other values of them would be the same trial under another hash. Where only some values of `labels` and
-`clusters` are alike, a draw is compared by their effect.
+Trials with other values of them would be the same trial under another hash. Where only some values of `labels`,
+`clusters` and `cluster_by` are alike, a draw is compared by their effect.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def idle_names(clips: StudyClips, channels: int, objective: str) -> list[str]:
     if (clips.train["domain"] == "target").nunique() < 2:
         names.append("balance")
     if _nothing_is_clustered(clips.train):
-        names.append("clusters")
+        names += ["clusters", "cluster_by"]
         if class_names(clips.train) == finest_names(clips.train):
             names.append("labels")
     return names
@@ -66,10 +66,11 @@ def effect_of_labels(clips: StudyClips) -> Callable[[Params], Params]:
         labels, clusters = params.get("labels"), params.get("clusters")
         if labels is None or clusters is None:
             return params
+        unclustered = {**params, "clusters": 0, "cluster_by": ""}
         if labels == "real" and len(set(names)) >= (1 if params.get("warps") else 2):  # warps are classes, too
-            return {**params, "clusters": 0}
+            return unclustered
         if not most:
-            return {**params, "labels": "real" if names == finest else "finest", "clusters": 0}
+            return {**unclustered, "labels": "real" if names == finest else "finest"}
         return {**params, "labels": FALLBACK if labels == "real" else labels, "clusters": min(clusters, most)}
 
     return effect

@@ -45,11 +45,16 @@ def test_nothing_is_idle_on_usual_clips() -> None:
         (USUAL, 2, "normal-only", {"microphone"}),
         ([(id, "source", attributes) for id, _, attributes in USUAL], 2, "labels", {"balance"}),
         ([(id, "target", attributes) for id, _, attributes in USUAL], 2, "labels", {"balance"}),
-        ([("00", "source", FAST), ("00", "target", SLOW)], 2, "labels", {"labels", "clusters"}),
+        ([("00", "source", FAST), ("00", "target", SLOW)], 2, "labels", {"labels", "clusters", "cluster_by"}),
         ([("00", "source", FAST), ("00", "target", FAST)], 2, "labels", set()),  # the id is clustered
         ([("00", "source", FAST), ("00", "target", SLOW), ("00", "target", NONE)], 2, "labels", set()),
         # with several ids "real" is the ids, and any method gives the attributes
-        ([(id, "source", a) for id in ("00", "01") for a in (FAST, SLOW)], 2, "labels", {"balance", "clusters"}),
+        (
+            [(id, "source", a) for id in ("00", "01") for a in (FAST, SLOW)],
+            2,
+            "labels",
+            {"balance", "clusters", "cluster_by"},
+        ),
     ],
 )
 def test_each_reason(rows: list[tuple[str, str, str]], channels: int, objective: str, expected: set[str]) -> None:
@@ -66,8 +71,8 @@ def test_supplemental_uses_are_idle_without_such_clips() -> None:
 @pytest.mark.parametrize("name", ["embedding_knn", "finetuned"])
 def test_idle_parameters_are_not_drawn_whether_or_not_the_paper_names_them(name: str) -> None:
     space = family(name).search_space()
-    values = {**space.known, "labels": "ward", "clusters": 32}
-    drawn = draw(space.without(["labels", "clusters"], of_paper=True), FixedTrial(values))
+    values = {**space.known, "labels": "ward", "clusters": 32, "cluster_by": "embedding"}
+    drawn = draw(space.without(["labels", "clusters", "cluster_by"], of_paper=True), FixedTrial(values))
     assert drawn == draw(space, FixedTrial(dict(space.known)))
     assert draw(space, FixedTrial(values))["labels"] == "ward"
     kept = space.without(["labels"]).idle
@@ -92,6 +97,16 @@ BY_ATTRIBUTES = tuple((id, "source", a) for id in ("00", "01") for a in (FAST, S
         (USUAL, {"labels": "kmeans", "clusters": 4}, {"labels": "kmeans", "clusters": 8}, True),  # of two clips an id
         (BY_ATTRIBUTES, {"labels": "ward", "clusters": 4}, {"labels": "vq", "clusters": 8}, True),
         (BY_ATTRIBUTES, {"labels": "real"}, {"labels": "ward"}, False),  # "real" is the ids
+        (ONE, {"labels": "ward", "cluster_by": "spectrum"}, {"labels": "ward", "cluster_by": "embedding"}, False),
+        (ONE, {"labels": "real", "cluster_by": "spectrum"}, {"labels": "real", "cluster_by": "embedding"}, False),
+        (
+            ONE,
+            {"labels": "real", "cluster_by": "embedding"},
+            {"labels": "kmeans", "cluster_by": "embedding", "clusters": 8},
+            True,
+        ),
+        (USUAL, {"labels": "real", "cluster_by": "spectrum"}, {"labels": "real", "cluster_by": "embedding"}, True),
+        (BY_ATTRIBUTES, {"labels": "vq", "cluster_by": "spectrum"}, {"labels": "vq", "cluster_by": "embedding"}, True),
         (ONE, {"labels": "real", "lr": 0.1}, {"labels": "kmeans", "lr": 0.2}, False),
     ],
 )

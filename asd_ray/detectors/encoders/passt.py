@@ -1,6 +1,13 @@
-"""PaSST (Koutini et al., 2021) by the package hear21passt, from a state dict of the user."""
+"""PaSST (Koutini et al., 2021) by the package hear21passt, from a state dict of the user.
+
+hear21passt imports one function of timm, which fetches weights and is never called here. timm needs torchvision, which
+cannot be imported beside a torch of another build. So neither of them is imported, and neither has to be installed.
+"""
 
 from __future__ import annotations
+
+import sys
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -17,7 +24,23 @@ from asd_ray.detectors.encoders.checkpoint import (
 )
 from asd_ray.detectors.encoders.encoder import Encoder
 
+HUB = "timm.models._hub"
+
+
+def _import_without_timm() -> None:
+    """Import hear21passt with a stand-in for the module of timm, unless that was imported before."""
+    stand_in = ModuleType(HUB)
+    stand_in.__dict__["download_cached_file"] = None
+    used = sys.modules.setdefault(HUB, stand_in)
+    try:
+        import hear21passt.models.passt  # noqa: F401
+    finally:
+        if used is stand_in:
+            del sys.modules[HUB]  # other code can still import timm itself
+
+
 load_torchaudio()  # hear21passt imports it, and cannot beside a torch without CUDA
+_import_without_timm()
 
 from hear21passt.models import passt as package  # noqa: E402
 from hear21passt.models.preprocess import AugmentMelSTFT  # noqa: E402

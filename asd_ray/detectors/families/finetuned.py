@@ -43,7 +43,13 @@ from asd_ray.detectors.parts.classes import Classes
 from asd_ray.detectors.parts.gentle import gentle_adamw
 from asd_ray.detectors.parts.heads import AdaProj, ArcFace, SubClusterAdaCos, arcmix, divergence, sub_cluster_head
 from asd_ray.detectors.parts.lora import PLACES
-from asd_ray.detectors.parts.pseudo_labels import check_labels, training_classes, why_no_classes
+from asd_ray.detectors.parts.pseudo_labels import (
+    Rows,
+    check_labels,
+    spectrum_statistics,
+    training_classes,
+    why_no_classes,
+)
 from asd_ray.detectors.parts.supplemental import (
     NoiseMix,
     check_switches,
@@ -60,6 +66,7 @@ from asd_ray.features import PRESETS, FrontEnd, Windows
 from asd_ray.features._base import must_be
 
 HEADS = ("arcface", "scac", "adaproj")
+CLUSTER_BY = ("spectrum", "embedding")
 MIN_SECONDS = 0.25
 ENCODERS = tuple(net for net in NETS if net not in ("onnx", "exported"))  # those two are finished graphs
 
@@ -73,7 +80,9 @@ class Finetuned(classify.OfClassifier):
     and, above 0, a linear `projection` make one embedding of the frames. `scale` and `margin` belong to head "arcface";
     `sub_clusters` and `learned` to the other two, as in `embedding_knn`. `mix` is the part of clips that are mixed,
     `time_mask` and `band_mask` are the largest parts that are masked. The learning rate rises over the part `warmup` of
-    all steps. `labels` and `clusters` make the classes, as in `embedding_knn`. `noise_mix`, `supplemental_class` and
+    all steps. `labels` and `clusters` make the classes, as in `embedding_knn`; clips that are clustered are described
+    by `cluster_by`: "spectrum", as in the other classifiers, or "embedding", the mean over time of the frames of
+    `layer` before any training, which is also where a mean of frames begins. `noise_mix`, `supplemental_class` and
     `supplemental_bank` are in parts/supplemental.py.
 
     Variants: as `embedding_knn`, and with head "arcface" `nll_margin`.
@@ -119,12 +128,13 @@ class Finetuned(classify.OfClassifier):
         noise_mix: float = 0.0,
         supplemental_class: bool = False,
         supplemental_bank: bool = False,
+        cluster_by: str = "spectrum",
     ) -> None:
         self.context, self.encoder, self.pretrained = context, encoder, pretrained
         self.tune, self.rank, self.lora_alpha, self.places = tune, rank, lora_alpha, places
         self.layer, self.pooling, self.projection = layer, pooling, projection
         self.head, self.scale, self.margin, self.sub_clusters, self.learned = head, scale, margin, sub_clusters, learned
-        self.labels, self.clusters = labels, clusters
+        self.labels, self.clusters, self.cluster_by = labels, clusters, cluster_by
         self.seconds, self.mix, self.alpha, self.time_mask, self.band_mask = seconds, mix, alpha, time_mask, band_mask
         self.smote_ratio, self.backends = smote_ratio, backends
         self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
@@ -136,7 +146,7 @@ class Finetuned(classify.OfClassifier):
         self._fitted = classify.FittedClassifier(self, self._new)
 
     def _check(self) -> None:
-        choices = {"tune": TUNES, "places": PLACES, "pooling": POOLINGS, "head": HEADS}
+        choices = {"tune": TUNES, "places": PLACES, "pooling": POOLINGS, "head": HEADS, "cluster_by": CLUSTER_BY}
         for name, known in choices.items():
             must_be(self, name, getattr(self, name) in known, f"one of {', '.join(known)}")
         for name, least in (("rank", 0), ("projection", 0), ("sub_clusters", 1)):
@@ -169,7 +179,7 @@ class Finetuned(classify.OfClassifier):
 
     def fit(self, train: ClipSet) -> Iterator[Progress]:
         self._encoder.keep()
-        classes, numbers = training_classes(train, self.context, self.labels, self.clusters)
+        classes, numbers = self._classes(train)
         count = len(classes) + further_classes(self.supplemental_class)
         clips, labels = with_further_classes(train, numbers, len(classes), self.supplemental_class)
         classifier, device = self._fitted.start(classes), self.context.device
@@ -217,6 +227,15 @@ class Finetuned(classify.OfClassifier):
             max_windows=MAX_CLIPS,
             supplemental_bank=self.supplemental_bank,
         )
+
+    def _classes(self, train: ClipSet) -> tuple[Classes, Tensor]:
+        """The classes, and the class number of each clip."""
+
+        def embeddings(clips: ClipSet, context: Context) -> Rows:
+            return self._encoder.clip_means(clips, self.layer)
+
+        rows_of = embeddings if self.cluster_by == "embedding" else spectrum_statistics
+        return training_classes(train, self.context, self.labels, self.clusters, rows_of=rows_of)
 
     def _modules(self, classes: int) -> nn.ModuleList:
         encoder = load_encoder(self._encoder.name, self.context.weights).to(self.context.device)

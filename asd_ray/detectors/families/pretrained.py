@@ -30,16 +30,14 @@ from torch import Tensor
 
 from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, Progress, Scores, State
-from asd_ray.detectors.encoders.embedded import Embedded
 from asd_ray.detectors.encoders.loading import NETS
 from asd_ray.detectors.parts import microphones, training
 from asd_ray.detectors.parts.backends import Backends, ids_of, parse_backends, targets_of
 from asd_ray.detectors.parts.supplemental import check_switches, memory_of, new_memory, why_unsuited
 from asd_ray.detectors.parts.user_encoder import UserEncoder
 from asd_ray.families.resources import Resources
-from asd_ray.features import FeatureCache, FrontEnd
+from asd_ray.features import FrontEnd
 from asd_ray.features._base import must_be
-from asd_ray.features.encoder_sizes import FOLDER
 
 POOLINGS = ("mean", "max", "gem", "statistics", "time")
 TINY = 1e-30
@@ -98,9 +96,7 @@ class Pretrained:
 
     @property
     def front_end(self) -> FrontEnd:
-        features = self.context.features
-        notes = str(features.root / FOLDER) if isinstance(features, FeatureCache) else ""
-        return Embedded(rate=self.context.rate, pretrained=self._encoder.name, path=self._encoder.path, notes=notes)
+        return self._encoder.front_end
 
     def suits(self, train: pd.DataFrame) -> str:
         """Why the family cannot be searched here: without weights there is nothing to compare."""
@@ -163,7 +159,7 @@ class Pretrained:
 
     def _on_channel(self, clips: ClipSet) -> tuple[Tensor, npt.NDArray[np.intp]]:
         """As `_embeddings`, of the channel that the clips are on."""
-        features = self.context.features.get(self.front_end, clips, device=self.context.device, dtype="float16")
+        features = self._encoder.features(clips)
         layers, bands, width = features.shape
         layer, kept = round(self.layer * (layers - 1)), min(self.bands, bands)
         rows: list[Tensor] = []

@@ -92,7 +92,9 @@ class SubClusterAdaCos(nn.Module):
     """Several centres per class: a class's probability is the sum over its centres in a softmax with an adaptive scale.
 
     The scale is updated by every call of `logits` with labels in training mode. It is meant for mixed samples, and
-    labels may be soft. The centres keep their random initial values unless `learned`.
+    labels may be soft. With one centre per class it is AdaCos (Zhang et al., CVPR 2019), except that the sum for the
+    scale has a sample's own class, too, as in the author's code; a mixed sample has none. The centres keep their random
+    initial values unless `learned`.
     """
 
     scale: Tensor

@@ -2,19 +2,21 @@
 
 A machine of DCASE 2024 and later may have one id and no attributes. Its clips are then clustered, and the clusters are
 the classes. Published: vector quantisation (arXiv 2508.12230) and Ward clustering (2509.12845) as labels for missing
-attributes. Both systems build on pretrained encoders; what is clustered here is the spectrum, so that nothing but the
-sound is needed.
+attributes. Both systems build on pretrained encoders. A family with an encoder can describe each clip by its embedding
+(`rows_of`); by default the spectrum is clustered, so that nothing but the sound is needed.
 
-Chosen here: a clip is described by the mean and standard deviation over time of each band of the log-mel spectrogram of
-the DCASE baselines, in dB. The clip's mean level is subtracted from the mean spectrum, because the gain of a recording
-says little about the machine. Both are reduced to their first principal components. They are not standardised before:
-a band without sound would count as much as the line of a motor. On the demo set that lowers the agreement of 8 k-means
-clusters with the hidden ids (adjusted mutual information) from .83 to .46 for fan and from .79 to .77 for valve. "vq"
-is a codebook by splitting and refining, after Linde, Buzo, Gray 1980; here one cell is split at a time, so that a
-codebook may have any size.
+Chosen here: by its spectrum, a clip is described by the mean and standard deviation over time of each band of the
+log-mel spectrogram of the DCASE baselines, in dB. The clip's mean level is subtracted from the mean spectrum, because
+the gain of a recording says little about the machine. Whatever describes a clip is reduced to its first principal
+components. It is not standardised before: a band without sound would count as much as the line of a motor. On the demo
+set that lowers the agreement of 8 k-means clusters with the hidden ids (adjusted mutual information) from .83 to .46
+for fan and from .79 to .77 for valve. "vq" is a codebook by splitting and refining, after Linde, Buzo, Gray 1980; here
+one cell is split at a time, so that a codebook may have any size.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +33,7 @@ from asd_ray.features._base import must_be
 
 Rows = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
+RowsOf = Callable[[ClipSet, Context], Rows]  # [clips, numbers]: what describes each clip
 
 METHODS = ("kmeans", "ward", "vq")
 LABELS = ("real", *METHODS)
@@ -48,20 +51,36 @@ def check_labels(owner: object) -> None:
     training.check_whole(owner, "clusters", 2)
 
 
+def spectrum_statistics(clips: ClipSet, context: Context) -> Rows:
+    """[clips, 2 · bands]: the mean spectrum without the clip's level, and the standard deviation over time, in dB."""
+    features = context.features.get(PRESETS["baseline"].at(context.rate), clips, device=context.device)
+    rows = []
+    for position in range(len(clips)):
+        frames = features.clip(position).astype(np.float64)
+        mean = frames.mean(0)
+        rows.append(np.concatenate([mean - mean.mean(), frames.std(0)]))
+    return np.round(np.array(rows) / RESOLUTION) * RESOLUTION
+
+
 def training_classes(
-    clips: ClipSet, context: Context, labels: str = "real", clusters: int = 8, at_least: int = 2
+    clips: ClipSet,
+    context: Context,
+    labels: str = "real",
+    clusters: int = 8,
+    at_least: int = 2,
+    rows_of: RowsOf = spectrum_statistics,
 ) -> tuple[Classes, Tensor]:
     """The classes of training clips, and the class number of each clip.
 
     With "real" these are the classes of `Classes`. If there are fewer than `at_least`, the method is "kmeans". With the
     name of a method they are the ids and, where the clips of an id differ in them, its attributes; and the clips of an
-    id without such attributes are split into `clusters` clusters, named ``fan/00/~0``. All clips equal is an
-    AsdRayError.
+    id without such attributes are split into `clusters` clusters of what `rows_of` gives, named ``fan/00/~0``. All
+    clips equal is an AsdRayError.
     """
     frame = clips.frame
     names = class_names(frame)
     if len(frame) and (labels != "real" or len(set(names)) < at_least):
-        names = _split(clips, context, FALLBACK if labels == "real" else labels, clusters)
+        names = _split(clips, context, FALLBACK if labels == "real" else labels, clusters, rows_of)
         if len(set(names)) < at_least:
             raise AsdRayError(f"{names[0].rpartition('/')[0]}: {_why_too_few(len(frame))}")
     classes = Classes.from_names(names, at_least)
@@ -84,31 +103,20 @@ def _why_too_few(clips: int) -> str:
     return f"it learns to tell classes of normal clips apart, but {number}; record more"
 
 
-def _split(clips: ClipSet, context: Context, method: str, clusters: int) -> list[str]:
+def _split(clips: ClipSet, context: Context, method: str, clusters: int, rows_of: RowsOf) -> list[str]:
     """The finest real class of each clip, and for those without attributes the number of its cluster."""
     names = np.array(finest_names(clips.frame), dtype=object)
     machine_ids = (clips.frame["machine"] + "/" + clips.frame["id"]).to_numpy(object)
     for machine_id in sorted(set(names[names == machine_ids])):
         own = np.flatnonzero(names == machine_id)
-        rows = principal_components(spectrum_statistics(clips.take(own), context))
+        rows = principal_components(rows_of(clips.take(own), context))
         numbers = clustered(rows, clusters, method, context.seed)
         names[own] = [f"{machine_id}/~{number}" for number in numbers]
     return [str(name) for name in names]
 
 
-def spectrum_statistics(clips: ClipSet, context: Context) -> Rows:
-    """[clips, 2 · bands]: the mean spectrum without the clip's level, and the standard deviation over time, in dB."""
-    features = context.features.get(PRESETS["baseline"].at(context.rate), clips, device=context.device)
-    rows = []
-    for position in range(len(clips)):
-        frames = features.clip(position).astype(np.float64)
-        mean = frames.mean(0)
-        rows.append(np.concatenate([mean - mean.mean(), frames.std(0)]))
-    return np.round(np.array(rows) / RESOLUTION) * RESOLUTION
-
-
 def principal_components(rows: Rows) -> Rows:
-    """[clips, components]: the first principal components of the statistics, in dB."""
+    """[clips, components]: the first principal components of the rows, in their unit."""
     centred = rows - rows.mean(0)
     axes = np.linalg.svd(centred, full_matrices=False)[2][:COMPONENTS]
     axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]  # the sign of an axis is arbitrary

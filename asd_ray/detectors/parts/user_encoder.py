@@ -1,15 +1,28 @@
-"""Which pretrained encoder a detector has: the one that it was fitted with, whatever files are brought later."""
+"""Which pretrained encoder a detector has: the one that it was fitted with, whatever files are brought later.
+
+Its embeddings of a clip, before any training, are features: the node's cache keeps them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
+from asd_ray.clips.bank import ClipSet
 from asd_ray.detectors._base import Context, State
+from asd_ray.detectors.encoders.embedded import Embedded
 from asd_ray.detectors.encoders.loading import encoder_name, path_of
 from asd_ray.detectors.parts.weights import is_pretrained_name
 from asd_ray.errors import AsdRayError
 from asd_ray.families.weights import WEIGHTS_VARIABLE, misnamed, places_of
+from asd_ray.features import FeatureCache
 from asd_ray.features._base import must_be
+from asd_ray.features.encoder_sizes import FOLDER
+from asd_ray.features.extract import Features
+
+DTYPE = "float16"  # of the embeddings in the cache
 
 
 class UserEncoder:
@@ -36,6 +49,23 @@ class UserEncoder:
         if self._kept or self.pretrained:
             return self._kept or self.pretrained
         return encoder_name(self.net, self.path) if self.path else self.net
+
+    @property
+    def front_end(self) -> Embedded:
+        """Gives the embeddings of all layers."""
+        features = self.context.features
+        notes = str(features.root / FOLDER) if isinstance(features, FeatureCache) else ""
+        return Embedded(rate=self.context.rate, pretrained=self.name, path=self.path, notes=notes)
+
+    def features(self, clips: ClipSet) -> Features:
+        """The embeddings of all layers of clips: of each the segments, [segments, layers, bands, width]."""
+        return self.context.features.get(self.front_end, clips, device=self.context.device, dtype=DTYPE)
+
+    def clip_means(self, clips: ClipSet, layer: float) -> npt.NDArray[np.float64]:
+        """[clips, width]: the mean over time and bands of one layer; 0 is the first layer, 1 the last."""
+        features = self.features(clips)
+        number = round(layer * (features.shape[0] - 1))
+        return np.array([features.clip(i)[:, number].astype(np.float64).mean((0, 1)) for i in range(len(clips))])
 
     def why_none(self) -> str:
         """Why the detector cannot be searched here, for its `suits`; "" if it can."""

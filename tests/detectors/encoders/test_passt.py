@@ -1,10 +1,10 @@
-"""hear21passt needs torchvision, of which it uses nothing. Where torchvision was built for another torch, its compiled
-operators are missing, and the import fails at the first two that it describes; `_declared` declares them, without an
-implementation. Where hear21passt still cannot be imported, these tests are skipped."""
+"""The adapter of PaSST beside the package's own forward. Without hear21passt these tests are skipped."""
 
 from __future__ import annotations
 
 import json
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +13,22 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from asd_ray._torchaudio import load as load_torchaudio
-
 from .files import check_refusals, refused
 
-BOXES = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+if find_spec("hear21passt") is None:
+    pytest.skip("hear21passt is not installed", allow_module_level=True)
+
+from asd_ray.detectors.encoders.passt import HUB, Passt, build  # noqa: E402  it makes the package importable
+
+from hear21passt.models.helpers import vit_helpers  # noqa: E402  # isort: skip
+from hear21passt.models import passt as package  # noqa: E402  # isort: skip
+from hear21passt.models.preprocess import AugmentMelSTFT  # noqa: E402  # isort: skip
+from hear21passt.wrapper import PasstBasicWrapper  # noqa: E402  # isort: skip
 
 
-def _declared() -> torch.library.Library | None:
-    if hasattr(torch.ops.torchvision, "nms"):
-        return None
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        library.define(name + BOXES)
-    return library
-
-
-load_torchaudio()
-try:
-    OPERATORS = _declared()  # they live as long as this name
-    from hear21passt.models import passt as package
-    from hear21passt.models.preprocess import AugmentMelSTFT
-    from hear21passt.wrapper import PasstBasicWrapper
-
-    from asd_ray.detectors.encoders.passt import Passt, build
-except (ImportError, RuntimeError, OSError) as error:
-    pytest.skip(f"hear21passt cannot be imported: {error}", allow_module_level=True)
+def test_nothing_of_timm_is_imported() -> None:
+    assert vit_helpers.download_cached_file is None
+    assert HUB not in sys.modules
 
 
 def own(stride: int = 10, seconds: float = 2.0, hop: int = 320, **changes: Any) -> PasstBasicWrapper:
