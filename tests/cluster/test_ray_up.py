@@ -197,7 +197,9 @@ def laptop(cluster: hosts.Hosts, wheels: Path) -> Path:
     (project / "c.yaml").write_text(yaml.safe_dump(config))
     settings = cluster.home / ".config" / "pip" / "pip.conf"
     settings.parent.mkdir(parents=True)
-    settings.write_text(f"[global]\nno-index = true\nfind-links = {wheels}\nno-cache-dir = true\n")
+    # a third of an installation is bytecode of modules that no test imports
+    own = f"no-index = true\nfind-links = {wheels}\nno-cache-dir = true\ncompile = false\n"
+    settings.write_text(f"[global]\n{own}")
     notes(cluster).mkdir()
     environment = {
         "PATH": f"$PATH:{sys.base_prefix}/bin",  # it may hold the only python3.11
