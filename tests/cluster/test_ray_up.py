@@ -79,7 +79,7 @@ def up_and_down(cluster: hosts.Hosts, ray: Callable[..., str]) -> None:
     assert stat_mode(cluster.home / ".ray" / "auth_token") == "600"
     for left_at_home in (".git", ".venv/of_the_laptop", "runs"):
         assert not (cluster.home / "asd_ray" / left_at_home).exists()
-    wait(lambda: living(ray) == sorted(HOSTS), 120)
+    wait(lambda: living(ray) == sorted(HOSTS), 300)
 
     arguments = f"fan --address auto --data {data} --run {run} --families ray_families:Waits,idnn --trials 4"
     search = f"python -m asd_ray.search {arguments} --epochs-cap 2 --cpus-per-trial {os.cpu_count()}"  # one a host
