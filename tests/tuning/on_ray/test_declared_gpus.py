@@ -84,7 +84,7 @@ def growing(tmp_path: Path) -> Iterator[RayCluster]:
 
 @pytest.fixture
 def one_card(tmp_path: Path) -> Iterator[RayCluster]:
-    cluster = RayCluster(tmp_path / "cluster", cpus=4, more={PRETENDED: "1"}, head_options=["--num-gpus=1"])
+    cluster = RayCluster(tmp_path / "cluster", cpus=6, more={PRETENDED: "1"}, head_options=["--num-gpus=1"])
     yield cluster
     cluster.close()
 
@@ -145,10 +145,10 @@ def test_trials_share_a_gpu_and_trials_without_one_run_at_the_same_time(
     def at_work() -> Counter[str]:
         return Counter(path.read_text().split()[0] for path in one_card.notes.glob("*.txt"))
 
-    wait(lambda: at_work().total() == 4, process)
-    assert at_work() == {"Held": 2, "HeldOnGpu": 2}
+    wait(lambda: at_work().total() == 6, process)
+    assert at_work() == {"Held": 4, "HeldOnGpu": 2}
     (one_card.notes / "hold").unlink()
     output = finish(process)
-    assert "a trial of held takes 1 CPU, 0 GPU: 4 at once if nothing else runs" in output
+    assert "a trial of held takes 1 CPU, 0 GPU: 6 at once if nothing else runs" in output
     assert "a trial of held_on_gpu takes 1 CPU, 0.5 GPU: 2 at once if nothing else runs" in output
     assert statuses(ledger.records()) == {("held", "complete"): 5, ("held_on_gpu", "complete"): 5}
