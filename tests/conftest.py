@@ -27,6 +27,8 @@ NEED_WEIGHTS = {"finetuned", "pretrained"}  # families
 SHARED = Path(__file__).parents[2] / "shared"
 # Ray starts its workers with nice 15: on a busy computer they would wait until every other program has had its turn
 os.environ.setdefault("RAY_worker_niceness", "0")
+# librosa compiles functions at its first import on a computer, which takes half a minute; no test needs them to be fast
+os.environ.setdefault("NUMBA_OPT", "0")
 # a shell's background commands ignore Ctrl-C, and so would all programs that the tests start
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

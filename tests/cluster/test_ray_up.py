@@ -79,7 +79,7 @@ def up_and_down(cluster: hosts.Hosts, ray: Callable[..., str]) -> None:
     assert stat_mode(cluster.home / ".ray" / "auth_token") == "600"
     for left_at_home in (".git", ".venv/of_the_laptop", "runs"):
         assert not (cluster.home / "asd_ray" / left_at_home).exists()
-    wait(lambda: living(ray) == sorted(HOSTS), 120)
+    wait(lambda: living(ray) == sorted(HOSTS), 300)
 
     arguments = f"fan --address auto --data {data} --run {run} --families ray_families:Waits,idnn --trials 4"
     search = f"python -m asd_ray.search {arguments} --epochs-cap 2 --cpus-per-trial {os.cpu_count()}"  # one a host
@@ -197,7 +197,9 @@ def laptop(cluster: hosts.Hosts, wheels: Path) -> Path:
     (project / "c.yaml").write_text(yaml.safe_dump(config))
     settings = cluster.home / ".config" / "pip" / "pip.conf"
     settings.parent.mkdir(parents=True)
-    settings.write_text(f"[global]\nno-index = true\nfind-links = {wheels}\nno-cache-dir = true\n")
+    # a third of an installation is bytecode of modules that no test imports
+    own = f"no-index = true\nfind-links = {wheels}\nno-cache-dir = true\ncompile = false\n"
+    settings.write_text(f"[global]\n{own}")
     notes(cluster).mkdir()
     environment = {
         "PATH": f"$PATH:{sys.base_prefix}/bin",  # it may hold the only python3.11

@@ -86,7 +86,9 @@ def finish(process: subprocess.Popen[str], status: int = 0) -> str:
     return output
 
 
-def wait(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 90, every: float = 0.05) -> Any:
+def wait(
+    condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 150, every: float = 0.05
+) -> Any:
     """Wait until the condition is true, while the process is alive. Returns its value."""
     limit = time.monotonic() + seconds
     while not (value := condition()):

@@ -125,12 +125,12 @@ def test_a_killed_driver_loses_only_what_was_in_flight(start: Begin, ledger: Led
 def test_a_larger_number_of_trials_runs_the_difference(search: Search, ledger: Ledger, tmp_path: Path) -> None:
     search("Loud", "--trials", "3")
     before = {record.trial for record in ledger.records()}
-    output = search("Loud", "--trials", "43")[0]
-    assert "40 trials run now, 43 in all" in output
-    assert statuses(ledger.records()) == {("loud", "complete"): 43}
+    output = search("Loud", "--trials", "13")[0]
+    assert "10 trials run now, 13 in all" in output
+    assert statuses(ledger.records()) == {("loud", "complete"): 13}
     assert before < {record.trial for record in ledger.records()}
     assert max(fits(tmp_path).values()) == 1
-    assert "0 trials run now, 43 in all" in search("Loud", "--trials", "43")[0]
+    assert "0 trials run now, 13 in all" in search("Loud", "--trials", "13")[0]
 
 
 def test_a_fixed_value_is_a_study_of_its_own_that_resumes(search: Search, ledger: Ledger, tmp_path: Path) -> None:
