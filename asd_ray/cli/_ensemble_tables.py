@@ -44,11 +44,15 @@ def print_machine(comparison: Comparison, wide: bool = False) -> None:
 
 
 def _print_final(out: Console, comparison: Comparison, wide: bool) -> None:
+    from asd_ray.ensembling.trust import zero_cell
+
     out.print(f"{comparison.machine}: {comparison.summary} → {comparison.path}")
     if counts := comparison.final.counts:
         out.print(f"  {counts.sentence}: {counts.ground}")
     if forecasts := _forecasts(comparison.final):
         out.print(f"  {forecasts}")
+    if why_zero := zero_cell.reason(comparison.final):
+        out.print(f"    {why_zero}")
     others = comparison.trust.others
     out.print(f"  trust: {comparison.trust.sentence}{'' if wide or not others else '; all: --wide'}")
     for why in others if wide else ():
