@@ -105,6 +105,8 @@ def _cells(ensemble: Ensemble, on_faults: Mapping[str, float]) -> dict[str, str]
 def _meanings(comparison: Comparison, wide: bool) -> Iterator[str]:
     """What columns and marks mean that their heads cannot say."""
     best, columns = comparison.ensembles[0], _columns(comparison, wide)
+    if "gap" in columns:
+        yield "gap: oracle minus crossval"
     if "gain" in columns:
         more = "" if wide else "; interval: --wide"
         yield f"gain: over the best single detector, by the same protocol{more}"

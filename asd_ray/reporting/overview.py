@@ -178,12 +178,12 @@ def next_steps(run: str, machines: Mapping[str, Mapping[str, Any]]) -> Iterator[
     without_normals = [name for name, why in unmeasured.items() if why.endswith(NO_ID)]
     if without_faults:
         yield Step(
-            f"Find out how many faults are found of {', '.join(without_faults)}: add a few recordings of faults to the "
+            f"Find out how many faults of {', '.join(without_faults)} are found: add a few recordings of faults to the "
             "test clips (folder abnormal/, or DCASE's test/ folder), and search again into a new run (--run)."
         )
     if without_normals:
         yield Step(
-            f"Find out how many faults are found of {', '.join(without_normals)}: add normal recordings of the same id "
+            f"Find out how many faults of {', '.join(without_normals)} are found: add normal recordings of the same id "
             "as the faults to the test clips, and search again into a new run (--run)."
         )
     listed = [own["mistakes"] for own in machines.values() if own["mistakes"].clips]
