@@ -13,7 +13,7 @@ from asd_ray.ensembling.mistakes import Mistakes
 from asd_ray.reporting.leaderboard import differing, setting_of
 from asd_ray.reporting.machine import beside_headline
 from asd_ray.reporting.media import Media
-from asd_ray.reporting.overview import cost, detectors
+from asd_ray.reporting.overview import cost, detectors, no_cost
 from asd_ray.reporting.text import (
     DASH,
     MEASURES,
@@ -106,7 +106,7 @@ def _row(machine: str, recipe: str, members: str, row: Mapping[str, Any], maximi
 def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
     final: Ensemble = facts["final"]
     yield f"\n## {plain(machine)}: {plain(final.name)}\n"
-    yield f"{plain(detectors(final))}. Cost: {plain(cost(final)) or 'not measured'}.\n"
+    yield f"{plain(detectors(final))}. Cost: {plain(cost(final) or no_cost(final)).removesuffix('.')}.\n"
     tried = count(final.candidates.tried, "candidate")
     measure = f", {MEASURES[final.config.maximise]}" if final.metrics else ""
     yield f"{tried} tried{measure}; {plain(facts['labels'])}.\n"

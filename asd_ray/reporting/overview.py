@@ -125,8 +125,13 @@ def detectors(final: Ensemble) -> str:
 
 
 def cost(final: Ensemble) -> str:
-    """The measured time for 10 s of sound; "" where it was not measured, because the states of members are missing."""
+    """The measured time for 10 s of sound; "" where it was not measured, see `no_cost`."""
     return final.running_cost.sentence if final.running_cost else ""
+
+
+def no_cost(final: Ensemble) -> str:
+    """What stands in place of an unknown cost: ``not measured``, with the reason where it is known."""
+    return f"not measured: {final.cost_unmeasured}" if final.cost_unmeasured else "not measured"
 
 
 def can_be_timed(final: Ensemble) -> bool:

@@ -120,7 +120,9 @@ def test_check_names_what_a_search_would_leave_out(dataset: Make, capsys: pytest
     out = capsys.readouterr().out
     assert f"warning: dev_data/fan/train/{broken.name}: left out: " in out
     assert "13 readable clips" in out
-    assert out.endswith(f"a search can run on this\nnext: asd-ray search fan --data {root} --skip-broken --held-out 0.4\n")
+    assert out.endswith(
+        f"a search can run on this\nnext: asd-ray search fan --data {root} --skip-broken --held-out 0.4\n"
+    )
     for clip in (root / "dev_data/fan").rglob("*.wav"):
         clip.write_bytes(b"")
     assert main(["check", str(root), "--skip-broken"]) == 1, "nothing is left"
