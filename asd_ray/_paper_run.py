@@ -75,7 +75,7 @@ class PaperRun:
         with SharedRay(self.runtime) as ray:
 
             def search(training: Training, seed: int) -> None:
-                session = self._session(config, training, seed, ledger.layout.root)
+                session = self._session(config, training, seed, ledger.layout.root, data.cache)
                 if run_session(session, ray).stopped == INTERRUPTED:
                     raise KeyboardInterrupt
 
@@ -94,7 +94,7 @@ class PaperRun:
             memory_per_trial=memory,
         )
 
-    def _session(self, config: SearchConfig, training: Training, seed: int, run: str) -> Session:
+    def _session(self, config: SearchConfig, training: Training, seed: int, run: str, cache: str | None) -> Session:
         from asd_ray.tuning.session import Session
 
         config = replace(
@@ -105,4 +105,4 @@ class PaperRun:
             jointly=training.jointly,
             seed=seed,
         )
-        return Session.check(config, self.runtime, run=run)
+        return Session.check(config, self.runtime, run=run, cache=cache)

@@ -106,7 +106,13 @@ class Dataset:
         """Read every clip, or with ``decode=False`` only the headers, and list all problems, each with its cure."""
         with progress_bar("checking") as progress:
             return check(
-                self.table, rate=self.rate, channel=self.channel, decode=decode, cache=self.cache, progress=progress
+                self.table,
+                rate=self.rate,
+                channel=self.channel,
+                decode=decode,
+                cache=self.cache,
+                progress=progress,
+                skip_broken=self._skip_broken,
             )
 
     def bank(self) -> Bank:

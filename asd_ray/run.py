@@ -132,7 +132,7 @@ class Run:
 
         texts = tuple(f"{name}={path}" for name, path in (spaces or {}).items())
         with for_python():
-            session = Session.check(config, runtime, run=self.layout.root, spaces=texts)
+            session = Session.check(config, runtime, run=self.layout.root, spaces=texts, cache=data.cache)
             session.check_environment(data.cache)
             result = self.run_session(session, data, quiet=quiet, of_library=True)
         if result.stopped == INTERRUPTED:

@@ -44,11 +44,15 @@ def print_machine(comparison: Comparison, wide: bool = False) -> None:
 
 
 def _print_final(out: Console, comparison: Comparison, wide: bool) -> None:
+    from asd_ray.ensembling.trust import zero_cell
+
     out.print(f"{comparison.machine}: {comparison.summary} → {comparison.path}")
     if counts := comparison.final.counts:
         out.print(f"  {counts.sentence}: {counts.ground}")
     if forecasts := _forecasts(comparison.final):
         out.print(f"  {forecasts}")
+    if why_zero := zero_cell.reason(comparison.final):
+        out.print(f"    {why_zero}")
     others = comparison.trust.others
     out.print(f"  trust: {comparison.trust.sentence}{'' if wide or not others else '; all: --wide'}")
     for why in others if wide else ():
@@ -101,6 +105,8 @@ def _cells(ensemble: Ensemble, on_faults: Mapping[str, float]) -> dict[str, str]
 def _meanings(comparison: Comparison, wide: bool) -> Iterator[str]:
     """What columns and marks mean that their heads cannot say."""
     best, columns = comparison.ensembles[0], _columns(comparison, wide)
+    if "gap" in columns:
+        yield "gap: oracle minus crossval"
     if "gain" in columns:
         more = "" if wide else "; interval: --wide"
         yield f"gain: over the best single detector, by the same protocol{more}"

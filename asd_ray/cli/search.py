@@ -61,7 +61,7 @@ def _search(args: argparse.Namespace, argv: Sequence[str]) -> int:
 
     _refuse_paths_of_another_computer(args)
     config, runtime = _config(args), _runtime(args, shlex.join(["asd-ray", "search", *argv]))
-    session = Session.check(config, runtime, run=args.run, spaces=tuple(args.space))
+    session = Session.check(config, runtime, run=args.run, spaces=tuple(args.space), cache=args.cache)
     if args.address.startswith("ray://"):
         from asd_ray.tuning.on_ray.client import search_on_cluster
 

@@ -31,7 +31,7 @@ from asd_ray.clips.decoding_notes import decoding_notes, repeated_audio
 from asd_ray.clips.mirror import Mirror, files_of
 from asd_ray.clips.progress import ClipCounter, ProgressCallback
 from asd_ray.clips.scan import scan
-from asd_ray.clips.table import MEASURED, SUPPLEMENTAL, WARNING, ClipTable, Problem
+from asd_ray.clips.table import MEASURED, SUPPLEMENTAL, ClipTable, Problem, left_out
 from asd_ray.errors import AsdRayError
 from asd_ray.storage.caches import cache_root
 
@@ -274,8 +274,7 @@ def open_bank(
 def _without(table: ClipTable, problems: Sequence[Problem]) -> ClipTable:
     broken = {problem.path for problem in problems}
     usable = [str(table.root / path) not in broken for path in table.frame["path"]]
-    left_out = [dataclasses.replace(each, severity=WARNING, rule=f"left out: {each.rule}") for each in problems]
-    return table.with_frame(table.frame[usable].reset_index(drop=True), *left_out)
+    return table.with_frame(table.frame[usable].reset_index(drop=True), *map(left_out, problems))
 
 
 def _open(

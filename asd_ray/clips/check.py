@@ -22,7 +22,7 @@ from asd_ray.clips.mirror import fetch_clips
 from asd_ray.clips.progress import ClipCounter, ProgressCallback
 from asd_ray.clips.searchable import UNSEARCHABLE, unsearchable
 from asd_ray.clips.summary import CellSummary, MachineSummary, cell_summaries, machine_summaries
-from asd_ray.clips.table import ERROR, WARNING, ClipTable, Problem
+from asd_ray.clips.table import ERROR, WARNING, ClipTable, Problem, left_out
 
 BUFFER = 400_000  # samples: a clip of 25 s at 16 kHz
 CHUNK = 64  # clips per task: small enough for a smooth progress bar
@@ -94,8 +94,11 @@ def check(
     cache: str | Path | None = None,
     progress: ProgressCallback | None = None,
     workers: int | None = None,
+    skip_broken: bool = False,
 ) -> CheckReport:
     """Open every clip of `table`. With `decode`, also decode it to its end, which finds errors that a header hides.
+
+    With `skip_broken`, clips that a bank would leave out are warnings and not errors, unless a machine has no others.
 
     Clips on S3 are first downloaded into the mirror in `cache`; `progress` then counts each clip twice.
     """
@@ -115,10 +118,16 @@ def check(
     broken = [result.problem for result in results if result.problem is not None and result.header is None]
     suspicious = [result.problem for result in results if result.problem is not None and result.header is not None]
     digests = [result.digest for result in results if result.header is not None]
-    repeated = repeated_audio(readable.assign(digest=digests)) if decode else []
+    readable = readable.assign(digest=digests)
+    broken += _other_channels(readable) if decoding.channel == ALL else []
+    if skip_broken:
+        readable = readable[~readable["path"].isin([problem.path for problem in broken])].reset_index(drop=True)
+        lost = set(frame["machine"]) - set(readable["machine"])
+        needed = set(frame.loc[frame["machine"].isin(lost), "path"])
+        broken = [problem if problem.path in needed else left_out(problem) for problem in broken]
+    repeated = repeated_audio(readable) if decode else []
+    readable = readable.drop(columns="digest")
     unusable = _newly_unsearchable(table, readable) if broken else []
-    if decoding.channel == ALL:
-        unusable = [*_other_channels(readable), *unusable]
     short = _unusually_short(readable)
     notes = decoding_notes(readable, decoding)
     problems = [*broken, *unusable, *suspicious, *repeated, *short, *notes]

@@ -17,6 +17,7 @@ from asd_ray.errors import AsdRayError, listing
 
 UNSEARCHABLE = "cannot be searched"  # the start of the rule of every problem that excludes a machine
 NO_LABELS = "trials are compared by injected faults"  # the start of the rule for machines without labelled anomalies
+_WORDS = {NORMAL: "normal", ANOMALY: "anomalous"}
 NO_TEST = "if you have recordings of faults, add them to measure detectors (abnormal/, or DCASE's test/ folder)"
 
 
@@ -95,7 +96,7 @@ def _missing_labels(rows: pd.DataFrame) -> tuple[str, str] | None:
         return "no test clip has a label", "add the label list of the evaluation set, below the folder or with --labels"
     for label in (NORMAL, ANOMALY):
         if not test[label]:
-            return f"its test clips include no {label} one", "AUC needs normal and anomalous clips; add some"
+            return f"its test clips include no {_WORDS[label]} one", "AUC needs normal and anomalous clips; add some"
     if not set(tested.loc[tested["label"] == NORMAL, "id"]) & set(tested.loc[tested["label"] == ANOMALY, "id"]):
         return "no id has normal and anomalous test clips", "AUC compares clips of one id; add the missing ones"
     return None

@@ -60,6 +60,11 @@ class Problem:
         return f"{self.path}: {self.rule}; {self.cure}"
 
 
+def left_out(problem: Problem) -> Problem:
+    """The warning in place of the error about a clip that ``--skip-broken`` leaves out."""
+    return dataclasses.replace(problem, severity=WARNING, rule=f"left out: {problem.rule}")
+
+
 def by_severity(problems: Iterable[Problem]) -> dict[str, list[Problem]]:
     """The problems of each severity, worst first; their order is kept."""
     groups: dict[str, list[Problem]] = {severity: [] for severity in SEVERITIES}

@@ -97,6 +97,9 @@ def _use(facts: Mapping[str, Any], ensemble: Ensemble) -> Iterator[str]:
         chosen = "" if limit is None else f"; they were chosen to take at most {in_ms(limit)}"
         yield ""
         yield f"Its detectors take {_text(cost.sentence)}{chosen}."
+    elif ensemble.cost_unmeasured:
+        yield ""
+        yield f"The time that its detectors take was not measured: {_text(ensemble.cost_unmeasured).removesuffix('.')}."
 
 
 def _warnings(facts: Mapping[str, Any], ensemble: Ensemble, calibration: Calibration) -> Iterator[str]:

@@ -55,6 +55,15 @@ class CellScorer:
             if self.maximise != "auc":
                 yield ranked.anomalies, ranked.normals(), True
 
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """How many normal clips and anomalies each cell compares, by its name."""
+        counts: dict[str, tuple[int, int]] = {}
+        for ranked in self._cells.ranked:
+            for number, name in enumerate(ranked.aucs):
+                counts[name] = len(ranked.normals(number)), len(ranked.anomalies)
+            counts[ranked.pauc] = len(ranked.normals()), len(ranked.anomalies)
+        return counts
+
     def of(self, clips: npt.NDArray[np.bool_]) -> CellScorer:
         """The scorer of some of the clips."""
         return CellScorer(self.clips[clips].reset_index(drop=True), self.year, self.maximise)
@@ -63,6 +72,14 @@ class CellScorer:
 def kind_of(cell: str) -> str:
     """``00/pauc_source`` -> pauc"""
     return "pauc" if cell.rpartition("/")[2].startswith("pauc") else "auc"
+
+
+def in_words(cell: str) -> str:
+    """``00/pauc_source`` -> pAUC of id 00, source domain"""
+    id, _, measured = cell.rpartition("/")
+    domain = measured.partition("_")[2]
+    kind = {"auc": "AUC", "pauc": "pAUC"}[kind_of(cell)]
+    return f"{kind} of id {id}{f', {domain} domain' if domain else ''}"
 
 
 def means(cells: dict[str, float]) -> dict[str, float]:

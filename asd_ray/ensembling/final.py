@@ -264,7 +264,8 @@ def _unmarked(ensemble: Ensemble) -> Ensemble:
     """Without what an earlier comparison found: the correction of its gain, and what only a final one has."""
     names = [protocol.name for protocol in protocols.OF_FINAL]
     own = {name: metric for name, metric in ensemble.metrics.by_protocol.items() if name not in names}
-    alone = replace(ensemble, metrics=replace(ensemble.metrics, by_protocol=own), counts=None, cost=None)
+    metrics = replace(ensemble.metrics, by_protocol=own)
+    alone = replace(ensemble, metrics=metrics, counts=None, cost=None, cost_unmeasured=None)
     return _with_better_as_best(alone, None)
 
 

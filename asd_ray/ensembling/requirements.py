@@ -11,7 +11,9 @@ from asd_ray.ensembling.candidates import Candidates
 from asd_ray.ensembling.combine import TRANSDUCTIVE
 from asd_ray.ensembling.costs import in_ms
 from asd_ray.ensembling.label_free import criterion_lacking, criterion_of, without_labels
+from asd_ray.ensembling.preference import DEFAULT_ORDER
 from asd_ray.ensembling.recipe import Recipe
+from asd_ray.ensembling.recipe_file import find_recipe
 from asd_ray.ensembling.slots import slot_rows
 from asd_ray.ensembling.unfilled import reasons_of, slots_lacking
 from asd_ray.ensembling.unmeasured import lack, what_they_are
@@ -56,7 +58,7 @@ def lacking(recipe: Recipe, candidates: Candidates) -> str:
     if reason := slots_lacking(recipe, candidates):
         return f"{start} {reason}"
     if reason := criterion_lacking(recipe, candidates):
-        return f"{start} {reason}"
+        return f"{start} {reason}{_instead(recipe, candidates)}"
     if recipe.uses_labels or without_labels(recipe, candidates).members:
         return _too_slow(recipe, candidates)
     if criterion_of(recipe):
@@ -73,6 +75,19 @@ def lacking(recipe: Recipe, candidates: Candidates) -> str:
         f"{start} needs a complete trial with the papers' settings, and the ledger has none"
         f"{reasons_of(candidates.left_out)}; run: {candidates.search()}, or choose another recipe"
     )
+
+
+def _instead(recipe: Recipe, candidates: Candidates) -> str:
+    """The first shipped recipe without labels that these candidates allow, as the end of a message; "" for none."""
+    for stem in dict.fromkeys(name.partition(".")[0] for name in DEFAULT_ORDER):
+        other = replace(find_recipe(stem), by=recipe.by)
+        if criterion_of(other):
+            can_be_followed = not criterion_lacking(other, candidates)
+        else:
+            can_be_followed = bool(candidates.table["paper"].any())
+        if can_be_followed:
+            return f"; choose another recipe: --recipe {stem}"
+    return ""
 
 
 def _too_slow(recipe: Recipe, candidates: Candidates) -> str:

@@ -148,6 +148,7 @@ class Ensemble(Part):
     warnings: tuple[TrustWarning, ...] | None = None  # None in files of earlier versions
     counts: DecisionCounts | None = None  # of a final ensemble, under the protocol of its headline
     cost: RunningCost | None = None  # of a final ensemble without a limit, where the states of its members were kept
+    cost_unmeasured: str | None = None  # why `cost` could not be measured, although the states were kept
     checksum: str | None = None  # set when the file is written
 
     @classmethod

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def with_running_cost(ledger: Ledger, comparison: Comparison, timer_of: Callable[[str], Timer]) -> Comparison:
-    """The comparison with the cost of its final ensemble, which is written again.
+    """The comparison with the cost of its final ensemble, or why it has none; the ensemble is written again.
 
     Nothing is measured where the cost is known, or where a member has no state; the timer is then not made, because
     that imports torch. The file of a final ensemble that stays is left alone if somebody changed it.
@@ -31,7 +31,10 @@ def with_running_cost(ledger: Ledger, comparison: Comparison, timer_of: Callable
     try:
         seconds = timer.whole(list(dict.fromkeys(member.trial for member in final.members)))
     except AsdRayError as error:  # such as a missing encoder of the user; the ensemble is chosen all the same
-        return replace(comparison, notes=(*comparison.notes, f"its cost was not measured: {error}"))
-    final = stamped(replace(final, cost=RunningCost(seconds, timer.computer)))
-    write(ledger, final, final=True)
-    return replace(comparison, final=final)
+        comparison = replace(comparison, notes=(*comparison.notes, f"its cost was not measured: {error}"))
+        measured = replace(final, cost_unmeasured=str(error))
+    else:
+        measured = replace(final, cost=RunningCost(seconds, timer.computer), cost_unmeasured=None)
+    if measured != final:
+        write(ledger, measured, final=True)
+    return replace(comparison, final=stamped(measured))

@@ -125,6 +125,7 @@ ENSEMBLE = object_of(
         ),
         "warnings": ListOf(object_of(name=TEXT, sentence=TEXT, numbers=DictOf(FLOAT64))),
         "cost": object_of(seconds=TIME, computer=TEXT),
+        "cost_unmeasured": TEXT,
         "counts": object_of(protocol=TEXT, anomalies=MANY, caught=MANY, normals=MANY, false_alarms=MANY),
         "checksum": TEXT,
     },

@@ -31,6 +31,7 @@ NOT_REBUILT = (
     "warnings",
     "counts",
     "cost",
+    "cost_unmeasured",
     "recipe_source",
     "tried",
     "inference",

@@ -203,7 +203,7 @@ def label_sentence(records: Sequence[TrialRecord], finals: Mapping[str, Ensemble
     if unmeasured:
         reasons = not_measured(finals[machine].not_measured for machine in unmeasured)
         which = "" if len(unmeasured) == len(finals) else f" of {', '.join(unmeasured)}"
-        parts.append(f"ensembles{which} were chosen without labels ({reasons})")
+        parts.append(f"ensembles{which} were chosen without labels, and how many faults they find is {reasons}")
     if len(searched) < len(records):
         parts.append("how imported systems used labels is not known")
     by_protocol: dict[str, list[Ensemble]] = {}

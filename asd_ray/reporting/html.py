@@ -23,7 +23,7 @@ from asd_ray.reporting.leaderboard import differing, setting_of
 from asd_ray.reporting.machine import beside_headline, picked_of
 from asd_ray.reporting.media import Media
 from asd_ray.reporting.members import extremes
-from asd_ray.reporting.overview import can_be_timed, choose_again, weights_to_bring
+from asd_ray.reporting.overview import can_be_timed, choose_again, no_cost, weights_to_bring
 from asd_ray.reporting.svg import colour
 from asd_ray.reporting.terms import Terms
 from asd_ray.storage.run_layout import RunLayout
@@ -80,6 +80,7 @@ def page(facts: Mapping[str, Any], media: Media | None = None) -> str:
         "most": MOST,
         "beside_headline": beside_headline,
         "can_be_timed": can_be_timed,
+        "no_cost": no_cost,
         "weights_to_bring": weights_to_bring,
         "choose_again": choose_again,
         "forecast_protocols": forecasting,

@@ -16,7 +16,8 @@ def inference_facts(
 
     `candidates` are the rows of the leaderboard, the best first. Of each family the best candidate is shown. The times
     of ensembles are measured as a whole, and those of candidates are sums of a detector and its features. All values
-    are those of ``oracle``: single candidates have no other.
+    are those of ``oracle``: single candidates have no other. No ensemble has its number on unseen clips here, see
+    `Ensemble.without_unseen`.
     """
     final = ensembles[FINAL]
     if final.inference is None:
@@ -44,12 +45,13 @@ def inference_facts(
             "forecast": ensemble.headline.hmean if ensemble.headline and ensemble.forecasts else None,
             "protocol": ensemble.headline_protocol if ensemble.forecasts else None,
         }
-        for name, ensemble in ensembles.items()
+        for name, ensemble in ((name, ensemble.without_unseen) for name, ensemble in ensembles.items())
         if name != FINAL and ensemble.inference
     ]
     return {
         "limit": final.config.infer_limit,
         "seconds": final.inference.seconds,
+        "measured": bool(final.metrics),  # whether there are values beside the times
         "computer": costs.computer,
         "ensembles": sorted(limited, key=lambda row: (not row["chosen"], row["seconds"], row["name"])),
         "singles": sorted(singles, key=lambda row: (row["seconds"], row["name"])),

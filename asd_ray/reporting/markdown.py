@@ -10,12 +10,10 @@ from asd_ray._numbers import count
 from asd_ray._terminal import visible
 from asd_ray.ensembling import Ensemble
 from asd_ray.ensembling.mistakes import Mistakes
-from asd_ray.ledger.record import NORMAL_ONLY
-from asd_ray.ledger.units import MEANING
 from asd_ray.reporting.leaderboard import differing, setting_of
 from asd_ray.reporting.machine import beside_headline
 from asd_ray.reporting.media import Media
-from asd_ray.reporting.overview import cost, detectors
+from asd_ray.reporting.overview import cost, detectors, no_cost
 from asd_ray.reporting.text import (
     DASH,
     MEASURES,
@@ -68,6 +66,16 @@ def _lines(facts: Mapping[str, Any], media: Media | None) -> Iterator[str]:
 
 
 def _summary(summary: Mapping[str, Any]) -> Iterator[str]:
+    if not any(row["measured"] for row in summary["rows"]):
+        yield from table(
+            ("machine", "ensemble", "real faults", "members", "value on injected faults"),
+            (
+                [row["machine"], row["recipe"], row["not_measured"], str(row["members"]), _faults(row["on_faults"])]
+                for row in summary["rows"]
+            ),
+            left=3,
+        )
+        return
     names = ["machine", "ensemble", "members", "protocol"]
     maximised = {row["maximise"] for row in summary["rows"]}
     for name, shown in SHORT.items():
@@ -82,8 +90,11 @@ def _summary(summary: Mapping[str, Any]) -> Iterator[str]:
 
 def _row(machine: str, recipe: str, members: str, row: Mapping[str, Any], maximised: Collection[str]) -> list[str]:
     """A row with a column of intervals after each measure that some row maximises."""
+    if not row.get("measured", True):
+        numbers = ["not measured"] * (2 * len(SHORT) + len(maximised) + 2)
+        return [machine, recipe, members, row["not_measured"], *numbers]
     own, best, gain = row["forecast"] or {}, row["oracle"] or {}, row["gain"] or {}
-    cells = [machine, recipe, members, row["protocol"] or row.get("not_measured") or DASH]
+    cells = [machine, recipe, members, row["protocol"] or DASH]
     for name in SHORT:
         cells.append(number(own.get(name)))
         if name in maximised:
@@ -95,7 +106,7 @@ def _row(machine: str, recipe: str, members: str, row: Mapping[str, Any], maximi
 def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
     final: Ensemble = facts["final"]
     yield f"\n## {plain(machine)}: {plain(final.name)}\n"
-    yield f"{plain(detectors(final))}. Cost: {plain(cost(final)) or 'not measured'}.\n"
+    yield f"{plain(detectors(final))}. Cost: {plain(cost(final) or no_cost(final)).removesuffix('.')}.\n"
     tried = count(final.candidates.tried, "candidate")
     measure = f", {MEASURES[final.config.maximise]}" if final.metrics else ""
     yield f"{tried} tried{measure}; {plain(facts['labels'])}.\n"
@@ -114,7 +125,7 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
         "forecast",
         "95 %",
         "oracle",
-        "gap",
+        "oracle − crossval",
         *beside,
         "gain",
         "its 95 %",
@@ -125,11 +136,11 @@ def _machine(machine: str, facts: Mapping[str, Any]) -> Iterator[str]:
                 row["recipe"] + " (chosen)" * row["chosen"],
                 str(row["members"]),
                 final.not_measured,
-                number(row["on_faults"]),
+                _faults(row["on_faults"]),
             ]
             for row in facts["recipes"]
         )
-        yield from table(("recipe", "members", "test clips", "injected faults"), rows)
+        yield from table(("recipe", "members", "real faults", "injected faults"), rows)
     else:
         yield from table(names, (_recipe(row, beside) for row in facts["recipes"]))
     if facts["older"]:
@@ -163,10 +174,17 @@ def _on_faults(facts: Mapping[str, Any]) -> Iterator[str]:
         return
     members = [f"{detector(member.family, member.name)} {member.variant}" for member in facts["final"].members]
     yield "\n### Injected faults\n"
-    yield f"AUC between held-out normal clips and the same clips with a fault; the value is {MEANING[NORMAL_ONLY]}.\n"
+    yield (
+        "AUC between held-out normal clips and the same clips with a fault; 0.5 is chance. Value: the median over "
+        "kinds of the harmonic mean of AUC and pAUC. It does not forecast how well real faults are found.\n"
+    )
     rows = [[kind, *(number(value, 3) for value in aucs)] for kind, aucs in found["aucs"].items()]
     rows.append(["value", *(number(value, 3) for value in (found["value"], *found["members"]))])
     yield from table(("kind of fault", "ensemble", *members), rows)
+
+
+def _faults(value: float | None) -> str:
+    return "not scored" if value is None else number(value)
 
 
 def _times(times: Mapping[str, Any]) -> Iterator[str]:
@@ -175,13 +193,13 @@ def _times(times: Mapping[str, Any]) -> Iterator[str]:
         f"The chosen ensemble takes {number(1000 * times['seconds'], 1)} ms, and the limit was "
         f"{number(1000 * times['limit'], 1)} ms, in one thread of {plain(times['computer'])}.\n"
     )
-    yield from table(
-        ("ensemble or single candidate", "ms", "hmean (oracle)", "hmean (forecast)"),
-        (
-            [row["name"], number(1000 * row["seconds"], 1), number(row["hmean"]), number(row.get("forecast"))]
-            for row in (*times["ensembles"], *times["singles"])
-        ),
+    names = ["ensemble or single candidate", "ms", *["hmean (oracle)", "hmean (forecast)"] * times["measured"]]
+    rows = (
+        [row["name"], number(1000 * row["seconds"], 1)]
+        + [number(row["hmean"]), number(row.get("forecast"))] * times["measured"]
+        for row in (*times["ensembles"], *times["singles"])
     )
+    yield from table(names, rows)
 
 
 def _mistakes(machine: str, found: Mistakes, media: Media | None) -> Iterator[str]:
@@ -250,7 +268,8 @@ def _provenance(facts: Mapping[str, Any]) -> Iterator[str]:
     for machine, dataset in facts["datasets"].items():
         clips = ", ".join(f"{many} {label}" for label, many in dataset["clips"].items())
         name, fingerprint = plain(dataset["name"]), plain(dataset["fingerprint"] or DASH)
-        described = f"dataset {name}, fingerprint {fingerprint}, test clips {clips}"
+        test = f"test clips {clips}" if clips else "no test clips"
+        described = f"dataset {name}, fingerprint {fingerprint}, {test}"
         yield f"- {plain(machine)}: {described}; {plain(dataset['cells'])}"
     for stage, versions in facts["versions"].items():
         if versions:

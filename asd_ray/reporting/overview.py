@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ from asd_ray.ensembling._part import Part
 from asd_ray.ensembling.counts import DecisionCounts
 from asd_ray.ensembling.recipe_file import find_recipe, shipped_recipes
 from asd_ray.ensembling.threshold import TEST
-from asd_ray.ensembling.trust import few_clips
+from asd_ray.ensembling.trust import few_clips, zero_cell
 from asd_ray.ensembling.trust.level import LOW
+from asd_ray.ensembling.trust_warning import TrustWarning
 from asd_ray.ensembling.unmeasured import NO_ID
 from asd_ray.families.weights import needed_encoders, weights_options
 from asd_ray.reporting.clip_scores import alarms
@@ -67,7 +68,7 @@ def verdict(machine: str, facts: Mapping[str, Any]) -> Verdict:
         counts.sentence if counts else _without_labels(facts),
         counts.ground if counts else "",
         "" if counts else _instead(facts["on_faults"]),
-        _forecast(final),
+        _forecast(final, facts["warnings"]),
         trust_level(final, facts["warnings"]),
         detectors(final),
         cost(final),
@@ -100,7 +101,7 @@ def _instead(found: Mapping[str, Any] | None) -> str:
     return f"the value on {clips} is {found['value']:.3f} {scale}; this is no forecast for real faults"
 
 
-def _forecast(final: Ensemble) -> str:
+def _forecast(final: Ensemble, warnings: Sequence[TrustWarning]) -> str:
     headline = final.headline
     if headline is None:
         return ""
@@ -108,7 +109,8 @@ def _forecast(final: Ensemble) -> str:
     name = "forecast" if final.forecasts else "on the clips that chose it, so too good"
     measure = final.config.maximise
     others = [f"{SHORT[key]} {getattr(headline, key):.3f}" for key in SHORT if key != measure]
-    return f"{name}: {SHORT[measure]} {headline.value:.3f}, 95 % interval {low:.3f} … {high:.3f} ({', '.join(others)})"
+    number = f"{SHORT[measure]} {headline.value:.3f}, 95 % interval {low:.3f} … {high:.3f} ({', '.join(others)})"
+    return "; ".join(filter(None, (f"{name}: {number}", zero_cell.reason(final, warnings))))
 
 
 def detectors(final: Ensemble) -> str:
@@ -123,8 +125,13 @@ def detectors(final: Ensemble) -> str:
 
 
 def cost(final: Ensemble) -> str:
-    """The measured time for 10 s of sound; "" where it was not measured, because the states of members are missing."""
+    """The measured time for 10 s of sound; "" where it was not measured, see `no_cost`."""
     return final.running_cost.sentence if final.running_cost else ""
+
+
+def no_cost(final: Ensemble) -> str:
+    """What stands in place of an unknown cost: ``not measured``, with the reason where it is known."""
+    return f"not measured: {final.cost_unmeasured}" if final.cost_unmeasured else "not measured"
 
 
 def can_be_timed(final: Ensemble) -> bool:
@@ -176,12 +183,12 @@ def next_steps(run: str, machines: Mapping[str, Mapping[str, Any]]) -> Iterator[
     without_normals = [name for name, why in unmeasured.items() if why.endswith(NO_ID)]
     if without_faults:
         yield Step(
-            f"Find out how many faults are found of {', '.join(without_faults)}: add a few recordings of faults to the "
+            f"Find out how many faults of {', '.join(without_faults)} are found: add a few recordings of faults to the "
             "test clips (folder abnormal/, or DCASE's test/ folder), and search again into a new run (--run)."
         )
     if without_normals:
         yield Step(
-            f"Find out how many faults are found of {', '.join(without_normals)}: add normal recordings of the same id "
+            f"Find out how many faults of {', '.join(without_normals)} are found: add normal recordings of the same id "
             "as the faults to the test clips, and search again into a new run (--run)."
         )
     listed = [own["mistakes"] for own in machines.values() if own["mistakes"].clips]

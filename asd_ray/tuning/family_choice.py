@@ -58,11 +58,13 @@ def spaces_by_family(
     families: Sequence[Family],
     fixed_params: Mapping[str, Any] | None = None,
     weights: Mapping[str, str] | None = None,
+    cache: str | Path | None = None,
 ) -> dict[str, Space]:
     """The checked space of each family: its own, or the file of a text such as ``idnn=my_space.py``.
 
     Each has the values of `fixed_params` that apply to its family, and the `weights` that its nets can start from: the
     files of nets, by default those of $ASD_RAY_WEIGHTS. These are read, and refused if they are not what they must be.
+    `cache` is that of the search, which notes there what was loaded.
     """
     names = [each.name for each in families]
     files: dict[str, Path] = {}
@@ -77,7 +79,7 @@ def spaces_by_family(
     for each in families:
         paper_draw(spaces[each.name], each)
     fixed = fixed_by_family(fixed_params or {}, spaces)
-    names_of = _weights_by_family(families, weights_files() if weights is None else weights)
+    names_of = _weights_by_family(families, weights_files() if weights is None else weights, cache)
     needs = {each.name: each.needs_weights for each in families}
     spaces = {
         name: replace(space, fixed=fixed[name], weights=names_of[name], needs_weights=needs[name])
@@ -99,7 +101,9 @@ def check_weights(given: Mapping[str, str | Path], families: Sequence[Family]) -
             )
 
 
-def _weights_by_family(families: Sequence[Family], files: Mapping[str, str]) -> dict[str, dict[str, dict[Any, str]]]:
+def _weights_by_family(
+    families: Sequence[Family], files: Mapping[str, str], cache: str | Path | None
+) -> dict[str, dict[str, dict[Any, str]]]:
     """For each family `Space.weights`."""
     names: dict[str, dict[str, dict[Any, str]]] = {each.name: {} for each in families}
     for each in families:
@@ -109,17 +113,17 @@ def _weights_by_family(families: Sequence[Family], files: Mapping[str, str]) -> 
 
                 own = {net: name_of(net, files[net]) for net in brought}
                 for net in NETS.keys() & own:
-                    _check_encoder(own[net], files[net])
+                    _check_encoder(own[net], files[net], cache)
                 names[each.name][parameter] = own
     return names
 
 
-def _check_encoder(name: str, path: str) -> None:
+def _check_encoder(name: str, path: str, cache: str | Path | None) -> None:
     """Raise if it cannot be loaded here: each of its trials would fail."""
     from asd_ray.detectors.encoders.embedded import check_encoder
     from asd_ray.features.encoder_sizes import FOLDER
 
-    check_encoder(name, path, str(cache_root() / FOLDER))
+    check_encoder(name, path, str(cache_root(cache) / FOLDER))
 
 
 def notes_of_weights(config: SearchConfig, families: Sequence[Family]) -> Iterator[str]:

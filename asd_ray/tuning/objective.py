@@ -87,6 +87,18 @@ def enough_held_out(frame: pd.DataFrame, machine: str) -> float | None:
     return next((share for share in SHARES if held_out(train, share).sum() >= LEAST_HELD_OUT), None)
 
 
+def share_to_hold_out(frame: pd.DataFrame, machine: str) -> float | None:
+    """The share for ``--held-out`` that a search of the machine needs; None if it has no labels and too few clips.
+
+    It is the default where labels compare the trials. With a few labels these still can, if no share is enough.
+    """
+    lacks_labels = bool(reason_without_labels(frame, machine))
+    if not lacks_labels and min(labelled_counts(frame, machine)) >= LEAST_LABELLED:
+        return SHARES[0]
+    share = enough_held_out(frame, machine)
+    return SHARES[0] if share is None and not lacks_labels else share
+
+
 def _normal_training(frame: pd.DataFrame, machine: str) -> pd.DataFrame:
     train = frame[(frame["machine"] == machine) & (frame["split"] == TRAIN)]  # no label of a test clip is read
     return train[train["label"] == NORMAL].reset_index(drop=True)

@@ -23,6 +23,7 @@ from asd_ray.tuning.family_choice import notes_of_resources, notes_of_weights, r
 from asd_ray.tuning.idle import effect_of_labels, idle_names, notes_of_microphones
 from asd_ray.tuning.objective import chosen_objective, note_of_few_labels, too_few_held_out
 from asd_ray.tuning.prior import Prior
+from asd_ray.tuning.setting_aside import lines_of_unseen
 from asd_ray.tuning.spec import group_name
 from asd_ray.tuning.study import Study, study_name
 from asd_ray.tuning.suiting import (
@@ -43,6 +44,7 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     # objective -> what it is, in words -> machines
     objectives: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    unseen: list[str] = field(default_factory=list)  # what --keep-unseen sets aside: one line per reason
     elsewhere: list[str] = field(default_factory=list)  # studies that another search has locked
     left_out: list[str] = field(default_factory=list)  # what cannot succeed: one line per reason
     again: list[TrialRecord] = field(default_factory=list)  # stored trials of each machine that will run again
@@ -122,6 +124,8 @@ def make_plan(
             judge = source.machine(machine, settings).judge
             plan.notes += judge.notes
             plan.objectives.setdefault(settings.objective, {}).setdefault(judge.phrase, []).append(machine)
+    parts = {machine: source.machine(machine, own) for machines, own in of_group.items() for machine in machines}
+    plan.unseen += lines_of_unseen(config.keep_unseen, parts)
     pairs = [pair for pair in itertools.product(clips, families) if (pair[0], pair[1].name) not in reasons]
     pairs = _locked(plan, locks, pairs)
     records = {machine: ledger.records(machine) for machine in machines_left}

@@ -39,9 +39,18 @@ class Session:
 
     @classmethod
     def check(
-        cls, config: SearchConfig, runtime: Runtime, *, run: str | None = None, spaces: tuple[str, ...] = ()
+        cls,
+        config: SearchConfig,
+        runtime: Runtime,
+        *,
+        run: str | None = None,
+        spaces: tuple[str, ...] = (),
+        cache: str | None = None,
     ) -> Session:
-        """Raise for whatever can be refused at once. `spaces` are texts such as ``idnn=my_space.py``."""
+        """Raise for whatever can be refused at once. `spaces` are texts such as ``idnn=my_space.py``.
+
+        `cache` is that of the dataset, None for the default.
+        """
         check_packages(serial=runtime.serial)
         from asd_ray.families.weights import weights_files
         from asd_ray.tuning.family_choice import check_weights, choose_families, spaces_by_family
@@ -54,7 +63,7 @@ class Session:
         # on a cluster that runs the whole search, files of weights are looked for there
         weights = {} if runtime.address.startswith(CLIENT) else weights_files(config.weights)
         check_weights(config.weights, families)
-        config = replace(config, spaces=spaces_by_family(spaces, families, config.fixed_params, weights))
+        config = replace(config, spaces=spaces_by_family(spaces, families, config.fixed_params, weights, cache))
         if run is not None:
             layout = RunLayout(run)  # refuses what can be no run
             if not runtime.address.startswith(CLIENT):  # else it is the cluster's

@@ -15,6 +15,8 @@ from asd_ray.search import main as search_main
 
 Make = Callable[..., Path]
 
+MORE = " --held-out 0.3"  # what a search of `dataset` needs, which has few labels and few normal clips
+
 
 def test_check_prints_what_is_there(dataset: Make, capsys: pytest.CaptureFixture[str]) -> None:
     root = dataset()
@@ -23,7 +25,7 @@ def test_check_prints_what_is_there(dataset: Make, capsys: pytest.CaptureFixture
     assert "layout dcase2023" in out
     assert "fan" in out
     assert "14 readable clips (decoded to the end)" in out
-    assert out.endswith(f"a search can run on this\nnext: asd-ray search fan --data {root}\n")
+    assert out.endswith(f"a search can run on this\nnext: asd-ray search fan --data {root}{MORE}\n")
 
 
 def test_check_exits_1_where_a_search_could_not_run(dataset: Make, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +82,7 @@ def test_bank_is_built_opened_and_verified(dataset: Make, capsys: pytest.Capture
     assert main(["bank", str(root), "--verify"]) == 0
     second = capsys.readouterr().out
     assert first.splitlines()[1] == second.splitlines()[1]  # machine, fingerprint, folder
-    assert f"verified 14 clips, 0 broken\nnext: asd-ray search fan --data {root}\n" in second
+    assert f"verified 14 clips, 0 broken\nnext: asd-ray search fan --data {root}{MORE}\n" in second
     assert os.environ["ASD_RAY_CACHE"] in second
 
 
@@ -105,7 +107,39 @@ def test_bank_leaves_broken_clips_out_and_so_does_the_next_command(
     out = capsys.readouterr().out
     assert "13 clips of 1 machine" in out
     assert f"{broken.name}: left out: " in out
-    assert out.endswith(f"next: asd-ray search fan --data {root} --skip-broken\n")
+    assert out.endswith(f"next: asd-ray search fan --data {root} --skip-broken --held-out 0.4\n")
+
+
+def test_check_names_what_a_search_would_leave_out(dataset: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    root = dataset()
+    broken = next((root / "dev_data/fan/train").iterdir())
+    broken.write_bytes(b"")
+    assert main(["check", str(root)]) == 1
+    assert f"error: dev_data/fan/train/{broken.name}: " in capsys.readouterr().out
+    assert main(["check", str(root), "--skip-broken"]) == 0
+    out = capsys.readouterr().out
+    assert f"warning: dev_data/fan/train/{broken.name}: left out: " in out
+    assert "13 readable clips" in out
+    assert out.endswith(
+        f"a search can run on this\nnext: asd-ray search fan --data {root} --skip-broken --held-out 0.4\n"
+    )
+    for clip in (root / "dev_data/fan").rglob("*.wav"):
+        clip.write_bytes(b"")
+    assert main(["check", str(root), "--skip-broken"]) == 1, "nothing is left"
+    assert capsys.readouterr().out.endswith("a search cannot run on this: fix the errors above\n")
+
+
+@pytest.mark.parametrize(("faults", "option"), [(2, " --held-out 0.2"), (6, "")])
+def test_the_next_command_holds_out_enough_of_a_machine_with_few_labels(
+    faults: int, option: str, tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "data"
+    for split, label, count in (("train", "normal", 20), ("test", "normal", 6), ("test", "anomaly", faults)):
+        for number in range(count):
+            name = f"section_00_source_{split}_{label}_{number:04d}_vel_1.wav"
+            record(root / "dev_data/fan" / split / name, seed=100 * len(split) + 10 * len(label) + number)
+    assert main(["check", str(root)]) == 0
+    assert capsys.readouterr().out.endswith(f"next: asd-ray search fan --data {root}{option}\n")
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,9 @@ def test_a_clip_with_other_channels_is_named_or_left_out(stereo: Path, record: M
         assert not report.ok
         assert any("mono.wav: has 1 channel where most" in str(problem) for problem in report.problems)
         assert check(scan(stereo), decode=decode).ok
+        skipped = check(scan(stereo), channel="all", decode=decode, skip_broken=True)
+        assert (skipped.ok, len(skipped.clips)) == (True, len(bank))
+        assert any("mono.wav: left out: has 1 channel" in str(problem) for problem in skipped.problems)
 
 
 def test_machines_with_other_numbers_of_channels_are_refused(tmp_path: Path, record: Make) -> None:

@@ -96,7 +96,7 @@ def test_a_dataset_that_no_search_can_use_says_why(tmp_path: Path, record: Make)
 
 WITHOUT_LABELS = [
     (["normal/a.wav", "normal/b.wav"], "it has no test clips"),
-    (["train/normal/a.wav", "test/normal/b.wav"], "its test clips include no anomaly one"),
+    (["train/normal/a.wav", "test/normal/b.wav"], "its test clips include no anomalous one"),
     (["train/normal/a.wav", "test/abnormal/b.wav"], "its test clips include no normal one"),
     (["train/normal/a.wav", "id_01/test/abnormal/b.wav", "test/normal/c.wav"], "no id has normal and anomalous"),
 ]
@@ -136,7 +136,7 @@ def test_an_evaluation_set_without_labels_does_not_stop_the_others(dataset: Make
 def test_a_machine_that_loses_its_only_anomaly_to_a_broken_file_is_named(dataset: Make) -> None:
     root = dataset(clips=3)
     next((root / "dev_data/fan/test").glob("*anomaly*")).write_bytes(b"")
-    assert "its test clips include no anomaly one" in " ".join(messages(checked(root), "note"))
+    assert "its test clips include no anomalous one" in " ".join(messages(checked(root), "note"))
 
 
 def test_test_ids_without_training_clips_are_a_warning(tmp_path: Path, record: Make) -> None:

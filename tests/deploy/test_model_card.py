@@ -78,6 +78,10 @@ def test_the_cost_is_that_of_the_final_ensemble_or_of_its_limit(small: SmallRun,
     cost = replace(ensemble, cost=RunningCost(0.0123, "a [fast] computer"))
     said = "Its detectors take 12.3 ms for 10 s of sound, in one thread of a \\[fast\\] computer"
     assert f"{said}.\n" in card_of(small, cost)
+    unknown = replace(ensemble, cost=None, cost_unmeasured="no file of the encoder is known")
+    reason = "The time that its detectors take was not measured: no file of the encoder is known.\n"
+    assert reason in card_of(small, unknown)
+    assert reason not in card_of(small, replace(unknown, cost=RunningCost(0.0123, "a computer")))
     limited = replace(
         ensemble,
         inference=InferenceTime(0.0123, 0.05, Costs("a [fast] computer", {}, {}, {})),

@@ -56,9 +56,23 @@ def test_no_test_clip_is_needed(recipe: Recipe) -> None:
     assert without_labels(recipe, nothing).members
 
 
-def test_consensus_needs_test_clips() -> None:
-    with pytest.raises(AsdRayError, match="chooses by consensus: it compares scores of test clips, and there are none"):
-        check(RECIPES[3], simulate(per=0))
+@pytest.mark.parametrize(
+    ("faults", "instead"),
+    [(True, "; choose another recipe: --recipe label_free_top_k$"), (False, ": --recipe label_free$")],
+)
+def test_consensus_needs_test_clips_and_names_a_recipe_that_does_not(faults: bool, instead: str) -> None:
+    nothing = simulate(per=0)
+    without_clips = nothing if faults else replace(nothing, faults=None)
+    reason = "chooses by consensus: it compares scores of test clips, and there are none"
+    with pytest.raises(AsdRayError, match=f"{reason}.*{instead}"):
+        check(RECIPES[3], without_clips)
+
+
+def test_no_recipe_is_named_where_none_can_be_followed() -> None:
+    nothing = simulate(per=0)
+    table = nothing.table.assign(paper=False)
+    with pytest.raises(AsdRayError, match="and there are none$"):
+        check(RECIPES[3], replace(nothing, faults=None, table=table))
 
 
 def test_the_papers_settings_weigh_each_family_the_same(candidates: Candidates) -> None:

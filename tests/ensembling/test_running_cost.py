@@ -112,7 +112,24 @@ def test_what_cannot_be_measured_has_no_cost(
     assert list(comparison.notes) == ["its cost was not measured: its class cannot be imported"] * tries
     assert final.cost is None
     assert len(timer.wholes) == tries
-    assert "cost" not in json.loads(path_of(ledger, "final").read_text())
+    stored = json.loads(path_of(ledger, "final").read_text())
+    assert "cost" not in stored
+    assert stored.get("cost_unmeasured") == ("its class cannot be imported" if tries else None)
+    assert read(path_of(ledger, "final")) == final
+    assert max(verify(ledger, final).values()) <= 1e-9
+    if tries:
+        changed = Ensemble.from_json({**stored, "cost_unmeasured": "another"})
+        assert verify(ledger, changed)["checksum"] > 1
+        with pytest.raises(AsdRayError, match="cost_unmeasured must be text"):
+            Ensemble.from_json({**stored, "cost_unmeasured": 5})
+
+
+def test_the_reason_goes_when_the_cost_is_measured(ledger: Ledger) -> None:
+    timer = GivenTime()
+    without_its_class(ledger, timer)
+    assert chosen(ledger, timer).final.cost_unmeasured == "its class cannot be imported"
+    later = chosen(ledger, GivenTime()).final
+    assert (later.cost, later.cost_unmeasured) == (COST, None)
 
 
 def test_within_a_limit_the_time_that_the_limit_measured_is_the_cost(ledger: Ledger) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -38,7 +39,7 @@ def of(ensemble: Ensemble, name: str) -> list[TrustWarning]:
 
 def test_names_of_rules_are_unique_and_sentences_are_sentences(candidates: Callable[..., Candidates]) -> None:
     rules = (*RULES, *RULES_OF_CHOICE)
-    assert len({rule.NAME for rule in rules}) == len(rules) == 7
+    assert len({rule.NAME for rule in rules}) == len(rules) == 8
     ensemble = made(candidates(strength=(9.0, -1.0), per=4), Recipe("pair", "top_k", k=2))
     assert ensemble.warnings
     for warning in ensemble.warnings:
@@ -149,12 +150,22 @@ def test_members_below_chance_are_named_with_their_auc(candidates: Callable[...,
     assert not of(made(candidates(strength=(2.0, 1.0), per=20), pair), "below_chance")
 
 
-def test_an_id_where_the_ensemble_is_below_chance_is_named(candidates: Callable[..., Candidates]) -> None:
-    whole = candidates(strength=(2.0,), per=20, year=None)
+@pytest.mark.parametrize(
+    ("per", "key", "advice"),
+    [
+        (20, "cells", ". Do not use it there."),
+        (2, "unsure", ". With as few as 4 normal and 4 anomalous clips that may be luck: measure it there with more "),
+    ],
+)
+def test_an_id_where_the_ensemble_is_below_chance_is_named(
+    candidates: Callable[..., Candidates], per: int, key: str, advice: str
+) -> None:
+    whole = candidates(strength=(2.0 if per > 2 else 0.5,), per=per, year=None, seed=2)
     upside_down = (whole.clips["id"] == "02").to_numpy()
     scores = np.where(upside_down, -whole.scores, whole.scores)
-    warnings = [each.sentence for each in of(made(replace(whole, scores=scores)), "below_chance")]
-    assert any(sentence.startswith("The ensemble is below chance for 02/auc (0.") for sentence in warnings)
+    [warning] = [each for each in of(made(replace(whole, scores=scores)), "below_chance") if key in each.numbers]
+    assert re.match(r"The ensemble is below chance \(crossval\): AUC of id 02 \(0\.\d{3}\)\. ", warning.sentence)
+    assert advice in warning.sentence
 
 
 def learned_by_heart(family: str, number: int, variant: str, scores: Any) -> Any:

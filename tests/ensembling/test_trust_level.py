@@ -83,6 +83,11 @@ def test_the_number_and_its_protocol_limit_the_level(ensemble: Ensemble, level: 
         (warning("few_clips", groups=1, fewest=0), "medium", "1 id or domain had few clips"),
         (warning("below_chance", members=2, lowest=0.4), "medium", "2 members alone would be below chance"),
         (warning("below_chance", cells=1, lowest=0.4), "low", "below chance in 1 part of the test clips"),
+        (
+            warning("below_chance", unsure=2, lowest=0.4),
+            "medium",
+            "2 parts of the test clips, which may be luck",
+        ),
         (warning("threshold_source", clips=90, exceeding=9), "medium", "the threshold comes from test clips"),
         (warning("fault_values", clips=5, fewest=1), "medium", "injected faults behind the choice"),
         (warning("certainty", value=1, low=1, high=1), "high", ""),  # of another protocol than the headline's

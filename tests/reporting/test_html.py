@@ -182,7 +182,7 @@ def test_a_run_of_unlabelled_clips_has_a_page_too(tmp_path: Path) -> None:
     result = dict(contents(gather(ledger)))
     read = Reader(result["report.html"])
     assert "The test clips have no labels" in "".join(read.words)
-    assert "Not measured: there are no known anomalies." in "".join(read.words)
+    assert "Not measured: there are no known anomalies; the test clips have no labels." in "".join(read.words)
     assert "ROC curves" not in "".join(read.words)  # a part without content has no heading
     assert "no labels" in result["report.md"]
     for text in ("".join(read.words), result["report.md"]):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asd_ray.ensembling import EnsembleConfig
 from asd_ray.ensembling import choose as choose_ensembles
 from asd_ray.ensembling.unmeasured import NOT_MEASURED
 from asd_ray.errors import AsdRayError
@@ -19,9 +20,11 @@ from asd_ray.reporting import gather
 from asd_ray.reporting.gather import as_json
 from asd_ray.reporting.optuna_db import write_optuna_db
 from asd_ray.reporting.submission import write_submission
+from asd_ray.reporting.text import DASH
 from asd_ray.reporting.write import contents
 from tests.reporting.conftest import KINDS, choose, fill, fill_normal_only
 from tests.reporting.sections import visible
+from tests.reporting.test_inference import GivenTimes
 from tests.reporting.test_submission import CLIPS, clips_of
 
 NOT_KNOWN = "not measured: there are no known anomalies"
@@ -89,17 +92,17 @@ def test_the_sentence_on_labels_names_both_ways(facts: Any) -> None:
     searched = "searched with the labels of the test clips or without labels, by faults injected into normal clips"
     assert searched in facts["labels"]
     assert (
-        f"ensembles of fan, pump were chosen without labels ({NOT_MEASURED}, or there are no known anomalies)"
-        in facts["labels"]
+        "ensembles of fan, pump were chosen without labels, and how many faults they find is "
+        f"{NOT_MEASURED}, or there are no known anomalies" in facts["labels"]
     )
 
 
 def test_every_form_says_what_was_not_measured(files: dict[str, str]) -> None:
     page, markdown = visible(files["report.html"], tags=True), files["report.md"]
     panel = page[page.index('id="machine-fan"') : page.index('id="machine-pump"')]
-    assert f"<p>{NOT_MEASURED.capitalize()}.</p>" in panel
+    assert panel.count("ot measured: there are no anomalies; the machine has no test clips") == 1
     assert not any(f"{name}</h3>" in panel for name in ("ROC curves", "Clips that single members get wrong"))
-    assert f"AUC and pAUC {NOT_MEASURED}." in panel
+    assert f"AUC and pAUC are {NOT_MEASURED}." in panel
     assert "Injected faults</h3>" in panel
     assert f"{NOT_MEASURED}; value on injected faults 0." in page
     own = markdown[markdown.index("## fan") : markdown.index("## pump")]
@@ -107,10 +110,50 @@ def test_every_form_says_what_was_not_measured(files: dict[str, str]) -> None:
     assert "### Injected faults" in own
     unlabelled = page[page.index('id="machine-pump"') : page.index('id="machine-valve"')]
     assert NOT_MEASURED not in unlabelled
-    assert f"AUC and pAUC {NOT_KNOWN}." in unlabelled
+    assert f"AUC and pAUC are {NOT_KNOWN}." in unlabelled
     assert NOT_KNOWN in markdown[markdown.index("## pump") : markdown.index("## valve")]
     assert "| tone |" in own
+    [row] = [line for line in markdown.splitlines() if line.startswith("| fan |") and NOT_MEASURED in line]
+    assert row.split(" | ")[4:] == ["not measured"] * 8 + ["not measured |"]
+    assert ", no test clips; not measured: there are no anomalies" in markdown
     assert "not measured" in files["fan-leaderboard.csv"]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The files of a run whose only machine has normal sound alone, and whose ensemble has a limit on its time."""
+    ledger = Ledger(tmp_path_factory.mktemp("alone") / "run")
+    fill_normal_only(ledger, "fan")
+    config = EnsembleConfig(infer_limit=1.0)
+    choose_ensembles(ledger, "fan", ["label_free_top_k", "label_free"], config, timer=GivenTimes(ledger))
+    return dict(contents(gather(ledger)))
+
+
+def test_no_number_stands_as_a_dash_where_it_was_not_measured(alone: dict[str, str]) -> None:
+    markdown = alone["report.md"]
+    tables = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert "| machine | ensemble | real faults | members | value on injected faults |" in tables
+    [row] = [line for line in tables if line.startswith("| fan | label\\_free")]
+    assert row.startswith(f"| fan | label\\_free\\_top\\_k | {NOT_MEASURED} | ")
+    assert [line for line in tables if DASH in line] == []
+    page = visible(alone["report.html"], tags=True)
+    assert "<span>AUC, pAUC, hmean</span><b>not measured</b><span>there are no anomalies</span>" in page
+    assert "hmean, oracle" not in page, "the table of times has no column for it"
+    assert DASH not in page[page.index("The numbers") : page.index("How labels were used")]
+
+
+def test_sentences_of_a_run_without_anomalies(alone: dict[str, str]) -> None:
+    page, markdown = visible(alone["report.html"]), alone["report.md"]
+    for text in (page, markdown):
+        assert "value is value" not in text
+        assert "value on injected faults, between 0 and 1" not in text.partition("Families")[0]
+        assert "and how many faults they find is not measured: there are no anomalies" in text
+    assert "Value: the median over kinds of the harmonic mean of AUC and pAUC." in markdown
+    assert "Find out how many faults of fan are found: add a few recordings" in page
+    assert "AUC and pAUC are not measured: there are no anomalies." in page
+    assert ", no test clips; not measured" in markdown
+    data = visible(alone["report.html"], tags=True)
+    assert '<td class="t">none</td><td class="t">not measured: there are no anomalies</td>' in data
 
 
 def test_studies_name_the_unit_of_their_best(facts: Any, files: dict[str, str]) -> None:

@@ -19,6 +19,7 @@ from asd_ray.reporting import gather
 from asd_ray.reporting.clip_scores import alarms
 from asd_ray.reporting.html import page
 from asd_ray.reporting.leaderboard import differing, setting_of
+from asd_ray.reporting.markdown import markdown
 from asd_ray.reporting.overview import Verdict, choose_again, cost, detectors, next_steps, verdict
 from asd_ray.reporting.terms import TERMS, Terms
 from asd_ray.reporting.text import detector, trained
@@ -187,6 +188,16 @@ def test_detectors_and_cost_are_words(facts: Any) -> None:
     timed = replace(final, inference=InferenceTime(0.0123, 0.05, Costs("a computer", {}, {}, {})))
     for known in (timed, replace(final, cost=RunningCost(0.0123, "a computer"))):
         assert cost(known) == "12.3 ms for 10 s of sound, in one thread of a computer"
+
+
+def test_the_reason_why_the_cost_is_not_known_stands_in_its_place(facts: Any) -> None:
+    own = facts["machines"]["fan"]
+    final = replace(own["final"], cost_unmeasured="no file of the encoder ast:1 is known")
+    told = {**facts, "machines": {**facts["machines"], "fan": {**own, "final": final, "states_kept": True}}}
+    card = page(told).partition("<dt>Cost</dt><dd>")[2].partition("</dd>")[0]
+    assert card.startswith("Not measured: no file of the encoder ast:1 is known. <code>asd-ray ensemble fan")
+    assert "Cost: not measured: no file of the encoder ast:1 is known.\n" in markdown(told)
+    assert "Cost: not measured.\n" in markdown(facts)
 
 
 def test_epochs_are_those_that_were_trained(facts: Any) -> None:

@@ -38,6 +38,7 @@ def test_only_brought_encoders_are_drawn_and_named_by_content(encoder_weights: P
 def test_a_search_runs_and_its_bundle_needs_the_file(
     encoder_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ASD_RAY_CACHE", str(tmp_path / "other"))
     make_demo(tmp_path / "demo", size="tiny", machines=["fan"])
     data, run = Dataset(tmp_path / "demo", cache=tmp_path / "cache"), Run(tmp_path / "run")
     own = tmp_path / "weights"
@@ -48,6 +49,8 @@ def test_a_search_runs_and_its_bundle_needs_the_file(
     assert [record.status for record in records] == ["complete"] * 3
     assert {record.params["pretrained"] for record in records} == {name}
     assert {record.params["encoder"] for record in records} == {"ast"}
+    assert noted(tmp_path / "cache") == [name]
+    assert noted(tmp_path / "other") == [], "the check before the search notes the encoder where the search looks"
     run.ensemble("fan", "best_single")
     monkeypatch.setenv("ASD_RAY_WEIGHTS", str(own))
     bundle = run.bundle("fan", tmp_path / "fan.bundle")
@@ -61,6 +64,23 @@ def test_a_search_runs_and_its_bundle_needs_the_file(
     shutil.rmtree(own / "ast")
     with pytest.raises(AsdRayError, match=f"no file of the encoder {name} is named; bring the folder of a model"):
         Bundle.load(bundle.folder)
+
+
+def noted(cache: Path) -> list[str]:
+    """The encoders that a cache has a note of."""
+    return [file.stem.replace("-", ":") for file in (cache / "encoders").glob("*.json")]
+
+
+def test_the_check_of_an_encoder_notes_it_in_the_cache_that_the_command_names(
+    encoder_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASD_RAY_CACHE", str(tmp_path / "other"))
+    make_demo(tmp_path / "demo", size="tiny", machines=["fan"])
+    weights = f"ast={encoder_weights / 'ast'}"
+    words = ["unknown", "--data", str(tmp_path / "demo"), "--families", "pretrained", "--weights", weights, "--serial"]
+    assert main([*words, "--cache", str(tmp_path / "named"), "--run", str(tmp_path / "run")]) == 2
+    assert noted(tmp_path / "named") == [encoder_name("ast", str(encoder_weights / "ast"))]
+    assert noted(tmp_path / "other") == []
 
 
 def test_without_weights_nothing_is_left_to_search(

@@ -44,6 +44,7 @@ def dataset_options(command: argparse.ArgumentParser) -> None:
     add("--split-seed", type=int, default=0, metavar="N", help="used if the dataset has no test split")
     add("--rate", type=positive, default=16_000, metavar="HZ", help="clips are resampled to it (default 16000)")
     add("--channel", default="0", metavar="N", help="the channel to use, mean, or all to keep each (default 0)")
+    add("--skip-broken", action="store_true", help="leave out clips that cannot be read, with a warning for each")
     add("--workers", type=positive, metavar="N", help="threads (default: all cores)")
     add(
         "--cache",
@@ -81,8 +82,8 @@ def print_problems(problems: Sequence[Problem]) -> None:
 
 def print_search(table: ClipTable, args: argparse.Namespace) -> None:
     """The next command: a search on the first machine that can be searched, if there is one."""
-    from asd_ray.clips.searchable import reason_without_labels, unsearchable_reasons
-    from asd_ray.tuning.objective import SHARES, enough_held_out
+    from asd_ray.clips.searchable import unsearchable_reasons
+    from asd_ray.tuning.objective import SHARES, share_to_hold_out
 
     reasons = unsearchable_reasons(table)
     machine = next((name for name in table.machines if name not in reasons), None)
@@ -92,15 +93,14 @@ def print_search(table: ClipTable, args: argparse.Namespace) -> None:
     for name, default in SEARCH_OPTIONS.items():
         if getattr(args, name) != default:
             words += [f"--{name.replace('_', '-')}", getattr(args, name)]
-    if getattr(args, "skip_broken", False):  # of `data bank`; `data check` has no such option
+    if args.skip_broken:
         words.append("--skip-broken")
-    if reason_without_labels(table.frame, machine):
-        share = enough_held_out(table.frame, machine)
-        if share is None:
-            say(f"{machine}: a search by normal sound alone needs more clips, since it holds some out of training")
-            return
-        if share > SHARES[0]:
-            words += ["--held-out", f"{share:g}"]
+    share = share_to_hold_out(table.frame, machine)
+    if share is None:
+        say(f"{machine}: a search by normal sound alone needs more clips, since it holds some out of training")
+        return
+    if share > SHARES[0]:
+        words += ["--held-out", f"{share:g}"]
     say(f"next: {typed(*words)}")
 
 

@@ -24,9 +24,6 @@ EXAMPLES = (
 def add_bank(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = subparser(actions, "bank", "decode a dataset once per node, for all later runs", EXAMPLES)
     dataset_options(command)
-    command.add_argument(
-        "--skip-broken", action="store_true", help="leave out clips that cannot be read, with a warning for each"
-    )
     command.add_argument("--verify", action="store_true", help="read all samples back and compare their digests")
     command.set_defaults(act=_bank)
 

@@ -21,6 +21,7 @@ EXAMPLES = (
     "asd-ray data check mimii/ --layout mimii --split-seed 1 --channel mean",
     "asd-ray data check dcase2022/ --labels eval_lists/ --machine fan --table clips.csv",
     "asd-ray data check recordings/ --headers        # quick: read only the headers",
+    "asd-ray data check recordings/ --skip-broken    # what a search with this option would use",
     "asd-ray data check s3://bucket/dcase2023t2      # each file is downloaded once, into the cache",
 )
 WORDS = ("machine", "id", "domain")  # columns
@@ -58,6 +59,7 @@ def _check(args: argparse.Namespace) -> int:
             cache=args.cache,
             progress=progress,
             workers=args.workers,
+            skip_broken=args.skip_broken,
         )
     if args.table is not None:
         write_table(report.table, args.table, another_file)
@@ -81,6 +83,8 @@ def _print_report(report: CheckReport, args: argparse.Namespace) -> None:
     if report.ok:
         say("a search can run on this")
         print_search(table, args)
+    elif args.skip_broken:
+        say("a search cannot run on this: fix the errors above")
     else:
         say(
             "a search cannot run on this: fix the errors above; clips that cannot be read are left out by "

@@ -18,6 +18,7 @@ from asd_ray.ensembling.trust import (
     fault_values,
     few_clips,
     threshold_source,
+    zero_cell,
 )
 from asd_ray.ensembling.trust.level import TrustLevel, trust_level
 from asd_ray.ensembling.trust_warning import TrustWarning
@@ -32,7 +33,8 @@ __all__ = [
     "with_warnings",
 ]
 
-RULES = (certainty, few_clips, below_chance, far_from_training, threshold_source, false_alarms)  # gravest first
+# gravest first
+RULES = (zero_cell, certainty, few_clips, below_chance, far_from_training, threshold_source, false_alarms)
 RULES_OF_CHOICE = (fault_values,)  # these look at all candidates, not at the members alone
 
 

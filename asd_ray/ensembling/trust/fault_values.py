@@ -45,8 +45,9 @@ def _few_clips(ensemble: Ensemble, candidates: Candidates) -> Iterator[TrustWarn
     few = {id: many for id, many in counts.items() if many < LEAST and len(counts) > 1}
     if len(clips) >= LEAST_ALL and not few:
         return
-    of_ids = [f"{many} of id {id}" for id, many in few.items()][:SHOWN]
-    more = [f"and fewer than {LEAST} of each of {len(few) - SHOWN} more ids"] * (len(few) > SHOWN)
+    shown = len(few) if len(few) <= SHOWN + 1 else SHOWN  # one more id takes no more words than its number
+    of_ids = [f"{many} of id {id}" for id, many in few.items()][:shown]
+    more = [f"and fewer than {LEAST} of each of {len(few) - shown} more ids"] * (len(few) > shown)
     yield TrustWarning(
         NAME,
         f"Few held-out clips to inject faults into: {', '.join([f'{len(clips)} of the machine', *of_ids, *more])}. "

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from asd_ray.ensembling.candidates import Candidates
+from asd_ray.ensembling.protocols.unseen import Unseen
 from asd_ray.ensembling.result import Ensemble
 from asd_ray.ensembling.standardise import LEAST
 from asd_ray.ensembling.threshold import TEST
+from asd_ray.ensembling.trust._measured import measured_clips
 from asd_ray.ensembling.trust_warning import TrustWarning
 from asd_ray.metrics import MAX_FPR, FalseAlarmRate
 from asd_ray.metrics.evaluable import ANOMALY, NORMAL
 
 NAME = "few_clips"
-# Test clips of an id, or of one domain of it where each domain is ranked alone.
+# Test clips, or unseen clips, of an id, or of one domain of it where each domain is ranked alone.
 ANOMALIES = 10  # with fewer, one anomaly moves the AUC by more than a tenth
 NORMALS = 20  # with fewer, the tenth of the normal clips that pAUC looks at is less than two clips
 DOMAINS = "domains"  # stands in a warning's numbers in place of ids, where domains of ids were counted
@@ -29,8 +31,8 @@ def warnings(ensemble: Ensemble, members: Candidates) -> Iterator[TrustWarning]:
 def _of_classes(ensemble: Ensemble, members: Candidates) -> Iterator[TrustWarning]:
     if not ensemble.metrics:
         return
-    clips = members.clips.iloc[members.judged.rows]
-    by = members.judged.ranked_by
+    clips, judged = measured_clips(members, ensemble.headline_protocol)
+    by, kind = judged.ranked_by, "unseen" if ensemble.headline_protocol == Unseen.name else "test"
     key, unit, units = "ids", "an id", "ids"
     if "domain" in by:
         key, unit, units = DOMAINS, "a domain of an id", "domains of ids"
@@ -44,10 +46,11 @@ def _of_classes(ensemble: Ensemble, members: Candidates) -> Iterator[TrustWarnin
     normals, anomalies = min(n for n, _ in few.values()), min(a for _, a in few.values())
     if len(few) == 1:
         [(name, (n, a))] = few.items()
-        which = f"Id {name} has {_clips(n, NORMAL)} and {_clips(a, 'anomalous')} in the test"
+        where = "in the test" if kind == "test" else "among the unseen ones"
+        which = f"Id {name} has {_clips(n, NORMAL)} and {_clips(a, 'anomalous')} {where}"
     else:
         which = (
-            f"{len(few)} of {len(counts)} {units} have few test clips (as few as {_clips(normals, NORMAL)} and "
+            f"{len(few)} of {len(counts)} {units} have few {kind} clips (as few as {_clips(normals, NORMAL)} and "
             f"{_clips(anomalies, 'anomalous')})"
         )
     one = f"one anomaly more or less moves the AUC of {unit} by up to {1 / anomalies:.2f}"

@@ -147,6 +147,9 @@ def _of_warning(warning: TrustWarning, ensemble: Ensemble) -> Reason | None:
     if warning.name == below_chance.NAME:
         if "cells" in numbers:
             return LOW, f"it is below chance in {count(int(numbers['cells']), 'part')} of the test clips"
+        if "unsure" in numbers:
+            parts = count(int(numbers["unsure"]), "part")
+            return MEDIUM, f"it is below chance in {parts} of the test clips, which may be luck"
         return MEDIUM, f"{count(int(numbers['members']), 'member')} alone would be below chance"
     if warning.name == from_test.NAME:
         return MEDIUM, "the threshold comes from test clips, because no scores of normal clips are stored"

@@ -146,7 +146,7 @@ def leaderboard(studies: list[Study], console: Console, by_papers_score: Mapping
             values = [f"{record.objective:.4f}", *(_means(record) if of_labels else ())]
             paper = (OWN if not place or record.trial in is_own else BEST) if record.paper else ""
             table.add_row(place, record.name, record.variant, *values, paper)
-        console.print(f"{machine}: {len(ranked)} complete trials, protocol {PROTOCOLS[objective]}")
+        console.print(f"{machine}: {count(len(ranked), 'complete trial')}, protocol {PROTOCOLS[objective]}")
         if ranked:
             console.print(table)
         if any(r.paper and r.trial not in is_own for r in ranked):

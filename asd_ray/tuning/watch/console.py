@@ -73,11 +73,8 @@ class SearchConsole:
             self.line(f"the same in every trial (--set): {values}")
         for objective, machines_by_phrase in plan.objectives.items():
             self._objective(objective, machines_by_phrase, of_several=len(plan.objectives) > 1)
-        if config.keep_unseen:
-            self.line(
-                f"{config.keep_unseen:.0%} of the labelled test clips are set aside (--keep-unseen): no trial and no "
-                "ensemble is chosen by them"
-            )
+        for line in plan.unseen:
+            self.line(line)
         stored = sum(study.count() for study in plan.studies)
         if stored:
             self.screen.print(f"{stored} trials are stored already and are not run again")

@@ -100,6 +100,7 @@ def test_one_row_says_crossval_oracle_gap_and_gain_with_intervals(run: Path, sai
         f"{gain['interval'][0]:+.3f} … {gain['interval'][1]:+.3f}",
     ]
     assert row == [*cells[:5], cells[6]], "without the gap and the interval of the gain"
+    assert "gap: oracle minus crossval" in wide
     assert "crossval: chosen on folds of the test clips and measured on the fold left out." in output
     assert "cross_id" in stored
     assert "cross_id" not in output, "it has no column, so it needs no explanation"

@@ -97,7 +97,7 @@ def test_values_on_injected_faults_are_marked(bench: Any) -> None:
     console = Console(file=io.StringIO(), width=200)
     leaderboard([study], console, {})
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "fan: 1 complete trials, protocol label_free" in text
+    assert "fan: 1 complete trial, protocol label_free" in text
     head = next(line for line in text.splitlines() if "variant" in line)
     assert "faults" in head
     assert not any(name in head for name in ("objective", "AUC"))
