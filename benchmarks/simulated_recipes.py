@@ -1,6 +1,6 @@
 """Recipes and units on simulated machines, where the true value of an ensemble is known: a table in Markdown.
 
-    python -m benchmarks.simulated_recipes [--machines 30] [--worlds plain,heavy,faults,both] [--recipe NAME]
+    python -m benchmarks.simulated_recipes [--machines 30] [--worlds plain,heavy,faults,both] [--recipe NAME] [--tried]
 
 A machine has 60 candidates of six families. A candidate has its own strength, the distance in deviations between the
 anomalies that it hears and the normal clips; a third of a score's variance is common to all families and a third to its
