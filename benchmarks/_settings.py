@@ -64,22 +64,28 @@ def hmeans(machine: str, scores: Scores, clips: pd.DataFrame, year: int | None) 
     return {variant: hmean(own) for variant, own in zip(scores, cells, strict=True)}
 
 
-def values(bank: Bank, machine: str, setting: Setting, seed: int) -> dict[str, float]:
+def values(
+    bank: Bank, machine: str, setting: Setting, seed: int, weights: Mapping[str, str] | None = None
+) -> dict[str, float]:
     """The harmonic means of a setting. The edition is that of the bank's dataset."""
     params = {**family(setting.family).search_space().paper, **setting.params}
-    scores, clips = trained_scores(bank, machine, setting.family, params, seed)
+    scores, clips = trained_scores(bank, machine, setting.family, params, seed, weights=weights)
     return hmeans(machine, scores, clips, bank.table.year)
 
 
 def measured(
-    banks: Mapping[str, Bank], machines: Sequence[tuple[str, str]], settings: Sequence[Setting], seeds: int
+    banks: Mapping[str, Bank],
+    machines: Sequence[tuple[str, str]],
+    settings: Sequence[Setting],
+    seeds: int,
+    weights: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """One row per setting, place and seed: `name`, `place`, `seed`, `value`. `machines` are (name of bank, machine)."""
     rows = []
     for setting in settings:
         for name, machine in machines:
             for seed in range(seeds):
-                own = values(banks[name], machine, setting, seed)
+                own = values(banks[name], machine, setting, seed, weights)
                 rows.append((setting.name, f"{name} {machine}", seed, own[setting.variant]))
         print(f"{setting.name}: done", file=sys.stderr, flush=True)
     return pd.DataFrame(rows, columns=["name", "place", "seed", "value"])

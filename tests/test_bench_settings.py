@@ -14,7 +14,8 @@ from asd_ray.detectors import Context
 from asd_ray.families import family
 from asd_ray.metrics import auc, hmean, pauc
 from benchmarks._settings import Setting, markdown, measured
-from benchmarks.bench_additions import ADDITIONS, settings
+from benchmarks.bench_additions import ADDITIONS, WITH_ENCODER, main, settings
+from tests.tiny_encoders import tiny_ast
 
 
 def by_hand(bank: Bank) -> float:
@@ -52,3 +53,11 @@ def test_every_addition_is_a_setting_of_the_family() -> None:
         detector = known.detector(Context(), **{**known.search_space().paper, **setting.params})
         assert detector.front_end.seconds == 2.0
     assert ADDITIONS["as it was"] == {}
+
+
+def test_settings_with_an_encoder_stand_beside_random_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--weights", f"ast={tiny_ast(tmp_path / 'ast')}", "--machine", "fan", "--size", "tiny", "--seconds", "2"]
+    assert main([*words, "--seeds", "1", "--epochs", "1"]) == 0
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]
+    assert [row[0] for row in rows] == ["| " + name for name in (*WITH_ENCODER, "random scores, at most")]
+    assert 0.5 < float(rows[-1][1]) < 0.7

@@ -221,7 +221,10 @@ def test_a_machine_that_cannot_be_searched_does_not_stop_the_others(
     assert not run.exists()
 
 
-LACKS = [(["pump/train/normal"], "it has no test clips"), (["pump/train/normal", "pump/test/normal"], "no anomaly one")]
+LACKS = [
+    (["pump/train/normal"], "it has no test clips"),
+    (["pump/train/normal", "pump/test/normal"], "no anomalous one"),
+]
 
 
 @pytest.mark.parametrize(("folders", "why"), LACKS)
