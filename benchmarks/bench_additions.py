@@ -46,7 +46,7 @@ ADDITIONS: Mapping[str, Mapping[str, Any]] = {
 WITH_ENCODER: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "pretrained, mean over time of the last layer": ("pretrained", {}),
     "pretrained, first layer, each second": ("pretrained", {"layer": 0.0, "pooling": "time"}),
-    "finetuned, low-rank layers": ("finetuned", {"tune": "lora"}),
+    "finetuned, low-rank layers": ("finetuned", {"tune": "lora", "rank": 4}),
     "finetuned, all weights": ("finetuned", {"tune": "all"}),
 }
 

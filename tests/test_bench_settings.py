@@ -15,7 +15,7 @@ from asd_ray.families import family
 from asd_ray.metrics import auc, hmean, pauc
 from benchmarks._settings import Setting, markdown, measured
 from benchmarks.bench_additions import ADDITIONS, WITH_ENCODER, main, settings
-from tests.tiny_encoders import tiny_ast
+from tests.tiny_encoders import save_tiny
 
 
 def by_hand(bank: Bank) -> float:
@@ -55,8 +55,11 @@ def test_every_addition_is_a_setting_of_the_family() -> None:
     assert ADDITIONS["as it was"] == {}
 
 
-def test_settings_with_an_encoder_stand_beside_random_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--weights", f"ast={tiny_ast(tmp_path / 'ast')}", "--machine", "fan", "--size", "tiny", "--seconds", "2"]
+def test_settings_with_an_encoder_stand_beside_random_scores(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_tiny("ast", tmp_path / "ast")
+    words = ["--weights", f"ast={tmp_path / 'ast'}", "--machine", "fan", "--size", "tiny", "--seconds", "2"]
     assert main([*words, "--seeds", "1", "--epochs", "1"]) == 0
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]
     assert [row[0] for row in rows] == ["| " + name for name in (*WITH_ENCODER, "random scores, at most")]
