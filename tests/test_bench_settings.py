@@ -58,7 +58,7 @@ def test_every_addition_is_a_setting_of_the_family() -> None:
 def test_settings_with_an_encoder_stand_beside_random_scores(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save_tiny("ast", tmp_path / "ast")
+    save_tiny("ast", tmp_path / "ast", config={"max_length": 208}, max_length=208)
     words = ["--weights", f"ast={tmp_path / 'ast'}", "--machine", "fan", "--size", "tiny", "--seconds", "2"]
     assert main([*words, "--seeds", "1", "--epochs", "1"]) == 0
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]
