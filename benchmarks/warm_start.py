@@ -5,8 +5,9 @@
 
 RUN has trials of several machines at random settings, without pruning; --make makes them on the demo set, beside RUN. A
 forest for each machine and family, fitted to the stored trials, stands for the machine: it gives the value of any
-setting. The first table has the correlation of its predictions with the values that it did not learn from. A warm
-search of one machine takes its prior from the trials of all others: 20 of each, drawn anew for each seed.
+setting. A family with an encoder takes that of $ASD_RAY_WEIGHTS. The first table has the correlation of the forest's
+predictions with the values that it did not learn from. A warm search of one machine takes its prior from the trials of
+all others: 20 of each, drawn anew for each seed.
 
 With --pruning, a second forest gives the value at the first rung, and trials are pruned by it as a search prunes them.
 
@@ -37,7 +38,8 @@ from sklearn.model_selection import KFold, cross_val_predict
 from asd_ray import Dataset, Run
 from asd_ray.clips.demo import MACHINES, make_demo
 from asd_ray.families import Family, Space, family
-from asd_ray.families.drawing import draw, paper_draw
+from asd_ray.families.drawing import draw, first_draw, paper_draw
+from asd_ray.families.weights import PARAMETER
 from asd_ray.ledger import Ledger, TrialRecord
 from asd_ray.tuning import prior
 from asd_ray.tuning.halving import Halving
@@ -194,6 +196,17 @@ def _with_prior(
     return both
 
 
+def space_of(known: Family, records: Sequence[TrialRecord]) -> tuple[Space, dict[str, Any]]:
+    """The space of a family and its first setting. A family that needs an encoder draws that of the trials."""
+    space = known.search_space()
+    if not known.needs_weights:
+        return space, paper_draw(space, known)
+    brought = {parameter: {r.params[parameter]: r.params[PARAMETER] for r in records} for parameter in known.weights}
+    idle = [name for name in space.later if not any(name in record.params for record in records)]
+    space = replace(space, weights=brought, needs_weights=True).without(idle)
+    return space, first_draw(space).suggested
+
+
 def prior_of(
     machines: Mapping[str, Machine], left_out: str, space: Space, seed: int
 ) -> dict[Origin, list[Observation]]:
@@ -225,8 +238,7 @@ def replay(
     rows = []
     for name in names:
         known: Family = family(name)
-        space = known.search_space()
-        paper = paper_draw(space, known)
+        space, paper = space_of(known, ledger.records(family=name))
         machines = machines_of(ledger, name, least)
         for of, machine in machines.items():
             print(
